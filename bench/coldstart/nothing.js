@@ -1,0 +1,2 @@
+// What a process takes that verifies nothing.
+console.log(0)

@@ -1,0 +1,98 @@
+// The verification, measured in each runtime in turn, and the tables and the chart of it.
+import { spawn } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { BROWSERS, measureInBrowser } from './browsers.js'
+import { drawChart } from './chart.js'
+import { circumstances, microseconds, printTable, writeResults } from './report.js'
+import { commandOf, isThisNode, RUNTIMES } from './runtimes.js'
+
+const SCRIPT = fileURLToPath(new URL('verify.js', import.meta.url))
+const ALL = [...RUNTIMES.filter((name) => !isThisNode(name)), ...BROWSERS]
+
+/**
+ * @param {{ out: string, kernels: string, names?: string[], rounds?: number, save?: string }} setting `names`: of the
+ *   runtimes; `save`: a path for the chart besides the one in `out`
+ */
+export async function runVerifyEverywhere({ out, kernels, names = ALL, rounds = 150, save }) {
+  const runtimes = []
+  const missing = []
+  for (const name of names) {
+    console.log(`\n  ${name}`)
+    try {
+      const results = BROWSERS.includes(name)
+        ? await measureInBrowser(name, { rounds, folder: out, kernelFolder: kernels })
+        : await runScript(await commandOf(name, join(out, 'runtimes')), rounds, kernels)
+      runtimes.push({ name, ...results })
+      printRuntime(results)
+    } catch (error) {
+      missing.push({ name, why: error.message.trim().split('\n')[0] })
+      console.log(`      left out: ${missing.at(-1).why}`)
+    }
+  }
+  if (runtimes.length === 0) throw new Error('there is no result from any runtime')
+  printSummary(runtimes)
+  await writeResults(out, 'verify', { rounds, runtimes, missing })
+  const chart = drawChart({ ...circumstances(), runtimes })
+  for (const path of [join(out, 'verify.svg'), save].filter(Boolean)) {
+    await writeFile(path, chart)
+    console.log(`  drawn in ${path}`)
+  }
+}
+
+/** Runs verify.js and answers what it prints. */
+function runScript([program, ...args], rounds, kernels) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, [...args, SCRIPT, String(rounds), kernels], { stdio: ['ignore', 'pipe', 'pipe'] })
+    let output = ''
+    let errors = ''
+    child.stdout.setEncoding('utf8').on('data', (text) => (output += text))
+    child.stderr.setEncoding('utf8').on('data', (text) => (errors += text))
+    child.on('error', reject)
+    child.on('close', (code) => {
+      if (code === 0) return resolve(JSON.parse(output))
+      reject(new Error(errors.split('\n').find((line) => /error/i.test(line)) ?? `it ended with ${code}`))
+    })
+  })
+}
+
+function printRuntime({ runtime, module, oneAtATime, atOnce, cache, kernel, tokenLength, keyBits, keyCount, left }) {
+  console.log(`  ${runtime}, ${module}; times in µs, medians; "ours ÷ it" under 1: countersign is faster`)
+  for (const { name, why } of left) console.log(`    ${name} is left out: ${why}`)
+  const timed = (results) => results.map(({ name, ns, low, high, ratio, quiet }) => {
+    const quartiles = low === undefined ? '' : `${microseconds(low)}–${microseconds(high)}`
+    return [name, microseconds(ns), quartiles, ratio.toFixed(2), quiet?.toFixed(2) ?? '']
+  })
+  const head = ['', 'µs', 'quartiles', 'ours ÷ it', 'when quiet']
+  printTable('one at a time', head, timed(oneAtATime))
+  printTable('16 at once, per token', head, timed(atOnce))
+  if (cache) printTable('cache hit', head, timed(cache))
+  else console.log('\n  cache hit: left out, this build of countersign has no cache')
+  if (kernel) printTable('one RSA-2048 signature alone', ['', 'µs', 'quartiles', 'first ÷ it', 'when quiet'], timed(kernel))
+  printSweep('characters a token', tokenLength)
+  printSweep('bits a key', keyBits)
+  printSweep('keys a set', keyCount)
+}
+
+function printSweep(what, rows) {
+  const head = [what, ...rows.map(({ value }) => value)]
+  const cells = rows[0].results.map(({ name }, at) => [name, ...rows.map(({ results }) => microseconds(results[at].ns))])
+  printTable('how it grows, µs', head, cells)
+}
+
+/** What the whole comes to: a line for each runtime. */
+function printSummary(runtimes) {
+  const rows = runtimes.map(({ runtime, oneAtATime, kernel, cache }) => {
+    const [ours, ...others] = oneAtATime
+    const peers = others.filter(({ name }) => !/^countersign|^node:crypto/.test(name))
+    const fastest = peers.reduce((best, peer) => (peer.quiet > best.quiet ? peer : best))
+    const jose = peers.find(({ name }) => name === 'jose')
+    const openssl = kernel?.find(({ name }) => name.startsWith('openssl speed'))
+    const fastJwt = cache?.find(({ name }) => name.startsWith('fast-jwt'))
+    const of = (result) => (result === undefined ? '–' : [result.ratio, result.quiet].filter(Boolean).map((ratio) => ratio.toFixed(2)).join(' / '))
+    return [runtime, microseconds(ours.ns), of(fastest), fastest.name, of(jose), of(openssl), of(fastJwt)]
+  })
+  const head = ['ours ÷ …, median / when quiet', 'µs', 'fastest peer', 'which is', 'jose', 'kernel ÷ openssl speed', "cache ÷ fast-jwt's"]
+  printTable('in short', head, rows)
+}

@@ -1,0 +1,51 @@
+//! The verifier's kernels behind one type, as `verifier/src/kernel.rs` has them, but without its
+//! second look at what the fast one refuses.
+
+#[path = "../../../verifier/src/kernel/portable.rs"]
+mod portable;
+
+#[cfg(target_feature = "relaxed-simd")]
+#[path = "../../../verifier/src/kernel/lanes.rs"]
+mod lanes;
+#[cfg(target_feature = "relaxed-simd")]
+#[path = "../../../verifier/src/kernel/relaxed.rs"]
+mod relaxed;
+
+use self::portable::Portable;
+use crate::emsa;
+
+const EXPONENT: u64 = 65537;
+
+/// A key, ready for the fast kernel where this build and this machine have it.
+pub(crate) struct Kernel {
+    portable: Portable,
+    #[cfg(target_feature = "relaxed-simd")]
+    relaxed: Option<Box<relaxed::Relaxed>>,
+}
+
+impl Kernel {
+    pub(crate) fn new(n: &[u8]) -> Option<Self> {
+        let portable = Portable::new(n)?;
+        Some(Self {
+            #[cfg(target_feature = "relaxed-simd")]
+            relaxed: relaxed::Relaxed::new(&portable, EXPONENT),
+            portable,
+        })
+    }
+
+    pub(crate) const fn is_relaxed(&self) -> bool {
+        #[cfg(target_feature = "relaxed-simd")]
+        return self.relaxed.is_some();
+        #[cfg(not(target_feature = "relaxed-simd"))]
+        false
+    }
+
+    pub(crate) fn accepts(&self, signature: &[u8], hash: &[u8; emsa::HASH_BYTES]) -> bool {
+        #[cfg(target_feature = "relaxed-simd")]
+        if let Some(relaxed) = &self.relaxed {
+            return relaxed.accepts(signature, hash);
+        }
+        let opened = self.portable.power(signature, EXPONENT);
+        opened == emsa::encode(hash, self.portable.size())
+    }
+}

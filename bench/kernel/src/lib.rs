@@ -1,0 +1,54 @@
+//! The verifier's kernels alone, for `cargo xtask bench`: the verifier hands them out to nobody, so
+//! that their files are compiled in here once more. Numbers come in through the import `octet`.
+
+#![cfg(target_arch = "wasm32")]
+#![allow(unsafe_code, reason = "exports by name and an import by name; no pointer crosses")]
+
+extern crate alloc;
+
+use std::cell::RefCell;
+
+#[allow(dead_code, reason = "the verifier uses all of it")]
+#[path = "../../../verifier/src/emsa.rs"]
+mod emsa;
+
+#[allow(dead_code, reason = "the verifier uses all of it")]
+mod kernel;
+
+struct Task {
+    kernel: kernel::Kernel,
+    signature: Vec<u8>,
+    hash: [u8; emsa::HASH_BYTES],
+}
+
+thread_local! {
+    static TASK: RefCell<Option<Task>> = const { RefCell::new(None) };
+}
+
+#[link(wasm_import_module = "bench")]
+unsafe extern "C" {
+    safe fn octet(index: usize) -> u8;
+}
+
+/// Takes a key of `size` octets with the exponent 65537, a signature and a hash: the octets of the
+/// three, one after the other. 2 for the relaxed kernel, 1 for the portable one, 0 for no key.
+#[unsafe(no_mangle)]
+pub extern "C" fn load(size: usize) -> u32 {
+    let modulus: Vec<u8> = (0..size).map(|index| octet(index)).collect();
+    let signature = (size..2 * size).map(|index| octet(index)).collect();
+    let hash = core::array::from_fn(|index| octet(2 * size + index));
+    let kernel = kernel::Kernel::new(&modulus);
+    let answer = kernel.as_ref().map_or(0, |kernel| 1 + u32::from(kernel.is_relaxed()));
+    TASK.set(kernel.map(|kernel| Task { kernel, signature, hash }));
+    answer
+}
+
+/// Checks the signature so many times; how many times it was good.
+#[unsafe(no_mangle)]
+pub extern "C" fn run(times: u32) -> u32 {
+    TASK.with_borrow(|task| {
+        task.as_ref().map_or(0, |Task { kernel, signature, hash }| {
+            (0..times).map(|_| u32::from(kernel.accepts(signature, hash))).sum()
+        })
+    })
+}

@@ -1,0 +1,113 @@
+// Measures things side by side: in rounds, each of them once a round, in an order drawn anew each time. What the machine does
+// besides hits all of them, and what is told in the end are medians over the rounds and of ratios within a round. But it
+// hits those harder that wait for other threads, as WebCrypto does; hence also the ratio of their undisturbed turns.
+
+/**
+ * How long one turn of one contestant should take: milliseconds. Shorter than what a scheduler hands out, so that most
+ * turns pass undisturbed even where the machine does something else as well.
+ */
+const TURN_MS = 2
+
+/** How many items come before each turn, untimed; turns are multiples of it, because sixteen are worked on at once. */
+const LEAD_IN = 16
+
+/**
+ * @typedef {object} Contestant
+ * @property {string} name
+ * @property {(items: unknown[]) => void | Promise<void>} run does its work once for each item
+ */
+
+/**
+ * @param {Contestant[]} contestants the first is what the others are held against
+ * @param {unknown[]} items what is worked on, such as tokens; each turn takes others, until they begin again
+ * @param {number} rounds
+ * @returns {Promise<{ name: string, ns: number, low: number, high: number, ratio: number, quiet: number }[]>} `ns`: the
+ *   median time for one item, in nanoseconds, `low` and `high` its quartiles; `ratio`: the first contestant's time over
+ *   this one's, the median over the rounds; `quiet`: the same of the tenths of their turns that were the fastest
+ */
+export async function measure(contestants, items, rounds) {
+  const entries = []
+  for (const contestant of contestants) entries.push(await warmUp(contestant, items))
+  for (let round = 0; round < rounds; round++) {
+    for (const entry of shuffled(entries)) {
+      // What came before left its own code and data in the processor's caches.
+      await time(entry, LEAD_IN)
+      entry.times.push(await time(entry, entry.size))
+    }
+  }
+  const [first] = entries
+  return entries.map(({ contestant: { name }, times }) => ({
+    name,
+    ns: quantile(times, 0.5),
+    low: quantile(times, 0.25),
+    high: quantile(times, 0.75),
+    ratio: quantile(times.map((ns, round) => first.times[round] / ns), 0.5),
+    quiet: quantile(first.times, 0.1) / quantile(times, 0.1),
+  }))
+}
+
+/** Lets compilers finish, and finds out how many items fill a turn. */
+async function warmUp(contestant, items) {
+  const entry = { contestant, items, next: 0, size: 0, times: [] }
+  let ns
+  for (const end = performance.now() + 80 * TURN_MS; performance.now() < end; ) ns = await time(entry, LEAD_IN)
+  entry.size = Math.max(LEAD_IN, Math.ceil((TURN_MS * 1e6) / ns / LEAD_IN) * LEAD_IN)
+  return entry
+}
+
+/** Works on the next `count` items; nanoseconds for one. */
+async function time(entry, count) {
+  const turn = []
+  for (; turn.length < count; entry.next++) turn.push(entry.items[entry.next % entry.items.length])
+  const start = performance.now()
+  const pending = entry.contestant.run(turn)
+  // Awaiting what is no promise would still cost a turn of the event loop.
+  if (pending !== undefined) await pending
+  return ((performance.now() - start) * 1e6) / count
+}
+
+function shuffled(entries) {
+  const order = [...entries]
+  for (let at = order.length - 1; at > 0; at--) {
+    const other = Math.floor(Math.random() * (at + 1))
+    ;[order[at], order[other]] = [order[other], order[at]]
+  }
+  return order
+}
+
+function quantile(numbers, share) {
+  const sorted = numbers.toSorted((a, b) => a - b)
+  const at = share * (sorted.length - 1)
+  const below = sorted[Math.floor(at)]
+  return below + (sorted[Math.ceil(at)] - below) * (at % 1)
+}
+
+/** One item after the other, by a function that answers at once. */
+export function oneByOneSync(name, work) {
+  return {
+    name,
+    run(items) {
+      for (const item of items) work(item)
+    },
+  }
+}
+
+/** One item after the other, by a function that answers with a promise. */
+export function oneByOne(name, work) {
+  return {
+    name,
+    async run(items) {
+      for (const item of items) await work(item)
+    },
+  }
+}
+
+/** Sixteen items at once, by a function that answers with a promise. */
+export function sixteenAtOnce(name, work) {
+  return {
+    name,
+    async run(items) {
+      for (let start = 0; start < items.length; start += 16) await Promise.all(items.slice(start, start + 16).map(work))
+    },
+  }
+}

@@ -1,0 +1,47 @@
+// The libraries and the yardstick that need node:crypto, which is OpenSSL in Node.js.
+import { createPublicKey, verify } from 'node:crypto'
+import { AUDIENCE, ISSUER } from './tokens.js'
+
+/** @type {import('./libraries.js').Library[]} */
+export const NODE_ONLY = [
+  {
+    name: 'fast-jwt',
+    async load({ pem }) {
+      return { verifySync: await fastJwt(pem) }
+    },
+  },
+  {
+    name: 'jsonwebtoken',
+    async load({ pem }) {
+      const { default: jsonwebtoken } = await import('jsonwebtoken')
+      const key = createPublicKey(pem)
+      const options = { algorithms: ['RS256'], issuer: ISSUER, audience: AUDIENCE }
+      return { verifySync: (token) => jsonwebtoken.verify(token, key, options) }
+    },
+  },
+]
+
+/** `createVerifier` of fast-jwt. With a key at hand it is synchronous; with a function it would import the key each time. */
+export async function fastJwt(key, options = {}) {
+  const { createVerifier } = await import('fast-jwt')
+  return createVerifier({
+    key,
+    algorithms: ['RS256'],
+    allowedIss: ISSUER,
+    allowedAud: AUDIENCE,
+    requiredClaims: ['iss', 'aud', 'exp'],
+    checkTyp: 'at+jwt',
+    cache: false,
+    ...options,
+  })
+}
+
+/** Checks a token's signature with node:crypto and nothing else: the least that a library on OpenSSL can take. */
+export function signatureOnly({ pem }) {
+  const key = createPublicKey(pem)
+  return (token) => {
+    const dot = token.lastIndexOf('.')
+    const signature = Buffer.from(token.slice(dot + 1), 'base64url')
+    if (!verify('sha256', Buffer.from(token.slice(0, dot), 'latin1'), key, signature)) throw new Error('signature')
+  }
+}

@@ -1,0 +1,130 @@
+// What is measured. Nothing here belongs to one runtime: what does is handed in.
+import { PORTABLE, WITH_KEY_SETS, countersign } from './libraries.js'
+import { measure, oneByOne, oneByOneSync, sixteenAtOnce } from './measure.js'
+import { AUDIENCE, ISSUER, makeDecoy, makeKey, makeToken, makeTokens } from './tokens.js'
+
+const TOKENS = 512
+const LENGTHS = [512, 1024, 2048, 4096, 8192, 16384]
+const KEY_BITS = [2048, 3072, 4096]
+const KEY_COUNTS = [1, 2, 4, 8, 16, 32, 64]
+
+/** The libraries whose cost is followed as tokens and keys grow: the sweeps would take too long with all. */
+const IN_SWEEPS = ['countersign', 'jose', 'fast-jwt']
+
+/**
+ * Measures the verification of RS256 access tokens.
+ *
+ * @param {object} setting
+ * @param {number} setting.rounds
+ * @param {(line: string) => void} setting.say progress and what had to be left out
+ * @param {import('./libraries.js').Library[]} [setting.more] libraries besides the portable ones
+ * @param {(key: object) => (token: string) => void} [setting.signatureOnly] the yardstick
+ * @param {(key: string, options: object) => Promise<(token: string) => unknown>} [setting.fastJwt] for its cache
+ * @param {() => Promise<object | undefined>} [setting.kernel] what the kernels' own measurement says
+ */
+export async function runVerify({ rounds, say, more = [], signatureOnly, fastJwt, kernel }) {
+  const key = await makeKey()
+  const tokens = await makeTokens(key, TOKENS)
+  const libraries = [...PORTABLE, ...more]
+  const left = []
+  const ready = []
+  for (const library of libraries) {
+    try {
+      ready.push({ name: library.name, ...(await loadAndCheck(library, key)) })
+    } catch (error) {
+      left.push({ name: library.name, why: firstLine(error) })
+      say(`${library.name} is left out: ${firstLine(error)}`)
+    }
+  }
+
+  say('one at a time')
+  const yardstick = signatureOnly ? [oneByOneSync('node:crypto, signature only', signatureOnly(key))] : []
+  const alone = ready.flatMap(({ name, verify, verifySync }) => [
+    ...(verifySync ? [oneByOneSync(`${name} (sync)`, verifySync)] : []),
+    ...(verify ? [oneByOne(name, verify)] : []),
+  ])
+  const oneAtATime = await measure([...alone, ...yardstick], tokens, rounds)
+  say('16 at once')
+  const atOnce = await measure(ready.map(({ name, verify, verifySync }) => sixteenAtOnce(name, verify ?? (async (token) => verifySync(token)))), tokens, rounds)
+  say('caches')
+  const cache = await runCache(key, tokens, rounds, fastJwt, say)
+
+  const few = Math.ceil(rounds / 2)
+  const sweepers = libraries.filter(({ name }) => IN_SWEEPS.includes(name) && ready.some((one) => one.name === name))
+  const tokenLength = await sweep(LENGTHS, say, 'characters a token', async (length) => {
+    return measure(await contestants(sweepers, key), await makeTokens(key, 64, length), few)
+  })
+  const keyBits = await sweep(KEY_BITS, say, 'bits a key', async (bits) => {
+    const longer = await makeKey(bits)
+    return measure(await contestants(sweepers, longer), await makeTokens(longer, 64, 1024), few)
+  })
+  const keyCount = await sweep(KEY_COUNTS, say, 'keys a set', async (count) => {
+    const keys = [...Array.from({ length: count - 1 }, makeDecoy), key.jwk]
+    return measure(await contestants(WITH_KEY_SETS.filter(({ name }) => ready.some((one) => one.name === name)), keys), tokens, few)
+  })
+  if (kernel) say('kernels')
+  return { oneAtATime, atOnce, cache, tokenLength, keyBits, keyCount, kernel: await kernel?.(), left }
+}
+
+/** What is fast because it checks less has no place here: a library is measured only if its verdicts are right. */
+async function loadAndCheck(library, key) {
+  const { verify, verifySync } = await library.load(key)
+  const stranger = await makeKey()
+  const bad = {
+    'signed by another key': await makeToken({ ...stranger, kid: key.kid }),
+    'of another issuer': await makeToken(key, { iss: `${ISSUER}.evil` }),
+    'for another audience': await makeToken(key, { aud: `${AUDIENCE}.evil` }),
+    'that is expired': await makeToken(key, { exp: Math.floor(Date.now() / 1000) - 10 }),
+  }
+  const good = await makeToken(key)
+  for (const way of [verify, verifySync].filter(Boolean)) {
+    await way(good)
+    for (const [what, token] of Object.entries(bad)) {
+      const accepted = await (async () => way(token))().then(() => true, () => false)
+      if (accepted) throw new Error(`it accepts a token ${what}`)
+    }
+  }
+  return { verify, verifySync }
+}
+
+/** Hits alone: each token was verified before. */
+async function runCache(key, tokens, rounds, fastJwt, say) {
+  const hot = tokens.slice(0, 256)
+  const contestants = []
+  try {
+    const { verify, verifySync } = await countersign([key.jwk], { cache: 1024 })
+    contestants.push(oneByOneSync('countersign (sync)', verifySync), oneByOne('countersign', verify))
+  } catch (error) {
+    if (error.code !== 'options_invalid') throw error
+    say('the cache of countersign is left out: this build has none')
+    return undefined
+  }
+  if (fastJwt) {
+    const verify = await fastJwt(key.pem, { cache: 1024 }).catch(() => undefined)
+    if (verify) contestants.push(oneByOneSync('fast-jwt (sync)', verify))
+  }
+  return measure(contestants, hot, rounds)
+}
+
+async function sweep(values, say, unit, run) {
+  const rows = []
+  for (const value of values) {
+    say(`${value} ${unit}`)
+    rows.push({ value, results: await run(value) })
+  }
+  return rows
+}
+
+/** Each library in its fastest way. */
+async function contestants(libraries, key) {
+  const made = []
+  for (const { name, load } of libraries) {
+    const { verify, verifySync } = await load(key)
+    made.push(verifySync ? oneByOneSync(name, verifySync) : oneByOne(name, verify))
+  }
+  return made
+}
+
+function firstLine(error) {
+  return String(error?.message ?? error).split('\n')[0]
+}

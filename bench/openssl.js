@@ -1,0 +1,76 @@
+// The kernels against OpenSSL, which everything native is measured by: node:crypto in the same process, and the program
+// `openssl`, where there is one, between two measurements in the same run.
+import { constants, createPublicKey, publicDecrypt, verify } from 'node:crypto'
+import { execFileSync } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { BUILDS, makeSignature, measureKernels } from './lib/kernels.js'
+import { makeKey } from './lib/tokens.js'
+
+const SPEED_RUNS = 3
+
+/** @param {string} folder where the kernels' modules are */
+export async function kernelsAgainstOpenssl(folder, rounds) {
+  const modules = {}
+  for (const build of BUILDS) modules[build] = await readFile(join(folder, build))
+  const key = await makeKey()
+  const sample = await makeSignature(key)
+  const others = throughNodeCrypto(key, sample)
+  const runs = []
+  const speeds = []
+  for (let run = 0; run < SPEED_RUNS; run++) {
+    runs.push(await measureKernels(modules, others, sample, Math.ceil(rounds / SPEED_RUNS)))
+    speeds.push(opensslSpeed())
+  }
+  const middle = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]
+  const results = runs[0].map(({ name }, row) => {
+    const of = (field) => middle(runs.map((run) => run[row][field]))
+    return { name, ns: of('ns'), low: of('low'), high: of('high'), ratio: of('ratio'), quiet: of('quiet') }
+  })
+  if (!speeds.includes(undefined)) {
+    const ratio = middle(runs.map(([first], run) => first.ns / speeds[run].ns))
+    results.push({ name: speeds[0].name, ns: middle(speeds.map(({ ns }) => ns)), ratio })
+  }
+  return results
+}
+
+/** Not every runtime's node:crypto can do all of it. */
+function throughNodeCrypto({ pem }, { message, signature }) {
+  const key = createPublicKey(pem)
+  const raw = { key, padding: constants.RSA_NO_PADDING }
+  const ways = [
+    repeat('node:crypto publicDecrypt, no padding', () => publicDecrypt(raw, signature)),
+    repeat('node:crypto verify, 300 octets hashed', () => verify('sha256', message, key, signature)),
+  ]
+  return ways.filter(({ run }) => {
+    try {
+      run([null])
+      return true
+    } catch {
+      return false
+    }
+  })
+}
+
+function repeat(name, work) {
+  return {
+    name,
+    run(items) {
+      for (let left = items.length; left > 0; left--) work()
+    },
+  }
+}
+
+/** What `openssl speed` says of one verification, or `undefined` where there is no such program. */
+function opensslSpeed() {
+  try {
+    const options = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }
+    const [, , version] = /^(\S+) (\S+)/.exec(execFileSync('openssl', ['version'], options))
+    const text = execFileSync('openssl', ['speed', '-mr', '-seconds', '1', 'rsa2048'], options)
+    // "+F2:2:2048:3562.5:63451.5": number, bits, signatures and verifications in a second of processor time.
+    const [, perSecond] = /^\+F2:\d+:2048:[\d.]+:([\d.]+)/m.exec(text)
+    return { name: `openssl speed rsa2048 (${version})`, ns: 1e9 / Number(perSecond) }
+  } catch {
+    return undefined
+  }
+}

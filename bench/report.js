@@ -1,0 +1,65 @@
+// Tables for terminals, the file of results, and what one has to know to read them.
+import { execFileSync } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { cpus, loadavg } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** Prints rows of cells under a headline; the first column to the left, numbers to the right. */
+export function printTable(headline, head, rows) {
+  const lines = [head, ...rows].map((cells) => cells.map(String))
+  const widths = head.map((_, column) => Math.max(...lines.map((cells) => cells[column].length)))
+  console.log(`\n  ${headline}`)
+  for (const cells of lines) {
+    console.log(`    ${cells.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))).join('   ')}`)
+  }
+}
+
+/** Nanoseconds as microseconds. */
+export function microseconds(ns) {
+  return (ns / 1000).toFixed(ns < 10_000 ? 2 : 1)
+}
+
+/** Writes the results with when, where and what of. */
+export async function writeResults(folder, name, results) {
+  const path = join(folder, `${name}.json`)
+  await writeFile(path, `${JSON.stringify({ ...circumstances(), ...results }, null, 2)}\n`)
+  console.log(`\n  written to ${path}`)
+}
+
+/** Machine, date and versions. */
+export function circumstances() {
+  const [{ model }] = cpus()
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    machine: { processor: model.trim(), processors: cpus().length, system: `${process.platform} ${process.arch}`, load: loadavg()[0] },
+    commit: commit(),
+    versions: Object.fromEntries(LIBRARIES.map((name) => [name, versionOf(name)])),
+  }
+}
+
+const LIBRARIES = ['countersign', 'jose', 'fast-jwt', 'jsonwebtoken', 'aws-jwt-verify', 'hono', '@tsndr/cloudflare-worker-jwt']
+
+/** The version of an installed package, also of one that hides its package.json. */
+export function versionOf(name) {
+  const require = createRequire(import.meta.url)
+  for (const folder of require.resolve.paths(name)) {
+    try {
+      return JSON.parse(readFileSync(join(folder, name, 'package.json'), 'utf8')).version
+    } catch {
+      // The next folder up may have it.
+    }
+  }
+  return 'unknown'
+}
+
+function commit() {
+  try {
+    const options = { cwd: fileURLToPath(new URL('.', import.meta.url)), encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }
+    return execFileSync('git', ['describe', '--always', '--dirty'], options).trim()
+  } catch {
+    return 'unknown'
+  }
+}

@@ -1,0 +1,45 @@
+// The runtimes to measure in: fetched by exact version from the npm registry, each into a folder of its own.
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+
+const PINNED = JSON.parse(readFileSync(new URL('runtimes.json', import.meta.url), 'utf8'))
+
+/** The names of the runtimes that scripts run in; `node` is the one that this runs in. */
+export const RUNTIMES = ['node', ...Object.keys(PINNED)]
+
+/** Whether a pinned runtime is the very version that this runs in, so that measuring both would say the same twice. */
+export function isThisNode(name) {
+  return name.startsWith('node') && PINNED[name]?.version === process.versions.node
+}
+
+/**
+ * The command that runs a script in a runtime, which is installed below `folder` where it isn't yet.
+ *
+ * @param {string} name one of `RUNTIMES`
+ * @returns {Promise<string[]>} program and first arguments
+ * @throws {Error} where there is no such package for this machine, or no connection
+ */
+export async function commandOf(name, folder) {
+  if (name === 'node') return [process.execPath]
+  const { package: template, version, binary, arguments: args = [] } = PINNED[name]
+  const packageName = packageFor(template)
+  const prefix = join(folder, `${name}-${version}`)
+  const program = join(prefix, 'node_modules', packageName, binary)
+  if (!existsSync(program)) {
+    await mkdir(prefix, { recursive: true })
+    const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
+    const flags = ['--prefix', prefix, '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
+    execFileSync(npm, ['install', ...flags, `${packageName}@${version}`], { stdio: ['ignore', 'ignore', 'pipe'] })
+  }
+  return [program, ...args]
+}
+
+function packageFor(template) {
+  const bun = template.startsWith('@oven/')
+  const os = process.platform === 'win32' ? (bun ? 'windows' : 'win32') : process.platform
+  const cpu = bun && process.arch === 'arm64' ? 'aarch64' : process.arch
+  const libc = process.platform === 'linux' ? '-glibc' : ''
+  return template.replace('{os}', os).replace('{cpu}', cpu).replace('{libc}', libc)
+}

@@ -1,0 +1,46 @@
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Audience, NumericDate};
+
+/// The claims of a JWT access token that Countersign gives a meaning to: the registered claims of
+/// RFC 7519 §4.1, and those that RFC 9068 §2.2 adds for access tokens.
+///
+/// Each one is optional here, because the type describes any token; which of them must be there is
+/// the verifier's policy. Members of other names are ignored when reading.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Claims {
+    /// Issuer (RFC 7519 §4.1.1): compared byte for byte, also where it is a URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iss: Option<String>,
+    /// Subject (RFC 7519 §4.1.2): unique within the issuer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sub: Option<String>,
+    /// Audience (RFC 7519 §4.1.3): who the token is meant for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aud: Option<Audience>,
+    /// The OAuth client that the token was issued to (RFC 8693 §4.3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// What the token allows: space-delimited scope tokens (RFC 8693 §4.2; see [`crate::scope`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Issued at (RFC 7519 §4.1.6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iat: Option<NumericDate>,
+    /// Not before (RFC 7519 §4.1.5): the first instant at which the token is valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<NumericDate>,
+    /// Expiration time (RFC 7519 §4.1.4): the first instant at which the token is no longer valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exp: Option<NumericDate>,
+    /// JWT ID (RFC 7519 §4.1.7): unique for each token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
+    /// Session ID: the login that the token came from (registered by OpenID Connect
+    /// Front-Channel Logout §3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+}

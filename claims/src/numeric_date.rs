@@ -1,0 +1,264 @@
+use core::{fmt, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A NumericDate (RFC 7519 §2): seconds since 1970-01-01T00:00:00Z, leap seconds ignored. The RFC
+/// allows fractions and exponents; negative dates are not represented.
+///
+/// Dates order exactly as the decimal numbers they were parsed from order against any [`Duration`]
+/// since the epoch: what lies beyond the ninth decimal place is kept as "a little more", so that
+/// rounding never makes a token live longer or start sooner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NumericDate {
+    // The order of the fields is the order of comparison.
+    seconds: u64,
+    nanoseconds: u32,
+    and_a_little_more: bool,
+}
+
+impl NumericDate {
+    /// Whole seconds since the epoch.
+    #[must_use]
+    pub const fn from_seconds(seconds: u64) -> Self {
+        Self { seconds, nanoseconds: 0, and_a_little_more: false }
+    }
+
+    /// Whole seconds since the epoch, the fraction cut off.
+    #[must_use]
+    pub const fn seconds(self) -> u64 {
+        self.seconds
+    }
+
+    /// Reads the text of a JSON number (RFC 8259 §6), exactly.
+    ///
+    /// `None` for a number with a minus sign (`-0` too), one of 2⁶⁴ seconds or more, and text that
+    /// is not a JSON number.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use countersign_claims::NumericDate;
+    ///
+    /// let now = NumericDate::from(Duration::from_secs(1_700_000_000));
+    /// assert_eq!(NumericDate::parse("1.7e9"), Some(now));
+    /// assert!(NumericDate::parse("1700000000.0000000000001").unwrap() > now);
+    /// assert_eq!(NumericDate::parse("1e400"), None);
+    /// assert_eq!(NumericDate::parse("-1"), None);
+    /// ```
+    #[must_use]
+    pub fn parse(number: &str) -> Option<Self> {
+        let (mantissa, exponent) = match number.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
+            None => (number, 0),
+        };
+        let (whole, fraction) = match mantissa.split_once('.') {
+            Some((whole, fraction)) if !fraction.is_empty() => (whole, fraction),
+            Some(_) => return None,
+            None => (mantissa, ""),
+        };
+        let leading_zero = whole.len() > 1 && whole.starts_with('0');
+        let all_digits = whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit());
+        if whole.is_empty() || leading_zero || !all_digits {
+            return None;
+        }
+
+        // The digits in one row, and where in that row the point stands once the exponent and the
+        // leading zeros are accounted for: value = 0.d₀d₁d₂… × 10^point.
+        let row = || whole.bytes().chain(fraction.bytes()).map(|b| b - b'0');
+        let Some(zeros) = row().position(|digit| digit != 0) else {
+            return Some(Self::from_seconds(0));
+        };
+        let digits = || row().skip(zeros);
+        let point = i64::try_from(whole.len()).ok()?.saturating_add(exponent)
+            - i64::try_from(zeros).ok()?;
+        if point > 20 {
+            return None; // At least 10²⁰, past 2⁶⁴.
+        }
+        if point < -9 {
+            return Some(Self { and_a_little_more: true, ..Self::from_seconds(0) });
+        }
+
+        // From here the point is within -9…20, so that a few dozen digits are all that matter.
+        let mut ahead = digits();
+        let mut seconds = 0u64;
+        for _ in 0..point {
+            let digit = u64::from(ahead.next().unwrap_or(0));
+            seconds = seconds.checked_mul(10)?.checked_add(digit)?;
+        }
+        let mut nanoseconds = 0;
+        for place in 0..9 {
+            let digit = if place < -point { 0 } else { u32::from(ahead.next().unwrap_or(0)) };
+            nanoseconds = nanoseconds * 10 + digit;
+        }
+        Some(Self { seconds, nanoseconds, and_a_little_more: ahead.any(|digit| digit != 0) })
+    }
+}
+
+/// The exponent of a JSON number. One too long for `i64` is as good as ±10¹⁵: the mantissa of any
+/// text that fits in memory cannot bring such a number back into range.
+fn parse_exponent(exponent: &str) -> Option<i64> {
+    const FAR: i64 = 1_000_000_000_000_000;
+    let (sign, digits) = match exponent.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, exponent.strip_prefix('+').unwrap_or(exponent)),
+    };
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some(sign * digits.parse::<i64>().unwrap_or(FAR).min(FAR))
+}
+
+impl From<Duration> for NumericDate {
+    fn from(since_epoch: Duration) -> Self {
+        Self {
+            seconds: since_epoch.as_secs(),
+            nanoseconds: since_epoch.subsec_nanos(),
+            and_a_little_more: false,
+        }
+    }
+}
+
+/// The fraction beyond nanoseconds is cut off.
+impl From<NumericDate> for Duration {
+    fn from(date: NumericDate) -> Self {
+        Self::new(date.seconds, date.nanoseconds)
+    }
+}
+
+/// Seconds with as many decimals as are known.
+impl fmt::Display for NumericDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.seconds)?;
+        if self.nanoseconds != 0 {
+            write!(f, ".{:09}", self.nanoseconds)?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for NumericDate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.nanoseconds == 0 {
+            serializer.serialize_u64(self.seconds)
+        } else {
+            serializer.serialize_f64(Duration::from(*self).as_secs_f64())
+        }
+    }
+}
+
+/// Reads an integer exactly and a fraction as near as an `f64` is; the verifier does not go this
+/// way but parses the text.
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = NumericDate;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("seconds since the UNIX epoch, not negative")
+            }
+            fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<NumericDate, E> {
+                Ok(NumericDate::from_seconds(seconds))
+            }
+            fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<NumericDate, E> {
+                Duration::try_from_secs_f64(seconds)
+                    .map(NumericDate::from)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Float(seconds), &self))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::{format, string::String};
+
+    fn date(seconds: u64, nanoseconds: u32, and_a_little_more: bool) -> Option<NumericDate> {
+        Some(NumericDate { seconds, nanoseconds, and_a_little_more })
+    }
+
+    #[test]
+    fn every_way_to_write_a_number_is_read_exactly() {
+        for (text, expected) in [
+            ("0", date(0, 0, false)),
+            ("0.000", date(0, 0, false)),
+            ("0e999999999999999999999", date(0, 0, false)),
+            ("1700000000", date(1_700_000_000, 0, false)),
+            ("1700000000.5", date(1_700_000_000, 500_000_000, false)),
+            ("1.7e9", date(1_700_000_000, 0, false)),
+            ("1.7E+9", date(1_700_000_000, 0, false)),
+            ("17000000005e-1", date(1_700_000_000, 500_000_000, false)),
+            ("0.0000000017e18", date(1_700_000_000, 0, false)),
+            ("1.000000001", date(1, 1, false)),
+            ("1.0000000001", date(1, 0, true)),
+            ("0.00000000000000000001", date(0, 0, true)),
+            ("12e-10", date(0, 1, true)),
+            ("1e-400", date(0, 0, true)),
+            ("1e-99999999999999999999", date(0, 0, true)),
+            ("18446744073709551615", date(u64::MAX, 0, false)),
+            ("18446744073709551615.9999999999", date(u64::MAX, 999_999_999, true)),
+        ] {
+            assert_eq!(NumericDate::parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_date_is_refused() {
+        for text in [
+            "",
+            "-1",
+            "-0",
+            "+1",
+            "01",
+            "1.",
+            ".5",
+            "1e",
+            "1e+",
+            "e9",
+            "1e400",
+            "NaN",
+            "Infinity",
+            "18446744073709551616",
+            "1e20",
+            "1e99999999999999999999",
+            "0x10",
+            " 1",
+            "1 ",
+            "1_0",
+            "--1",
+            "1e5.5",
+            "٣",
+        ] {
+            assert_eq!(NumericDate::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_long_tail_of_zeros_changes_nothing() {
+        let zeros: String = core::iter::repeat_n('0', 5000).collect();
+        assert_eq!(NumericDate::parse(&format!("17.{zeros}")), date(17, 0, false));
+        assert_eq!(NumericDate::parse(&format!("17.{zeros}1")), date(17, 0, true));
+        assert_eq!(NumericDate::parse(&format!("17{zeros}e-5000")), date(17, 0, false));
+    }
+
+    #[test]
+    fn dates_order_against_a_clock_without_rounding() {
+        let now = NumericDate::from(Duration::new(100, 5));
+        assert!(NumericDate::parse("100.000000005").unwrap() == now);
+        assert!(NumericDate::parse("100.00000000500001").unwrap() > now);
+        assert!(NumericDate::parse("100.00000000499999").unwrap() < now);
+    }
+
+    #[test]
+    fn serde_reads_and_writes_integers_and_fractions() {
+        for json in ["0", "1700000000", "1700000000.5"] {
+            let parsed: NumericDate = serde_json::from_str(json).unwrap();
+            assert_eq!(parsed, NumericDate::parse(json).unwrap());
+            assert_eq!(serde_json::to_string(&parsed).unwrap(), json);
+        }
+        for json in ["-1", "1e400", "\"1\"", "null", "-0.5"] {
+            assert!(serde_json::from_str::<NumericDate>(json).is_err(), "{json}");
+        }
+    }
+}

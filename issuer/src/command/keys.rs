@@ -1,0 +1,80 @@
+use serde_json::json;
+
+use super::{existing, existing_path, print};
+use crate::keys::{KeyRecord, KeyState, Rules, advance};
+use crate::{Clock, Config, Error, state};
+
+/// `keys list [--json]`.
+pub(super) async fn list(config: &Config, as_json: bool) -> Result<(), Error> {
+    let records = existing(config)?.keys().await?;
+    let switches_at = Rules::new(config).switches_at(&records);
+    let rows = records.iter().map(|record| KeyRow::new(record, switches_at));
+    if as_json {
+        let rows: Vec<_> = rows
+            .map(|row| {
+                json!({
+                    "kid": row.record.kid,
+                    "state": row.record.state.name(),
+                    "created_at": row.record.published_at,
+                    "activates_at": row.activates_at,
+                    "retires_at": row.retires_at,
+                    "drops_at": row.record.drops_at,
+                    "bits": row.record.bits,
+                })
+            })
+            .collect();
+        return print(&format!("{}\n", json!(rows)));
+    }
+    let line = |row: KeyRow<'_>| {
+        let time = |name, at: Option<u64>| at.map_or(String::new(), |at| format!("\t{name} {at}"));
+        format!(
+            "{}\t{}{}{}{}\n",
+            row.record.kid,
+            row.record.state.name(),
+            time("activates", row.activates_at),
+            time("retires", row.retires_at),
+            time("drops", row.record.drops_at),
+        )
+    };
+    print(&rows.map(line).collect::<String>())
+}
+
+/// A key with its times as they were or, for what is still to come, as they are planned.
+struct KeyRow<'a> {
+    record: &'a KeyRecord,
+    activates_at: Option<u64>,
+    retires_at: Option<u64>,
+}
+
+impl<'a> KeyRow<'a> {
+    fn new(record: &'a KeyRecord, switches_at: Option<u64>) -> Self {
+        let (activates_at, retires_at) = match record.state {
+            KeyState::Published => (switches_at, None),
+            KeyState::Active => (record.activates_at, switches_at),
+            KeyState::Retiring => (record.activates_at, record.retired_at),
+        };
+        Self { record, activates_at, retires_at }
+    }
+}
+
+/// `keys rotate`.
+pub(super) async fn rotate(config: &Config) -> Result<(), Error> {
+    let path = existing_path(config)?;
+    let state::Opened { store, sealer, .. } = state::open_store(config, &path)?;
+    let (rules, now) = (Rules::new(config), Clock::system().now());
+    let active = |records: &[KeyRecord]| {
+        let active = records.iter().find(|record| record.state == KeyState::Active);
+        active.map(|record| record.kid.clone()).unwrap_or_default()
+    };
+    let before = active(&store.keys().await?);
+    let records = advance(&*store, &sealer, rules, now, true).await?;
+    let after = active(&records);
+    if before != after {
+        return print(&format!("key {after} signs from now on\n"));
+    }
+    let wait = rules.switches_at(&records).unwrap_or(now).saturating_sub(now);
+    print(&format!(
+        "the next key signs in {wait} s, when every cache can have it; a running issuer does that \
+         by itself\n"
+    ))
+}

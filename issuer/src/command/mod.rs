@@ -1,0 +1,218 @@
+//! The command line: flags named like the configuration, and what is wrong with it in one line.
+//! Each command is in a file of its own.
+
+mod keys;
+mod serve;
+mod user;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::config::SETTINGS;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Store, open};
+use crate::{Config, Error, Sources};
+
+/// Runs the command that the process was started with, and answers its exit code: 0 when it did
+/// what it says, 1 when it could not, 2 when the command line is wrong. Errors go to stderr as one
+/// line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let matches = match command_line().try_get_matches() {
+        Ok(matches) => matches,
+        Err(e) => return usage(&e),
+    };
+    log_to_stderr();
+    match execute(&matches) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            complain(&e.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command_line() -> Command {
+    let name = || Arg::new("name").required(true).value_name("NAME").help("User name");
+    let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
+    let user_scope = Arg::new("scope")
+        .long("scope")
+        .value_name("SCOPE")
+        .default_value("")
+        .help("What the user's tokens allow, such as \"read write\"");
+    let group = |name: &'static str, about: &'static str| {
+        Command::new(name).about(about).subcommand_required(true)
+    };
+    let mut root = Command::new("countersign-issuer")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Logs users in and issues RS256 access tokens")
+        .subcommand_required(true)
+        .subcommand(Command::new("serve").about("Serve until SIGTERM or SIGINT"))
+        .subcommand(
+            group("user", "Users; passwords are prompted for, or one line of stdin")
+                .subcommand(Command::new("add").about("Add a user").arg(name()).arg(user_scope))
+                .subcommand(
+                    Command::new("passwd")
+                        .about("Set a password; ends the user's sessions")
+                        .arg(name()),
+                )
+                .subcommand(Command::new("list").about("List the users")),
+        )
+        .subcommand(
+            group("keys", "Signing keys")
+                .subcommand(Command::new("list").about("List the keys and their states").arg(json))
+                .subcommand(
+                    Command::new("rotate")
+                        .about("Let the next key sign as soon as every cache can have it"),
+                ),
+        )
+        .subcommand(
+            group("config", "The configuration")
+                .subcommand(Command::new("check").about("Check it and print what is in force")),
+        )
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .global(true)
+                .value_name("FILE")
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("TOML file with the configuration"),
+        );
+    let defaults = Config::default();
+    for setting in SETTINGS {
+        let default = defaults.text(setting.name);
+        let default = default.map_or(String::new(), |text| format!(" [default: {text}]"));
+        let mut flag = Arg::new(setting.name)
+            .long(setting.name.replace('_', "-"))
+            .global(true)
+            .value_name("VALUE")
+            .help(format!("{}{default}", setting.help));
+        if setting.name == "behind_proxy" {
+            flag = flag.num_args(0..=1).require_equals(true).default_missing_value("true");
+        }
+        root = root.arg(flag);
+    }
+    root
+}
+
+/// Help and version as they are; anything wrong as one line.
+fn usage(e: &clap::Error) -> ExitCode {
+    if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return if e.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let context = |kind| e.get(kind).map(ToString::to_string);
+    let line = match e.kind() {
+        ErrorKind::UnknownArgument => {
+            let flag = context(ContextKind::InvalidArg).unwrap_or_default();
+            let hint = context(ContextKind::SuggestedArg)
+                .map_or_else(|| "see --help".to_owned(), |near| format!("did you mean {near}?"));
+            format!("unknown flag {flag}; {hint}")
+        }
+        ErrorKind::InvalidSubcommand => {
+            let command = context(ContextKind::InvalidSubcommand).unwrap_or_default();
+            let hint = context(ContextKind::SuggestedSubcommand)
+                .map_or_else(|| "see --help".to_owned(), |near| format!("did you mean {near}?"));
+            format!("unknown command {command}; {hint}")
+        }
+        _ => {
+            let text = e.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            let missing = context(ContextKind::InvalidArg).filter(|_| first.ends_with(':'));
+            let missing = missing.unwrap_or_default();
+            format!("{} {missing}; see --help", first.trim_start_matches("error: "))
+                .replace(" ;", ";")
+        }
+    };
+    complain(&line);
+    ExitCode::from(2)
+}
+
+fn complain(line: &str) {
+    // Nothing can be done when stderr is closed.
+    let _ = writeln!(std::io::stderr(), "countersign-issuer: {line}");
+}
+
+/// Only this crate's own lines below warnings: what libraries log may hold what they carry.
+fn log_to_stderr() {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+    let levels = Targets::new()
+        .with_target("countersign_issuer", LevelFilter::INFO)
+        .with_default(LevelFilter::WARN);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(levels).with(lines).init();
+}
+
+fn execute(matches: &ArgMatches) -> Result<(), Error> {
+    let config = sources(matches).load()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::System(format!("cannot start threads: {e}")))?;
+    let (command, matches) = matches.subcommand().unwrap_or(("", matches));
+    let (subcommand, matches) = matches.subcommand().unwrap_or(("", matches));
+    let text = |name| matches.get_one::<String>(name).map(String::as_str).unwrap_or_default();
+    runtime.block_on(async {
+        match (command, subcommand) {
+            ("serve", _) => serve::serve(config).await,
+            ("user", "add") => user::add(&config, text("name"), text("scope")).await,
+            ("user", "passwd") => user::passwd(&config, text("name")).await,
+            ("user", "list") => user::list(&config).await,
+            ("keys", "list") => keys::list(&config, matches.get_flag("json")).await,
+            ("keys", "rotate") => keys::rotate(&config).await,
+            ("config", "check") => config_check(&config),
+            _ => Err(Error::Refused("there is no such command; see --help".to_owned())),
+        }
+    })
+}
+
+/// The configuration's sources. Global flags may stand before the command and after it.
+fn sources(matches: &ArgMatches) -> Sources {
+    let flag = |setting: &'static crate::config::Setting| {
+        let value = matches.get_one::<String>(setting.name)?;
+        Some((setting.name, value.clone()))
+    };
+    Sources {
+        file: matches.get_one("config").cloned(),
+        environment: std::env::vars_os().collect(),
+        flags: SETTINGS.iter().filter_map(flag).collect(),
+    }
+}
+
+fn config_check(config: &Config) -> Result<(), Error> {
+    config.check_serve()?;
+    open::path(&config.database)?;
+    crate::tls::Acceptor::load(config)?;
+    print(&config.show())
+}
+
+/// The database, if there is one: a command that only reads or changes must not make it.
+fn existing(config: &Config) -> Result<Arc<dyn Store>, Error> {
+    let (store, ()) = SqliteStore::open(&existing_path(config)?, |_| Ok(()))?;
+    Ok(Arc::new(store))
+}
+
+fn existing_path(config: &Config) -> Result<PathBuf, Error> {
+    let path = open::path(&config.database)?;
+    if path.exists() {
+        return Ok(path);
+    }
+    Err(Error::Database(format!(
+        "there is no database {}; make it with serve or user add, or set database",
+        path.display()
+    )))
+}
+
+fn print(text: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|e| Error::System(format!("cannot write to stdout: {e}")))
+}

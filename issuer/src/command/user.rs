@@ -1,0 +1,91 @@
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
+
+use countersign_claims::scope;
+use zeroize::Zeroizing;
+
+use super::{existing, print};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Store as _, User, open};
+use crate::{Clock, Config, Error, crypto, password, username};
+
+/// `user add NAME [--scope SCOPE]`.
+pub(super) async fn add(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
+    let name = user_name(name)?;
+    if !scope.is_empty() && !scope::is_well_formed(scope) {
+        return Err(Error::Refused(format!(
+            "{scope:?} is not a scope; expected words with single spaces between, such as \"read \
+             write\""
+        )));
+    }
+    let (store, ()) = SqliteStore::open(&open::path(&config.database)?, |_| Ok(()))?;
+    let taken = || Error::Refused(format!("user {name} exists; use user passwd to set a password"));
+    if store.user(name.clone()).await?.is_some() {
+        return Err(taken());
+    }
+    let password_hash = new_password(&name)?;
+    let user = User {
+        id: format!("user_{}", crypto::random_id()?),
+        name: name.clone(),
+        scope: scope.to_owned(),
+        password_hash,
+        created_at: Clock::system().now(),
+    };
+    if !store.add_user(user).await? {
+        return Err(taken());
+    }
+    print(&format!("added user {name}\n"))
+}
+
+/// `user passwd NAME`: also ends the user's sessions.
+pub(super) async fn passwd(config: &Config, name: &str) -> Result<(), Error> {
+    let name = user_name(name)?;
+    let store = existing(config)?;
+    let unknown = || Error::Refused(format!("there is no user {name}; add it with user add"));
+    if store.user(name.clone()).await?.is_none() {
+        return Err(unknown());
+    }
+    let hash = new_password(&name)?;
+    if !store.set_password(name.clone(), hash, Clock::system().now()).await? {
+        return Err(unknown());
+    }
+    print(&format!("set the password of user {name} and ended their sessions\n"))
+}
+
+/// `user list`: name, `sub` and scope of each, separated by tabs.
+pub(super) async fn list(config: &Config) -> Result<(), Error> {
+    let users = existing(config)?.users().await?;
+    let line = |user: &User| format!("{}\t{}\t{}\n", user.name, user.id, user.scope);
+    print(&users.iter().map(line).collect::<String>())
+}
+
+fn user_name(name: &str) -> Result<String, Error> {
+    username::normalise(name).ok_or_else(|| {
+        Error::Refused(format!(
+            "{name:?} is not a user name; use 1 to {} characters",
+            username::MAX_CHARACTERS
+        ))
+    })
+}
+
+/// The hash of a password from the terminal, without echo and typed twice, or from a line of stdin.
+fn new_password(name: &str) -> Result<String, Error> {
+    let unread = |e| Error::Refused(format!("the password can't be read: {e}"));
+    let password = if std::io::stdin().is_terminal() {
+        let ask = |prompt: String| rpassword::prompt_password(prompt).map(Zeroizing::new);
+        let first = ask(format!("Password for {name}: ")).map_err(unread)?;
+        password::check_new(&first)?;
+        if *first != *ask("Once more: ".to_owned()).map_err(unread)? {
+            return Err(Error::Refused("the two passwords differ; nothing was changed".to_owned()));
+        }
+        first
+    } else {
+        let mut line = Zeroizing::new(String::with_capacity(4 * password::MAX_BYTES));
+        let most = 2 * password::MAX_BYTES as u64;
+        std::io::stdin().lock().take(most).read_line(&mut line).map_err(unread)?;
+        let end = line.trim_end_matches('\n').trim_end_matches('\r').len();
+        line.truncate(end);
+        line
+    };
+    password::check_new(&password)?;
+    password::hash(&password)
+}

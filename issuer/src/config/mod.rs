@@ -1,0 +1,281 @@
+//! The configuration: every name with its default, in one table, and the rules that hold between
+//! them. Where the values come from is in [`layers`].
+
+mod layers;
+mod value;
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::Error;
+pub use layers::Sources;
+
+/// One configuration name.
+pub(crate) struct Setting {
+    pub(crate) name: &'static str,
+    pub(crate) help: &'static str,
+    secret: bool,
+}
+
+/// Every configuration name, in the order in which `config check` prints them.
+pub(crate) const SETTINGS: &[Setting] = &[
+    plain("listen", "Address to serve on; port 0 picks a free one"),
+    plain("issuer", "Issuer URL, as in the `iss` claim [default on loopback: the address's]"),
+    plain("audience", "Audience of the access tokens"),
+    plain("database", "Where users, sessions and keys are kept"),
+    Setting {
+        name: "master_key",
+        help: "32 bytes in base64 that the private keys are encrypted under",
+        secret: true,
+    },
+    plain("master_key_file", "File that holds the master key"),
+    plain("access_ttl", "Lifetime of an access token"),
+    plain("refresh_ttl", "Lifetime of an unused refresh token"),
+    plain("refresh_grace", "How long a used refresh token still answers its successor"),
+    plain("rotation_period", "How long one key signs"),
+    plain("jwks_max_age", "How long a JWKS may be cached"),
+    plain("clock_skew", "How far clocks may differ"),
+    plain("tls_cert", "PEM file with the certificate chain"),
+    plain("tls_key", "PEM file with the certificate's private key"),
+    plain("behind_proxy", "A proxy in front of the issuer ends TLS"),
+    plain("trusted_proxies", "Networks whose X-Forwarded-For is believed"),
+    plain("cors_origins", "Origins of pages that may call the issuer"),
+];
+
+const fn plain(name: &'static str, help: &'static str) -> Setting {
+    Setting { name, help, secret: false }
+}
+
+/// The longest that a session may live, whatever is refreshed.
+pub const SESSION_MAX: Duration = Duration::from_secs(30 * DAY);
+
+const MINUTE: u64 = 60;
+const DAY: u64 = 24 * 60 * MINUTE;
+
+/// The configuration in force. [`Config::default`] has the documented defaults; every command
+/// reads it through [`Sources`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Address that `serve` listens on.
+    pub listen: SocketAddr,
+    /// The `iss` claim. On loopback the address's own URL when absent; elsewhere required.
+    pub issuer: Option<String>,
+    /// The `aud` claim.
+    pub audience: String,
+    /// `sqlite://PATH`.
+    pub database: String,
+    /// The master key in base64, if it was given directly.
+    pub master_key: Option<Secret>,
+    /// The file that holds the master key, if it was named.
+    pub master_key_file: Option<PathBuf>,
+    /// Lifetime of an access token: 1 s to 1 day.
+    pub access_ttl: Duration,
+    /// Lifetime of a refresh token that is not used: 1 s to 30 days.
+    pub refresh_ttl: Duration,
+    /// How long after its use a refresh token still answers the same successor: 0 to 60 s.
+    pub refresh_grace: Duration,
+    /// How long one key signs: `jwks_max_age` + `clock_skew` to 366 days.
+    pub rotation_period: Duration,
+    /// How long caches may hold the JWKS: 1 s to 1 day.
+    pub jwks_max_age: Duration,
+    /// How far the clocks of issuer and verifiers may differ: 0 to 5 min.
+    pub clock_skew: Duration,
+    /// PEM file with the certificate chain.
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file with the certificate's private key.
+    pub tls_key: Option<PathBuf>,
+    /// Whether a proxy in front ends TLS.
+    pub behind_proxy: bool,
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Origins that get CORS headers.
+    pub cors_origins: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            issuer: None,
+            audience: "api".to_owned(),
+            database: "sqlite://countersign.db".to_owned(),
+            master_key: None,
+            master_key_file: None,
+            access_ttl: Duration::from_secs(15 * MINUTE),
+            refresh_ttl: Duration::from_secs(7 * DAY),
+            refresh_grace: Duration::from_secs(10),
+            rotation_period: Duration::from_secs(30 * DAY),
+            jwks_max_age: Duration::from_secs(5 * MINUTE),
+            clock_skew: Duration::from_secs(MINUTE),
+            tls_cert: None,
+            tls_key: None,
+            behind_proxy: false,
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
+        }
+    }
+}
+
+/// A text that must not be printed.
+#[derive(Clone)]
+pub struct Secret(zeroize::Zeroizing<String>);
+
+impl Secret {
+    /// Keeps `text` from being printed.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(zeroize::Zeroizing::new(text))
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+impl Config {
+    /// Checks the rules that hold between values, for every command.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] with the first rule that is broken.
+    pub fn check(&self) -> Result<(), Error> {
+        between("access_ttl", self.access_ttl, 1, DAY)?;
+        between("refresh_ttl", self.refresh_ttl, 1, SESSION_MAX.as_secs())?;
+        between("refresh_grace", self.refresh_grace, 0, MINUTE)?;
+        between("jwks_max_age", self.jwks_max_age, 1, DAY)?;
+        between("clock_skew", self.clock_skew, 0, 5 * MINUTE)?;
+        between("rotation_period", self.rotation_period, 1, 366 * DAY)?;
+        if self.audience.is_empty() {
+            return refuse("audience is empty; set it to the name of the API, such as \"api\"");
+        }
+        if self.master_key.is_some() && self.master_key_file.is_some() {
+            return refuse("master_key and master_key_file are both set; set one of them");
+        }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            return refuse("tls_cert and tls_key belong together; set both or none");
+        }
+        // The next key is published when the present one begins to sign, and must be known to
+        // every cache before it signs itself.
+        if self.rotation_period < self.publish_lead() {
+            return refuse(&format!(
+                "rotation_period is {} s, shorter than jwks_max_age + clock_skew ({} s); a key \
+                 would sign before caches can have it; make rotation_period longer",
+                self.rotation_period.as_secs(),
+                self.publish_lead().as_secs(),
+            ));
+        }
+        // Verifiers take at most 64 keys of a set: the retiring ones, the active and the next.
+        let retiring = self.drop_lag().as_secs() / self.rotation_period.as_secs().max(1) + 1;
+        if retiring + 2 > 64 {
+            return refuse(&format!(
+                "rotation_period of {} s would keep {retiring} retiring keys in the JWKS, more \
+                 than the 64 that verifiers accept; make it longer",
+                self.rotation_period.as_secs(),
+            ));
+        }
+        if let Some(issuer) = &self.issuer {
+            let Some(rest) =
+                issuer.strip_prefix("https://").or_else(|| issuer.strip_prefix("http://"))
+            else {
+                return refuse(&format!(
+                    "issuer is {issuer:?}; expected a URL such as https://auth.example"
+                ));
+            };
+            let unfit = |c: char| c.is_whitespace() || c.is_control() || "?#\"\\<>@".contains(c);
+            if rest.is_empty() || rest.starts_with('/') || rest.contains(unfit) {
+                return refuse(&format!(
+                    "issuer is {issuer:?}; expected a URL with a host and without a user, a \
+                     query or a fragment (RFC 8414 section 2)"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what `serve` needs besides: off loopback it takes TLS or a proxy that ends it, an
+    /// https issuer and a master key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] naming what is missing.
+    pub fn check_serve(&self) -> Result<(), Error> {
+        self.check()?;
+        if self.listen.ip().is_loopback() {
+            return Ok(());
+        }
+        let address = self.listen;
+        if self.tls_cert.is_none() && !self.behind_proxy {
+            return refuse(&format!(
+                "{address} is not a loopback address, and passwords would cross the network in \
+                 the clear; set tls_cert and tls_key, or behind_proxy = true if a proxy ends TLS"
+            ));
+        }
+        if !self.issuer.as_ref().is_some_and(|issuer| issuer.starts_with("https://")) {
+            return refuse(&format!(
+                "listening on {address} needs issuer, an https URL such as https://auth.example"
+            ));
+        }
+        if self.master_key.is_none() && self.master_key_file.is_none() {
+            return refuse(&format!(
+                "listening on {address} needs master_key or master_key_file; make a key with: \
+                 openssl rand -base64 32"
+            ));
+        }
+        Ok(())
+    }
+
+    /// How long a key is in the JWKS before it may sign: caches that fetched just before it was
+    /// published have expired by then, also where clocks differ.
+    pub(crate) fn publish_lead(&self) -> Duration {
+        self.jwks_max_age + self.clock_skew
+    }
+
+    /// How long a key stays in the JWKS after it was retired: another issuer on this database may
+    /// sign with it until it has noticed, and each token lives for `access_ttl` after that.
+    pub(crate) fn drop_lag(&self) -> Duration {
+        crate::keys::NOTICE_WITHIN + self.access_ttl + self.jwks_max_age + self.clock_skew
+    }
+
+    /// Every name with the value in force, one `name = value` a line, secrets hidden.
+    #[must_use]
+    pub fn show(&self) -> String {
+        let mut out = String::new();
+        for setting in SETTINGS {
+            let value = match self.text(setting.name) {
+                Some(_) if setting.secret => "(hidden)".to_owned(),
+                Some(text) => text,
+                None => "(not set)".to_owned(),
+            };
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "{} = {value}", setting.name);
+        }
+        out
+    }
+}
+
+fn between(name: &str, value: Duration, min: u64, max: u64) -> Result<(), Error> {
+    if (min..=max).contains(&value.as_secs()) {
+        return Ok(());
+    }
+    let (value, min, max) = (
+        value::show(value),
+        value::show(Duration::from_secs(min)),
+        value::show(Duration::from_secs(max)),
+    );
+    refuse(&format!("{name} is {value}; expected {min} to {max}"))
+}
+
+fn refuse<T>(line: &str) -> Result<T, Error> {
+    Err(Error::Config(line.to_owned()))
+}

@@ -1,0 +1,39 @@
+use std::fmt;
+
+/// Why the issuer does not start, or why a command was refused.
+///
+/// `Display` is one line that says what was wrong and what to do. No variant carries a password, a
+/// token or a key.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration name or value is not acceptable.
+    Config(String),
+    /// The database can't be opened, read or written, or is from a newer version.
+    Database(String),
+    /// The master key is missing, malformed, or not the one that the database was made with.
+    MasterKey(String),
+    /// The address can't be listened on.
+    Listen(String),
+    /// The TLS certificate or its key can't be used.
+    Tls(String),
+    /// What a command was asked to do is not possible: the name exists, the password is too short.
+    Refused(String),
+    /// The machine failed: no random numbers, no key pair, no thread.
+    System(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Config(line)
+        | Self::Database(line)
+        | Self::MasterKey(line)
+        | Self::Listen(line)
+        | Self::Tls(line)
+        | Self::Refused(line)
+        | Self::System(line)) = self;
+        f.write_str(line)
+    }
+}
+
+impl std::error::Error for Error {}

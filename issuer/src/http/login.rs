@@ -1,0 +1,90 @@
+use serde::Deserialize;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::body::{JSON, is_type, missing};
+use super::reply::{ApiError, Reply};
+use super::token::{self, Delivery, FIRST_PARTY};
+use super::{Call, Shared, cookie};
+use crate::session::Session;
+use crate::{crypto, username};
+
+/// `POST /login`: a user's name and password for the tokens of a new session. Every way to fail
+/// has the same answer, after the work of one password hash.
+pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> {
+    let Login { username, password, delivery } = Login::read(&call)?;
+    if delivery == Delivery::Cookie {
+        // Else a page of another site could log its visitor in as somebody else.
+        cookie::check_site(&state, &call.headers)?;
+    }
+    state.login_limit.check(call.client).map_err(ApiError::too_many_requests)?;
+    state.keys.signer().ok_or_else(ApiError::no_signing_key)?;
+
+    let user = match username::normalise(&username) {
+        Some(name) => state.store.user(name).await?,
+        None => None,
+    };
+    let stored = user.as_ref().map(|user| user.password_hash.as_str());
+    let verified = state.hasher.verify(password, stored).await;
+    let good = verified.map_err(|_| ApiError::unavailable("too many logins are waiting"))?;
+    let Some(user) = user.filter(|_| good) else { return Err(ApiError::login_failed()) };
+
+    let now = state.clock.now();
+    let session = Session {
+        id: crypto::random()?,
+        user_id: user.id,
+        client_id: FIRST_PARTY.to_owned(),
+        scope: user.scope,
+        counter: 0,
+        created_at: now,
+        rotated_at: now,
+        expires_at: state.lifetimes().expiry(now, now),
+        revoked: false,
+    };
+    // The password may have been changed since it was checked.
+    if !state.store.open_session(session.clone(), user.password_hash).await? {
+        return Err(ApiError::login_failed());
+    }
+    token::grant(&state, &session, &session.scope, delivery, now)
+}
+
+struct Login {
+    username: String,
+    password: Zeroizing<String>,
+    delivery: Delivery,
+}
+
+impl Login {
+    fn read(call: &Call) -> Result<Self, ApiError> {
+        #[derive(Deserialize)]
+        struct Body {
+            username: Option<Value>,
+            password: Option<Value>,
+            session: Option<Value>,
+        }
+        if !is_type(&call.headers, JSON) {
+            return Err(ApiError::unsupported_media_type(JSON));
+        }
+        // serde's own message could quote the password.
+        let body: Body = serde_json::from_slice(&call.body)
+            .map_err(|_| ApiError::invalid_request("the body is not a well-formed JSON object"))?;
+        let text = |name: &str, value| match value {
+            Some(Value::String(text)) => Ok(text),
+            Some(_) => Err(ApiError::invalid_request(format!("{name} must be a string"))),
+            None => Err(missing(name)),
+        };
+        let delivery = match body.session.as_ref().map(Value::as_str) {
+            None | Some(Some("token")) => Delivery::Body,
+            Some(Some("cookie")) => Delivery::Cookie,
+            _ => {
+                let description = "session must be \"token\" or \"cookie\"";
+                return Err(ApiError::invalid_request(description));
+            }
+        };
+        Ok(Self {
+            username: text("username", body.username)?,
+            password: text("password", body.password).map(Zeroizing::new)?,
+            delivery,
+        })
+    }
+}

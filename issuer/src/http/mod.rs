@@ -1,0 +1,226 @@
+//! The endpoints. `routes` has all of them in one place; each handler is in a file of its own and
+//! answers a reply or an [`ApiError`]. What holds for every answer is in [`Service`].
+
+mod body;
+mod cookie;
+mod cors;
+mod health;
+mod login;
+mod reply;
+mod revoke;
+mod token;
+mod well_known;
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, Request};
+use tokio::time::timeout;
+use tower_service::Service as _;
+use warp::filters::BoxedFilter;
+use warp::filters::path::FullPath;
+use warp::{Filter as _, Reply as _};
+
+use crate::network;
+use crate::state::Shared;
+use reply::{ApiError, Reply};
+
+/// The address at the other end of the connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// A request, read whole, for a path that exists.
+pub(crate) struct Call {
+    headers: HeaderMap,
+    /// The client's address, behind trusted proxies as well.
+    client: IpAddr,
+    body: Bytes,
+}
+
+/// What a path takes.
+#[derive(Clone, Copy)]
+struct Endpoint {
+    path: &'static str,
+    /// The value of `Allow`.
+    allow: &'static str,
+    cors: cors::Kind,
+}
+
+const LOGIN: Endpoint = post("/login");
+const TOKEN: Endpoint = post("/token");
+const LOGOUT: Endpoint = post("/logout");
+const REVOKE: Endpoint = post("/revoke");
+const JWKS: Endpoint = get("/.well-known/jwks.json", cors::Kind::Public);
+const METADATA: Endpoint = get("/.well-known/oauth-authorization-server", cors::Kind::Public);
+const LIVE: Endpoint = get("/healthz/live", cors::Kind::None);
+const READY: Endpoint = get("/healthz/ready", cors::Kind::None);
+const ENDPOINTS: [Endpoint; 8] = [LOGIN, TOKEN, LOGOUT, REVOKE, JWKS, METADATA, LIVE, READY];
+
+/// The methods that the log names (RFC 9110 §9.3, RFC 5789).
+const METHODS: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::DELETE,
+    Method::CONNECT,
+    Method::OPTIONS,
+    Method::TRACE,
+    Method::PATCH,
+];
+
+const fn post(path: &'static str) -> Endpoint {
+    Endpoint { path, allow: "POST", cors: cors::Kind::Credentials }
+}
+
+const fn get(path: &'static str, cors: cors::Kind) -> Endpoint {
+    Endpoint { path, allow: "GET, HEAD", cors }
+}
+
+fn routes(state: &Shared) -> BoxedFilter<(Reply,)> {
+    endpoint(state, LOGIN, login::login)
+        .or(endpoint(state, TOKEN, token::token))
+        .unify()
+        .or(endpoint(state, LOGOUT, revoke::logout))
+        .unify()
+        .or(endpoint(state, REVOKE, revoke::revoke))
+        .unify()
+        .or(endpoint(state, JWKS, well_known::jwks))
+        .unify()
+        .or(endpoint(state, METADATA, well_known::metadata))
+        .unify()
+        .or(endpoint(state, LIVE, health::live))
+        .unify()
+        .or(endpoint(state, READY, health::ready))
+        .unify()
+        .or(warp::any().map(|| ApiError::not_found().reply()))
+        .unify()
+        .boxed()
+}
+
+/// The filter of one path: any method gets an answer from here, with CORS where it is due.
+fn endpoint<H, F>(state: &Shared, endpoint: Endpoint, handler: H) -> BoxedFilter<(Reply,)>
+where
+    H: Fn(Shared, Call) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Reply, ApiError>> + Send,
+{
+    // Compared whole: warp's segments would take a slash at the end as well.
+    let path = warp::path::full().and_then(move |path: FullPath| async move {
+        if path.as_str() == endpoint.path { Ok(()) } else { Err(warp::reject::not_found()) }
+    });
+    let call = warp::method()
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::get::<Peer>())
+        .and(warp::body::bytes());
+    let state = state.clone();
+    path.untuple_one()
+        .and(call)
+        .then(move |method: Method, headers: HeaderMap, peer: Peer, body: Bytes| {
+            let (state, handler) = (state.clone(), handler.clone());
+            async move {
+                let cors = cors::Cors::new(&state, endpoint, &headers);
+                let forwarded = headers.get_all("x-forwarded-for").into_iter();
+                // A line that is not text is an entry that is not an address.
+                let forwarded = forwarded.map(|line| line.to_str().unwrap_or("?"));
+                let forwarded: Vec<_> = forwarded.collect();
+                let client = network::client(
+                    peer.0,
+                    forwarded.iter().copied(),
+                    &state.config.trusted_proxies,
+                );
+                let mut reply = if method == Method::OPTIONS {
+                    cors.preflight()
+                } else if endpoint.allow.split(", ").any(|one| one == method.as_str()) {
+                    let call = Call { headers, client, body };
+                    handler(state, call).await.unwrap_or_else(ApiError::reply)
+                } else {
+                    ApiError::method_not_allowed(endpoint.allow).reply()
+                };
+                cors.apply(&mut reply);
+                reply
+            }
+        })
+        .boxed()
+}
+
+/// What the accept loop hands requests to: warp's service within the limits of time and size, and
+/// with the headers that each answer has.
+#[derive(Clone)]
+pub(crate) struct Service {
+    state: Shared,
+    routes: BoxedFilter<(Reply,)>,
+}
+
+impl Service {
+    pub(crate) fn new(state: Shared) -> Self {
+        Self { routes: routes(&state), state }
+    }
+
+    pub(crate) async fn call(
+        self,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> warp::reply::Response {
+        let started = Instant::now();
+        // A method or a path that nobody knows can hold anything, also a secret.
+        let method = METHODS.iter().find(|known| *known == request.method());
+        let method = method.map_or("-", Method::as_str);
+        let path = request.uri().path();
+        let path =
+            ENDPOINTS.iter().find(|known| known.path == path).map_or("-", |known| known.path);
+        let mut response =
+            self.answer(request, peer).await.unwrap_or_else(|e| e.reply().into_response());
+        self.complete(response.headers_mut());
+        tracing::info!(
+            method,
+            path,
+            status = response.status().as_u16(),
+            ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        );
+        response
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> Result<warp::reply::Response, ApiError> {
+        let limits = &self.state.limits;
+        // The target of CONNECT (RFC 9112 §3.2.3). warp's path filter panics on it.
+        if request.uri().path_and_query().is_none() {
+            return Err(ApiError::not_found());
+        }
+        let (parts, body) = request.into_parts();
+        let body = timeout(limits.request_timeout, body::read(body, limits.body_bytes))
+            .await
+            .map_err(|_| ApiError::body_too_slow())??;
+        let mut request = Request::from_parts(parts, Full::new(body));
+        request.extensions_mut().insert(peer);
+        let response =
+            timeout(limits.request_timeout, warp::service(self.routes.clone()).call(request))
+                .await
+                .map_err(|_| ApiError::unavailable("the request took too long"))?;
+        match response {
+            Ok(response) => Ok(response),
+            Err(infallible) => match infallible {},
+        }
+    }
+
+    /// Headers that each answer has, unless its endpoint said otherwise.
+    fn complete(&self, headers: &mut HeaderMap) {
+        let mut default = |name, value| {
+            headers.entry(name).or_insert(HeaderValue::from_static(value));
+        };
+        default(header::CACHE_CONTROL, "no-store");
+        default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+        default(header::REFERRER_POLICY, "no-referrer");
+        default(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+        if self.state.issuer.starts_with("https://") {
+            default(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+        }
+    }
+}

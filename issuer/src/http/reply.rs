@@ -1,0 +1,153 @@
+use bytes::Bytes;
+use hyper::header::{self, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use crate::store::StoreError;
+
+/// What a handler answers.
+pub(crate) type Reply = Response<Bytes>;
+
+/// A reply with `body` as JSON.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Reply {
+    typed(status, "application/json", serde_json::to_vec(body).unwrap_or_default().into())
+}
+
+/// A reply with a body of that media type.
+pub(super) fn typed(status: StatusCode, media_type: &'static str, body: Bytes) -> Reply {
+    let mut reply = empty(status);
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    *reply.body_mut() = body;
+    reply
+}
+
+/// A reply without a body.
+pub(super) fn empty(status: StatusCode) -> Reply {
+    let mut reply = Reply::default();
+    *reply.status_mut() = status;
+    reply
+}
+
+/// A refusal, in the shape of RFC 6749 §5.2 on every endpoint.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    error: &'static str,
+    description: String,
+    header: Option<(header::HeaderName, String)>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, error: &'static str, description: impl Into<String>) -> Self {
+        Self { status, error, description: description.into(), header: None }
+    }
+
+    /// One of the error codes of RFC 6749 §5.2 or RFC 7009 §2.2.1, with status 400.
+    pub(super) fn bad_request(error: &'static str, description: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error, description)
+    }
+
+    pub(super) fn invalid_request(description: impl Into<String>) -> Self {
+        Self::bad_request("invalid_request", description)
+    }
+
+    /// The refresh token is not one that can be used. The description never says why.
+    pub(super) fn invalid_refresh_token() -> Self {
+        Self::bad_request("invalid_grant", "the refresh token is invalid, expired or was replaced")
+    }
+
+    /// The login failed. The description never says why.
+    pub(super) fn login_failed() -> Self {
+        let description = "the user name or the password is wrong";
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_grant", description)
+    }
+
+    pub(super) fn cross_site() -> Self {
+        let description = "the session cookie is not accepted from another site's page";
+        Self::new(StatusCode::FORBIDDEN, "access_denied", description)
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+    }
+
+    pub(super) fn method_not_allowed(allow: &'static str) -> Self {
+        let description = format!("use {allow}");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", description)
+            .with_header(header::ALLOW, allow.to_owned())
+    }
+
+    pub(super) fn unsupported_media_type(expected: &str) -> Self {
+        let description = format!("the body must be {expected}");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", description)
+    }
+
+    pub(super) fn body_too_large(limit: usize) -> Self {
+        let description = format!("the body is longer than {limit} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "content_too_large", description)
+    }
+
+    pub(super) fn body_too_slow() -> Self {
+        let description = "the body did not arrive in time";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", description)
+            .with_header(header::CONNECTION, "close".to_owned())
+    }
+
+    pub(super) fn too_many_requests(wait: std::time::Duration) -> Self {
+        let description = "too many logins from this network; wait before the next one";
+        // Rounded up: a client that comes back on the second must not be early.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", description)
+            .with_header(header::RETRY_AFTER, seconds.max(1).to_string())
+    }
+
+    /// It may work a second later.
+    pub(super) fn unavailable(description: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", description)
+            .with_header(header::RETRY_AFTER, "1".to_owned())
+    }
+
+    /// The keys could not be read for a while, so that none may sign.
+    pub(super) fn no_signing_key() -> Self {
+        Self::unavailable("the signing keys cannot be read")
+    }
+
+    pub(super) fn internal() -> Self {
+        let description = "the issuer failed; its log says more";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", description)
+    }
+
+    fn with_header(self, name: header::HeaderName, value: String) -> Self {
+        Self { header: Some((name, value)), ..self }
+    }
+
+    pub(super) fn reply(self) -> Reply {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            error: &'a str,
+            error_description: &'a str,
+        }
+        let body = Body { error: self.error, error_description: &self.description };
+        let mut reply = json(self.status, &body);
+        if let Some((name, value)) = self.header
+            && let Ok(value) = HeaderValue::from_str(&value)
+        {
+            reply.headers_mut().insert(name, value);
+        }
+        reply
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(e: StoreError) -> Self {
+        tracing::error!("{e}");
+        Self::unavailable("the database does not answer")
+    }
+}
+
+impl From<crate::Error> for ApiError {
+    fn from(e: crate::Error) -> Self {
+        tracing::error!("{e}");
+        Self::internal()
+    }
+}

@@ -1,0 +1,169 @@
+use countersign_claims::scope;
+use hyper::StatusCode;
+use serde::Serialize;
+
+use super::body::{Form, missing};
+use super::reply::{self, ApiError, Reply};
+use super::{Call, Shared, cookie};
+use crate::session::{Refresh, RefreshToken, Session, Verdict};
+
+/// The client of `/login`. Client ids have a prefix, so that none equals a `sub` (RFC 9068 §5).
+pub(super) const FIRST_PARTY: &str = "client_first_party";
+
+/// How the client gets its refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    Body,
+    Cookie,
+}
+
+/// `POST /token` (RFC 6749 §6): a refresh token for its successor and a new access token.
+pub(super) async fn token(state: Shared, call: Call) -> Result<Reply, ApiError> {
+    let form = Form::read(&call)?;
+    if form.require("grant_type")? != "refresh_token" {
+        return Err(ApiError::bad_request(
+            "unsupported_grant_type",
+            "grant_type must be refresh_token",
+        ));
+    }
+    let (text, delivery) = presented(&state, &call, &form)?;
+    if form.get("client_id").is_some_and(|id| id != FIRST_PARTY) {
+        return Err(ApiError::invalid_refresh_token());
+    }
+    let wanted = form.get("scope");
+    if wanted.is_some_and(|wanted| !scope::is_well_formed(wanted)) {
+        return Err(ApiError::bad_request("invalid_scope", "scope is malformed"));
+    }
+    let token = RefreshToken::decode(text, &state.refresh_key)
+        .ok_or_else(ApiError::invalid_refresh_token)?;
+    // Before the token is spent: a client that comes back after the grace would lose its session.
+    state.keys.signer().ok_or_else(ApiError::no_signing_key)?;
+    let now = state.clock.now();
+    let lifetimes = state.lifetimes();
+    let refresh = Refresh { token, scope: wanted.map(Into::into), now, lifetimes };
+    match state.store.refresh(refresh).await? {
+        Verdict::Rotate(session) | Verdict::Repeat(session) => {
+            let scope = wanted.unwrap_or(&session.scope);
+            grant(&state, &session, scope, delivery, now)
+        }
+        Verdict::Reuse => {
+            tracing::warn!("a replaced refresh token was used; its session is ended");
+            Err(ApiError::invalid_refresh_token())
+        }
+        Verdict::Refuse => Err(ApiError::invalid_refresh_token()),
+        Verdict::ScopeTooWide => Err(ApiError::bad_request(
+            "invalid_scope",
+            "scope asks for more than the session was granted",
+        )),
+    }
+}
+
+/// The refresh token in the form or, without one, in the cookie.
+pub(super) fn presented<'a>(
+    state: &Shared,
+    call: &'a Call,
+    form: &'a Form,
+) -> Result<(&'a str, Delivery), ApiError> {
+    if let Some(token) = form.get("refresh_token") {
+        return Ok((token, Delivery::Body));
+    }
+    let token = cookie::read(state, &call.headers)?;
+    token.map(|token| (token, Delivery::Cookie)).ok_or_else(|| missing("refresh_token"))
+}
+
+/// The answer of `/login` and `/token` (RFC 6749 §5.1): the session's current refresh token, and a
+/// new access token with that scope.
+pub(super) fn grant(
+    state: &Shared,
+    session: &Session,
+    scope: &str,
+    delivery: Delivery,
+    now: u64,
+) -> Result<Reply, ApiError> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        access_token: String,
+        token_type: &'a str,
+        expires_in: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refresh_token: Option<&'a str>,
+        refresh_expires_in: u64,
+        scope: &'a str,
+    }
+    let access_token =
+        state.access_token(session, scope, now).ok_or_else(ApiError::no_signing_key)??;
+    let refresh_token = RefreshToken { session: session.id, counter: session.counter };
+    let refresh_token = refresh_token.encode(&state.refresh_key);
+    let refresh_expires_in = session.expires_at.saturating_sub(now);
+    let mut reply = reply::json(
+        StatusCode::OK,
+        &Body {
+            access_token,
+            token_type: "Bearer",
+            expires_in: state.config.access_ttl.as_secs(),
+            refresh_token: (delivery == Delivery::Body).then_some(&refresh_token),
+            refresh_expires_in,
+            scope,
+        },
+    );
+    if delivery == Delivery::Cookie {
+        cookie::set(&mut reply, &refresh_token, refresh_expires_in);
+    }
+    Ok(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+
+    use super::*;
+    use crate::http::body::FORM;
+    use crate::store::User;
+    use crate::{Clock, Config, Limits, State};
+
+    #[tokio::test]
+    async fn a_refresh_spends_nothing_while_no_key_may_sign() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let config = Config {
+            database: format!("sqlite://{}", folder.path().join("x.db").display()),
+            refresh_grace: std::time::Duration::ZERO,
+            ..Config::default()
+        };
+        let (address, clock) = (config.listen, Clock::new(|| 1_800_000_000));
+        let State(state) = State::open(config, address, Limits::default(), clock).await.unwrap();
+        let user = User {
+            id: "user_x".to_owned(),
+            name: "demo".to_owned(),
+            scope: String::new(),
+            password_hash: "hash".to_owned(),
+            created_at: 0,
+        };
+        assert!(state.store.add_user(user).await.unwrap());
+        let session = Session {
+            id: [7; 16],
+            user_id: "user_x".to_owned(),
+            client_id: FIRST_PARTY.to_owned(),
+            scope: String::new(),
+            counter: 0,
+            created_at: 1_800_000_000,
+            rotated_at: 1_800_000_000,
+            expires_at: 1_800_000_900,
+            revoked: false,
+        };
+        assert!(state.store.open_session(session, "hash".to_owned()).await.unwrap());
+        let refresh_token =
+            RefreshToken { session: [7; 16], counter: 0 }.encode(&state.refresh_key);
+        let call = || Call {
+            headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(FORM))]),
+            client: [127, 0, 0, 1].into(),
+            body: format!("grant_type=refresh_token&refresh_token={refresh_token}").into(),
+        };
+
+        state.keys.age();
+        let refused = token(state.clone(), call()).await.unwrap_err().reply();
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        state.keys.refresh().await.unwrap();
+        let answer = token(state.clone(), call()).await.unwrap_or_else(ApiError::reply);
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+}

@@ -1,0 +1,63 @@
+use hyper::StatusCode;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use serde_json::json;
+
+use super::reply::{self, ApiError, Reply};
+use super::{Call, Shared};
+
+/// `GET /.well-known/jwks.json` (RFC 7517 §8.5).
+pub(super) async fn jwks(state: Shared, call: Call) -> Result<Reply, ApiError> {
+    let keys = state.keys.current();
+    let mut reply = if holds(&call.headers, &keys.etag) {
+        reply::empty(StatusCode::NOT_MODIFIED)
+    } else {
+        reply::typed(StatusCode::OK, "application/jwk-set+json", keys.jwks.clone())
+    };
+    // A cache shall ask again when the keys change, if that is sooner.
+    let left = keys.changes_at.map(|at| at.saturating_sub(state.clock.now()).max(1));
+    let max_age = state.config.jwks_max_age.as_secs();
+    let max_age = left.map_or(max_age, |left| left.min(max_age));
+    public(&mut reply, max_age);
+    if let Ok(etag) = HeaderValue::from_str(&keys.etag) {
+        reply.headers_mut().insert(header::ETAG, etag);
+    }
+    Ok(reply)
+}
+
+/// `GET /.well-known/oauth-authorization-server` (RFC 8414): what exists, and nothing else.
+pub(super) async fn metadata(state: Shared, _: Call) -> Result<Reply, ApiError> {
+    let issuer = &state.issuer;
+    let base = issuer.trim_end_matches('/');
+    let mut reply = reply::json(
+        StatusCode::OK,
+        &json!({
+            "issuer": issuer,
+            "token_endpoint": format!("{base}/token"),
+            "token_endpoint_auth_methods_supported": ["none"],
+            "revocation_endpoint": format!("{base}/revoke"),
+            "revocation_endpoint_auth_methods_supported": ["none"],
+            "jwks_uri": format!("{base}/.well-known/jwks.json"),
+            "grant_types_supported": ["refresh_token"],
+            // Required, and empty: there is no authorization endpoint.
+            "response_types_supported": [],
+        }),
+    );
+    public(&mut reply, state.config.jwks_max_age.as_secs());
+    Ok(reply)
+}
+
+fn public(reply: &mut Reply, max_age: u64) {
+    if let Ok(value) = HeaderValue::from_str(&format!("public, max-age={max_age}")) {
+        reply.headers_mut().insert(header::CACHE_CONTROL, value);
+    }
+}
+
+/// Whether the client says that it has the document with that tag (RFC 9110 §13.1.2).
+fn holds(headers: &HeaderMap, etag: &str) -> bool {
+    let lines = headers.get_all(header::IF_NONE_MATCH).into_iter();
+    let mut tags = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+    tags.any(|tag| {
+        let tag = tag.trim();
+        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
+    })
+}

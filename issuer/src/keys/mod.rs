@@ -1,0 +1,275 @@
+//! The life of signing keys: *published* (in the JWKS, not signing) → *active* (one) → *retiring*
+//! (in the JWKS, not signing) → gone. Here are the rules, which read no clock and no database; the
+//! keys that a running issuer signs with are in [`ring`].
+
+mod ring;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::crypto::Sealer;
+use crate::store::{Store, StoreError};
+use crate::{Config, Error, signing};
+pub(crate) use ring::{KeyRing, check_master_key};
+
+/// An issuer stops signing when it has not read the keys for this long; so a key that another
+/// process retired signs for no longer than this.
+pub(crate) const NOTICE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Where a key is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyState {
+    Published,
+    Active,
+    Retiring,
+}
+
+impl KeyState {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Active => "active",
+            Self::Retiring => "retiring",
+        }
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        [Self::Published, Self::Active, Self::Retiring].into_iter().find(|s| s.name() == name)
+    }
+}
+
+/// A key as the store keeps it. Times are UNIX seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyRecord {
+    /// RFC 7638 thumbprint.
+    pub(crate) kid: String,
+    pub(crate) bits: u32,
+    pub(crate) n: String,
+    pub(crate) e: String,
+    /// The private key, sealed with the kid as its context.
+    pub(crate) sealed: Vec<u8>,
+    pub(crate) state: KeyState,
+    pub(crate) published_at: u64,
+    /// When it began to sign; for a published key, when `keys rotate` asked that it begins.
+    pub(crate) activates_at: Option<u64>,
+    pub(crate) retired_at: Option<u64>,
+    /// When the last token that it can have signed is gone from everywhere.
+    pub(crate) drops_at: Option<u64>,
+}
+
+/// The intervals between the steps of a key's life, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// From published to active, at least.
+    lead: u64,
+    /// From active to retiring.
+    period: u64,
+    /// From retiring to gone, at least.
+    lag: u64,
+}
+
+impl Rules {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            lead: config.publish_lead().as_secs(),
+            period: config.rotation_period.as_secs(),
+            lag: config.drop_lag().as_secs(),
+        }
+    }
+
+    /// When the published key takes over from the active one.
+    pub(crate) fn switches_at(&self, keys: &[KeyRecord]) -> Option<u64> {
+        let active = in_state(keys, KeyState::Active)?;
+        let next = in_state(keys, KeyState::Published)?;
+        let by_age = active.activates_at.unwrap_or(active.published_at) + self.period;
+        let due = next.activates_at.map_or(by_age, |asked| asked.min(by_age));
+        Some(due.max(next.published_at + self.lead))
+    }
+
+    /// How many new keys [`Rules::step`] needs at `now`.
+    fn spares_needed(&self, keys: &[KeyRecord], now: u64) -> usize {
+        let missing = |state| usize::from(in_state(keys, state).is_none());
+        let switch = self.switches_at(keys).is_some_and(|at| at <= now);
+        missing(KeyState::Active) + missing(KeyState::Published) + usize::from(switch)
+    }
+
+    /// The keys as they have to be at `now`. With too few `spares` a step is left for the next
+    /// time, so that one key is always active and the next is always published ahead of it.
+    fn step(&self, keys: &[KeyRecord], now: u64, spares: &[KeyRecord]) -> Vec<KeyRecord> {
+        let mut spares = spares.iter().cloned().map(|key| KeyRecord { published_at: now, ..key });
+        let mut keys: Vec<_> =
+            keys.iter().filter(|key| key.drops_at.is_none_or(|at| at > now)).cloned().collect();
+        // The very first key signs at once: no cache holds an older JWKS.
+        if keys.is_empty() {
+            keys.extend(spares.next().map(|first| KeyRecord {
+                state: KeyState::Active,
+                activates_at: Some(now),
+                ..first
+            }));
+        }
+        if self.switches_at(&keys).is_some_and(|at| at <= now)
+            && let Some(spare) = spares.next()
+        {
+            for key in &mut keys {
+                match key.state {
+                    KeyState::Active => {
+                        key.state = KeyState::Retiring;
+                        key.retired_at = Some(now);
+                        key.drops_at = Some(now + self.lag);
+                    }
+                    KeyState::Published => {
+                        key.state = KeyState::Active;
+                        key.activates_at = Some(now);
+                    }
+                    KeyState::Retiring => {}
+                }
+            }
+            keys.push(spare);
+        }
+        if in_state(&keys, KeyState::Published).is_none() {
+            keys.extend(spares.next());
+        }
+        keys
+    }
+}
+
+fn in_state(keys: &[KeyRecord], state: KeyState) -> Option<&KeyRecord> {
+    keys.iter().find(|key| key.state == state)
+}
+
+/// Brings the stored keys to what they have to be at `now`; `ask` asks that the published key
+/// takes over as soon as it may. Answers the keys afterwards.
+pub(crate) async fn advance(
+    store: &dyn Store,
+    sealer: &Arc<Sealer>,
+    rules: Rules,
+    now: u64,
+    ask: bool,
+) -> Result<Vec<KeyRecord>, AdvanceError> {
+    let request = move |keys: &[KeyRecord]| {
+        let mut keys = keys.to_vec();
+        for key in keys.iter_mut().filter(|key| ask && key.state == KeyState::Published) {
+            key.activates_at = Some(key.activates_at.unwrap_or(now).min(now));
+        }
+        keys
+    };
+    let stored = store.keys().await?;
+    let asked = request(&stored);
+    let mut spares = Vec::new();
+    for _ in 0..rules.spares_needed(&asked, now) {
+        let sealer = Arc::clone(sealer);
+        let made = tokio::task::spawn_blocking(move || signing::generate(&sealer, now)).await;
+        let made = made.map_err(|_| Error::System("a key pair can't be made".to_owned()))?;
+        spares.push(made?);
+    }
+    if rules.step(&asked, now, &spares) == stored {
+        return Ok(stored);
+    }
+    // Decided once more within the transaction: another process may have been here in between.
+    let change = move |keys: &[KeyRecord]| rules.step(&request(keys), now, &spares);
+    Ok(store.change_keys(Box::new(change), now).await?)
+}
+
+/// Why keys could not be advanced.
+#[derive(Debug)]
+pub(crate) enum AdvanceError {
+    Store(StoreError),
+    Key(Error),
+}
+
+impl From<StoreError> for AdvanceError {
+    fn from(e: StoreError) -> Self {
+        Self::Store(e)
+    }
+}
+
+impl From<Error> for AdvanceError {
+    fn from(e: Error) -> Self {
+        Self::Key(e)
+    }
+}
+
+impl From<AdvanceError> for Error {
+    fn from(e: AdvanceError) -> Self {
+        match e {
+            AdvanceError::Store(e) => Self::Database(e.to_string()),
+            AdvanceError::Key(e) => e,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: Rules = Rules { lead: 60, period: 1000, lag: 200 };
+
+    fn spare(kid: usize) -> KeyRecord {
+        KeyRecord {
+            kid: kid.to_string(),
+            bits: 2048,
+            n: String::new(),
+            e: String::new(),
+            sealed: Vec::new(),
+            state: KeyState::Published,
+            published_at: 0,
+            activates_at: None,
+            retired_at: None,
+            drops_at: None,
+        }
+    }
+
+    fn step(keys: &[KeyRecord], now: u64, next: &mut usize) -> Vec<KeyRecord> {
+        let spares: Vec<_> =
+            (0..RULES.spares_needed(keys, now)).map(|i| spare(*next + i)).collect();
+        *next += spares.len();
+        RULES.step(keys, now, &spares)
+    }
+
+    #[test]
+    fn a_key_is_published_before_it_signs_and_outlives_what_it_signed() {
+        let (mut keys, mut next) = (Vec::new(), 0);
+        let mut asked = 0;
+        for now in 5000..15000 {
+            // A request to rotate in the middle of a period.
+            if now % 1700 == 0 {
+                let key = keys.iter_mut().find(|k: &&mut KeyRecord| k.state == KeyState::Published);
+                key.unwrap().activates_at = Some(now);
+                asked += 1;
+            }
+            let before = keys.clone();
+            keys = step(&before, now, &mut next);
+            let count = |state| keys.iter().filter(|key| key.state == state).count();
+            assert_eq!((count(KeyState::Active), count(KeyState::Published)), (1, 1), "at {now}");
+            for key in &keys {
+                if key.state != KeyState::Published && key.kid != "0" {
+                    assert!(key.activates_at.unwrap() >= key.published_at + RULES.lead);
+                }
+            }
+            for gone in before.iter().filter(|old| !keys.iter().any(|key| key.kid == old.kid)) {
+                assert_eq!(gone.state, KeyState::Retiring);
+                assert!(now >= gone.retired_at.unwrap() + RULES.lag);
+            }
+            assert_eq!(step(&keys, now, &mut next), keys, "a second step at {now} does nothing");
+        }
+        assert!(next > 10 && asked > 4, "{next} keys, {asked} requests");
+    }
+
+    #[test]
+    fn a_request_waits_until_caches_can_have_the_next_key() {
+        let mut next = 0;
+        let mut keys = step(&[], 1000, &mut next);
+        keys[1].activates_at = Some(1010);
+        assert_eq!(RULES.switches_at(&keys), Some(1060));
+        assert_eq!(step(&keys, 1059, &mut next), keys);
+        let switched = step(&keys, 1060, &mut next);
+        let states: Vec<_> = switched.iter().map(|key| key.state).collect();
+        assert_eq!(states, [KeyState::Retiring, KeyState::Active, KeyState::Published]);
+    }
+
+    #[test]
+    fn without_a_spare_nothing_is_switched() {
+        let keys = step(&[], 1000, &mut 0);
+        assert_eq!(RULES.step(&keys, 9000, &[]), keys);
+    }
+}

@@ -1,0 +1,122 @@
+//! Who is calling: the client's address behind trusted proxies, and the limit on logins for each
+//! network.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use ipnet::IpNet;
+
+use crate::Limits;
+
+/// The client's address: the peer's, or, if that is a trusted proxy, the last address in
+/// `X-Forwarded-For` that is not one. An entry that is not an address ends the search, because
+/// nothing to its left can be trusted.
+pub(crate) fn client<'a>(
+    peer: IpAddr,
+    forwarded: impl DoubleEndedIterator<Item = &'a str>,
+    trusted: &[IpNet],
+) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let mut client = peer.to_canonical();
+    for entry in forwarded.flat_map(|line| line.split(',')).rev() {
+        if !is_trusted(&client) {
+            break;
+        }
+        let Ok(address) = entry.trim().parse::<IpAddr>() else { break };
+        client = address.to_canonical();
+    }
+    client
+}
+
+/// How many logins each network may try.
+pub(crate) struct LoginLimit {
+    limiter: DefaultKeyedRateLimiter<IpAddr>,
+    clock: DefaultClock,
+}
+
+impl LoginLimit {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let burst = NonZeroU32::new(limits.login_burst).unwrap_or(NonZeroU32::MIN);
+        let period = limits.login_period.max(Duration::from_millis(1));
+        let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN));
+        let limiter = RateLimiter::hashmap(quota.allow_burst(burst));
+        Self { limiter, clock: DefaultClock::default() }
+    }
+
+    /// Counts one attempt; if there were too many, says how long to wait.
+    pub(crate) fn check(&self, client: IpAddr) -> Result<(), Duration> {
+        let refused = self.limiter.check_key(&network_of(client));
+        refused.map_err(|until| until.wait_time_from(self.clock.now()))
+    }
+
+    /// Forgets networks that have been quiet.
+    pub(crate) fn prune(&self) {
+        self.limiter.retain_recent();
+        self.limiter.shrink_to_fit();
+    }
+}
+
+/// An IPv4 address stands for itself. One subscriber usually has a whole IPv6 /64.
+fn network_of(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_the_last_address_that_no_trusted_proxy_has() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("192.0.2.1", &[], "192.0.2.1"),
+            ("192.0.2.1", &["198.51.100.9"], "192.0.2.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.9"], "198.51.100.9"),
+            ("10.0.0.1", &["203.0.113.5, 198.51.100.9"], "198.51.100.9"),
+            ("10.0.0.1", &["203.0.113.5", "198.51.100.9, 10.2.3.4"], "198.51.100.9"),
+            ("10.0.0.1", &["203.0.113.5, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["203.0.113.5, unknown, 10.9.9.9"], "10.9.9.9"),
+            ("::ffff:10.0.0.1", &["198.51.100.9"], "198.51.100.9"),
+            ("::1", &["2001:db8::5"], "2001:db8::5"),
+        ];
+        for (peer, forwarded, expected) in cases {
+            let found = client(peer.parse().unwrap(), forwarded.iter().copied(), &trusted);
+            assert_eq!(found.to_string(), *expected, "{peer} {forwarded:?}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_an_ipv4_address_or_an_ipv6_64() {
+        let cases = [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ];
+        for (address, network) in cases {
+            assert_eq!(network_of(address.parse().unwrap()).to_string(), network);
+        }
+    }
+
+    #[test]
+    fn one_network_that_tries_too_often_does_not_hinder_another() {
+        let period = Duration::from_secs(600);
+        let limit =
+            LoginLimit::new(&Limits { login_burst: 2, login_period: period, ..Limits::default() });
+        let (one, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        assert!(limit.check(one).is_ok() && limit.check(one).is_ok());
+        let wait = limit.check(one).unwrap_err();
+        assert!(wait <= period && wait > Duration::from_secs(590), "{wait:?}");
+        assert!(limit.check(other).is_ok());
+        limit.prune();
+        assert!(limit.check(one).is_err());
+    }
+}

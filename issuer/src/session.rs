@@ -1,0 +1,241 @@
+//! Sessions and their refresh tokens: the rules alone, without a database and without a clock.
+//!
+//! A session is one row, whatever is refreshed. Its refresh token names the session and a counter;
+//! the row's counter says which token is the current one, so order never depends on time.
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use countersign_claims::scope;
+
+/// 128 random bits that name a session.
+pub(crate) type SessionId = [u8; 16];
+
+/// A session as the store keeps it. Times are UNIX seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    /// The `sub` claim of its access tokens.
+    pub(crate) user_id: String,
+    pub(crate) client_id: String,
+    pub(crate) scope: String,
+    /// The counter of the one refresh token that is current.
+    pub(crate) counter: u64,
+    pub(crate) created_at: u64,
+    /// When the counter last went up.
+    pub(crate) rotated_at: u64,
+    /// When the current refresh token expires.
+    pub(crate) expires_at: u64,
+    /// Whether it was ended: by logout, revocation, reuse, or a new password.
+    pub(crate) revoked: bool,
+}
+
+/// How long sessions and refresh tokens live, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lifetimes {
+    pub(crate) idle: u64,
+    pub(crate) absolute: u64,
+    pub(crate) grace: u64,
+}
+
+impl Lifetimes {
+    /// When a refresh token that is given out at `now` expires.
+    pub(crate) fn expiry(&self, created_at: u64, now: u64) -> u64 {
+        (now + self.idle).min(created_at + self.absolute)
+    }
+}
+
+/// A refresh, as it was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Refresh {
+    pub(crate) token: RefreshToken,
+    /// The narrower scope that the access token shall have.
+    pub(crate) scope: Option<String>,
+    pub(crate) now: u64,
+    pub(crate) lifetimes: Lifetimes,
+}
+
+/// What becomes of a refresh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The token was current: this is the session afterwards, to be stored before the answer.
+    Rotate(Session),
+    /// The token's successor was given out a moment ago, and is given out again.
+    Repeat(Session),
+    /// Somebody used a token that had been replaced: end the session.
+    Reuse,
+    /// The session has ended or expired.
+    Refuse,
+    /// The scope asked for is not within the session's; nothing changes.
+    ScopeTooWide,
+}
+
+/// The rules for a presented refresh token (RFC 9700 §4.14.2).
+pub(crate) fn decide(session: &Session, refresh: &Refresh) -> Verdict {
+    let Refresh { token, now, lifetimes, .. } = refresh;
+    if session.revoked || *now >= session.expires_at {
+        return Verdict::Refuse;
+    }
+    let current = token.counter == session.counter;
+    // Counted in both directions: a clock that was set back must not keep the grace open.
+    let since = now.abs_diff(session.rotated_at);
+    let just_replaced = token.counter.checked_add(1) == Some(session.counter)
+        && lifetimes.grace > 0
+        && since <= lifetimes.grace;
+    // A counter from the future is not one that this database gave out: fail closed.
+    if !current && !just_replaced {
+        return Verdict::Reuse;
+    }
+    if let Some(wanted) = &refresh.scope
+        && !scope::tokens(wanted).all(|one| scope::contains(&session.scope, one))
+    {
+        return Verdict::ScopeTooWide;
+    }
+    if just_replaced {
+        return Verdict::Repeat(session.clone());
+    }
+    Verdict::Rotate(Session {
+        counter: session.counter + 1,
+        rotated_at: *now,
+        expires_at: lifetimes.expiry(session.created_at, *now),
+        ..session.clone()
+    })
+}
+
+/// What a refresh token says once its authentication code was found good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RefreshToken {
+    pub(crate) session: SessionId,
+    pub(crate) counter: u64,
+}
+
+const VERSION: u8 = 1;
+const BODY: usize = 1 + 16 + 8;
+const LENGTH: usize = BODY + 32;
+
+impl RefreshToken {
+    /// Version, session, counter, and HMAC-SHA256 over them: 76 characters of base64url.
+    pub(crate) fn encode(&self, key: &hmac::Key) -> String {
+        let mut bytes = Vec::with_capacity(LENGTH);
+        bytes.push(VERSION);
+        bytes.extend(self.session);
+        bytes.extend(self.counter.to_be_bytes());
+        let mac = hmac::sign(key, &bytes);
+        bytes.extend(mac.as_ref());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The token, if this issuer made it: of exactly that length, in canonical base64url, with a
+    /// good code (compared in constant time).
+    pub(crate) fn decode(text: &str, key: &hmac::Key) -> Option<Self> {
+        if text.len() != LENGTH.div_ceil(3) * 4 {
+            return None;
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (body, mac) = bytes.split_at_checked(BODY)?;
+        hmac::verify(key, body, mac).ok()?;
+        let (version, rest) = body.split_first()?;
+        let (session, counter) = rest.split_at_checked(16)?;
+        (*version == VERSION).then_some(Self {
+            session: session.try_into().ok()?,
+            counter: u64::from_be_bytes(counter.try_into().ok()?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFETIMES: Lifetimes = Lifetimes { idle: 100, absolute: 250, grace: 10 };
+
+    fn session() -> Session {
+        Session {
+            id: [7; 16],
+            user_id: "user_x".into(),
+            client_id: "client_x".into(),
+            scope: "read write".into(),
+            counter: 5,
+            created_at: 1000,
+            rotated_at: 1050,
+            expires_at: 1150,
+            revoked: false,
+        }
+    }
+
+    fn refresh(counter: u64, now: u64, scope: Option<&str>) -> Refresh {
+        let token = RefreshToken { session: [7; 16], counter };
+        Refresh { token, scope: scope.map(Into::into), now, lifetimes: LIFETIMES }
+    }
+
+    #[test]
+    fn each_counter_has_its_verdict_whatever_the_clock_says() {
+        let rotated = |now, expires_at| {
+            Verdict::Rotate(Session { counter: 6, rotated_at: now, expires_at, ..session() })
+        };
+        let cases = [
+            ("current", refresh(5, 1060, None), rotated(1060, 1160)),
+            ("current, clock set back", refresh(5, 900, None), rotated(900, 1000)),
+            ("last second", refresh(5, 1149, None), rotated(1149, 1249)),
+            ("expired", refresh(5, 1150, None), Verdict::Refuse),
+            ("expired and old", refresh(1, 1150, None), Verdict::Refuse),
+            ("previous, at once", refresh(4, 1050, None), Verdict::Repeat(session())),
+            ("previous, end of grace", refresh(4, 1060, None), Verdict::Repeat(session())),
+            (
+                "previous, clock set back a little",
+                refresh(4, 1040, None),
+                Verdict::Repeat(session()),
+            ),
+            ("previous, clock set back", refresh(4, 1039, None), Verdict::Reuse),
+            ("previous, too late", refresh(4, 1061, None), Verdict::Reuse),
+            ("older, at once", refresh(3, 1050, None), Verdict::Reuse),
+            ("from the future", refresh(6, 1050, None), Verdict::Reuse),
+            ("largest counter", refresh(u64::MAX, 1050, None), Verdict::Reuse),
+            ("same scope", refresh(5, 1060, Some("write read")), rotated(1060, 1160)),
+            ("narrower scope", refresh(5, 1060, Some("read")), rotated(1060, 1160)),
+            ("wider scope", refresh(5, 1060, Some("read admin")), Verdict::ScopeTooWide),
+            ("wider scope in grace", refresh(4, 1051, Some("admin")), Verdict::ScopeTooWide),
+            ("wider scope of an old token", refresh(3, 1051, Some("admin")), Verdict::Reuse),
+        ];
+        for (name, refresh, expected) in cases {
+            assert_eq!(decide(&session(), &refresh), expected, "{name}");
+        }
+        let ended = Session { revoked: true, ..session() };
+        assert_eq!(decide(&ended, &refresh(5, 1060, None)), Verdict::Refuse);
+    }
+
+    #[test]
+    fn without_grace_a_token_is_good_once() {
+        let mut refresh = refresh(4, 1050, None);
+        refresh.lifetimes.grace = 0;
+        assert_eq!(decide(&session(), &refresh), Verdict::Reuse);
+    }
+
+    #[test]
+    fn no_refresh_lives_past_the_absolute_limit() {
+        assert_eq!(LIFETIMES.expiry(1000, 1200), 1250);
+    }
+
+    #[test]
+    fn a_refresh_token_is_refused_with_any_bit_flipped_cut_or_added() {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
+        let token = RefreshToken { session: [9; 16], counter: 3 };
+        let text = token.encode(&key);
+        assert_eq!(text.len(), 76);
+        assert_eq!(RefreshToken::decode(&text, &key), Some(token));
+        let bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(RefreshToken::decode(&URL_SAFE_NO_PAD.encode(bytes), &key), None);
+        }
+        for length in 0..text.len() {
+            assert_eq!(RefreshToken::decode(&text[..length], &key), None);
+        }
+        for text in [format!("{text}A"), format!("{text}="), format!(" {text}"), "é".repeat(38)] {
+            assert_eq!(RefreshToken::decode(&text, &key), None);
+        }
+        let other = hmac::Key::new(hmac::HMAC_SHA256, &[2; 32]);
+        assert_eq!(RefreshToken::decode(&text, &other), None);
+    }
+}

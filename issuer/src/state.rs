@@ -1,0 +1,173 @@
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use countersign_claims::{Audience, Claims, NumericDate};
+
+use crate::config::SESSION_MAX;
+use crate::crypto::{self, MasterKeySource};
+use crate::keys::{KeyRing, Rules};
+use crate::network::LoginLimit;
+use crate::password::Hasher;
+use crate::session::{Lifetimes, Session};
+use crate::store::Store;
+use crate::store::open;
+use crate::store::sqlite::SqliteStore;
+use crate::{Clock, Config, Error, Limits};
+
+/// Everything that a running issuer shares between requests. Cheap to clone.
+#[derive(Clone)]
+pub struct State(pub(crate) Shared);
+
+/// What the crate itself passes around.
+pub(crate) type Shared = Arc<Inner>;
+
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+    /// The `iss` claim.
+    pub(crate) issuer: String,
+    pub(crate) tls: Option<crate::tls::Acceptor>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keys: KeyRing,
+    pub(crate) hasher: Hasher,
+    pub(crate) login_limit: LoginLimit,
+    pub(crate) refresh_key: hmac::Key,
+}
+
+impl State {
+    /// Opens the database (making it, and on loopback a master key, if there is none) and reads
+    /// the keys. `address` is the one that the listener is bound to.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration does not allow to serve on `address`, the TLS files can't be used,
+    /// the database can't be used, or the master key does not open it. An existing database is
+    /// then as it was.
+    pub async fn open(
+        mut config: Config,
+        address: SocketAddr,
+        limits: Limits,
+        clock: Clock,
+    ) -> Result<Self, Error> {
+        config.listen = address;
+        config.check_serve()?;
+        let tls = crate::tls::Acceptor::load(&config)?;
+        let path = open::path(&config.database)?;
+        let Opened { store, sealer, master } = open_store(&config, &path)?;
+        let rules = Rules::new(&config);
+        let keys = KeyRing::open(Arc::clone(&store), sealer, rules, clock.clone()).await?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let issuer = config.issuer.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
+        Ok(Self(Arc::new(Inner {
+            issuer,
+            tls,
+            store,
+            keys,
+            hasher: Hasher::new(limits.hashes, limits.hash_queue)?,
+            login_limit: LoginLimit::new(&limits),
+            refresh_key: master.refresh_key()?,
+            config,
+            limits,
+            clock,
+        })))
+    }
+
+    /// The issuer's URL: the `iss` claim of its tokens.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.0.issuer
+    }
+
+    /// The URL of the address that it listens on, which behind a proxy is not the issuer's.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.0.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.0.config.listen)
+    }
+
+    /// How many password hashes logins have cost so far.
+    #[must_use]
+    pub fn password_hashes(&self) -> u64 {
+        self.0.hasher.computed()
+    }
+}
+
+impl Inner {
+    pub(crate) fn lifetimes(&self) -> Lifetimes {
+        Lifetimes {
+            idle: self.config.refresh_ttl.as_secs(),
+            absolute: SESSION_MAX.as_secs(),
+            grace: self.config.refresh_grace.as_secs(),
+        }
+    }
+
+    /// A signed access token for the session, with that scope (RFC 9068 §2.2). `None` while no key
+    /// may sign.
+    pub(crate) fn access_token(
+        &self,
+        session: &Session,
+        scope: &str,
+        now: u64,
+    ) -> Option<Result<String, Error>> {
+        let signer = self.keys.signer()?;
+        let claims = crypto::random_id().map(|jti| Claims {
+            iss: Some(self.issuer.clone()),
+            sub: Some(session.user_id.clone()),
+            aud: Some(Audience::One(self.config.audience.clone())),
+            client_id: Some(session.client_id.clone()),
+            scope: (!scope.is_empty()).then(|| scope.to_owned()),
+            iat: Some(NumericDate::from_seconds(now)),
+            exp: Some(NumericDate::from_seconds(now + self.config.access_ttl.as_secs())),
+            jti: Some(jti),
+            sid: Some(URL_SAFE_NO_PAD.encode(session.id)),
+            ..Claims::default()
+        });
+        Some(claims.and_then(|claims| signer.sign(&claims)))
+    }
+
+    /// Runs until it is dropped: takes the steps of the keys' life, and clears what has expired.
+    pub(crate) async fn maintain(&self) {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        for count in 0_u64.. {
+            tick.tick().await;
+            if let Err(e) = self.keys.refresh().await {
+                tracing::error!("the signing keys cannot be read: {e}");
+            }
+            if count.is_multiple_of(60) {
+                self.login_limit.prune();
+            }
+            if count.is_multiple_of(3600)
+                && let Err(e) = self.store.prune(self.clock.now()).await
+            {
+                tracing::error!("expired sessions cannot be deleted: {e}");
+            }
+        }
+    }
+}
+
+/// A database with the master key that opens its signing keys.
+pub(crate) struct Opened {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sealer: Arc<crypto::Sealer>,
+    master: crypto::MasterKey,
+}
+
+/// Opens the database and the master key together: neither is made or changed when the other can't
+/// be used.
+pub(crate) fn open_store(config: &Config, path: &Path) -> Result<Opened, Error> {
+    let source = MasterKeySource::find(config, path, config.listen.ip().is_loopback())?;
+    let (store, (sealer, master)) = SqliteStore::open(path, |stored| {
+        let master = source.resolve(!stored.is_empty())?;
+        let sealer = master.sealer()?;
+        crate::keys::check_master_key(stored, &sealer)?;
+        Ok((Arc::new(sealer), master))
+    })?;
+    Ok(Opened { store: Arc::new(store), sealer, master })
+}

@@ -1,0 +1,78 @@
+//! What the issuer keeps, behind one trait. Each method is one transaction: when it has answered,
+//! what it changed is on the disk.
+
+pub(crate) mod open;
+pub(crate) mod sqlite;
+mod worker;
+
+use std::fmt;
+use std::pin::Pin;
+
+use crate::keys::KeyRecord;
+use crate::session::{Refresh, Session, SessionId, Verdict};
+
+/// The answer of a store, some time later.
+pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Decides the new set of keys from the stored one; may be asked more than once.
+pub(crate) type KeyChange = Box<dyn Fn(&[KeyRecord]) -> Vec<KeyRecord> + Send>;
+
+/// A user as the store keeps it.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    /// The `sub` claim: random, never the name.
+    pub(crate) id: String,
+    /// Normalised.
+    pub(crate) name: String,
+    pub(crate) scope: String,
+    /// PHC string.
+    pub(crate) password_hash: String,
+    pub(crate) created_at: u64,
+}
+
+/// Users, sessions, keys, and the audit log that is written along with each change.
+pub(crate) trait Store: Send + Sync {
+    /// Adds a user; `false` if the name is taken.
+    fn add_user(&self, user: User) -> Answer<'_, bool>;
+    /// Sets a password and ends all of the user's sessions; `false` if there is no such user.
+    fn set_password(&self, name: String, hash: String, now: u64) -> Answer<'_, bool>;
+    /// The user of that normalised name.
+    fn user(&self, name: String) -> Answer<'_, Option<User>>;
+    /// All users by name.
+    fn users(&self) -> Answer<'_, Vec<User>>;
+
+    /// Opens a session, unless the user is gone or has another password hash than the one that the
+    /// login was checked against.
+    fn open_session(&self, session: Session, password_hash: String) -> Answer<'_, bool>;
+    /// Applies [`crate::session::decide`] to the token's session; a session that does not exist is
+    /// refused.
+    fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict>;
+    /// Ends a session. One that has ended or never was is left as it is.
+    fn end_session(&self, id: SessionId, now: u64) -> Answer<'_, ()>;
+    /// Deletes sessions that have expired.
+    fn prune(&self, now: u64) -> Answer<'_, ()>;
+
+    /// All keys, oldest first.
+    fn keys(&self) -> Answer<'_, Vec<KeyRecord>>;
+    /// Replaces the keys by what `change` makes of them, alone on the database; answers the result.
+    fn change_keys(&self, change: KeyChange, now: u64) -> Answer<'_, Vec<KeyRecord>>;
+
+    /// Whether the store answers and can be written.
+    fn ping(&self) -> Answer<'_, ()>;
+}
+
+/// The store could not do what it was asked; nothing was changed.
+#[derive(Debug)]
+pub(crate) struct StoreError(pub(crate) String);
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<StoreError> for crate::Error {
+    fn from(e: StoreError) -> Self {
+        Self::Database(e.0)
+    }
+}

@@ -1,0 +1,185 @@
+//! How a file becomes the issuer's database: made, looked at, migrated.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::sqlite::keys_of;
+use crate::Error;
+use crate::keys::KeyRecord;
+
+/// One script for each schema version; the database's `user_version` says how many have run.
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+
+/// Marks the file as ours in SQLite's header: "`CSig`".
+const APPLICATION_ID: i64 = 0x4353_6967;
+
+/// The path in `sqlite://PATH`.
+pub(crate) fn path(url: &str) -> Result<PathBuf, Error> {
+    // SQLite's own names for what is not a file at that path.
+    let special = |path: &str| path.starts_with(':') || path.starts_with("file:");
+    match url.strip_prefix("sqlite://") {
+        Some(path) if !path.is_empty() && !special(path) => Ok(PathBuf::from(path)),
+        _ if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+            Err(Error::Config(
+                "database: PostgreSQL is not supported by this version; use sqlite://PATH"
+                    .to_owned(),
+            ))
+        }
+        _ => Err(Error::Config(
+            "database: expected sqlite://PATH, such as sqlite://countersign.db".to_owned(),
+        )),
+    }
+}
+
+/// The connections to a database that can be used.
+pub(super) struct Connections<T> {
+    pub(super) writer: Connection,
+    pub(super) reader: Connection,
+    /// What the keys were admitted with.
+    pub(super) admitted: T,
+}
+
+/// Opens the file, makes it if it is absent, and runs the migrations that it lacks. `admit`
+/// sees the signing keys before any of that is kept; what it answers comes along.
+///
+/// # Errors
+///
+/// [`Error::Database`] when it can't be opened or written, is not ours, or is from a newer
+/// version, and what `admit` refuses with; the file is then as it was.
+pub(super) fn open<T>(
+    path: &Path,
+    admit: impl FnOnce(&[KeyRecord]) -> Result<T, Error>,
+) -> Result<Connections<T>, Error> {
+    let shown = path.display();
+    let failed = |e: &dyn std::fmt::Display| {
+        Error::Database(format!(
+            "cannot use the database {shown}: {e}; make the file and its folder writable, or \
+             set database to another place"
+        ))
+    };
+    // SQLite would make it readable for everybody.
+    create(path).map_err(|e| failed(&e))?;
+    let mut writer = Connection::open(path).map_err(|e| failed(&e))?;
+    let version = version(&writer).map_err(|e| failed(&e))?;
+    let Some(version) = version else {
+        return Err(Error::Database(format!(
+            "{shown} is a database of something else; set database to another place"
+        )));
+    };
+    let Some(missing) = MIGRATIONS.get(version..) else {
+        return Err(Error::Database(format!(
+            "the database {shown} is from a newer version (schema {version}, this one knows \
+             {}); use a newer countersign-issuer",
+            MIGRATIONS.len()
+        )));
+    };
+    if writer.is_readonly(rusqlite::MAIN_DB).map_err(|e| failed(&e))? {
+        return Err(failed(&"it is read-only"));
+    }
+    let admitted = migrate(&mut writer, missing.len(), admit).map_err(|e| match e {
+        Refused::Database(e) => failed(&e),
+        Refused::Keys(e) => e,
+    })?;
+    let reader = Connection::open(path).and_then(|reader| {
+        configure(&reader)?;
+        reader.pragma_update(None, "query_only", true)?;
+        Ok(reader)
+    });
+    let reader = reader.map_err(|e| failed(&e))?;
+    Ok(Connections { writer, reader, admitted })
+}
+
+/// Makes an empty file that only its owner can read, if there is none.
+fn create(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// How many migrations the database has had; `None` if it is not ours.
+fn version(db: &Connection) -> rusqlite::Result<Option<usize>> {
+    db.busy_timeout(Duration::from_secs(5))?;
+    let number = |pragma| db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let ours = number("application_id")? == APPLICATION_ID;
+    Ok(if ours {
+        usize::try_from(number("user_version")?).ok()
+    } else {
+        (tables == 0).then_some(0)
+    })
+}
+
+fn configure(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(Duration::from_secs(5))?;
+    // Each commit is on the disk before it is answered.
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "foreign_keys", true)
+}
+
+/// Writes what is there already, to see whether the disk takes it.
+pub(super) fn touch(db: &Connection) -> rusqlite::Result<()> {
+    let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    db.pragma_update(None, "user_version", version)
+}
+
+/// Why a database is not opened.
+enum Refused {
+    Database(rusqlite::Error),
+    Keys(Error),
+}
+
+impl From<rusqlite::Error> for Refused {
+    fn from(e: rusqlite::Error) -> Self {
+        Self::Database(e)
+    }
+}
+
+fn migrate<T>(
+    db: &mut Connection,
+    missing: usize,
+    admit: impl FnOnce(&[KeyRecord]) -> Result<T, Error>,
+) -> Result<T, Refused> {
+    configure(db)?;
+    if missing > 0 {
+        db.pragma_update(None, "journal_mode", "WAL")?;
+    }
+    // The lock is taken also when nothing is missing: it shows that the file can be written.
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Read again under the lock: another process may have just migrated.
+    let done: usize = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for script in MIGRATIONS.iter().skip(done) {
+        transaction.execute_batch(script)?;
+    }
+    if done < MIGRATIONS.len() {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+    }
+    let admitted = admit(&keys_of(&transaction)?).map_err(Refused::Keys)?;
+    transaction.commit()?;
+    Ok(admitted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_migration_is_kept_when_the_keys_are_refused() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("x.db");
+        let wrong = || Error::MasterKey("wrong".to_owned());
+        let refused = open(&path, |_| Err::<(), _>(wrong())).err().unwrap();
+        assert_eq!(refused.to_string(), "wrong");
+        let db = Connection::open(&path).unwrap();
+        assert_eq!(version(&db).unwrap(), Some(0));
+        let tables = "SELECT count(*) FROM sqlite_schema";
+        assert_eq!(db.query_row(tables, [], |row| row.get(0)), Ok(0));
+        open(&path, |_| Ok(())).map(drop).unwrap();
+        assert_eq!(version(&db).unwrap(), Some(MIGRATIONS.len()));
+    }
+}

@@ -1,0 +1,296 @@
+//! The store in one SQLite file: a thread with the only connection that writes, and one that reads.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
+
+use super::open::{self, Connections};
+use super::worker::Worker;
+use super::{Answer, KeyChange, Store, User};
+use crate::Error;
+use crate::keys::{KeyRecord, KeyState};
+use crate::session::{Refresh, Session, SessionId, Verdict, decide};
+
+/// A store in an SQLite file.
+pub(crate) struct SqliteStore {
+    reader: Worker,
+    // The last one to be closed, so that the write-ahead log is folded into the file.
+    writer: Worker,
+    /// Whether the last write failed.
+    failing: Arc<AtomicBool>,
+}
+
+impl SqliteStore {
+    /// Opens the file; see [`open::open`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn open<T>(
+        path: &Path,
+        admit: impl FnOnce(&[KeyRecord]) -> Result<T, Error>,
+    ) -> Result<(Self, T), Error> {
+        let Connections { writer, reader, admitted } = open::open(path, admit)?;
+        let thread = |e: std::io::Error| Error::System(format!("cannot start a thread: {e}"));
+        let store = Self {
+            writer: Worker::start("store-writer", writer).map_err(thread)?,
+            reader: Worker::start("store-reader", reader).map_err(thread)?,
+            failing: Arc::default(),
+        };
+        Ok((store, admitted))
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Answer<'_, T> {
+        self.reader.run(move |connection| job(connection))
+    }
+
+    /// Runs `job` in a transaction of its own, and answers once that is on the disk.
+    fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Answer<'_, T> {
+        let failing = Arc::clone(&self.failing);
+        self.writer.run(move |connection| {
+            let answer = transact(connection, job);
+            failing.store(answer.is_err(), Ordering::Relaxed);
+            answer
+        })
+    }
+}
+
+impl Store for SqliteStore {
+    fn add_user(&self, user: User) -> Answer<'_, bool> {
+        self.write(move |db| {
+            let added = db.execute(
+                "INSERT INTO users VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (name) DO NOTHING",
+                params![user.id, user.name, user.scope, user.password_hash, user.created_at],
+            )?;
+            if added == 1 {
+                audit(db, user.created_at, "user_added", &user.id)?;
+            }
+            Ok(added == 1)
+        })
+    }
+
+    fn set_password(&self, name: String, hash: String, now: u64) -> Answer<'_, bool> {
+        self.write(move |db| {
+            let id: Option<String> = db
+                .query_row(
+                    "UPDATE users SET password_hash = ?2 WHERE name = ?1 RETURNING id",
+                    params![name, hash],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            let Some(id) = id else { return Ok(false) };
+            db.execute("UPDATE sessions SET revoked = 1 WHERE user_id = ?1", [&id])?;
+            audit(db, now, "password_changed", &id)?;
+            Ok(true)
+        })
+    }
+
+    fn user(&self, name: String) -> Answer<'_, Option<User>> {
+        self.read(move |db| {
+            db.query_row("SELECT * FROM users WHERE name = ?1", [name], user_of).optional()
+        })
+    }
+
+    fn users(&self) -> Answer<'_, Vec<User>> {
+        self.read(|db| {
+            db.prepare("SELECT * FROM users ORDER BY name")?.query_map([], user_of)?.collect()
+        })
+    }
+
+    fn open_session(&self, session: Session, password_hash: String) -> Answer<'_, bool> {
+        self.write(move |db| {
+            let opened = db.execute(
+                "INSERT INTO sessions
+                 SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, 0 FROM users
+                 WHERE id = ?2 AND password_hash = ?9",
+                params![
+                    session.id,
+                    session.user_id,
+                    session.client_id,
+                    session.scope,
+                    session.counter,
+                    session.created_at,
+                    session.rotated_at,
+                    session.expires_at,
+                    password_hash,
+                ],
+            )?;
+            if opened == 1 {
+                audit(db, session.created_at, "login", &hex(&session.id))?;
+            }
+            Ok(opened == 1)
+        })
+    }
+
+    fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict> {
+        self.write(move |db| {
+            let id = refresh.token.session;
+            let session = db
+                .prepare_cached("SELECT * FROM sessions WHERE id = ?1")?
+                .query_row([id], session_of)
+                .optional()?;
+            let Some(session) = session else { return Ok(Verdict::Refuse) };
+            let verdict = decide(&session, &refresh);
+            match &verdict {
+                Verdict::Rotate(next) => {
+                    db.prepare_cached(
+                        "UPDATE sessions SET counter = ?2, rotated_at = ?3, expires_at = ?4
+                         WHERE id = ?1",
+                    )?
+                    .execute(params![
+                        id,
+                        next.counter,
+                        next.rotated_at,
+                        next.expires_at
+                    ])?;
+                }
+                Verdict::Repeat(_) => audit(db, refresh.now, "refresh_repeated", &hex(&id))?,
+                Verdict::Reuse => {
+                    db.execute("UPDATE sessions SET revoked = 1 WHERE id = ?1", [id])?;
+                    audit(db, refresh.now, "refresh_reused", &hex(&id))?;
+                }
+                Verdict::Refuse | Verdict::ScopeTooWide => {}
+            }
+            Ok(verdict)
+        })
+    }
+
+    fn end_session(&self, id: SessionId, now: u64) -> Answer<'_, ()> {
+        self.write(move |db| {
+            let ended =
+                db.execute("UPDATE sessions SET revoked = 1 WHERE id = ?1 AND revoked = 0", [id])?;
+            if ended == 1 {
+                audit(db, now, "session_ended", &hex(&id))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn prune(&self, now: u64) -> Answer<'_, ()> {
+        self.write(move |db| {
+            db.execute("DELETE FROM sessions WHERE expires_at <= ?1", [now])?;
+            Ok(())
+        })
+    }
+
+    fn keys(&self) -> Answer<'_, Vec<KeyRecord>> {
+        self.read(keys_of)
+    }
+
+    fn change_keys(&self, change: KeyChange, now: u64) -> Answer<'_, Vec<KeyRecord>> {
+        self.write(move |db| {
+            let before = keys_of(db)?;
+            let after = change(&before);
+            for old in before.iter().filter(|old| !after.contains(old)) {
+                db.execute("DELETE FROM keys WHERE kid = ?1", [&old.kid])?;
+                if !after.iter().any(|key| key.kid == old.kid) {
+                    audit(db, now, "key_dropped", &old.kid)?;
+                }
+            }
+            for key in after.iter().filter(|key| !before.contains(key)) {
+                insert_key(db, key)?;
+                audit(db, now, &format!("key_{}", key.state.name()), &key.kid)?;
+            }
+            keys_of(db)
+        })
+    }
+
+    fn ping(&self) -> Answer<'_, ()> {
+        // Anybody may ask. So it costs a write only while writes fail: a full disk is not noticed
+        // by taking the lock.
+        let failing = self.failing.load(Ordering::Relaxed);
+        self.write(move |db| if failing { open::touch(db) } else { Ok(()) })
+    }
+}
+
+fn transact<T>(
+    connection: &mut Connection,
+    job: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let answer = job(&transaction)?;
+    transaction.commit()?;
+    Ok(answer)
+}
+
+fn audit(db: &Connection, at: u64, event: &str, subject: &str) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT INTO audit (at, event, subject) VALUES (?1, ?2, ?3)")?
+        .execute(params![at, event, subject])
+        .map(drop)
+}
+
+fn user_of(row: &Row<'_>) -> rusqlite::Result<User> {
+    Ok(User {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        scope: row.get("scope")?,
+        password_hash: row.get("password_hash")?,
+        created_at: row.get("created_at")?,
+    })
+}
+
+fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
+    Ok(Session {
+        id: row.get("id")?,
+        user_id: row.get("user_id")?,
+        client_id: row.get("client_id")?,
+        scope: row.get("scope")?,
+        counter: row.get("counter")?,
+        created_at: row.get("created_at")?,
+        rotated_at: row.get("rotated_at")?,
+        expires_at: row.get("expires_at")?,
+        revoked: row.get("revoked")?,
+    })
+}
+
+pub(super) fn keys_of(db: &Connection) -> rusqlite::Result<Vec<KeyRecord>> {
+    let key_of = |row: &Row<'_>| {
+        let state: String = row.get("state")?;
+        Ok(KeyRecord {
+            kid: row.get("kid")?,
+            bits: row.get("bits")?,
+            n: row.get("n")?,
+            e: row.get("e")?,
+            sealed: row.get("sealed")?,
+            state: KeyState::parse(&state).ok_or(rusqlite::Error::InvalidQuery)?,
+            published_at: row.get("published_at")?,
+            activates_at: row.get("activates_at")?,
+            retired_at: row.get("retired_at")?,
+            drops_at: row.get("drops_at")?,
+        })
+    };
+    db.prepare_cached("SELECT * FROM keys ORDER BY published_at, state, kid")?
+        .query_map([], key_of)?
+        .collect()
+}
+
+fn insert_key(db: &Connection, key: &KeyRecord) -> rusqlite::Result<()> {
+    db.execute(
+        "INSERT INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
+            key.kid,
+            key.bits,
+            key.n,
+            key.e,
+            key.sealed,
+            key.state.name(),
+            key.published_at,
+            key.activates_at,
+            key.retired_at,
+            key.drops_at,
+        ],
+    )
+    .map(drop)
+}
+
+fn hex(id: &SessionId) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,219 @@
+//! A real issuer for each test: through the library on a free port, with a clock that the test
+//! sets, or as the real binary.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use countersign_issuer::{Clock, Config, Error, Limits, State};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const START: u64 = 1_800_000_000;
+
+/// A folder with a database that has user `demo` with scope `read write`.
+pub(crate) fn folder() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    add_user(folder.path(), "demo");
+    folder
+}
+
+pub(crate) fn add_user(folder: &Path, name: &str) {
+    let done = command(folder, &["user", "add", name, "--scope", "read write"], PASSWORD);
+    assert!(done.status.success(), "{}", stderr(&done));
+}
+
+/// Runs the binary in `folder`, with `input` as its stdin, to its end.
+pub(crate) fn command(folder: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut child = binary(folder).args(arguments).stdin(Stdio::piped()).spawn().unwrap();
+    // A command that refuses before it reads closes its stdin.
+    let _ = child.stdin.take().unwrap().write_all(format!("{input}\n").as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+pub(crate) fn binary(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_countersign-issuer"));
+    command.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("COUNTERSIGN_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The binary, serving; its log is `issuer.log` in the folder.
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) url: String,
+}
+
+impl Process {
+    pub(crate) fn start(folder: &Path) -> Self {
+        Self::with(folder, binary(folder))
+    }
+
+    /// With the command that runs the binary.
+    pub(crate) fn with(folder: &Path, mut command: Command) -> Self {
+        let log = folder.join("issuer.log");
+        let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
+        command.args(["serve", "--listen", "127.0.0.1:0"]).stderr(log);
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim_end().strip_prefix("countersign-issuer listening on ").unwrap();
+        Self { url: url.to_owned(), child }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An issuer in this process.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) state: State,
+    pub(crate) clock: Arc<AtomicU64>,
+    pub(crate) folder: TempDir,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<Result<(), Error>>,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_, _| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Config, &mut Limits)) -> Self {
+        Self::over(folder(), change).await
+    }
+
+    pub(crate) async fn over(
+        folder: TempDir,
+        change: impl FnOnce(&mut Config, &mut Limits),
+    ) -> Self {
+        let clock = Arc::new(AtomicU64::new(START));
+        let now = Arc::clone(&clock);
+        let (mut config, mut limits) = (Config::default(), Limits::default());
+        config.database = database(folder.path());
+        change(&mut config, &mut limits);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let clock_of_issuer = Clock::new(move || now.load(Ordering::Relaxed));
+        let state = State::open(config, address, limits, clock_of_issuer).await.unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async { drop(stopped.await) };
+        let running = tokio::spawn(countersign_issuer::run(listener, state.clone(), shutdown));
+        Self { url: state.url(), address, state, clock, folder, stop, running }
+    }
+
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.clock.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    pub(crate) async fn stop(self) -> TempDir {
+        self.stop.send(()).unwrap();
+        self.running.await.unwrap().unwrap();
+        self.folder
+    }
+}
+
+pub(crate) fn database(folder: &Path) -> String {
+    format!("sqlite://{}", folder.join("countersign.db").display())
+}
+
+/// An answer, read whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn field(&self, name: &str) -> String {
+        self.json()[name].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn refresh_token(&self) -> String {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.field("refresh_token")
+    }
+
+    /// The claims of the access token, unverified.
+    pub(crate) fn claims(&self) -> Value {
+        jwt_part(&self.field("access_token"), 1)
+    }
+
+    pub(crate) fn refused(&self, status: u16, error: &str) {
+        assert_eq!((self.status, self.field("error").as_str()), (status, error), "{self:?}");
+        assert!(!self.field("error_description").is_empty());
+        assert_eq!(self.header("content-type"), "application/json");
+        assert_eq!(self.header("cache-control"), "no-store");
+        assert_eq!(self.header("x-content-type-options"), "nosniff");
+    }
+}
+
+pub(crate) fn jwt_part(token: &str, index: usize) -> Value {
+    use base64::Engine as _;
+    let part = token.split('.').nth(index).unwrap();
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Answer { status, headers, text: response.text().await.unwrap() }
+}
+
+pub(crate) fn client() -> reqwest::Client {
+    reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap()
+}
+
+pub(crate) async fn post_json(url: &str, path: &str, body: &Value) -> Answer {
+    send(client().post(format!("{url}{path}")).json(body)).await
+}
+
+pub(crate) async fn post_form(url: &str, path: &str, form: &[(&str, &str)]) -> Answer {
+    send(client().post(format!("{url}{path}")).form(form)).await
+}
+
+pub(crate) async fn get(url: &str, path: &str) -> Answer {
+    send(client().get(format!("{url}{path}"))).await
+}
+
+pub(crate) async fn login(url: &str) -> Answer {
+    let body = serde_json::json!({ "username": "demo", "password": PASSWORD });
+    post_json(url, "/login", &body).await
+}
+
+pub(crate) async fn refresh(url: &str, token: &str) -> Answer {
+    post_form(url, "/token", &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+}

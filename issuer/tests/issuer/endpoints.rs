@@ -1,0 +1,402 @@
+//! Every endpoint over real HTTP: what it answers, and what it refuses.
+
+use serde_json::json;
+
+use crate::common::{PASSWORD, START, Server, client, get, jwt_part, login, post_form, post_json};
+use crate::common::{refresh, send};
+
+#[tokio::test]
+async fn a_login_answers_tokens_as_the_contract_says() {
+    let server = Server::start().await;
+    let answer = login(&server.url).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(answer.header("content-type"), "application/json");
+    let body = answer.json();
+    assert_eq!(body["token_type"], "Bearer");
+    assert_eq!(body["expires_in"], 900);
+    assert_eq!(body["refresh_expires_in"], 604_800);
+    assert_eq!(body["scope"], "read write");
+
+    let token = answer.field("access_token");
+    let header = jwt_part(&token, 0);
+    let kid = get(&server.url, "/.well-known/jwks.json").await.json()["keys"][0]["kid"].clone();
+    assert_eq!(header, json!({ "alg": "RS256", "typ": "at+jwt", "kid": kid }));
+    let claims = answer.claims();
+    let names: Vec<_> = claims.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["aud", "client_id", "exp", "iat", "iss", "jti", "scope", "sid", "sub"]);
+    assert_eq!(claims["iss"], server.url);
+    assert_eq!(claims["aud"], "api");
+    assert_eq!(claims["client_id"], "client_first_party");
+    assert_eq!(claims["scope"], "read write");
+    assert_eq!(claims["iat"], START);
+    assert_eq!(claims["exp"], START + 900);
+    assert!(claims["sub"].as_str().unwrap().starts_with("user_"));
+
+    let second = login(&server.url).await.claims();
+    assert_eq!(second["sub"], claims["sub"]);
+    assert_ne!(second["jti"], claims["jti"]);
+    assert_ne!(second["sid"], claims["sid"]);
+}
+
+#[tokio::test]
+async fn another_jwt_library_accepts_the_access_token() {
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+    let server = Server::start().await;
+    let token = login(&server.url).await.field("access_token");
+    let jwks = get(&server.url, "/.well-known/jwks.json").await.json();
+    let kid = jwt_part(&token, 0)["kid"].clone();
+    let key = jwks["keys"].as_array().unwrap().iter().find(|key| key["kid"] == kid).unwrap();
+    let (n, e) = (key["n"].as_str().unwrap(), key["e"].as_str().unwrap());
+    let mut validation = Validation::new(Algorithm::RS256);
+    validation.set_audience(&["api"]);
+    validation.set_issuer(&[&server.url]);
+    let key = DecodingKey::from_rsa_components(n, e).unwrap();
+    let verified = decode::<serde_json::Value>(&token, &key, &validation).unwrap();
+    assert_eq!(verified.header.typ.as_deref(), Some("at+jwt"));
+}
+
+#[tokio::test]
+async fn each_failed_login_looks_the_same_and_costs_one_hash() {
+    let server = Server::start().await;
+    let long = "x".repeat(1025);
+    let cases = [
+        ("demo", "wrong password"),
+        ("nobody", PASSWORD),
+        ("demo", ""),
+        ("demo", &long),
+        ("", PASSWORD),
+        ("a\u{0}b", PASSWORD),
+        ("nobody", ""),
+        (&long, &long),
+    ];
+    let mut seen: Option<String> = None;
+    for (count, (username, password)) in (1..).zip(cases) {
+        let body = json!({ "username": username, "password": password });
+        let answer = post_json(&server.url, "/login", &body).await;
+        answer.refused(401, "invalid_grant");
+        assert_eq!(*seen.get_or_insert_with(|| answer.text.clone()), answer.text);
+        assert_eq!(server.state.password_hashes(), count, "{username:?}");
+    }
+    assert_eq!(login(&server.url).await.status, 200);
+    assert_eq!(server.state.password_hashes(), cases.len() as u64 + 1);
+}
+
+#[tokio::test]
+async fn a_user_name_is_found_in_any_spelling() {
+    let server = Server::start().await;
+    for username in ["DEMO", "  demo ", "ｄｅｍｏ"] {
+        let body = json!({ "username": username, "password": PASSWORD });
+        assert_eq!(post_json(&server.url, "/login", &body).await.status, 200, "{username}");
+    }
+}
+
+#[tokio::test]
+async fn bad_requests_are_refused_in_the_error_shape() {
+    let server = Server::start().await;
+    let (json_type, form_type) = ("application/json", "application/x-www-form-urlencoded");
+    let big = format!("{{\"username\":\"{}\"}}", "x".repeat(64 * 1024));
+    let exact_login =
+        format!("{{\"username\":\"demo\",\"password\":\"{}\"}}", "x".repeat(64 * 1024 - 33));
+    assert_eq!(exact_login.len(), 64 * 1024);
+    // Comparing each name with all others would take seconds.
+    let many = (0..10_000).map(|n| format!("{n:x}&")).collect::<String>();
+    // method, path, content type, body, status, error, a word of the description
+    let cases: &[(&str, &str, &str, &str, u16, &str, &str)] = &[
+        ("POST", "/nowhere", json_type, "{}", 404, "not_found", ""),
+        ("GET", "/", "", "", 404, "not_found", ""),
+        ("GET", "/login/", "", "", 404, "not_found", ""),
+        ("GET", "/healthz", "", "", 404, "not_found", ""),
+        ("GET", "/login", "", "", 405, "method_not_allowed", "POST"),
+        ("PUT", "/login", json_type, "{}", 405, "method_not_allowed", "POST"),
+        ("OPTIONS", "/login", "", "", 405, "method_not_allowed", "POST"),
+        ("GET", "/token", "", "", 405, "method_not_allowed", "POST"),
+        ("DELETE", "/revoke", "", "", 405, "method_not_allowed", "POST"),
+        ("GET", "/logout", "", "", 405, "method_not_allowed", "POST"),
+        ("POST", "/.well-known/jwks.json", "", "", 405, "method_not_allowed", "GET"),
+        ("POST", "/healthz/live", "", "", 405, "method_not_allowed", "GET"),
+        ("POST", "/login", "", "{}", 415, "unsupported_media_type", json_type),
+        ("POST", "/login", "text/plain", "{}", 415, "unsupported_media_type", json_type),
+        ("POST", "/login", form_type, "username=demo", 415, "unsupported_media_type", json_type),
+        ("POST", "/token", json_type, "{}", 415, "unsupported_media_type", form_type),
+        ("POST", "/revoke", json_type, "{}", 415, "unsupported_media_type", form_type),
+        ("POST", "/logout", "text/plain", "x", 415, "unsupported_media_type", form_type),
+        ("POST", "/login", json_type, "", 400, "invalid_request", "JSON"),
+        ("POST", "/login", json_type, "{", 400, "invalid_request", "JSON"),
+        ("POST", "/login", json_type, "[]", 400, "invalid_request", ""),
+        ("POST", "/login", json_type, "\"x\"", 400, "invalid_request", "JSON"),
+        ("POST", "/login", json_type, "{} {}", 400, "invalid_request", "JSON"),
+        ("POST", "/login", json_type, "{}", 400, "invalid_request", "username"),
+        ("POST", "/login", json_type, r#"{"username":"a"}"#, 400, "invalid_request", "password"),
+        (
+            "POST",
+            "/login",
+            json_type,
+            r#"{"username":"a","password":123456}"#,
+            400,
+            "invalid_request",
+            "password must be a string",
+        ),
+        (
+            "POST",
+            "/login",
+            json_type,
+            r#"{"username":"a","username":"b","password":"c"}"#,
+            400,
+            "invalid_request",
+            "JSON",
+        ),
+        (
+            "POST",
+            "/login",
+            json_type,
+            r#"{"username":"a","password":"b","session":"jar"}"#,
+            400,
+            "invalid_request",
+            "session",
+        ),
+        ("POST", "/login", json_type, &big, 413, "content_too_large", "65536"),
+        ("POST", "/token", form_type, &big, 413, "content_too_large", "65536"),
+        ("POST", "/revoke", form_type, &big, 413, "content_too_large", "65536"),
+        ("POST", "/logout", form_type, &big, 413, "content_too_large", "65536"),
+        ("POST", "/login", json_type, &exact_login, 401, "invalid_grant", ""),
+        ("POST", "/token", form_type, "", 400, "invalid_request", "grant_type"),
+        ("POST", "/token", form_type, "grant_type=", 400, "invalid_request", "grant_type"),
+        ("POST", "/token", form_type, "grant_type=%zz", 400, "invalid_request", "form"),
+        ("POST", "/token", form_type, "grant_type=%ff", 400, "invalid_request", "form"),
+        ("POST", "/token", form_type, "a=1&a=2", 400, "invalid_request", "twice"),
+        (
+            "POST",
+            "/token",
+            form_type,
+            "grant_type=password&username=demo",
+            400,
+            "unsupported_grant_type",
+            "refresh_token",
+        ),
+        (
+            "POST",
+            "/token",
+            form_type,
+            "grant_type=refresh_token",
+            400,
+            "invalid_request",
+            "refresh_token",
+        ),
+        (
+            "POST",
+            "/token",
+            form_type,
+            "grant_type=refresh_token&refresh_token=nonsense",
+            400,
+            "invalid_grant",
+            "",
+        ),
+        ("POST", "/token", form_type, &many, 400, "invalid_request", "more than 32 parameters"),
+        ("POST", "/revoke", form_type, "", 400, "invalid_request", "token"),
+        ("POST", "/logout", "", "", 400, "invalid_request", "refresh_token"),
+        ("POST", "/logout", json_type, "{", 400, "invalid_request", "JSON"),
+        ("POST", "/logout", json_type, "{}", 400, "invalid_request", "refresh_token"),
+        (
+            "POST",
+            "/logout",
+            json_type,
+            r#"{"refresh_token":1}"#,
+            400,
+            "invalid_request",
+            "refresh_token",
+        ),
+    ];
+    for (method, path, content_type, body, status, error, word) in cases {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = client().request(method.clone(), format!("{}{path}", server.url));
+        if !content_type.is_empty() {
+            request = request.header("content-type", *content_type);
+        }
+        let answer = send(request.body((*body).to_owned())).await;
+        answer.refused(*status, error);
+        let description = answer.field("error_description");
+        assert!(description.contains(word), "{method} {path}: {description}");
+        assert!(!description.contains("123456"), "{description}");
+        assert_eq!(answer.header("allow").is_empty(), *status != 405, "{method} {path}");
+    }
+    assert!(cases.len() > 40);
+}
+
+#[tokio::test]
+async fn a_scope_narrows_the_access_token_and_never_widens_it() {
+    let server = Server::start().await;
+    let mut token = login(&server.url).await.refresh_token();
+    let with_scope = |token: String, scope: &'static str| {
+        let url = server.url.clone();
+        async move {
+            let form =
+                [("grant_type", "refresh_token"), ("refresh_token", &token), ("scope", scope)];
+            post_form(&url, "/token", &form).await
+        }
+    };
+    let answer = with_scope(token, "read").await;
+    assert_eq!(answer.claims()["scope"], "read");
+    assert_eq!(answer.json()["scope"], "read");
+    token = answer.refresh_token();
+    for scope in ["read admin", "READ", "a\"b"] {
+        with_scope(token.clone(), scope).await.refused(400, "invalid_scope");
+    }
+    // The session kept its scope, and the refusals used nothing up.
+    let answer = refresh(&server.url, &token).await;
+    assert_eq!(answer.claims()["scope"], "read write");
+}
+
+#[tokio::test]
+async fn a_refresh_token_of_one_client_is_not_given_to_another() {
+    let server = Server::start().await;
+    let token = login(&server.url).await.refresh_token();
+    let form = |client_id| {
+        [("grant_type", "refresh_token"), ("refresh_token", &*token), ("client_id", client_id)]
+    };
+    post_form(&server.url, "/token", &form("client_other")).await.refused(400, "invalid_grant");
+    assert_eq!(post_form(&server.url, "/token", &form("client_first_party")).await.status, 200);
+}
+
+#[tokio::test]
+async fn revoke_and_logout_end_the_session_and_do_not_tell_what_was_there() {
+    let server = Server::start().await;
+    let revoke = |token: String| {
+        let url = server.url.clone();
+        async move { post_form(&url, "/revoke", &[("token", &token)]).await }
+    };
+    let answer = revoke("nonsense".to_owned()).await;
+    assert_eq!((answer.status, answer.text.as_str()), (200, ""));
+
+    let first = login(&server.url).await;
+    let access = first.field("access_token");
+    revoke(access).await.refused(400, "unsupported_token_type");
+    let old = first.refresh_token();
+    let token = refresh(&server.url, &old).await.refresh_token();
+    // Also by a token that was replaced: it says which session is meant.
+    assert_eq!(revoke(old).await.status, 200);
+    refresh(&server.url, &token).await.refused(400, "invalid_grant");
+    assert_eq!(revoke(token).await.status, 200);
+
+    let token = login(&server.url).await.refresh_token();
+    let answer = post_form(&server.url, "/logout", &[("refresh_token", &token)]).await;
+    assert_eq!((answer.status, answer.text.as_str()), (204, ""));
+    refresh(&server.url, &token).await.refused(400, "invalid_grant");
+
+    let token = login(&server.url).await.refresh_token();
+    let body = json!({ "refresh_token": token });
+    assert_eq!(post_json(&server.url, "/logout", &body).await.status, 204);
+    assert_eq!(post_json(&server.url, "/logout", &body).await.status, 204);
+    refresh(&server.url, &token).await.refused(400, "invalid_grant");
+}
+
+#[tokio::test]
+async fn the_jwks_is_cacheable_and_answers_304_to_who_has_it() {
+    let server = Server::start().await;
+    let answer = get(&server.url, "/.well-known/jwks.json").await;
+    assert_eq!(answer.header("content-type"), "application/jwk-set+json");
+    assert_eq!(answer.header("cache-control"), "public, max-age=300");
+    let etag = answer.header("etag").to_owned();
+    assert!(etag.starts_with('"') && etag.ends_with('"'), "a strong tag: {etag}");
+    for key in answer.json()["keys"].as_array().unwrap() {
+        let names: Vec<_> = key.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names, ["alg", "e", "kid", "kty", "n", "use"]);
+    }
+    let url = format!("{}/.well-known/jwks.json", server.url);
+    for (tags, status) in [
+        (etag.clone(), 304),
+        (format!("\"other\", {etag}"), 304),
+        (format!("W/{etag}"), 304),
+        ("*".to_owned(), 304),
+        ("\"other\"".to_owned(), 200),
+    ] {
+        let answer = send(client().get(&url).header("if-none-match", &tags)).await;
+        assert_eq!(answer.status, status, "{tags}");
+        assert_eq!(answer.header("etag"), etag);
+        assert_eq!(answer.header("cache-control"), "public, max-age=300");
+        assert_eq!(answer.text.is_empty(), status == 304);
+    }
+    let head = send(client().head(&url)).await;
+    assert_eq!((head.status, head.text.as_str()), (200, ""));
+    assert_eq!(head.header("content-length"), answer.text.len().to_string());
+}
+
+#[tokio::test]
+async fn the_metadata_names_what_exists() {
+    let server = Server::with(|config, _| {
+        config.issuer = Some("https://auth.example".to_owned());
+    })
+    .await;
+    let answer = get(&server.url, "/.well-known/oauth-authorization-server").await;
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(
+        answer.json(),
+        json!({
+            "issuer": "https://auth.example",
+            "token_endpoint": "https://auth.example/token",
+            "token_endpoint_auth_methods_supported": ["none"],
+            "revocation_endpoint": "https://auth.example/revoke",
+            "revocation_endpoint_auth_methods_supported": ["none"],
+            "jwks_uri": "https://auth.example/.well-known/jwks.json",
+            "grant_types_supported": ["refresh_token"],
+            "response_types_supported": [],
+        })
+    );
+    assert_eq!(answer.header("strict-transport-security"), "max-age=31536000");
+    for path in ["/healthz/live", "/healthz/ready"] {
+        assert_eq!(get(&server.url, path).await.json(), json!({ "status": "ok" }));
+    }
+}
+
+#[tokio::test]
+async fn logins_are_limited_for_each_network() {
+    let server = Server::with(|config, limits| {
+        limits.login_burst = 2;
+        limits.login_period = std::time::Duration::from_secs(60);
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let attempt = |forwarded: &'static str| {
+        let body = json!({ "username": "demo", "password": PASSWORD });
+        let request = client().post(format!("{}/login", server.url)).json(&body);
+        send(request.header("x-forwarded-for", forwarded))
+    };
+    assert_eq!(attempt("192.0.2.1").await.status, 200);
+    // What stands to the left was written by the client, and changes nothing.
+    assert_eq!(attempt("203.0.113.7, 192.0.2.1").await.status, 200);
+    let answer = attempt("192.0.2.1").await;
+    answer.refused(429, "too_many_requests");
+    let wait: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((58..=60).contains(&wait), "{wait}");
+    assert_eq!(attempt("192.0.2.2").await.status, 200);
+    // One IPv6 subscriber is one network.
+    assert_eq!(attempt("2001:db8::1").await.status, 200);
+    assert_eq!(attempt("2001:db8::2").await.status, 200);
+    attempt("2001:db8::3").await.refused(429, "too_many_requests");
+    assert_eq!(server.state.password_hashes(), 5, "a limited login costs no hash");
+}
+
+#[tokio::test]
+async fn a_full_hash_queue_answers_503_at_once() {
+    let server = Server::with(|_, limits| {
+        limits.hashes = 1;
+        limits.hash_queue = 1;
+    })
+    .await;
+    let attempts: Vec<_> = (0..12)
+        .map(|_| {
+            let url = server.url.clone();
+            tokio::spawn(async move { login(&url).await })
+        })
+        .collect();
+    let mut statuses = Vec::new();
+    for attempt in attempts {
+        let answer = attempt.await.unwrap();
+        if answer.status != 200 {
+            answer.refused(503, "temporarily_unavailable");
+            assert_eq!(answer.header("retry-after"), "1");
+        }
+        statuses.push(answer.status);
+    }
+    assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
+}

@@ -1,0 +1,95 @@
+//! Key rotation in a running issuer, with a clock that the test sets.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::common::{Server, command, get, jwt_part, login, stdout};
+
+async fn published(server: &Server) -> HashSet<String> {
+    let jwks = get(&server.url, "/.well-known/jwks.json").await.json();
+    let keys = jwks["keys"].as_array().unwrap();
+    keys.iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn signer(server: &Server) -> String {
+    let token = login(&server.url).await.field("access_token");
+    jwt_part(&token, 0)["kid"].as_str().unwrap().to_owned()
+}
+
+fn states(server: &Server) -> Vec<Value> {
+    let listed = command(server.folder.path(), &["keys", "list", "--json"], "");
+    serde_json::from_str(&stdout(&listed)).unwrap()
+}
+
+fn kids(server: &Server, state: &str) -> Vec<String> {
+    let keys = states(server).into_iter().filter(|key| key["state"] == state);
+    keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The running issuer looks once a second.
+async fn until(mut done: impl AsyncFnMut() -> bool) {
+    for _ in 0..100 {
+        if done().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the issuer did not get there in 10 s");
+}
+
+#[tokio::test]
+async fn keys_rotate_by_themselves_and_are_dropped_when_their_tokens_are_gone() {
+    const DAY: u64 = 86400;
+    let server = Server::start().await;
+    let (first, next) = (signer(&server).await, kids(&server, "published"));
+    assert_eq!(kids(&server, "active"), std::slice::from_ref(&first));
+    assert_eq!(published(&server).await, HashSet::from([first.clone(), next[0].clone()]));
+    let etag = get(&server.url, "/.well-known/jwks.json").await.header("etag").to_owned();
+
+    // A day before the change, nothing happens; a cache is told to come back in time.
+    server.advance(30 * DAY - 100);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(signer(&server).await, first);
+    let answer = get(&server.url, "/.well-known/jwks.json").await;
+    assert_eq!(answer.header("cache-control"), "public, max-age=100");
+    assert_eq!(answer.header("etag"), etag);
+
+    server.advance(100);
+    until(async || signer(&server).await == next[0]).await;
+    let after = published(&server).await;
+    assert_eq!(after.len(), 3, "retiring, active and the next one");
+    assert!(after.contains(&first));
+    assert_ne!(get(&server.url, "/.well-known/jwks.json").await.header("etag"), etag);
+    let retiring = states(&server).into_iter().find(|key| key["state"] == "retiring").unwrap();
+    // 15 min of tokens, 5 min of caches, 1 min of skew, 30 s to notice.
+    let kept = retiring["drops_at"].as_u64().unwrap() - retiring["retires_at"].as_u64().unwrap();
+    assert_eq!(kept, 15 * 60 + 5 * 60 + 60 + 30);
+
+    server.advance(kept - 1);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(published(&server).await.contains(&first));
+    server.advance(1);
+    until(async || !published(&server).await.contains(&first)).await;
+    assert_eq!(signer(&server).await, next[0]);
+}
+
+#[tokio::test]
+async fn a_rotation_by_hand_is_picked_up_once_caches_can_have_the_next_key() {
+    let server = Server::start().await;
+    let (first, next) = (signer(&server).await, kids(&server, "published"));
+    let done = command(server.folder.path(), &["keys", "rotate"], "");
+    assert!(done.status.success(), "{done:?}");
+    assert!(stdout(&done).starts_with("the next key signs in "), "{}", stdout(&done));
+    assert_eq!(signer(&server).await, first);
+
+    // 5 min of caches and 1 min of skew after it was published.
+    server.advance(359);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(signer(&server).await, first);
+    server.advance(1);
+    until(async || signer(&server).await == next[0]).await;
+    assert_eq!(kids(&server, "retiring"), [first]);
+    assert_eq!(kids(&server, "published").len(), 1);
+}

@@ -1,0 +1,20 @@
+//! The issuer as its users meet it: real servers, real connections, the real binary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, also in its helpers"
+)]
+
+mod common;
+
+mod browser;
+mod connections;
+mod documentation;
+mod durability;
+mod endpoints;
+mod keys;
+mod sessions;
+mod startup;
+mod tls;

@@ -1,0 +1,149 @@
+//! Refresh tokens over real HTTP: every order in which they can be presented.
+
+use serde_json::json;
+
+use crate::common::{PASSWORD, Server, command, login, post_form, post_json, refresh, stderr};
+
+#[tokio::test]
+async fn each_refresh_replaces_the_token_and_keeps_the_session() {
+    let server = Server::start().await;
+    let first = login(&server.url).await;
+    let mut token = first.refresh_token();
+    for _ in 0..5 {
+        server.advance(60);
+        let answer = refresh(&server.url, &token).await;
+        let next = answer.refresh_token();
+        assert_ne!(next, token);
+        assert_eq!(answer.claims()["sid"], first.claims()["sid"]);
+        assert_eq!(answer.claims()["sub"], first.claims()["sub"]);
+        token = next;
+    }
+}
+
+#[tokio::test]
+async fn a_token_answers_the_same_successor_within_the_grace_and_kills_the_session_after_it() {
+    let server = Server::start().await;
+    let first = login(&server.url).await.refresh_token();
+    let second = refresh(&server.url, &first).await.refresh_token();
+    server.advance(10);
+    assert_eq!(refresh(&server.url, &first).await.refresh_token(), second);
+    server.advance(1);
+    refresh(&server.url, &first).await.refused(400, "invalid_grant");
+    refresh(&server.url, &second).await.refused(400, "invalid_grant");
+}
+
+#[tokio::test]
+async fn order_goes_by_the_counter_when_the_clock_stands_still() {
+    let server = Server::start().await;
+    let first = login(&server.url).await.refresh_token();
+    let second = refresh(&server.url, &first).await.refresh_token();
+    let third = refresh(&server.url, &second).await.refresh_token();
+    assert_eq!(refresh(&server.url, &second).await.refresh_token(), third);
+    // Two behind, within the grace: replaced twice, so it was stolen or replayed.
+    refresh(&server.url, &first).await.refused(400, "invalid_grant");
+    refresh(&server.url, &third).await.refused(400, "invalid_grant");
+}
+
+#[tokio::test]
+async fn parallel_refreshes_of_one_token_have_one_successor() {
+    let server = Server::start().await;
+    for _ in 0..5 {
+        let token = login(&server.url).await.refresh_token();
+        let attempts: Vec<_> = (0..16)
+            .map(|_| {
+                let (url, token) = (server.url.clone(), token.clone());
+                tokio::spawn(async move { refresh(&url, &token).await.refresh_token() })
+            })
+            .collect();
+        let mut successors = std::collections::HashSet::new();
+        for attempt in attempts {
+            successors.insert(attempt.await.unwrap());
+        }
+        assert_eq!(successors.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn nothing_survives_a_refresh_that_races_a_revocation() {
+    let server = Server::start().await;
+    for _ in 0..8 {
+        let token = login(&server.url).await.refresh_token();
+        let form = [("token", token.as_str())];
+        let (refreshed, revoked) =
+            tokio::join!(refresh(&server.url, &token), post_form(&server.url, "/revoke", &form));
+        assert_eq!(revoked.status, 200);
+        if refreshed.status == 200 {
+            let next = refreshed.refresh_token();
+            refresh(&server.url, &next).await.refused(400, "invalid_grant");
+        }
+        refresh(&server.url, &token).await.refused(400, "invalid_grant");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_was_altered_is_refused_and_harms_nobody() {
+    let server = Server::start().await;
+    let token = login(&server.url).await.refresh_token();
+    let flipped = |at: usize| {
+        let mut bytes = token.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        String::from_utf8(bytes).unwrap()
+    };
+    let mut altered: Vec<String> = (0..token.len()).step_by(5).map(flipped).collect();
+    altered.push(flipped(token.len() - 1));
+    altered.push(token[..token.len() - 1].to_owned());
+    altered.push(format!("{token}A"));
+    altered.push(format!("{token}="));
+    altered.push(format!("{token}{token}"));
+    altered.push(" ".to_owned() + &token);
+    for altered in altered {
+        refresh(&server.url, &altered).await.refused(400, "invalid_grant");
+    }
+    assert_eq!(refresh(&server.url, &token).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_session_ends_when_it_is_idle_and_at_the_latest_after_thirty_days() {
+    const DAY: u64 = 86400;
+    let server = Server::start().await;
+    let token = login(&server.url).await.refresh_token();
+    server.advance(7 * DAY);
+    refresh(&server.url, &token).await.refused(400, "invalid_grant");
+
+    let mut token = login(&server.url).await.refresh_token();
+    for day in [6, 12, 18, 24] {
+        server.advance(6 * DAY);
+        let answer = refresh(&server.url, &token).await;
+        let left = (30 - day).min(7) * DAY;
+        assert_eq!(answer.json()["refresh_expires_in"], left, "day {day}");
+        token = answer.refresh_token();
+    }
+    server.advance(6 * DAY);
+    refresh(&server.url, &token).await.refused(400, "invalid_grant");
+}
+
+#[tokio::test]
+async fn a_new_password_ends_every_session_and_replaces_the_old_one() {
+    let server = Server::start().await;
+    let sessions = [login(&server.url).await, login(&server.url).await];
+    let other = "another long password";
+    let done = command(server.folder.path(), &["user", "passwd", "Demo"], other);
+    assert!(done.status.success(), "{}", stderr(&done));
+    for session in sessions {
+        refresh(&server.url, &session.refresh_token()).await.refused(400, "invalid_grant");
+    }
+    login(&server.url).await.refused(401, "invalid_grant");
+    let body = json!({ "username": "demo", "password": other });
+    assert_ne!(other, PASSWORD);
+    assert_eq!(post_json(&server.url, "/login", &body).await.status, 200);
+}
+
+#[tokio::test]
+async fn sessions_outlive_a_restart() {
+    let server = Server::start().await;
+    let first = login(&server.url).await.refresh_token();
+    let second = refresh(&server.url, &first).await.refresh_token();
+    let server = Server::over(server.stop().await, |_, _| {}).await;
+    assert_eq!(refresh(&server.url, &first).await.refresh_token(), second);
+    assert_eq!(refresh(&server.url, &second).await.status, 200);
+}

@@ -1,0 +1,355 @@
+//! The command line's bad input: one line that says what to do, an exit code, and a disk as it was.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::Path;
+use std::process::Output;
+
+use tempfile::TempDir;
+
+use crate::common::{PASSWORD, Process, add_user, binary, command, folder, get, login, post_json};
+use crate::common::{refresh, send, stderr, stdout};
+
+/// Every file in `folder` with the length and a hash of its content.
+fn snapshot(folder: &Path) -> BTreeMap<String, (usize, u64)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            // A folder has no content of its own.
+            let content = fs::read(&path).unwrap_or_default();
+            let mut hasher = DefaultHasher::new();
+            content.hash(&mut hasher);
+            (name, (content.len(), hasher.finish()))
+        })
+        .collect()
+}
+
+#[track_caller]
+fn refused(output: &Output, code: i32, words: &[&str]) {
+    let line = stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+    assert!(line.starts_with("countersign-issuer: "), "{line}");
+    assert_eq!(stdout(output), "");
+    for word in words {
+        assert!(line.contains(word), "{word:?} is not in: {line}");
+    }
+}
+
+#[test]
+fn bad_configuration_is_refused_in_one_line_and_leaves_no_file() {
+    let cases: &[(&[&str], i32, &[&str])] = &[
+        (&["serve", "--lissten", "x"], 2, &["unknown flag --lissten", "--listen"]),
+        (&["serv"], 2, &["unknown command serv", "serve"]),
+        (&["user", "add"], 2, &["<NAME>"]),
+        (&["serve", "--listen"], 2, &["--listen"]),
+        (&["serve", "--listen", "8080"], 1, &["--listen", "\"8080\"", "127.0.0.1:8080"]),
+        (&["serve", "--access-ttl", "15 parsecs"], 1, &["--access-ttl", "15m"]),
+        (&["serve", "--access-ttl", "2d"], 1, &["access_ttl is 2d", "1s to 1d"]),
+        (&["serve", "--access-ttl", "99999999999d"], 1, &["--access-ttl", "too long"]),
+        (&["serve", "--refresh-ttl", "31d"], 1, &["refresh_ttl is 31d"]),
+        (&["serve", "--refresh-grace", "2m"], 1, &["refresh_grace is 2m"]),
+        (&["serve", "--clock-skew", "1h"], 1, &["clock_skew"]),
+        (&["serve", "--rotation-period", "3m"], 1, &["rotation_period", "360 s"]),
+        (
+            &["serve", "--rotation-period", "6m", "--access-ttl", "1d"],
+            1,
+            &["rotation_period", "retiring keys", "64"],
+        ),
+        (&["serve", "--audience", ""], 1, &["audience is empty"]),
+        (&["serve", "--issuer", "auth.example"], 1, &["issuer", "https://auth.example"]),
+        (&["serve", "--issuer", "https://a.example?x"], 1, &["issuer", "query"]),
+        (&["serve", "--database", "x.db"], 1, &["database", "sqlite://PATH"]),
+        (&["serve", "--database", "sqlite://:memory:"], 1, &["database", "sqlite://PATH"]),
+        (
+            &["serve", "--database", "sqlite://file:x?mode=memory"],
+            1,
+            &["database", "sqlite://PATH"],
+        ),
+        (&["serve", "--database", "postgres://db/x"], 1, &["PostgreSQL", "sqlite://PATH"]),
+        (&["serve", "--trusted-proxies", "10.0.0.0/33"], 1, &["--trusted-proxies", "10.0.0.0/8"]),
+        (&["serve", "--cors-origins", "*"], 1, &["--cors-origins", "https://app.example"]),
+        (&["serve", "--cors-origins", "https://a.example/"], 1, &["\"https://a.example/\""]),
+        (&["serve", "--behind-proxy=maybe"], 1, &["--behind-proxy", "true or false"]),
+        (&["serve", "--tls-cert", "a.pem"], 1, &["tls_cert and tls_key"]),
+        (&["serve", "--tls-cert", "a.pem", "--tls-key", "b.pem"], 1, &["a.pem", "PEM"]),
+        (&["serve", "--listen", "0.0.0.0:0"], 1, &["loopback", "tls_cert", "behind_proxy"]),
+        (&["serve", "--listen", "[::]:0"], 1, &["loopback", "tls_cert", "behind_proxy"]),
+        (&["serve", "--listen", "0.0.0.0:0", "--behind-proxy"], 1, &["issuer", "https"]),
+        (
+            &["serve", "--listen", "0.0.0.0:0", "--behind-proxy", "--issuer", "http://a.example"],
+            1,
+            &["issuer", "https"],
+        ),
+        (
+            &["serve", "--listen", "0.0.0.0:0", "--behind-proxy", "--issuer", "https://a.example"],
+            1,
+            &["master_key", "openssl rand -base64 32"],
+        ),
+        (&["serve", "--master-key", "c2hvcnQ="], 1, &["master_key", "32 bytes"]),
+        (&["serve", "--master-key-file", "missing"], 1, &["missing", "cannot read"]),
+        (&["serve", "--master-key", "x", "--master-key-file", "y"], 1, &["both set"]),
+        (&["serve", "--config", "missing.toml"], 1, &["missing.toml", "cannot read"]),
+        (&["user", "passwd", "demo"], 1, &["no database", "user add"]),
+        (&["user", "list"], 1, &["no database"]),
+        (&["keys", "list"], 1, &["no database"]),
+        (&["keys", "rotate"], 1, &["no database"]),
+        (&["user", "add", " "], 1, &["not a user name"]),
+        (&["user", "add", "demo", "--scope", "a  b"], 1, &["not a scope"]),
+    ];
+    let folder = TempDir::new().unwrap();
+    for (arguments, code, words) in cases {
+        let done = command(folder.path(), arguments, PASSWORD);
+        refused(&done, *code, words);
+        let secret = stderr(&done);
+        assert!(!secret.contains("c2hvcnQ"), "{secret}");
+        assert!(snapshot(folder.path()).is_empty(), "{arguments:?} left a file");
+    }
+}
+
+#[test]
+fn an_unknown_name_is_refused_in_each_source_and_the_nearest_is_named() {
+    let folder = TempDir::new().unwrap();
+    let toml = folder.path().join("issuer.toml");
+    let with_file = |text: &str| {
+        fs::write(&toml, text).unwrap();
+        command(folder.path(), &["config", "check", "--config", "issuer.toml"], "")
+    };
+    refused(&with_file("acces_ttl = \"5m\""), 1, &["acces_ttl", "access_ttl?"]);
+    refused(&with_file("zzz = 1"), 1, &["zzz", "--help"]);
+    refused(&with_file("[access_ttl]\nx = 1"), 1, &["access_ttl", "expected"]);
+    refused(&with_file("audience = [1]"), 1, &["audience", "expected"]);
+    refused(&with_file("\n\naudience = "), 1, &["issuer.toml, line 3", "not TOML"]);
+    let secret = with_file("master_key = c2VjcmV0");
+    refused(&secret, 1, &["line 1"]);
+    assert!(!stderr(&secret).contains("c2VjcmV0"));
+
+    for (name, nearest) in [
+        ("COUNTERSIGN_LISTN", "COUNTERSIGN_LISTEN?"),
+        ("COUNTERSIGN_listen", "COUNTERSIGN_LISTEN?"),
+        ("COUNTERSIGN_ADMIN_LISTEN", "--help"),
+    ] {
+        let done = binary(folder.path()).args(["config", "check"]).env(name, "x").output().unwrap();
+        refused(&done, 1, &[name, nearest]);
+    }
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+    let folder = TempDir::new().unwrap();
+    let text = "audience = \"file\"\naccess_ttl = 60\nrefresh_ttl = \"1d\"\nbehind_proxy = true\n\
+                cors_origins = [\"http://a.example\", \"http://b.example\"]\n\
+                master_key = \"not shown\"";
+    fs::write(folder.path().join("issuer.toml"), text).unwrap();
+    let done = binary(folder.path())
+        .args(["--config", "issuer.toml", "config", "check", "--audience", "flag"])
+        .env("COUNTERSIGN_AUDIENCE", "environment")
+        .env("COUNTERSIGN_ACCESS_TTL", "2m")
+        .env("COUNTERSIGN_ISSUER_BINARY", "of the tests")
+        .env("COUNTERSIGN_SKIP", "of the tests")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", stderr(&done));
+    let shown = stdout(&done);
+    for line in [
+        "audience = flag",
+        "access_ttl = 2m",
+        "refresh_ttl = 1d",
+        "refresh_grace = 10s",
+        "behind_proxy = true",
+        "cors_origins = http://a.example, http://b.example",
+        "master_key = (hidden)",
+        "issuer = (not set)",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line:?} is not in:\n{shown}");
+    }
+    assert!(!shown.contains("not shown"));
+}
+
+#[test]
+fn passwords_are_checked_before_anything_is_written() {
+    let folder = folder();
+    let before = snapshot(folder.path());
+    let long = "x".repeat(1025);
+    let far_too_long = "x".repeat(100_000);
+    for (password, word) in [
+        ("", "too short"),
+        ("7 chars", "too short"),
+        (long.as_str(), "longer than 1024 bytes"),
+        (far_too_long.as_str(), "longer than 1024 bytes"),
+        ("control\u{7}character", "control character"),
+    ] {
+        refused(&command(folder.path(), &["user", "add", "eve"], password), 1, &[word]);
+        refused(&command(folder.path(), &["user", "passwd", "demo"], password), 1, &[word]);
+    }
+    refused(&command(folder.path(), &["user", "add", "DEMO"], PASSWORD), 1, &["demo exists"]);
+    refused(&command(folder.path(), &["user", "passwd", "eve"], PASSWORD), 1, &["no user eve"]);
+    assert_eq!(snapshot(folder.path()), before);
+
+    // Exactly the limits, and a line that ends as on Windows.
+    for (name, password) in [("a", "8 chars!".to_owned()), ("b", "x".repeat(1024))] {
+        let done = command(folder.path(), &["user", "add", name], &format!("{password}\r"));
+        assert!(done.status.success(), "{}", stderr(&done));
+    }
+    let listed = stdout(&command(folder.path(), &["user", "list"], ""));
+    let names: Vec<_> = listed.lines().map(|line| line.split('\t').next().unwrap()).collect();
+    assert_eq!(names, ["a", "b", "demo"]);
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_served_is_left_as_it_was() {
+    let folder = folder();
+    let process = Process::start(folder.path());
+    login(&process.url).await.refresh_token();
+    let port = process.url.rsplit(':').next().unwrap().to_owned();
+
+    let other = TempDir::new().unwrap();
+    let taken = command(other.path(), &["serve", "--listen", &format!("127.0.0.1:{port}")], "");
+    refused(&taken, 1, &["cannot listen", &port, "port 0"]);
+    assert!(snapshot(other.path()).is_empty());
+    drop(process);
+    // Folds the write-ahead log into the file, which the checks below compare.
+    command(folder.path(), &["user", "list"], "");
+
+    let before = snapshot(folder.path());
+    let listen = ["serve", "--listen", "127.0.0.1:0"];
+    let wrong = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let done = command(folder.path(), &[&listen[..], &["--master-key", wrong]].concat(), "");
+    refused(&done, 1, &["master key does not open"]);
+    let done = command(folder.path(), &["keys", "rotate", "--master-key", wrong], "");
+    refused(&done, 1, &["master key does not open"]);
+    assert_eq!(snapshot(folder.path()), before);
+
+    let key = folder.path().join("countersign.db.master-key");
+    let kept = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    let done = command(folder.path(), &listen, "");
+    refused(&done, 1, &["countersign.db.master-key is missing", "restore it"]);
+    assert!(!key.exists());
+    fs::write(&key, kept).unwrap();
+
+    let database = folder.path().join("countersign.db");
+    let db = rusqlite::Connection::open(&database).unwrap();
+    db.pragma_update(None, "user_version", 99).unwrap();
+    drop(db);
+    let before = snapshot(folder.path());
+    for arguments in [&listen[..], &["user", "add", "eve"], &["keys", "list"]] {
+        let done = command(folder.path(), arguments, PASSWORD);
+        refused(&done, 1, &["newer version", "schema 99"]);
+    }
+    assert_eq!(snapshot(folder.path()), before);
+}
+
+#[test]
+fn what_is_not_our_database_is_refused_and_left_as_it_was() {
+    let folder = TempDir::new().unwrap();
+    let database = folder.path().join("countersign.db");
+    let refuse = |words: &[&str]| {
+        let before = snapshot(folder.path());
+        for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["user", "add", "eve"]] {
+            refused(&command(folder.path(), arguments, PASSWORD), 1, words);
+        }
+        assert_eq!(snapshot(folder.path()), before);
+    };
+    fs::create_dir(&database).unwrap();
+    refuse(&["cannot use the database"]);
+    fs::remove_dir(&database).unwrap();
+    fs::write(&database, "not a database, and long enough to be looked at as one").unwrap();
+    refuse(&["cannot use the database"]);
+    fs::remove_file(&database).unwrap();
+    let db = rusqlite::Connection::open(&database).unwrap();
+    db.execute_batch("CREATE TABLE things (id)").unwrap();
+    drop(db);
+    refuse(&["database of something else"]);
+
+    let done = command(folder.path(), &["user", "add", "eve", "--database", "sqlite:///no/x"], "");
+    refused(&done, 1, &["/no/x", "No such file", "set database"]);
+}
+
+/// Permissions do not bind root, so the binary runs as somebody else where the tests run as root.
+#[test]
+fn a_database_that_cannot_be_written_is_refused() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::process::CommandExt as _;
+    let folder = TempDir::new().unwrap();
+    add_user(folder.path(), "demo");
+    let database = folder.path().join("countersign.db");
+    fs::set_permissions(&database, fs::Permissions::from_mode(0o444)).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    let before = snapshot(folder.path());
+    let copies = TempDir::new().unwrap();
+    let copy = copies.path().join("issuer");
+    fs::copy(env!("CARGO_BIN_EXE_countersign-issuer"), &copy).unwrap();
+    fs::set_permissions(copies.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["user", "list"]] {
+        let mut command = std::process::Command::new(&copy);
+        command.args(arguments).current_dir(folder.path());
+        if fs::metadata("/proc/self").unwrap().uid() == 0 {
+            command.uid(65534).gid(65534);
+        }
+        refused(&command.output().unwrap(), 1, &["cannot use the database", "writable"]);
+    }
+    assert_eq!(snapshot(folder.path()), before);
+}
+
+#[test]
+fn what_is_made_on_loopback_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = folder();
+    let process = Process::start(folder.path());
+    for name in ["countersign.db", "countersign.db-wal", "countersign.db.master-key"] {
+        let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    drop(process);
+}
+
+#[tokio::test]
+async fn the_log_says_what_happened_and_holds_no_secret() {
+    let folder = folder();
+    let process = Process::start(folder.path());
+    let answer = login(&process.url).await;
+    let (access, first) = (answer.field("access_token"), answer.refresh_token());
+    let second = refresh(&process.url, &first).await.refresh_token();
+    let third = refresh(&process.url, &second).await.refresh_token();
+    refresh(&process.url, &first).await.refused(400, "invalid_grant");
+    let wrong = "a wrong password in clear";
+    let body = serde_json::json!({ "username": "demo", "password": wrong });
+    post_json(&process.url, "/login", &body).await.refused(401, "invalid_grant");
+    get(&process.url, &format!("/{third}?token={third}")).await.refused(404, "not_found");
+    let method = reqwest::Method::from_bytes(third.as_bytes()).unwrap();
+    let request = reqwest::Client::new().request(method, format!("{}/login", process.url));
+    send(request).await.refused(405, "method_not_allowed");
+    drop(process);
+
+    let log = fs::read_to_string(folder.path().join("issuer.log")).unwrap();
+    assert!(log.contains("path=\"/login\" status=200"), "{log}");
+    assert!(log.contains("method=\"POST\" path=\"/login\" status=401"), "{log}");
+    assert!(log.contains("method=\"-\" path=\"/login\" status=405"), "{log}");
+    assert!(log.contains("a replaced refresh token was used"), "{log}");
+    let key = fs::read_to_string(folder.path().join("countersign.db.master-key")).unwrap();
+    for secret in [PASSWORD, wrong, &access, &first, &second, &third, key.trim()] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
+
+#[test]
+fn issuers_that_start_on_a_new_database_at_once_share_its_keys() {
+    for _ in 0..3 {
+        let folder = TempDir::new().unwrap();
+        let start = || {
+            std::thread::scope(|scope| {
+                let one = scope.spawn(|| Process::start(folder.path()));
+                let other = scope.spawn(|| Process::start(folder.path()));
+                (one.join().unwrap(), other.join().unwrap())
+            })
+        };
+        let _both = start();
+        let listed = command(folder.path(), &["keys", "list", "--json"], "");
+        let keys: Vec<serde_json::Value> = serde_json::from_str(&stdout(&listed)).unwrap();
+        let states: Vec<_> = keys.iter().map(|key| key["state"].as_str().unwrap()).collect();
+        assert_eq!(states, ["active", "published"]);
+    }
+}

@@ -1,0 +1,46 @@
+import { hasRelaxedSimd } from './relaxed.js'
+import type { Verifier, VerifierOptions } from './types.js'
+import { createVerifierWith } from './verifier.js'
+import { initSync } from './wasm/countersign.js'
+
+export * from './public.js'
+
+/**
+ * Makes a verifier. The WebAssembly module is fetched and compiled by the first call; a key set given as a URL is
+ * fetched by the first `verify`. A Content-Security-Policy needs `'wasm-unsafe-eval'` in its `script-src`.
+ *
+ * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` where `jwks` has
+ * an array `keys`, but is no JWK Set all the same.
+ * @throws Error - Where the WebAssembly module cannot be loaded. The next call tries again.
+ */
+export function createVerifier(options: VerifierOptions): Promise<Verifier> {
+  return createVerifierWith(load, options)
+}
+
+let loading: Promise<void> | undefined
+
+function load(): Promise<void> {
+  loading ??= compile(moduleUrl())
+    .then((module) => void initSync({ module }))
+    .catch((cause: unknown) => {
+      loading = undefined
+      throw cause
+    })
+  return loading
+}
+
+/** Each URL is written out, because bundlers look for this very form. */
+function moduleUrl(): URL {
+  return hasRelaxedSimd()
+    ? new URL('./wasm/countersign.relaxed.wasm', import.meta.url)
+    : new URL('./wasm/countersign.wasm', import.meta.url)
+}
+
+async function compile(url: URL): Promise<WebAssembly.Module> {
+  const response = await fetch(url)
+  if (!response.ok) throw new Error(`countersign: no WebAssembly module at ${url}: HTTP status ${response.status}`)
+  // Compiling from the stream wants this very type (WebAssembly Web API §3); servers that do not know it are many.
+  return response.headers.get('content-type') === 'application/wasm'
+    ? WebAssembly.compileStreaming(response)
+    : WebAssembly.compile(await response.arrayBuffer())
+}

@@ -1,0 +1,93 @@
+import { refuseToken } from './errors.js'
+import { deepFreeze } from './freeze.js'
+import { checkNames, members, readClock } from './options.js'
+
+/** What a token says about itself. Anybody can write such a token: **nothing was verified**. */
+export interface Unverified {
+  readonly header: Readonly<Record<string, unknown>>
+  readonly payload: Readonly<Record<string, unknown>>
+}
+
+/** When a token says that it expires. **Nothing was verified.** */
+export interface Expiry {
+  /** `exp`: seconds since the UNIX epoch; may have a fraction. */
+  readonly expiresAt: number
+  /** Seconds until then; 0 from then on. */
+  readonly secondsLeft: number
+  /** Whether `exp` is now or in the past. */
+  readonly expired: boolean
+}
+
+/**
+ * Reads a token's header and payload. **Nothing is verified**: not the signature, not one claim. Use it to show a token,
+ * or to choose a verifier by its `iss`; never to let anybody in.
+ *
+ * Checked is the form alone: three parts of strict base64url (RFC 7515 §2), header and payload JSON objects in UTF-8.
+ * Of a member that occurs twice the last counts here, where a verifier refuses the token. No size limit.
+ *
+ * @param token - The token in compact form, without `Bearer `.
+ * @returns Deeply frozen plain objects.
+ * @throws {@link VerifyError} - `token_malformed`.
+ */
+export function decodeUnverified(token: string): Unverified {
+  if (typeof token !== 'string') throw refuseToken('token_malformed', NOT_A_STRING)
+  const parts = token.split('.', 4)
+  const [header, payload, signature] = parts
+  if (parts.length !== 3 || header === undefined || payload === undefined || signature === undefined) {
+    throw refuseToken('token_malformed', 'the token does not have exactly three parts: expected header.payload.signature')
+  }
+  decodePart(signature, 'signature')
+  return deepFreeze({ header: readObject(header, 'header'), payload: readObject(payload, 'payload') })
+}
+
+/**
+ * Tells when a token expires by its own account, for a countdown or to know when to refresh. **Nothing is verified**:
+ * that a token is not expired does not make it valid.
+ *
+ * @param token - The token in compact form.
+ * @param options - `now`: the clock, in seconds since the UNIX epoch. Default: the system's.
+ * @throws {@link VerifyError} - `token_malformed`, also where `exp` is missing or not a number; `options_invalid`.
+ */
+export function expiry(token: string, options: { now?: (() => number) | undefined } = {}): Expiry {
+  const given = members(options, 'options', 'an object such as { now }')
+  checkNames(given, ['now'], '')
+  const clock = readClock(given['now'])
+  const expiresAt = decodeUnverified(token).payload['exp']
+  if (typeof expiresAt !== 'number' || !Number.isFinite(expiresAt)) {
+    throw refuseToken('token_malformed', 'the claim exp is missing or not a number')
+  }
+  const now = clock()
+  return Object.freeze({ expiresAt, secondsLeft: Math.max(0, expiresAt - now), expired: now >= expiresAt })
+}
+
+/** What `token_malformed` says of what is no text at all. */
+export const NOT_A_STRING = 'the token is not a string; expected a JWT in compact form'
+
+function readObject(part: string, name: string): Record<string, unknown> {
+  let value: unknown
+  try {
+    value = JSON.parse(utf8.decode(decodePart(part, name)))
+  } catch {
+    throw refuseToken('token_malformed', `the token's ${name} is not JSON in base64url`)
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw refuseToken('token_malformed', `the token's ${name} is not a JSON object`)
+  }
+  return value as Record<string, unknown>
+}
+
+/** A byte order mark is kept, so that `JSON.parse` refuses it (RFC 8259 §8.1). */
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+
+/** Strict base64url without padding (RFC 7515 §2, RFC 4648 §3.5): `atob` alone would let pass white space and stray bits. */
+function decodePart(part: string, name: string): Uint8Array {
+  const spare = part.length % 4
+  const unusedBits = spare === 2 ? 15 : spare === 3 ? 3 : 0
+  const lastDigit = ALPHABET.indexOf(part.at(-1) ?? ' ')
+  if (!/^[\w-]+$/.test(part) || spare === 1 || (lastDigit & unusedBits) !== 0) {
+    throw refuseToken('token_malformed', `the token's ${name} is not base64url without padding`)
+  }
+  return Uint8Array.from(atob(part.replaceAll('-', '+').replaceAll('_', '/')), (byte) => byte.charCodeAt(0))
+}

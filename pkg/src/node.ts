@@ -1,0 +1,27 @@
+import { readFileSync } from 'node:fs'
+import { hasRelaxedSimd } from './relaxed.js'
+import type { Verifier, VerifierOptions } from './types.js'
+import { createVerifierWith } from './verifier.js'
+import { initSync } from './wasm/countersign.js'
+
+export * from './public.js'
+
+/**
+ * Makes a verifier. The WebAssembly module is read and compiled by the first call; a key set given as a URL is fetched
+ * by the first `verify`.
+ *
+ * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` where `jwks` has
+ * an array `keys`, but is no JWK Set all the same.
+ */
+export function createVerifier(options: VerifierOptions): Promise<Verifier> {
+  return createVerifierWith(load, options)
+}
+
+let loaded = false
+
+function load(): void {
+  if (loaded) return
+  const file = hasRelaxedSimd() ? './wasm/countersign.relaxed.wasm' : './wasm/countersign.wasm'
+  initSync({ module: readFileSync(new URL(file, import.meta.url)) })
+  loaded = true
+}

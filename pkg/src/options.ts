@@ -1,0 +1,235 @@
+import type { TimeLimits } from './cache.js'
+import { refuseOption } from './errors.js'
+import type { JwkSet } from './types.js'
+
+/** The options, checked as far as only JavaScript can; the policy's own values are checked by the WebAssembly module. */
+export interface Settings {
+  /** The policy options as JSON text. */
+  policy: string
+  keys: URL | JwkSet
+  maxTokenBytes: number
+  now: () => number
+  fetch: typeof globalThis.fetch | undefined
+  remote: RemoteSettings
+  /** How many tokens that passed to remember; 0 is none. */
+  cache: number
+  limits: TimeLimits
+}
+
+/** {@link JwksOptions} with their defaults. */
+export interface RemoteSettings {
+  timeoutMs: number
+  minTtl: number
+  maxTtl: number
+  cooldown: number
+}
+
+/**
+ * Reads what the caller gave, each option once.
+ *
+ * @throws {@link VerifyError} - `options_invalid`, naming the option.
+ */
+export function readOptions(options: unknown): Settings {
+  const given = members(options, 'options', 'an object such as { issuer, audience, jwks }')
+  checkNames(given, [...Object.keys(POLICY), ...OTHERS], '')
+  refuseUnsupported(given)
+  return {
+    policy: readPolicy(given),
+    keys: readKeys(given['jwks']),
+    maxTokenBytes: (given['maxTokenBytes'] as number | undefined) ?? DEFAULT_MAX_TOKEN_BYTES,
+    now: readClock(given['now']),
+    fetch: given['fetch'] === undefined ? undefined : (requireFunction(given['fetch'], 'fetch') as typeof globalThis.fetch),
+    remote: readRemote(given['jwksOptions']),
+    cache: readCacheSize(given['cache']),
+    limits: {
+      clockTolerance: (given['clockTolerance'] as number | undefined) ?? 0,
+      maxTokenAge: (given['maxTokenAge'] as number | undefined) ?? Infinity,
+    },
+  }
+}
+
+/** The clock that the option `now` stands for. It fails closed: what is no time in seconds is refused at each call. */
+export function readClock(now: unknown): () => number {
+  if (now === undefined) return () => Date.now() / 1000
+  const clock = requireFunction(now, 'now')
+  return () => {
+    const seconds = clock()
+    if (typeof seconds !== 'number' || !(seconds >= 0 && seconds < Infinity)) {
+      throw refuseOption('now', `returned ${kindOf(seconds)}; expected seconds since the UNIX epoch`)
+    }
+    if (seconds > LATEST_SECOND) throw refuseOption('now', 'returned milliseconds; expected seconds: divide by 1000')
+    return seconds
+  }
+}
+
+/** An object's own members, for options that are objects. */
+export function members(value: unknown, name: string, expected: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw refuseOption(name, `is ${kindOf(value)}; expected ${expected}`)
+  }
+  return { ...value }
+}
+
+/** Refuses names that are not options, with the nearest one where one is near. */
+export function checkNames(given: Record<string, unknown>, known: readonly string[], prefix: string): void {
+  for (const name of Object.keys(given)) {
+    if (known.includes(name)) continue
+    const near = known.find((candidate) => distance(name.toLowerCase(), candidate.toLowerCase()) <= 2)
+    const advice = near === undefined ? `the options are ${known.join(', ')}` : `did you mean ${prefix}${near}?`
+    throw refuseOption(prefix + name, `is unknown; ${advice}`)
+  }
+}
+
+/** The policy's options and what their values look like. JSON would drop or change anything else without a word. */
+const POLICY = {
+  issuer: 'a string or an array of strings',
+  audience: 'a string or an array of strings',
+  type: 'a string or null',
+  clockTolerance: 'a number of seconds',
+  maxTokenAge: 'a number of seconds',
+  requiredClaims: 'an array of strings',
+  scope: 'a string or an array of strings',
+  maxTokenBytes: 'a number of bytes',
+}
+const OTHERS = ['jwks', 'cache', 'now', 'fetch', 'jwksOptions', 'status']
+
+/** The default of the policy in the WebAssembly module. */
+const DEFAULT_MAX_TOKEN_BYTES = 16384
+
+/** More than a gigabyte of tokens. */
+const MAX_CACHE_SIZE = 1_000_000
+
+/** The year 5138 in seconds, March 1973 in milliseconds: a clock past it counts milliseconds. */
+const LATEST_SECOND = 1e11
+
+function refuseUnsupported(given: Record<string, unknown>): void {
+  if (given['status'] !== undefined) {
+    throw refuseOption('status', 'is not supported by this version; leave it out')
+  }
+}
+
+function readPolicy(given: Record<string, unknown>): string {
+  const policy: Record<string, unknown> = {}
+  for (const [name, expected] of Object.entries(POLICY)) {
+    const value = given[name]
+    if (value === undefined) continue
+    for (const item of Array.isArray(value) ? value : [value]) {
+      if (isJsonScalar(item)) continue
+      throw refuseOption(name, `is or holds ${kindOf(item)}; expected ${expected}`)
+    }
+    policy[name] = value
+  }
+  return JSON.stringify(policy)
+}
+
+function isJsonScalar(value: unknown): boolean {
+  return value === null || ['string', 'boolean'].includes(typeof value) || Number.isFinite(value)
+}
+
+function readKeys(jwks: unknown): URL | JwkSet {
+  if (typeof jwks === 'string') return readUrl(jwks)
+  // `instanceof` would miss a URL of another realm, such as a test runner's.
+  if (Object.prototype.toString.call(jwks) === '[object URL]') return readUrl(String(jwks))
+  const given = members(jwks, 'jwks', 'a URL or a JWK Set object')
+  if (!Array.isArray(given['keys'])) {
+    if ('d' in given || 'k' in given) {
+      throw refuseOption('jwks', 'is a private or secret key; expected the public ones: { keys: [...] }')
+    }
+    throw refuseOption('jwks', `is ${'kty' in given ? 'a single JWK' : 'no JWK Set'}; expected { keys: [...] }`)
+  }
+  try {
+    return JSON.parse(JSON.stringify(given)) as JwkSet
+  } catch (error) {
+    throw refuseOption('jwks', 'cannot be written as JSON; expected a plain JWK Set object', error)
+  }
+}
+
+function readUrl(text: string): URL {
+  if (/^\s*-----BEGIN/.test(text)) {
+    throw refuseOption('jwks', 'is PEM text; expected a URL, or the key as a JWK: { keys: [...] }')
+  }
+  if (/^\s*[{[]/.test(text)) {
+    throw refuseOption('jwks', 'is JSON text; expected a URL or the object: JSON.parse(text)')
+  }
+  let url: URL
+  try {
+    url = new URL(text)
+  } catch {
+    throw refuseOption('jwks', 'is no absolute URL; expected one such as https://host/.well-known/jwks.json')
+  }
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) {
+    throw refuseOption('jwks', `is a URL with ${url.protocol}; expected https: (http: only to a loopback host)`)
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw refuseOption('jwks', 'is a URL with a user name or password; expected one without: fetch takes none')
+  }
+  return url
+}
+
+/** RFC 6761 §6.3 and RFC 1122 §3.2.1.3; `URL` has brought every spelling of an address to one form. */
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host)
+}
+
+function readRemote(value: unknown): RemoteSettings {
+  const given = value === undefined ? {} : members(value, 'jwksOptions', 'an object such as { timeoutMs: 5000 }')
+  checkNames(given, ['timeoutMs', 'minTtl', 'maxTtl', 'cooldown', 'staleIfError', 'store'], 'jwksOptions.')
+  for (const name of ['staleIfError', 'store']) {
+    if (given[name] !== undefined) {
+      throw refuseOption(`jwksOptions.${name}`, 'is not supported by this version; leave it out')
+    }
+  }
+  const minTtl = numberIn(given, 'minTtl', 86_400, 30)
+  const maxTtl = numberIn(given, 'maxTtl', 86_400, 86_400)
+  if (maxTtl < minTtl) throw refuseOption('jwksOptions.maxTtl', 'is less than jwksOptions.minTtl')
+  return {
+    timeoutMs: numberIn(given, 'timeoutMs', 60_000, 5000),
+    minTtl,
+    maxTtl,
+    cooldown: numberIn(given, 'cooldown', 3600, 10),
+  }
+}
+
+function readCacheSize(value: unknown): number {
+  if (value === undefined) return 0
+  if (!Number.isInteger(value) || !((value as number) >= 0 && (value as number) <= MAX_CACHE_SIZE)) {
+    throw refuseOption('cache', `is ${kindOf(value)}; expected a whole number of tokens from 0 to ${MAX_CACHE_SIZE}`)
+  }
+  return value as number
+}
+
+function numberIn(given: Record<string, unknown>, name: string, most: number, otherwise: number): number {
+  const value = given[name]
+  if (value === undefined) return otherwise
+  if (typeof value !== 'number' || !(value >= 1 && value <= most)) {
+    throw refuseOption(`jwksOptions.${name}`, `is ${kindOf(value)}; expected a number from 1 to ${most}`)
+  }
+  return value
+}
+
+function requireFunction(value: unknown, name: string): () => unknown {
+  if (typeof value !== 'function') throw refuseOption(name, `is ${kindOf(value)}; expected a function`)
+  return value as () => unknown
+}
+
+/** Names a value without showing it, but for numbers: whatever else was given by mistake may be a secret. */
+function kindOf(value: unknown): string {
+  if (value === undefined || value === null || typeof value === 'number') return String(value)
+  if (Array.isArray(value)) return 'an array'
+  if (typeof value === 'object') return value instanceof Promise ? 'a promise' : 'an object'
+  return `a ${typeof value}`
+}
+
+/** The edit distance of two short words (Levenshtein). */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, column) => column)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}

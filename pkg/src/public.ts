@@ -1,0 +1,6 @@
+// What every entry point of the package exports besides its own `createVerifier`.
+export { decodeUnverified, expiry } from './decode.js'
+export { VerifyError } from './errors.js'
+export type { Expiry, Unverified } from './decode.js'
+export type { ErrorCode, Stage, VerifyErrorFields } from './errors.js'
+export type { Jwk, JwkSet, JwksOptions, JwtHeader, JwtPayload, Verified, Verifier, VerifierOptions } from './types.js'

@@ -1,0 +1,151 @@
+/** A JSON Web Key (RFC 7517 §4). Only RSA public keys for RS256 are used; others may stand in the set. */
+export interface Jwk {
+  readonly kty: string
+  readonly kid?: string
+  readonly use?: string
+  readonly key_ops?: readonly string[]
+  readonly alg?: string
+  readonly n?: string
+  readonly e?: string
+  readonly [member: string]: unknown
+}
+
+/** A JSON Web Key Set (RFC 7517 §5), at most 64 keys. */
+export interface JwkSet {
+  readonly keys: readonly Jwk[]
+  readonly [member: string]: unknown
+}
+
+/** The header of a verified token (RFC 7515 §4). */
+export interface JwtHeader {
+  readonly alg: 'RS256'
+  readonly typ?: string
+  readonly kid?: string
+  readonly [parameter: string]: unknown
+}
+
+/**
+ * The claims of a verified token. `iss`, `aud` and `exp` were required and checked; the other registered claims
+ * (RFC 7519 §4.1, RFC 9068 §2.2) have the right type where they are present.
+ */
+export interface JwtPayload {
+  readonly iss: string
+  readonly aud: string | readonly string[]
+  /** Seconds since the UNIX epoch; a fraction is allowed. */
+  readonly exp: number
+  /** Seconds since the UNIX epoch. */
+  readonly nbf?: number
+  /** Seconds since the UNIX epoch. */
+  readonly iat?: number
+  readonly sub?: string
+  readonly jti?: string
+  readonly client_id?: string
+  /** Scopes, separated by spaces (RFC 8693 §4.2). */
+  readonly scope?: string
+  readonly [claim: string]: unknown
+}
+
+/**
+ * A token that passed every check, frozen. Both members are deeply frozen plain objects. With
+ * {@link VerifierOptions.cache}, calls with the same token may answer one and the same object.
+ */
+export interface Verified<Claims extends object = {}> {
+  readonly header: JwtHeader
+  /** The registered claims, and `Claims`: members that the caller vouches for; their types are not checked. */
+  readonly payload: JwtPayload & Readonly<Claims>
+}
+
+/** What {@link VerifierOptions.jwksOptions} takes. It matters only where `jwks` is a URL. */
+export interface JwksOptions {
+  /** How long one fetch may take, body included: milliseconds, 1…60000. Default 5000. */
+  timeoutMs?: number | undefined
+  /** The shortest time that a fetched set is used before it is fetched again: seconds, 1…86400. Default 30. */
+  minTtl?: number | undefined
+  /** The longest such time, whatever `Cache-Control` says: seconds, 1…86400, not under `minTtl`. Default 86400. */
+  maxTtl?: number | undefined
+  /**
+   * The least time between two fetches for tokens whose `kid` is unknown, and between attempts to renew a set while
+   * they fail: seconds, 1…3600. Default 10.
+   */
+  cooldown?: number | undefined
+}
+
+/** What {@link createVerifier} takes. An unknown name or a wrong value is refused with `options_invalid`. */
+export interface VerifierOptions {
+  /** The issuers to accept: `iss` must equal one of them, to the character. */
+  issuer: string | readonly string[]
+  /** The names of this service: `aud` must hold one of them, to the character. */
+  audience: string | readonly string[]
+  /**
+   * The keys. A URL (https, or http to a loopback host) is fetched by the first `verify`, not before; redirects are
+   * refused. With a JWK Set object nothing is ever fetched.
+   */
+  jwks: string | URL | JwkSet
+  /**
+   * The `typ` that the header must have, compared without regard to case and to a leading `application/`.
+   * Default `'at+jwt'` (RFC 9068); `null` accepts any `typ` and none, and with it ID tokens as access tokens.
+   */
+  type?: string | null | undefined
+  /** Allowance for clocks that differ, on `exp`, `nbf`, `iat`: seconds, 0…300. Default 0. */
+  clockTolerance?: number | undefined
+  /** The longest time since `iat`, in seconds. `iat` becomes a required claim with it. Default: none. */
+  maxTokenAge?: number | undefined
+  /** Claims that must be present besides `iss`, `aud` and `exp`. */
+  requiredClaims?: readonly string[] | undefined
+  /** Scopes that must each be in the token's `scope`. A string may hold several, separated by spaces. */
+  scope?: string | readonly string[] | undefined
+  /** The longest token to look at, in bytes. Default 16384. */
+  maxTokenBytes?: number | undefined
+  /**
+   * How many tokens that passed to remember: a whole number, 0…1000000, an odd one rounded up. Default 0: none. The
+   * same text is then accepted without another look at it, but at its times, which each call checks; the clock is read
+   * each time, and any change to the key set empties the cache. What was refused is never remembered.
+   *
+   * An entry takes about twice the memory of the token's text (1.4 KB for 740 bytes). It goes when it is found to be
+   * expired; where there are too many, those go that were not used for long.
+   */
+  cache?: number | undefined
+  /** The clock, in seconds since the UNIX epoch, for token times and for the age of fetched keys. Default: the system's. */
+  now?: (() => number) | undefined
+  /** The `fetch` to use. Default: the global one, looked up at each use. */
+  fetch?: typeof globalThis.fetch | undefined
+  /** How a key set is fetched and how long it is kept. */
+  jwksOptions?: JwksOptions | undefined
+}
+
+/** Checks access tokens against one policy and one key set. Made by `createVerifier`; safe to share and to keep. */
+export interface Verifier {
+  /**
+   * Verifies a token, and fetches keys first where that can change the verdict: none are loaded, theirs is past, or the
+   * token names a `kid` that the set lacks. A malformed token never causes a fetch. Concurrent calls share one fetch.
+   *
+   * While a set cannot be renewed, the one in use goes on being used.
+   *
+   * Not checked: whether the token was revoked, and whether it is bound to its sender.
+   *
+   * @typeParam Claims - Types for the token's own claims. They are an assertion of the caller, not checked.
+   * @param token - The token in compact form, without `Bearer `.
+   * @throws {@link VerifyError} - Any code but `options_invalid`; that one too where `now` returns no time.
+   */
+  verify<Claims extends object = {}>(token: string): Promise<Verified<Claims>>
+  /**
+   * The same, at once, and with the keys that are in use, however old they are. Never does I/O: with `jwks` as a URL,
+   * call `verify` or `refresh` from time to time.
+   *
+   * @throws {@link VerifyError} - As `verify`; `jwks_unavailable` where no keys are loaded.
+   */
+  verifySync<Claims extends object = {}>(token: string): Verified<Claims>
+  /**
+   * The key set in use: a deeply frozen copy, to hand to another verifier as its `jwks`.
+   *
+   * @throws {@link VerifyError} - `jwks_unavailable` where none is loaded.
+   */
+  keys(): JwkSet
+  /**
+   * Fetches the key set now, or waits for the fetch under way. With `jwks` as an object it resolves at once.
+   *
+   * @throws {@link VerifyError} - `jwks_unavailable` where the fetch failed, `jwks_invalid` where it brought no JWK Set;
+   * the keys in use stay.
+   */
+  refresh(): Promise<void>
+}

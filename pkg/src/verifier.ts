@@ -1,0 +1,97 @@
+import { VerifiedTokens } from './cache.js'
+import { NOT_A_STRING } from './decode.js'
+import { refuseForWantOfKeys, refuseToken, VerifyError, type VerifyErrorFields } from './errors.js'
+import { deepFreeze } from './freeze.js'
+import { RemoteKeySet } from './jwks.js'
+import { readOptions, type Settings } from './options.js'
+import type { JwkSet, Verified, Verifier, VerifierOptions } from './types.js'
+import { Verifier as WasmVerifier } from './wasm/countersign.js'
+
+/** Makes a verifier once `load` has seen to it that the WebAssembly module is there. */
+export async function createVerifierWith(load: () => void | Promise<void>, options: VerifierOptions): Promise<Verifier> {
+  const settings = readOptions(options)
+  await load()
+  return new WasmBackedVerifier(settings)
+}
+
+class WasmBackedVerifier implements Verifier {
+  readonly #wasm: WasmVerifier
+  readonly #maxTokenBytes: number
+  readonly #now: () => number
+  readonly #remote: RemoteKeySet | undefined
+  readonly #cache: VerifiedTokens | undefined
+  #keys: JwkSet | undefined
+  #keysText: string | undefined
+
+  constructor({ policy, keys, maxTokenBytes, now, fetch, remote, cache, limits }: Settings) {
+    this.#wasm = rethrowing(() => new WasmVerifier(policy))
+    this.#maxTokenBytes = maxTokenBytes
+    this.#cache = cache === 0 ? undefined : new VerifiedTokens(cache, limits)
+    this.#now = now
+    if (keys instanceof URL) {
+      this.#remote = new RemoteKeySet(keys, remote, fetch, now, (text) => this.#install(text))
+    } else {
+      this.#install(JSON.stringify(keys))
+    }
+  }
+
+  async verify<Claims extends object = {}>(token: string): Promise<Verified<Claims>> {
+    let verified: Verified<Claims> | undefined
+    let refusal: unknown
+    try {
+      verified = this.verifySync<Claims>(token)
+    } catch (error) {
+      refusal = error
+    }
+    if (await this.#remote?.renewFor(refusal)) return this.verifySync<Claims>(token)
+    if (verified === undefined) throw refusal
+    return verified
+  }
+
+  verifySync<Claims extends object = {}>(token: string): Verified<Claims> {
+    if (typeof token !== 'string') throw refuseToken('token_malformed', NOT_A_STRING)
+    // A character is at least one byte: what is too long by characters need not be copied to be counted.
+    if (token.length > this.#maxTokenBytes) {
+      throw refuseToken('token_too_large', `the token is longer than the ${this.#maxTokenBytes} bytes that maxTokenBytes allows`)
+    }
+    const now = this.#now()
+    const verified = this.#cache?.find(token, now) ?? this.#judge(token, now)
+    return verified as Verified<Claims>
+  }
+
+  keys(): JwkSet {
+    if (this.#keys === undefined) throw refuseForWantOfKeys('no key set is loaded; call verify or refresh first')
+    return this.#keys
+  }
+
+  async refresh(): Promise<void> {
+    await this.#remote?.refresh()
+  }
+
+  #judge(token: string, now: number): Verified {
+    const [header, payload] = JSON.parse(rethrowing(() => this.#wasm.verify(token, now)))
+    const verified = Object.freeze({ header: deepFreeze(header), payload: deepFreeze(payload) })
+    this.#cache?.add(token, verified)
+    return verified
+  }
+
+  #install(text: string): void {
+    // What passed by these very keys still does; only another set can have lost one.
+    if (text === this.#keysText) return
+    rethrowing(() => this.#wasm.setKeys(text))
+    this.#cache?.clear()
+    this.#keys = deepFreeze(JSON.parse(text) as JwkSet)
+    this.#keysText = text
+  }
+}
+
+/** Turns the JSON text that the WebAssembly module throws into a {@link VerifyError}; anything else is a fault of ours. */
+function rethrowing<T>(call: () => T): T {
+  try {
+    return call()
+  } catch (thrown) {
+    if (typeof thrown !== 'string') throw thrown
+    const fields = JSON.parse(thrown) as VerifyErrorFields
+    throw new VerifyError(fields.claims === undefined ? fields : { ...fields, claims: deepFreeze(fields.claims) })
+  }
+}

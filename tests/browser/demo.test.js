@@ -1,0 +1,283 @@
+import assert from 'node:assert/strict'
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
+import { launchChromium, skipChromium } from '../js/support/chromium.js'
+import { startDemo } from '../js/support/demo.js'
+import { USER } from '../js/support/issuer.js'
+
+const MINUTE_MS = 60_000
+
+/** Each button that forges, and the refusal that it must meet. */
+const FORGERIES = [
+  ['payload-subject', 'signature_invalid', 'signature'],
+  ['payload-expiry', 'signature_invalid', 'signature'],
+  ['signature-bit', 'signature_invalid', 'signature'],
+  ['signature-none', 'token_malformed', 'parse'],
+  ['alg-none', 'algorithm_not_allowed', 'header'],
+  ['alg-hs256', 'algorithm_not_allowed', 'header'],
+  ['kid-unknown', 'key_not_found', 'key'],
+  ['type-jwt', 'type_mismatch', 'header'],
+]
+
+describe('the demo page in Chromium', { skip: skipChromium }, () => {
+  let demo, browser, page, problems
+
+  before(async () => {
+    demo = await startDemo()
+    browser = await launchChromium()
+  })
+
+  after(async () => {
+    await browser?.close()
+    await demo?.stop()
+  })
+
+  beforeEach(async () => {
+    page = await browser.newPage()
+    page.setDefaultTimeout(15_000)
+    problems = []
+    // A Content-Security-Policy violation is reported on the console, too.
+    page.on('console', (message) => {
+      if (['error', 'warning'].includes(message.type())) problems.push(`${message.text()} ${message.location().url}`)
+    })
+    page.on('pageerror', (error) => problems.push(String(error)))
+    await page.goto(demo.page)
+    await page.locator('#keys li').first().waitFor()
+  })
+
+  afterEach(async () => {
+    await page.close()
+    assert.deepEqual(problems, [])
+  })
+
+  const code = () => page.locator('#code').textContent()
+  const encoded = () => page.locator('#encoded').textContent()
+  const waitForCode = (expected) => page.locator('#code', { hasText: new RegExp(`^${expected}$`) }).waitFor()
+
+  /** Presses the button and answers the JSON that the issuer answers on this path. */
+  async function press(button, path) {
+    const [response] = await Promise.all([
+      page.waitForResponse((seen) => new URL(seen.url()).pathname === path && seen.request().method() === 'POST'),
+      page.click(button),
+    ])
+    return response.status() === 200 ? response.json() : undefined
+  }
+
+  async function logIn() {
+    const tokens = await press('#login', '/login')
+    await waitForCode('ok')
+    return tokens
+  }
+
+  test('a login shows the token, its parts, the verdict and its time', async () => {
+    const { access_token: token } = await logIn()
+    assert.equal(await page.locator('#demo-username').textContent(), USER.username)
+    assert.equal(await page.locator('#demo-password').textContent(), USER.password)
+    assert.equal(await encoded(), token)
+    assert.match(await page.locator('#verdict').textContent(), /^Accepted/)
+    assert.equal(await page.locator('.stages .passed').count(), 5)
+    assert.match(await page.locator('section.header').textContent(), /"RS256".*"at\+jwt"|"at\+jwt".*"RS256"/)
+    assert.match(await page.locator('section.payload').textContent(), new RegExp(`"${demo.issuer.url}"`))
+    assert.match(await page.locator('section.signature').textContent(), /256 bytes/)
+    await page.locator('#microseconds').waitFor()
+    assert.match(await page.locator('#microseconds').textContent(), /^[\d.,]+ µs$/)
+  })
+
+  test('every forgery is refused with its code, is shown, and is undone by restoring', async () => {
+    const { access_token: token } = await logIn()
+    for (const [id, expectedCode, expectedStage] of FORGERIES) {
+      await page.click(`#${id}`)
+      await waitForCode(expectedCode)
+      assert.equal(await page.locator('#stage').textContent(), expectedStage, id)
+      assert.match(await page.locator('#verdict').textContent(), /^Refused/, id)
+      assert.equal(await page.locator('.stages .failed .name').textContent(), expectedStage, id)
+      assert.equal(await page.locator(`#${id}`).getAttribute('aria-pressed'), 'true', id)
+      assert.ok((await page.locator('#encoded mark').count()) > 0, `${id}: the change is marked`)
+
+      await page.click('#restore')
+      await waitForCode('ok')
+      assert.equal(await encoded(), token, id)
+      assert.equal(await page.locator('#encoded mark').count(), 0, id)
+    }
+    assert.equal(await page.locator('#tamper button').count(), FORGERIES.length, 'each button has its case here')
+  })
+
+  test('the token expires by itself, and a refresh brings one that is accepted', async () => {
+    await page.clock.install()
+    await page.reload()
+    const { access_token: first } = await logIn()
+    assert.match(await page.locator('#countdown .time').textContent(), /^1[45]:\d\d$/)
+
+    await page.clock.fastForward(14 * MINUTE_MS)
+    assert.equal(await code(), 'ok')
+    await page.clock.fastForward(MINUTE_MS + 1000)
+    await waitForCode('token_expired')
+    assert.equal(await page.locator('#stage').textContent(), 'claims')
+    assert.equal(await page.locator('#countdown .time').textContent(), 'Expired')
+
+    // Still a forgery first of all: the signature comes before the claims.
+    await page.click('#payload-expiry')
+    await waitForCode('signature_invalid')
+
+    // The issuer's clock did not move: for its new token the page's must be right again.
+    await page.clock.setSystemTime(Date.now())
+    const { access_token: second } = await press('#refresh', '/token')
+    await waitForCode('ok')
+    assert.notEqual(second, first)
+    assert.equal(await encoded(), second)
+    assert.match(await page.locator('#session .current').textContent(), /No\. 2 in hand/)
+    assert.match(await page.locator('#countdown .time').textContent(), /^1[45]:\d\d$/)
+  })
+
+  test('a log out ends the session: its refresh token is refused', async () => {
+    const { refresh_token: refreshToken } = await logIn()
+    await press('#logout', '/logout')
+    await page.locator('#login').waitFor()
+    assert.match(await page.locator('#notice').textContent(), /session has ended/)
+    assert.equal(await page.locator('#encoded').isVisible(), false)
+
+    const answer = await fetch(`${demo.issuer.url}/token`, {
+      method: 'POST',
+      body: new URLSearchParams({ grant_type: 'refresh_token', refresh_token: refreshToken }),
+    })
+    assert.equal(answer.status, 400)
+    assert.equal((await answer.json()).error, 'invalid_grant')
+  })
+
+  test('a session that ended elsewhere sends the page back to the login', async () => {
+    const { refresh_token: refreshToken } = await logIn()
+    const ended = await fetch(`${demo.issuer.url}/logout`, { method: 'POST', body: new URLSearchParams({ refresh_token: refreshToken }) })
+    assert.equal(ended.status, 204)
+    await page.click('#refresh')
+    await page.locator('#login').waitFor()
+    assert.match(await page.locator('#notice').textContent(), /session is over/)
+    expectProblems(/400/)
+  })
+
+  test('a wrong password is said in words', async () => {
+    await page.fill('#password', 'wrong')
+    await page.click('#login')
+    await page.locator('.notice.error').waitFor()
+    assert.match(await page.locator('#notice').textContent(), /user name or the password is wrong/)
+    expectProblems(/401/)
+  })
+
+  test('an issuer that is down is said in words, with what to do', async () => {
+    await page.route(`${demo.issuer.url}/login`, (route) => route.abort())
+    await page.click('#login')
+    await page.locator('.notice.error').waitFor()
+    assert.match(await page.locator('#notice').textContent(), /did not answer.*cargo xtask start/)
+    expectProblems(/ERR_FAILED/)
+  })
+
+  test('an issuer that is down when the page loads is said where the keys would be, and they come when it is back', async () => {
+    await page.clock.install()
+    const keySet = `${demo.issuer.url}/.well-known/jwks.json`
+    await page.route(keySet, (route) => route.abort())
+    await page.reload()
+    await page.locator('#keys .error').waitFor()
+    assert.match(await page.locator('#keys').textContent(), /could not be fetched/)
+    await page.unroute(keySet)
+    await page.clock.runFor(6000)
+    await page.locator('#keys [data-kid]').first().waitFor()
+    expectProblems(/ERR_FAILED/)
+  })
+
+  test('a limited login says when to try again', async () => {
+    await page.route(`${demo.issuer.url}/login`, (route) => {
+      if (route.request().method() !== 'POST') return route.continue()
+      const headers = { 'access-control-allow-origin': demo.page, 'access-control-expose-headers': 'Retry-After', 'retry-after': '7' }
+      return route.fulfill({ status: 429, headers, json: { error: 'slow_down' } })
+    })
+    await page.click('#login')
+    await page.locator('.notice.error').waitFor()
+    assert.match(await page.locator('#notice').textContent(), /Try again in 7 s/)
+    expectProblems(/429/)
+  })
+
+  test('the keyboard alone logs in, forges and restores', async () => {
+    await page.locator('#password').focus()
+    await page.keyboard.press('Enter')
+    await waitForCode('ok')
+    await tabTo('signature-bit')
+    await page.keyboard.press('Space')
+    await waitForCode('signature_invalid')
+    await tabTo('restore')
+    await page.keyboard.press('Enter')
+    await waitForCode('ok')
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'signature-bit', 'the focus is not lost')
+  })
+
+  test('the keys are shown with their states, and the one that signed is named', async () => {
+    await logIn()
+    const states = JSON.parse(await demo.issuer.run(['keys', 'list', '--json']))
+    for (const { kid, state } of states) {
+      const key = page.locator(`#keys [data-kid="${kid}"]`)
+      assert.equal(await key.locator('.state').textContent(), state)
+      assert.equal(await key.locator('.life .now .stop').textContent(), state)
+    }
+    const { kid } = states.find(({ state }) => state === 'active')
+    await page.locator(`#keys [data-kid="${kid}"] .signed`).waitFor()
+    assert.equal(await page.locator('#keys .signed').count(), 1)
+  })
+
+  test('a key that the issuer withdraws takes the good verdict with it', async () => {
+    await page.clock.install()
+    await page.reload()
+    await logIn()
+    const answer = { status: 200, headers: { 'access-control-allow-origin': demo.page }, json: { keys: [] } }
+    await page.route(`${demo.issuer.url}/.well-known/jwks.json`, (route) => route.fulfill(answer))
+    await page.clock.runFor(6000)
+    await waitForCode('key_not_found')
+    assert.equal(await page.locator('#keys [data-kid]').count(), 0)
+  })
+
+  test('every control has a name, and every id is there once', async () => {
+    await logIn()
+    const faults = await page.evaluate(() => {
+      const nameless = [...document.querySelectorAll('button, input')].filter(
+        (control) => !(control.getAttribute('aria-label') ?? control.labels?.[0]?.textContent ?? control.textContent).trim(),
+      )
+      const ids = [...document.querySelectorAll('[id]')].map(({ id }) => id)
+      const pointing = [...document.querySelectorAll('[aria-labelledby]')].filter(
+        (element) => document.getElementById(element.getAttribute('aria-labelledby')) === null,
+      )
+      return { nameless: nameless.map(({ id }) => id), twice: ids.filter((id, i) => ids.indexOf(id) !== i), pointing: pointing.length }
+    })
+    assert.deepEqual(faults, { nameless: [], twice: [], pointing: 0 })
+  })
+
+  test('nothing runs over the edge of a narrow screen', async () => {
+    await page.setViewportSize({ width: 360, height: 780 })
+    assert.equal(await overflow(), 0)
+    await logIn()
+    await page.click('#payload-subject')
+    await waitForCode('signature_invalid')
+    assert.equal(await overflow(), 0)
+  })
+
+  test('a script that is not the page’s own does not run', async () => {
+    await page.evaluate(() => {
+      const script = document.createElement('script')
+      script.textContent = 'document.title = "taken over"'
+      document.body.append(script)
+    })
+    assert.notEqual(await page.title(), 'taken over')
+    expectProblems(/Content Security Policy/)
+  })
+
+  const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+
+  /** The browser reports each failed request on the console: these are the ones that a test asked for. */
+  function expectProblems(pattern) {
+    assert.ok(problems.length > 0, 'the browser reported nothing')
+    for (const problem of problems.splice(0)) assert.match(problem, pattern)
+  }
+
+  async function tabTo(id) {
+    for (let presses = 0; presses < 40; presses += 1) {
+      await page.keyboard.press('Tab')
+      if ((await page.evaluate(() => document.activeElement.id)) === id) return
+    }
+    assert.fail(`Tab does not reach #${id}`)
+  }
+})

@@ -1,0 +1,126 @@
+// The real issuer's tokens, through `countersign` and, as a second opinion, through `jose`.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { createVerifier, VerifyError } from 'countersign'
+import { createRemoteJWKSet, jwtVerify } from 'jose'
+import { AUDIENCE } from './support/demo.js'
+import { startIssuer, USER } from './support/issuer.js'
+import { changes } from './support/tampering.js'
+
+const REFUSALS = ['token_malformed', 'header_invalid', 'algorithm_not_allowed', 'type_mismatch', 'key_not_found', 'signature_invalid']
+
+let issuer
+let verifier
+let joseKeys
+
+before(async () => {
+  issuer = await startIssuer()
+  const jwks = `${issuer.url}/.well-known/jwks.json`
+  verifier = await createVerifier({ issuer: issuer.url, audience: AUDIENCE, jwks })
+  joseKeys = createRemoteJWKSet(new URL(jwks))
+})
+after(() => issuer?.stop())
+
+test('a token of the running issuer is accepted by both, with the same claims', async () => {
+  const { access_token: token, expires_in } = await logIn()
+  const { header, payload } = await verifier.verify(token)
+  const second = await verifyWithJose(token)
+  assert.deepEqual({ header, payload }, { header: second.protectedHeader, payload: second.payload })
+  assert.deepEqual(verifier.verifySync(token), { header, payload })
+  assert.equal(payload.exp - payload.iat, expires_in)
+  assert.equal(payload.iss, issuer.url)
+  assert.ok(verifier.keys().keys.some(({ kid }) => kid === header.kid))
+})
+
+test('a token with one character changed anywhere is refused by both', async () => {
+  const { access_token: token } = await logIn()
+  await verifier.verify(token)
+  const seen = new Set()
+  for (const { changed, at, sameOctets } of changes(token)) {
+    const error = refusalOf(() => verifier.verifySync(changed))
+    assert.ok(error instanceof VerifyError && REFUSALS.includes(error.code), `character ${at}: ${error}`)
+    seen.add(error.code)
+    // jose takes a last character with set unused bits for the same signature (RFC 4648 §3.5 leaves that open).
+    if (!sameOctets) await assert.rejects(verifyWithJose(changed), `character ${at} was accepted by jose`)
+  }
+  assert.deepEqual([...seen].sort(), [...REFUSALS].sort())
+})
+
+test('a token of another issuer is refused by both', async () => {
+  const other = await startIssuer()
+  try {
+    const { access_token: token } = await logIn(other)
+    await assert.rejects(verifier.verify(token), { code: 'key_not_found' })
+    await assert.rejects(verifyWithJose(token), { code: 'ERR_JWKS_NO_MATCHING_KEY' })
+  } finally {
+    await other.stop()
+  }
+})
+
+test('a token for another audience is refused by both', async () => {
+  const { access_token: token } = await logIn()
+  const other = await createVerifier({ issuer: issuer.url, audience: 'other', jwks: verifier.keys() })
+  assert.equal(refusalOf(() => other.verifySync(token)).code, 'audience_mismatch')
+  await assert.rejects(verifyWithJose(token, { audience: 'other' }), { code: 'ERR_JWT_CLAIM_VALIDATION_FAILED', claim: 'aud' })
+})
+
+test('a token is refused by both from its exp on', async () => {
+  const { access_token: token } = await logIn()
+  const { payload } = await verifier.verify(token)
+  const at = (now) => createVerifier({ issuer: issuer.url, audience: AUDIENCE, jwks: verifier.keys(), now: () => now })
+  const [late, tooLate] = await Promise.all([at(payload.exp - 1), at(payload.exp)])
+  late.verifySync(token)
+  assert.equal(refusalOf(() => tooLate.verifySync(token)).code, 'token_expired')
+  await verifyWithJose(token, { currentDate: new Date((payload.exp - 1) * 1000) })
+  await assert.rejects(verifyWithJose(token, { currentDate: new Date(payload.exp * 1000) }), { code: 'ERR_JWT_EXPIRED' })
+})
+
+test('a refresh token is no access token', async () => {
+  const { refresh_token: token } = await logIn()
+  await assert.rejects(verifier.verify(token), { code: 'token_malformed' })
+  await assert.rejects(verifyWithJose(token))
+})
+
+test('a session goes from login over refresh to logout', async () => {
+  const first = await logIn()
+  const second = await refresh(first.refresh_token)
+  assert.equal(second.status, 200)
+  const { access_token, refresh_token } = await second.json()
+  const [before, after] = await Promise.all([verifier.verify(first.access_token), verifier.verify(access_token)])
+  assert.notEqual(before.payload.jti, after.payload.jti)
+  assert.equal(before.payload.sid, after.payload.sid)
+  assert.equal(before.payload.sub, after.payload.sub)
+
+  const answer = await fetch(`${issuer.url}/logout`, { method: 'POST', body: new URLSearchParams({ refresh_token }) })
+  assert.equal(answer.status, 204)
+  const refused = await refresh(refresh_token)
+  assert.equal(refused.status, 400)
+  assert.equal((await refused.json()).error, 'invalid_grant')
+})
+
+async function logIn({ url } = issuer) {
+  const headers = { 'content-type': 'application/json' }
+  const answer = await fetch(`${url}/login`, { method: 'POST', headers, body: JSON.stringify(USER) })
+  assert.equal(answer.status, 200)
+  return answer.json()
+}
+
+function refresh(refresh_token) {
+  const body = new URLSearchParams({ grant_type: 'refresh_token', refresh_token })
+  return fetch(`${issuer.url}/token`, { method: 'POST', body })
+}
+
+function verifyWithJose(token, options = {}) {
+  return jwtVerify(token, joseKeys, {
+    algorithms: ['RS256'], issuer: issuer.url, audience: AUDIENCE, typ: 'at+jwt', requiredClaims: ['exp'], ...options,
+  })
+}
+
+function refusalOf(verify) {
+  try {
+    verify()
+  } catch (error) {
+    return error
+  }
+  throw new assert.AssertionError({ message: 'accepted' })
+}

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createVerifier, VerifyError } from 'countersign'
+import { makeKey, options } from './package-tokens.js'
+
+const key = makeKey('k1')
+const privateJwk = key.privateKey.export({ format: 'jwk' })
+const pem = key.privateKey.export({ format: 'pem', type: 'pkcs8' })
+
+// Each: options that differ from good ones, and what the message has to say.
+const refused = [
+  [{ issuer: undefined }, /issuer/],
+  [{ issuer: '' }, /issuer/],
+  [{ issuer: [] }, /issuer/],
+  [{ issuer: new URL('https://auth.example') }, /issuer.*an object.*string/],
+  [{ issuer: ['https://auth.example', undefined] }, /issuer.*undefined.*string/],
+  [{ audience: undefined }, /audience/],
+  [{ audience: 7 }, /audience/],
+  [{ audience: [null] }, /audience/],
+  [{ type: 7 }, /type/],
+  [{ clockTolerance: -1 }, /clockTolerance/],
+  [{ clockTolerance: 301 }, /clockTolerance/],
+  [{ clockTolerance: '5' }, /clockTolerance/],
+  [{ clockTolerance: NaN }, /clockTolerance.*NaN/],
+  [{ clockTolerance: 5n }, /clockTolerance.*bigint/],
+  [{ maxTokenAge: -1 }, /maxTokenAge/],
+  [{ maxTokenAge: '15m' }, /maxTokenAge/],
+  [{ requiredClaims: 'sub' }, /requiredClaims/],
+  [{ requiredClaims: [7] }, /requiredClaims/],
+  [{ scope: () => 'read' }, /scope.*a function/],
+  [{ scope: [Symbol('read')] }, /scope.*a symbol/],
+  [{ maxTokenBytes: 0 }, /maxTokenBytes/],
+  [{ maxTokenBytes: null }, /maxTokenBytes/],
+  [{ maxTokenBytes: Infinity }, /maxTokenBytes/],
+  [{ cache: -1 }, /cache.*-1.*0 to 1000000/],
+  [{ cache: 1.5 }, /cache.*1\.5.*whole number/],
+  [{ cache: 1_000_001 }, /cache.*1000001.*0 to 1000000/],
+  [{ cache: '100' }, /cache.*a string.*whole number/],
+  [{ cache: true }, /cache.*a boolean/],
+  [{ cache: null }, /cache.*null/],
+  [{ status: { maxStale: 60 } }, /status.*not supported by this version/],
+  [{ now: 1700000000 }, /now.*1700000000.*a function/],
+  [{ fetch: 'fetch' }, /fetch.*a function/],
+  [{ fetch: null }, /fetch.*null.*a function/],
+  [{ audiance: 'api' }, /audiance.*did you mean audience\?/],
+  [{ maxtokenage: 60 }, /maxtokenage.*did you mean maxTokenAge\?/],
+  [{ algorithms: ['RS256'] }, /algorithms.*the options are issuer, audience/],
+  [{ jwksOptions: 5000 }, /jwksOptions.*an object/],
+  [{ jwksOptions: { timeoutMS: 1 } }, /jwksOptions\.timeoutMS.*did you mean jwksOptions\.timeoutMs\?/],
+  [{ jwksOptions: { timeoutMs: 0 } }, /jwksOptions\.timeoutMs.*1 to 60000/],
+  [{ jwksOptions: { timeoutMs: '5s' } }, /jwksOptions\.timeoutMs/],
+  [{ jwksOptions: { minTtl: 60, maxTtl: 59 } }, /jwksOptions\.maxTtl.*less than/],
+  [{ jwksOptions: { cooldown: NaN } }, /jwksOptions\.cooldown.*NaN/],
+  [{ jwksOptions: { store: {} } }, /jwksOptions\.store.*not supported by this version/],
+  [{ jwksOptions: { staleIfError: 60 } }, /jwksOptions\.staleIfError.*not supported by this version/],
+  [{ jwks: undefined }, /jwks.*undefined.*URL or a JWK Set/],
+  [{ jwks: null }, /jwks.*null/],
+  [{ jwks: [key.jwk] }, /jwks.*an array/],
+  [{ jwks: key.jwk }, /jwks.*a single JWK.*keys/],
+  [{ jwks: privateJwk }, /jwks.*private/],
+  [{ jwks: { kty: 'oct', k: 'AAAA' } }, /jwks.*secret/],
+  [{ jwks: key.privateKey }, /jwks.*no JWK Set/],
+  [{ jwks: { keys: [1n] } }, /jwks.*JSON/],
+  [{ jwks: pem }, /jwks.*PEM/],
+  [{ jwks: JSON.stringify({ keys: [privateJwk] }) }, /jwks.*JSON\.parse/],
+  [{ jwks: '' }, /jwks.*no absolute URL/],
+  [{ jwks: '/.well-known/jwks.json' }, /jwks.*no absolute URL/],
+  [{ jwks: 'http://auth.example/jwks.json' }, /jwks.*https:/],
+  [{ jwks: 'http://127.0.0.1.evil.example/' }, /jwks.*https:/],
+  [{ jwks: new URL('file:///etc/jwks.json') }, /jwks.*file:.*https:/],
+  [{ jwks: 'https://user@auth.example/' }, /jwks.*user name/],
+  [{ jwks: 'https://:pass@auth.example/' }, /jwks.*user name/],
+]
+for (const [changes, message] of refused) {
+  const [name] = Object.keys(changes)
+  test(`options are refused where ${name} is wrong: ${message}`, async () => {
+    const refusal = await createVerifier(options([key], changes)).then(() => assert.fail('accepted'), (error) => error)
+    assert.ok(refusal instanceof VerifyError, String(refusal))
+    const { code, stage, retryable, wwwAuthenticate } = refusal
+    assert.deepEqual({ code, stage, retryable, wwwAuthenticate }, {
+      code: 'options_invalid', stage: 'options', retryable: false, wwwAuthenticate: 'Bearer',
+    })
+    assert.match(refusal.message, message)
+    assert.match(refusal.message, /^[^\n]{1,300}$/)
+    for (const secret of [privateJwk.d, pem.split('\n')[1], 'pass@']) assert.ok(!refusal.message.includes(secret))
+  })
+}
+
+test('no options at all are refused', async () => {
+  for (const nothing of [undefined, null, [], 'options', () => {}]) {
+    await assert.rejects(createVerifier(nothing), { code: 'options_invalid' })
+  }
+})
+
+test('an option that is undefined is as good as absent', async () => {
+  const names = ['type', 'clockTolerance', 'maxTokenAge', 'requiredClaims', 'scope', 'maxTokenBytes', 'cache', 'now', 'fetch', 'jwksOptions', 'status']
+  await createVerifier(options([key], Object.fromEntries(names.map((name) => [name, undefined]))))
+})
+
+test('every URL that can be fetched safely is taken, and none is fetched', async () => {
+  const fetch = () => assert.fail('fetched')
+  const urls = ['https://auth.example/jwks', new URL('https://auth.example'), 'http://localhost:1/', 'http://127.0.0.1:1', 'http://127.1/', 'http://[::1]:1/']
+  for (const jwks of urls) await createVerifier(options([], { jwks, fetch }))
+})

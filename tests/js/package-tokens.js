@@ -1,0 +1,31 @@
+// Keys and tokens for the tests of the package, made at run time with node:crypto.
+import { generateKeyPairSync, sign } from 'node:crypto'
+
+export const ISSUER = 'https://auth.example'
+export const AUDIENCE = 'api'
+export const NOW = 1_700_000_000
+
+/** A signing key and its public JWK. */
+export function makeKey(kid) {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  return { kid, privateKey, jwk: { ...publicKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' } }
+}
+
+/** The claims of a token that passes at `NOW`, with changes; `undefined` takes a claim away. */
+export function claims(changes = {}) {
+  return { iss: ISSUER, aud: AUDIENCE, sub: 'somebody', iat: NOW, exp: NOW + 900, ...changes }
+}
+
+/** Signs a token. A payload given as text is taken as it is. */
+export function makeToken(key, payload = claims(), header = {}) {
+  const input = [
+    JSON.stringify({ alg: 'RS256', typ: 'at+jwt', kid: key.kid, ...header }),
+    typeof payload === 'string' ? payload : JSON.stringify(payload),
+  ].map((part) => Buffer.from(part).toString('base64url')).join('.')
+  return `${input}.${sign('sha256', Buffer.from(input), key.privateKey).toString('base64url')}`
+}
+
+/** Options of a verifier that holds the keys and stands still at `NOW`. */
+export function options(keys, changes = {}) {
+  return { issuer: ISSUER, audience: AUDIENCE, jwks: { keys: keys.map(({ jwk }) => jwk) }, now: () => NOW, ...changes }
+}

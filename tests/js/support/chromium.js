@@ -1,0 +1,20 @@
+import { chromium } from 'playwright-core'
+
+const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+
+/** Whether tests in Chromium were asked to be left out (`COUNTERSIGN_SKIP=chromium`), as node:test takes it. */
+export const skipChromium = (process.env.COUNTERSIGN_SKIP ?? '').split(',').includes('chromium')
+  ? 'left out by COUNTERSIGN_SKIP=chromium'
+  : false
+
+/** Starts the Chromium that `COUNTERSIGN_CHROMIUM` names, headless. */
+export async function launchChromium() {
+  const executablePath = process.env.COUNTERSIGN_CHROMIUM
+  if (!executablePath) {
+    throw new Error(
+      'COUNTERSIGN_CHROMIUM is not set: it is the path of a Chromium. `cargo xtask test` finds or installs one and ' +
+        'sets it; by hand on Debian: apt-get install chromium, then COUNTERSIGN_CHROMIUM=/usr/bin/chromium',
+    )
+  }
+  return chromium.launch({ executablePath, args: ARGS })
+}

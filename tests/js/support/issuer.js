@@ -1,0 +1,110 @@
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+
+const STOP_MS = 15_000
+
+/** The user whom `startIssuer` adds. */
+export const USER = { username: 'demo', password: 'not a secret: for tests alone' }
+
+const USER_SCOPE = 'read write'
+
+/**
+ * Starts the real issuer on a fresh database in a temporary folder, with one user.
+ *
+ * @param {object} [options]
+ * @param {string[]} [options.corsOrigins] origins of pages that may call it
+ * @param {string[]} [options.flags] more flags, such as `['--access-ttl', '1m']`
+ * @returns {Promise<{ url: string, command: (...args: string[]) => string[], run: (args: string[], stdin?: string) =>
+ *   Promise<string>, stop: () => Promise<void> }>} `url` is its address and its `iss`; `command` answers program and
+ *   arguments for another command on the same database, `run` runs it and answers its stdout; `stop` stops the issuer
+ *   and removes the folder
+ */
+export async function startIssuer({ corsOrigins = [], flags = [] } = {}) {
+  const binary = issuerBinary()
+  const folder = await mkdtemp(join(tmpdir(), 'countersign-issuer-'))
+  const command = (...args) => [binary, '--database', `sqlite://${join(folder, 'test.db')}`, ...args]
+  const run = (args, stdin = '') => runCommand(command(...args), stdin)
+  try {
+    await run(['user', 'add', USER.username, '--scope', USER_SCOPE], `${USER.password}\n`)
+    const origins = corsOrigins.length === 0 ? [] : ['--cors-origins', corsOrigins.join(',')]
+    const [program, ...args] = command('serve', '--listen', '127.0.0.1:0', ...origins, ...flags)
+    const child = spawn(program, args, { env: cleanEnv(), stdio: ['ignore', 'pipe', 'pipe'] })
+    const url = await address(child)
+    const stop = async () => {
+      await stopChild(child)
+      await rm(folder, { recursive: true, force: true })
+    }
+    return { url, command, run, stop }
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true })
+    throw error
+  }
+}
+
+/** A port of 127.0.0.1 that was free a moment ago: for where an address must be known before its server starts. */
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address()
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+function issuerBinary() {
+  const path = process.env.COUNTERSIGN_ISSUER_BINARY
+  if (path) return path
+  throw new Error(
+    'COUNTERSIGN_ISSUER_BINARY is not set: it is the path of the issuer. `cargo xtask test` builds it and sets it; ' +
+      'by hand: cargo build -p countersign-issuer, then COUNTERSIGN_ISSUER_BINARY=target/debug/countersign-issuer',
+  )
+}
+
+/** The environment without the issuer's own names: tests say what they want by flags. */
+function cleanEnv() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('COUNTERSIGN_')))
+}
+
+function runCommand([program, ...args], stdin) {
+  return new Promise((resolve, reject) => {
+    const child = execFile(program, args, { env: cleanEnv() }, (error, stdout, stderr) => {
+      if (error) reject(new Error(`${args.slice(2).join(' ')}: ${stderr.trim() || error.message}`))
+      else resolve(stdout)
+    })
+    // A command that refuses early closes its stdin: its exit code tells, not the broken pipe.
+    child.stdin.on('error', () => {})
+    child.stdin.end(stdin)
+  })
+}
+
+/** Waits for the one line that the issuer prints once it answers. */
+async function address(child) {
+  let log = ''
+  child.stderr.on('data', (chunk) => {
+    log = (log + chunk).slice(-4000)
+  })
+  const [line] = await Promise.race([
+    once(createInterface({ input: child.stdout }), 'line'),
+    once(child, 'exit').then(() => ['']),
+  ])
+  const [, url] = /^countersign-issuer listening on (https?:\/\/\S+)$/.exec(line) ?? []
+  if (url === undefined) {
+    child.kill()
+    throw new Error(`the issuer did not start: ${line || log.trim()}`)
+  }
+  return url
+}
+
+async function stopChild(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exited = once(child, 'exit')
+  child.kill('SIGTERM')
+  const late = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
+  await exited
+  clearTimeout(late)
+}

@@ -1,0 +1,12 @@
+// Verifies the token of the page's fragment with the options of the page's fragment, and shows the verdict.
+import { createVerifier } from 'countersign'
+
+const { token, options } = JSON.parse(decodeURIComponent(location.hash.slice(1)))
+const output = document.querySelector('output')
+try {
+  const verifier = await createVerifier(options)
+  const { payload } = await verifier.verify(token)
+  output.value = `ok ${payload.sub}`
+} catch (error) {
+  output.value = `${error.name} ${error.code ?? error.message}`
+}

@@ -1,0 +1,103 @@
+//! The vectors, a module for each file, in the order of the pipeline's stages.
+
+mod accepted;
+mod structure;
+
+mod base64url;
+mod json;
+
+mod header;
+mod key;
+mod signature;
+
+mod claims;
+mod options;
+
+mod attacks;
+mod stage_order;
+
+use serde_json::{Map, Value, json};
+
+use crate::object::Object;
+use crate::rsa::RsaKey;
+use crate::token::{NOW, signed};
+use crate::vector::Vector;
+
+/// Every file's name and vectors.
+#[must_use]
+pub fn all() -> Vec<(&'static str, Vec<Vector>)> {
+    let keys = Keys::generate();
+    vec![
+        ("accepted.json", accepted::vectors(&keys)),
+        ("structure.json", structure::vectors(&keys)),
+        ("base64url.json", base64url::vectors(&keys)),
+        ("json.json", json::vectors(&keys)),
+        ("header.json", header::vectors(&keys)),
+        ("key.json", key::vectors(&keys)),
+        ("signature.json", signature::vectors(&keys)),
+        ("claims.json", claims::vectors(&keys)),
+        ("options.json", options::vectors(&keys)),
+        ("stage_order.json", stage_order::vectors(&keys)),
+        ("attacks.json", attacks::vectors(&keys)),
+    ]
+}
+
+/// The keys that more than one file signs with.
+struct Keys {
+    /// 2048 bits, e = 65537: the key of the default options, under the id `main`.
+    main: RsaKey,
+    /// 2048 bits: a second key of the same issuer, or a stranger's.
+    second: RsaKey,
+    /// 2048 bits, e = 3: the exponent that forgers of padding like.
+    e3: RsaKey,
+}
+
+impl Keys {
+    fn generate() -> Self {
+        Self {
+            main: RsaKey::generate("main", 2048, 65537),
+            second: RsaKey::generate("second", 2048, 65537),
+            e3: RsaKey::generate("e3", 2048, 3),
+        }
+    }
+
+    /// A vector with the default options: one issuer, one audience, the key `main`.
+    fn vector(&self, name: &str, token: String, expect: &str) -> Vector {
+        let jwks = json!({ "keys": [self.main.jwk("main")] });
+        let options = [("issuer", json!("https://auth.example")), ("audience", json!("api"))];
+        let mut options: Map<String, Value> =
+            options.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        options.insert("jwks".into(), jwks);
+        Vector { name: name.into(), token, options, now: NOW.into(), expect: expect.into() }
+    }
+
+    /// A vector over a well-signed token with this header and these claims.
+    fn signed(&self, name: &str, header: &Object, claims: &Object, expect: &str) -> Vector {
+        self.vector(name, signed(&self.main, header.text(), claims.text()), expect)
+    }
+
+    /// A vector over a well-signed token with this header.
+    fn header(&self, name: &str, header: &Object, expect: &str) -> Vector {
+        self.signed(name, header, &Object::claims(), expect)
+    }
+
+    /// A vector over a well-signed token with these claims.
+    fn claims(&self, name: &str, claims: &Object, expect: &str) -> Vector {
+        self.signed(name, &Object::header(), claims, expect)
+    }
+
+    /// A vector over the token that the default options accept.
+    fn good(&self, name: &str, expect: &str) -> Vector {
+        self.claims(name, &Object::claims(), expect)
+    }
+}
+
+/// `key` with the member `name` set to `value`, or taken away where `value` is null.
+fn jwk_with(mut key: Value, name: &str, value: impl Into<Value>) -> Value {
+    let object = key.as_object_mut().expect("a JWK is an object");
+    match value.into() {
+        Value::Null => object.remove(name),
+        value => object.insert(name.into(), value),
+    };
+    key
+}

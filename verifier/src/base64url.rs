@@ -1,0 +1,97 @@
+use alloc::vec::Vec;
+
+/// Decodes base64url as RFC 7515 §2 asks (RFC 4648 §5, without padding), and accepts each text in
+/// one form only: no padding, no white space, no `+` or `/`, unused bits zero (RFC 4648 §3.5). Two
+/// different texts never decode to the same bytes.
+pub(crate) fn decode(text: &str) -> Result<Vec<u8>, &'static str> {
+    let (quads, tail) = text.as_bytes().as_chunks::<4>();
+    let mut bytes = Vec::with_capacity(quads.len() * 3 + 2);
+    // A value above 63 marks a character outside the alphabet. The marks are collected and looked
+    // at once, at the end.
+    let mut seen = 0;
+    for &[a, b, c, d] in quads {
+        let (a, b, c, d) = (value(a), value(b), value(c), value(d));
+        seen |= a | b | c | d;
+        bytes.extend([a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
+    }
+    let unused_bits = match *tail {
+        [] => 0,
+        [a, b] => {
+            let (a, b) = (value(a), value(b));
+            seen |= a | b;
+            bytes.push(a << 2 | b >> 4);
+            b << 4
+        }
+        [a, b, c] => {
+            let (a, b, c) = (value(a), value(b), value(c));
+            seen |= a | b | c;
+            bytes.extend([a << 2 | b >> 4, b << 4 | c >> 2]);
+            c << 6
+        }
+        _ => return Err("has a length that no base64url text has"),
+    };
+    if seen > 63 {
+        return Err("holds a character outside the base64url alphabet (A-Z a-z 0-9 - _)");
+    }
+    if unused_bits != 0 {
+        return Err("ends in a base64url character whose unused bits are not zero");
+    }
+    Ok(bytes)
+}
+
+const INVALID: u8 = 0x80;
+
+fn value(character: u8) -> u8 {
+    VALUES.get(usize::from(character)).copied().unwrap_or(INVALID)
+}
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const VALUES: [u8; 256] = {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut values = [INVALID; 256];
+    let mut value = 0;
+    while value < alphabet.len() {
+        values[alphabet[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+
+#[cfg(test)]
+mod tests {
+    use super::decode;
+    use alloc::string::String;
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_comes_back(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert_eq!(decode(&URL_SAFE_NO_PAD.encode(&bytes)), Ok(bytes));
+        }
+
+        #[test]
+        fn the_reference_agrees_on_any_text(text in "[A-Za-z0-9_\\-+/= .é]{0,12}") {
+            prop_assert_eq!(decode(&text).ok(), URL_SAFE_NO_PAD.decode(&text).ok());
+        }
+    }
+
+    #[test]
+    fn one_character_is_never_a_text() {
+        assert!(decode("").is_ok());
+        for length in [1, 5, 9] {
+            assert!(decode(&"A".repeat(length)).is_err());
+        }
+    }
+
+    #[test]
+    fn every_character_outside_the_alphabet_is_refused_at_every_place() {
+        for place in 0..7 {
+            for character in ['+', '/', '=', ' ', '\n', '.', '\0', '\u{7f}', '\u{e9}'] {
+                let mut text = String::from("AAAAAAA");
+                text.replace_range(place..=place, character.encode_utf8(&mut [0; 4]));
+                assert!(decode(&text).is_err(), "{character:?} at {place}");
+            }
+        }
+    }
+}

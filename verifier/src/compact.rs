@@ -1,0 +1,34 @@
+use crate::{Error, Part};
+
+/// The three parts of a JWS in compact serialization (RFC 7515 §7.1), still encoded.
+pub(crate) struct Compact<'a> {
+    /// What the signature covers: header, period and payload as they stand in the token.
+    pub(crate) signing_input: &'a str,
+    pub(crate) header: &'a str,
+    pub(crate) payload: &'a str,
+    pub(crate) signature: &'a str,
+}
+
+impl<'a> Compact<'a> {
+    /// Splits the token, after its length was checked: nothing is spent on one that is too long.
+    pub(crate) fn split(token: &'a str, max_token_bytes: usize) -> Result<Self, Error> {
+        if token.len() > max_token_bytes {
+            return Err(Error::TokenTooLarge { max_token_bytes });
+        }
+        let malformed = |problem| Error::TokenMalformed { part: Part::Token, problem };
+        let (signing_input, signature) =
+            token.rsplit_once('.').ok_or_else(|| malformed(NOT_THREE_PARTS))?;
+        let (header, payload) =
+            signing_input.split_once('.').ok_or_else(|| malformed(NOT_THREE_PARTS))?;
+        if payload.contains('.') {
+            return Err(malformed(NOT_THREE_PARTS));
+        }
+        if header.is_empty() || payload.is_empty() || signature.is_empty() {
+            return Err(malformed("has an empty part: expected header.payload.signature"));
+        }
+        Ok(Self { signing_input, header, payload, signature })
+    }
+}
+
+const NOT_THREE_PARTS: &str =
+    "does not have exactly three parts: expected header.payload.signature";

@@ -1,0 +1,609 @@
+//! JSON (RFC 8259), strictly: UTF-8 without a byte order mark, no member name twice in an object
+//! at any depth, no lone surrogate, a bounded depth, nothing after the value. Readers that are
+//! lenient in different ways are how one token comes to mean two things.
+
+use alloc::{borrow::Cow, collections::BinaryHeap, string::String, vec::Vec};
+
+/// How deep arrays and objects may nest, the outermost object included. Tokens nest two or three
+/// deep; the bound keeps the recursion, here and in whatever reads the claims later, off the
+/// stack's end.
+const MAX_DEPTH: usize = 64;
+
+/// Up to so many names are compared with one another.
+const FEW: usize = 16;
+
+/// A JSON text that is one object.
+pub(crate) struct Document {
+    text: String,
+    members: Vec<Member>,
+}
+
+/// A value within a [`Document`].
+#[derive(Clone, Copy)]
+pub(crate) struct Value<'a> {
+    text: &'a str,
+    node: &'a Node,
+}
+
+enum Node {
+    /// `null`, `true` or `false`.
+    Literal(Span),
+    Number(Span),
+    /// What stands between the quotes, escapes and all.
+    String(Span),
+    Array(Vec<Self>),
+    Object(Vec<Member>),
+}
+
+struct Member {
+    name: Span,
+    value: Node,
+}
+
+/// A range of bytes of the document's text.
+#[derive(Clone, Copy)]
+struct Span {
+    start: usize,
+    end: usize,
+}
+
+impl Document {
+    /// Reads an object, or says what is wrong, in words that follow "the header" or the like.
+    pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self, &'static str> {
+        let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
+        let mut parser = Parser { text: &text, at: 0 };
+        parser.skip_white_space();
+        if !parser.take(b'{') {
+            return Err(match parser.peek() {
+                Some(0xef) if text.starts_with('\u{feff}') => {
+                    "starts with a byte order mark: expected a JSON object"
+                }
+                _ => "is not a JSON object",
+            });
+        }
+        let members = parser.members(1)?;
+        parser.skip_white_space();
+        if parser.peek().is_some() {
+            return Err("has something after the JSON object");
+        }
+        Ok(Self { text, members })
+    }
+
+    /// The text as it was given.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Value<'_>> {
+        get(&self.text, &self.members, name)
+    }
+
+    /// The names of the members.
+    pub(crate) fn names(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.members.iter().map(|member| unescape(member.name.of(&self.text)))
+    }
+}
+
+impl<'a> Value<'a> {
+    pub(crate) fn as_str(self) -> Option<Cow<'a, str>> {
+        match self.node {
+            Node::String(span) => Some(unescape(span.of(self.text))),
+            _ => None,
+        }
+    }
+
+    /// The number as it is written.
+    pub(crate) fn as_number(self) -> Option<&'a str> {
+        match self.node {
+            Node::Number(span) => Some(span.of(self.text)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_array(self) -> Option<impl ExactSizeIterator<Item = Self>> {
+        match self.node {
+            Node::Array(nodes) => {
+                Some(nodes.iter().map(move |node| Value { text: self.text, node }))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_null(self) -> bool {
+        matches!(self.node, Node::Literal(span) if span.of(self.text) == "null")
+    }
+
+    pub(crate) const fn is_object(self) -> bool {
+        matches!(self.node, Node::Object(_))
+    }
+
+    /// The member of that name, where the value is an object that has one.
+    pub(crate) fn get(self, name: &str) -> Option<Self> {
+        match self.node {
+            Node::Object(members) => get(self.text, members, name),
+            _ => None,
+        }
+    }
+
+    /// All that was understood of the value.
+    #[cfg(fuzzing)]
+    pub(crate) fn to_tree(self) -> crate::fuzzing::Json {
+        use crate::fuzzing::Json;
+        match self.node {
+            Node::Literal(span) | Node::Number(span) => Json::Scalar(span.of(self.text).into()),
+            Node::String(span) => Json::String(unescape(span.of(self.text)).into_owned()),
+            Node::Array(nodes) => {
+                Json::Array(nodes.iter().map(|node| Value { node, ..self }.to_tree()).collect())
+            }
+            Node::Object(members) => Json::Object(
+                members
+                    .iter()
+                    .map(|member| {
+                        let name = unescape(member.name.of(self.text)).into_owned();
+                        (name, Value { node: &member.value, ..self }.to_tree())
+                    })
+                    .collect(),
+            ),
+        }
+    }
+}
+
+fn get<'a>(text: &'a str, members: &'a [Member], name: &str) -> Option<Value<'a>> {
+    members
+        .iter()
+        .find(|member| unescape(member.name.of(text)) == name)
+        .map(|member| Value { text, node: &member.value })
+}
+
+impl Span {
+    fn of(self, text: &str) -> &str {
+        text.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl Parser<'_> {
+    fn value(&mut self, depth: usize) -> Result<Node, &'static str> {
+        match self.peek() {
+            Some(b'{') => {
+                self.at += 1;
+                self.members(depth + 1).map(Node::Object)
+            }
+            Some(b'[') => {
+                self.at += 1;
+                self.elements(depth + 1).map(Node::Array)
+            }
+            Some(b'"') => self.string().map(Node::String),
+            Some(b'-' | b'0'..=b'9') => self.number().map(Node::Number),
+            Some(b't') => self.literal("true"),
+            Some(b'f') => self.literal("false"),
+            Some(b'n') => self.literal("null"),
+            _ => Err(NOT_JSON),
+        }
+    }
+
+    /// What follows the opening brace.
+    fn members(&mut self, depth: usize) -> Result<Vec<Member>, &'static str> {
+        let mut members = Vec::new();
+        self.list(b'}', depth, |parser| {
+            if parser.peek() != Some(b'"') {
+                return Err(NOT_JSON);
+            }
+            let name = parser.string()?;
+            parser.skip_white_space();
+            if !parser.take(b':') {
+                return Err(NOT_JSON);
+            }
+            parser.skip_white_space();
+            let value = parser.value(depth)?;
+            members.push(Member { name, value });
+            Ok(())
+        })?;
+        self.refuse_duplicates(&members)?;
+        Ok(members)
+    }
+
+    /// What follows the opening bracket.
+    fn elements(&mut self, depth: usize) -> Result<Vec<Node>, &'static str> {
+        let mut elements = Vec::new();
+        self.list(b']', depth, |parser| {
+            elements.push(parser.value(depth)?);
+            Ok(())
+        })?;
+        Ok(elements)
+    }
+
+    /// Items with commas between them, up to and with the closing character.
+    fn list(
+        &mut self,
+        close: u8,
+        depth: usize,
+        mut item: impl FnMut(&mut Self) -> Result<(), &'static str>,
+    ) -> Result<(), &'static str> {
+        if depth > MAX_DEPTH {
+            return Err("nests deeper than 64 levels of JSON");
+        }
+        self.skip_white_space();
+        if self.take(close) {
+            return Ok(());
+        }
+        loop {
+            item(self)?;
+            self.skip_white_space();
+            if self.take(close) {
+                return Ok(());
+            }
+            if !self.take(b',') {
+                return Err(NOT_JSON);
+            }
+            self.skip_white_space();
+        }
+    }
+
+    fn refuse_duplicates(&self, members: &[Member]) -> Result<(), &'static str> {
+        const TWICE: &str = "has a JSON member name twice in one object";
+        let names = || members.iter().map(|member| unescape(member.name.of(self.text)));
+        if members.len() <= FEW {
+            for (i, name) in names().enumerate() {
+                if names().take(i).any(|earlier| earlier == name) {
+                    return Err(TWICE);
+                }
+            }
+            return Ok(());
+        }
+        // Looking each one up would take quadratic time on a token that was made for it. A heap
+        // sorts with little code.
+        let mut heap: BinaryHeap<_> = names().collect();
+        let mut last = None;
+        while let Some(name) = heap.pop() {
+            if last.as_ref() == Some(&name) {
+                return Err(TWICE);
+            }
+            last = Some(name);
+        }
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<Span, &'static str> {
+        self.at += 1;
+        let start = self.at;
+        loop {
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+            let plain = rest.iter().position(special).ok_or(NOT_JSON)?;
+            self.at += plain;
+            let end = self.at;
+            if self.take(b'"') {
+                return Ok(Span { start, end });
+            }
+            if !self.take(b'\\') {
+                return Err(NOT_JSON);
+            }
+            self.escape()?;
+        }
+    }
+
+    /// What follows the backslash. Surrogates come in pairs or not at all (RFC 8259 §8.2).
+    fn escape(&mut self) -> Result<(), &'static str> {
+        let escape = self.peek().ok_or(NOT_JSON)?;
+        self.at += 1;
+        match escape {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
+            b'u' => match self.four_hex_digits()? {
+                0xd800..=0xdbff => {
+                    let low = if self.take(b'\\') && self.take(b'u') {
+                        self.four_hex_digits()?
+                    } else {
+                        0
+                    };
+                    if (0xdc00..=0xdfff).contains(&low) { Ok(()) } else { Err(LONE_SURROGATE) }
+                }
+                0xdc00..=0xdfff => Err(LONE_SURROGATE),
+                _ => Ok(()),
+            },
+            _ => Err(NOT_JSON),
+        }
+    }
+
+    fn four_hex_digits(&mut self) -> Result<u32, &'static str> {
+        let digits = Span { start: self.at, end: self.at + 4 }.of(self.text);
+        self.at += 4;
+        hex(digits).ok_or(NOT_JSON)
+    }
+
+    /// RFC 8259 §6.
+    fn number(&mut self) -> Result<Span, &'static str> {
+        let start = self.at;
+        self.take(b'-');
+        if !self.take(b'0') {
+            self.digits()?;
+        }
+        if self.take(b'.') {
+            self.digits()?;
+        }
+        if self.take(b'e') || self.take(b'E') {
+            let _ = self.take(b'+') || self.take(b'-');
+            self.digits()?;
+        }
+        Ok(Span { start, end: self.at })
+    }
+
+    /// At least one.
+    fn digits(&mut self) -> Result<(), &'static str> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        if self.at == start { Err(NOT_JSON) } else { Ok(()) }
+    }
+
+    fn literal(&mut self, literal: &str) -> Result<Node, &'static str> {
+        let span = Span { start: self.at, end: self.at + literal.len() };
+        self.at = span.end;
+        if span.of(self.text) == literal { Ok(Node::Literal(span)) } else { Err(NOT_JSON) }
+    }
+
+    fn skip_white_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let there = self.peek() == Some(byte);
+        if there {
+            self.at += 1;
+        }
+        there
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+}
+
+const NOT_JSON: &str = "is not JSON (RFC 8259)";
+const LONE_SURROGATE: &str = "has a JSON string with half of a surrogate pair";
+
+/// The string that a string literal stands for. The literal has been parsed: it is well formed.
+fn unescape(literal: &str) -> Cow<'_, str> {
+    if !literal.contains('\\') {
+        return Cow::Borrowed(literal);
+    }
+    let mut string = String::with_capacity(literal.len());
+    let mut pieces = literal.split('\\');
+    string.push_str(pieces.next().unwrap_or_default());
+    let mut high_surrogate = None;
+    while let Some(piece) = pieces.next() {
+        let mut rest = piece.chars();
+        match rest.next() {
+            Some('b') => string.push('\u{8}'),
+            Some('f') => string.push('\u{c}'),
+            Some('n') => string.push('\n'),
+            Some('r') => string.push('\r'),
+            Some('t') => string.push('\t'),
+            Some('u') => {
+                let unit = rest.as_str().get(..4).and_then(hex).unwrap_or_default();
+                rest = rest.as_str().get(4..).unwrap_or_default().chars();
+                match (high_surrogate.take(), unit) {
+                    (None, 0xd800..=0xdbff) => high_surrogate = Some(unit),
+                    (high, low) => {
+                        let scalar = high.map_or(low, |high: u32| {
+                            0x10000 + ((high - 0xd800) << 10) + (low.wrapping_sub(0xdc00) & 0x3ff)
+                        });
+                        string.push(char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER));
+                    }
+                }
+            }
+            // Two backslashes in a row: the second one is the character, and what follows it up to
+            // the next backslash is plain.
+            None => {
+                string.push('\\');
+                string.push_str(pieces.next().unwrap_or_default());
+            }
+            Some(quote_or_slash) => string.push(quote_or_slash),
+        }
+        string.push_str(rest.as_str());
+    }
+    Cow::Owned(string)
+}
+
+fn hex(digits: &str) -> Option<u32> {
+    // from_str_radix takes a sign.
+    if digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        u32::from_str_radix(digits, 16).ok()
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::{
+        format,
+        string::{String, ToString},
+        vec,
+    };
+    use proptest::prelude::*;
+
+    fn parse(text: &str) -> Result<Document, &'static str> {
+        Document::parse(text.as_bytes().to_vec())
+    }
+
+    /// The value as the reference would hold it, with scalars other than strings read by the
+    /// reference itself.
+    fn mirrored(value: Value<'_>) -> serde_json::Value {
+        match value.node {
+            Node::Literal(span) | Node::Number(span) => {
+                serde_json::from_str(span.of(value.text)).unwrap_or_default()
+            }
+            Node::String(_) => value.as_str().unwrap().into(),
+            Node::Array(_) => value.as_array().unwrap().map(mirrored).collect(),
+            Node::Object(members) => members
+                .iter()
+                .map(|member| unescape(member.name.of(value.text)).into_owned())
+                .map(|name| (name.clone(), mirrored(value.get(&name).unwrap())))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn strings_come_out_unescaped() {
+        for (literal, string) in [
+            (r"plain", "plain"),
+            (r#"\"\\\/\b\f\n\r\t"#, "\"\\/\u{8}\u{c}\n\r\t"),
+            (r"\\u0041", "\\u0041"),
+            (r"\\\\n\\", "\\\\n\\"),
+            (r"\u0041\u00e9z", "A\u{e9}z"),
+            (r"\ud83d\ude00!", "\u{1f600}!"),
+            (r"\udbff\udfff\u0000", "\u{10ffff}\0"),
+            ("\u{e9}\\u00E9", "\u{e9}\u{e9}"),
+        ] {
+            let document = parse(&format!("{{\"a\":\"{literal}\"}}")).unwrap();
+            assert_eq!(document.get("a").unwrap().as_str().unwrap(), string, "{literal}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_the_same_name_however_it_is_written() {
+        assert!(parse(r#"{"\u0061lg":1}"#).unwrap().get("alg").is_some());
+        for text in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"b":2,"\u0061":3}"#,
+            r#"{"x":[{"y":{"a":1,"a":2}}]}"#,
+            r#"{"":1,"":2}"#,
+        ] {
+            assert!(parse(text).err().unwrap().contains("twice"), "{text}");
+        }
+        assert!(parse(r#"{"a":{"a":{"a":[{"a":1},{"a":2}]}}}"#).is_ok());
+
+        let many = (0..100).map(|i| format!(r#""{i}":{i},"#)).collect::<String>();
+        assert!(parse(&format!(r#"{{{many}"100":100}}"#)).is_ok());
+        for twice in ["0", "50", "99", r"\u0030"] {
+            assert!(parse(&format!(r#"{{{many}"{twice}":1}}"#)).err().unwrap().contains("twice"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_strict_json_is_refused() {
+        for text in [
+            "",
+            " ",
+            "{",
+            "}",
+            "{}}",
+            "{} {}",
+            "{}x",
+            "[]",
+            "1",
+            "null",
+            "\"a\"",
+            "{a:1}",
+            "{'a':1}",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1,}"#,
+            r#"{,"a":1}"#,
+            r#"{"a":1 "b":2}"#,
+            r#"{"a":[1,]}"#,
+            r#"{"a":[,1]}"#,
+            r#"{"a":[1 2]}"#,
+            r#"{"a":01}"#,
+            r#"{"a":+1}"#,
+            r#"{"a":.5}"#,
+            r#"{"a":1.}"#,
+            r#"{"a":1e}"#,
+            r#"{"a":1e+}"#,
+            r#"{"a":-}"#,
+            r#"{"a":0x1}"#,
+            r#"{"a":NaN}"#,
+            r#"{"a":Infinity}"#,
+            r#"{"a":tru}"#,
+            r#"{"a":True}"#,
+            r#"{"a":nul"#,
+            r#"{"a":"\x41"}"#,
+            r#"{"a":"\u12"}"#,
+            r#"{"a":"\u+123"}"#,
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":"\udc00"}"#,
+            r#"{"a":"\ud800\u0041"}"#,
+            r#"{"a":"\udc00\ud800"}"#,
+            r#"{"a":"\ud800x"}"#,
+            "{\"a\":\"\n\"}",
+            "{\"a\":\"\0\"}",
+            "{\"a\":\"",
+            "{\"a\":\"\\",
+            "{\"a\":\"\\u00e\u{e9}\"}",
+            "\u{feff}{}",
+            "{}\u{feff}",
+            "{\u{a0}}",
+            "{\u{c}}",
+            "/**/{}",
+            "{}//",
+            "{\"a\":1}\0",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        assert!(Document::parse(vec![b'{', b'"', 0xff, b'"', b':', b'1', b'}']).is_err());
+        assert!(Document::parse(b"{\"a\":\"\xed\xa0\x80\"}".to_vec()).is_err());
+    }
+
+    #[test]
+    fn sixty_four_levels_are_read_and_one_more_is_not() {
+        let nested = |levels: usize| {
+            format!("{{\"a\":{}1{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1))
+        };
+        assert!(parse(&nested(64)).is_ok());
+        assert!(parse(&nested(65)).err().unwrap().contains("64"));
+        assert!(parse(&"{\"a\":".repeat(100_000)).is_err());
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            Just(serde_json::Value::Bool(true)),
+            any::<i64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(5, 40, 8, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+                prop::collection::btree_map(any::<String>(), inner, 0..6)
+                    .prop_map(|members| members.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_reference_writes_is_read_with_the_same_value(value in json()) {
+            let text = serde_json::json!({ "a": value }).to_string();
+            let document = parse(&text).unwrap();
+            prop_assert_eq!(mirrored(document.get("a").unwrap()), value);
+        }
+
+        #[test]
+        fn whatever_is_accepted_the_reference_accepts_with_the_same_value(
+            text in r#"[{}\[\]:,"\\ubnde0-9.E+\-tfaluers \n\u{0}-\u{30}é😀]{0,24}"#
+        ) {
+            for text in [text.clone(), format!("{{\"a\":{text}}}"), format!("{{\"a\":\"{text}\"}}")] {
+                if let Ok(document) = parse(&text) {
+                    // The reference reads no number beyond f64; nothing here reads one at all.
+                    let Ok(reference) = serde_json::from_str::<serde_json::Value>(&text) else {
+                        prop_assert!(text.contains(['e', 'E']));
+                        continue;
+                    };
+                    for name in document.names() {
+                        prop_assert_eq!(mirrored(document.get(&name).unwrap()), reference[&*name].clone());
+                    }
+                }
+            }
+        }
+    }
+}

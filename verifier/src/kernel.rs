@@ -1,0 +1,76 @@
+//! The public operation of RSA, in two ways. The **portable** kernel takes any modulus and any
+//! exponent, and runs everywhere. The **relaxed** kernel takes common keys, where the WASM engine
+//! has relaxed SIMD and the machine fuses multiply-add, and is several times as fast.
+//!
+//! The fast kernel may only say yes; every no comes from the portable one.
+
+use crate::emsa;
+
+mod portable;
+use portable::Portable;
+
+#[cfg(any(target_feature = "relaxed-simd", test, fuzzing))]
+mod lanes;
+#[cfg(any(target_feature = "relaxed-simd", test, fuzzing))]
+mod relaxed;
+
+#[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod wycheproof;
+
+/// An RSA public key (RFC 8017 §3.1), with all that depends on it alone computed.
+pub(crate) struct Kernel {
+    portable: Portable,
+    exponent: u64,
+    #[cfg(target_feature = "relaxed-simd")]
+    relaxed: Option<alloc::boxed::Box<relaxed::Relaxed>>,
+}
+
+impl Kernel {
+    /// Takes an odd modulus, as big-endian bytes without leading zeros, and an odd exponent of at
+    /// least 3. `None` for an even modulus.
+    pub(crate) fn new(n: &[u8], exponent: u64) -> Option<Self> {
+        let portable = Portable::new(n)?;
+        Some(Self {
+            #[cfg(target_feature = "relaxed-simd")]
+            relaxed: relaxed::Relaxed::new(&portable, exponent),
+            portable,
+            exponent,
+        })
+    }
+
+    /// Whether `signature` to the power of the exponent is the encoded message for `hash`: RSAVP1
+    /// (RFC 8017 §5.2.2) and the comparison after it. A signature has the length of the modulus and
+    /// is less than it, or it is none.
+    pub(crate) fn accepts(&self, signature: &[u8], hash: &[u8; emsa::HASH_BYTES]) -> bool {
+        if !self.portable.is_reduced(signature) {
+            return false;
+        }
+        #[cfg(target_feature = "relaxed-simd")]
+        if self.relaxed.as_ref().is_some_and(|relaxed| relaxed.accepts(signature, hash)) {
+            return true;
+        }
+        let opened = self.portable.power(signature, self.exponent);
+        opened == emsa::encode(hash, self.portable.size())
+    }
+}
+
+#[cfg(fuzzing)]
+impl Kernel {
+    /// `number` to the power of the exponent. `None` for one that is no number below the modulus in
+    /// as many bytes.
+    pub(crate) fn power(&self, number: &[u8]) -> Option<alloc::vec::Vec<u8>> {
+        self.portable.is_reduced(number).then(|| self.portable.power(number, self.exponent))
+    }
+
+    /// Whether the fast kernel says that a `signature` below the modulus opens to `message`, which
+    /// is below it too. `None` for a key that it does not do.
+    pub(crate) fn relaxed_opens(&self, signature: &[u8], message: &[u8]) -> Option<bool> {
+        let (prefix, hash) = message.split_last_chunk::<{ emsa::HASH_BYTES }>()?;
+        let prefix = [prefix, &[0; emsa::HASH_BYTES]].concat();
+        let mut relaxed = relaxed::Relaxed::new(&self.portable, self.exponent)?;
+        relaxed.expect_prefix(&self.portable, &prefix);
+        Some(relaxed.accepts(signature, hash))
+    }
+}

@@ -1,0 +1,134 @@
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::{algorithm::Algorithm, base64url, json::Value, kernel::Kernel};
+
+/// An RSA public key that may check signatures.
+pub(crate) struct PublicKey(Kernel);
+
+/// Why a key of a key set must not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyRejection {
+    /// It has members of a private key. Whoever could read it can sign: replace the key.
+    Private,
+    /// `kty` is missing or not `RSA`.
+    KeyType,
+    /// `use` is there but not `sig`.
+    Use,
+    /// `key_ops` is there but not an array of strings that contains `verify`.
+    KeyOperations,
+    /// `alg` is there but not `RS256`.
+    Algorithm,
+    /// `kid` is not a string.
+    KeyId,
+    /// `n` is missing or not canonical base64url (RFC 7518 §6.3.1.1: no leading zero bytes).
+    ModulusEncoding,
+    /// `n` is shorter than 2048 or longer than 8192 bits.
+    ModulusSize,
+    /// `n` is even, so that it is no RSA modulus.
+    ModulusEven,
+    /// `e` is missing or not canonical base64url.
+    ExponentEncoding,
+    /// `e` is even, or not within 3 ≤ e < 2³³.
+    ExponentRange,
+}
+
+/// Modulus sizes in bits. Shorter ones are no longer safe (RFC 7518 §3.3), longer ones would let
+/// whoever controls the key set buy too much work with each token.
+const MODULUS_BITS: core::ops::RangeInclusive<usize> = 2048..=8192;
+
+/// The range of public exponents. Its bound keeps the work of one check within 66 multiplications.
+const EXPONENTS: core::ops::Range<u64> = 3..1 << 33;
+
+/// Members that only private and symmetric keys have (RFC 7518 §6.2.2, §6.3.2).
+const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
+
+impl PublicKey {
+    /// Imports a JWK (RFC 7517 §4, RFC 7518 §6.3.1) for use with `algorithm`.
+    pub(crate) fn import(jwk: Value<'_>, algorithm: &Algorithm) -> Result<Self, KeyRejection> {
+        if PRIVATE_MEMBERS.iter().any(|member| jwk.get(member).is_some()) {
+            return Err(KeyRejection::Private);
+        }
+        let is = |member: Value<'_>, expected| member.as_str().is_some_and(|it| it == expected);
+        if !jwk.get("kty").is_some_and(|kty| is(kty, algorithm.key_type)) {
+            return Err(KeyRejection::KeyType);
+        }
+        if jwk.get("use").is_some_and(|key_use| !is(key_use, "sig")) {
+            return Err(KeyRejection::Use);
+        }
+        if jwk.get("key_ops").is_some_and(|key_ops| !allows_verify(key_ops)) {
+            return Err(KeyRejection::KeyOperations);
+        }
+        if jwk.get("alg").is_some_and(|alg| !is(alg, algorithm.name)) {
+            return Err(KeyRejection::Algorithm);
+        }
+
+        let n = unsigned_integer(jwk.get("n")).ok_or(KeyRejection::ModulusEncoding)?;
+        let leading_zeros = n.first().map_or(0, |byte| byte.leading_zeros() as usize);
+        if !MODULUS_BITS.contains(&(n.len() * 8 - leading_zeros)) {
+            return Err(KeyRejection::ModulusSize);
+        }
+        let e = unsigned_integer(jwk.get("e")).ok_or(KeyRejection::ExponentEncoding)?;
+        let exponent = match e.len() {
+            ..=8 => e.iter().fold(0, |exponent, byte| exponent << 8 | u64::from(*byte)),
+            _ => u64::MAX,
+        };
+        if !EXPONENTS.contains(&exponent) || exponent % 2 == 0 {
+            return Err(KeyRejection::ExponentRange);
+        }
+        Kernel::new(&n, exponent).map(Self).ok_or(KeyRejection::ModulusEven)
+    }
+
+    /// Whether `signature` is this key's signature of what has the SHA-256 `hash`.
+    pub(crate) fn accepts(&self, signature: &[u8], hash: &[u8; 32]) -> bool {
+        self.0.accepts(signature, hash)
+    }
+}
+
+fn allows_verify(key_ops: Value<'_>) -> bool {
+    let Some(operations) = key_ops.as_array() else { return false };
+    let mut verify = false;
+    for operation in operations {
+        let Some(operation) = operation.as_str() else { return false };
+        verify |= operation == "verify";
+    }
+    verify
+}
+
+/// `Base64urlUInt` (RFC 7518 §2): big-endian, in as few bytes as will do.
+fn unsigned_integer(member: Option<Value<'_>>) -> Option<Vec<u8>> {
+    let bytes = base64url::decode(&member?.as_str()?).ok()?;
+    (*bytes.first()? != 0).then_some(bytes)
+}
+
+impl KeyRejection {
+    pub(crate) const fn description(self) -> &'static str {
+        match self {
+            Self::Private => {
+                "it is a private key; publish only the public members (kty, n, e), and replace \
+                 this key, since whoever could read it can sign"
+            }
+            Self::KeyType => "its kty is not \"RSA\"",
+            Self::Use => "its use is not \"sig\"",
+            Self::KeyOperations => "its key_ops do not contain \"verify\"",
+            Self::Algorithm => "its alg is not \"RS256\"",
+            Self::KeyId => "its kid is not a string",
+            Self::ModulusEncoding => {
+                "its modulus n is not base64url without padding and leading zero bytes"
+            }
+            Self::ModulusSize => "its modulus n has not between 2048 and 8192 bits",
+            Self::ModulusEven => "its modulus n is even",
+            Self::ExponentEncoding => {
+                "its exponent e is not base64url without padding and leading zero bytes"
+            }
+            Self::ExponentRange => "its exponent e is not odd, at least 3 and below 2^33",
+        }
+    }
+}
+
+impl fmt::Display for KeyRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.description())
+    }
+}

@@ -1,0 +1,220 @@
+use alloc::{
+    borrow::ToOwned,
+    string::{String, ToString},
+    vec,
+    vec::Vec,
+};
+use core::time::Duration;
+
+use countersign_claims::{NumericDate, scope};
+
+use crate::{
+    Error,
+    json::{Document, Value},
+};
+
+/// What a token must be like to be accepted. Every default is the strict one.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub(crate) issuers: Vec<String>,
+    pub(crate) audiences: Vec<String>,
+    /// `None`: not checked.
+    pub(crate) token_type: Option<String>,
+    pub(crate) clock_tolerance: Duration,
+    pub(crate) max_token_age: Option<Duration>,
+    pub(crate) required_claims: Vec<String>,
+    pub(crate) scope: Vec<String>,
+    pub(crate) max_token_bytes: usize,
+}
+
+/// Clocks further apart than this are broken, and a token that outlives its `exp` by more is a
+/// longer-lived token in disguise.
+const MAX_CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+
+/// The default fits what HTTP servers take as a header field.
+const DEFAULT_MAX_TOKEN_BYTES: usize = 16 * 1024;
+const LARGEST_MAX_TOKEN_BYTES: usize = 1024 * 1024;
+
+impl Policy {
+    /// Access tokens (`typ: at+jwt`, RFC 9068) from one issuer for one audience, with no clock
+    /// tolerance, no limit on age besides `exp`, and at most 16 KiB.
+    #[must_use]
+    pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
+        Self {
+            issuers: vec![issuer.into()],
+            audiences: vec![audience.into()],
+            token_type: Some("at+jwt".into()),
+            clock_tolerance: Duration::ZERO,
+            max_token_age: None,
+            required_claims: Vec::new(),
+            scope: Vec::new(),
+            max_token_bytes: DEFAULT_MAX_TOKEN_BYTES,
+        }
+    }
+
+    /// Reads the options as the npm package has them, a JSON object:
+    ///
+    /// | member | type | default |
+    /// |---|---|---|
+    /// | `issuer`, `audience` | string or array of strings, required | |
+    /// | `type` | string, or null for "do not check" | `"at+jwt"` |
+    /// | `clockTolerance` | seconds, 0 to 300 | 0 |
+    /// | `maxTokenAge` | seconds since `iat` | not checked |
+    /// | `requiredClaims` | array of strings | none besides `iss`, `aud`, `exp` |
+    /// | `scope` | string (space-delimited) or array of strings | not checked |
+    /// | `maxTokenBytes` | 1 to 1048576 | 16384 |
+    ///
+    /// ```
+    /// use countersign_verifier::Policy;
+    ///
+    /// Policy::from_json(r#"{ "issuer": "https://auth.example", "audience": ["api", "web"] }"#)?;
+    /// let refused = Policy::from_json(r#"{ "issuer": "https://auth.example" }"#).unwrap_err();
+    /// assert_eq!(refused.to_string(), "option `audience` is required");
+    /// # Ok::<(), countersign_verifier::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OptionsInvalid`] for a member that is unknown, missing, of the wrong type or out of
+    /// its range.
+    pub fn from_json(options: &str) -> Result<Self, Error> {
+        let options = Document::parse(options.as_bytes().to_vec())
+            .map_err(|problem| invalid("options", problem))?;
+        if let Some(unknown) = options.names().find(|name| !OPTIONS.contains(&&**name)) {
+            return Err(invalid(&unknown, "is unknown"));
+        }
+        let required = |name| {
+            let value = options.get(name).ok_or_else(|| invalid(name, "is required"))?;
+            one_or_more(name, value)
+        };
+        let mut policy = Self::new("", "");
+        policy.issuers = required("issuer")?;
+        policy.audiences = required("audience")?;
+        if let Some(value) = options.get("type") {
+            policy.token_type = match value.as_str() {
+                Some(token_type) if !token_type.is_empty() => Some(token_type.into_owned()),
+                None if value.is_null() => None,
+                _ => {
+                    return Err(invalid("type", "is not a media type such as \"at+jwt\", or null"));
+                }
+            };
+        }
+        if let Some(value) = options.get("clockTolerance") {
+            policy = policy.with_clock_tolerance(seconds("clockTolerance", value)?)?;
+        }
+        if let Some(value) = options.get("maxTokenAge") {
+            policy.max_token_age = Some(seconds("maxTokenAge", value)?);
+        }
+        if let Some(value) = options.get("requiredClaims") {
+            policy.required_claims = value
+                .as_array()
+                .and_then(strings)
+                .ok_or_else(|| invalid("requiredClaims", "is not an array of claim names"))?;
+        }
+        if let Some(value) = options.get("scope") {
+            policy = policy.with_scope(&one_or_more("scope", value)?.join(" "))?;
+        }
+        if let Some(value) = options.get("maxTokenBytes") {
+            let bytes = value.as_number().and_then(|number| number.parse().ok());
+            policy = policy.with_max_token_bytes(bytes.unwrap_or(0))?;
+        }
+        Ok(policy)
+    }
+
+    /// Another type of token (header parameter `typ`; compared without case, `application/`
+    /// optional), or `None` to take any. A verifier that takes any type confuses refresh, ID and
+    /// access tokens of one issuer unless something else tells them apart (RFC 8725 §3.11).
+    #[must_use]
+    pub fn with_token_type(mut self, token_type: Option<&str>) -> Self {
+        self.token_type = token_type.map(ToOwned::to_owned);
+        self
+    }
+
+    /// How far the clocks of issuer and verifier may be apart: `exp`, `nbf`, `iat` and the greatest
+    /// age all give way by it.
+    ///
+    /// # Errors
+    /// [`Error::OptionsInvalid`] above 300 seconds.
+    pub fn with_clock_tolerance(mut self, tolerance: Duration) -> Result<Self, Error> {
+        if tolerance > MAX_CLOCK_TOLERANCE {
+            return Err(invalid("clockTolerance", "is not a number of seconds from 0 to 300"));
+        }
+        self.clock_tolerance = tolerance;
+        Ok(self)
+    }
+
+    /// The greatest age, counted from `iat`, which the token must then have.
+    #[must_use]
+    pub const fn with_max_token_age(mut self, age: Duration) -> Self {
+        self.max_token_age = Some(age);
+        self
+    }
+
+    /// Claims that must be there, besides `iss`, `aud` and `exp`.
+    #[must_use]
+    pub fn with_required_claims<'a>(mut self, claims: impl IntoIterator<Item = &'a str>) -> Self {
+        self.required_claims = claims.into_iter().map(ToOwned::to_owned).collect();
+        self
+    }
+
+    /// Scope tokens, space-delimited, each of which the token's `scope` must hold.
+    ///
+    /// # Errors
+    /// [`Error::OptionsInvalid`] for a scope that is not written as RFC 6749 §3.3 asks.
+    pub fn with_scope(mut self, scope: &str) -> Result<Self, Error> {
+        if !scope::is_well_formed(scope) {
+            return Err(invalid("scope", "is not made of scope tokens (RFC 6749 section 3.3)"));
+        }
+        self.scope = scope::tokens(scope).map(ToOwned::to_owned).collect();
+        Ok(self)
+    }
+
+    /// The longest token that is looked at, in bytes of its compact serialization.
+    ///
+    /// # Errors
+    /// [`Error::OptionsInvalid`] for 0, and for more than 1 MiB.
+    pub fn with_max_token_bytes(mut self, bytes: usize) -> Result<Self, Error> {
+        if !(1..=LARGEST_MAX_TOKEN_BYTES).contains(&bytes) {
+            return Err(invalid("maxTokenBytes", "is not a whole number from 1 to 1048576"));
+        }
+        self.max_token_bytes = bytes;
+        Ok(self)
+    }
+}
+
+const OPTIONS: [&str; 8] = [
+    "issuer",
+    "audience",
+    "type",
+    "clockTolerance",
+    "maxTokenAge",
+    "requiredClaims",
+    "scope",
+    "maxTokenBytes",
+];
+
+fn invalid(option: &str, problem: &'static str) -> Error {
+    Error::OptionsInvalid { option: option.to_string(), problem }
+}
+
+fn one_or_more(name: &str, value: Value<'_>) -> Result<Vec<String>, Error> {
+    let strings = match (value.as_str(), value.as_array()) {
+        (Some(one), _) => Some(vec![one.into_owned()]),
+        (None, Some(many)) => strings(many),
+        (None, None) => None,
+    };
+    strings
+        .filter(|strings| !strings.is_empty() && strings.iter().all(|one| !one.is_empty()))
+        .ok_or_else(|| invalid(name, "is not a string, or an array of strings, none empty"))
+}
+
+fn strings<'a>(values: impl Iterator<Item = Value<'a>>) -> Option<Vec<String>> {
+    values.map(|value| value.as_str().map(|string| string.into_owned())).collect()
+}
+
+fn seconds(name: &str, value: Value<'_>) -> Result<Duration, Error> {
+    value
+        .as_number()
+        .and_then(NumericDate::parse)
+        .map(Duration::from)
+        .ok_or_else(|| invalid(name, "is not a number of seconds, 0 or more"))
+}

@@ -1,0 +1,51 @@
+import { el, svg } from './dom.js'
+import { duration, timeOfDay } from './time.js'
+
+const RADIUS = 44
+const ROUND = 2 * Math.PI * RADIUS
+
+/**
+ * A ring that empties as a token's life runs out, with the time left in its middle.
+ *
+ * @param {HTMLElement} place
+ * @returns {{ start(times: { issuedAt: number, expiresAt: number }, onExpired: () => void): void, stop(): void }}
+ *   UNIX seconds; `onExpired` is called once, when the expiry is reached: by `Date.now()`, whatever the timers do
+ */
+export function createCountdown(place) {
+  const left = svg('circle.left', { cx: 50, cy: 50, r: RADIUS, 'stroke-dasharray': ROUND })
+  const time = el('span.time')
+  const until = el('span.until')
+  place.replaceChildren(
+    svg('svg', { viewBox: '0 0 100 100', 'aria-hidden': 'true' }, svg('circle.track', { cx: 50, cy: 50, r: RADIUS }), left),
+    el('p', {}, time, until),
+  )
+  let timer
+  let tick
+
+  document.addEventListener('visibilitychange', () => tick?.())
+
+  const stop = () => {
+    clearInterval(timer)
+    tick = undefined
+  }
+  const start = ({ issuedAt, expiresAt }, onExpired) => {
+    stop()
+    tick = () => {
+      const seconds = expiresAt - Date.now() / 1000
+      const expired = seconds <= 0
+      const share = Math.min(Math.max(seconds / (expiresAt - issuedAt), 0), 1)
+      left.setAttribute('stroke-dashoffset', String(ROUND * (1 - share)))
+      place.classList.toggle('expired', expired)
+      place.classList.toggle('soon', !expired && seconds <= 60)
+      time.textContent = expired ? 'Expired' : duration(seconds)
+      until.textContent = `${expired ? 'at' : 'until'} ${timeOfDay(expiresAt)}`
+      if (expired) {
+        stop()
+        onExpired()
+      }
+    }
+    timer = setInterval(() => tick?.(), 250)
+    tick()
+  }
+  return { start, stop }
+}

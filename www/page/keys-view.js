@@ -1,0 +1,75 @@
+import { el } from './dom.js'
+import { shortDate } from './time.js'
+
+const STATES = ['published', 'active', 'retiring']
+const SAID = { published: 'waiting its turn', active: 'signs new tokens', retiring: 'only checks old tokens' }
+
+/**
+ * Shows the issuer's keys, the one that signs first.
+ *
+ * @param {HTMLElement} place
+ * @param {object} shown
+ * @param {{ keys: { kid: string, use?: string, alg?: string, n?: string }[] } | null} shown.jwks what the issuer
+ *   publishes; null where it is not known
+ * @param {{ kid: string, state: string }[] | null} shown.states the issuer's own list; null where it is not known
+ * @param {string | undefined} shown.signedBy the `kid` of the token on the page
+ * @param {boolean} shown.stale whether the issuer did not answer this time
+ */
+export function showKeys(place, { jwks, states, signedBy, stale }) {
+  if (jwks === null) {
+    place.replaceChildren(el('p.notice.error', {}, 'The issuer’s keys could not be fetched. Is the issuer running? They appear here as soon as it answers.'))
+    return
+  }
+  const stateOf = (kid) => states?.find((state) => state.kid === kid)
+  const order = (kid) => (stateOf(kid)?.state === 'active' ? -1 : STATES.indexOf(stateOf(kid)?.state))
+  const keys = [...jwks.keys].sort((a, b) => order(a.kid) - order(b.kid))
+  place.replaceChildren(
+    el('ul.key-list', {}, ...keys.map((jwk) => key(jwk, stateOf(jwk.kid), jwk.kid === signedBy))),
+    ...(stale ? [el('p.notice.error', {}, 'The issuer does not answer now. These are the keys that it published last.')] : []),
+    ...(states === null ? [el('p.notice', {}, 'Which of them signs is known to the issuer alone, and it could not be asked.')] : []),
+  )
+}
+
+function key(jwk, state, signedThis) {
+  return el(
+    'li',
+    { 'data-kid': jwk.kid },
+    el(
+      'p.key-title',
+      {},
+      el('code', { title: jwk.kid }, `${jwk.kid.slice(0, 10)}…`),
+      ...(state === undefined ? [] : [el(`span.state.${state.state}`, {}, state.state), el('span.meaning', {}, SAID[state.state] ?? '')]),
+      ...(signedThis ? [el('span.signed', {}, 'signed this token')] : []),
+    ),
+    el('p.key-facts', {}, [`${state?.bits ?? bitsOf(jwk)} bits`, jwk.alg, jwk.use === undefined ? undefined : `use: ${jwk.use}`].filter(Boolean).join(' · ')),
+    ...(state === undefined ? [] : [lifeLine(state)]),
+  )
+}
+
+/** Published → active → retiring → gone, with the stretch behind it filled, and each date that is known. */
+function lifeLine({ state, created_at: created, activates_at: activates, retires_at: retires, drops_at: drops }) {
+  const reached = STATES.indexOf(state)
+  const stops = [
+    ['published', created],
+    ['active', activates],
+    ['retiring', retires],
+    ['gone', drops],
+  ]
+  return el(
+    'ol.life',
+    { 'aria-label': 'Life of this key' },
+    ...stops.map(([name, at], i) =>
+      el(
+        `li.${i < reached ? 'past' : i === reached ? 'now' : 'ahead'}`,
+        i === reached ? { 'aria-current': 'step' } : {},
+        el('span.stop', {}, name),
+        el('span.at', {}, at === null ? 'not yet set' : shortDate(at)),
+      ),
+    ),
+  )
+}
+
+/** The modulus's length: base64url carries six bits a character, and the top bit of the first byte is set. */
+function bitsOf({ n = '' }) {
+  return Math.floor((n.length * 6) / 8) * 8
+}

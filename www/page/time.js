@@ -1,0 +1,21 @@
+const DATE_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
+const DATE = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })
+const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' })
+
+// Each takes UNIX seconds and answers the local date, time, or both, as this browser writes them.
+export const dateTime = format(DATE_TIME)
+export const shortDate = format(DATE)
+export const timeOfDay = format(TIME)
+
+/** Seconds as `m:ss`, or `h:mm:ss` from an hour up, rounded up so that it reads 0:00 only when nothing is left. */
+export function duration(seconds) {
+  const whole = Math.max(0, Math.ceil(seconds))
+  const pad = (n) => String(n).padStart(2, '0')
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60]
+  return h > 0 ? `${h}:${pad(m)}:${pad(s)}` : `${m}:${pad(s)}`
+}
+
+/** A forged time may be past any date there is: then the number stands for itself. */
+function format(formatter) {
+  return (seconds) => (Math.abs(seconds) < 8.64e12 ? formatter.format(seconds * 1000) : String(seconds))
+}

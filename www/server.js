@@ -1,0 +1,187 @@
+// Serves the demo page: static files, the npm package's browser build, and two small JSON answers.
+//
+//   node www/server.js --listen 127.0.0.1:8000 --demo target/demo/demo.json
+//
+// It is for a developer's own machine: `/demo.json` hands out the demo user's password, since the page shows it.
+
+import { realpathSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import sirv from 'sirv'
+import { parseDemo } from './demo-config.js'
+import { createKeyStates } from './key-states.js'
+
+const PAGE = fileURLToPath(new URL('page/', import.meta.url))
+
+/**
+ * Makes the demo's HTTP server; the caller makes it listen, and closes it.
+ *
+ * @param {object} demo what a demo file holds (see `parseDemo`)
+ * @param {{ dist?: URL }} [options] `dist`: the folder of the built npm package; the workspace's own by default
+ * @returns {Promise<import('node:http').Server>}
+ * @throws {Error} where the demo is not valid, or the npm package is not built
+ */
+export async function createDemoServer(demo, { dist = new URL('dist/', import.meta.resolve('countersign/package.json')) } = {}) {
+  const { issuer, audience, username, password, keysCommand } = parseDemo(demo)
+  const packageEntry = new URL('browser.js', dist)
+  await readFile(packageEntry).catch(() => {
+    throw new Error('the npm package is not built: run `cargo xtask build`')
+  })
+
+  const headers = securityHeaders(issuer)
+  const setHeaders = (response) => {
+    for (const [name, value] of headers) response.setHeader(name, value)
+  }
+  // `dev` looks at the disk for each request, so an edit shows on reload; the browser asks again each time.
+  const files = { dev: true, etag: true, setHeaders }
+  const servePage = sirv(PAGE, files)
+  const servePackage = sirv(fileURLToPath(dist), files)
+  const keyStates = createKeyStates(keysCommand)
+
+  const routes = {
+    '/demo.json': (_request, response) => sendJson(response, 200, { issuer, audience, username, password }),
+    '/keys.json': async (_request, response) => {
+      try {
+        sendJson(response, 200, await keyStates())
+      } catch (error) {
+        console.error(`demo page: ${error.message}`)
+        sendJson(response, 503, { error: 'temporarily_unavailable', error_description: 'the issuer did not list its keys' })
+      }
+    },
+  }
+
+  const server = createServer(async (request, response) => {
+    setHeaders(response)
+    const notFound = () => sendText(response, 404, 'not found')
+    try {
+      if (request.method !== 'GET' && request.method !== 'HEAD') {
+        response.setHeader('Allow', 'GET, HEAD')
+        return sendText(response, 405, 'only GET and HEAD are answered here')
+      }
+      // The issuer lets one origin in (CORS), and a foreign name that resolves to loopback must not read the
+      // password: whoever came by another name is sent to the one address that is served.
+      const { address, family, port } = server.address()
+      const own = family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`
+      if (isLoopback(address) && request.headers.host !== own) {
+        response.setHeader('Location', `http://${own}/`)
+        return sendText(response, 307, `this page lives at http://${own}/`)
+      }
+      const { pathname } = new URL(request.url, 'http://demo.invalid')
+      if (Object.hasOwn(routes, pathname)) return await routes[pathname](request, response)
+      if (/^\/[a-z-]+\.js$/.test(pathname)) return await sendModule(response, pathname, notFound)
+      if (pathname.startsWith('/countersign/')) {
+        request.url = request.url.slice('/countersign'.length)
+        return servePackage(request, response, notFound)
+      }
+      return servePage(request, response, notFound)
+    } catch (error) {
+      console.error(`demo page: ${error.message}`)
+      if (!response.headersSent) sendText(response, 500, 'the demo server failed: see its output')
+      else response.destroy()
+    }
+  })
+  return server
+}
+
+/**
+ * Sends one of the page's modules with the bare name `countersign` resolved to the package's browser entry, as a
+ * bundler or any dev server does. An import map could do it in the browser, but it can only be inline there, and the
+ * Content-Security-Policy has no hole for inline scripts.
+ */
+async function sendModule(response, pathname, notFound) {
+  let source
+  try {
+    source = await readFile(new URL(`page${pathname}`, import.meta.url), 'utf8')
+  } catch {
+    return notFound()
+  }
+  response.writeHead(200, { 'Content-Type': 'text/javascript; charset=utf-8', 'Cache-Control': 'no-cache' })
+  response.end(source.replaceAll(/\bfrom 'countersign'/g, "from '/countersign/browser.js'"))
+}
+
+/** The headers of every answer. Cross-origin isolation gives the page the finer `performance.now()` (5 µs, not 100). */
+function securityHeaders(issuer) {
+  return Object.entries({
+    'Content-Security-Policy': [
+      "default-src 'none'",
+      "script-src 'self' 'wasm-unsafe-eval'",
+      "style-src 'self'",
+      "img-src 'self'",
+      `connect-src 'self' ${new URL(issuer).origin}`,
+      "base-uri 'none'",
+      "form-action 'none'",
+      "frame-ancestors 'none'",
+    ].join('; '),
+    'Cross-Origin-Embedder-Policy': 'require-corp',
+    'Cross-Origin-Opener-Policy': 'same-origin',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+    'Referrer-Policy': 'no-referrer',
+    'X-Content-Type-Options': 'nosniff',
+  })
+}
+
+function sendJson(response, status, body) {
+  response.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
+  response.end(JSON.stringify(body))
+}
+
+function sendText(response, status, text) {
+  response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8' })
+  response.end(`${text}\n`)
+}
+
+function isLoopback(address) {
+  return address === '::1' || address.startsWith('127.')
+}
+
+async function main() {
+  const { values } = parseArgs({
+    options: { listen: { type: 'string', default: '127.0.0.1:8000' }, demo: { type: 'string' } },
+  })
+  if (values.demo === undefined) throw new Error('--demo is missing: give the path of the demo file, or run `cargo xtask start`')
+  const [, host, port] = /^(.+):(\d{1,5})$/.exec(values.listen) ?? []
+  if (host === undefined || Number(port) > 65535) {
+    throw new Error(`--listen expects ADDRESS:PORT, such as 127.0.0.1:8000, not ${values.listen}`)
+  }
+  const server = await createDemoServer(await readDemo(values.demo))
+  await new Promise((resolve, reject) => {
+    server.once('error', (error) => reject(listenError(error, values.listen)))
+    server.listen(Number(port), host.replace(/^\[(.*)\]$/, '$1'), resolve)
+  })
+  console.log(`demo page at http://${host}:${server.address().port}`)
+
+  const stop = () => {
+    server.close()
+    server.closeAllConnections()
+  }
+  process.once('SIGINT', stop)
+  process.once('SIGTERM', stop)
+}
+
+async function readDemo(path) {
+  let text
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    throw new Error(`the demo file ${path} cannot be read (${error.code}): \`cargo xtask start\` writes one`)
+  }
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Error(`the demo file ${path} is not JSON: delete it and run \`cargo xtask start\``)
+  }
+}
+
+function listenError(error, listen) {
+  if (error.code === 'EADDRINUSE') return new Error(`${listen} is taken: stop what uses it, or give another --listen`)
+  return new Error(`cannot listen on ${listen} (${error.code}): give another --listen`)
+}
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  main().catch((error) => {
+    console.error(`demo page: ${error.message}`)
+    process.exitCode = 1
+  })
+}

@@ -1,0 +1,83 @@
+//! Every command of the project: `cargo xtask start`, `test`, `build`, `bench`, `fuzz` and `ci`.
+//!
+//! Each command is a [`step::Plan`]: a list of named steps that run in order, show their progress,
+//! and end with one line that says what failed and what to do.
+
+mod start;
+
+mod test;
+
+mod package;
+
+mod bench;
+
+mod fuzz;
+
+mod ci;
+
+mod children;
+mod chromium;
+mod demo;
+mod node;
+mod prerequisites;
+mod step;
+mod tools;
+mod wasi;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// Builds, runs and tests Countersign. Sets up by itself what is missing, and names what it can't.
+#[derive(Parser)]
+#[command(
+    bin_name = "cargo xtask",
+    override_usage = "cargo xtask <start|test|build|bench|fuzz|ci> [OPTIONS]"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build everything, run the issuer with a demo user, and serve the demo page until Ctrl-C
+    Start(start::Options),
+    /// Run every test: Rust, JavaScript, and the browser
+    Test(test::Options),
+    /// Build the npm package: the WASM module, its JavaScript glue and the TypeScript, in pkg/dist
+    Build,
+    /// Measure the verifier against other libraries: time, size of the download, start
+    Bench(bench::Options),
+    /// Fuzz the verifier: every target of fuzz/targets, or one of them
+    Fuzz(fuzz::Options),
+    /// What continuous integration runs: formatting, lints, dependency policy, docs, every test
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<()> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Start(options) => start::run(&workspace, options),
+        Command::Test(options) => test::run(&workspace, options),
+        Command::Build => package::run(&workspace),
+        Command::Bench(options) => bench::run(&workspace, options),
+        Command::Fuzz(options) => fuzz::run(&workspace, options),
+        Command::Ci => ci::run(&workspace),
+    }
+}

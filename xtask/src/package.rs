@@ -1,0 +1,250 @@
+//! `cargo xtask build`: the npm package in `pkg/dist`.
+//!
+//! cargo compiles `countersign-wasm`, once for every engine and once for those with relaxed SIMD;
+//! wasm-bindgen (as a library: the lock file pins the generator together with the crate) writes the
+//! JavaScript glue, wasm-opt shrinks the modules, and tsc compiles `pkg/src`. The glue lies in
+//! `pkg/src/wasm` as well, so that tsc sees its types under the path that it has in `pkg/dist`.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::{
+    node, prerequisites,
+    step::{Plan, Step},
+    workspace::{Workspace, is_stale},
+};
+
+/// The rustc target of the WASM module.
+pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// The cargo profile of the WASM modules.
+const PROFILE: &str = "wasm";
+
+/// What goes into the package; the glue fits both modules.
+const GLUE: [&str; 4] =
+    ["countersign.js", "countersign.d.ts", "countersign.wasm", "countersign.relaxed.wasm"];
+
+/// A build of the WASM module.
+pub(crate) struct Build {
+    /// Its file in the package.
+    pub(crate) module: &'static str,
+    /// Where cargo builds it, below the target folder; apart, because the artifacts have one name.
+    folder: &'static str,
+    /// What it asks of the engine besides rustc's defaults, in rustc's words and in wasm-opt's.
+    target_features: &'static str,
+    wasm_opt_features: &'static [&'static str],
+}
+
+pub(crate) const BUILDS: [Build; 2] = [
+    Build { module: "countersign.wasm", folder: "", target_features: "", wasm_opt_features: &[] },
+    Build {
+        module: "countersign.relaxed.wasm",
+        folder: "relaxed",
+        target_features: "+simd128,+relaxed-simd",
+        wasm_opt_features: &["--enable-simd", "--enable-relaxed-simd"],
+    },
+];
+
+/// What rustc turns on by default for wasm32-unknown-unknown; wasm-opt refuses what it isn't told.
+const WASM_FEATURES: [&str; 6] = [
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+/// Runs `cargo xtask build`.
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    let mut steps = Plan::default();
+    prerequisites::plan(&mut steps, workspace);
+    node::plan(&mut steps, workspace);
+    plan(&mut steps, workspace);
+    steps.run()
+}
+
+/// Adds the steps that build `pkg/dist`.
+pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace) {
+    plan.step("build the WASM modules", |step| compile(step, workspace))
+        .step("generate the JavaScript glue", |step| generate_glue(step, workspace))
+        .step("compile the TypeScript", |step| compile_typescript(step, workspace))
+        .step("measure the package", |step| print_sizes(step, workspace));
+}
+
+fn compile(step: &Step, workspace: &Workspace) -> Result<()> {
+    for build in &BUILDS {
+        let mut command = build.cargo(workspace, "countersign-wasm");
+        step.stream(&mut command, "fix what the compiler reports above, then run this again")?;
+    }
+    Ok(())
+}
+
+fn generate_glue(step: &Step, workspace: &Workspace) -> Result<()> {
+    let modules = BUILDS.each_ref().map(|build| build.compiled(workspace, "countersign_wasm"));
+    let destination = workspace.root.join("pkg/src/wasm");
+    let outputs = GLUE.map(|name| destination.join(name));
+    let generator = env::current_exe().context("the path of xtask itself is not known")?;
+    let wasm_opt = workspace.root.join("node_modules/binaryen/package.json");
+    let inputs: Vec<_> =
+        modules.iter().chain([&generator, &wasm_opt]).map(PathBuf::as_path).collect();
+    if !is_stale(&outputs.each_ref().map(PathBuf::as_path), &inputs) {
+        return Ok(());
+    }
+
+    let scratch = workspace.target.join("wasm-bindgen");
+    remake_folder(&scratch)?;
+    let mut glue = None;
+    for build in &BUILDS {
+        build.generate(&scratch, &build.compiled(workspace, "countersign_wasm"), Names::Removed)?;
+        let path = scratch.join("countersign.js");
+        let text = fs::read_to_string(&path).with_context(|| failed("read", &path))?;
+        if *glue.get_or_insert_with(|| text.clone()) != text {
+            bail!("the glue of {} differs, but one glue must fit both modules", build.module);
+        }
+        let generated = scratch.join("countersign_bg.wasm");
+        build.optimise(step, workspace, &generated, &scratch.join(build.module), Names::Removed)?;
+    }
+    remake_folder(&destination)?;
+    copy_glue(&scratch, &destination)
+}
+
+/// Writes the modules as they are in the package, but for the names of their functions, which stay.
+pub(crate) fn write_named_modules(step: &Step, workspace: &Workspace, folder: &Path) -> Result<()> {
+    remake_folder(folder)?;
+    let scratch = folder.join("generated");
+    for build in &BUILDS {
+        build.generate(&scratch, &build.compiled(workspace, "countersign_wasm"), Names::Kept)?;
+        let generated = scratch.join("countersign_bg.wasm");
+        build.optimise(step, workspace, &generated, &folder.join(build.module), Names::Kept)?;
+    }
+    Ok(())
+}
+
+/// What becomes of the names of a module's functions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    Removed,
+    Kept,
+}
+
+impl Build {
+    /// The command that compiles `package` for this build.
+    pub(crate) fn cargo(&self, workspace: &Workspace, package: &str) -> Command {
+        let mut command = workspace.cargo(&["build", "--profile", PROFILE, "-p", package]);
+        command.args(["--target", WASM_TARGET]);
+        command.arg("--target-dir").arg(workspace.target.join(self.folder));
+        let features = self.target_features;
+        if !features.is_empty() {
+            let flags = format!("target.{WASM_TARGET}.rustflags=['-Ctarget-feature={features}']");
+            command.args(["--config", &flags]);
+        }
+        command
+    }
+
+    /// What cargo makes of the library `library`.
+    pub(crate) fn compiled(&self, workspace: &Workspace, library: &str) -> PathBuf {
+        let folder = workspace.target.join(self.folder).join(WASM_TARGET);
+        folder.join(PROFILE).join(library).with_extension("wasm")
+    }
+
+    /// Writes the glue and, as `countersign_bg.wasm`, the module that goes with it.
+    fn generate(&self, scratch: &Path, compiled: &Path, names: Names) -> Result<()> {
+        Bindgen::new()
+            .input_path(compiled)
+            .out_name("countersign")
+            .web(true)
+            .and_then(|bindgen| {
+                bindgen
+                    // `createVerifier` hands the module over; a default path would make bundlers
+                    // emit it twice.
+                    .omit_default_module_path(true)
+                    .typescript(true)
+                    .remove_name_section(names == Names::Removed)
+                    .remove_producers_section(true)
+                    .generate(scratch)
+            })
+            .map_err(|error| anyhow!("wasm-bindgen refused {}: {error:#}", compiled.display()))?;
+        if scratch.join("snippets").exists() {
+            bail!("countersign-wasm has JavaScript snippets, but the glue must be one file");
+        }
+        Ok(())
+    }
+
+    /// Runs wasm-opt.
+    pub(crate) fn optimise(
+        &self,
+        step: &Step,
+        workspace: &Workspace,
+        from: &Path,
+        to: &Path,
+        names: Names,
+    ) -> Result<()> {
+        let mut command = node::tool(workspace, "binaryen/bin/wasm-opt", &["-O3"]);
+        command.args(if names == Names::Kept {
+            ["--debuginfo", "--strip-producers"]
+        } else {
+            ["--strip-debug", "--strip-producers"]
+        });
+        command.args(WASM_FEATURES).args(self.wasm_opt_features).arg(from).arg("-o").arg(to);
+        step.quiet(&mut command, "delete node_modules and run this again")?;
+        Ok(())
+    }
+}
+
+fn compile_typescript(step: &Step, workspace: &Workspace) -> Result<()> {
+    let dist = workspace.root.join("pkg/dist");
+    // What pkg/src no longer has must not be in the package either.
+    remake_folder(&dist)?;
+    let mut command = node::tool(workspace, "typescript/bin/tsc", &["-p", "pkg"]);
+    step.quiet(&mut command, "fix what the TypeScript compiler reports above")?;
+    let destination = dist.join("wasm");
+    fs::create_dir_all(&destination).with_context(|| failed("make", &destination))?;
+    copy_glue(&workspace.root.join("pkg/src/wasm"), &destination)
+}
+
+fn print_sizes(step: &Step, workspace: &Workspace) -> Result<()> {
+    const SCRIPT: &str = r"
+        const { brotliCompressSync } = require('node:zlib')
+        const { readFileSync } = require('node:fs')
+        for (const path of process.argv.slice(1)) {
+          const bytes = readFileSync(path)
+          const sizes = [bytes.length, brotliCompressSync(bytes).length]
+          const [raw, brotli] = sizes.map((size) => `${(size / 1024).toFixed(1)} KiB`.padStart(11))
+          console.log(`      ${path.padEnd(40)} ${raw}, ${brotli} with brotli`)
+        }";
+    let mut command = node::node(workspace, &["-e", SCRIPT]);
+    command.args(
+        GLUE.iter()
+            .filter(|name| !name.ends_with(".d.ts"))
+            .map(|name| format!("pkg/dist/wasm/{name}")),
+    );
+    let sizes = step.quiet(&mut command, "run this again")?;
+    step.note(sizes.trim_end());
+    Ok(())
+}
+
+fn copy_glue(from: &Path, to: &Path) -> Result<()> {
+    for name in GLUE {
+        fs::copy(from.join(name), to.join(name))
+            .with_context(|| failed("copy", &from.join(name)))?;
+    }
+    Ok(())
+}
+
+fn remake_folder(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| failed("empty", folder))?;
+    }
+    fs::create_dir_all(folder).with_context(|| failed("make", folder))
+}
+
+fn failed(verb: &str, path: &Path) -> String {
+    format!("could not {verb} {}", path.display())
+}

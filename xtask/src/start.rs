@@ -1,0 +1,90 @@
+//! `cargo xtask start`: the issuer and the demo page, until Ctrl-C.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use anyhow::{Result, anyhow};
+
+use crate::{
+    children::Children,
+    demo::{self, Demo},
+    node, package, prerequisites,
+    step::{Plan, Step},
+    workspace::Workspace,
+};
+
+/// The options of `cargo xtask start`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Port of the demo page [default: 8000, or a free one if that is taken]
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Port of the issuer [default: 8080, or a free one if that is taken]
+    #[arg(long, value_name = "PORT")]
+    issuer_port: Option<u16>,
+}
+
+/// Runs `cargo xtask start`.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let mut steps = Plan::default();
+    prerequisites::plan(&mut steps, workspace);
+    node::plan(&mut steps, workspace);
+    package::plan(&mut steps, workspace);
+    steps
+        .step("build the issuer", |step| workspace.build_issuer(step))
+        .step("make the demo user", |step| Demo::new(workspace).ensure_user(step))
+        .step("start the issuer and the demo page", |step| serve(step, workspace, options));
+    steps.run()
+}
+
+fn serve(step: &Step, workspace: &Workspace, options: &Options) -> Result<()> {
+    let demo = Demo::new(workspace);
+    let (issuer, page) = choose_addresses(options)?;
+    demo.set_issuer(&format!("http://{issuer}"))?;
+
+    step.break_line();
+    let mut children = Children::new()?;
+    let mut serve = demo.issuer_command();
+    serve.args(["--listen", &issuer, "--cors-origins", &format!("http://{page}"), "serve"]);
+    children.start("the issuer", &mut serve)?;
+    if !children.wait_for("the issuer", "countersign-issuer listening on ")? {
+        return Ok(());
+    }
+    let mut serve = node::node(workspace, &["www/server.js", "--listen", &page, "--demo"]);
+    children.start("the demo page", serve.arg(demo.file()))?;
+    if !children.wait_for("the demo page", "demo page at ")? {
+        return Ok(());
+    }
+
+    println!(
+        "
+  Demo page   http://{page}
+  Log in as   {} with the password {}
+  Issuer      http://{issuer}
+  Data        {} (delete this folder to start afresh)
+
+  Ctrl-C stops it.",
+        demo::USER,
+        demo.password()?,
+        demo.folder().display(),
+    );
+    children.wait()
+}
+
+/// The addresses of the issuer and of the page, each on a port that was free a moment ago.
+fn choose_addresses(options: &Options) -> Result<(String, String)> {
+    // Both are held until both are known, or a free port could be chosen twice.
+    let issuer = bind(options.issuer_port, 8080, "--issuer-port")?;
+    let page = bind(options.port, 8000, "--port")?;
+    Ok((issuer.local_addr()?.to_string(), page.local_addr()?.to_string()))
+}
+
+fn bind(wanted: Option<u16>, default: u16, option: &str) -> Result<TcpListener> {
+    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    match wanted {
+        Some(port) => bind(port)
+            .map_err(|error| anyhow!("port {port} can't be used ({error}); give another {option}")),
+        None => bind(default)
+            .or_else(|_| bind(0))
+            .map_err(|error| anyhow!("there is no free port on 127.0.0.1 ({error})")),
+    }
+}
