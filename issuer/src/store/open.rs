@@ -1,9 +1,10 @@
 //! How a file becomes the issuer's database: made, looked at, migrated.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::sqlite::keys_of;
 use crate::Error;
@@ -14,6 +15,9 @@ const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 
 /// Marks the file as ours in SQLite's header: "`CSig`".
 const APPLICATION_ID: i64 = 0x4353_6967;
+
+/// How long to wait for another process that holds the database's lock.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The path in `sqlite://PATH`.
 pub(crate) fn path(url: &str) -> Result<PathBuf, Error> {
@@ -103,7 +107,7 @@ fn create(path: &Path) -> std::io::Result<()> {
 
 /// How many migrations the database has had; `None` if it is not ours.
 fn version(db: &Connection) -> rusqlite::Result<Option<usize>> {
-    db.busy_timeout(Duration::from_secs(5))?;
+    db.busy_timeout(PATIENCE)?;
     let number = |pragma| db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let ours = number("application_id")? == APPLICATION_ID;
@@ -115,10 +119,27 @@ fn version(db: &Connection) -> rusqlite::Result<Option<usize>> {
 }
 
 fn configure(db: &Connection) -> rusqlite::Result<()> {
-    db.busy_timeout(Duration::from_secs(5))?;
+    db.busy_timeout(PATIENCE)?;
     // Each commit is on the disk before it is answered.
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "foreign_keys", true)
+}
+
+/// SQLite itself never waits here: it turns a lock to read into one to write, and two that do so
+/// would wait for each other.
+fn use_write_ahead_log(db: &Connection) -> rusqlite::Result<()> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match db.pragma_update(None, "journal_mode", "WAL") {
+            Err(e)
+                if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && Instant::now() < end =>
+            {
+                thread::sleep(Duration::from_millis(10));
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Writes what is there already, to see whether the disk takes it.
@@ -146,7 +167,7 @@ fn migrate<T>(
 ) -> Result<T, Refused> {
     configure(db)?;
     if missing > 0 {
-        db.pragma_update(None, "journal_mode", "WAL")?;
+        use_write_ahead_log(db)?;
     }
     // The lock is taken also when nothing is missing: it shows that the file can be written.
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -181,5 +202,23 @@ mod tests {
         assert_eq!(db.query_row(tables, [], |row| row.get(0)), Ok(0));
         open(&path, |_| Ok(())).map(drop).unwrap();
         assert_eq!(version(&db).unwrap(), Some(MIGRATIONS.len()));
+    }
+
+    #[test]
+    fn a_database_that_another_process_is_making_is_waited_for() {
+        for held in ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE", "BEGIN; SELECT * FROM sqlite_schema"] {
+            let folder = tempfile::TempDir::new().unwrap();
+            let path = folder.path().join("x.db");
+            let other = Connection::open(&path).unwrap();
+            other.execute_batch(held).unwrap();
+            thread::scope(|scope| {
+                scope.spawn(move || {
+                    thread::sleep(Duration::from_millis(200));
+                    drop(other);
+                });
+                let opened = open(&path, |_| Ok(())).err();
+                assert!(opened.is_none(), "{held}: {opened:?}");
+            });
+        }
     }
 }
