@@ -24,7 +24,7 @@ pub(crate) struct Options {
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Suite {
-    /// cargo test, doc tests included, and the vectors in WASI
+    /// cargo test, doc tests included; in WASI the verifier's tests and the vectors
     Rust,
     /// tests/js, in Node.js
     Js,
