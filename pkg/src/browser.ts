@@ -1,7 +1,7 @@
 import { hasRelaxedSimd } from './relaxed.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { createVerifierWith } from './verifier.js'
-import { initSync } from './wasm/countersign.js'
+import { instantiate } from './wasm.js'
 
 export * from './public.js'
 
@@ -21,7 +21,7 @@ let loading: Promise<void> | undefined
 
 function load(): Promise<void> {
   loading ??= compile(moduleUrl())
-    .then((module) => void initSync({ module }))
+    .then(instantiate)
     .catch((cause: unknown) => {
       loading = undefined
       throw cause

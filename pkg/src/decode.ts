@@ -63,7 +63,8 @@ export function expiry(token: string, options: { now?: (() => number) | undefine
 /** What `token_malformed` says of what is no text at all. */
 export const NOT_A_STRING = 'the token is not a string; expected a JWT in compact form'
 
-function readObject(part: string, name: string): Record<string, unknown> {
+/** The JSON object in a part of a token, the header or the payload as `name` says. */
+export function readObject(part: string, name: string): Record<string, unknown> {
   let value: unknown
   try {
     value = JSON.parse(utf8.decode(decodePart(part, name)))

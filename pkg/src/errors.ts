@@ -57,7 +57,7 @@ export const STAGE_OF = {
  */
 export type ErrorCode = keyof typeof STAGE_OF
 
-/** The members of a {@link VerifyError}, as the WebAssembly module writes them. */
+/** The members of a {@link VerifyError}. */
 export interface VerifyErrorFields {
   code: ErrorCode
   stage: Stage

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { hasRelaxedSimd } from './relaxed.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { createVerifierWith } from './verifier.js'
-import { initSync } from './wasm/countersign.js'
+import { instantiate } from './wasm.js'
 
 export * from './public.js'
 
@@ -22,6 +22,6 @@ let loaded = false
 function load(): void {
   if (loaded) return
   const file = hasRelaxedSimd() ? './wasm/countersign.relaxed.wasm' : './wasm/countersign.wasm'
-  initSync({ module: readFileSync(new URL(file, import.meta.url)) })
+  instantiate(new WebAssembly.Module(readFileSync(new URL(file, import.meta.url))))
   loaded = true
 }

@@ -1,11 +1,11 @@
 import { VerifiedTokens } from './cache.js'
-import { NOT_A_STRING } from './decode.js'
-import { refuseForWantOfKeys, refuseToken, VerifyError, type VerifyErrorFields } from './errors.js'
+import { NOT_A_STRING, readObject } from './decode.js'
+import { refuseForWantOfKeys, refuseToken } from './errors.js'
 import { deepFreeze } from './freeze.js'
 import { RemoteKeySet } from './jwks.js'
 import { readOptions, type Settings } from './options.js'
-import type { JwkSet, Verified, Verifier, VerifierOptions } from './types.js'
-import { Verifier as WasmVerifier } from './wasm/countersign.js'
+import type { JwkSet, JwtHeader, Verified, Verifier, VerifierOptions } from './types.js'
+import { WasmVerifier } from './wasm.js'
 
 /** Makes a verifier once `load` has seen to it that the WebAssembly module is there. */
 export async function createVerifierWith(load: () => void | Promise<void>, options: VerifierOptions): Promise<Verifier> {
@@ -22,9 +22,10 @@ class WasmBackedVerifier implements Verifier {
   readonly #cache: VerifiedTokens | undefined
   #keys: JwkSet | undefined
   #keysText: string | undefined
+  #lastHeader: { encoded: string; header: JwtHeader } | undefined
 
   constructor({ policy, keys, maxTokenBytes, now, fetch, remote, cache, limits }: Settings) {
-    this.#wasm = rethrowing(() => new WasmVerifier(policy))
+    this.#wasm = new WasmVerifier(policy)
     this.#maxTokenBytes = maxTokenBytes
     this.#cache = cache === 0 ? undefined : new VerifiedTokens(cache, limits)
     this.#now = now
@@ -69,29 +70,27 @@ class WasmBackedVerifier implements Verifier {
   }
 
   #judge(token: string, now: number): Verified {
-    const [header, payload] = JSON.parse(rethrowing(() => this.#wasm.verify(token, now)))
-    const verified = Object.freeze({ header: deepFreeze(header), payload: deepFreeze(payload) })
+    const payload = deepFreeze(JSON.parse(this.#wasm.verify(token, now)))
+    const verified: Verified = Object.freeze({ header: this.#headerOf(token), payload })
     this.#cache?.add(token, verified)
     return verified
+  }
+
+  /** The header of a token that passed. Those of one key's tokens are alike, and one that is alike is read once. */
+  #headerOf(token: string): JwtHeader {
+    const encoded = token.slice(0, token.indexOf('.'))
+    if (this.#lastHeader?.encoded !== encoded) {
+      this.#lastHeader = { encoded, header: deepFreeze(readObject(encoded, 'header')) as unknown as JwtHeader }
+    }
+    return this.#lastHeader.header
   }
 
   #install(text: string): void {
     // What passed by these very keys still does; only another set can have lost one.
     if (text === this.#keysText) return
-    rethrowing(() => this.#wasm.setKeys(text))
+    this.#wasm.setKeys(text)
     this.#cache?.clear()
     this.#keys = deepFreeze(JSON.parse(text) as JwkSet)
     this.#keysText = text
-  }
-}
-
-/** Turns the JSON text that the WebAssembly module throws into a {@link VerifyError}; anything else is a fault of ours. */
-function rethrowing<T>(call: () => T): T {
-  try {
-    return call()
-  } catch (thrown) {
-    if (typeof thrown !== 'string') throw thrown
-    const fields = JSON.parse(thrown) as VerifyErrorFields
-    throw new VerifyError(fields.claims === undefined ? fields : { ...fields, claims: deepFreeze(fields.claims) })
   }
 }

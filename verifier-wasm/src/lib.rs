@@ -1,23 +1,29 @@
 //! The boundary between `countersign-verifier` and JavaScript: options, key set and token in as
 //! text, claims or error out as text. The logic is on either side of it, never here.
 //!
-//! Text, because one string crosses faster than the objects it stands for, and because the npm
-//! package needs plain JavaScript objects that `JSON.parse` makes best.
+//! The module imports nothing, and exports its memory and the functions below. All of them take an
+//! [`Instance`]; text goes in through its input, which [`input`] makes room in, and comes out of
+//! its output, which lies at [`output`] and is [`output_length`] bytes long, until the next call.
+//! Functions that can refuse answer whether they did not; the output is then an error.
+//!
+//! No generator of bindings writes this, because eight functions on numbers need none, and what one
+//! adds would be a good part of the module and of each call.
 
 // Without std a panic needs no messages, no hook and no formatting, which are bytes to download.
 #![cfg_attr(target_family = "wasm", no_std)]
-#![allow(unsafe_code, reason = "the wasm-bindgen macro writes it; none stands in this file")]
+#![allow(unsafe_code, reason = "exporting a function by its name counts as unsafe")]
 
 extern crate alloc;
 
 use alloc::{
     borrow::ToOwned,
+    boxed::Box,
     string::{String, ToString},
+    vec::Vec,
 };
-use core::time::Duration;
+use core::{str, time::Duration};
 
-use countersign_verifier::{Error, KeySet, Policy};
-use wasm_bindgen::prelude::*;
+use countersign_verifier::{Error, KeySet, Policy, Verifier};
 
 /// Smaller and faster than std's. The module has one thread.
 #[cfg(target_family = "wasm")]
@@ -31,72 +37,106 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// A policy and the key set that it is applied with.
-///
-/// Whatever its functions throw is a string: the JSON text of `{ code, stage, message, claim?,
-/// retryable, wwwAuthenticate, claims? }`, which are the members of the npm package's
-/// `VerifyError`.
-#[wasm_bindgen]
-#[derive(Debug)]
-pub struct Verifier(countersign_verifier::Verifier);
+/// A policy, the key set that it is applied with, and room for texts.
+#[derive(Debug, Default)]
+pub struct Instance {
+    verifier: Option<Verifier>,
+    input: Vec<u8>,
+    output: String,
+}
 
-#[wasm_bindgen]
-impl Verifier {
-    /// Makes a verifier without keys from the JSON text of the policy options.
-    ///
-    /// # Errors
-    /// `options_invalid`.
-    #[wasm_bindgen(constructor)]
-    pub fn new(options: &str) -> Result<Self, JsValue> {
-        let policy = Policy::from_json(options).map_err(|error| thrown(&error, None))?;
-        Ok(Self(countersign_verifier::Verifier::new(policy)))
-    }
+/// Makes an instance, which refuses everything until [`set_policy`].
+#[unsafe(no_mangle)]
+pub extern "C" fn create() -> Box<Instance> {
+    Box::default()
+}
 
-    /// Replaces the key set, given as JSON text.
-    ///
-    /// # Errors
-    /// `jwks_invalid`; the key set in use then stays.
-    #[wasm_bindgen(js_name = setKeys)]
-    pub fn set_keys(&mut self, jwks: &str) -> Result<(), JsValue> {
-        let keys = KeySet::from_json(jwks).map_err(|error| thrown(&error, None))?;
-        self.0.set_keys(keys);
+/// Gives the instance's memory back.
+#[unsafe(no_mangle)]
+pub extern "C" fn destroy(instance: Box<Instance>) {
+    drop(instance);
+}
+
+/// Where to write an input of `length` bytes.
+#[unsafe(no_mangle)]
+pub extern "C" fn input(instance: &mut Instance, length: usize) -> *mut u8 {
+    instance.input.resize(length, 0);
+    instance.input.as_mut_ptr()
+}
+
+/// Where the output begins.
+#[unsafe(no_mangle)]
+pub extern "C" fn output(instance: &Instance) -> *const u8 {
+    instance.output.as_ptr()
+}
+
+/// The length of the output in bytes.
+#[unsafe(no_mangle)]
+pub extern "C" fn output_length(instance: &Instance) -> usize {
+    instance.output.len()
+}
+
+/// Takes the input as the JSON text of the policy options. May refuse with `options_invalid`.
+#[unsafe(no_mangle)]
+pub extern "C" fn set_policy(instance: &mut Instance) -> bool {
+    instance.answer(|text, verifier, _| {
+        *verifier = Some(Verifier::new(Policy::from_json(text)?));
         Ok(())
-    }
+    })
+}
 
-    /// Verifies a token at the time `now`, in seconds since the UNIX epoch, and gives the JSON text
-    /// of `[header, payload]`.
-    ///
-    /// A `now` that is no time counts as the end of time, when every token is expired.
-    ///
-    /// # Errors
-    /// Every code but `options_invalid`; `jwks_unavailable` before the first
-    /// [`set_keys`](Self::set_keys). With `claims` where the signature was good.
-    pub fn verify(&self, token: &str, now: f64) -> Result<String, JsValue> {
-        let now = Duration::try_from_secs_f64(now).unwrap_or(Duration::MAX);
-        let signed = self.0.verify_signature(token).map_err(|error| thrown(&error, None))?;
-        signed
-            .validate(self.0.policy(), now)
-            .map_err(|error| thrown(&error, Some(signed.payload_json())))?;
-        let (header, payload) = (signed.header_json(), signed.payload_json());
-        let mut json = String::with_capacity(header.len() + payload.len() + 3);
-        json.push('[');
-        json += header;
-        json.push(',');
-        json += payload;
-        json.push(']');
-        Ok(json)
+/// Replaces the key set by the input, the JSON text of a JWK Set. May refuse with `jwks_invalid`;
+/// the key set in use then stays.
+#[unsafe(no_mangle)]
+pub extern "C" fn set_keys(instance: &mut Instance) -> bool {
+    instance.answer(|text, verifier, _| {
+        let keys = KeySet::from_json(text)?;
+        if let Some(verifier) = verifier {
+            verifier.set_keys(keys);
+        }
+        Ok(())
+    })
+}
+
+/// Verifies the input, a token, at the time `now` in seconds since the UNIX epoch; the output is
+/// the JSON text of its claims. A `now` that is no time counts as the end of time, when every token
+/// is expired.
+///
+/// May refuse with every code but `options_invalid`; with `jwks_unavailable` before the first
+/// [`set_keys`]. The error has `claims` where the signature was good.
+#[unsafe(no_mangle)]
+pub extern "C" fn verify(instance: &mut Instance, now: f64) -> bool {
+    let now = Duration::try_from_secs_f64(now).unwrap_or(Duration::MAX);
+    instance.answer(|token, verifier, claims| {
+        let verifier = verifier.as_ref().ok_or(Error::JwksUnavailable)?;
+        let signed = verifier.verify_signature(token)?;
+        claims.push_str(signed.payload_json());
+        signed.validate(verifier.policy(), now)
+    })
+}
+
+impl Instance {
+    /// Runs `call` on the input. What it leaves in the output stays there if it succeeds; if not,
+    /// that is what the error has as its `claims`.
+    fn answer(
+        &mut self,
+        call: impl FnOnce(&str, &mut Option<Verifier>, &mut String) -> Result<(), Error>,
+    ) -> bool {
+        self.output.clear();
+        // JavaScript encodes no other text than UTF-8.
+        let text = str::from_utf8(&self.input).unwrap_or_default();
+        let answer = call(text, &mut self.verifier, &mut self.output);
+        if let Err(error) = &answer {
+            self.output = error_json(error, &self.output);
+        }
+        answer.is_ok()
     }
 }
 
-/// What JavaScript catches. `claims` is JSON text.
-fn thrown(error: &Error, claims: Option<&str>) -> JsValue {
-    JsValue::from_str(&error_json(error, claims))
-}
-
-fn error_json(error: &Error, claims: Option<&str>) -> String {
+/// The JSON text of `{ code, message, retryable, wwwAuthenticate, claim?, claims? }`, which are
+/// members of the npm package's `VerifyError`. `claims` is JSON text, or empty.
+fn error_json(error: &Error, claims: &str) -> String {
     let mut json = r#"{"code":""#.to_owned() + error.code();
-    json += r#"","stage":""#;
-    json += error.stage().name();
     json += r#"","message":"#;
     push_quoted(&mut json, &error.to_string());
     json += r#","retryable":"#;
@@ -107,7 +147,7 @@ fn error_json(error: &Error, claims: Option<&str>) -> String {
         json += r#","claim":"#;
         push_quoted(&mut json, claim);
     }
-    if let Some(claims) = claims {
+    if !claims.is_empty() {
         json += r#","claims":"#;
         json += claims;
     }
@@ -136,11 +176,49 @@ fn push_quoted(json: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{error_json, push_quoted};
-    use countersign_verifier::Error;
+    use super::*;
+
+    /// What JavaScript does: writes the input, calls, reads the output.
+    fn call(
+        instance: &mut Instance,
+        text: &str,
+        function: impl FnOnce(&mut Instance) -> bool,
+    ) -> (bool, String) {
+        let pointer = input(instance, text.len());
+        assert_eq!(pointer, instance.input.as_mut_ptr());
+        instance.input.copy_from_slice(text.as_bytes());
+        let accepted = function(instance);
+        assert_eq!(output(instance), instance.output.as_ptr());
+        assert_eq!(output_length(instance), instance.output.len());
+        (accepted, instance.output.clone())
+    }
+
+    fn code(error: &str) -> String {
+        let error: serde_json::Value = serde_json::from_str(error).unwrap();
+        error["code"].as_str().unwrap().to_owned()
+    }
 
     #[test]
-    fn what_is_thrown_is_json_whatever_the_text() {
+    fn an_instance_answers_from_first_to_last() {
+        let mut instance = create();
+        let (accepted, error) = call(&mut instance, "a.b.c", |it| verify(it, 0.0));
+        assert_eq!((accepted, &*code(&error)), (false, "jwks_unavailable"));
+        let (accepted, error) = call(&mut instance, "{}", |it| set_policy(it));
+        assert_eq!((accepted, &*code(&error)), (false, "options_invalid"));
+        let policy = r#"{"issuer":"https://auth.example","audience":"api"}"#;
+        assert_eq!(call(&mut instance, policy, |it| set_policy(it)), (true, String::new()));
+        let (accepted, error) = call(&mut instance, "{}", |it| set_keys(it));
+        assert_eq!((accepted, &*code(&error)), (false, "jwks_invalid"));
+        assert_eq!(call(&mut instance, r#"{"keys":[]}"#, |it| set_keys(it)), (true, String::new()));
+        for now in [0.0, f64::NAN, f64::INFINITY, -1.0] {
+            let (accepted, error) = call(&mut instance, "a.b.c", |it| verify(it, now));
+            assert_eq!((accepted, &*code(&error)), (false, "token_malformed"));
+        }
+        destroy(instance);
+    }
+
+    #[test]
+    fn an_error_is_json_whatever_the_text() {
         let every =
             (0..=0x2ff).filter_map(char::from_u32).collect::<String>() + "\u{1f98a}\u{2028}";
         let mut json = String::new();
@@ -149,15 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn every_member_stands_in_what_is_thrown() {
+    fn every_member_stands_in_an_error() {
         let error = Error::ClaimMissing { claim: "\"sub\"".into() };
-        let json = error_json(&error, Some(r#"{"iss":"x"}"#));
+        let json = error_json(&error, r#"{"iss":"x"}"#);
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(
             value,
             serde_json::json!({
                 "code": "claim_missing",
-                "stage": "claims",
                 "message": error.to_string(),
                 "claim": "\"sub\"",
                 "retryable": false,
@@ -166,7 +243,7 @@ mod tests {
             })
         );
         let bare: serde_json::Value =
-            serde_json::from_str(&error_json(&Error::JwksUnavailable, None)).unwrap();
+            serde_json::from_str(&error_json(&Error::JwksUnavailable, "")).unwrap();
         assert_eq!(bare["retryable"], true);
         assert!(bare.get("claim").is_none() && bare.get("claims").is_none());
     }

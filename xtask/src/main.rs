@@ -49,7 +49,7 @@ enum Command {
     Start(start::Options),
     /// Run every test: Rust, JavaScript, and the browser
     Test(test::Options),
-    /// Build the npm package: the WASM module, its JavaScript glue and the TypeScript, in pkg/dist
+    /// Build the npm package: the WASM modules and the TypeScript, in pkg/dist
     Build,
     /// Measure the verifier against other libraries: time, size of the download, start
     Bench(bench::Options),

@@ -1,9 +1,7 @@
 //! `cargo xtask build`: the npm package in `pkg/dist`.
 //!
 //! cargo compiles `countersign-wasm`, once for every engine and once for those with relaxed SIMD;
-//! wasm-bindgen (as a library: the lock file pins the generator together with the crate) writes the
-//! JavaScript glue, wasm-opt shrinks the modules, and tsc compiles `pkg/src`. The glue lies in
-//! `pkg/src/wasm` as well, so that tsc sees its types under the path that it has in `pkg/dist`.
+//! wasm-opt shrinks the modules, and tsc compiles `pkg/src`.
 
 use std::{
     env, fs,
@@ -11,8 +9,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, anyhow, bail};
-use wasm_bindgen_cli_support::Bindgen;
+use anyhow::{Context, Result};
 
 use crate::{
     node, prerequisites,
@@ -25,10 +22,6 @@ pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
 /// The cargo profile of the WASM modules.
 const PROFILE: &str = "wasm";
-
-/// What goes into the package; the glue fits both modules.
-const GLUE: [&str; 4] =
-    ["countersign.js", "countersign.d.ts", "countersign.wasm", "countersign.relaxed.wasm"];
 
 /// A build of the WASM module.
 pub(crate) struct Build {
@@ -73,8 +66,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 /// Adds the steps that build `pkg/dist`.
 pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace) {
     plan.step("build the WASM modules", |step| compile(step, workspace))
-        .step("generate the JavaScript glue", |step| generate_glue(step, workspace))
-        .step("compile the TypeScript", |step| compile_typescript(step, workspace))
+        .step("shrink them", |step| shrink(step, workspace))
+        .step("put the package together", |step| assemble(step, workspace))
         .step("measure the package", |step| print_sizes(step, workspace));
 }
 
@@ -86,43 +79,28 @@ fn compile(step: &Step, workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-fn generate_glue(step: &Step, workspace: &Workspace) -> Result<()> {
-    let modules = BUILDS.each_ref().map(|build| build.compiled(workspace, "countersign_wasm"));
-    let destination = workspace.root.join("pkg/src/wasm");
-    let outputs = GLUE.map(|name| destination.join(name));
-    let generator = env::current_exe().context("the path of xtask itself is not known")?;
+/// Runs wasm-opt on the modules that cargo built anew.
+fn shrink(step: &Step, workspace: &Workspace) -> Result<()> {
     let wasm_opt = workspace.root.join("node_modules/binaryen/package.json");
-    let inputs: Vec<_> =
-        modules.iter().chain([&generator, &wasm_opt]).map(PathBuf::as_path).collect();
-    if !is_stale(&outputs.each_ref().map(PathBuf::as_path), &inputs) {
-        return Ok(());
-    }
-
-    let scratch = workspace.target.join("wasm-bindgen");
-    remake_folder(&scratch)?;
-    let mut glue = None;
+    let xtask = env::current_exe().context("the path of xtask itself is not known")?;
+    let folder = workspace.target.join("modules");
+    fs::create_dir_all(&folder).with_context(|| failed("make", &folder))?;
     for build in &BUILDS {
-        build.generate(&scratch, &build.compiled(workspace, "countersign_wasm"), Names::Removed)?;
-        let path = scratch.join("countersign.js");
-        let text = fs::read_to_string(&path).with_context(|| failed("read", &path))?;
-        if *glue.get_or_insert_with(|| text.clone()) != text {
-            bail!("the glue of {} differs, but one glue must fit both modules", build.module);
+        let compiled = build.compiled(workspace, "countersign_wasm");
+        let shrunk = folder.join(build.module);
+        if is_stale(&[&shrunk], &[&compiled, &wasm_opt, &xtask]) {
+            build.optimise(step, workspace, &compiled, &shrunk, Names::Removed)?;
         }
-        let generated = scratch.join("countersign_bg.wasm");
-        build.optimise(step, workspace, &generated, &scratch.join(build.module), Names::Removed)?;
     }
-    remake_folder(&destination)?;
-    copy_glue(&scratch, &destination)
+    Ok(())
 }
 
 /// Writes the modules as they are in the package, but for the names of their functions, which stay.
 pub(crate) fn write_named_modules(step: &Step, workspace: &Workspace, folder: &Path) -> Result<()> {
     remake_folder(folder)?;
-    let scratch = folder.join("generated");
     for build in &BUILDS {
-        build.generate(&scratch, &build.compiled(workspace, "countersign_wasm"), Names::Kept)?;
-        let generated = scratch.join("countersign_bg.wasm");
-        build.optimise(step, workspace, &generated, &folder.join(build.module), Names::Kept)?;
+        let compiled = build.compiled(workspace, "countersign_wasm");
+        build.optimise(step, workspace, &compiled, &folder.join(build.module), Names::Kept)?;
     }
     Ok(())
 }
@@ -154,29 +132,6 @@ impl Build {
         folder.join(PROFILE).join(library).with_extension("wasm")
     }
 
-    /// Writes the glue and, as `countersign_bg.wasm`, the module that goes with it.
-    fn generate(&self, scratch: &Path, compiled: &Path, names: Names) -> Result<()> {
-        Bindgen::new()
-            .input_path(compiled)
-            .out_name("countersign")
-            .web(true)
-            .and_then(|bindgen| {
-                bindgen
-                    // `createVerifier` hands the module over; a default path would make bundlers
-                    // emit it twice.
-                    .omit_default_module_path(true)
-                    .typescript(true)
-                    .remove_name_section(names == Names::Removed)
-                    .remove_producers_section(true)
-                    .generate(scratch)
-            })
-            .map_err(|error| anyhow!("wasm-bindgen refused {}: {error:#}", compiled.display()))?;
-        if scratch.join("snippets").exists() {
-            bail!("countersign-wasm has JavaScript snippets, but the glue must be one file");
-        }
-        Ok(())
-    }
-
     /// Runs wasm-opt.
     pub(crate) fn optimise(
         &self,
@@ -187,18 +142,15 @@ impl Build {
         names: Names,
     ) -> Result<()> {
         let mut command = node::tool(workspace, "binaryen/bin/wasm-opt", &["-O3"]);
-        command.args(if names == Names::Kept {
-            ["--debuginfo", "--strip-producers"]
-        } else {
-            ["--strip-debug", "--strip-producers"]
-        });
+        command.arg(if names == Names::Kept { "--debuginfo" } else { "--strip-debug" });
+        command.args(["--strip-producers", "--strip-target-features"]);
         command.args(WASM_FEATURES).args(self.wasm_opt_features).arg(from).arg("-o").arg(to);
         step.quiet(&mut command, "delete node_modules and run this again")?;
         Ok(())
     }
 }
 
-fn compile_typescript(step: &Step, workspace: &Workspace) -> Result<()> {
+fn assemble(step: &Step, workspace: &Workspace) -> Result<()> {
     let dist = workspace.root.join("pkg/dist");
     // What pkg/src no longer has must not be in the package either.
     remake_folder(&dist)?;
@@ -206,7 +158,11 @@ fn compile_typescript(step: &Step, workspace: &Workspace) -> Result<()> {
     step.quiet(&mut command, "fix what the TypeScript compiler reports above")?;
     let destination = dist.join("wasm");
     fs::create_dir_all(&destination).with_context(|| failed("make", &destination))?;
-    copy_glue(&workspace.root.join("pkg/src/wasm"), &destination)
+    for Build { module, .. } in &BUILDS {
+        let (from, to) = (workspace.target.join("modules").join(module), destination.join(module));
+        fs::copy(&from, to).with_context(|| failed("copy", &from))?;
+    }
+    Ok(())
 }
 
 fn print_sizes(step: &Step, workspace: &Workspace) -> Result<()> {
@@ -220,21 +176,9 @@ fn print_sizes(step: &Step, workspace: &Workspace) -> Result<()> {
           console.log(`      ${path.padEnd(40)} ${raw}, ${brotli} with brotli`)
         }";
     let mut command = node::node(workspace, &["-e", SCRIPT]);
-    command.args(
-        GLUE.iter()
-            .filter(|name| !name.ends_with(".d.ts"))
-            .map(|name| format!("pkg/dist/wasm/{name}")),
-    );
+    command.args(BUILDS.iter().map(|build| format!("pkg/dist/wasm/{}", build.module)));
     let sizes = step.quiet(&mut command, "run this again")?;
     step.note(sizes.trim_end());
-    Ok(())
-}
-
-fn copy_glue(from: &Path, to: &Path) -> Result<()> {
-    for name in GLUE {
-        fs::copy(from.join(name), to.join(name))
-            .with_context(|| failed("copy", &from.join(name)))?;
-    }
     Ok(())
 }
 
