@@ -1,0 +1,121 @@
+//! What a token gives once it is accepted, and that the limits of time do no harm.
+
+#![allow(clippy::expect_used, reason = "a fault in a test's own tools should fail the test")]
+
+use std::time::Duration;
+
+use countersign_tests::object::Object;
+use countersign_tests::rsa::RsaKey;
+use countersign_tests::token::{NOW, signed};
+use countersign_verifier::{Error, KeySet, Policy, Verifier};
+use serde_json::json;
+
+const AT_NOW: Duration = Duration::from_secs(NOW);
+
+#[test]
+fn header_and_payload_come_out_as_they_stand_in_the_token() {
+    // No writer of JSON would write the same text again.
+    let header = r#"{ "kid":"main","typ":"at+jwt" , "alg":"\u0052S256"}"#;
+    let payload = Object::claims().set("n", "1.0").set("text", r#""\u00e9\/""#).text();
+    let (verifier, key) = fixture(policy());
+    let token = signed(&key, header, &payload);
+
+    let verified = verifier.verify(&token, AT_NOW).expect("the token is good");
+    assert_eq!((verified.header_json(), verified.payload_json()), (header, &*payload));
+
+    let signed = verifier.verify_signature(&token).expect("the signature is good");
+    assert_eq!((signed.header_json(), signed.payload_json()), (header, &*payload));
+}
+
+#[test]
+fn the_registered_claims_come_out_typed() {
+    let (verifier, key) = fixture(policy());
+    let claims = |payload: &Object| {
+        let token = signed(&key, Object::header().text(), payload.text());
+        let verified = verifier.verify(&token, AT_NOW).expect("the token is good");
+        serde_json::to_value(verified.claims()).expect("claims are JSON")
+    };
+    let usual = Object::claims().set("private", "1");
+    let expected = json!({
+        "iss": "https://auth.example",
+        "sub": "user-1",
+        "aud": "api",
+        "client_id": "web",
+        "scope": "read write",
+        "iat": 1_700_000_000,
+        "exp": 1_700_000_900,
+        "jti": "1",
+    });
+    assert_eq!(claims(&usual), expected);
+
+    let fewest = Object::default()
+        .set("iss", r#""https:\/\/auth.example""#)
+        .set("aud", r#"["web","api"]"#)
+        .set("nbf", "1700000001.5")
+        .set("exp", "17000009e2")
+        .set("sid", r#""session""#);
+    let expected = json!({
+        "iss": "https://auth.example",
+        "aud": ["web", "api"],
+        "nbf": 1_700_000_001.5,
+        "exp": 1_700_000_900,
+        "sid": "session",
+    });
+    assert_eq!(claims(&fewest), expected);
+}
+
+#[test]
+fn a_good_signature_does_not_make_the_claims_good() {
+    let (verifier, key) = fixture(policy());
+    let token = signed(&key, Object::header().text(), Object::claims().text());
+    let signed = verifier.verify_signature(&token).expect("the signature is good");
+    assert_eq!(signed.validate(verifier.policy(), AT_NOW), Ok(()));
+
+    let late = signed.validate(&policy(), Duration::from_secs(1_700_000_907));
+    assert_eq!(late, Err(Error::TokenExpired { seconds_ago: 7 }));
+    let elsewhere = signed.validate(&Policy::new("https://auth.example", "web"), AT_NOW);
+    assert_eq!(elsewhere, Err(Error::AudienceMismatch { expected: vec!["web".into()] }));
+}
+
+#[test]
+fn what_is_printed_for_debugging_names_the_type_and_nothing_of_the_token() {
+    let (verifier, key) = fixture(policy());
+    let token = signed(&key, Object::header().text(), Object::claims().text());
+    let verified = verifier.verify(&token, AT_NOW).expect("the token is good");
+    assert_eq!(format!("{verified:?}"), "Verified { .. }");
+    let signed = verifier.verify_signature(&token).expect("the signature is good");
+    assert_eq!(format!("{signed:?}"), "SignedToken { .. }");
+}
+
+#[test]
+fn a_key_set_is_printed_as_its_key_ids() {
+    let jwks = r#"{"keys":[{"kid":"main","kty":"RSA","d":"c2VjcmV0"},{"kty":"oct"}]}"#;
+    let keys = KeySet::from_json(jwks).expect("the key set is good");
+    assert_eq!(format!("{keys:?}"), r#"[Some("main"), None]"#);
+}
+
+#[test]
+fn the_ends_of_time_do_no_harm() {
+    let forgiving = policy()
+        .with_clock_tolerance(Duration::from_secs(300))
+        .expect("300 seconds are allowed")
+        .with_max_token_age(Duration::MAX);
+    let (verifier, key) = fixture(forgiving);
+    let token = signed(&key, Object::header().text(), Object::claims().text());
+    assert!(verifier.verify(&token, AT_NOW).is_ok());
+    for (now, code) in [(Duration::ZERO, "token_not_yet_valid"), (Duration::MAX, "token_expired")] {
+        let error = verifier.verify(&token, now).expect_err("the token is of another time");
+        assert_eq!(error.code(), code, "{now:?}");
+    }
+}
+
+fn policy() -> Policy {
+    Policy::new("https://auth.example", "api")
+}
+
+fn fixture(policy: Policy) -> (Verifier, RsaKey) {
+    let key = RsaKey::generate("main", 2048, 65537);
+    let keys = json!({ "keys": [key.jwk("main")] }).to_string();
+    let keys = KeySet::from_json(&keys).expect("the key set is good");
+    (Verifier::with_keys(policy, keys), key)
+}
