@@ -32,6 +32,7 @@
 #![expect(clippy::indexing_slicing, reason = "every row has MAX_PAIRS, every index is below pairs")]
 
 use alloc::boxed::Box;
+use core::array;
 
 use super::{lanes::Lanes, portable::Portable};
 use crate::emsa;
@@ -116,7 +117,8 @@ impl Relaxed {
         one[0] = 1;
 
         // The squarings of 1 come to c, and multiplying by k·R comes to multiplying by k.
-        let c = self.square_repeatedly(&Number::new(&one, self.pairs));
+        let mut c = Number::new(&one, self.pairs);
+        self.square_repeatedly(&mut c);
         self.hash_factor = self.multiply(&c, &times_k(subtract(&n, &r)));
         let pc = self.multiply(&c, &Number::new(prefix, self.pairs));
         self.expected = self.multiply(&pc, &times_k(r));
@@ -131,41 +133,34 @@ impl Relaxed {
     /// Whether `signature`, a number below n in as many bytes, is that of `hash`. `false` may be
     /// wrong, if hardly ever: the same residue can come out in another representation.
     pub(super) fn accepts(&self, signature: &[u8], hash: &[u8; emsa::HASH_BYTES]) -> bool {
-        let signature = Number::new(&to_limbs(signature), self.pairs);
-        let hash = Number::new(&to_limbs(hash), HASH_PAIRS);
-        let product = Sum(
-            Multiplication {
-                a: &self.square_repeatedly(&signature).limbs[..self.pairs],
-                b: &self.scale(&signature),
-                pairs: self.pairs,
-            },
-            Multiplication {
-                a: &hash.limbs[..HASH_PAIRS],
-                b: &self.hash_factor,
-                pairs: self.pairs,
-            },
-        );
+        let mut power = Number::new(&to_limbs(signature), self.pairs);
+        let scaled = self.scale(&power);
+        self.square_repeatedly(&mut power);
+        let hash = to_limbs(hash);
+        let hash: [_; HASH_PAIRS] = array::from_fn(|p| [hash[2 * p], hash[2 * p + 1]].map(to_f64));
+        let product = Product::Sum([
+            Multiplication { a: &power.limbs[..self.pairs], b: &scaled, pairs: self.pairs },
+            Multiplication { a: &hash, b: &self.hash_factor, pairs: self.pairs },
+        ]);
         let mut result = Number::ZERO;
         self.reduce(&product, &mut result);
         result.limbs[..self.pairs] == self.expected.limbs[..self.pairs]
     }
 
-    /// `base` to the power of 65536, times R^−65535.
-    fn square_repeatedly(&self, base: &Number) -> Number {
-        let mut power = *base;
+    /// Raises to the power of 65536, times R^−65535.
+    fn square_repeatedly(&self, power: &mut Number) {
         let mut square = Number::ZERO;
         for _ in 0..SQUARINGS / 2 {
-            self.reduce(&Square::new(&power, self.pairs), &mut square);
-            self.reduce(&Square::new(&square, self.pairs), &mut power);
+            self.reduce(&Product::Square(Square { number: power, pairs: self.pairs }), &mut square);
+            self.reduce(&Product::Square(Square { number: &square, pairs: self.pairs }), power);
         }
-        power
     }
 
     /// a·b·R⁻¹.
     fn multiply(&self, a: &Number, b: &Number) -> Number {
         let pairs = self.pairs;
         let nothing = Multiplication { a: &[], b, pairs };
-        let product = Sum(Multiplication { a: &a.limbs[..pairs], b, pairs }, nothing);
+        let product = Product::Sum([Multiplication { a: &a.limbs[..pairs], b, pairs }, nothing]);
         let mut result = Number::ZERO;
         self.reduce(&product, &mut result);
         result
@@ -189,7 +184,7 @@ impl Relaxed {
     /// For factors below 2^(b+52), where b is the number of bits in n, it is below that as well:
     /// the product over R is below 2^(2b+104−102·P) ≤ 2^(b+18), the reduction adds less than
     /// N < 2^(b+51). And it fits: b + 52 ≤ 102·P − 34.
-    fn reduce(&self, product: &impl Product, result: &mut Number) {
+    fn reduce(&self, product: &Product<'_>, result: &mut Number) {
         let pairs = self.pairs;
         let n = &self.modulus_plus_one;
         let mut quotient = [[0.0; 2]; MAX_PAIRS];
@@ -201,26 +196,32 @@ impl Relaxed {
         for p in (1..pairs).step_by(2) {
             let (mut first, mut second) = (Columns::new(), Columns::new());
             product.add_to_two(p, &mut first, &mut second, self.split);
-            let rows = Rows { a: &quotient[..p], even: &n.even[1..p + 2], odd: &n.odd[1..p + 2] };
-            rows.add_to_two(&mut first, &mut second, self.split);
+            let reduction = self.reduction(&quotient[..p]);
+            reduction.add_to_two(p, &mut first, &mut second, self.split);
             quotient[p] = self.quotient_digits(&mut first, &mut carry);
             second.add_row(self.split, quotient[p], n.even[1], n.odd[1]);
             quotient[p + 1] = self.quotient_digits(&mut second, &mut carry);
         }
 
-        let quotient = Multiplication { a: &quotient[..pairs], b: n, pairs };
+        let reduction = self.reduction(&quotient[..pairs]);
         for p in (pairs..2 * pairs - 1).step_by(2) {
             let (mut first, mut second) = (Columns::new(), Columns::new());
             product.add_to_two(p, &mut first, &mut second, self.split);
-            quotient.add_to_two(p, &mut first, &mut second, self.split);
+            reduction.add_to_two(p, &mut first, &mut second, self.split);
             result.set(p - pairs, carry.settle(&first));
             result.set(p - pairs + 1, carry.settle(&second));
         }
         let mut columns = Columns::new();
         product.add_to(2 * pairs - 1, &mut columns, self.split);
-        quotient.add_to(2 * pairs - 1, &mut columns, self.split);
+        reduction.add_to(2 * pairs - 1, &mut columns, self.split);
         result.set(pairs - 1, carry.settle(&columns));
         result.finish(pairs);
+    }
+
+    /// What the digits of the quotient add.
+    #[inline(always)]
+    fn reduction<'a>(&'a self, digits: &'a [[f64; 2]]) -> Multiplication<'a> {
+        Multiplication { a: digits, b: &self.modulus_plus_one, pairs: self.pairs }
     }
 
     /// The two digits that make a pair of columns vanish, given all else that adds to them; adds
@@ -255,6 +256,8 @@ struct Number {
     odd: [Lanes; MAX_PAIRS],
     /// The highest limb and zero, which stand above the last of `odd`.
     top: Lanes,
+    /// Twice the limbs, for squaring.
+    doubled: [[f64; 2]; MAX_PAIRS],
 }
 
 impl Number {
@@ -263,6 +266,7 @@ impl Number {
         even: [Lanes::ZERO; MAX_PAIRS],
         odd: [Lanes::ZERO; MAX_PAIRS],
         top: Lanes::ZERO,
+        doubled: [[0.0; 2]; MAX_PAIRS],
     };
 
     fn new(limbs: &[u64; MAX_LIMBS], pairs: usize) -> Self {
@@ -281,6 +285,7 @@ impl Number {
         self.limbs[p] = [first, second];
         self.even[p] = Lanes::new(first, second);
         self.odd[p] = Lanes::new(below, first);
+        self.doubled[p] = [2.0 * first, 2.0 * second];
     }
 
     fn finish(&mut self, pairs: usize) {
@@ -386,12 +391,37 @@ impl Split {
 
 /// Something to be reduced, as a source of what adds to each pair of columns: pair p stands for the
 /// columns 2p and 2p + 1.
-trait Product {
+enum Product<'a> {
+    Square(Square<'a>),
+    Sum([Multiplication<'a>; 2]),
+}
+
+impl Product<'_> {
     /// The first pair and the last.
-    fn add_to(&self, p: usize, columns: &mut Columns, split: Split);
+    #[inline(always)]
+    fn add_to(&self, p: usize, columns: &mut Columns, split: Split) {
+        match self {
+            Self::Square(square) => square.add_to(p, columns, split),
+            Self::Sum(products) => {
+                for product in products {
+                    product.add_to(p, columns, split);
+                }
+            }
+        }
+    }
 
     /// Pairs p and p + 1, for an odd p: either both below P or neither.
-    fn add_to_two(&self, p: usize, first: &mut Columns, second: &mut Columns, split: Split);
+    #[inline(always)]
+    fn add_to_two(&self, p: usize, first: &mut Columns, second: &mut Columns, split: Split) {
+        match self {
+            Self::Square(square) => square.add_to_two(p, first, second, split),
+            Self::Sum(products) => {
+                for product in products {
+                    product.add_to_two(p, first, second, split);
+                }
+            }
+        }
+    }
 }
 
 /// a·b, where `a` may have fewer pairs than `b`.
@@ -401,7 +431,7 @@ struct Multiplication<'a> {
     pairs: usize,
 }
 
-impl Product for Multiplication<'_> {
+impl Multiplication<'_> {
     #[inline(always)]
     fn add_to(&self, p: usize, columns: &mut Columns, split: Split) {
         if p == 0 {
@@ -444,33 +474,10 @@ impl Product for Multiplication<'_> {
 /// a², of which each product of two different limbs is computed once, with one of them doubled.
 struct Square<'a> {
     number: &'a Number,
-    doubled: [[f64; 2]; MAX_PAIRS],
     pairs: usize,
 }
 
-impl<'a> Square<'a> {
-    #[inline(always)]
-    fn new(number: &'a Number, pairs: usize) -> Self {
-        Self { number, doubled: number.limbs.map(|pair| pair.map(|limb| 2.0 * limb)), pairs }
-    }
-
-    /// The square of limb 2p, and the product with the one above.
-    #[inline(always)]
-    fn add_even_diagonal(&self, p: usize, columns: &mut Columns, split: Split) {
-        let limb = self.number.limbs[p][0];
-        columns.add(split, Lanes::splat(limb), Lanes::new(limb, self.doubled[p][1]));
-    }
-
-    /// The square of limb 2p + 1, and the product with the one above.
-    #[inline(always)]
-    fn add_odd_diagonal(&self, p: usize, columns: &mut Columns, split: Split) {
-        let limb = self.number.limbs[p][1];
-        let above = if p + 1 < self.pairs { self.doubled[p + 1][0] } else { 0.0 };
-        columns.add(split, Lanes::splat(limb), Lanes::new(limb, above));
-    }
-}
-
-impl Product for Square<'_> {
+impl Square<'_> {
     #[inline(always)]
     fn add_to(&self, p: usize, columns: &mut Columns, split: Split) {
         if p == 0 {
@@ -482,7 +489,7 @@ impl Product for Square<'_> {
 
     #[inline(always)]
     fn add_to_two(&self, p: usize, first: &mut Columns, second: &mut Columns, split: Split) {
-        let Self { number: Number { even, odd, top, .. }, ref doubled, pairs } = *self;
+        let Self { number: Number { even, odd, top, doubled, .. }, pairs } = *self;
         // Limbs below p multiply those above; pair `half` holds the limbs p − 1 and p.
         let half = (p - 1) / 2;
         let mut lowest = 0;
@@ -507,23 +514,20 @@ impl Product for Square<'_> {
         self.add_odd_diagonal(half, first, split);
         self.add_even_diagonal(half + 1, second, split);
     }
-}
 
-/// The sum of two products. A single product is reduced as a sum with nothing, because a type of its
-/// own would bring another copy of the reduction into the module.
-struct Sum<'a>(Multiplication<'a>, Multiplication<'a>);
-
-impl Product for Sum<'_> {
+    /// The square of limb 2p, and the product with the one above.
     #[inline(always)]
-    fn add_to(&self, p: usize, columns: &mut Columns, split: Split) {
-        self.0.add_to(p, columns, split);
-        self.1.add_to(p, columns, split);
+    fn add_even_diagonal(&self, p: usize, columns: &mut Columns, split: Split) {
+        let limb = self.number.limbs[p][0];
+        columns.add(split, Lanes::splat(limb), Lanes::new(limb, self.number.doubled[p][1]));
     }
 
+    /// The square of limb 2p + 1, and the product with the one above.
     #[inline(always)]
-    fn add_to_two(&self, p: usize, first: &mut Columns, second: &mut Columns, split: Split) {
-        self.0.add_to_two(p, first, second, split);
-        self.1.add_to_two(p, first, second, split);
+    fn add_odd_diagonal(&self, p: usize, columns: &mut Columns, split: Split) {
+        let limb = self.number.limbs[p][1];
+        let above = if p + 1 < self.pairs { self.number.doubled[p + 1][0] } else { 0.0 };
+        columns.add(split, Lanes::splat(limb), Lanes::new(limb, above));
     }
 }
 
@@ -618,7 +622,7 @@ fn multiply_small(number: &[u64; MAX_LIMBS], factor: u64, addend: u64) -> [u64; 
 /// a − b, for a ≥ b.
 fn subtract(a: &[u64; MAX_LIMBS], b: &[u64; MAX_LIMBS]) -> [u64; MAX_LIMBS] {
     let mut borrow = 0;
-    core::array::from_fn(|i| {
+    array::from_fn(|i| {
         let difference = a[i].wrapping_sub(b[i]).wrapping_sub(borrow);
         borrow = difference >> 63;
         difference & LIMB_MASK
@@ -657,7 +661,8 @@ mod tests {
             let key = &self.key;
             let [in_limbs, b_in_limbs] = [a, b].map(|it| number(it, key.pairs));
             let mut square = Number::ZERO;
-            key.reduce(&Square::new(&in_limbs, key.pairs), &mut square);
+            let number = &in_limbs;
+            key.reduce(&Product::Square(Square { number, pairs: key.pairs }), &mut square);
             for (actual, product) in
                 [(square, a * a), (key.multiply(&in_limbs, &b_in_limbs), a * b)]
             {
@@ -670,7 +675,7 @@ mod tests {
 
     fn number(value: &BigUint, pairs: usize) -> Number {
         let limb = |i| (value >> (LIMB_BITS * i)) & BigUint::from(LIMB_MASK);
-        let limbs = core::array::from_fn(|i| {
+        let limbs = array::from_fn(|i| {
             limb(i).to_bytes_le().iter().rev().fold(0, |limb, byte| limb << 8 | u64::from(*byte))
         });
         Number::new(&limbs, pairs)
