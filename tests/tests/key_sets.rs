@@ -1,7 +1,16 @@
-//! Documents that are no JWK Set, as an endpoint may serve them. No vector can hold them: there the
-//! set is a JSON value, and of a JavaScript type that has an array `keys`.
+//! What no vector can hold: documents that are no JWK Set, as an endpoint may serve them (in a vector
+//! the set is a JSON value, and of a JavaScript type that has an array `keys`), and why exactly a key
+//! is rejected.
 
-use countersign_verifier::KeySet;
+#![allow(clippy::expect_used, reason = "a fault in a test's own tools should fail the test")]
+
+use std::time::Duration;
+
+use countersign_tests::object::Object;
+use countersign_tests::rsa::RsaKey;
+use countersign_tests::token::{NOW, base64url, signed};
+use countersign_verifier::{Error, KeyRejection, KeySet, Policy, Verifier};
+use serde_json::json;
 
 #[test]
 fn a_document_that_is_no_key_set_is_invalid() {
@@ -32,4 +41,34 @@ fn a_document_that_is_no_key_set_is_invalid() {
         assert_eq!(error, Some("jwks_invalid"), "{document}");
     }
     assert!(KeySet::from_json(r#"{"keys":[]}"#).is_ok());
+}
+
+#[test]
+fn a_rejected_key_says_which_of_its_members_is_at_fault() {
+    let key = RsaKey::generate("main", 2048, 65537);
+    let token = signed(&key, Object::header().without("kid").text(), Object::claims().text());
+    let mut even = [0; 256];
+    even[0] = 0x80;
+    for (member, value, reason, words) in [
+        ("d", json!("AQAB"), KeyRejection::Private, "private key"),
+        ("kty", json!("EC"), KeyRejection::KeyType, "kty"),
+        ("use", json!("enc"), KeyRejection::Use, "use"),
+        ("key_ops", json!(["sign"]), KeyRejection::KeyOperations, "key_ops"),
+        ("alg", json!("RS512"), KeyRejection::Algorithm, "alg"),
+        ("kid", json!(1), KeyRejection::KeyId, "kid"),
+        ("n", json!("AQAB="), KeyRejection::ModulusEncoding, "modulus n is not base64url"),
+        ("n", json!("AQAB"), KeyRejection::ModulusSize, "modulus n has not between 2048 and 8192"),
+        ("n", json!(base64url(even)), KeyRejection::ModulusEven, "modulus n is even"),
+        ("e", json!("AQAB="), KeyRejection::ExponentEncoding, "exponent e is not base64url"),
+        ("e", json!("AQAA"), KeyRejection::ExponentRange, "exponent e is not odd"),
+    ] {
+        let mut jwk = key.jwk("main");
+        jwk[member] = value;
+        let keys = KeySet::from_json(&json!({ "keys": [jwk] }).to_string()).expect("a key set");
+        let verifier = Verifier::with_keys(Policy::new("https://auth.example", "api"), keys);
+        let error = verifier.verify(&token, Duration::from_secs(NOW)).expect_err("no good key");
+        assert_eq!(error, Error::KeyRejected { reason });
+        assert_eq!(error.to_string(), format!("the token's key must not be used: {reason}"));
+        assert!(reason.to_string().contains(words), "{reason}");
+    }
 }

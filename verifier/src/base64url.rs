@@ -85,6 +85,17 @@ mod tests {
     }
 
     #[test]
+    fn two_characters_outside_the_alphabet_do_not_make_up_for_each_other() {
+        for length in [4, 6, 7] {
+            for place in 1..length {
+                let mut text = "A".repeat(length);
+                text.replace_range(place - 1..=place, ",,");
+                assert!(decode(&text).is_err(), "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn every_character_outside_the_alphabet_is_refused_at_every_place() {
         for place in 0..7 {
             for character in ['+', '/', '=', ' ', '\n', '.', '\0', '\u{7f}', '\u{e9}'] {

@@ -35,6 +35,13 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
         malformed("a space", &|text| format!("{} {}", &text[..8], &text[8..]));
         malformed("a line break", &|text| format!("{}\n{}", &text[..8], &text[8..]));
         malformed("a comma", &|text| format!("{},{}", &text[..8], &text[8..]));
+        // Their marks must not take each other off, wherever they stand in a group.
+        for start in [8, 9, 10] {
+            malformed(&format!("two commas from character {start} on"), &|text| {
+                format!("{},,{}", &text[..start], &text[start + 2..])
+            });
+        }
+        malformed("two commas at the end", &|text| format!("{},,", &text[..text.len() - 2]));
         malformed("a NUL", &|text| format!("{}\0{}", &text[..8], &text[8..]));
         malformed("a letter beyond ASCII", &|text| format!("{}é{}", &text[..8], &text[8..]));
         malformed("a full-width letter", &|text| format!("{}\u{ff21}{}", &text[..8], &text[8..]));

@@ -90,6 +90,13 @@ fn choice(keys: &Keys) -> Vec<Vector> {
         ]),
         keys.good("a key whose kid is no string is not found", "key_not_found")
             .keys(&[jwk_with(main(), "kid", json!(1)), second()]),
+        unnamed(
+            "a key whose kid is no string is rejected, even if it is the only one",
+            "key_rejected",
+        )
+        .keys(&[jwk_with(main(), "kid", json!(1))]),
+        unnamed("a key whose kid is no string does not count as usable", "ok")
+            .keys(&[anonymous(main()), jwk_with(second(), "kid", json!(1))]),
         keys.good("a named key that others signed for is no excuse", "signature_invalid").keys(&[
             jwk_with(second(), "kid", json!("main")),
             jwk_with(main(), "kid", json!("other")),

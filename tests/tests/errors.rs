@@ -1,0 +1,177 @@
+//! What errors say besides their codes: what was expected, in data and in words.
+
+#![allow(clippy::expect_used, reason = "a fault in a test's own tools should fail the test")]
+
+use std::time::Duration;
+
+use countersign_tests::object::Object;
+use countersign_tests::rsa::RsaKey;
+use countersign_tests::token::{NOW, base64url, signed};
+use countersign_verifier::{Error, KeySet, Part, Policy, Verifier};
+use serde_json::json;
+
+#[test]
+fn a_malformed_token_is_told_where() {
+    let key = key();
+    let header = base64url(Object::header().text());
+    let payload = base64url(Object::claims().text());
+    for (token, part, message) in [
+        (format!("{header}.{payload}"), Part::Token, "the token does not have exactly three parts"),
+        (format!(".{payload}.AAAA"), Part::Token, "the token has an empty part"),
+        (format!("{header}..AAAA"), Part::Token, "the token has an empty part"),
+        (format!("{header}.{payload}."), Part::Token, "the token has an empty part"),
+        (format!("{header}=.{payload}.AAAA"), Part::Header, "the token's header holds a character"),
+        (format!("{header}.AAAA.AAAA"), Part::Payload, "the token's payload is not a JSON object"),
+        (
+            format!("{}.{payload}.AAAA", base64url("\u{feff}{}")),
+            Part::Header,
+            "the token's header starts with a byte order mark",
+        ),
+        (
+            // A full-width brace: its first octet is that of the byte order mark.
+            format!("{}.{payload}.AAAA", base64url("\u{ff5b}}")),
+            Part::Header,
+            "the token's header is not a JSON object",
+        ),
+        (format!("{header}.{payload}.AB"), Part::Signature, "the token's signature ends in a"),
+    ] {
+        let error = refusal(&key, &policy(), &token);
+        assert!(matches!(error, Error::TokenMalformed { part: at, .. } if at == part), "{error}");
+        assert!(error.to_string().starts_with(message), "{error}");
+    }
+}
+
+#[test]
+fn a_token_that_is_too_long_is_told_the_limit() {
+    let key = key();
+    let policy = policy().with_max_token_bytes(120).expect("120 bytes are allowed");
+    let error = refusal(&key, &policy, &"A".repeat(121));
+    assert_eq!(error, Error::TokenTooLarge { max_token_bytes: 120 });
+    let message = "the token is longer than the 120 bytes that maxTokenBytes allows";
+    assert_eq!(error.to_string(), message);
+}
+
+#[test]
+fn a_refused_header_is_told_what_was_expected() {
+    let (key, header) = (key(), Object::header);
+    for (header, expected, message) in [
+        (
+            header().set("alg", r#""none""#),
+            Error::AlgorithmNotAllowed,
+            "the header parameter alg is not RS256, the only algorithm allowed",
+        ),
+        (
+            header().without("typ"),
+            Error::TypeMismatch { expected: "at+jwt".into() },
+            r#"the header parameter typ is missing or not "at+jwt""#,
+        ),
+        (
+            header().set("crit", r#"["exp"]"#),
+            Error::CriticalUnsupported,
+            "the header has crit or b64, and this verifier understands no critical extension",
+        ),
+        (
+            header().set("kid", r#""other""#),
+            Error::KeyNotFound { named: true },
+            "the key set has no key with the kid that the header names",
+        ),
+    ] {
+        let error = refusal(&key, &policy(), &signed(&key, header.text(), Object::claims().text()));
+        assert_eq!(error, expected);
+        assert_eq!(error.to_string(), message);
+        assert_eq!(error.claim(), None);
+    }
+}
+
+#[test]
+fn refused_claims_are_told_what_was_expected() {
+    let key = key();
+    let claims = || Object::claims().set("tenant", "1");
+    for (claims, claim, expected, message) in [
+        (
+            claims().without("tenant"),
+            "tenant",
+            Error::ClaimMissing { claim: "tenant".into() },
+            "the required claim tenant is missing",
+        ),
+        (
+            claims().set("sub", "1"),
+            "sub",
+            Error::ClaimInvalid { claim: "sub", expected: "a string" },
+            "the claim sub is not a string",
+        ),
+        (
+            claims().set("exp", "-1"),
+            "exp",
+            Error::ClaimInvalid { claim: "exp", expected: "a number of seconds, 0 or more" },
+            "the claim exp is not a number of seconds, 0 or more",
+        ),
+        (
+            claims().set("iss", r#""other""#),
+            "iss",
+            Error::IssuerMismatch { expected: vec!["https://auth.example".into()] },
+            r#"the claim iss is not the expected issuer, "https://auth.example""#,
+        ),
+        (
+            claims().set("aud", r#""other""#),
+            "aud",
+            Error::AudienceMismatch { expected: vec!["api".into(), "web".into()] },
+            r#"the claim aud does not hold the expected audience, "api" or "web""#,
+        ),
+        (
+            claims().set("exp", "1700000000"),
+            "exp",
+            Error::TokenExpired { seconds_ago: 100 },
+            "the token expired 100 s ago",
+        ),
+        (
+            claims().set("nbf", "1700000120"),
+            "nbf",
+            Error::TokenNotYetValid { claim: "nbf", seconds_left: 20 },
+            "the token is not valid yet: the claim nbf lies 20 s ahead (is this clock right?)",
+        ),
+        (
+            claims().set("iat", "1700000130"),
+            "iat",
+            Error::TokenNotYetValid { claim: "iat", seconds_left: 30 },
+            "the token is not valid yet: the claim iat lies 30 s ahead (is this clock right?)",
+        ),
+        (
+            claims().set("iat", "1699990000"),
+            "iat",
+            Error::TokenTooOld { max_token_age: 600 },
+            "the token was issued longer ago than the 600 s that maxTokenAge allows",
+        ),
+        (
+            claims().set("scope", r#""read""#),
+            "scope",
+            Error::ScopeInsufficient { required: "read write".into() },
+            r#"the claim scope does not hold all of the required scope "read write""#,
+        ),
+    ] {
+        let token = signed(&key, Object::header().text(), claims.text());
+        let options = r#"{ "issuer": "https://auth.example", "audience": ["api", "web"],
+            "clockTolerance": 5, "maxTokenAge": 600, "scope": ["read", "write"],
+            "requiredClaims": ["sub", "tenant"] }"#;
+        let policy = Policy::from_json(options).expect("the options are good");
+        let error = refusal(&key, &policy, &token);
+        assert_eq!(error, expected);
+        assert_eq!(error.to_string(), message);
+        assert_eq!(error.claim(), Some(claim));
+    }
+}
+
+fn refusal(key: &RsaKey, policy: &Policy, token: &str) -> Error {
+    let keys = json!({ "keys": [key.jwk("main")] }).to_string();
+    let keys = KeySet::from_json(&keys).expect("the key set is good");
+    let verifier = Verifier::with_keys(policy.clone(), keys);
+    verifier.verify(token, Duration::from_secs(NOW)).expect_err("the token is refused")
+}
+
+fn policy() -> Policy {
+    Policy::new("https://auth.example", "api")
+}
+
+fn key() -> RsaKey {
+    RsaKey::generate("main", 2048, 65537)
+}
