@@ -8,6 +8,7 @@ import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
 import { launchChromium } from '../tests/js/support/chromium.js'
+import { openInWebKit } from './webkit.js'
 
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm' }
 // Only pages that are isolated from others' get a clock of microseconds.
@@ -31,19 +32,23 @@ export async function measureInBrowser(name, { rounds, folder, kernelFolder }) {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const limit = setTimeout(() => results.reject(new Error('it sent no results in time')), LIMIT_MS)
-  let close
+  let browser
   try {
-    close = await LAUNCHERS[name](`http://127.0.0.1:${server.address().port}/index.html#${rounds}`, results.reject)
-    return await results.promise
+    browser = await LAUNCHERS[name](`http://127.0.0.1:${server.address().port}/index.html#${rounds}`, results.reject)
+    const posted = await results.promise
+    return { ...posted, runtime: browser.runtime ?? posted.runtime }
   } finally {
     clearTimeout(limit)
-    await close?.()
+    await browser?.close()
     server.closeAllConnections()
     server.close()
   }
 }
 
-/** Each opens the page, calls `failed` where that is certain to come to nothing, and answers how to close the browser. */
+/**
+ * Each opens the page, calls `failed` where that is certain to come to nothing, and answers how to close the browser, and
+ * its name and version where the page isn't told.
+ */
 const LAUNCHERS = {
   async chromium(url, failed) {
     const browser = await launchChromium()
@@ -51,7 +56,7 @@ const LAUNCHERS = {
     page.on('pageerror', failed)
     page.on('crash', () => failed(new Error('the page crashed')))
     await page.goto(url)
-    return () => browser.close()
+    return { close: () => browser.close() }
   },
   async firefox(url, failed) {
     const profile = await mkdtemp(join(tmpdir(), 'countersign-firefox-'))
@@ -60,12 +65,14 @@ const LAUNCHERS = {
     const ended = new Promise((resolve) => child.once('close', resolve).once('error', resolve))
     child.once('error', () => failed(new Error('there is no firefox-esr; install it, or set COUNTERSIGN_FIREFOX to its path')))
     child.once('exit', () => failed(new Error('Firefox ended before its page was done')))
-    return async () => {
+    const close = async () => {
       child.kill()
       await ended
       await rm(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
     }
+    return { close }
   },
+  webkit: openInWebKit,
 }
 
 /** The names of the browsers that the page can be measured in. */

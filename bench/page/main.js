@@ -11,7 +11,8 @@ try {
   const results = await runVerify({ rounds, say: (line) => progress.append(`${line}\n`), kernel })
   await post('/results', { runtime: browserName(), module: await moduleInUse(), ...results })
 } catch (error) {
-  await post('/failure', String(error?.stack ?? error))
+  // Only some engines begin the stack with the message.
+  await post('/failure', `${error}\n${error?.stack}`)
 }
 
 async function kernel() {

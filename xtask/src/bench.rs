@@ -30,7 +30,7 @@ pub(crate) struct Options {
     #[arg(value_enum)]
     only: Option<Benchmark>,
     /// Where to measure, with commas in between: node (the one in use), node20, node22, node24,
-    /// node26, deno, bun, chromium, firefox
+    /// node26, deno, bun, chromium, firefox, webkit
     #[arg(long)]
     runtime: Option<String>,
     /// How often each contestant takes its turn; the medians are over these
