@@ -193,27 +193,23 @@ impl Relaxed {
         let mut columns = Columns::new();
         product.add_to(0, &mut columns, self.split);
         quotient[0] = self.quotient_digits(&mut columns, &mut carry);
-        for p in (1..pairs).step_by(2) {
+        for p in (1..2 * pairs - 1).step_by(2) {
             let (mut first, mut second) = (Columns::new(), Columns::new());
             product.add_to_two(p, &mut first, &mut second, self.split);
-            let reduction = self.reduction(&quotient[..p]);
+            let reduction = self.reduction(&quotient[..p.min(pairs)]);
             reduction.add_to_two(p, &mut first, &mut second, self.split);
-            quotient[p] = self.quotient_digits(&mut first, &mut carry);
-            second.add_row(self.split, quotient[p], n.even[1], n.odd[1]);
-            quotient[p + 1] = self.quotient_digits(&mut second, &mut carry);
-        }
-
-        let reduction = self.reduction(&quotient[..pairs]);
-        for p in (pairs..2 * pairs - 1).step_by(2) {
-            let (mut first, mut second) = (Columns::new(), Columns::new());
-            product.add_to_two(p, &mut first, &mut second, self.split);
-            reduction.add_to_two(p, &mut first, &mut second, self.split);
-            result.set(p - pairs, carry.settle(&first));
-            result.set(p - pairs + 1, carry.settle(&second));
+            if p < pairs {
+                quotient[p] = self.quotient_digits(&mut first, &mut carry);
+                second.add_row(self.split, quotient[p], n.even[1], n.odd[1]);
+                quotient[p + 1] = self.quotient_digits(&mut second, &mut carry);
+            } else {
+                result.set(p - pairs, carry.settle(&first));
+                result.set(p - pairs + 1, carry.settle(&second));
+            }
         }
         let mut columns = Columns::new();
         product.add_to(2 * pairs - 1, &mut columns, self.split);
-        reduction.add_to(2 * pairs - 1, &mut columns, self.split);
+        self.reduction(&quotient[..pairs]).add_to(2 * pairs - 1, &mut columns, self.split);
         result.set(pairs - 1, carry.settle(&columns));
         result.finish(pairs);
     }
