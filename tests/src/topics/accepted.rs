@@ -43,6 +43,24 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
             "ok",
         ),
         keys.claims(
+            "escapes at the edges of the surrogates are accepted",
+            &claims().set("name", r#""\ud7ff\ue000\ud800\udc00\udbff\udfff""#),
+            "ok",
+        ),
+        keys.claims(
+            "every other character is accepted raw",
+            &claims().set("name", "\" !~\x7f\u{80}\u{d7ff}\u{e000}\u{10ffff}\""),
+            "ok",
+        ),
+        keys.claims(
+            "every form of value is accepted",
+            &claims().set(
+                "x",
+                r#"[0,-0,0.5,-1.5e3,1E+2,0e-1,10,9E400,"",[],{},[[ ] , { }],true,false,null]"#,
+            ),
+            "ok",
+        ),
+        keys.claims(
             "an escaped NUL inside a string is accepted",
             &claims().set("name", r#""a\u0000b""#),
             "ok",

@@ -74,11 +74,23 @@ fn duplicates(keys: &Keys) -> Vec<Vector> {
                 &format!("{}{}{}", r#"{"a":"#.repeat(10), r#"{"b":1,"b":1}"#, "}".repeat(10)),
             ),
         ),
+        bad_claims("a name twice among sixteen is malformed", crowd(15).add("m0", "1")),
+        bad_claims("a name twice among a hundred is malformed", crowd(99).add("m0", "1")),
+        bad_claims(
+            "a name twice among a hundred, escaped once, is malformed",
+            crowd(99).add(r"m\u0039\u0030", "1"),
+        ),
+        keys.claims("a hundred members of different names are accepted", &crowd(100), "ok"),
         bad_claims(
             "a duplicate name beyond the basic plane, escaped once, is malformed",
             claims().add("🦊", "1").add(r"\ud83e\udd8a", "1"),
         ),
     ]
+}
+
+/// The default claims, and as many others as make `count`: `m0` and so on.
+fn crowd(count: usize) -> Object {
+    (0..count - 8).fold(Object::claims(), |claims, number| claims.set(&format!("m{number}"), "1"))
 }
 
 /// Texts that are no JSON object, put in the place of header and payload in turn.
@@ -127,6 +139,10 @@ fn texts(keys: &Keys) -> Vec<Vector> {
             ("an object with undefined", format!("{{\"x\":undefined,{inner}}}")),
             ("an object with True", format!("{{\"x\":True,{inner}}}")),
             ("an object with a number that has a leading zero", format!("{{\"x\":01,{inner}}}")),
+            (
+                "an object with a negative number that has a leading zero",
+                format!("{{\"x\":-01,{inner}}}"),
+            ),
             ("an object with a number that has a plus", format!("{{\"x\":+1,{inner}}}")),
             ("an object with a number that starts with a point", format!("{{\"x\":.5,{inner}}}")),
             ("an object with a number that ends with a point", format!("{{\"x\":1.,{inner}}}")),
@@ -136,6 +152,7 @@ fn texts(keys: &Keys) -> Vec<Vector> {
             ("an object with a raw newline in a string", format!("{{\"x\":\"a\nb\",{inner}}}")),
             ("an object with a raw tab in a string", format!("{{\"x\":\"a\tb\",{inner}}}")),
             ("an object with a raw NUL in a string", format!("{{\"x\":\"a\0b\",{inner}}}")),
+            ("an object with a raw U+001F in a string", format!("{{\"x\":\"a\x1fb\",{inner}}}")),
             ("an object with a raw newline in a name", format!("{{\"a\nb\":1,{inner}}}")),
             ("an object with an unknown escape", format!("{{\"x\":\"\\x41\",{inner}}}")),
             ("an object with an escaped single quote", format!("{{\"x\":\"\\'\",{inner}}}")),
@@ -147,6 +164,16 @@ fn texts(keys: &Keys) -> Vec<Vector> {
             ("an object with a string without its end", format!("{{{inner},\"x\":\"a}}")),
             ("a lone high surrogate escape", format!("{{\"x\":\"\\ud800\",{inner}}}")),
             ("a lone low surrogate escape", format!("{{\"x\":\"\\udc00\",{inner}}}")),
+            ("the last high surrogate escape alone", format!("{{\"x\":\"\\udbff\",{inner}}}")),
+            ("the last low surrogate escape alone", format!("{{\"x\":\"\\udfff\",{inner}}}")),
+            (
+                "a high surrogate escape before the last high one",
+                format!("{{\"x\":\"\\ud800\\udbff\",{inner}}}"),
+            ),
+            (
+                "a high surrogate escape before the first code point that is none",
+                format!("{{\"x\":\"\\ud800\\ue000\",{inner}}}"),
+            ),
             ("surrogate escapes in reverse", format!("{{\"x\":\"\\udd8a\\ud83e\",{inner}}}")),
             ("two high surrogate escapes", format!("{{\"x\":\"\\ud83e\\ud83e\",{inner}}}")),
             ("a high surrogate escape before a letter", format!("{{\"x\":\"\\ud83ea\",{inner}}}")),

@@ -48,6 +48,13 @@ fn choice(keys: &Keys) -> Vec<Vector> {
             "kid",
             json!("schlüssel 🦊 \\ '"),
         )]),
+        named("a kid may be written with every escape there is", EVERY_ESCAPE, "ok").keys(&[
+            jwk_with(
+                main(),
+                "kid",
+                json!("\"\\/\u{8}\u{c}\n\r\t\\n\\\\u0041é\u{10000}\u{1f98a}\u{10ffff}"),
+            ),
+        ]),
         keys.good("a kid does not find a key without one", "key_not_found")
             .keys(&[anonymous(main())]),
         keys.good("two keys with the token's kid make the set invalid", "jwks_invalid")
@@ -103,6 +110,10 @@ fn choice(keys: &Keys) -> Vec<Vector> {
         ]),
     ]
 }
+
+/// Among them an escaped backslash before what would be an escape.
+const EVERY_ESCAPE: &str =
+    r#"\"\\\/\b\f\n\r\t\\n\\\\u0041\u00E9\ud800\udc00\uD83E\uDD8a\udbff\udfff"#;
 
 fn sets(keys: &Keys) -> Vec<Vector> {
     let main = || keys.main.jwk("main");
