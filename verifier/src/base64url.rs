@@ -1,31 +1,32 @@
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 /// Decodes base64url as RFC 7515 §2 asks (RFC 4648 §5, without padding), and accepts each text in
 /// one form only: no padding, no white space, no `+` or `/`, unused bits zero (RFC 4648 §3.5). Two
 /// different texts never decode to the same bytes.
 pub(crate) fn decode(text: &str) -> Result<Vec<u8>, &'static str> {
     let (quads, tail) = text.as_bytes().as_chunks::<4>();
-    let mut bytes = Vec::with_capacity(quads.len() * 3 + 2);
+    let mut bytes = vec![0; text.len() / 4 * 3 + text.len() % 4 * 3 / 4];
+    let (triples, rest) = bytes.as_chunks_mut::<3>();
     // A value above 63 marks a character outside the alphabet. The marks are collected and looked
     // at once, at the end.
     let mut seen = 0;
-    for &[a, b, c, d] in quads {
+    for (&[a, b, c, d], triple) in quads.iter().zip(triples) {
         let (a, b, c, d) = (value(a), value(b), value(c), value(d));
         seen |= a | b | c | d;
-        bytes.extend([a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
+        *triple = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
     }
-    let unused_bits = match *tail {
-        [] => 0,
-        [a, b] => {
+    let unused_bits = match (tail, rest) {
+        ([], []) => 0,
+        (&[a, b], [first]) => {
             let (a, b) = (value(a), value(b));
             seen |= a | b;
-            bytes.push(a << 2 | b >> 4);
+            *first = a << 2 | b >> 4;
             b << 4
         }
-        [a, b, c] => {
+        (&[a, b, c], [first, second]) => {
             let (a, b, c) = (value(a), value(b), value(c));
             seen |= a | b | c;
-            bytes.extend([a << 2 | b >> 4, b << 4 | c >> 2]);
+            [*first, *second] = [a << 2 | b >> 4, b << 4 | c >> 2];
             c << 6
         }
         _ => return Err("has a length that no base64url text has"),

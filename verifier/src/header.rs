@@ -1,5 +1,3 @@
-use alloc::string::{String, ToString};
-
 use crate::{
     Error, Policy, algorithm,
     json::{Document, Value},
@@ -9,19 +7,19 @@ use crate::{
 ///
 /// Parameters that bring a key along (`jwk`, `jku`, `x5c`, `x5u`) are not read: a token does not
 /// choose what it is checked with.
-pub(crate) struct Header {
-    pub(crate) kid: Option<String>,
+pub(crate) struct Header<'a> {
+    pub(crate) kid: Option<&'a str>,
 }
 
-impl Header {
-    pub(crate) fn read(header: &Document, policy: &Policy) -> Result<Self, Error> {
+impl<'a> Header<'a> {
+    pub(crate) fn read(header: &'a Document, policy: &Policy) -> Result<Self, Error> {
         let invalid = |problem| Error::HeaderInvalid { problem };
 
         let alg = header
             .get("alg")
             .and_then(Value::as_str)
             .ok_or_else(|| invalid("the header parameter alg is missing or not a string"))?;
-        if algorithm::by_name(&alg).is_none() {
+        if algorithm::by_name(alg).is_none() {
             return Err(Error::AlgorithmNotAllowed);
         }
 
@@ -42,16 +40,14 @@ impl Header {
                 ),
                 None => None,
             };
-            if !typ.is_some_and(|typ| same_media_type(&typ, expected)) {
+            if !typ.is_some_and(|typ| same_media_type(typ, expected)) {
                 return Err(Error::TypeMismatch { expected: expected.clone() });
             }
         }
 
         let kid = match header.get("kid") {
             Some(kid) => Some(
-                kid.as_str()
-                    .ok_or_else(|| invalid("the header parameter kid is not a string"))?
-                    .to_string(),
+                kid.as_str().ok_or_else(|| invalid("the header parameter kid is not a string"))?,
             ),
             None => None,
         };

@@ -2,7 +2,7 @@
 //! at any depth, no lone surrogate, a bounded depth, nothing after the value. Readers that are
 //! lenient in different ways are how one token comes to mean two things.
 
-use alloc::{borrow::Cow, collections::BinaryHeap, string::String, vec::Vec};
+use alloc::{collections::BinaryHeap, string::String, vec::Vec};
 
 /// How deep arrays and objects may nest, the outermost object included. Tokens nest two or three
 /// deep; the bound keeps the recursion, here and in whatever reads the claims later, off the
@@ -29,15 +29,22 @@ enum Node {
     /// `null`, `true` or `false`.
     Literal(Span),
     Number(Span),
-    /// What stands between the quotes, escapes and all.
-    String(Span),
+    String(Quoted),
     Array(Vec<Self>),
     Object(Vec<Member>),
 }
 
 struct Member {
-    name: Span,
+    name: Quoted,
     value: Node,
+}
+
+/// A string.
+enum Quoted {
+    /// What stands between the quotes is the string.
+    Plain(Span),
+    /// What stands there has escapes; this is the string.
+    Escaped(String),
 }
 
 /// A range of bytes of the document's text.
@@ -79,15 +86,15 @@ impl Document {
     }
 
     /// The names of the members.
-    pub(crate) fn names(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        self.members.iter().map(|member| unescape(member.name.of(&self.text)))
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|member| member.name.of(&self.text))
     }
 }
 
 impl<'a> Value<'a> {
-    pub(crate) fn as_str(self) -> Option<Cow<'a, str>> {
+    pub(crate) fn as_str(self) -> Option<&'a str> {
         match self.node {
-            Node::String(span) => Some(unescape(span.of(self.text))),
+            Node::String(quoted) => Some(quoted.of(self.text)),
             _ => None,
         }
     }
@@ -131,7 +138,7 @@ impl<'a> Value<'a> {
         use crate::fuzzing::Json;
         match self.node {
             Node::Literal(span) | Node::Number(span) => Json::Scalar(span.of(self.text).into()),
-            Node::String(span) => Json::String(unescape(span.of(self.text)).into_owned()),
+            Node::String(quoted) => Json::String(quoted.of(self.text).into()),
             Node::Array(nodes) => {
                 Json::Array(nodes.iter().map(|node| Value { node, ..self }.to_tree()).collect())
             }
@@ -139,7 +146,7 @@ impl<'a> Value<'a> {
                 members
                     .iter()
                     .map(|member| {
-                        let name = unescape(member.name.of(self.text)).into_owned();
+                        let name = member.name.of(self.text).into();
                         (name, Value { node: &member.value, ..self }.to_tree())
                     })
                     .collect(),
@@ -151,13 +158,22 @@ impl<'a> Value<'a> {
 fn get<'a>(text: &'a str, members: &'a [Member], name: &str) -> Option<Value<'a>> {
     members
         .iter()
-        .find(|member| unescape(member.name.of(text)) == name)
+        .find(|member| member.name.of(text) == name)
         .map(|member| Value { text, node: &member.value })
 }
 
 impl Span {
     fn of(self, text: &str) -> &str {
         text.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+impl Quoted {
+    fn of<'a>(&'a self, text: &'a str) -> &'a str {
+        match self {
+            Self::Plain(span) => span.of(text),
+            Self::Escaped(string) => string,
+        }
     }
 }
 
@@ -246,7 +262,7 @@ impl Parser<'_> {
 
     fn refuse_duplicates(&self, members: &[Member]) -> Result<(), &'static str> {
         const TWICE: &str = "has a JSON member name twice in one object";
-        let names = || members.iter().map(|member| unescape(member.name.of(self.text)));
+        let names = || members.iter().map(|member| member.name.of(self.text));
         if members.len() <= FEW {
             for (i, name) in names().enumerate() {
                 if names().take(i).any(|earlier| earlier == name) {
@@ -268,51 +284,65 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn string(&mut self) -> Result<Span, &'static str> {
+    fn string(&mut self) -> Result<Quoted, &'static str> {
         self.at += 1;
-        let start = self.at;
+        let mut start = self.at;
+        let mut unescaped: Option<String> = None;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-            let plain = rest.iter().position(special).ok_or(NOT_JSON)?;
-            self.at += plain;
-            let end = self.at;
+            self.at += plain(rest);
+            let piece = Span { start, end: self.at };
             if self.take(b'"') {
-                return Ok(Span { start, end });
+                return Ok(match unescaped {
+                    None => Quoted::Plain(piece),
+                    Some(string) => Quoted::Escaped(string + piece.of(self.text)),
+                });
             }
             if !self.take(b'\\') {
                 return Err(NOT_JSON);
             }
-            self.escape()?;
+            let string = unescaped.get_or_insert_default();
+            string.push_str(piece.of(self.text));
+            string.push(self.escape()?);
+            start = self.at;
         }
     }
 
-    /// What follows the backslash. Surrogates come in pairs or not at all (RFC 8259 §8.2).
-    fn escape(&mut self) -> Result<(), &'static str> {
+    /// The character that an escape stands for, from what follows the backslash. Surrogates come in
+    /// pairs or not at all (RFC 8259 §8.2).
+    fn escape(&mut self) -> Result<char, &'static str> {
         let escape = self.peek().ok_or(NOT_JSON)?;
         self.at += 1;
         match escape {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
-            b'u' => match self.four_hex_digits()? {
-                0xd800..=0xdbff => {
-                    let low = if self.take(b'\\') && self.take(b'u') {
-                        self.four_hex_digits()?
-                    } else {
-                        0
-                    };
-                    if (0xdc00..=0xdfff).contains(&low) { Ok(()) } else { Err(LONE_SURROGATE) }
+            b'"' | b'\\' | b'/' => Ok(char::from(escape)),
+            b'b' => Ok('\u{8}'),
+            b'f' => Ok('\u{c}'),
+            b'n' => Ok('\n'),
+            b'r' => Ok('\r'),
+            b't' => Ok('\t'),
+            b'u' => {
+                let mut scalar = self.four_hex_digits()?;
+                if (0xd800..=0xdbff).contains(&scalar) && self.take(b'\\') && self.take(b'u') {
+                    let low = self.four_hex_digits()?;
+                    if !(0xdc00..=0xdfff).contains(&low) {
+                        return Err(LONE_SURROGATE);
+                    }
+                    scalar = 0x10000 + ((scalar - 0xd800) << 10) + (low - 0xdc00);
                 }
-                0xdc00..=0xdfff => Err(LONE_SURROGATE),
-                _ => Ok(()),
-            },
+                char::from_u32(scalar).ok_or(LONE_SURROGATE)
+            }
             _ => Err(NOT_JSON),
         }
     }
 
     fn four_hex_digits(&mut self) -> Result<u32, &'static str> {
-        let digits = Span { start: self.at, end: self.at + 4 }.of(self.text);
-        self.at += 4;
-        hex(digits).ok_or(NOT_JSON)
+        let mut unit = 0;
+        for _ in 0..4 {
+            let digit = self.peek().and_then(|digit| char::from(digit).to_digit(16));
+            unit = unit << 4 | digit.ok_or(NOT_JSON)?;
+            self.at += 1;
+        }
+        Ok(unit)
     }
 
     /// RFC 8259 §6.
@@ -369,56 +399,24 @@ impl Parser<'_> {
 const NOT_JSON: &str = "is not JSON (RFC 8259)";
 const LONE_SURROGATE: &str = "has a JSON string with half of a surrogate pair";
 
-/// The string that a string literal stands for. The literal has been parsed: it is well formed.
-fn unescape(literal: &str) -> Cow<'_, str> {
-    if !literal.contains('\\') {
-        return Cow::Borrowed(literal);
-    }
-    let mut string = String::with_capacity(literal.len());
-    let mut pieces = literal.split('\\');
-    string.push_str(pieces.next().unwrap_or_default());
-    let mut high_surrogate = None;
-    while let Some(piece) = pieces.next() {
-        let mut rest = piece.chars();
-        match rest.next() {
-            Some('b') => string.push('\u{8}'),
-            Some('f') => string.push('\u{c}'),
-            Some('n') => string.push('\n'),
-            Some('r') => string.push('\r'),
-            Some('t') => string.push('\t'),
-            Some('u') => {
-                let unit = rest.as_str().get(..4).and_then(hex).unwrap_or_default();
-                rest = rest.as_str().get(4..).unwrap_or_default().chars();
-                match (high_surrogate.take(), unit) {
-                    (None, 0xd800..=0xdbff) => high_surrogate = Some(unit),
-                    (high, low) => {
-                        let scalar = high.map_or(low, |high: u32| {
-                            0x10000 + ((high - 0xd800) << 10) + (low.wrapping_sub(0xdc00) & 0x3ff)
-                        });
-                        string.push(char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER));
-                    }
-                }
-            }
-            // Two backslashes in a row: the second one is the character, and what follows it up to
-            // the next backslash is plain.
-            None => {
-                string.push('\\');
-                string.push_str(pieces.next().unwrap_or_default());
-            }
-            Some(quote_or_slash) => string.push(quote_or_slash),
-        }
-        string.push_str(rest.as_str());
-    }
-    Cow::Owned(string)
-}
-
-fn hex(digits: &str) -> Option<u32> {
-    // from_str_radix takes a sign.
-    if digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        u32::from_str_radix(digits, 16).ok()
-    } else {
-        None
-    }
+/// How many bytes of a string there are before one that is special in it: a quote, a backslash or
+/// a control character. Looks at eight at a time.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH_BITS: u64 = ONES << 7;
+    // Subtracting from a byte sets its highest bit where it was not set before and the byte is
+    // less. A borrow confuses the bytes above, of a word that has a special one already.
+    let less = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word & HIGH_BITS;
+    let equal = |word: u64, byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
+    let is_plain = |chunk: &&[u8; 8]| {
+        let word = u64::from_le_bytes(**chunk);
+        less(word, b' ') | equal(word, b'"') | equal(word, b'\\') == 0
+    };
+    let (chunks, _) = bytes.as_chunks::<8>();
+    let start = 8 * chunks.iter().take_while(is_plain).count();
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    let rest = bytes.get(start..).unwrap_or_default();
+    start + rest.iter().position(special).unwrap_or(rest.len())
 }
 
 #[cfg(test)]
@@ -446,7 +444,7 @@ mod tests {
             Node::Array(_) => value.as_array().unwrap().map(mirrored).collect(),
             Node::Object(members) => members
                 .iter()
-                .map(|member| unescape(member.name.of(value.text)).into_owned())
+                .map(|member| member.name.of(value.text).to_string())
                 .map(|name| (name.clone(), mirrored(value.get(&name).unwrap())))
                 .collect(),
         }
@@ -600,7 +598,7 @@ mod tests {
                         continue;
                     };
                     for name in document.names() {
-                        prop_assert_eq!(mirrored(document.get(&name).unwrap()), reference[&*name].clone());
+                        prop_assert_eq!(mirrored(document.get(name).unwrap()), reference[name].clone());
                     }
                 }
             }

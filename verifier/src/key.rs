@@ -98,7 +98,7 @@ fn allows_verify(key_ops: Value<'_>) -> bool {
 
 /// `Base64urlUInt` (RFC 7518 §2): big-endian, in as few bytes as will do.
 fn unsigned_integer(member: Option<Value<'_>>) -> Option<Vec<u8>> {
-    let bytes = base64url::decode(&member?.as_str()?).ok()?;
+    let bytes = base64url::decode(member?.as_str()?).ok()?;
     (*bytes.first()? != 0).then_some(bytes)
 }
 

@@ -51,10 +51,10 @@ impl KeySet {
 
     /// The key for a token: exactly the one that its header names, or, where it names none, the
     /// set's only usable one.
-    pub(crate) fn choose(&self, header: &Header) -> Result<&PublicKey, Error> {
+    pub(crate) fn choose(&self, header: &Header<'_>) -> Result<&PublicKey, Error> {
         let named = header.kid.is_some();
-        let mut candidates = self.entries.iter().filter(|entry| match &header.kid {
-            Some(kid) => entry.kid.as_ref() == Some(kid),
+        let mut candidates = self.entries.iter().filter(|entry| match header.kid {
+            Some(kid) => entry.kid.as_deref() == Some(kid),
             None => entry.key.is_ok() || self.entries.len() == 1,
         });
         let entry = candidates.next().ok_or(Error::KeyNotFound { named })?;

@@ -79,8 +79,8 @@ impl Policy {
     pub fn from_json(options: &str) -> Result<Self, Error> {
         let options = Document::parse(options.as_bytes().to_vec())
             .map_err(|problem| invalid("options", problem))?;
-        if let Some(unknown) = options.names().find(|name| !OPTIONS.contains(&&**name)) {
-            return Err(invalid(&unknown, "is unknown"));
+        if let Some(unknown) = options.names().find(|name| !OPTIONS.contains(name)) {
+            return Err(invalid(unknown, "is unknown"));
         }
         let required = |name| {
             let value = options.get(name).ok_or_else(|| invalid(name, "is required"))?;
@@ -91,7 +91,7 @@ impl Policy {
         policy.audiences = required("audience")?;
         if let Some(value) = options.get("type") {
             policy.token_type = match value.as_str() {
-                Some(token_type) if !token_type.is_empty() => Some(token_type.into_owned()),
+                Some(token_type) if !token_type.is_empty() => Some(token_type.to_owned()),
                 None if value.is_null() => None,
                 _ => {
                     return Err(invalid("type", "is not a media type such as \"at+jwt\", or null"));
@@ -198,7 +198,7 @@ fn invalid(option: &str, problem: &'static str) -> Error {
 
 fn one_or_more(name: &str, value: Value<'_>) -> Result<Vec<String>, Error> {
     let strings = match (value.as_str(), value.as_array()) {
-        (Some(one), _) => Some(vec![one.into_owned()]),
+        (Some(one), _) => Some(vec![one.to_owned()]),
         (None, Some(many)) => strings(many),
         (None, None) => None,
     };
@@ -208,7 +208,7 @@ fn one_or_more(name: &str, value: Value<'_>) -> Result<Vec<String>, Error> {
 }
 
 fn strings<'a>(values: impl Iterator<Item = Value<'a>>) -> Option<Vec<String>> {
-    values.map(|value| value.as_str().map(|string| string.into_owned())).collect()
+    values.map(|value| value.as_str().map(ToOwned::to_owned)).collect()
 }
 
 fn seconds(name: &str, value: Value<'_>) -> Result<Duration, Error> {

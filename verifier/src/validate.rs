@@ -1,7 +1,7 @@
 //! The claims at a given time (RFC 7519 §4.1, RFC 9068 §4): first the presence and the type of
 //! each, then `iss`, `aud`, the times, and the scope.
 
-use alloc::{borrow::Cow, string::ToString, vec::Vec};
+use alloc::{string::ToString, vec::Vec};
 use core::time::Duration;
 
 use countersign_claims::{Audience, Claims, NumericDate, scope};
@@ -13,12 +13,12 @@ use crate::{
 
 /// Claims of the right types, those that are required among them, still borrowed from the token.
 struct Presented<'a> {
-    iss: Cow<'a, str>,
-    aud: Vec<Cow<'a, str>>,
+    iss: &'a str,
+    aud: Vec<&'a str>,
     exp: NumericDate,
     nbf: Option<NumericDate>,
     iat: Option<NumericDate>,
-    scope: Option<Cow<'a, str>>,
+    scope: Option<&'a str>,
 }
 
 /// Whether the policy accepts the claims in `payload` at the time `now`.
@@ -91,7 +91,7 @@ fn check_times(claims: &Presented<'_>, policy: &Policy, now: Duration) -> Result
 }
 
 fn check_scope(claims: &Presented<'_>, policy: &Policy) -> Result<(), Error> {
-    let granted = claims.scope.as_deref().unwrap_or_default();
+    let granted = claims.scope.unwrap_or_default();
     if policy.scope.iter().all(|token| scope::contains(granted, token)) {
         return Ok(());
     }
@@ -102,7 +102,7 @@ fn required<T>(claim: &str, value: Option<T>) -> Result<T, Error> {
     value.ok_or_else(|| Error::ClaimMissing { claim: claim.to_string() })
 }
 
-fn string<'a>(payload: &'a Document, claim: &'static str) -> Result<Option<Cow<'a, str>>, Error> {
+fn string<'a>(payload: &'a Document, claim: &'static str) -> Result<Option<&'a str>, Error> {
     typed(payload, claim, "a string", Value::as_str)
 }
 
@@ -112,7 +112,7 @@ fn date(payload: &Document, claim: &'static str) -> Result<Option<NumericDate>, 
     })
 }
 
-fn audience(payload: &Document) -> Result<Option<Vec<Cow<'_, str>>>, Error> {
+fn audience(payload: &Document) -> Result<Option<Vec<&str>>, Error> {
     typed(payload, "aud", "a string, or an array of at least one string", |value| {
         if let Some(one) = value.as_str() {
             return Some(Vec::from([one]));
@@ -137,12 +137,12 @@ fn typed<'a, T>(
 
 /// The claims that have a meaning here, taken out of a payload that [`validate`] accepted.
 pub(crate) fn claims(payload: &Document) -> Claims {
-    let string = |claim| payload.get(claim).and_then(Value::as_str).map(Cow::into_owned);
+    let string = |claim| payload.get(claim).and_then(Value::as_str).map(ToString::to_string);
     let date = |claim| payload.get(claim).and_then(Value::as_number).and_then(NumericDate::parse);
     let aud = payload.get("aud").and_then(|aud| match aud.as_str() {
-        Some(one) => Some(Audience::One(one.into_owned())),
+        Some(one) => Some(Audience::One(one.to_string())),
         None => Some(Audience::Many(
-            aud.as_array()?.filter_map(Value::as_str).map(Cow::into_owned).collect(),
+            aud.as_array()?.filter_map(Value::as_str).map(ToString::to_string).collect(),
         )),
     });
     Claims {
