@@ -55,41 +55,33 @@ impl NumericDate {
             Some(_) => return None,
             None => (mantissa, ""),
         };
-        let leading_zero = whole.len() > 1 && whole.starts_with('0');
-        let all_digits = whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit());
-        if whole.is_empty() || leading_zero || !all_digits {
+        if whole.is_empty() || whole.len() > 1 && whole.starts_with('0') {
             return None;
         }
 
-        // The digits in one row, and where in that row the point stands once the exponent and the
-        // leading zeros are accounted for: value = 0.d₀d₁d₂… × 10^point.
-        let row = || whole.bytes().chain(fraction.bytes()).map(|b| b - b'0');
-        let Some(zeros) = row().position(|digit| digit != 0) else {
-            return Some(Self::from_seconds(0));
-        };
-        let digits = || row().skip(zeros);
-        let point = i64::try_from(whole.len()).ok()?.saturating_add(exponent)
-            - i64::try_from(zeros).ok()?;
-        if point > 20 {
-            return None; // At least 10²⁰, past 2⁶⁴.
+        // Each digit counts for 10 to the power of its place.
+        let mut place = i64::try_from(whole.len()).ok()?.saturating_add(exponent) - 1;
+        let mut date = Self::from_seconds(0);
+        for byte in whole.bytes().chain(fraction.bytes()) {
+            let digit = char::from(byte).to_digit(10)?;
+            match place {
+                0.. => date.seconds = date.seconds.checked_mul(10)?.checked_add(digit.into())?,
+                -9..0 => date.nanoseconds = date.nanoseconds * 10 + digit,
+                _ => date.and_a_little_more |= digit != 0,
+            }
+            place -= 1;
         }
-        if point < -9 {
-            return Some(Self { and_a_little_more: true, ..Self::from_seconds(0) });
+        // Then come zeros without end. Of no seconds they make none, however many they are.
+        if date.seconds == 0 {
+            place = place.min(-1);
         }
-
-        // From here the point is within -9…20, so that a few dozen digits are all that matter.
-        let mut ahead = digits();
-        let mut seconds = 0u64;
-        for _ in 0..point {
-            let digit = u64::from(ahead.next().unwrap_or(0));
-            seconds = seconds.checked_mul(10)?.checked_add(digit)?;
+        for place in (-9..=place).rev() {
+            match place {
+                0.. => date.seconds = date.seconds.checked_mul(10)?,
+                _ => date.nanoseconds *= 10,
+            }
         }
-        let mut nanoseconds = 0;
-        for place in 0..9 {
-            let digit = if place < -point { 0 } else { u32::from(ahead.next().unwrap_or(0)) };
-            nanoseconds = nanoseconds * 10 + digit;
-        }
-        Some(Self { seconds, nanoseconds, and_a_little_more: ahead.any(|digit| digit != 0) })
+        Some(date)
     }
 }
 
@@ -101,10 +93,14 @@ fn parse_exponent(exponent: &str) -> Option<i64> {
         Some(digits) => (-1, digits),
         None => (1, exponent.strip_prefix('+').unwrap_or(exponent)),
     };
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+    if digits.is_empty() {
         return None;
     }
-    Some(sign * digits.parse::<i64>().unwrap_or(FAR).min(FAR))
+    let exponent = digits.bytes().try_fold(0, |exponent, byte| {
+        let digit = char::from(byte).to_digit(10)?;
+        Some((exponent * 10 + i64::from(digit)).min(FAR))
+    });
+    Some(sign * exponent?)
 }
 
 impl From<Duration> for NumericDate {
