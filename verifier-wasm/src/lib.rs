@@ -15,12 +15,7 @@
 
 extern crate alloc;
 
-use alloc::{
-    borrow::ToOwned,
-    boxed::Box,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{boxed::Box, vec::Vec};
 use core::{str, time::Duration};
 
 use countersign_verifier::{Error, KeySet, Policy, Verifier};
@@ -42,7 +37,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 pub struct Instance {
     verifier: Option<Verifier>,
     input: Vec<u8>,
-    output: String,
+    output: Vec<u8>,
 }
 
 /// Makes an instance, which refuses everything until [`set_policy`].
@@ -110,7 +105,7 @@ pub extern "C" fn verify(instance: &mut Instance, now: f64) -> bool {
     instance.answer(|token, verifier, claims| {
         let verifier = verifier.as_ref().ok_or(Error::JwksUnavailable)?;
         let signed = verifier.verify_signature(token)?;
-        claims.push_str(signed.payload_json());
+        claims.extend(signed.payload_json().as_bytes());
         signed.validate(verifier.policy(), now)
     })
 }
@@ -120,7 +115,7 @@ impl Instance {
     /// that is what the error has as its `claims`.
     fn answer(
         &mut self,
-        call: impl FnOnce(&str, &mut Option<Verifier>, &mut String) -> Result<(), Error>,
+        call: impl FnOnce(&str, &mut Option<Verifier>, &mut Vec<u8>) -> Result<(), Error>,
     ) -> bool {
         self.output.clear();
         // JavaScript encodes no other text than UTF-8.
@@ -135,43 +130,45 @@ impl Instance {
 
 /// The JSON text of `{ code, message, retryable, wwwAuthenticate, claim?, claims? }`, which are
 /// members of the npm package's `VerifyError`. `claims` is JSON text, or empty.
-fn error_json(error: &Error, claims: &str) -> String {
-    let mut json = r#"{"code":""#.to_owned() + error.code();
-    json += r#"","message":"#;
-    push_quoted(&mut json, &error.to_string());
-    json += r#","retryable":"#;
-    json += if error.retryable() { "true" } else { "false" };
-    json += r#","wwwAuthenticate":"#;
+fn error_json(error: &Error, claims: &[u8]) -> Vec<u8> {
+    let mut json = br#"{"code":"#.to_vec();
+    push_quoted(&mut json, error.code());
+    json.extend(br#","message":"#);
+    push_quoted(&mut json, &error.message());
+    json.extend(br#","retryable":"#);
+    json.extend(if error.retryable() { &b"true"[..] } else { b"false" });
+    json.extend(br#","wwwAuthenticate":"#);
     push_quoted(&mut json, &error.www_authenticate());
     if let Some(claim) = error.claim() {
-        json += r#","claim":"#;
+        json.extend(br#","claim":"#);
         push_quoted(&mut json, claim);
     }
     if !claims.is_empty() {
-        json += r#","claims":"#;
-        json += claims;
+        json.extend(br#","claims":"#);
+        json.extend(claims);
     }
-    json.push('}');
+    json.push(b'}');
     json
 }
 
 /// Appends a JSON string (RFC 8259 §7). Messages hold names and values of options, and those hold
 /// anything.
-fn push_quoted(json: &mut String, text: &str) {
-    json.push('"');
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => json.extend(['\\', character]),
-            '\0'..='\u{1f}' => {
-                *json += r"\u00";
-                json.extend([4, 0].map(|shift| {
-                    char::from_digit(u32::from(character) >> shift & 0xf, 16).unwrap_or('0')
+fn push_quoted(json: &mut Vec<u8>, text: &str) {
+    json.push(b'"');
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => json.extend([b'\\', byte]),
+            0..=0x1f => {
+                json.extend(br"\u00");
+                json.extend([byte >> 4, byte & 0xf].map(|digit| match digit {
+                    0..=9 => b'0' + digit,
+                    _ => b'a' - 10 + digit,
                 }));
             }
-            _ => json.push(character),
+            _ => json.push(byte),
         }
     }
-    json.push('"');
+    json.push(b'"');
 }
 
 #[cfg(test)]
@@ -190,7 +187,7 @@ mod tests {
         let accepted = function(instance);
         assert_eq!(output(instance), instance.output.as_ptr());
         assert_eq!(output_length(instance), instance.output.len());
-        (accepted, instance.output.clone())
+        (accepted, String::from_utf8(instance.output.clone()).unwrap())
     }
 
     fn code(error: &str) -> String {
@@ -221,16 +218,16 @@ mod tests {
     fn an_error_is_json_whatever_the_text() {
         let every =
             (0..=0x2ff).filter_map(char::from_u32).collect::<String>() + "\u{1f98a}\u{2028}";
-        let mut json = String::new();
+        let mut json = Vec::new();
         push_quoted(&mut json, &every);
-        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), every);
+        assert_eq!(serde_json::from_slice::<String>(&json).unwrap(), every);
     }
 
     #[test]
     fn every_member_stands_in_an_error() {
         let error = Error::ClaimMissing { claim: "\"sub\"".into() };
-        let json = error_json(&error, r#"{"iss":"x"}"#);
-        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let json = error_json(&error, br#"{"iss":"x"}"#);
+        let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
         assert_eq!(
             value,
             serde_json::json!({
@@ -243,7 +240,7 @@ mod tests {
             })
         );
         let bare: serde_json::Value =
-            serde_json::from_str(&error_json(&Error::JwksUnavailable, "")).unwrap();
+            serde_json::from_slice(&error_json(&Error::JwksUnavailable, b"")).unwrap();
         assert_eq!(bare["retryable"], true);
         assert!(bare.get("claim").is_none() && bare.get("claims").is_none());
     }

@@ -189,6 +189,79 @@ impl Error {
         self.code_and_stage().1
     }
 
+    /// The message, which is also what [`Display`](fmt::Display) shows.
+    // Put together without `core::fmt`, which would be a good part of the WASM module.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::OptionsInvalid { option, problem } => say(&["option `", option, "` ", problem]),
+            Self::TokenTooLarge { max_token_bytes } => say(&[
+                "the token is longer than the ",
+                &decimal(*max_token_bytes as u64),
+                " bytes that maxTokenBytes allows",
+            ]),
+            Self::TokenMalformed { part, problem } => say(&[part.name(), " ", problem]),
+            Self::HeaderInvalid { problem } => say(&[problem]),
+            Self::AlgorithmNotAllowed => {
+                say(&["the header parameter alg is not RS256, the only algorithm allowed"])
+            }
+            Self::TypeMismatch { expected } => {
+                say(&["the header parameter typ is missing or not \"", expected, "\""])
+            }
+            Self::CriticalUnsupported => say(&[
+                "the header has crit or b64, and this verifier understands no critical extension",
+            ]),
+            Self::KeyNotFound { named: true } => {
+                say(&["the key set has no key with the kid that the header names"])
+            }
+            Self::KeyNotFound { named: false } => say(&[
+                "the header has no kid, which is allowed only when the key set has exactly one \
+                 usable key",
+            ]),
+            Self::KeyRejected { reason } => {
+                say(&["the token's key must not be used: ", reason.description()])
+            }
+            Self::JwksUnavailable => say(&["no key set is loaded"]),
+            Self::JwksInvalid { problem } => say(&["the key set ", problem]),
+            Self::SignatureInvalid => say(&[
+                "the signature does not belong to this header and payload under the issuer's key",
+            ]),
+            Self::ClaimMissing { claim } => say(&["the required claim ", claim, " is missing"]),
+            Self::ClaimInvalid { claim, expected } => {
+                say(&["the claim ", claim, " is not ", expected])
+            }
+            Self::IssuerMismatch { expected } => {
+                say(&["the claim iss is not the expected issuer, ", &alternatives(expected)])
+            }
+            Self::AudienceMismatch { expected } => say(&[
+                "the claim aud does not hold the expected audience, ",
+                &alternatives(expected),
+            ]),
+            Self::TokenExpired { seconds_ago } => {
+                say(&["the token expired ", &decimal(*seconds_ago), " s ago"])
+            }
+            Self::TokenNotYetValid { claim, seconds_left } => say(&[
+                "the token is not valid yet: the claim ",
+                claim,
+                " lies ",
+                &decimal(*seconds_left),
+                " s ahead (is this clock right?)",
+            ]),
+            Self::TokenTooOld { max_token_age } => say(&[
+                "the token was issued longer ago than the ",
+                &decimal(*max_token_age),
+                " s that maxTokenAge allows",
+            ]),
+            Self::ScopeInsufficient { required } => {
+                say(&["the claim scope does not hold all of the required scope \"", required, "\""])
+            }
+            Self::TokenRevoked => say(&["the token was revoked"]),
+            Self::StatusUnavailable => {
+                say(&["whether the token was revoked could not be found out"])
+            }
+        }
+    }
+
     /// The claim that the error is about, where it is about one.
     #[must_use]
     pub fn claim(&self) -> Option<&str> {
@@ -235,7 +308,7 @@ impl Error {
         let mut challenge = "Bearer error=\"".to_string();
         challenge += error;
         challenge += "\", error_description=\"";
-        challenge += &quotable(&self.to_string());
+        challenge += &quotable(&self.message());
         challenge.push('"');
         challenge
     }
@@ -281,79 +354,9 @@ fn quotable(text: &str) -> String {
 
 impl core::error::Error for Error {}
 
-/// Written without `core::fmt`'s formatting of arguments, to keep the WASM module small.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut write = |parts: &[&str]| parts.iter().try_for_each(|part| f.write_str(part));
-        match self {
-            Self::OptionsInvalid { option, problem } => write(&["option `", option, "` ", problem]),
-            Self::TokenTooLarge { max_token_bytes } => write(&[
-                "the token is longer than the ",
-                &decimal(*max_token_bytes as u64),
-                " bytes that maxTokenBytes allows",
-            ]),
-            Self::TokenMalformed { part, problem } => write(&[part.name(), " ", problem]),
-            Self::HeaderInvalid { problem } => write(&[problem]),
-            Self::AlgorithmNotAllowed => {
-                write(&["the header parameter alg is not RS256, the only algorithm allowed"])
-            }
-            Self::TypeMismatch { expected } => {
-                write(&["the header parameter typ is missing or not \"", expected, "\""])
-            }
-            Self::CriticalUnsupported => write(&[
-                "the header has crit or b64, and this verifier understands no critical extension",
-            ]),
-            Self::KeyNotFound { named: true } => {
-                write(&["the key set has no key with the kid that the header names"])
-            }
-            Self::KeyNotFound { named: false } => write(&[
-                "the header has no kid, which is allowed only when the key set has exactly one \
-                 usable key",
-            ]),
-            Self::KeyRejected { reason } => {
-                write(&["the token's key must not be used: ", reason.description()])
-            }
-            Self::JwksUnavailable => write(&["no key set is loaded"]),
-            Self::JwksInvalid { problem } => write(&["the key set ", problem]),
-            Self::SignatureInvalid => write(&[
-                "the signature does not belong to this header and payload under the issuer's key",
-            ]),
-            Self::ClaimMissing { claim } => write(&["the required claim ", claim, " is missing"]),
-            Self::ClaimInvalid { claim, expected } => {
-                write(&["the claim ", claim, " is not ", expected])
-            }
-            Self::IssuerMismatch { expected } => {
-                write(&["the claim iss is not the expected issuer, ", &alternatives(expected)])
-            }
-            Self::AudienceMismatch { expected } => write(&[
-                "the claim aud does not hold the expected audience, ",
-                &alternatives(expected),
-            ]),
-            Self::TokenExpired { seconds_ago } => {
-                write(&["the token expired ", &decimal(*seconds_ago), " s ago"])
-            }
-            Self::TokenNotYetValid { claim, seconds_left } => write(&[
-                "the token is not valid yet: the claim ",
-                claim,
-                " lies ",
-                &decimal(*seconds_left),
-                " s ahead (is this clock right?)",
-            ]),
-            Self::TokenTooOld { max_token_age } => write(&[
-                "the token was issued longer ago than the ",
-                &decimal(*max_token_age),
-                " s that maxTokenAge allows",
-            ]),
-            Self::ScopeInsufficient { required } => write(&[
-                "the claim scope does not hold all of the required scope \"",
-                required,
-                "\"",
-            ]),
-            Self::TokenRevoked => write(&["the token was revoked"]),
-            Self::StatusUnavailable => {
-                write(&["whether the token was revoked could not be found out"])
-            }
-        }
+        f.write_str(&self.message())
     }
 }
 
@@ -371,13 +374,14 @@ fn alternatives(texts: &[String]) -> String {
     alternatives
 }
 
-fn decimal(mut number: u64) -> String {
-    let mut digits = Vec::new();
-    while number > 0 || digits.is_empty() {
-        digits.push(char::from(b'0' + (number % 10) as u8));
-        number /= 10;
-    }
-    digits.iter().rev().collect()
+fn say(parts: &[&str]) -> String {
+    parts.concat()
+}
+
+fn decimal(number: u64) -> String {
+    let mut digits = if number < 10 { String::new() } else { decimal(number / 10) };
+    digits.push(char::from(b'0' + (number % 10) as u8));
+    digits
 }
 
 impl Part {

@@ -27,8 +27,8 @@ pub enum Json {
 /// Reads a JSON object: its members, or why it is refused.
 pub fn json(bytes: &[u8]) -> Result<Vec<(String, Json)>, &'static str> {
     let document = Document::parse(bytes.to_vec())?;
-    let member = |name: &str| document.get(name).map(crate::json::Value::to_tree);
-    Ok(document.names().filter_map(|name| Some((name.clone().into(), member(&name)?))).collect())
+
+    Ok(document.members().map(|(name, value)| (name.into(), value.to_tree())).collect())
 }
 
 /// Why each key of a set must not be used, or `None` where it may be.

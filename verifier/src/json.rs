@@ -85,9 +85,12 @@ impl Document {
         get(&self.text, &self.members, name)
     }
 
-    /// The names of the members.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.members.iter().map(|member| member.name.of(&self.text))
+    /// The members, each with its name.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
+        let text = &*self.text;
+        self.members
+            .iter()
+            .map(move |Member { name, value: node }| (name.of(text), Value { text, node }))
     }
 }
 
@@ -597,8 +600,8 @@ mod tests {
                         prop_assert!(text.contains(['e', 'E']));
                         continue;
                     };
-                    for name in document.names() {
-                        prop_assert_eq!(mirrored(document.get(name).unwrap()), reference[name].clone());
+                    for (name, value) in document.members() {
+                        prop_assert_eq!(mirrored(value), reference[name].clone());
                     }
                 }
             }

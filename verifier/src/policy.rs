@@ -40,9 +40,13 @@ impl Policy {
     /// tolerance, no limit on age besides `exp`, and at most 16 KiB.
     #[must_use]
     pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
+        Self::with(vec![issuer.into()], vec![audience.into()])
+    }
+
+    fn with(issuers: Vec<String>, audiences: Vec<String>) -> Self {
         Self {
-            issuers: vec![issuer.into()],
-            audiences: vec![audience.into()],
+            issuers,
+            audiences,
             token_type: Some("at+jwt".into()),
             clock_tolerance: Duration::ZERO,
             max_token_age: None,
@@ -79,45 +83,50 @@ impl Policy {
     pub fn from_json(options: &str) -> Result<Self, Error> {
         let options = Document::parse(options.as_bytes().to_vec())
             .map_err(|problem| invalid("options", problem))?;
-        if let Some(unknown) = options.names().find(|name| !OPTIONS.contains(name)) {
-            return Err(invalid(unknown, "is unknown"));
+        let mut policy = Self::with(Vec::new(), Vec::new());
+        for (name, value) in options.members() {
+            policy.set(name, value)?;
         }
-        let required = |name| {
-            let value = options.get(name).ok_or_else(|| invalid(name, "is required"))?;
-            one_or_more(name, value)
-        };
-        let mut policy = Self::new("", "");
-        policy.issuers = required("issuer")?;
-        policy.audiences = required("audience")?;
-        if let Some(value) = options.get("type") {
-            policy.token_type = match value.as_str() {
-                Some(token_type) if !token_type.is_empty() => Some(token_type.to_owned()),
-                None if value.is_null() => None,
-                _ => {
-                    return Err(invalid("type", "is not a media type such as \"at+jwt\", or null"));
-                }
-            };
-        }
-        if let Some(value) = options.get("clockTolerance") {
-            policy = policy.with_clock_tolerance(seconds("clockTolerance", value)?)?;
-        }
-        if let Some(value) = options.get("maxTokenAge") {
-            policy.max_token_age = Some(seconds("maxTokenAge", value)?);
-        }
-        if let Some(value) = options.get("requiredClaims") {
-            policy.required_claims = value
-                .as_array()
-                .and_then(strings)
-                .ok_or_else(|| invalid("requiredClaims", "is not an array of claim names"))?;
-        }
-        if let Some(value) = options.get("scope") {
-            policy = policy.with_scope(&one_or_more("scope", value)?.join(" "))?;
-        }
-        if let Some(value) = options.get("maxTokenBytes") {
-            let bytes = value.as_number().and_then(|number| number.parse().ok());
-            policy = policy.with_max_token_bytes(bytes.unwrap_or(0))?;
+        for (name, values) in [("issuer", &policy.issuers), ("audience", &policy.audiences)] {
+            if values.is_empty() {
+                return Err(invalid(name, "is required"));
+            }
         }
         Ok(policy)
+    }
+
+    fn set(&mut self, name: &str, value: Value<'_>) -> Result<(), Error> {
+        match name {
+            "issuer" => self.issuers = one_or_more(name, value)?,
+            "audience" => self.audiences = one_or_more(name, value)?,
+            "type" => {
+                self.token_type = match value.as_str() {
+                    Some(token_type) if !token_type.is_empty() => Some(token_type.to_owned()),
+                    None if value.is_null() => None,
+                    _ => {
+                        return Err(invalid(
+                            name,
+                            "is not a media type such as \"at+jwt\", or null",
+                        ));
+                    }
+                }
+            }
+            "clockTolerance" => self.set_clock_tolerance(seconds(name, value)?)?,
+            "maxTokenAge" => self.max_token_age = Some(seconds(name, value)?),
+            "requiredClaims" => {
+                self.required_claims = value
+                    .as_array()
+                    .and_then(strings)
+                    .ok_or_else(|| invalid(name, "is not an array of claim names"))?;
+            }
+            "scope" => self.set_scope(&one_or_more(name, value)?.join(" "))?,
+            "maxTokenBytes" => {
+                let bytes = value.as_number().and_then(|number| number.parse().ok());
+                self.set_max_token_bytes(bytes.unwrap_or(0))?;
+            }
+            _ => return Err(invalid(name, "is unknown")),
+        }
+        Ok(())
     }
 
     /// Another type of token (header parameter `typ`; compared without case, `application/`
@@ -135,11 +144,16 @@ impl Policy {
     /// # Errors
     /// [`Error::OptionsInvalid`] above 300 seconds.
     pub fn with_clock_tolerance(mut self, tolerance: Duration) -> Result<Self, Error> {
+        self.set_clock_tolerance(tolerance)?;
+        Ok(self)
+    }
+
+    fn set_clock_tolerance(&mut self, tolerance: Duration) -> Result<(), Error> {
         if tolerance > MAX_CLOCK_TOLERANCE {
             return Err(invalid("clockTolerance", "is not a number of seconds from 0 to 300"));
         }
         self.clock_tolerance = tolerance;
-        Ok(self)
+        Ok(())
     }
 
     /// The greatest age, counted from `iat`, which the token must then have.
@@ -161,11 +175,16 @@ impl Policy {
     /// # Errors
     /// [`Error::OptionsInvalid`] for a scope that is not written as RFC 6749 §3.3 asks.
     pub fn with_scope(mut self, scope: &str) -> Result<Self, Error> {
+        self.set_scope(scope)?;
+        Ok(self)
+    }
+
+    fn set_scope(&mut self, scope: &str) -> Result<(), Error> {
         if !scope::is_well_formed(scope) {
             return Err(invalid("scope", "is not made of scope tokens (RFC 6749 section 3.3)"));
         }
         self.scope = scope::tokens(scope).map(ToOwned::to_owned).collect();
-        Ok(self)
+        Ok(())
     }
 
     /// The longest token that is looked at, in bytes of its compact serialization.
@@ -173,24 +192,18 @@ impl Policy {
     /// # Errors
     /// [`Error::OptionsInvalid`] for 0, and for more than 1 MiB.
     pub fn with_max_token_bytes(mut self, bytes: usize) -> Result<Self, Error> {
+        self.set_max_token_bytes(bytes)?;
+        Ok(self)
+    }
+
+    fn set_max_token_bytes(&mut self, bytes: usize) -> Result<(), Error> {
         if !(1..=LARGEST_MAX_TOKEN_BYTES).contains(&bytes) {
             return Err(invalid("maxTokenBytes", "is not a whole number from 1 to 1048576"));
         }
         self.max_token_bytes = bytes;
-        Ok(self)
+        Ok(())
     }
 }
-
-const OPTIONS: [&str; 8] = [
-    "issuer",
-    "audience",
-    "type",
-    "clockTolerance",
-    "maxTokenAge",
-    "requiredClaims",
-    "scope",
-    "maxTokenBytes",
-];
 
 fn invalid(option: &str, problem: &'static str) -> Error {
     Error::OptionsInvalid { option: option.to_string(), problem }
