@@ -84,6 +84,21 @@ fn a_refused_header_is_told_what_was_expected() {
 }
 
 #[test]
+fn a_token_without_a_key_is_told_whether_it_named_one() {
+    let keys = KeySet::from_json(r#"{ "keys": [] }"#).expect("the key set is good");
+    let verifier = Verifier::with_keys(policy(), keys);
+    for (header, named, message) in [
+        (Object::header(), true, "the key set has no key with the kid"),
+        (Object::header().without("kid"), false, "the header has no kid, which is allowed only"),
+    ] {
+        let token = signed(&key(), header.text(), Object::claims().text());
+        let error = verifier.verify_signature(&token).expect_err("there is no key");
+        assert_eq!(error, Error::KeyNotFound { named });
+        assert!(error.to_string().starts_with(message), "{error}");
+    }
+}
+
+#[test]
 fn refused_claims_are_told_what_was_expected() {
     let key = key();
     let claims = || Object::claims().set("tenant", "1");

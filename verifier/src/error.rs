@@ -427,8 +427,35 @@ mod tests {
 
     #[test]
     fn a_fault_of_our_own_does_not_blame_the_token() {
-        assert_eq!(Error::JwksUnavailable.www_authenticate(), "Bearer");
+        for error in [
+            Error::OptionsInvalid { option: "x".into(), problem: "is unknown" },
+            Error::JwksUnavailable,
+            Error::JwksInvalid { problem: "is not JSON" },
+            Error::StatusUnavailable,
+        ] {
+            assert_eq!(error.www_authenticate(), "Bearer", "{error}");
+        }
         assert!(Error::SignatureInvalid.www_authenticate().contains("invalid_token"));
+    }
+
+    #[test]
+    fn revocation_has_its_codes_before_anything_gives_them() {
+        for (error, code, retryable) in [
+            (Error::TokenRevoked, "token_revoked", false),
+            (Error::StatusUnavailable, "status_unavailable", true),
+        ] {
+            assert_eq!((error.code(), error.stage()), (code, Stage::Status));
+            assert!(Error::CODES.contains(&(error.code(), error.stage())));
+            assert_eq!(error.retryable(), retryable);
+        }
+    }
+
+    #[test]
+    fn stages_are_named_as_in_the_npm_package() {
+        let mut names: Vec<_> = Error::CODES.iter().map(|(_, stage)| stage.name()).collect();
+        names.dedup();
+        let expected = ["options", "parse", "header", "key", "signature", "claims", "status"];
+        assert_eq!(names, expected);
     }
 
     #[test]
