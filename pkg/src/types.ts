@@ -46,8 +46,8 @@ export interface JwtPayload {
 }
 
 /**
- * A token that passed every check, frozen. Both members are deeply frozen plain objects. With
- * {@link VerifierOptions.cache}, calls with the same token may answer one and the same object.
+ * A token that passed every check, frozen. Both members are deeply frozen plain objects. Tokens whose headers are alike
+ * may share one `header`; with {@link VerifierOptions.cache}, calls with the same token may answer one and the same object.
  */
 export interface Verified<Claims extends object = {}> {
   readonly header: JwtHeader
