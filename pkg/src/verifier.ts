@@ -14,6 +14,13 @@ export async function createVerifierWith(load: () => void | Promise<void>, optio
   return new WasmBackedVerifier(settings)
 }
 
+/** The same where the module can be had at once. */
+export function createVerifierSyncWith(load: () => void, options: VerifierOptions): Verifier {
+  const settings = readOptions(options)
+  load()
+  return new WasmBackedVerifier(settings)
+}
+
 class WasmBackedVerifier implements Verifier {
   readonly #wasm: WasmVerifier
   readonly #maxTokenBytes: number

@@ -162,6 +162,17 @@ fn assemble(step: &Step, workspace: &Workspace) -> Result<()> {
         let (from, to) = (workspace.target.join("modules").join(module), destination.join(module));
         fs::copy(&from, to).with_context(|| failed("copy", &from))?;
     }
+    write_bytes(step, workspace)
+}
+
+/// Writes the modules as JavaScript, for `countersign/inline`.
+fn write_bytes(step: &Step, workspace: &Workspace) -> Result<()> {
+    const SCRIPT: &str = r"
+        const { readFileSync, writeFileSync } = require('node:fs')
+        const base64 = (file) => readFileSync(`pkg/dist/wasm/${file}`).toString('base64')
+        writeFileSync('pkg/dist/wasm/bytes.js', `export const portable = '${base64('countersign.wasm')}'\n` +
+          `export const relaxed = '${base64('countersign.relaxed.wasm')}'\n`)";
+    step.quiet(&mut node::node(workspace, &["-e", SCRIPT]), "run this again")?;
     Ok(())
 }
 

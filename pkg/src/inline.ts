@@ -1,0 +1,36 @@
+import { hasRelaxedSimd } from './relaxed.js'
+import type { Verifier, VerifierOptions } from './types.js'
+import { createVerifierSyncWith } from './verifier.js'
+import { portable, relaxed } from './wasm/bytes.js'
+import { instantiate } from './wasm.js'
+
+export * from './public.js'
+
+/**
+ * Makes a verifier, at once. The WebAssembly module is part of this JavaScript, and compiled by the first call; a key set
+ * given as a URL is fetched by the first `verify`. A Content-Security-Policy needs `'wasm-unsafe-eval'`.
+ *
+ * For places that cannot load a file: a single-file script, a test runner's sandbox, a browser extension. Both builds of
+ * the module are in it, so that it is more than twice as large to download. Not for where code must not compile bytes, as
+ * in Cloudflare Workers.
+ *
+ * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` where `jwks` has
+ * an array `keys`, but is no JWK Set all the same.
+ */
+export function createVerifierSync(options: VerifierOptions): Verifier {
+  return createVerifierSyncWith(load, options)
+}
+
+/** The same with a promise, as the other entry points have it. */
+export async function createVerifier(options: VerifierOptions): Promise<Verifier> {
+  return createVerifierSync(options)
+}
+
+let loaded = false
+
+function load(): void {
+  if (loaded) return
+  const bytes = Uint8Array.from(atob(hasRelaxedSimd() ? relaxed : portable), (character) => character.charCodeAt(0))
+  instantiate(new WebAssembly.Module(bytes))
+  loaded = true
+}
