@@ -1,153 +1,217 @@
-import { refuseForWantOfKeys, VerifyError } from './errors.js'
+import { readObject } from './decode.js'
+import { VerifyError } from './errors.js'
+import { fetchKeySet, runtime, WORKERS, type FetchedSet } from './fetch-keys.js'
+import { readStored, writeStored } from './key-store.js'
 import type { RemoteSettings } from './options.js'
 
-/** 64 keys of 8192 bits are about 100 KiB. */
-const MAX_RESPONSE_BYTES = 256 * 1024
+/** A set in use, and when it was asked for. */
+export interface LoadedSet extends FetchedSet {
+  at: number
+}
 
-/** How long a set is fresh whose response does not say: seconds. */
-const DEFAULT_TTL = 600
+/** What came of a go at getting a set. */
+interface Landing {
+  /** Whether the endpoint was asked; otherwise the store had a set. */
+  fetched: boolean
+  /** Settles when the set is in the store. */
+  stored?: Promise<void>
+}
 
-/** Fetches a key set and knows when to fetch it again. One fetch is in flight at most; whoever wants one shares it. */
+/** One go at getting a set. */
+interface Flight extends Landing {
+  readonly at: number
+  /** Settles when the set is in use; rejects where none is to be had. */
+  done?: Promise<void>
+  /** The same to look at. */
+  over: boolean
+  error?: unknown
+}
+
+/** The part of a set's lifetime after which it is renewed ahead of time. */
+const RENEW_AHEAD = 0.8
+
+/** How long a `kid` is not looked for that was not found twice: seconds. */
+const MISS_TTL = 30
+
+/** More than can be looked for in {@link MISS_TTL}, at the least cooldown. */
+const MAX_MISSES = 64
+
+/** The longest pause between attempts that fail: seconds. */
+const MAX_PAUSE = 60
+
+/** How often a request of a Worker looks whether another one's fetch is over, and how often at most. */
+const LOOK_EVERY_MS = 50
+const MAX_LOOKS = 20
+
+/** Gets a key set, and knows when to get it again. Times are in seconds. */
 export class RemoteKeySet {
   readonly #url: URL
   readonly #settings: RemoteSettings
-  readonly #fetch: typeof globalThis.fetch | undefined
   readonly #now: () => number
-  readonly #install: (text: string) => void
+  readonly #install: (text: string | undefined) => void
 
-  #flight: Promise<void> | undefined
-  #loaded: { at: number; ttl: number } | undefined
-  #failedAt: number | undefined
+  #loaded: LoadedSet | undefined
+  #failure: { at: number; pause: number; count: number; error: unknown } | undefined
+  #flight: Flight | undefined
   #missedAt: number | undefined
+  /** When each `kid` was last looked for, from the second time on. */
+  readonly #misses = new Map<unknown, number>()
 
-  /** `install` takes the text of a response and throws, with the keys in use kept, where it is no JWK Set. */
-  constructor(
-    url: URL,
-    settings: RemoteSettings,
-    fetch: typeof globalThis.fetch | undefined,
-    now: () => number,
-    install: (text: string) => void,
-  ) {
+  /**
+   * `install` puts the set of this text to use, or none. It throws, with the keys in use kept, where the text is no JWK
+   * Set.
+   */
+  constructor(url: URL, settings: RemoteSettings, now: () => number, install: (text: string | undefined) => void) {
     this.#url = url
     this.#settings = settings
-    this.#fetch = fetch
     this.#now = now
     this.#install = install
   }
 
-  /**
-   * Fetches where that can change the verdict on a token, given the refusal by the keys in use (`undefined`: it passed).
-   * Answers whether the keys were replaced. Throws only where there are no keys to go on with.
-   */
-  async renewFor(refusal: unknown): Promise<boolean> {
-    if (refusal !== undefined && !reachedTheKeys(refusal)) return false
-    const missed = refusal instanceof VerifyError && refusal.code === 'key_not_found'
-    if (!this.#due() && !(missed && this.#mayAskForMiss())) return false
-    try {
-      await this.refresh()
-      return true
-    } catch (error) {
-      if (this.#loaded === undefined) throw error
-      return false
+  /** Answers as `verifySync` does by the keys in use, and again where others may change the verdict and have been got. */
+  async verify<T>(token: string, verifySync: () => T): Promise<T> {
+    for (let fetched = false; ; ) {
+      let verified: T | undefined
+      let refusal: unknown
+      try {
+        verified = verifySync()
+      } catch (error) {
+        refusal = error
+      }
+      const renewal: Promise<Landing> | undefined = fetched ? undefined : this.#renewalFor(token, refusal)
+      if (renewal === undefined) {
+        if (refusal !== undefined) throw refusal
+        return verified as T
+      }
+      try {
+        // A set out of the store can be past its time or lack the key: then the endpoint has to be asked too.
+        fetched = (await renewal).fetched
+      } catch (error) {
+        if (this.#loaded === undefined) throw error
+        fetched = true
+      }
     }
   }
 
-  /** Fetches now, or waits for the fetch under way. */
-  refresh(): Promise<void> {
-    this.#flight ??= this.#load().finally(() => {
-      this.#flight = undefined
-    })
-    return this.#flight
+  /** Asks the endpoint now, or waits for the fetch under way; and until the store has the set. */
+  async refresh(): Promise<void> {
+    const { fetched, stored } = await this.#load(false)
+    if (!fetched) return this.refresh()
+    await stored
   }
 
-  /** Whether the set in use is missing or past its time, and no attempt to renew it failed just now. */
-  #due(): boolean {
-    if (this.#loaded === undefined) return true
-    const now = this.#now()
-    return !within(this.#loaded.at, this.#loaded.ttl, now) && !within(this.#failedAt, this.#settings.cooldown, now)
+  /** Puts a set out of use that is too old even for an endpoint that fails. */
+  expire(now: number): void {
+    const loaded = this.#loaded
+    if (loaded === undefined) return
+    // A clock that was set back tells no age: as if the set had come to its time just now.
+    if (now < loaded.at) loaded.at = now - loaded.ttl
+    if (now < loaded.at + loaded.ttl + this.#settings.staleIfError) return
+    this.#loaded = undefined
+    this.#install(undefined)
   }
 
-  /** Lets one miss through each cooldown, and with it those that come while its fetch is under way. */
-  #mayAskForMiss(): boolean {
-    if (this.#flight !== undefined) return true
+  /**
+   * What to wait for because it may change the verdict on a token, given its refusal (`undefined`: it passed).
+   *
+   * @throws {@link VerifyError} - Why there are no keys, where it is too early to ask again.
+   */
+  #renewalFor(token: string, refusal: unknown): Promise<Landing> | undefined {
+    if (refusal !== undefined && !reachedTheKeys(refusal)) return undefined
     const now = this.#now()
-    if (within(this.#missedAt, this.#settings.cooldown, now)) return false
+    const age = this.#loaded === undefined ? Infinity : (now - this.#loaded.at) / this.#loaded.ttl
+    const missed = refusal instanceof VerifyError && refusal.code === 'key_not_found'
+    if (age < RENEW_AHEAD && !missed) return undefined
+
+    const failure = this.#failure
+    const underWay = this.#underWay(now) !== undefined
+    if (!underWay && failure !== undefined && within(failure.at, failure.pause, now)) {
+      if (this.#loaded === undefined) throw failure.error
+      return undefined
+    }
+    // An endpoint that failed just now may take its whole time to fail again: nobody waits for it who need not.
+    const serves = age < 1 || (this.#loaded !== undefined && within(failure?.at, 2 * MAX_PAUSE, now))
+    if (!serves || (missed && (underWay || this.#mayLookFor(token, now)))) return this.#load(true)
+    if (age >= RENEW_AHEAD && !underWay) this.#load(true).catch(() => {})
+    return undefined
+  }
+
+  /**
+   * Lets one miss through each cooldown. A `kid` that is looked for a second time, as where one machine of several has
+   * the new set, then has to wait for longer, so that the ones that are gone for good do not use up the cooldown.
+   */
+  #mayLookFor(token: string, now: number): boolean {
+    const { kid } = readObject(token.slice(0, token.indexOf('.')), 'header')
+    if (within(this.#missedAt, this.#settings.cooldown, now) || within(this.#misses.get(kid), MISS_TTL, now)) return false
+    if (this.#misses.size >= MAX_MISSES) this.#misses.clear()
+    this.#misses.set(kid, this.#misses.has(kid) ? now : -Infinity)
     this.#missedAt = now
     return true
   }
 
-  async #load(): Promise<void> {
-    const at = this.#now()
+  /** Gets a set, or waits for the go under way: there is one at most. */
+  async #load(fromStore: boolean): Promise<Landing> {
+    const now = this.#now()
+    const other = this.#underWay(now)
+    if (other !== undefined && runtime() !== WORKERS) {
+      await other.done
+      return other
+    }
+    // A Worker's request may hang for good on the promise of another one, which can end first. So it looks now and then.
+    for (let looks = 0; other !== undefined && looks < MAX_LOOKS; looks++) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+      if (other.error !== undefined) throw other.error
+      if (other.over) return { fetched: other.fetched }
+      if (this.#flight !== other) return this.#load(fromStore)
+    }
+    const flight: Flight = { at: now, fetched: false, over: false }
+    this.#flight = flight
+    await (flight.done = this.#fly(flight, fromStore))
+    return flight
+  }
+
+  /** The go under way, unless it must have died with the Worker's request that began it. */
+  #underWay(now: number): Flight | undefined {
+    // The store may take as long as the endpoint.
+    return within(this.#flight?.at, (2 * this.#settings.timeoutMs) / 1000, now) ? this.#flight : undefined
+  }
+
+  async #fly(flight: Flight, fromStore: boolean): Promise<void> {
+    const { at } = flight
     try {
-      const { headers, text } = await this.#get()
-      this.#install(text)
-      const { minTtl, maxTtl } = this.#settings
-      this.#loaded = { at, ttl: Math.min(Math.max(freshFor(headers), minTtl), maxTtl) }
-      this.#failedAt = undefined
+      this.expire(at)
+      if (fromStore && this.#loaded === undefined) {
+        await readStored(this.#url, this.#settings, at, (set) => this.#use(set))
+        if (this.#loaded !== undefined) return
+      }
+      flight.fetched = true
+      const set = { ...(await fetchKeySet(this.#url, this.#settings, this.#loaded)), at }
+      this.#use(set)
+      this.#failure = undefined
+      flight.stored = writeStored(this.#url, this.#settings, set)
     } catch (error) {
-      this.#failedAt = at
+      this.#fail((flight.error = error))
       throw error
-    }
-  }
-
-  async #get(): Promise<{ headers: Headers; text: string }> {
-    const { timeoutMs } = this.#settings
-    const abort = new AbortController()
-    let timer: ReturnType<typeof setTimeout> | undefined
-    const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(this.#unavailable(`no whole answer within ${timeoutMs} ms`)), timeoutMs)
-    })
-    try {
-      // The race also ends a `fetch` of the caller's that takes no notice of the signal.
-      return await Promise.race([this.#exchange(abort.signal), timeout])
-    } catch (error) {
-      if (error instanceof VerifyError) throw error
-      throw this.#unavailable(networkCause(error), error)
     } finally {
-      clearTimeout(timer)
-      abort.abort()
+      flight.over = true
+      if (this.#flight === flight) this.#flight = undefined
     }
   }
 
-  async #exchange(signal: AbortSignal): Promise<{ headers: Headers; text: string }> {
-    const fetch = this.#fetch ?? globalThis.fetch
-    const response = await fetch(this.#url.href, {
-      headers: { accept: 'application/jwk-set+json, application/json' },
-      // A browser's own cache must not answer for a set that was asked for because it may have changed.
-      cache: 'no-cache',
-      // Followed by hand it could not be in a browser, and a key set has no reason to move.
-      redirect: 'manual',
-      signal,
-    })
-    if (response.type === 'opaqueredirect' || (response.status >= 300 && response.status < 400)) {
-      throw this.#unavailable('a redirect; give the URL that it leads to')
-    }
-    if (response.status !== 200) throw this.#unavailable(`HTTP status ${response.status}; expected 200`)
-    const text = await this.#read(response)
-    if (!isJson(text)) {
-      const type = /^[\w.+-]+\/[\w.+-]+/.exec(response.headers.get('content-type') ?? '')?.[0] ?? 'no content type'
-      throw this.#unavailable(`an answer that is not JSON (${type}); expected a JWK Set`)
-    }
-    return { headers: response.headers, text }
+  #use(set: LoadedSet): void {
+    // What was asked for earlier and comes later must not bring back a key that has gone since.
+    if (this.#loaded !== undefined && set.at < this.#loaded.at) return
+    this.#install(set.text)
+    if (set.text !== this.#loaded?.text) this.#misses.clear()
+    this.#loaded = set
   }
 
-  async #read(response: Response): Promise<string> {
-    const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
-    const reader = response.body?.getReader()
-    let text = ''
-    let size = 0
-    for (;;) {
-      const chunk = await reader?.read()
-      if (chunk === undefined || chunk.done) return text + decoder.decode()
-      size += chunk.value.byteLength
-      if (size > MAX_RESPONSE_BYTES) throw this.#unavailable(`an answer of more than ${MAX_RESPONSE_BYTES / 1024} KiB`)
-      text += decoder.decode(chunk.value, { stream: true })
-    }
-  }
-
-  /** Names origin and path alone: a query may hold a secret. */
-  #unavailable(what: string, cause?: unknown): VerifyError {
-    return refuseForWantOfKeys(`no key set from ${this.#url.origin}${this.#url.pathname}: ${what}`, cause)
+  /** The pause doubles from one second on. Chance keeps verifiers apart that failed together. */
+  #fail(error: unknown): void {
+    const count = (this.#failure?.count ?? 0) + 1
+    const pause = Math.min(2 ** (count - 1) * (1 + Math.random() / 4), MAX_PAUSE)
+    this.#failure = { at: this.#now(), pause, count, error }
+    this.#misses.clear()
   }
 }
 
@@ -159,29 +223,4 @@ function within(start: number | undefined, seconds: number, now: number): boolea
 /** Whether the verifier got as far as to want a key: no fetch is worth a token that no key can save. */
 function reachedTheKeys(refusal: unknown): boolean {
   return refusal instanceof VerifyError && !['options', 'parse', 'header'].includes(refusal.stage)
-}
-
-/** How long a response is fresh (RFC 9111 §4.2): `max-age` less `Age`, in seconds. */
-function freshFor(headers: Headers): number {
-  const control = headers.get('cache-control') ?? ''
-  if (/(?:^|[\s,])no-(?:store|cache)\b/i.test(control)) return 0
-  const maxAge = /(?:^|[\s,])max-age\s*=\s*"?(\d+)/i.exec(control)?.[1]
-  if (maxAge === undefined) return DEFAULT_TTL
-  const age = /^\s*(\d+)\s*$/.exec(headers.get('age') ?? '')?.[1]
-  return Number(maxAge) - Number(age ?? 0)
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
-  }
-}
-
-/** Why the network gave nothing, without the runtime's message: that may quote the URL, query and all. */
-function networkCause(error: unknown): string {
-  const code = (error as { cause?: { code?: unknown } } | undefined)?.cause?.code
-  return typeof code === 'string' ? `the network request failed (${code})` : 'the network request failed'
 }

@@ -1,6 +1,6 @@
 import type { TimeLimits } from './cache.js'
 import { refuseOption } from './errors.js'
-import type { JwkSet } from './types.js'
+import type { JwkSet, KeyStore } from './types.js'
 
 /** The options, checked as far as only JavaScript can; the policy's own values are checked by the WebAssembly module. */
 export interface Settings {
@@ -9,19 +9,21 @@ export interface Settings {
   keys: URL | JwkSet
   maxTokenBytes: number
   now: () => number
-  fetch: typeof globalThis.fetch | undefined
   remote: RemoteSettings
   /** How many tokens that passed to remember; 0 is none. */
   cache: number
   limits: TimeLimits
 }
 
-/** {@link JwksOptions} with their defaults. */
+/** {@link JwksOptions} with their defaults, and the option `fetch`. */
 export interface RemoteSettings {
+  fetch: typeof globalThis.fetch | undefined
   timeoutMs: number
   minTtl: number
   maxTtl: number
+  staleIfError: number
   cooldown: number
+  store: KeyStore | undefined
 }
 
 /**
@@ -38,8 +40,7 @@ export function readOptions(options: unknown): Settings {
     keys: readKeys(given['jwks']),
     maxTokenBytes: (given['maxTokenBytes'] as number | undefined) ?? DEFAULT_MAX_TOKEN_BYTES,
     now: readClock(given['now']),
-    fetch: given['fetch'] === undefined ? undefined : (requireFunction(given['fetch'], 'fetch') as typeof globalThis.fetch),
-    remote: readRemote(given['jwksOptions']),
+    remote: readRemote(given['jwksOptions'], readFetch(given['fetch'])),
     cache: readCacheSize(given['cache']),
     limits: {
       clockTolerance: (given['clockTolerance'] as number | undefined) ?? 0,
@@ -171,23 +172,35 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host)
 }
 
-function readRemote(value: unknown): RemoteSettings {
+function readFetch(value: unknown): typeof globalThis.fetch | undefined {
+  return value === undefined ? undefined : (requireFunction(value, 'fetch') as typeof globalThis.fetch)
+}
+
+function readRemote(value: unknown, fetch: RemoteSettings['fetch']): RemoteSettings {
   const given = value === undefined ? {} : members(value, 'jwksOptions', 'an object such as { timeoutMs: 5000 }')
   checkNames(given, ['timeoutMs', 'minTtl', 'maxTtl', 'cooldown', 'staleIfError', 'store'], 'jwksOptions.')
-  for (const name of ['staleIfError', 'store']) {
-    if (given[name] !== undefined) {
-      throw refuseOption(`jwksOptions.${name}`, 'is not supported by this version; leave it out')
-    }
-  }
-  const minTtl = numberIn(given, 'minTtl', 86_400, 30)
-  const maxTtl = numberIn(given, 'maxTtl', 86_400, 86_400)
+  const minTtl = numberIn(given, 'minTtl', 1, 86_400, 30)
+  const maxTtl = numberIn(given, 'maxTtl', 1, 86_400, 86_400)
   if (maxTtl < minTtl) throw refuseOption('jwksOptions.maxTtl', 'is less than jwksOptions.minTtl')
   return {
-    timeoutMs: numberIn(given, 'timeoutMs', 60_000, 5000),
+    fetch,
+    timeoutMs: numberIn(given, 'timeoutMs', 1, 60_000, 5000),
     minTtl,
     maxTtl,
-    cooldown: numberIn(given, 'cooldown', 3600, 10),
+    staleIfError: numberIn(given, 'staleIfError', 0, 604_800, 86_400),
+    cooldown: numberIn(given, 'cooldown', 1, 3600, 10),
+    store: readStore(given['store']),
   }
+}
+
+function readStore(value: unknown): KeyStore | undefined {
+  if (value === undefined) return undefined
+  // Not by `members`: the methods of a class or of a platform's own object are inherited.
+  const store = value as Partial<KeyStore> | null
+  if (typeof store?.get !== 'function' || typeof store.put !== 'function') {
+    throw refuseOption('jwksOptions.store', `is ${kindOf(value)}; expected an object with functions get and put`)
+  }
+  return store as KeyStore
 }
 
 function readCacheSize(value: unknown): number {
@@ -198,11 +211,11 @@ function readCacheSize(value: unknown): number {
   return value as number
 }
 
-function numberIn(given: Record<string, unknown>, name: string, most: number, otherwise: number): number {
+function numberIn(given: Record<string, unknown>, name: string, least: number, most: number, otherwise: number): number {
   const value = given[name]
   if (value === undefined) return otherwise
-  if (typeof value !== 'number' || !(value >= 1 && value <= most)) {
-    throw refuseOption(`jwksOptions.${name}`, `is ${kindOf(value)}; expected a number from 1 to ${most}`)
+  if (typeof value !== 'number' || !(value >= least && value <= most)) {
+    throw refuseOption(`jwksOptions.${name}`, `is ${kindOf(value)}; expected a number from ${least} to ${most}`)
   }
   return value
 }

@@ -64,10 +64,27 @@ export interface JwksOptions {
   /** The longest such time, whatever `Cache-Control` says: seconds, 1…86400, not under `minTtl`. Default 86400. */
   maxTtl?: number | undefined
   /**
-   * The least time between two fetches for tokens whose `kid` is unknown, and between attempts to renew a set while
-   * they fail: seconds, 1…3600. Default 10.
+   * How long past that time the keys go on being used while the endpoint fails: seconds, 0…604800. Default 86400. Then
+   * there are no keys, until a fetch brings some.
    */
+  staleIfError?: number | undefined
+  /** The least time between two fetches for tokens whose `kid` is unknown: seconds, 1…3600. Default 10. */
   cooldown?: number | undefined
+  /** Where fetched sets are kept for other processes, and for the next start of this one. Default: nowhere. */
+  store?: KeyStore | undefined
+}
+
+/**
+ * Keeps texts by key, such as a `KVNamespace` of Workers as it is, or a few lines over a file, Redis or the Cache API.
+ * The key is a URL, one for each `jwks`.
+ *
+ * It is read where no keys are loaded, before the network, and written after each fetch. What it returns is checked like
+ * a response. If it fails or takes longer than `timeoutMs`, it is done without. Whoever can write to it can bring in
+ * keys, and with them sign tokens.
+ */
+export interface KeyStore {
+  get(key: string): Promise<string | null | undefined>
+  put(key: string, value: string): Promise<unknown>
 }
 
 /** What {@link createVerifier} takes. An unknown name or a wrong value is refused with `options_invalid`. */

@@ -22,7 +22,8 @@ export function createVerifierSyncWith(load: () => void, options: VerifierOption
 }
 
 class WasmBackedVerifier implements Verifier {
-  readonly #wasm: WasmVerifier
+  #wasm: WasmVerifier
+  readonly #policy: string
   readonly #maxTokenBytes: number
   readonly #now: () => number
   readonly #remote: RemoteKeySet | undefined
@@ -31,29 +32,22 @@ class WasmBackedVerifier implements Verifier {
   #keysText: string | undefined
   #lastHeader: { encoded: string; header: JwtHeader } | undefined
 
-  constructor({ policy, keys, maxTokenBytes, now, fetch, remote, cache, limits }: Settings) {
+  constructor({ policy, keys, maxTokenBytes, now, remote, cache, limits }: Settings) {
     this.#wasm = new WasmVerifier(policy)
+    this.#policy = policy
     this.#maxTokenBytes = maxTokenBytes
     this.#cache = cache === 0 ? undefined : new VerifiedTokens(cache, limits)
     this.#now = now
     if (keys instanceof URL) {
-      this.#remote = new RemoteKeySet(keys, remote, fetch, now, (text) => this.#install(text))
+      this.#remote = new RemoteKeySet(keys, remote, now, (text) => this.#install(text))
     } else {
       this.#install(JSON.stringify(keys))
     }
   }
 
   async verify<Claims extends object = {}>(token: string): Promise<Verified<Claims>> {
-    let verified: Verified<Claims> | undefined
-    let refusal: unknown
-    try {
-      verified = this.verifySync<Claims>(token)
-    } catch (error) {
-      refusal = error
-    }
-    if (await this.#remote?.renewFor(refusal)) return this.verifySync<Claims>(token)
-    if (verified === undefined) throw refusal
-    return verified
+    const verifySync = () => this.verifySync<Claims>(token)
+    return this.#remote === undefined ? verifySync() : this.#remote.verify(token, verifySync)
   }
 
   verifySync<Claims extends object = {}>(token: string): Verified<Claims> {
@@ -63,11 +57,13 @@ class WasmBackedVerifier implements Verifier {
       throw refuseToken('token_too_large', `the token is longer than the ${this.#maxTokenBytes} bytes that maxTokenBytes allows`)
     }
     const now = this.#now()
+    this.#remote?.expire(now)
     const verified = this.#cache?.find(token, now) ?? this.#judge(token, now)
     return verified as Verified<Claims>
   }
 
   keys(): JwkSet {
+    this.#remote?.expire(this.#now())
     if (this.#keys === undefined) throw refuseForWantOfKeys('no key set is loaded; call verify or refresh first')
     return this.#keys
   }
@@ -92,12 +88,14 @@ class WasmBackedVerifier implements Verifier {
     return this.#lastHeader.header
   }
 
-  #install(text: string): void {
+  /** Puts another key set to use, or none. */
+  #install(text: string | undefined): void {
     // What passed by these very keys still does; only another set can have lost one.
     if (text === this.#keysText) return
-    this.#wasm.setKeys(text)
+    if (text === undefined) this.#wasm = new WasmVerifier(this.#policy)
+    else this.#wasm.setKeys(text)
     this.#cache?.clear()
-    this.#keys = deepFreeze(JSON.parse(text) as JwkSet)
+    this.#keys = text === undefined ? undefined : deepFreeze(JSON.parse(text) as JwkSet)
     this.#keysText = text
   }
 }

@@ -1,51 +1,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
 import { test } from 'node:test'
-import { createVerifier } from 'countersign'
-import { claims, makeKey, makeToken, NOW, options } from './package-tokens.js'
-
-const key = makeKey('k1')
-const next = makeKey('k2')
-const token = makeToken(key)
-
-/** A key set endpoint that counts its requests; `answer` may be replaced at any time. */
-async function endpoint(t, answer = jwks([key])) {
-  const state = { answer, requests: 0, url: '', headers: [] }
-  const server = createServer((request, response) => {
-    state.requests++
-    state.headers.push(request.headers)
-    state.answer(response, request)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  state.url = `http://127.0.0.1:${server.address().port}/jwks.json`
-  state.close = () => new Promise((resolve) => {
-    server.close(resolve)
-    server.closeAllConnections()
-  })
-  t.after(state.close)
-  return state
-}
-
-/** Answers a key set, as public JWKs. */
-function jwks(keys, headers = {}) {
-  return (response) => {
-    response.writeHead(200, { 'content-type': 'application/jwk-set+json', ...headers })
-    response.end(JSON.stringify({ keys: keys.map(({ jwk }) => jwk) }))
-  }
-}
-
-function status(code, headers = {}, body = '') {
-  return (response) => void response.writeHead(code, headers).end(body)
-}
-
-/** A verifier of a URL whose clock the test moves. */
-async function remote(url, changes = {}) {
-  const clock = { now: NOW }
-  const verifier = await createVerifier(options([], { jwks: url, now: () => clock.now, ...changes }))
-  return { verifier, clock }
-}
+import { endpoint, eventually, jwks, key, lasting, next, remote, status, token } from './package-endpoint.js'
+import { claims, makeKey, makeToken, NOW } from './package-tokens.js'
 
 test('fifty cold verifications share one fetch', async (t) => {
   const server = await endpoint(t)
@@ -107,6 +64,79 @@ test('an unknown kid is asked for once each cooldown, and a rotation is seen', a
   assert.equal(server.requests, 3)
 })
 
+test('a kid that was not found twice is not asked for in the next 30 s, and another one is', async (t) => {
+  const server = await endpoint(t)
+  const { verifier, clock } = await remote(server.url, { jwksOptions: { cooldown: 2 } })
+  await verifier.verify(token)
+  const gone = makeToken(makeKey('gone'))
+  const requestsAfter = async (seconds, token) => {
+    clock.now += seconds
+    await assert.rejects(verifier.verify(token), { code: 'key_not_found' })
+    return server.requests
+  }
+  assert.equal(await requestsAfter(0, gone), 2)
+  assert.equal(await requestsAfter(2, gone), 3)
+  for (let i = 0; i < 9; i++) assert.equal(await requestsAfter(3, gone), 3)
+  assert.equal(await requestsAfter(0, makeToken(next)), 4)
+  assert.equal(await requestsAfter(3, gone), 5)
+  assert.equal(await requestsAfter(29.9, gone), 5)
+  assert.equal(await requestsAfter(0.1, gone), 6)
+})
+
+test('tokens of kids gone for good do not hold up the kid of a rotation', async (t) => {
+  const server = await endpoint(t)
+  const { verifier, clock } = await remote(server.url)
+  await verifier.verify(token)
+  const gone = makeToken(makeKey('gone'))
+  for (const seconds of [0, 10, 10]) {
+    clock.now += seconds
+    await assert.rejects(verifier.verify(gone), { code: 'key_not_found' })
+  }
+  server.answer = jwks([next])
+  await verifier.verify(makeToken(next))
+  assert.equal(server.requests, 4)
+})
+
+test('a set that changed may have any kid, and so may one after a failure', async (t) => {
+  const server = await endpoint(t)
+  const { verifier, clock } = await remote(server.url)
+  await verifier.verify(token)
+  const unknown = makeToken(makeKey('k3'))
+  const miss = async (seconds) => {
+    clock.now += seconds
+    await assert.rejects(verifier.verify(unknown), { code: 'key_not_found' })
+  }
+  await miss(0)
+  await miss(10)
+  assert.equal(server.requests, 3)
+  server.answer = jwks([key, next])
+  await verifier.refresh()
+  await miss(10)
+  await miss(10)
+  assert.equal(server.requests, 6)
+  server.answer = status(500)
+  await assert.rejects(verifier.refresh(), { code: 'jwks_unavailable' })
+  await miss(10)
+  assert.equal(server.requests, 8)
+})
+
+test('each of two hundred unknown kids is asked for, in its cooldown', async (t) => {
+  let requests = 0
+  const fetch = async () => {
+    requests++
+    return Response.json({ keys: [key.jwk] })
+  }
+  const { verifier, clock } = await remote('https://auth.example/', { fetch, jwksOptions: { cooldown: 1 } })
+  await verifier.verify(lasting(key))
+  const [, payload, signature] = token.split('.')
+  for (let i = 1; i <= 200; i++) {
+    const header = Buffer.from(JSON.stringify({ alg: 'RS256', typ: 'at+jwt', kid: `random-${i}` })).toString('base64url')
+    clock.now += 1
+    await assert.rejects(verifier.verify(`${header}.${payload}.${signature}`), { code: 'key_not_found' })
+    assert.equal(requests, 1 + i)
+  }
+})
+
 test('a cold verification of an unknown kid fetches once', async (t) => {
   const server = await endpoint(t)
   const { verifier } = await remote(server.url)
@@ -141,16 +171,126 @@ for (const { headers, jwksOptions, ttl } of lifetimes) {
   test(`a set answered with ${JSON.stringify({ ...headers, ...jwksOptions })} is fresh for ${ttl} s`, async (t) => {
     const server = await endpoint(t, jwks([key], headers))
     const { verifier, clock } = await remote(server.url, { jwksOptions })
-    const forever = makeToken(key, claims({ exp: NOW + 1e6 }))
+    const forever = lasting(key)
     await verifier.verify(forever)
-    clock.now = NOW + ttl - 0.1
+    // Not to be taken for the fetch that the end of the lifetime brings, which the verdict waits for.
+    server.answer = (response) => setTimeout(jwks([next], headers), 50, response)
+    clock.now = NOW + ttl - 0.01
     await verifier.verify(forever)
-    assert.equal(server.requests, 1)
-    clock.now = NOW + ttl
-    await verifier.verify(forever)
+    await eventually(() => server.requests === 2)
+    await verifier.refresh()
     assert.equal(server.requests, 2)
+    assert.throws(() => verifier.verifySync(forever), { code: 'key_not_found' })
+
+    const late = await remote(server.url, { jwksOptions })
+    server.answer = jwks([key], headers)
+    await late.verifier.verify(forever)
+    server.answer = jwks([next], headers)
+    late.clock.now = NOW + ttl
+    await assert.rejects(late.verifier.verify(forever), { code: 'key_not_found' })
+    assert.equal(server.requests, 4)
   })
 }
+
+test('past 80 % of its time a set serves at once, and is renewed in the background by one fetch', async (t) => {
+  const server = await endpoint(t, jwks([key], { 'cache-control': 'max-age=100' }))
+  const { verifier, clock } = await remote(server.url)
+  await verifier.verify(token)
+  clock.now = NOW + 79.9
+  await verifier.verify(token)
+  assert.equal(server.requests, 1)
+
+  let answer
+  server.answer = (response) => {
+    answer = () => jwks([next], { 'cache-control': 'max-age=100' })(response)
+  }
+  clock.now = NOW + 80
+  for (let i = 0; i < 10; i++) await verifier.verify(token)
+  await eventually(() => answer)
+  await verifier.verify(token)
+  answer()
+  await eventually(() => verifier.keys().keys[0].kid === 'k2')
+  assert.throws(() => verifier.verifySync(token), { code: 'key_not_found' })
+  assert.equal(server.requests, 2)
+})
+
+test('a renewal ahead of time that fails is not heard of', async (t) => {
+  const server = await endpoint(t)
+  const { verifier, clock } = await remote(server.url)
+  const unhandled = t.mock.fn()
+  process.on('unhandledRejection', unhandled)
+  t.after(() => process.off('unhandledRejection', unhandled))
+  const forever = lasting(key)
+  await verifier.verify(forever)
+  for (const answer of [status(500), (response) => response.destroy(), jwks(Array(65).fill(key))]) {
+    server.answer = answer
+    const { requests } = server
+    clock.now += 500
+    await verifier.verify(forever)
+    await eventually(() => server.requests > requests)
+    server.answer = jwks([key])
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    await verifier.refresh()
+  }
+  assert.equal(unhandled.mock.callCount(), 0)
+})
+
+/** Answers 304 to whoever has the set of this entity tag. */
+function tagged(keys, etag, headers = {}, unchanged = headers) {
+  return (response, request) => {
+    if (request.headers['if-none-match'] === etag) response.writeHead(304, unchanged).end()
+    else jwks(keys, { etag, ...headers })(response)
+  }
+}
+
+test('a set is asked for with its entity tag, and 304 renews its time', async (t) => {
+  const server = await endpoint(t, tagged([key], '"one"', { 'cache-control': 'max-age=100' }))
+  const { verifier, clock } = await remote(server.url)
+  await verifier.verify(token)
+  clock.now = NOW + 100
+  await verifier.verify(token)
+  clock.now = NOW + 179.9
+  await verifier.verify(token)
+  assert.deepEqual(server.headers.map((headers) => headers['if-none-match']), [undefined, '"one"'])
+  assert.deepEqual(verifier.keys(), { keys: [key.jwk] })
+
+  server.answer = tagged([next], 'W/"two"')
+  await verifier.refresh()
+  assert.throws(() => verifier.verifySync(token), { code: 'key_not_found' })
+  await verifier.refresh()
+  assert.deepEqual(server.headers.map((headers) => headers['if-none-match']).slice(2), ['"one"', 'W/"two"'])
+})
+
+test('a 304 that says nothing of time gives the set its former time again, and one that does a new one', async (t) => {
+  const server = await endpoint(t, tagged([key], '"one"', { 'cache-control': 'max-age=100' }, {}))
+  const { verifier, clock } = await remote(server.url)
+  const forever = lasting(key)
+  await verifier.verify(forever)
+  clock.now = NOW + 100
+  await verifier.verify(forever)
+  clock.now = NOW + 200
+  await verifier.verify(forever)
+  assert.equal(server.requests, 3)
+  server.answer = tagged([key], '"one"', {}, { 'cache-control': 'max-age=1000', age: '500' })
+  clock.now = NOW + 300
+  await verifier.verify(forever)
+  clock.now = NOW + 300 + 399
+  await verifier.verify(forever)
+  assert.equal(server.requests, 4)
+})
+
+test('a set without an entity tag, or with a broken one, is asked for without, and 304 is then no answer', async (t) => {
+  for (const headers of [{}, { etag: 'one' }, { etag: `"${'1'.repeat(300)}"` }]) {
+    const server = await endpoint(t, jwks([key], headers))
+    const { verifier } = await remote(server.url)
+    await verifier.verify(token)
+    await verifier.refresh()
+    server.answer = status(304)
+    await assert.rejects(verifier.refresh(), { code: 'jwks_unavailable' })
+    assert.deepEqual(server.headers.map((headers) => headers['if-none-match']), [undefined, undefined, undefined])
+    verifier.verifySync(token)
+  }
+})
 
 test('a clock that is set back does not keep a set in use', async (t) => {
   const server = await endpoint(t)
@@ -159,23 +299,6 @@ test('a clock that is set back does not keep a set in use', async (t) => {
   clock.now -= 60
   await verifier.verify(makeToken(key, claims({ iat: NOW - 60 })))
   assert.equal(server.requests, 2)
-})
-
-test('while a set cannot be renewed the one in use serves, and the endpoint is asked once each cooldown', async (t) => {
-  const server = await endpoint(t)
-  const { verifier, clock } = await remote(server.url)
-  await verifier.verify(token)
-  server.answer = status(500)
-  clock.now += 600
-  for (let i = 0; i < 5; i++) await verifier.verify(token)
-  assert.equal(server.requests, 2)
-  clock.now += 10
-  await verifier.verify(token)
-  assert.equal(server.requests, 3)
-  await assert.rejects(verifier.refresh(), { code: 'jwks_unavailable' })
-  server.answer = jwks([])
-  await verifier.refresh()
-  assert.throws(() => verifier.verifySync(token), { code: 'key_not_found' })
 })
 
 const drip = (response) => {
@@ -207,7 +330,7 @@ const failures = [
 for (const { name, answer, message = /./, code = 'jwks_unavailable' } of failures) {
   test(`${name} leaves a verifier without keys, with the cause named`, async (t) => {
     const server = await endpoint(t, answer)
-    const { verifier } = await remote(`${server.url}?apikey=hidden#part`, { jwksOptions: { timeoutMs: 200 } })
+    const { verifier, clock } = await remote(`${server.url}?apikey=hidden#part`, { jwksOptions: { timeoutMs: 200 } })
     const refusal = await verifier.verify(token).then(() => assert.fail('accepted'), (error) => error)
     assert.equal(refusal.code, code)
     assert.equal(refusal.retryable, code === 'jwks_unavailable')
@@ -217,6 +340,7 @@ for (const { name, answer, message = /./, code = 'jwks_unavailable' } of failure
     assert.throws(() => verifier.keys(), { code: 'jwks_unavailable' })
 
     server.answer = jwks([key])
+    clock.now += 1.25
     await verifier.verify(token)
     assert.equal(server.requests, 2)
 
