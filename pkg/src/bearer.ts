@@ -1,0 +1,177 @@
+import { refuseOption, VerifyError } from './errors.js'
+import { checkNames, members } from './options.js'
+import type { Verified, Verifier } from './types.js'
+
+/** What the guards take besides a verifier. */
+export interface GuardOptions {
+  /**
+   * Scopes that must each be in the token's `scope`, besides what the verifier itself asks for. A string may hold
+   * several, separated by spaces.
+   */
+  scope?: string | readonly string[] | undefined
+}
+
+/** What the guards need of a verifier. A promise of one will do, for modules that cannot await at the top. */
+export type AnyVerifier = Pick<Verifier, 'verify'> | Promise<Pick<Verifier, 'verify'>>
+
+/** Where a request may carry a token (RFC 6750 §2). */
+export interface Carriers {
+  /** The `Authorization` header's value; several are joined by commas (RFC 9110 §5.3). */
+  authorization: string | null | undefined
+  /** The URL, with or without its origin. */
+  url: string
+  /** Whether the body is a form that holds a token. Asked only of whoever has a good token: it may take time. */
+  hasTokenInForm(): boolean | Promise<boolean>
+}
+
+/** How to answer a request that is refused. */
+export interface Refusal {
+  readonly status: 400 | 401 | 403 | 503
+  readonly headers: Readonly<Record<string, string>>
+  /** JSON text. */
+  readonly body: string
+  /** Why the token was refused, where there was one to look at. */
+  readonly error?: VerifyError
+}
+
+/**
+ * Verifies the one token of a request, as a resource server has to (RFC 6750).
+ *
+ * What the request cannot help is thrown: `options_invalid`, `jwks_invalid`, and what is no {@link VerifyError}.
+ */
+export async function admit(
+  { authorization, url, hasTokenInForm }: Carriers,
+  verifier: AnyVerifier,
+  scopes: readonly string[],
+): Promise<{ verified: Verified } | { refusal: Refusal }> {
+  const credentials = authorization ?? ''
+  if (!NAMES_BEARER.test(credentials)) return { refusal: WITHOUT_TOKEN }
+  const token = ONE_TOKEN.exec(credentials)?.[1]
+  if (token === undefined) return { refusal: badRequest('expected one token in one Authorization header, after "Bearer "') }
+  if (hasTokenInQuery(url)) return { refusal: SENT_TWICE }
+  try {
+    const verified = await (await requireVerifier(verifier)).verify(token)
+    if (await hasTokenInForm()) return { refusal: SENT_TWICE }
+    requireScopes(verified, scopes)
+    return { verified }
+  } catch (error) {
+    return { refusal: refusalFor(error) }
+  }
+}
+
+/**
+ * The scopes that the options ask for. What would ask for nothing by mistake is refused.
+ *
+ * @throws {@link VerifyError} - `options_invalid`
+ */
+export function readScopes(options: unknown): readonly string[] {
+  const given = members(options, 'options', 'an object such as { scope }')
+  checkNames(given, ['scope'], '')
+  const { scope } = given
+  if (scope === undefined) return []
+  const texts: unknown[] = Array.isArray(scope) ? scope : [scope]
+  const scopes = texts.flatMap((text) => (typeof text === 'string' ? text.split(' ') : ''))
+  if (scopes.length === 0 || !scopes.every((text) => /^[!#-[\]-~]+$/.test(text))) {
+    throw refuseOption('scope', 'is not made of scope tokens (RFC 6749 section 3.3); expected such as "read write"')
+  }
+  return scopes
+}
+
+/** Whether this is the content type of a form in which a token can be (RFC 6750 §2.2). */
+export function isForm(contentType: string | null | undefined): boolean {
+  return /^\s*application\/x-www-form-urlencoded\s*(?:;|$)/i.test(contentType ?? '')
+}
+
+/** How both kinds of carriers besides the header name a token. */
+export const PARAMETER = 'access_token'
+
+/** One of the credentials is of this scheme. Others are not this package's to judge. */
+const NAMES_BEARER = /(?:^|,)[ \t]*Bearer(?:[ \t,]|$)/i
+
+/** `b64token` (RFC 6750 §2.1), and nothing after it. */
+const ONE_TOKEN = /^Bearer +([\w.~+/-]+=*)$/i
+
+/** When to try again, where it is not known: seconds. */
+const RETRY_AFTER = '10'
+
+const JSON_HEADERS = { 'content-type': 'application/json', 'cache-control': 'no-store' }
+
+/** Whoever sent no token may not have known of any; the challenge names no error (RFC 6750 §3.1). */
+const WITHOUT_TOKEN = refusal(401, 'unauthorized', 'expected an access token: "Authorization: Bearer …"', {
+  'www-authenticate': 'Bearer',
+})
+
+/** RFC 6750 §2: only one method for each request. */
+const SENT_TWICE = badRequest('expected one access token, in the Authorization header alone')
+
+function badRequest(description: string): Refusal {
+  const quotable = description.replaceAll('"', "'")
+  return refusal(400, 'invalid_request', description, {
+    'www-authenticate': `Bearer error="invalid_request", error_description="${quotable}"`,
+  })
+}
+
+function refusalFor(error: unknown): Refusal {
+  if (!isVerifyError(error)) throw error
+  const { code, message, wwwAuthenticate } = error
+  const challenge = { 'www-authenticate': wwwAuthenticate }
+  switch (code) {
+    case 'options_invalid':
+    case 'jwks_invalid':
+      throw error
+    case 'jwks_unavailable':
+    case 'status_unavailable':
+      // The message names hosts behind this service, which are nobody's business.
+      return refusal(503, 'temporarily_unavailable', 'tokens cannot be checked at the moment; try again later',
+        { 'retry-after': RETRY_AFTER }, error)
+    case 'scope_insufficient':
+      return refusal(403, 'insufficient_scope', message, challenge, error)
+    default:
+      return refusal(401, 'invalid_token', message, challenge, error)
+  }
+}
+
+function refusal(
+  status: Refusal['status'],
+  error: string,
+  description: string,
+  headers: Record<string, string>,
+  cause?: VerifyError,
+): Refusal {
+  const body = JSON.stringify({ error, error_description: description })
+  return { status, headers: { ...JSON_HEADERS, ...headers }, body, ...(cause && { error: cause }) }
+}
+
+/** By its name: where bundlers or test runners make two copies of the class, `instanceof` knows only one. */
+function isVerifyError(error: unknown): error is VerifyError {
+  return error instanceof Error && error.name === 'VerifyError'
+}
+
+async function requireVerifier(verifier: AnyVerifier): Promise<Pick<Verifier, 'verify'>> {
+  const given = await verifier
+  if (typeof given?.verify !== 'function') {
+    throw refuseOption('verifier', 'is none; expected what createVerifier gives, or its promise')
+  }
+  return given
+}
+
+function requireScopes({ payload }: Verified, scopes: readonly string[]): void {
+  const granted = new Set(payload.scope?.split(' '))
+  if (scopes.every((scope) => granted.has(scope))) return
+  const required = scopes.join(' ')
+  const message = 'the claim scope does not hold all of the required scope'
+  throw new VerifyError({
+    code: 'scope_insufficient',
+    stage: 'claims',
+    message: `${message} "${required}"`,
+    claim: 'scope',
+    retryable: false,
+    wwwAuthenticate: `Bearer error="insufficient_scope", error_description="${message} '${required}'", scope="${required}"`,
+    claims: payload,
+  })
+}
+
+function hasTokenInQuery(url: string): boolean {
+  const start = url.indexOf('?')
+  return start >= 0 && new URLSearchParams(url.slice(start).replace(/#.*/s, '')).has(PARAMETER)
+}
