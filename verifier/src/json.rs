@@ -454,6 +454,22 @@ mod tests {
     }
 
     #[test]
+    fn a_special_byte_is_found_wherever_it_stands_and_whatever_stands_beside_it() {
+        let special = |byte: u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+        // The neighbours of special bytes, and those with the highest bit set.
+        for around in [b' ', b'!', b'#', b'[', b']', b'~', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+            for place in 0..20 {
+                for byte in 0..=255 {
+                    let mut bytes = [around; 20];
+                    bytes[place] = byte;
+                    let expected = if special(byte) { place } else { bytes.len() };
+                    assert_eq!(plain(&bytes), expected, "{byte} at {place} among {around}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn strings_come_out_unescaped() {
         for (literal, string) in [
             (r"plain", "plain"),
