@@ -1,0 +1,56 @@
+import { show, type Output } from './terminal.js'
+
+/** Draws what a token says of its times, and when it is now, in the order of time. */
+export function drawTimes(output: Output, { iat, nbf, exp }: Readonly<Record<string, unknown>>, now: number): void {
+  const moments = [
+    { name: 'issued', at: iat },
+    { name: 'valid from', at: nbf === iat ? undefined : nbf },
+    { name: 'expires', at: exp },
+    { name: 'now', at: now },
+  ].filter((moment): moment is Moment => Number.isFinite(moment.at)).sort((a, b) => a.at - b.at)
+  // At `exp` itself a token has expired: of what is at once, now comes last.
+  const good = (typeof exp !== 'number' || now < exp) && (typeof nbf !== 'number' || now >= nbf)
+
+  output.line(`  ${axis(moments).replace('now', output.paint(good ? 'green' : 'red', 'now'))}`)
+  output.line()
+  output.table(moments.filter(({ name }) => name !== 'now').map(({ name, at }) => [name, date(at), distance(at - now)]))
+}
+
+interface Moment {
+  name: string
+  at: number
+}
+
+/** How many characters the lines between the moments have in all. */
+const AXIS_WIDTH = 36
+
+/** `issued ──── now ──────── expires`, the lines as long as the time between. */
+function axis(moments: readonly Moment[]): string {
+  const first = moments[0]?.at ?? 0
+  const span = (moments.at(-1)?.at ?? 0) - first || 1
+  return moments.map(({ name, at }, index) => {
+    const passed = at - (moments[index - 1]?.at ?? first)
+    return index === 0 ? name : ` ${'─'.repeat(Math.max(2, Math.round((passed / span) * AXIS_WIDTH)))} ${name}`
+  }).join('')
+}
+
+/** A time in seconds since the UNIX epoch, in UTC. */
+function date(seconds: number): string {
+  const value = new Date(seconds * 1000)
+  return Number.isNaN(value.getTime()) ? show(seconds) : value.toISOString().replace('T', ' ').replace(/\.\d+Z$/, 'Z')
+}
+
+const UNITS = [['d', 86_400], ['h', 3600], ['min', 60], ['s', 1]] as const
+
+/** `in 10 min 50 s`, `3 d 4 h ago`: no more than two units. */
+function distance(seconds: number): string {
+  let rest = Math.floor(Math.abs(seconds))
+  const parts: string[] = []
+  for (const [unit, size] of UNITS) {
+    if (parts.length < 2 && rest >= size) parts.push(`${Math.floor(rest / size)} ${unit}`)
+    else if (parts.length > 0) break
+    rest %= size
+  }
+  if (parts.length === 0) return 'now'
+  return seconds > 0 ? `in ${parts.join(' ')}` : `${parts.join(' ')} ago`
+}
