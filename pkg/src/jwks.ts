@@ -124,11 +124,11 @@ export class RemoteKeySet {
     if (age < RENEW_AHEAD && !missed) return undefined
 
     const failure = this.#failure
-    const underWay = this.#underWay(now) !== undefined
-    if (!underWay && failure !== undefined && within(failure.at, failure.pause, now)) {
+    if (failure !== undefined && within(failure.at, failure.pause, now)) {
       if (this.#loaded === undefined) throw failure.error
       return undefined
     }
+    const underWay = this.#underWay(now) !== undefined
     // An endpoint that failed just now may take its whole time to fail again: nobody waits for it who need not.
     const serves = age < 1 || (this.#loaded !== undefined && within(failure?.at, 2 * MAX_PAUSE, now))
     if (!serves || (missed && (underWay || this.#mayLookFor(token, now)))) return this.#load(true)

@@ -68,7 +68,10 @@ export interface JwksOptions {
    * there are no keys, until a fetch brings some.
    */
   staleIfError?: number | undefined
-  /** The least time between two fetches for tokens whose `kid` is unknown: seconds, 1…3600. Default 10. */
+  /**
+   * The least time between two fetches for tokens whose `kid` is unknown: seconds, 1…3600. Default 10. A `kid` that is
+   * not found the second time either is looked for every 30 s at most.
+   */
   cooldown?: number | undefined
   /** Where fetched sets are kept for other processes, and for the next start of this one. Default: nowhere. */
   store?: KeyStore | undefined
@@ -133,10 +136,11 @@ export interface VerifierOptions {
 /** Checks access tokens against one policy and one key set. Made by `createVerifier`; safe to share and to keep. */
 export interface Verifier {
   /**
-   * Verifies a token, and fetches keys first where that can change the verdict: none are loaded, theirs is past, or the
-   * token names a `kid` that the set lacks. A malformed token never causes a fetch. Concurrent calls share one fetch.
+   * Verifies a token, and fetches keys first where that can change the verdict: none are loaded, their time is past, or
+   * the token names a `kid` that the set lacks. A malformed token never causes a fetch. Concurrent calls share one fetch.
    *
-   * While a set cannot be renewed, the one in use goes on being used.
+   * Past 80 % of the keys' time a fetch runs in the background. While fetches fail, the keys in use go on being used for
+   * `staleIfError`, and the endpoint is asked again after 1 s, then 2 s, and so on up to every 60 s.
    *
    * Not checked: whether the token was revoked, and whether it is bound to its sender.
    *
@@ -146,20 +150,24 @@ export interface Verifier {
    */
   verify<Claims extends object = {}>(token: string): Promise<Verified<Claims>>
   /**
-   * The same, at once, and with the keys that are in use, however old they are. Never does I/O: with `jwks` as a URL,
-   * call `verify` or `refresh` from time to time.
+   * The same, at once, with the keys in use. Never does I/O: with `jwks` as a URL, call `verify` or `refresh` from time
+   * to time.
    *
-   * @throws {@link VerifyError} - As `verify`; `jwks_unavailable` where no keys are loaded.
+   * @throws {@link VerifyError} - As `verify`; `jwks_unavailable` where no keys are loaded, or those that are have not
+   * been renewed until the end of `staleIfError`.
    */
   verifySync<Claims extends object = {}>(token: string): Verified<Claims>
   /**
    * The key set in use: a deeply frozen copy, to hand to another verifier as its `jwks`.
    *
-   * @throws {@link VerifyError} - `jwks_unavailable` where none is loaded.
+   * @throws {@link VerifyError} - `jwks_unavailable` where none is loaded, or the one that is has become too old.
    */
   keys(): JwkSet
   /**
-   * Fetches the key set now, or waits for the fetch under way. With `jwks` as an object it resolves at once.
+   * Fetches the key set now, or waits for the fetch under way, and until the `store` has it. With `jwks` as an object it
+   * resolves at once.
+   *
+   * In Cloudflare Workers, a fetch that should outlive the request wants `ctx.waitUntil(verifier.refresh())`.
    *
    * @throws {@link VerifyError} - `jwks_unavailable` where the fetch failed, `jwks_invalid` where it brought no JWK Set;
    * the keys in use stay.

@@ -257,7 +257,7 @@ for (const { name, cache, etag } of requests) {
 test('in Workers a call does not wait for the fetch of a request that is gone', async (t) => {
   runtime(t, 'Cloudflare-Workers')
   const { calls, call, fetch } = byHand()
-  const { verifier } = await remote('https://auth.example/', { fetch })
+  const { verifier } = await remote('https://auth.example/', { fetch, jwksOptions: { timeoutMs: 2000 } })
   verifier.verify(token).catch(() => {})
   const others = Array.from({ length: 10 }, () => verifier.verify(token))
   await call(0)
@@ -301,17 +301,18 @@ test('in Workers no promise of the first request is awaited by the second', asyn
 test('in Workers a renewal that died in the background keeps nobody from renewing', async (t) => {
   runtime(t, 'Cloudflare-Workers')
   const { calls, call, fetch } = byHand()
-  const { verifier, clock } = await remote('https://auth.example/', { fetch })
+  const { verifier, clock } = await remote('https://auth.example/', { fetch, jwksOptions: { timeoutMs: 3000 } })
   const loading = verifier.verify(forever)
   ;(await call(0)).answer([key])
   await loading
   clock.now = NOW + 480
   for (let i = 0; i < 5; i++) await verifier.verify(forever)
   await call(1)
-  clock.now += 9
+  clock.now += 5.9
   await verifier.verify(forever)
+  await new Promise((resolve) => setTimeout(resolve, 1300))
   assert.equal(calls.length, 2)
-  clock.now += 1
+  clock.now += 0.1
   await verifier.verify(forever)
   await call(2)
   clock.now = NOW + 601

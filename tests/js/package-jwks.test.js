@@ -64,6 +64,15 @@ test('an unknown kid is asked for once each cooldown, and a rotation is seen', a
   assert.equal(server.requests, 3)
 })
 
+test('all the first tokens of a rotation wait for its one fetch', async (t) => {
+  const server = await endpoint(t)
+  const { verifier } = await remote(server.url)
+  await verifier.verify(token)
+  server.answer = jwks([key, next])
+  await Promise.all(Array.from({ length: 20 }, () => verifier.verify(makeToken(next))))
+  assert.equal(server.requests, 2)
+})
+
 test('a kid that was not found twice is not asked for in the next 30 s, and another one is', async (t) => {
   const server = await endpoint(t)
   const { verifier, clock } = await remote(server.url, { jwksOptions: { cooldown: 2 } })
