@@ -23,6 +23,10 @@ pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 /// The cargo profile of the WASM modules.
 const PROFILE: &str = "wasm";
 
+/// Inlining as sparing as where code is compiled for its size, also in what is compiled for speed:
+/// 5% fewer bytes, at 1% of the speed.
+const INLINE_LESS: &str = "-Cllvm-args=-inline-threshold=50";
+
 /// A build of the WASM module.
 pub(crate) struct Build {
     /// Its file in the package.
@@ -119,10 +123,10 @@ impl Build {
         command.args(["--target", WASM_TARGET]);
         command.arg("--target-dir").arg(workspace.target.join(self.folder));
         let features = self.target_features;
-        if !features.is_empty() {
-            let flags = format!("target.{WASM_TARGET}.rustflags=['-Ctarget-feature={features}']");
-            command.args(["--config", &flags]);
-        }
+        let flags = format!(
+            "target.{WASM_TARGET}.rustflags=['{INLINE_LESS}', '-Ctarget-feature={features}']"
+        );
+        command.args(["--config", &flags]);
         command
     }
 
