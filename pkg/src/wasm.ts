@@ -31,7 +31,7 @@ export class WasmVerifier {
     if (exports === undefined) throw new Error('countersign: the WebAssembly module is not loaded')
     this.#exports = exports
     this.#instance = exports.create()
-    unused.register(this, { destroy: exports.destroy, instance: this.#instance })
+    unused?.register(this, { destroy: exports.destroy, instance: this.#instance })
     this.#write(policy)
     if (!exports.set_policy(this.#instance)) throw this.#refusal()
   }
@@ -78,7 +78,10 @@ export class WasmVerifier {
 const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
-/** Gives back the memory of verifiers that are no longer used. */
-const unused = new FinalizationRegistry(({ destroy, instance }: { destroy: (instance: number) => void; instance: number }) => {
-  destroy(instance)
-})
+/** Gives back the memory of verifiers that are no longer used. Workers of before 2025 have none; theirs are few. */
+const unused = globalThis.FinalizationRegistry && new FinalizationRegistry<Unused>(({ destroy, instance }) => destroy(instance))
+
+interface Unused {
+  destroy(instance: number): void
+  instance: number
+}

@@ -1,0 +1,26 @@
+import type { Verifier, VerifierOptions } from './types.js'
+import { createVerifierWith } from './verifier.js'
+// Workers may not compile bytes: the module comes compiled. Their engine has relaxed SIMD.
+import module from './wasm/countersign.relaxed.wasm'
+import { instantiate } from './wasm.js'
+
+export * from './public.js'
+
+/**
+ * Makes a verifier. The WebAssembly module is part of the Worker; a key set given as a URL is fetched by the first
+ * `verify`. Make one verifier for all requests, outside of the handler.
+ *
+ * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` where `jwks` has
+ * an array `keys`, but is no JWK Set all the same.
+ */
+export function createVerifier(options: VerifierOptions): Promise<Verifier> {
+  return createVerifierWith(load, options)
+}
+
+let loaded = false
+
+function load(): void {
+  if (loaded) return
+  instantiate(module)
+  loaded = true
+}
