@@ -1,0 +1,257 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { createVerifier, VerifyError } from 'countersign'
+import { guard } from 'countersign/guard'
+import * as inline from 'countersign/inline'
+import { STAGE_OF } from '../../pkg/dist/errors.js'
+import { claims, makeKey, makeToken, NOW, options } from './package-tokens.js'
+
+const key = makeKey('k1')
+const token = makeToken(key, claims({ scope: 'read write' }))
+const verifier = await createVerifier(options([key]))
+const good = { authorization: `Bearer ${token}` }
+
+function request(headers = {}, { path = '/', ...init } = {}) {
+  return new Request(`https://api.example${path}`, { headers, ...init })
+}
+
+function form(text, headers = good) {
+  return request({ 'content-type': 'application/x-www-form-urlencoded', ...headers }, { method: 'POST', body: text })
+}
+
+/** A verifier that refuses with this code. */
+function refusing(code) {
+  const fields = { code, stage: STAGE_OF[code], message: `no: ${code}`, retryable: false, wwwAuthenticate: `Bearer x="${code}"` }
+  return { verify: () => Promise.reject(new VerifyError(fields)) }
+}
+
+/** The response of a request that is refused, as far as tests compare it. It never holds the token. */
+async function refused(...args) {
+  const { claims, response, error } = await guard(...args)
+  assert.equal(claims, undefined)
+  const text = await response.text()
+  const headers = Object.fromEntries(response.headers)
+  for (const part of token.split('.')) assert.ok(!`${text}${JSON.stringify(headers)}`.includes(part))
+  assert.equal(headers['cache-control'], 'no-store')
+  assert.equal(headers['content-type'], 'application/json')
+  const body = JSON.parse(text)
+  assert.deepEqual(Object.keys(body), ['error', 'error_description'])
+  return { status: response.status, challenge: headers['www-authenticate'], retryAfter: headers['retry-after'], ...body, code: error?.code }
+}
+
+test('a good token gives its claims, and nothing else', async () => {
+  assert.deepEqual(await guard(request(good), verifier), { claims: claims({ scope: 'read write' }) })
+})
+
+test('the scheme may be written in any case, with more than one space', async () => {
+  for (const scheme of ['bearer', 'BEARER', 'Bearer  ']) {
+    assert.ok((await guard(request({ authorization: `${scheme} ${token}` }), verifier)).claims)
+  }
+})
+
+test('a verifier may come as a promise, and from countersign/inline', async () => {
+  assert.ok((await guard(request(good), createVerifier(options([key])))).claims)
+  assert.ok((await guard(request(good), inline.createVerifierSync(options([key])))).claims)
+})
+
+const without = {
+  'no Authorization header': {},
+  'an empty one': { authorization: '' },
+  'another scheme': { authorization: 'Basic dTpw' },
+  'another scheme with commas': { authorization: 'Digest username="u", realm="bearers", nonce="n"' },
+  'a scheme that begins like Bearer': { authorization: `BearerToken ${token}` },
+}
+for (const [name, headers] of Object.entries(without)) {
+  test(`${name} gets a challenge that names no error`, async () => {
+    const { status, challenge, error } = await refused(request(headers), verifier)
+    assert.deepEqual({ status, challenge, error }, { status: 401, challenge: 'Bearer', error: 'unauthorized' })
+  })
+}
+
+test('a token in the query alone is no credential', async () => {
+  const { status, challenge } = await refused(request({}, { path: `/?access_token=${token}` }), verifier)
+  assert.deepEqual({ status, challenge }, { status: 401, challenge: 'Bearer' })
+})
+
+const twice = new Headers()
+twice.append('authorization', `Bearer ${token}`)
+twice.append('authorization', `Bearer ${token}`)
+const malformed = {
+  'the scheme alone': request({ authorization: 'Bearer' }),
+  'a space in the token': request({ authorization: 'Bearer a b' }),
+  'a quoted token': request({ authorization: `Bearer "${token}"` }),
+  'padding within the token': request({ authorization: 'Bearer a=b' }),
+  'the scheme twice': request({ authorization: `Bearer Bearer ${token}` }),
+  'two Authorization headers': request(twice),
+  'two schemes': request({ authorization: `Basic dTpw, Bearer ${token}` }),
+  'two schemes, the other way around': request({ authorization: `Bearer ${token}, Basic dTpw` }),
+  'another token in the query': request(good, { path: '/a?b=c&access_token=d' }),
+  'another token in the query, percent-encoded': request(good, { path: '/?access%5ftoken=' }),
+  'another token in a form': form('a=b&access_token=c'),
+  'another token in a form of another spelling': form('access_token=c', { ...good, 'content-type': 'Application/X-WWW-Form-Urlencoded ; charset=utf-8' }),
+}
+for (const [name, it] of Object.entries(malformed)) {
+  test(`${name} is a bad request`, async () => {
+    const { status, challenge, error, error_description } = await refused(it, verifier)
+    assert.deepEqual({ status, error }, { status: 400, error: 'invalid_request' })
+    assert.equal(challenge, `Bearer error="invalid_request", error_description="${error_description.replaceAll('"', "'")}"`)
+  })
+}
+
+test('what only looks like another token is none', async () => {
+  for (const it of [
+    request(good, { path: '/?my_access_token=a&b=access_token' }),
+    request(good, { path: '/access_token=a' }),
+    request(good, { path: '/?a#access_token=b' }),
+    form('a=access_token'),
+    request({ ...good, 'content-type': 'text/plain' }, { method: 'POST', body: 'access_token=a' }),
+  ]) {
+    assert.ok((await guard(it, verifier)).claims)
+  }
+})
+
+test('a form can still be read behind the guard, and one that was read before is left alone', async () => {
+  const it = form('a=b')
+  assert.ok((await guard(it, verifier)).claims)
+  assert.equal(await it.text(), 'a=b')
+  assert.ok((await guard(it, verifier)).claims)
+})
+
+test('of a form no more than its beginning is waited for, and nothing before the token is good', async () => {
+  let pulled = 0
+  const endless = () => new ReadableStream({
+    pull(controller) {
+      pulled++
+      controller.enqueue(new TextEncoder().encode('a'.repeat(16384)))
+    },
+  })
+  const send = (authorization) => new Request('https://api.example', {
+    method: 'POST', body: endless(), duplex: 'half', headers: { authorization, 'content-type': 'application/x-www-form-urlencoded' },
+  })
+  assert.equal((await refused(send(`Bearer ${token}x`), verifier)).status, 401)
+  assert.ok(pulled <= 1, `${pulled} chunks were asked for`)
+  assert.ok((await guard(send(`Bearer ${token}`), verifier)).claims)
+  assert.ok(pulled >= 4 && pulled < 10, `${pulled} chunks were asked for`)
+})
+
+test('a token that the verifier refuses is answered with its challenge and its message', async () => {
+  const expired = makeToken(key, claims({ exp: NOW - 35 }))
+  const { wwwAuthenticate, message } = await verifier.verify(expired).catch((error) => error)
+  assert.deepEqual(await refused(request({ authorization: `Bearer ${expired}` }), verifier), {
+    status: 401, challenge: wwwAuthenticate, retryAfter: undefined,
+    error: 'invalid_token', error_description: message, code: 'token_expired',
+  })
+})
+
+test('a scope of the guard must be in the token, each of several', async () => {
+  for (const scope of ['read', 'write read', ['read', 'write'], ['read write']]) {
+    assert.ok((await guard(request(good), verifier, { scope })).claims)
+  }
+  for (const scope of ['admin', 'read admin', ['write', 'admin'], 'rea', 'Read']) {
+    const { status, challenge, error, code } = await refused(request(good), verifier, { scope })
+    assert.deepEqual({ status, error, code }, { status: 403, error: 'insufficient_scope', code: 'scope_insufficient' })
+    assert.ok(challenge.endsWith(`, scope="${[scope].flat().join(' ')}"`), challenge)
+  }
+  const unscoped = request({ authorization: `Bearer ${makeToken(key)}` })
+  assert.equal((await refused(unscoped, verifier, { scope: 'read' })).status, 403)
+})
+
+test('a scope that the guard lacks is told as one that the verifier lacks', async () => {
+  const strict = await createVerifier(options([key], { scope: 'read admin' }))
+  const ours = await guard(request(good), verifier, { scope: 'read admin' })
+  const theirs = await guard(request(good), strict)
+  assert.deepEqual([...ours.response.headers], [...theirs.response.headers])
+  assert.equal(await ours.response.text(), await theirs.response.text())
+  assert.deepEqual({ ...ours.error }, { ...theirs.error })
+})
+
+test('options that would let more pass than was meant are refused', async () => {
+  for (const wrong of [{ scopes: 'read' }, { scope: '' }, { scope: [] }, { scope: [''] }, { scope: 'a  b' }, { scope: ['a', 1] }, { scope: null }, 'read', null]) {
+    await assert.rejects(guard(request(good), verifier, wrong), { name: 'VerifyError', code: 'options_invalid' })
+  }
+  await assert.rejects(guard(request(good), verifier, { scopes: 'read' }), { message: /did you mean scope\?/ })
+  for (const none of [undefined, {}, createVerifier]) {
+    await assert.rejects(guard(request(good), none), { code: 'options_invalid', message: /createVerifier/ })
+  }
+})
+
+const thrown = ['options_invalid', 'jwks_invalid']
+const statuses = { jwks_unavailable: 503, status_unavailable: 503, scope_insufficient: 403 }
+for (const code of Object.keys(STAGE_OF)) {
+  const status = statuses[code] ?? 401
+  test(`${code} is ${thrown.includes(code) ? 'thrown' : `answered with ${status}`}`, async () => {
+    if (thrown.includes(code)) return assert.rejects(guard(request(good), refusing(code)), { code })
+    const answer = await refused(request(good), refusing(code))
+    assert.equal(answer.status, status)
+    assert.equal(answer.code, code)
+    assert.equal(answer.challenge, status === 503 ? undefined : `Bearer x="${code}"`)
+    assert.equal(answer.retryAfter, status === 503 ? '10' : undefined)
+  })
+}
+
+test('a response says nothing of where the keys come from', async () => {
+  const remote = await createVerifier(options([], {
+    jwks: 'https://internal.example/keys', fetch: () => Promise.reject(new Error('down')),
+  }))
+  const { response, error } = await guard(request(good), remote)
+  assert.doesNotMatch(await response.text(), /internal|keys/)
+  assert.equal(error.code, 'jwks_unavailable')
+})
+
+test('an error that is not the verifier\'s own is thrown', async () => {
+  const bug = new TypeError('a bug')
+  await assert.rejects(guard(request(good), { verify: () => Promise.reject(bug) }), bug)
+})
+
+test('an error of another copy of the package is known all the same', async () => {
+  class VerifyError extends Error {
+    name = 'VerifyError'
+    code = 'token_expired'
+    wwwAuthenticate = 'Bearer y'
+  }
+  const it = await refused(request(good), { verify: () => Promise.reject(new VerifyError('other')) })
+  assert.deepEqual([it.status, it.challenge], [401, 'Bearer y'])
+})
+
+test('a HEAD is answered like a GET, without a body', async () => {
+  const [head, get] = await Promise.all(['HEAD', 'GET'].map((method) => guard(request({}, { method }), verifier)))
+  assert.equal(head.response.body, null)
+  assert.notEqual(get.response.body, null)
+  assert.deepEqual([head.response.status, ...head.response.headers], [get.response.status, ...get.response.headers])
+})
+
+test('a CORS preflight does not pass', async () => {
+  const headers = { origin: 'https://app.example', 'access-control-request-method': 'GET', 'access-control-request-headers': 'authorization' }
+  assert.equal((await refused(request(headers, { method: 'OPTIONS' }), verifier)).status, 401)
+})
+
+for (const entry of ['guard', 'express']) {
+  test(`countersign/${entry} does not bring the WebAssembly module along`, async () => {
+    const seen = new Set()
+    const visit = async (url) => {
+      if (seen.has(url.href)) return
+      seen.add(url.href)
+      const text = await readFile(url, 'utf8')
+      for (const [, path] of text.matchAll(/(?:from|import)\s*\(?'([^']+)'/g)) await visit(new URL(path, url))
+    }
+    await visit(new URL(import.meta.resolve(`countersign/${entry}`)))
+    const names = [...seen].map((url) => url.split('/').pop())
+    assert.ok(names.includes('bearer.js'))
+    for (const name of names) assert.doesNotMatch(name, /wasm|verifier|node|browser|inline/)
+  })
+}
+
+test('the types of both guards hold what they promise, without those of Node.js or Express', async () => {
+  const require = createRequire(import.meta.url)
+  const tsc = join(dirname(require.resolve('typescript/package.json')), 'bin/tsc')
+  const flags = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--target', 'es2022', '--module', 'nodenext', '--types', '']
+  const { stdout } = await promisify(execFile)(process.execPath, [tsc, ...flags, 'guards.ts'], { cwd: fileURLToPath(new URL('types', import.meta.url)) })
+    .catch(({ stdout }) => assert.fail(stdout))
+  assert.equal(stdout, '')
+})

@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { after, test } from 'node:test'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
+import { claims, makeKey, makeToken } from './package-tokens.js'
+import { freePort } from './support/issuer.js'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const folder = await mkdtemp(join(tmpdir(), 'countersign-recipes-'))
+after(() => rm(folder, { recursive: true }))
+await symlink(join(root, 'node_modules'), join(folder, 'node_modules'), 'junction')
+
+const key = makeKey('k1')
+const now = Math.floor(Date.now() / 1000)
+const token = (changes) => makeToken(key, claims({ iat: now, exp: now + 900, ...changes }))
+
+// The recipes' key set is nowhere: it is answered here.
+const realFetch = globalThis.fetch
+globalThis.fetch = async (input, init) => {
+  if (String(input) !== 'https://auth.example/.well-known/jwks.json') return realFetch(input, init)
+  return Response.json({ keys: [key.jwk] })
+}
+
+// Servers that the recipes start are stopped here.
+const servers = new Set()
+const listen = Server.prototype.listen
+Server.prototype.listen = function (...args) {
+  servers.add(this)
+  return listen.apply(this, args)
+}
+after(() => {
+  for (const server of servers) {
+    server.closeAllConnections?.()
+    server.close()
+  }
+})
+
+/** The code blocks of the page, written to files: by the name in their first line, or by section. */
+async function blocks() {
+  const found = []
+  const page = await readFile(join(root, 'docs/recipes.md'), 'utf8')
+  for (const section of page.split(/^## /m).slice(1)) {
+    const title = section.split('\n')[0]
+    for (const [, language, code] of section.matchAll(/^```(c?js)\n([^]*?)^```$/gm)) {
+      const name = /^\/\/ (\S+\.js)\n/.exec(code)?.[1] ?? (language === 'cjs' ? 'recipe.cjs' : 'recipe.js')
+      const path = join(folder, title.replaceAll(/\W+/g, '-'), name)
+      await mkdir(dirname(path), { recursive: true })
+      await writeFile(join(folder, title.replaceAll(/\W+/g, '-'), 'package.json'), '{"type":"module"}')
+      await writeFile(path, code)
+      found.push({ title, name, path, code })
+    }
+  }
+  return found
+}
+
+const all = await blocks()
+
+function recipe(title, name) {
+  const found = all.find((block) => block.title === title && (name === undefined || block.name === name))
+  assert.ok(found, `no recipe ${title} ${name ?? ''}`)
+  return pathToFileURL(found.path).href
+}
+
+/** Each recipe answers the subject of a token with the scope `read`, and nobody else. */
+async function check(send) {
+  const answer = async (headers) => {
+    const response = await send(new Request('https://api.example/me', { headers }))
+    return [response.status, await response.json()]
+  }
+  const bearer = (changes) => ({ authorization: `Bearer ${token(changes)}` })
+  assert.deepEqual(await answer(bearer({ scope: 'read' })), [200, { you: 'somebody' }])
+  const refused = [[await answer({}), 401, 'unauthorized'], [await answer(bearer({ exp: now - 1 })), 401, 'invalid_token'], [await answer(bearer({ scope: 'other' })), 403, 'insufficient_scope']]
+  for (const [[status, { error }], ...expected] of refused) assert.deepEqual([status, error], expected)
+}
+
+/** Sends requests to a recipe that listens on a port of its own. */
+async function listening(url) {
+  process.env.PORT = String(await freePort())
+  await import(url)
+  return (request) => realFetch(`http://localhost:${process.env.PORT}${new URL(request.url).pathname}`, { headers: request.headers })
+}
+
+for (const { title, name, path } of all) {
+  test(`the code parses: ${title}, ${name}`, () => promisify(execFile)(process.execPath, ['--check', path]))
+}
+
+test('every name that a recipe imports from the package is there', async () => {
+  let names = 0
+  for (const { code } of all) {
+    for (const [, list, , specifier] of code.matchAll(/\{ ([\w, ]+) \} (=|from) (?:require\()?'(countersign[^']*)'/g)) {
+      const module = await import(specifier)
+      for (const name of list.split(', ')) {
+        names++
+        assert.equal(typeof module[name], 'function', `${specifier} ${name}`)
+      }
+    }
+  }
+  assert.ok(names >= 2 * 8)
+})
+
+test('Hono', async () => {
+  const { default: app } = await import(recipe('Hono'))
+  await check((request) => app.request(request))
+})
+
+test('Express', async () => check(await listening(recipe('Express', 'recipe.js'))))
+
+test('Express in CommonJS', async () => check(await listening(recipe('Express', 'recipe.cjs'))))
+
+test('Fastify', async () => check(await listening(recipe('Fastify'))))
+
+test('Next.js: the route handler, and the proxy', async () => {
+  const { GET } = await import(recipe('Next.js', 'app/api/me/route.js'))
+  await check(GET)
+  const { proxy } = await import(recipe('Next.js', 'proxy.js'))
+  const send = (headers) => proxy(new Request('https://api.example/api/me', { headers }))
+  assert.equal(await send({ authorization: `Bearer ${token()}` }), undefined)
+  assert.equal((await send({})).status, 401)
+})
+
+test('Cloudflare Workers', async () => {
+  const { default: worker } = await import(recipe('Cloudflare Workers'))
+  await check((request) => worker.fetch(request))
+})
+
+test('Deno and Deno Deploy, with their serve() stood in for', async (t) => {
+  let handler
+  globalThis.Deno = { serve: (given) => (handler = given) }
+  t.after(() => delete globalThis.Deno)
+  await import(recipe('Deno and Deno Deploy'))
+  await check(handler)
+})
+
+test('Bun, with its serve() stood in for', async (t) => {
+  let server
+  globalThis.Bun = { serve: (given) => (server = given) }
+  t.after(() => delete globalThis.Bun)
+  await import(recipe('Bun'))
+  await check((request) => server.fetch(request))
+})
+
+test('pages on other origins get an answer to their preflight, and may read why they are refused', async () => {
+  const { default: worker } = await import(recipe('Pages on other origins'))
+  await check((request) => worker.fetch(request))
+  const preflight = await worker.fetch(new Request('https://api.example/me', { method: 'OPTIONS' }))
+  const refused = await worker.fetch(new Request('https://api.example/me'))
+  assert.deepEqual([preflight.status, refused.status], [204, 401])
+  for (const { headers } of [preflight, refused]) assert.equal(headers.get('access-control-allow-origin'), 'https://app.example')
+  assert.match(refused.headers.get('access-control-expose-headers'), /www-authenticate/)
+})
+
+test('each section with code is tested here', async () => {
+  const text = await readFile(fileURLToPath(import.meta.url), 'utf8')
+  for (const { title } of all) assert.ok(text.includes(`recipe('${title}'`), title)
+  assert.ok(all.length >= 10)
+})
