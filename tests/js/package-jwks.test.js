@@ -301,6 +301,16 @@ test('a set without an entity tag, or with a broken one, is asked for without, a
   }
 })
 
+test('a refresh after the clock was set back replaces the set', async (t) => {
+  const server = await endpoint(t)
+  const { verifier, clock } = await remote(server.url)
+  await verifier.verify(token)
+  clock.now -= 60
+  server.answer = jwks([next])
+  await verifier.refresh()
+  assert.throws(() => verifier.verifySync(token), { code: 'key_not_found' })
+})
+
 test('a clock that is set back does not keep a set in use', async (t) => {
   const server = await endpoint(t)
   const { verifier, clock } = await remote(server.url)
