@@ -173,5 +173,5 @@ function requireScopes({ payload }: Verified, scopes: readonly string[]): void {
 
 function hasTokenInQuery(url: string): boolean {
   const start = url.indexOf('?')
-  return start >= 0 && new URLSearchParams(url.slice(start).replace(/#.*/s, '')).has(PARAMETER)
+  return start >= 0 && new URLSearchParams(url.slice(start)).has(PARAMETER)
 }
