@@ -17,6 +17,11 @@ fn a_malformed_token_is_told_where() {
     let payload = base64url(Object::claims().text());
     for (token, part, message) in [
         (format!("{header}.{payload}"), Part::Token, "the token does not have exactly three parts"),
+        (
+            format!("{header}.{payload}.AAAA.AAAA"),
+            Part::Token,
+            "the token does not have exactly three parts",
+        ),
         (format!(".{payload}.AAAA"), Part::Token, "the token has an empty part"),
         (format!("{header}..AAAA"), Part::Token, "the token has an empty part"),
         (format!("{header}.{payload}."), Part::Token, "the token has an empty part"),
@@ -150,6 +155,12 @@ fn refused_claims_are_told_what_was_expected() {
             "iat",
             Error::TokenNotYetValid { claim: "iat", seconds_left: 30 },
             "the token is not valid yet: the claim iat lies 30 s ahead (is this clock right?)",
+        ),
+        (
+            claims().set("iat", "1700000130").set("nbf", "1700000120"),
+            "nbf",
+            Error::TokenNotYetValid { claim: "nbf", seconds_left: 20 },
+            "the token is not valid yet: the claim nbf lies 20 s ahead (is this clock right?)",
         ),
         (
             claims().set("iat", "1699990000"),

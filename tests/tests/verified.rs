@@ -78,6 +78,16 @@ fn a_good_signature_does_not_make_the_claims_good() {
 }
 
 #[test]
+fn keys_that_are_gone_verify_nothing_from_then_on() {
+    let (mut verifier, key) = fixture(policy());
+    let token = signed(&key, Object::header().text(), Object::claims().text());
+    assert!(verifier.verify(&token, AT_NOW).is_ok());
+    verifier.set_keys(KeySet::from_json(r#"{"keys":[]}"#).expect("the key set is good"));
+    let error = verifier.verify(&token, AT_NOW).expect_err("the key is gone");
+    assert_eq!(error, Error::KeyNotFound { named: true });
+}
+
+#[test]
 fn what_is_printed_for_debugging_names_the_type_and_nothing_of_the_token() {
     let (verifier, key) = fixture(policy());
     let token = signed(&key, Object::header().text(), Object::claims().text());
