@@ -21,7 +21,7 @@ let loading: Promise<void> | undefined
 
 function load(): Promise<void> {
   loading ??= compile(moduleUrl())
-    .then(instantiate)
+    .then((module) => instantiate(() => module))
     .catch((cause: unknown) => {
       loading = undefined
       throw cause

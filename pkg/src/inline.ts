@@ -26,11 +26,9 @@ export async function createVerifier(options: VerifierOptions): Promise<Verifier
   return createVerifierSync(options)
 }
 
-let loaded = false
-
 function load(): void {
-  if (loaded) return
-  const bytes = Uint8Array.from(atob(hasRelaxedSimd() ? relaxed : portable), (character) => character.charCodeAt(0))
-  instantiate(new WebAssembly.Module(bytes))
-  loaded = true
+  instantiate(() => {
+    const bytes = atob(hasRelaxedSimd() ? relaxed : portable)
+    return new WebAssembly.Module(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)))
+  })
 }

@@ -17,11 +17,9 @@ export function createVerifier(options: VerifierOptions): Promise<Verifier> {
   return createVerifierWith(load, options)
 }
 
-let loaded = false
-
 function load(): void {
-  if (loaded) return
-  const file = hasRelaxedSimd() ? './wasm/countersign.relaxed.wasm' : './wasm/countersign.wasm'
-  instantiate(new WebAssembly.Module(readFileSync(new URL(file, import.meta.url))))
-  loaded = true
+  instantiate(() => {
+    const file = hasRelaxedSimd() ? './wasm/countersign.relaxed.wasm' : './wasm/countersign.wasm'
+    return new WebAssembly.Module(readFileSync(new URL(file, import.meta.url)))
+  })
 }

@@ -16,9 +16,9 @@ interface Exports {
 
 let exports: Exports | undefined
 
-/** Puts the module to use, for all verifiers from now on. */
-export function instantiate(module: WebAssembly.Module): void {
-  exports = new WebAssembly.Instance(module).exports as unknown as Exports
+/** Puts the module to use, for all verifiers from now on. It is asked for once. */
+export function instantiate(module: () => WebAssembly.Module): void {
+  exports ??= new WebAssembly.Instance(module()).exports as unknown as Exports
 }
 
 /** A policy and a key set in the WebAssembly module's memory. Each function throws the module's refusal. */

@@ -14,13 +14,5 @@ export * from './public.js'
  * an array `keys`, but is no JWK Set all the same.
  */
 export function createVerifier(options: VerifierOptions): Promise<Verifier> {
-  return createVerifierWith(load, options)
-}
-
-let loaded = false
-
-function load(): void {
-  if (loaded) return
-  instantiate(module)
-  loaded = true
+  return createVerifierWith(() => instantiate(() => module), options)
 }
