@@ -1,14 +1,11 @@
 // Measures in real browsers: the page is built as an application's would be, served, opened, and posts its results back.
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import { tmpdir } from 'node:os'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
-import { launchChromium } from '../tests/js/support/chromium.js'
-import { openInWebKit } from './webkit.js'
+import { openPage } from '../tests/runtimes/browsers.js'
 
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm' }
 // Only pages that are isolated from others' get a clock of microseconds.
@@ -18,7 +15,7 @@ const ISOLATED = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-em
 const LIMIT_MS = 15 * 60_000
 
 /**
- * @param {keyof typeof LAUNCHERS} name
+ * @param {string} name one of `BROWSERS`
  * @param {{ rounds: number, folder: string, kernelFolder: string }} setting `folder` takes the page's build
  */
 export async function measureInBrowser(name, { rounds, folder, kernelFolder }) {
@@ -34,7 +31,7 @@ export async function measureInBrowser(name, { rounds, folder, kernelFolder }) {
   const limit = setTimeout(() => results.reject(new Error('it sent no results in time')), LIMIT_MS)
   let browser
   try {
-    browser = await LAUNCHERS[name](`http://127.0.0.1:${server.address().port}/index.html#${rounds}`, results.reject)
+    browser = await openPage(name, `http://127.0.0.1:${server.address().port}/index.html#${rounds}`, results.reject)
     const posted = await results.promise
     return { ...posted, runtime: browser.runtime ?? posted.runtime }
   } finally {
@@ -44,39 +41,6 @@ export async function measureInBrowser(name, { rounds, folder, kernelFolder }) {
     server.close()
   }
 }
-
-/**
- * Each opens the page, calls `failed` where that is certain to come to nothing, and answers how to close the browser, and
- * its name and version where the page isn't told.
- */
-const LAUNCHERS = {
-  async chromium(url, failed) {
-    const browser = await launchChromium()
-    const page = await browser.newPage()
-    page.on('pageerror', failed)
-    page.on('crash', () => failed(new Error('the page crashed')))
-    await page.goto(url)
-    return { close: () => browser.close() }
-  },
-  async firefox(url, failed) {
-    const profile = await mkdtemp(join(tmpdir(), 'countersign-firefox-'))
-    const flags = ['--headless', '--no-remote', '--profile', profile, url]
-    const child = spawn(process.env.COUNTERSIGN_FIREFOX || 'firefox-esr', flags, { stdio: 'ignore' })
-    const ended = new Promise((resolve) => child.once('close', resolve).once('error', resolve))
-    child.once('error', () => failed(new Error('there is no firefox-esr; install it, or set COUNTERSIGN_FIREFOX to its path')))
-    child.once('exit', () => failed(new Error('Firefox ended before its page was done')))
-    const close = async () => {
-      child.kill()
-      await ended
-      await rm(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
-    }
-    return { close }
-  },
-  webkit: openInWebKit,
-}
-
-/** The names of the browsers that the page can be measured in. */
-export const BROWSERS = Object.keys(LAUNCHERS)
 
 async function answer(request, response, { outDir, kernelFolder, results }) {
   const { pathname } = new URL(request.url, 'http://localhost')

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { makeKey, makeTokens } from './lib/tokens.js'
 import { microseconds, printTable, writeResults } from './report.js'
-import { commandOf, RUNTIMES } from './runtimes.js'
+import { commandOf, RUNTIMES } from '../tests/runtimes/runtimes.js'
 
 const PROGRAMS = ['countersign', 'jose', 'nothing']
 const DEFAULT_ROUNDS = 40
@@ -21,7 +21,7 @@ export async function runColdStart({ out, rounds = DEFAULT_ROUNDS, names = ['nod
   await writeFile(task, JSON.stringify({ token, jwk: key.jwk }))
   const runtimes = []
   for (const name of scripted) {
-    const command = await commandOf(name, join(out, 'runtimes'))
+    const command = await commandOf(name)
     const results = measure(command, task, rounds)
     runtimes.push({ name, results })
     const rows = results.map(({ name, wall, inside, ratio }) => [name, milliseconds(wall), inside ? milliseconds(inside) : '', ratio.toFixed(2)])

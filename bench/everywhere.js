@@ -3,10 +3,11 @@ import { spawn } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { BROWSERS, measureInBrowser } from './browsers.js'
+import { BROWSERS } from '../tests/runtimes/browsers.js'
+import { commandOf, isThisNode, RUNTIMES } from '../tests/runtimes/runtimes.js'
+import { measureInBrowser } from './browsers.js'
 import { drawChart } from './chart.js'
 import { circumstances, microseconds, printTable, writeResults } from './report.js'
-import { commandOf, isThisNode, RUNTIMES } from './runtimes.js'
 
 const SCRIPT = fileURLToPath(new URL('verify.js', import.meta.url))
 const ALL = [...RUNTIMES.filter((name) => !isThisNode(name)), ...BROWSERS]
@@ -23,7 +24,7 @@ export async function runVerifyEverywhere({ out, kernels, names = ALL, rounds = 
     try {
       const results = BROWSERS.includes(name)
         ? await measureInBrowser(name, { rounds, folder: out, kernelFolder: kernels })
-        : await runScript(await commandOf(name, join(out, 'runtimes')), rounds, kernels)
+        : await runScript(await commandOf(name), rounds, kernels)
       runtimes.push({ name, ...results })
       printRuntime(results)
     } catch (error) {

@@ -2,10 +2,10 @@
 // writes FOLDER/<what>.json.
 import { mkdir } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { BROWSERS } from './browsers.js'
+import { BROWSERS } from '../tests/runtimes/browsers.js'
+import { RUNTIMES } from '../tests/runtimes/runtimes.js'
 import { runColdStart } from './coldstart.js'
 import { runVerifyEverywhere } from './everywhere.js'
-import { RUNTIMES } from './runtimes.js'
 import { runSize } from './size.js'
 
 const BENCHMARKS = { verify: runVerifyEverywhere, size: runSize, coldstart: runColdStart }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
-import { launchChromium, skipChromium } from '../js/support/chromium.js'
+import { launchChromium, skipChromium } from '../runtimes/chromium.js'
 import { startDemo } from '../js/support/demo.js'
 import { USER } from '../js/support/issuer.js'
 

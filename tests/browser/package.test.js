@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
 import { AUDIENCE, claims, ISSUER, makeKey, makeToken } from '../js/package-tokens.js'
-import { launchChromium, skipChromium } from '../js/support/chromium.js'
+import { launchChromium, skipChromium } from '../runtimes/chromium.js'
 
 const key = makeKey('k1')
 const iat = Math.floor(Date.now() / 1000) - 1

@@ -4,7 +4,7 @@
 
 import { mkdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { launchChromium } from '../js/support/chromium.js'
+import { launchChromium } from '../runtimes/chromium.js'
 import { startDemo } from '../js/support/demo.js'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))

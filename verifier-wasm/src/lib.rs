@@ -6,7 +6,7 @@
 //! its output, which lies at [`output`] and is [`output_length`] bytes long, until the next call.
 //! Functions that can refuse answer whether they did not; the output is then an error.
 //!
-//! No generator of bindings writes this, because eight functions on numbers need none, and what one
+//! No generator of bindings writes this, because nine functions on numbers need none, and what one
 //! adds would be a good part of the module and of each call.
 
 // Without std a panic needs no messages, no hook and no formatting, which are bytes to download.
@@ -108,6 +108,12 @@ pub extern "C" fn verify(instance: &mut Instance, now: f64) -> bool {
         claims.extend(signed.payload_json().as_bytes());
         signed.validate(verifier.policy(), now)
     })
+}
+
+/// Whether common keys get the fast kernel. For tests and for the curious.
+#[unsafe(no_mangle)]
+pub extern "C" fn relaxed_kernel_is_used() -> bool {
+    countersign_verifier::relaxed_kernel_is_used()
 }
 
 impl Instance {

@@ -56,6 +56,14 @@ impl Kernel {
     }
 }
 
+/// Whether common keys get the fast kernel: the build has it, and it works on this machine.
+pub(crate) fn relaxed_is_used() -> bool {
+    #[cfg(target_feature = "relaxed-simd")]
+    return relaxed::works_here();
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    false
+}
+
 #[cfg(fuzzing)]
 impl Kernel {
     /// `number` to the power of the exponent. `None` for one that is no number below the modulus in

@@ -85,7 +85,7 @@ impl Relaxed {
             512 => 41,
             _ => return None,
         };
-        if n[0] < 0x80 || exponent != EXPONENT || !multiply_add_is_fused() {
+        if n[0] < 0x80 || exponent != EXPONENT || !works_here() {
             return None;
         }
         let n = to_limbs(n);
@@ -564,13 +564,19 @@ impl Rows<'_> {
     }
 }
 
+/// Whether the machine fuses multiply-add, which all of this rests on.
+pub(super) fn works_here() -> bool {
+    is_fused(Lanes::multiply_add)
+}
+
 /// Whether a product and a sum are rounded once. Where they are rounded twice, or once in one lane,
 /// (1 + 2⁻³⁰)² − 1 − 2⁻²⁹ loses its last bit.
-fn multiply_add_is_fused() -> bool {
+#[inline(always)]
+fn is_fused(multiply_add: impl Fn(Lanes, Lanes, Lanes) -> Lanes) -> bool {
     const TINY: f64 = 1.0 / (1u64 << 30) as f64;
     let a = core::hint::black_box(Lanes::splat(1.0 + TINY));
     let addend = core::hint::black_box(Lanes::splat(-1.0 - 2.0 * TINY));
-    let rest = a.multiply_add(a, addend);
+    let rest = multiply_add(a, a, addend);
     let expected = (TINY * TINY).to_bits();
     rest.first_bits() == expected && rest.second_bits() == expected
 }
@@ -640,6 +646,22 @@ mod tests {
     use alloc::{vec, vec::Vec};
     use proptest::prelude::*;
     use rsa::BigUint;
+
+    #[test]
+    fn a_machine_that_rounds_a_product_before_the_sum_does_not_pass_for_one_that_fuses() {
+        let apart =
+            |a: u64, b: u64, c: u64| f64::from_bits(a) * f64::from_bits(b) + f64::from_bits(c);
+        let first =
+            |a: Lanes, b: Lanes, c: Lanes| apart(a.first_bits(), b.first_bits(), c.first_bits());
+        let second =
+            |a: Lanes, b: Lanes, c: Lanes| apart(a.second_bits(), b.second_bits(), c.second_bits());
+        let fused = |a: Lanes, b, c| f64::from_bits(a.multiply_add(b, c).first_bits());
+
+        assert!(is_fused(|a, b, c| Lanes::new(fused(a, b, c), fused(a, b, c))));
+        assert!(!is_fused(|a, b, c| Lanes::new(first(a, b, c), second(a, b, c))));
+        assert!(!is_fused(|a, b, c| Lanes::new(first(a, b, c), fused(a, b, c))));
+        assert!(!is_fused(|a, b, c| Lanes::new(fused(a, b, c), second(a, b, c))));
+    }
 
     /// All there is to know about a modulus, for the reference.
     struct Reference {

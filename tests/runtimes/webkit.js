@@ -7,11 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 /** How long the driver may take until it answers. */
 const START_LIMIT_MS = 10_000
 
-/**
- * @param {string} url
- * @param {(error: Error) => void} failed is called where WebKit ends before it is closed
- * @returns {Promise<{ runtime: string, close: () => Promise<void> }>} `runtime`: its version, which no page is told
- */
+/** Opens a page, as `openPage` says. */
 export async function openInWebKit(url, failed) {
   const screen = start('Xvfb', ['-displayfd', '3', '-nolisten', 'tcp'], process.env, 'xvfb')
   let driver

@@ -18,3 +18,13 @@ export async function launchChromium() {
   }
   return chromium.launch({ executablePath, args: ARGS })
 }
+
+/** Opens a page, as `openPage` says. */
+export async function openInChromium(url, failed) {
+  const browser = await launchChromium()
+  const page = await browser.newPage()
+  page.on('pageerror', failed)
+  page.on('crash', () => failed(new Error('the page crashed')))
+  await page.goto(url)
+  return { close: () => browser.close() }
+}

@@ -1,10 +1,12 @@
-// The runtimes to measure in: fetched by exact version from the npm registry, each into a folder of its own.
+// Runtimes that run scripts: fetched by exact version from the npm registry, each into a folder of its own.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 const PINNED = JSON.parse(readFileSync(new URL('runtimes.json', import.meta.url), 'utf8'))
+const FOLDER = fileURLToPath(new URL('../../target/runtimes/', import.meta.url))
 
 /** The names of the runtimes that scripts run in; `node` is the one that this runs in. */
 export const RUNTIMES = ['node', ...Object.keys(PINNED)]
@@ -15,17 +17,23 @@ export function isThisNode(name) {
 }
 
 /**
- * The command that runs a script in a runtime, which is installed below `folder` where it isn't yet.
+ * The command that runs a script in a runtime, which is installed where it isn't yet.
  *
  * @param {string} name one of `RUNTIMES`
  * @returns {Promise<string[]>} program and first arguments
  * @throws {Error} where there is no such package for this machine, or no connection
  */
-export async function commandOf(name, folder) {
-  if (name === 'node') return [process.execPath]
-  const { package: template, version, binary, arguments: args = [] } = PINNED[name]
+export async function commandOf(name) {
+  const { program } = await programOf(name)
+  return [program, ...(PINNED[name]?.arguments ?? [])]
+}
+
+/** A runtime's program and version; as `commandOf`, for who knows the arguments. */
+export async function programOf(name) {
+  if (name === 'node') return { program: process.execPath, version: process.versions.node }
+  const { package: template, version, binary } = PINNED[name]
   const packageName = packageFor(template)
-  const prefix = join(folder, `${name}-${version}`)
+  const prefix = join(FOLDER, `${name}-${version}`)
   const program = join(prefix, 'node_modules', packageName, binary)
   if (!existsSync(program)) {
     await mkdir(prefix, { recursive: true })
@@ -33,7 +41,7 @@ export async function commandOf(name, folder) {
     const flags = ['--prefix', prefix, '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
     execFileSync(npm, ['install', ...flags, `${packageName}@${version}`], { stdio: ['ignore', 'ignore', 'pipe'] })
   }
-  return [program, ...args]
+  return { program, version }
 }
 
 function packageFor(template) {

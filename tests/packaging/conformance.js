@@ -1,0 +1,45 @@
+// What the package must do, wherever it was installed and however it was loaded. This file and the one that it imports
+// are copied into every project of the matrix, beside `main.js`, and need nothing but what all runtimes have.
+import { runVectors } from './vectors.js'
+
+/**
+ * Fetches the job from `address`, does it, and posts the result back to where the job came from.
+ *
+ * @param {typeof import('countersign')} countersign the package, however it was loaded
+ * @param {string} address of this run's job
+ * @param {{ relaxed_kernel_is_used: () => number }} [module] the exports of its WebAssembly module, where it is not
+ *   instantiated by `new WebAssembly.Instance`
+ */
+export async function conform(countersign, address, module) {
+  const result = await run(countersign, address, module).catch((error) => ({ problems: [String(error?.stack ?? error)] }))
+  await fetch(address, { method: 'POST', body: JSON.stringify(result) })
+}
+
+async function run(countersign, address, module) {
+  const { options, token, tampered, vectors } = await (await fetch(address)).json()
+  const exports = watchInstances()
+  const verifier = await countersign.createVerifier(options)
+  const problems = [
+    ...(await problemsOf('the token of the issuer', () => verifier.verify(token), 'ok')),
+    ...(await problemsOf('the token that was tampered with', () => verifier.verify(tampered), 'signature_invalid')),
+    ...(await runVectors(countersign, vectors)),
+  ]
+  const relaxed = (module ?? exports()).relaxed_kernel_is_used() !== 0
+  return { problems, vectors: vectors.length, relaxed }
+}
+
+async function problemsOf(name, verify, expected) {
+  const code = await verify().then(() => 'ok', (error) => error.code ?? String(error))
+  return code === expected ? [] : [`${name}: ${code}, expected ${expected}`]
+}
+
+/** Gives a function that tells the exports of the module that was instantiated last: only they know the kernel. */
+function watchInstances() {
+  const { Instance } = WebAssembly
+  let last
+  WebAssembly.Instance = function (...args) {
+    last = new Instance(...args)
+    return last
+  }
+  return () => last.exports
+}

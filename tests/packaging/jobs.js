@@ -1,0 +1,78 @@
+// A server that gives out the job of the matrix and takes the results in, for any runtime that has `fetch`.
+import { once } from 'node:events'
+import { readdir, readFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { freePort, startIssuer, USER } from '../js/support/issuer.js'
+
+const VECTORS = new URL('../vectors/', import.meta.url)
+
+/** The longest that a runtime may take from its start to its result. */
+const LIMIT_MS = 180_000
+
+/**
+ * Starts the issuer and the server.
+ *
+ * @returns {Promise<{ open: () => { address: string, result: Promise<object> }, vectors: number, pagePort: number, stop: () =>
+ *   Promise<void> }>} `open` makes an address for one run, whose `result` is what is posted there; `vectors` is how many
+ *   there are to run; `pagePort` is the port of 127.0.0.1 whose pages may ask the issuer
+ */
+export async function startJobs() {
+  const pagePort = await freePort()
+  const issuer = await startIssuer({ corsOrigins: [`http://127.0.0.1:${pagePort}`] })
+  const vectors = await readVectors()
+  const runs = []
+  const server = createServer((request, response) => {
+    answer(request, response).catch((error) => response.writeHead(500, CORS).end(String(error)))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+
+  async function answer(request, response) {
+    const run = runs[Number(request.url.slice(1))]
+    if (run === undefined) return void response.writeHead(404, CORS).end()
+    if (request.method === 'GET') {
+      const job = JSON.stringify({ ...(await tokens(issuer.url)), vectors })
+      return void response.writeHead(200, { ...CORS, 'content-type': 'application/json' }).end(job)
+    }
+    let body = ''
+    for await (const chunk of request.setEncoding('utf8')) body += chunk
+    run.resolve(JSON.parse(body))
+    response.writeHead(204, CORS).end()
+  }
+
+  return {
+    vectors: vectors.length,
+    pagePort,
+    open() {
+      const address = `http://127.0.0.1:${server.address().port}/${runs.length}`
+      const result = new Promise((resolve, reject) => {
+        runs.push({ resolve })
+        setTimeout(() => reject(new Error('there was no result in time')), LIMIT_MS).unref()
+      })
+      return { address, result }
+    },
+    async stop() {
+      server.close()
+      server.closeAllConnections()
+      await issuer.stop()
+    },
+  }
+}
+
+const CORS = { 'access-control-allow-origin': '*' }
+
+async function readVectors() {
+  const names = (await readdir(VECTORS)).filter((name) => name.endsWith('.json'))
+  const files = await Promise.all(names.map((name) => readFile(new URL(name, VECTORS), 'utf8')))
+  return files.flatMap((text) => JSON.parse(text))
+}
+
+/** A token fresh from the issuer, the same with one bit of its signature changed, and what to verify both with. */
+async function tokens(issuer) {
+  const response = await fetch(`${issuer}/login`, { method: 'POST', body: JSON.stringify(USER), headers: { 'content-type': 'application/json' } })
+  if (!response.ok) throw new Error(`the issuer answered ${response.status} to a login`)
+  const { access_token: token } = await response.json()
+  const start = token.lastIndexOf('.') + 1
+  const tampered = token.slice(0, start) + (token[start] === 'A' ? 'B' : 'A') + token.slice(start + 1)
+  return { token, tampered, options: { issuer, audience: 'api', jwks: `${issuer}/.well-known/jwks.json` } }
+}

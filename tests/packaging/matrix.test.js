@@ -1,0 +1,41 @@
+// The package as it would be published, in every runtime and through every tool that there is a runner for: each verifies
+// a token of the running issuer, refuses it where it was tampered with, and runs all vectors.
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { startJobs } from './jobs.js'
+import { pack } from './project.js'
+import { isSkipped } from './skip.js'
+import { printTable, saveResults } from './table.js'
+import scripts from './runners/scripts.js'
+
+const RUNNERS = [...scripts]
+
+let folder, tarball, jobs
+const rows = []
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'countersign-tarball-'))
+  tarball = (await pack(folder)).tarball
+  jobs = await startJobs()
+})
+
+after(async () => {
+  await jobs?.stop()
+  await rm(folder, { recursive: true })
+  await saveResults(rows)
+  printTable(rows)
+})
+
+for (const { name, needs = [], run } of RUNNERS) {
+  test(`installed from its tarball, the package conforms in ${name}`, { skip: isSkipped(needs) }, async () => {
+    const { address, result } = jobs.open()
+    // What fails before it has a result is told by `run`; what has one, by the result.
+    const [row, { problems, vectors, relaxed }] = await Promise.all([run({ tarball, address, result, pagePort: jobs.pagePort }), result])
+    rows.push({ name, ...row, relaxed, vectors: problems.length === 0 ? vectors : 'failed' })
+    assert.deepEqual(problems, [])
+    assert.equal(vectors, jobs.vectors)
+  })
+}

@@ -1,0 +1,80 @@
+// Projects as users have them: a folder of its own, far from this checkout, with the package installed from a tarball.
+import { execFile } from 'node:child_process'
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const HERE = fileURLToPath(new URL('.', import.meta.url))
+const ROOT = join(HERE, '../..')
+const NPM = process.platform === 'win32' ? 'npm.cmd' : 'npm'
+
+/** What every project has besides its own files. */
+const SHARED = {
+  'conformance.js': join(HERE, 'conformance.js'),
+  'main.js': join(HERE, 'main.js'),
+  'vectors.js': join(HERE, '../js/support/vectors.js'),
+}
+
+/**
+ * Packs the package, as `npm publish` would.
+ *
+ * @param {string} folder takes the tarball
+ * @returns {Promise<{ tarball: string, files: string[] }>} its path, and the paths of what is in it
+ */
+export async function pack(folder) {
+  const { stdout } = await run(NPM, ['pack', '--json', '--pack-destination', folder], { cwd: join(ROOT, 'pkg') })
+  const [{ filename, files }] = Object.values(JSON.parse(stdout))
+  return { tarball: join(folder, filename), files: files.map(({ path }) => path) }
+}
+
+/**
+ * Makes a project with the package installed, and hands it to `work`; the folder is removed after.
+ *
+ * @template T
+ * @param {{ tarball: string, address?: string, files?: Record<string, string>, type?: 'module' | 'commonjs', tools?:
+ *   string[] }} setting `files`: text by path, `address` is what `address.js` exports; `tools`: packages of this checkout
+ *   that the project's files import
+ * @param {(folder: string) => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+export async function inProject({ tarball, address, files = {}, type = 'module', tools = [] }, work) {
+  const folder = await mkdtemp(join(tmpdir(), 'countersign-project-'))
+  try {
+    await write(folder, 'package.json', JSON.stringify({ name: 'a-project', private: true, type }))
+    for (const [path, from] of Object.entries(SHARED)) await cp(from, join(folder, path))
+    await write(folder, 'address.js', `export const address = ${JSON.stringify(address)}\n`)
+    for (const [path, text] of Object.entries(files)) await write(folder, path, text)
+    await run(NPM, ['install', '--offline', '--no-audit', '--no-fund', '--ignore-scripts', tarball], { cwd: folder })
+    for (const tool of tools) await link(folder, tool)
+    return await work(folder)
+  } finally {
+    await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
+  }
+}
+
+/**
+ * Runs a program to its end.
+ *
+ * @returns {Promise<{ stdout: string, stderr: string }>}
+ * @throws {Error} with all that it wrote, where it fails
+ */
+export async function run(program, args, options) {
+  try {
+    return await promisify(execFile)(program, args, { maxBuffer: 64 * 1024 * 1024, ...options })
+  } catch (error) {
+    throw new Error([error.message, error.stdout, error.stderr].filter(Boolean).join('\n'))
+  }
+}
+
+async function write(folder, path, text) {
+  await mkdir(dirname(join(folder, path)), { recursive: true })
+  await writeFile(join(folder, path), text)
+}
+
+async function link(folder, tool) {
+  const path = join(folder, 'node_modules', tool)
+  await mkdir(dirname(path), { recursive: true })
+  await symlink(join(ROOT, 'node_modules', tool), path, 'junction')
+}

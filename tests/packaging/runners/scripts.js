@@ -1,0 +1,49 @@
+// Runtimes that run a script: Node.js by import and by require(), Deno, Bun.
+import { programOf } from '../../runtimes/runtimes.js'
+import { inProject, run } from '../project.js'
+
+const REQUIRE = `
+const countersign = require('countersign')
+import('./conformance.js').then(async ({ conform }) => {
+  const { address } = await import('./address.js')
+  await conform(countersign, address)
+})
+`
+
+// The module is asked for as well, because Deno's own import of it makes the instance.
+const DENO = `
+import * as countersign from 'countersign'
+import * as module from 'countersign/countersign.relaxed.wasm'
+import { address } from './address.js'
+import { conform } from './conformance.js'
+
+await conform(countersign, address, module)
+`
+
+export default [
+  ...['20', '22', '24', '26'].flatMap((version) => [
+    script({ name: `Node.js ${version}, import`, runtime: `node${version}`, loads: 'reads the file' }),
+    script({ name: `Node.js ${version}, require()`, runtime: `node${version}`, loads: 'reads the file', file: 'main.cjs', files: { 'main.cjs': REQUIRE } }),
+  ]),
+  script({ name: 'Bun', runtime: 'bun', loads: 'reads the file' }),
+  script({
+    name: 'Deno',
+    runtime: 'deno',
+    loads: 'import, no right to read',
+    // Without --allow-read: nothing may read a file while it runs.
+    flags: ['run', '--node-modules-dir=manual', '--no-prompt', '--allow-net'],
+    file: 'main-deno.js',
+    files: { 'main-deno.js': DENO },
+  }),
+]
+
+function script({ name, runtime, loads, flags = [], file = 'main.js', files = {} }) {
+  return {
+    name,
+    async run({ tarball, address }) {
+      const { program, version } = await programOf(runtime)
+      await inProject({ tarball, address, files }, (cwd) => run(program, [...flags, file], { cwd }))
+      return { version, loads }
+    },
+  }
+}
