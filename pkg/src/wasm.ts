@@ -1,7 +1,7 @@
 import { STAGE_OF, VerifyError, type VerifyErrorFields } from './errors.js'
 import { deepFreeze } from './freeze.js'
 
-/** What the WebAssembly module exports. `verifier-wasm/src/lib.rs` says what each of them does. */
+/** What is used of the WebAssembly module's exports. `verifier-wasm/src/lib.rs` says what each of them does. */
 interface Exports {
   readonly memory: WebAssembly.Memory
   create(): number
@@ -18,7 +18,12 @@ let exports: Exports | undefined
 
 /** Puts the module to use, for all verifiers from now on. It is asked for once. */
 export function instantiate(module: () => WebAssembly.Module): void {
-  exports ??= new WebAssembly.Instance(module()).exports as unknown as Exports
+  use(() => new WebAssembly.Instance(module()).exports)
+}
+
+/** The same with what an instance of it exports. */
+export function use(instance: () => object): void {
+  exports ??= instance() as Exports
 }
 
 /** A policy and a key set in the WebAssembly module's memory. Each function throws the module's refusal. */

@@ -1,7 +1,7 @@
 //! `cargo xtask build`: the npm package in `pkg/dist`.
 //!
 //! cargo compiles `countersign-wasm`, once for every engine and once for those with relaxed SIMD;
-//! wasm-opt shrinks the modules, and tsc compiles `pkg/src`.
+//! wasm-opt shrinks the modules, tsc compiles `pkg/src`, and rolldown makes CommonJS of that.
 
 use std::{
     env, fs,
@@ -166,7 +166,10 @@ fn assemble(step: &Step, workspace: &Workspace) -> Result<()> {
         let (from, to) = (workspace.target.join("modules").join(module), destination.join(module));
         fs::copy(&from, to).with_context(|| failed("copy", &from))?;
     }
-    write_bytes(step, workspace)
+    write_bytes(step, workspace)?;
+    let mut command = node::node(workspace, &["pkg/scripts/commonjs.js"]);
+    step.quiet(&mut command, "delete node_modules and run this again")?;
+    Ok(())
 }
 
 /// Writes the modules as JavaScript, for `countersign/inline`.

@@ -1,0 +1,30 @@
+// Writes what Node.js imports a second time as CommonJS, for what cannot `require()` an ES module: Jest, in Node.js before
+// 24.9. Whatever can gets the ES modules by the condition `module-sync`, and so but one class VerifyError.
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { rolldown } from 'rolldown'
+
+const DIST = fileURLToPath(new URL('../dist/', import.meta.url))
+const COMMONJS = join(DIST, 'commonjs')
+const ENTRIES = ['node', 'inline', 'guard', 'express']
+
+/** The WebAssembly modules stay where they are: relative to the folder's URL without a slash is beside the folder. */
+const MODULE_URL = `const module_url = require('node:url').pathToFileURL(__dirname).href`
+
+const bundle = await rolldown({
+  input: Object.fromEntries(ENTRIES.map((name) => [name, join(DIST, `${name}.js`)])),
+  platform: 'node',
+  transform: { define: { 'import.meta.url': 'module_url' } },
+})
+await bundle.write({ dir: COMMONJS, format: 'cjs', chunkFileNames: 'shared-[hash].js', intro: ({ name }) => (name === 'node' ? MODULE_URL : '') })
+await bundle.close()
+await writeFile(join(COMMONJS, 'package.json'), '{ "type": "commonjs" }\n')
+
+// The same types: whether they are those of a CommonJS module, TypeScript takes from the package.json beside them.
+const declarations = new Set(ENTRIES)
+for (const name of declarations) {
+  const text = await readFile(join(DIST, `${name}.d.ts`), 'utf8')
+  await writeFile(join(COMMONJS, `${name}.d.ts`), text)
+  for (const [, imported] of text.matchAll(/from '\.\/([\w-]+)\.js'/g)) declarations.add(imported)
+}
