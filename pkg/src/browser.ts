@@ -11,7 +11,7 @@ export * from './public.js'
  *
  * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` where `jwks` has
  * an array `keys`, but is no JWK Set all the same.
- * @throws Error - Where the WebAssembly module cannot be loaded. The next call tries again.
+ * @throws Error - Where the WebAssembly module cannot be loaded or compiled. The next call tries again.
  */
 export function createVerifier(options: VerifierOptions): Promise<Verifier> {
   return createVerifierWith(load, options)
@@ -39,8 +39,16 @@ function moduleUrl(): URL {
 async function compile(url: URL): Promise<WebAssembly.Module> {
   const response = await fetch(url)
   if (!response.ok) throw new Error(`countersign: no WebAssembly module at ${url}: HTTP status ${response.status}`)
-  // Compiling from the stream wants this very type (WebAssembly Web API §3); servers that do not know it are many.
-  return response.headers.get('content-type') === 'application/wasm'
-    ? WebAssembly.compileStreaming(response)
-    : WebAssembly.compile(await response.arrayBuffer())
+  const type = response.headers.get('content-type')
+  try {
+    // Compiling from the stream wants this very type (WebAssembly Web API §3); servers that do not know it are many.
+    return await (type === 'application/wasm'
+      ? WebAssembly.compileStreaming(response)
+      : WebAssembly.compile(await response.arrayBuffer()))
+  } catch (cause) {
+    // The network's own.
+    if (cause instanceof TypeError) throw cause
+    const why = `script-src of the Content-Security-Policy needs 'wasm-unsafe-eval', or it is no WebAssembly (${type})`
+    throw new Error(`countersign: ${url} was not compiled: ${why}`, { cause })
+  }
 }

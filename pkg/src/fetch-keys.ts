@@ -1,5 +1,5 @@
 import { refuseForWantOfKeys, VerifyError } from './errors.js'
-import type { RemoteSettings } from './options.js'
+import { WHERE_SETS_ARE, type RemoteSettings } from './options.js'
 import { TIMED_OUT, withinTime } from './within-time.js'
 
 /** The text of a key set as it came, and what the response says of it. */
@@ -58,7 +58,8 @@ export async function fetchKeySet(
       if (text === undefined) throw unavailable(`an answer of more than ${MAX_SET_BYTES / 1024} KiB`)
       if (!isJson(text)) {
         const type = /^[\w.+-]+\/[\w.+-]+/.exec(headers.get('content-type') ?? '')?.[0] ?? 'no content type'
-        throw unavailable(`an answer that is not JSON (${type}); expected a JWK Set`)
+        const what = /^\s*</.test(text) ? 'HTML or XML, not JSON' : 'not JSON'
+        throw unavailable(`an answer that is ${what} (${type}); expected ${WHERE_SETS_ARE}`)
       }
       return { text, ttl: ttl ?? clamp(DEFAULT_TTL, settings), etag }
     })

@@ -16,6 +16,7 @@ export * from './public.js'
  *
  * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` where `jwks` has
  * an array `keys`, but is no JWK Set all the same.
+ * @throws Error - Where no bytes may be compiled.
  */
 export function createVerifierSync(options: VerifierOptions): Verifier {
   return createVerifierSyncWith(load, options)
@@ -29,6 +30,14 @@ export async function createVerifier(options: VerifierOptions): Promise<Verifier
 function load(): void {
   instantiate(() => {
     const bytes = atob(hasRelaxedSimd() ? relaxed : portable)
-    return new WebAssembly.Module(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)))
+    try {
+      return new WebAssembly.Module(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)))
+    } catch (cause) {
+      throw new Error(BLOCKED, { cause })
+    }
   })
 }
+
+const BLOCKED =
+  "countersign: WebAssembly is not compiled from bytes here: in Cloudflare Workers, import 'countersign' in the place of " +
+  "'countersign/inline'; under a Content-Security-Policy, script-src needs 'wasm-unsafe-eval'"

@@ -71,12 +71,12 @@ export function members(value: unknown, name: string, expected: string): Record<
   return { ...value }
 }
 
-/** Refuses names that are not options, with the nearest one where one is near. */
+/** Refuses names that are not options, with the one that begins most like it: people write `aud`, `jwksUri`, `audiance`. */
 export function checkNames(given: Record<string, unknown>, known: readonly string[], prefix: string): void {
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue
-    const near = known.find((candidate) => distance(name.toLowerCase(), candidate.toLowerCase()) <= 2)
-    const advice = near === undefined ? `the options are ${known.join(', ')}` : `did you mean ${prefix}${near}?`
+    const near = known.reduce((best, other) => (likeness(name, other) > likeness(name, best) ? other : best))
+    const advice = likeness(name, near) < 3 ? `the options are ${known.join(', ')}` : `did you mean ${prefix}${near}?`
     throw refuseOption(prefix + name, `is unknown; ${advice}`)
   }
 }
@@ -93,6 +93,12 @@ const POLICY = {
   maxTokenBytes: 'a number of bytes',
 }
 const OTHERS = ['jwks', 'cache', 'now', 'fetch', 'jwksOptions', 'status']
+
+/** What leads to a key set. */
+export const WHERE_SETS_ARE = "a JWK Set, whose URL is the jwks_uri in the issuer's metadata"
+
+/** In the words of the WebAssembly module. */
+const IS_PRIVATE = 'is a private or secret key: remove it, and rotate it, since it may have leaked'
 
 /** The default of the policy in the WebAssembly module. */
 const DEFAULT_MAX_TOKEN_BYTES = 16384
@@ -134,7 +140,7 @@ function readKeys(jwks: unknown): URL | JwkSet {
   const given = members(jwks, 'jwks', 'a URL or a JWK Set object')
   if (!Array.isArray(given['keys'])) {
     if ('d' in given || 'k' in given) {
-      throw refuseOption('jwks', 'is a private or secret key; expected the public ones: { keys: [...] }')
+      throw refuseOption('jwks', IS_PRIVATE)
     }
     throw refuseOption('jwks', `is ${'kty' in given ? 'a single JWK' : 'no JWK Set'}; expected { keys: [...] }`)
   }
@@ -146,12 +152,7 @@ function readKeys(jwks: unknown): URL | JwkSet {
 }
 
 function readUrl(text: string): URL {
-  if (/^\s*-----BEGIN/.test(text)) {
-    throw refuseOption('jwks', 'is PEM text; expected a URL, or the key as a JWK: { keys: [...] }')
-  }
-  if (/^\s*[{[]/.test(text)) {
-    throw refuseOption('jwks', 'is JSON text; expected a URL or the object: JSON.parse(text)')
-  }
+  refuseKeyText(text)
   let url: URL
   try {
     url = new URL(text)
@@ -165,6 +166,19 @@ function readUrl(text: string): URL {
     throw refuseOption('jwks', 'is a URL with a user name or password; expected one without: fetch takes none')
   }
   return url
+}
+
+/** A key, or a set, as text. */
+function refuseKeyText(text: string): void {
+  const isPem = /^\s*-----BEGIN/.test(text)
+  if (!isPem && !/^\s*[{[]/.test(text)) return
+  if (/PRIVATE KEY|"[dk]"\s*:/.test(text)) throw refuseOption('jwks', IS_PRIVATE)
+  throw refuseOption(
+    'jwks',
+    isPem
+      ? `is PEM text; expected ${WHERE_SETS_ARE}, or { keys: [{ ...createPublicKey(pem).export({ format: 'jwk' }), kid }] }`
+      : 'is JSON text; expected a URL or the object: JSON.parse(text)',
+  )
 }
 
 /** RFC 6761 §6.3 and RFC 1122 §3.2.1.3; `URL` has brought every spelling of an address to one form. */
@@ -233,16 +247,9 @@ function kindOf(value: unknown): string {
   return `a ${typeof value}`
 }
 
-/** The edit distance of two short words (Levenshtein). */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, column) => column)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
+/** How many letters two names have in common at their beginning, in any case. */
+function likeness(a: string, b: string): number {
+  let count = 0
+  while (count < a.length && a[count]?.toLowerCase() === b[count]?.toLowerCase()) count++
+  return count
 }

@@ -23,6 +23,9 @@ const requests = []
 /** The content type that the server gives the module, or `undefined` where there is no module to be had. */
 let wasmType
 
+const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
+let policy = POLICY
+
 before(async () => {
   if (skipChromium) return
   outDir = await mkdtemp(join(tmpdir(), 'countersign-vite-'))
@@ -50,14 +53,18 @@ async function answer(request, response) {
     const type = extname(pathname) === '.wasm' ? wasmType : types[extname(pathname)]
     if (type === undefined) return void response.writeHead(404).end()
     const body = await content(pathname)
-    response.writeHead(200, { 'content-type': type, 'content-security-policy': "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'" })
+    response.writeHead(200, { 'content-type': type, 'content-security-policy': policy })
     response.end(body)
   } catch {
     response.writeHead(404).end()
   }
 }
 
+/** What the server answers in the place of a module, or `undefined`. */
+let substitute
+
 async function content(pathname) {
+  if (substitute !== undefined && pathname.endsWith('.wasm')) return substitute
   if (pathname === '/jwks.json') return JSON.stringify({ keys: [key.jwk] })
   if (pathname === '/plain/main.js') {
     return (await readFile(join(page, 'main.js'), 'utf8')).replace(`'countersign'`, `'/dist/browser.js'`)
@@ -119,4 +126,44 @@ test('wrong options are refused before the module is fetched', { skip: skipChrom
   wasmType = 'application/wasm'
   assert.equal(await verdict('vite', { audiance: 'api' }), 'VerifyError options_invalid')
   assert.ok(!requests.some((path) => path.endsWith('.wasm')))
+})
+
+for (const kind of ['plain', 'vite']) {
+  test(`${kind}: a Content-Security-Policy that blocks WebAssembly is named, with what it needs`, { skip: skipChromium }, async (t) => {
+    wasmType = 'application/wasm'
+    policy = "default-src 'self'; script-src 'self'"
+    t.after(() => {
+      policy = POLICY
+    })
+    const said = /^Error countersign: http.*\.wasm was not compiled: script-src of the Content-Security-Policy needs 'wasm-unsafe-eval'/
+    assert.match(await verdict(kind), said)
+    wasmType = 'application/octet-stream'
+    assert.match(await verdict(kind), said)
+  })
+}
+
+test('a page in the place of the module is named by its type', { skip: skipChromium }, async () => {
+  wasmType = 'text/html'
+  substitute = '<!doctype html>'
+  try {
+    assert.match(await verdict('plain'), /\.wasm was not compiled: .*or it is no WebAssembly \(text\/html\)$/)
+  } finally {
+    substitute = undefined
+  }
+})
+
+test('countersign/inline under a Content-Security-Policy that blocks WebAssembly says what it needs', { skip: skipChromium }, async (t) => {
+  policy = "default-src 'self'; script-src 'self'"
+  t.after(() => {
+    policy = POLICY
+  })
+  const context = await browser.newContext()
+  t.after(() => context.close())
+  const tab = await context.newPage()
+  await tab.goto(`${origin}/plain/index.html`)
+  const said = await tab.evaluate(async (options) => {
+    const { createVerifier } = await import('/dist/inline.js')
+    return createVerifier(options).then(() => 'made', (error) => `${error.message} ${error.cause.name}`)
+  }, { issuer: ISSUER, audience: AUDIENCE, jwks: { keys: [key.jwk] } })
+  assert.match(said, /under a Content-Security-Policy, script-src needs 'wasm-unsafe-eval' CompileError$/)
 })

@@ -203,5 +203,6 @@ test('wrong options are refused when the middleware is made', () => {
 test('an expired token is refused by the verifier\'s clock', async (t) => {
   const url = await serve(t, guarded())
   const { status, body } = await raw(url, ['authorization', `Bearer ${makeToken(key, claims({ exp: NOW }))}`])
-  assert.deepEqual([status, body], [401, { error: 'invalid_token', error_description: 'the token expired 0 s ago' }])
+  assert.deepEqual([status, body.error], [401, 'invalid_token'])
+  assert.match(body.error_description, /^the token expired 0 s ago/)
 })

@@ -68,7 +68,9 @@ fn a_refused_header_is_told_what_was_expected() {
         (
             header().without("typ"),
             Error::TypeMismatch { expected: "at+jwt".into() },
-            r#"the header parameter typ is missing or not "at+jwt""#,
+            "the header parameter typ is missing or not \"at+jwt\": is it an ID token? If \
+             the issuer's access tokens have another typ, set the option type to it (type: 'JWT'), \
+             but only where its ID tokens have another aud",
         ),
         (
             header().set("crit", r#"["exp"]"#),
@@ -129,38 +131,65 @@ fn refused_claims_are_told_what_was_expected() {
         (
             claims().set("iss", r#""other""#),
             "iss",
-            Error::IssuerMismatch { expected: vec!["https://auth.example".into()] },
+            Error::IssuerMismatch {
+                expected: vec!["https://auth.example".into()],
+                but_for_slash: false,
+            },
+            r#"the claim iss is not the expected issuer, "https://auth.example""#,
+        ),
+        (
+            claims().set("iss", r#""https://auth.example/""#),
+            "iss",
+            Error::IssuerMismatch {
+                expected: vec!["https://auth.example".into()],
+                but_for_slash: true,
+            },
+            "the claim iss is not the expected issuer, \"https://auth.example\": they differ by a / \
+             at the end; set the option issuer as in the issuer's metadata",
+        ),
+        (
+            claims().set("iss", r#""https://auth.example//""#),
+            "iss",
+            Error::IssuerMismatch {
+                expected: vec!["https://auth.example".into()],
+                but_for_slash: false,
+            },
             r#"the claim iss is not the expected issuer, "https://auth.example""#,
         ),
         (
             claims().set("aud", r#""other""#),
             "aud",
             Error::AudienceMismatch { expected: vec!["api".into(), "web".into()] },
-            r#"the claim aud does not hold the expected audience, "api" or "web""#,
+            "the claim aud does not hold the expected audience, \"api\" or \"web\": is it for another \
+             API, or an ID token? Ask the issuer for this audience, or correct the option audience",
         ),
         (
             claims().set("exp", "1700000000"),
             "exp",
             Error::TokenExpired { seconds_ago: 100 },
-            "the token expired 100 s ago",
+            "the token expired 100 s ago: get a new one; if a clock is wrong, set it, or the \
+             option clockTolerance (up to 300 s)",
         ),
         (
             claims().set("nbf", "1700000120"),
             "nbf",
             Error::TokenNotYetValid { claim: "nbf", seconds_left: 20 },
-            "the token is not valid yet: the claim nbf lies 20 s ahead (is this clock right?)",
+            "the token is not valid yet: the claim nbf lies 20 s ahead of this clock; if a clock \
+             is wrong, set it, or the option clockTolerance (up to 300 s)",
         ),
         (
             claims().set("iat", "1700000130"),
             "iat",
             Error::TokenNotYetValid { claim: "iat", seconds_left: 30 },
-            "the token is not valid yet: the claim iat lies 30 s ahead (is this clock right?)",
+            "the token is not valid yet: the claim iat lies 30 s ahead of this clock; if a clock \
+             is wrong, set it, or the option clockTolerance (up to 300 s)",
         ),
         (
             claims().set("iat", "1700000130").set("nbf", "1700000120"),
             "nbf",
             Error::TokenNotYetValid { claim: "nbf", seconds_left: 20 },
-            "the token is not valid yet: the claim nbf lies 20 s ahead (is this clock right?)",
+            "the token is not valid yet: the claim nbf lies 20 s ahead of this clock; if a clock \
+             is wrong, set it, or the option clockTolerance (up to 300 s)",
         ),
         (
             claims().set("iat", "1699990000"),

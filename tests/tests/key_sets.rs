@@ -44,6 +44,25 @@ fn a_document_that_is_no_key_set_is_invalid() {
 }
 
 #[test]
+fn a_private_key_in_the_place_of_a_set_is_called_one() {
+    let jwk = |member, value| {
+        let mut jwk = RsaKey::generate("main", 2048, 65537).jwk("main");
+        jwk[member] = json!(value);
+        jwk.to_string()
+    };
+    for (document, message) in [
+        (
+            jwk("d", "c2VjcmV0"),
+            "the key set is a private key: remove it, and rotate it, since it may have leaked",
+        ),
+        (jwk("use", "sig"), "the key set has no array `keys`: expected { \"keys\": [ … ] }"),
+    ] {
+        let error = KeySet::from_json(&document).expect_err("no set");
+        assert_eq!((error.code(), &*error.to_string()), ("jwks_invalid", message));
+    }
+}
+
+#[test]
 fn a_rejected_key_says_which_of_its_members_is_at_fault() {
     let key = RsaKey::generate("main", 2048, 65537);
     let token = signed(&key, Object::header().without("kid").text(), Object::claims().text());

@@ -83,6 +83,8 @@ pub enum Error {
     IssuerMismatch {
         /// The issuers that were expected.
         expected: Vec<String>,
+        /// Whether it would be one of them with a `/` more or less at its end.
+        but_for_slash: bool,
     },
     /// `aud` holds none of the audiences that the policy accepts.
     AudienceMismatch {
@@ -205,9 +207,12 @@ impl Error {
             Self::AlgorithmNotAllowed => {
                 say(&["the header parameter alg is not RS256, the only algorithm allowed"])
             }
-            Self::TypeMismatch { expected } => {
-                say(&["the header parameter typ is missing or not \"", expected, "\""])
-            }
+            Self::TypeMismatch { expected } => say(&[
+                "the header parameter typ is missing or not \"",
+                expected,
+                "\": is it an ID token? If the issuer's access tokens have another typ, set the \
+                 option type to it (type: 'JWT'), but only where its ID tokens have another aud",
+            ]),
             Self::CriticalUnsupported => say(&[
                 "the header has crit or b64, and this verifier understands no critical extension",
             ]),
@@ -230,22 +235,33 @@ impl Error {
             Self::ClaimInvalid { claim, expected } => {
                 say(&["the claim ", claim, " is not ", expected])
             }
-            Self::IssuerMismatch { expected } => {
-                say(&["the claim iss is not the expected issuer, ", &alternatives(expected)])
-            }
+            Self::IssuerMismatch { expected, but_for_slash } => say(&[
+                "the claim iss is not the expected issuer, ",
+                &alternatives(expected),
+                match but_for_slash {
+                    true => {
+                        ": they differ by a / at the end; set the option issuer as in the \
+                         issuer's metadata"
+                    }
+                    false => "",
+                },
+            ]),
             Self::AudienceMismatch { expected } => say(&[
                 "the claim aud does not hold the expected audience, ",
                 &alternatives(expected),
+                ": is it for another API, or an ID token? Ask the issuer for this audience, or \
+                 correct the option audience",
             ]),
             Self::TokenExpired { seconds_ago } => {
-                say(&["the token expired ", &decimal(*seconds_ago), " s ago"])
+                say(&["the token expired ", &decimal(*seconds_ago), " s ago: get a new one", CLOCK])
             }
             Self::TokenNotYetValid { claim, seconds_left } => say(&[
                 "the token is not valid yet: the claim ",
                 claim,
                 " lies ",
                 &decimal(*seconds_left),
-                " s ahead (is this clock right?)",
+                " s ahead of this clock",
+                CLOCK,
             ]),
             Self::TokenTooOld { max_token_age } => say(&[
                 "the token was issued longer ago than the ",
@@ -373,6 +389,9 @@ fn alternatives(texts: &[String]) -> String {
     }
     alternatives
 }
+
+/// What to do about a difference that may be one between clocks.
+const CLOCK: &str = "; if a clock is wrong, set it, or the option clockTolerance (up to 300 s)";
 
 fn say(parts: &[&str]) -> String {
     parts.concat()

@@ -106,8 +106,7 @@ impl KeyRejection {
     pub(crate) const fn description(self) -> &'static str {
         match self {
             Self::Private => {
-                "it is a private key; publish only the public members (kty, n, e), and replace \
-                 this key, since whoever could read it can sign"
+                "it is a private key: remove it, and rotate it, since it may have leaked"
             }
             Self::KeyType => "its kty is not \"RSA\"",
             Self::Use => "its use is not \"sig\"",

@@ -38,10 +38,12 @@ impl KeySet {
     pub fn from_json(jwks: &str) -> Result<Self, Error> {
         let invalid = |problem| Error::JwksInvalid { problem };
         let document = Document::parse(jwks.as_bytes().to_vec()).map_err(invalid)?;
-        let keys = document
-            .get("keys")
-            .and_then(Value::as_array)
-            .ok_or_else(|| invalid("has no array `keys`: expected { \"keys\": [ … ] }"))?;
+        let keys = document.get("keys").and_then(Value::as_array).ok_or_else(|| {
+            invalid(match document.get("d") {
+                Some(_) => "is a private key: remove it, and rotate it, since it may have leaked",
+                None => "has no array `keys`: expected { \"keys\": [ … ] }",
+            })
+        })?;
         if keys.len() > MAX_KEYS {
             return Err(invalid("has more than 64 keys"));
         }

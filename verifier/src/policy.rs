@@ -29,7 +29,7 @@ pub struct Policy {
 
 /// Clocks further apart than this are broken, and a token that outlives its `exp` by more is a
 /// longer-lived token in disguise.
-const MAX_CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+pub(crate) const MAX_CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// The default fits what HTTP servers take as a header field.
 const DEFAULT_MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -73,7 +73,7 @@ impl Policy {
     ///
     /// Policy::from_json(r#"{ "issuer": "https://auth.example", "audience": ["api", "web"] }"#)?;
     /// let refused = Policy::from_json(r#"{ "issuer": "https://auth.example" }"#).unwrap_err();
-    /// assert_eq!(refused.to_string(), "option `audience` is required");
+    /// assert_eq!(refused.to_string(), "option `audience` is required: tokens name it in iss or aud");
     /// # Ok::<(), countersign_verifier::Error>(())
     /// ```
     ///
@@ -89,7 +89,7 @@ impl Policy {
         }
         for (name, values) in [("issuer", &policy.issuers), ("audience", &policy.audiences)] {
             if values.is_empty() {
-                return Err(invalid(name, "is required"));
+                return Err(invalid(name, "is required: tokens name it in iss or aud"));
             }
         }
         Ok(policy)

@@ -54,7 +54,12 @@ fn check_issuer(claims: &Presented<'_>, policy: &Policy) -> Result<(), Error> {
     if policy.issuers.iter().any(|expected| *expected == claims.iss) {
         return Ok(());
     }
-    Err(Error::IssuerMismatch { expected: policy.issuers.clone() })
+    let but_for_slash = policy.issuers.iter().any(|expected| stem(expected) == stem(claims.iss));
+    Err(Error::IssuerMismatch { expected: policy.issuers.clone(), but_for_slash })
+}
+
+fn stem(issuer: &str) -> &str {
+    issuer.strip_suffix('/').unwrap_or(issuer)
 }
 
 fn check_audience(claims: &Presented<'_>, policy: &Policy) -> Result<(), Error> {

@@ -1,0 +1,185 @@
+// The mistakes that people make most. Each is refused in one line that names the likely cause and what to do about it, and
+// that shows no part of the token or of a key.
+import assert from 'node:assert/strict'
+import { createPublicKey } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import { test } from 'node:test'
+import { createVerifier, VerifyError } from 'countersign'
+import { Miniflare } from 'miniflare'
+import { endpoint, jwks, key, status } from './package-endpoint.js'
+import { claims, ISSUER, makeToken, NOW, options } from './package-tokens.js'
+
+const privatePem = key.privateKey.export({ format: 'pem', type: 'pkcs8' })
+const publicPem = createPublicKey(key.privateKey).export({ format: 'pem', type: 'spki' })
+const privateJwk = { ...key.jwk, ...key.privateKey.export({ format: 'jwk' }) }
+const LEAKED = [/private( or secret)? key/, /remove it, and rotate it, since it may have leaked/]
+
+/** Each: what differs from a good verifier or from a good token, or what the URL of the key set answers; then the refusal. */
+const mistakes = [
+  {
+    name: 'a token of typ JWT where an access token is expected',
+    token: makeToken(key, claims(), { typ: 'JWT' }),
+    code: 'type_mismatch',
+    says: [/typ is missing or not "at\+jwt"/, /is it an ID token\?/, /set the option type to it \(type: 'JWT'\)/, /only where its ID tokens have another aud$/],
+  },
+  {
+    name: 'an issuer that writes a slash at its end',
+    token: makeToken(key, claims({ iss: `${ISSUER}/` })),
+    code: 'issuer_mismatch',
+    says: [/"https:\/\/auth\.example"/, /differ by a \/ at the end/, /set the option issuer as in the issuer's metadata/],
+  },
+  {
+    name: 'an option issuer with a slash too much',
+    options: { issuer: ['https://other.example', `${ISSUER}/`] },
+    code: 'issuer_mismatch',
+    says: [/differ by a \/ at the end/, /set the option issuer/],
+  },
+  {
+    name: 'an aud that lacks the audience',
+    token: makeToken(key, claims({ aud: 'client-1' })),
+    code: 'audience_mismatch',
+    says: [/does not hold the expected audience, "api"/, /is it for another API, or an ID token\?/, /Ask the issuer for this audience, or correct the option audience/],
+  },
+  {
+    name: 'an array aud that lacks the audience',
+    token: makeToken(key, claims({ aud: ['client-1', 'client-2'] })),
+    code: 'audience_mismatch',
+    says: [/does not hold the expected audience, "api"/, /is it for another API, or an ID token\?/, /Ask the issuer for this audience, or correct the option audience/],
+  },
+  {
+    name: 'an audience that is not configured',
+    options: { audience: undefined },
+    code: 'options_invalid',
+    says: [/`audience` is required/, /tokens name it in iss or aud/],
+  },
+  {
+    name: 'an audience under the name of the claim',
+    options: { audience: undefined, aud: 'api' },
+    code: 'options_invalid',
+    says: [/`aud` is unknown/, /did you mean audience\?/],
+  },
+  {
+    name: 'a key set under the name that it has in the metadata',
+    options: { jwks: undefined, jwks_uri: 'https://auth.example/jwks' },
+    code: 'options_invalid',
+    says: [/`jwks_uri` is unknown/, /did you mean jwks\?/],
+  },
+  {
+    name: 'a URL that answers a page instead of a key set',
+    answer: status(200, { 'content-type': 'text/html' }, '<!doctype html><div id="root"></div>'),
+    code: 'jwks_unavailable',
+    says: [/HTML or XML, not JSON \(text\/html\)/, /expected a JWK Set, whose URL is the jwks_uri in the issuer's metadata/],
+  },
+  { name: 'a private JWK in a set', options: { jwks: { keys: [privateJwk] } }, code: 'key_rejected', says: LEAKED },
+  { name: 'a private JWK in the place of a set', options: { jwks: privateJwk }, code: 'options_invalid', says: LEAKED },
+  { name: 'a private JWK in a set that is fetched', answer: jwks([{ jwk: privateJwk }]), code: 'key_rejected', says: LEAKED },
+  { name: 'a private JWK that is fetched', answer: status(200, {}, JSON.stringify(privateJwk)), code: 'jwks_invalid', says: LEAKED },
+  { name: 'a private key as PEM', options: { jwks: privatePem }, code: 'options_invalid', says: LEAKED },
+  {
+    name: 'a private key as PEM of one kind of key',
+    options: { jwks: `\n${key.privateKey.export({ format: 'pem', type: 'pkcs1' })}` },
+    code: 'options_invalid',
+    says: LEAKED,
+  },
+  { name: 'a private JWK as JSON text', options: { jwks: JSON.stringify({ keys: [privateJwk] }) }, code: 'options_invalid', says: LEAKED },
+  {
+    name: 'a public key as PEM',
+    options: { jwks: publicPem },
+    code: 'options_invalid',
+    says: [/PEM text/, /expected a JWK Set, whose URL is the jwks_uri/, /createPublicKey\(pem\)\.export\(\{ format: 'jwk' \}\), kid/],
+  },
+  {
+    name: 'a JWK Set as JSON text',
+    options: { jwks: JSON.stringify({ keys: [key.jwk] }) },
+    code: 'options_invalid',
+    says: [/JSON text/, /JSON\.parse\(text\)/],
+  },
+  {
+    name: 'an issuer whose clock is three minutes ahead',
+    token: makeToken(key, claims({ iat: NOW + 180 })),
+    code: 'token_not_yet_valid',
+    says: [/iat lies 180 s ahead of this clock/, /if a clock is wrong, set it, or the option clockTolerance \(up to 300 s\)/],
+  },
+  {
+    name: 'a token whose time is still to come',
+    token: makeToken(key, claims({ nbf: NOW + 60 })),
+    code: 'token_not_yet_valid',
+    says: [/nbf lies 60 s ahead of this clock/, /if a clock is wrong, set it, or the option clockTolerance \(up to 300 s\)/],
+  },
+  {
+    name: 'a verifier whose clock is two minutes past the end of the token',
+    token: makeToken(key, claims({ exp: NOW - 120 })),
+    code: 'token_expired',
+    says: [/expired 120 s ago: get a new one/, /if a clock is wrong, set it, or the option clockTolerance \(up to 300 s\)/],
+  },
+]
+for (const { name, options: changes, token = makeToken(key), answer, code, says } of mistakes) {
+  test(`${name} is refused with its cause and what to do`, async (t) => {
+    const url = answer && { jwks: (await endpoint(t, answer)).url }
+    const { message, wwwAuthenticate, ...refusal } = await refusalOf({ ...changes, ...url }, token)
+    assert.equal(refusal.code, code)
+    for (const words of says) assert.match(message, words)
+    assert.match(message, /^[^\n]+$/)
+    for (const text of [message, wwwAuthenticate]) assertShowsNothing(text, token)
+    if (refusal.stage !== 'options' && !code.startsWith('jwks')) {
+      assert.ok(wwwAuthenticate.includes(message.replaceAll('"', "'")), 'the challenge says the same')
+    }
+  })
+}
+
+test('the JWK that is advised instead of PEM verifies', async () => {
+  const jwk = { ...createPublicKey(publicPem).export({ format: 'jwk' }), kid: key.kid }
+  const verifier = await createVerifier(options([], { jwks: { keys: [jwk] } }))
+  assert.equal(verifier.verifySync(makeToken(key)).payload.sub, 'somebody')
+})
+
+test('issuers that differ by more than a slash are not said to differ by one', async () => {
+  for (const iss of ['https://auth.example.evil', `${ISSUER}//`, '/', 'https://auth.exampl']) {
+    const { code, message } = await refusalOf({}, makeToken(key, claims({ iss })))
+    assert.equal(code, 'issuer_mismatch')
+    assert.doesNotMatch(message, /differ by/)
+  }
+})
+
+test('countersign/inline in a Worker, which compiles no bytes, names the entry point that does without', async (t) => {
+  const dist = new URL('../../pkg/dist/', import.meta.url)
+  const names = (await readdir(dist, { recursive: true })).filter((name) => name.endsWith('.js') && !name.startsWith('cli'))
+  const modules = await Promise.all(names.map(async (name) => {
+    return { type: 'ESModule', path: name, contents: await readFile(new URL(name, dist), 'utf8') }
+  }))
+  const contents = `
+    import { createVerifierSync } from './inline.js'
+    export default {
+      async fetch(request) {
+        try {
+          createVerifierSync(await request.json())
+        } catch (error) {
+          return new Response(error.message)
+        }
+      },
+    }`
+  const needed = modules.filter(({ path }) => !['workerd.js', 'node.js'].includes(path))
+  const worker = new Miniflare({ modules: [{ type: 'ESModule', path: 'worker.js', contents }, ...needed], compatibilityDate: '2024-09-23' })
+  t.after(() => worker.dispose())
+  const body = JSON.stringify({ ...options([key]), now: undefined })
+  const message = await (await worker.dispatchFetch('http://worker/', { method: 'POST', body })).text()
+  assert.match(message, /not compiled from bytes here/)
+  assert.match(message, /in Cloudflare Workers, import 'countersign' in the place of 'countersign\/inline'/)
+  assert.match(message, /script-src needs 'wasm-unsafe-eval'/)
+})
+
+async function refusalOf(changes, token) {
+  try {
+    await (await createVerifier(options([key], changes))).verify(token)
+  } catch (error) {
+    assert.ok(error instanceof VerifyError, String(error))
+    return { code: error.code, stage: error.stage, message: error.message, wwwAuthenticate: error.wwwAuthenticate }
+  }
+  assert.fail('accepted')
+}
+
+function assertShowsNothing(text, token) {
+  const lines = `${privatePem}${publicPem}`.split('\n').filter((line) => line !== '' && !line.startsWith('-'))
+  const members = Object.values(privateJwk).filter((value) => value.length > 10)
+  for (const secret of [...token.split('.'), ...lines, ...members, 'client-1']) assert.ok(!text.includes(secret))
+}
