@@ -11,7 +11,8 @@ import { runVectors } from './vectors.js'
  *   instantiated by `new WebAssembly.Instance`
  */
 export async function conform(countersign, address, module) {
-  const result = await run(countersign, address, module).catch((error) => ({ problems: [String(error?.stack ?? error)] }))
+  // Only some engines begin the stack with the message.
+  const result = await run(countersign, address, module).catch((error) => ({ problems: [`${error}\n${error?.stack}`] }))
   await fetch(address, { method: 'POST', body: JSON.stringify(result) })
 }
 

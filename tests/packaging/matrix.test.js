@@ -5,13 +5,14 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { isSkipped } from '../runtimes/skip.js'
 import { startJobs } from './jobs.js'
 import { pack } from './project.js'
-import { isSkipped } from './skip.js'
 import { printTable, saveResults } from './table.js'
+import browsers from './runners/browsers.js'
 import scripts from './runners/scripts.js'
 
-const RUNNERS = [...scripts]
+const RUNNERS = [...scripts, ...browsers]
 
 let folder, tarball, jobs
 const rows = []

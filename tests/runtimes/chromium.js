@@ -1,11 +1,10 @@
 import { chromium } from 'playwright-core'
+import { isSkipped } from './skip.js'
 
 const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 
-/** Whether tests in Chromium were asked to be left out (`COUNTERSIGN_SKIP=chromium`), as node:test takes it. */
-export const skipChromium = (process.env.COUNTERSIGN_SKIP ?? '').split(',').includes('chromium')
-  ? 'left out by COUNTERSIGN_SKIP=chromium'
-  : false
+/** Whether tests in Chromium were asked to be left out, as node:test takes it. */
+export const skipChromium = isSkipped(['chromium'])
 
 /** Starts the Chromium that `COUNTERSIGN_CHROMIUM` names, headless. */
 export async function launchChromium() {
@@ -22,9 +21,14 @@ export async function launchChromium() {
 /** Opens a page, as `openPage` says. */
 export async function openInChromium(url, failed) {
   const browser = await launchChromium()
-  const page = await browser.newPage()
-  page.on('pageerror', failed)
-  page.on('crash', () => failed(new Error('the page crashed')))
-  await page.goto(url)
-  return { close: () => browser.close() }
+  try {
+    const page = await browser.newPage()
+    page.on('pageerror', failed)
+    page.on('crash', () => failed(new Error('the page crashed')))
+    await page.goto(url)
+    return { runtime: `Chromium ${browser.version()}`, close: () => browser.close() }
+  } catch (error) {
+    await browser.close()
+    throw error
+  }
 }

@@ -7,5 +7,6 @@ const SKIPPED = (process.env.COUNTERSIGN_SKIP ?? '').split(',').map((name) => na
  */
 export function isSkipped(needs) {
   const skipped = needs.filter((name) => SKIPPED.includes(name))
-  return skipped.length > 0 && `left out by COUNTERSIGN_SKIP=${skipped}`
+  if (skipped.length > 0) return `left out by COUNTERSIGN_SKIP=${skipped}`
+  return needs.includes('webkit') && process.platform !== 'linux' && 'WebKitGTK is on Linux alone'
 }

@@ -1,0 +1,85 @@
+// Pages with the package in them: their HTML, the server that they come from, and the browser that opens them.
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { extname, join, normalize } from 'node:path'
+import { openPage } from '../runtimes/browsers.js'
+
+const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.wasm': 'application/wasm' }
+
+/** A page for one run: what goes wrong in it, is a result as well. */
+export const html = (address, scripts) => `<!doctype html>
+<html lang="en">
+<title>A page with countersign</title>
+<script src="/report.js" data-address="${address}"></script>
+${scripts}
+</html>
+`
+
+/** Sends what no script catches: errors, files that do not load, and what the Content-Security-Policy blocks. */
+export const REPORT = `
+const { address } = document.currentScript.dataset
+const report = (problem) => fetch(address, { method: 'POST', body: JSON.stringify({ problems: [problem] }) })
+
+addEventListener('error', ({ message, target }) => report(message ?? 'did not load: ' + (target.src || target.localName)), true)
+addEventListener('unhandledrejection', ({ reason }) => report(String(reason)))
+addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => {
+  // Some browsers ask for /favicon.ico by themselves.
+  if (violatedDirective !== 'img-src') report(violatedDirective + ' blocks ' + blockedURI)
+})
+`
+
+/** The strictest policy that the package works under, for a page that does the job of `address` and nothing else. */
+export async function strictPolicy(address) {
+  const { options } = await (await fetch(address)).json()
+  return `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ${options.issuer} ${new URL(address).origin}`
+}
+
+/**
+ * Serves the files of a folder while `work` runs.
+ *
+ * @template T
+ * @param {{ folder: string, port: number, policy?: string }} setting `policy`: a Content-Security-Policy
+ * @param {(url: string) => Promise<T>} work is told the URL of `index.html`
+ * @returns {Promise<T>}
+ */
+export async function served({ folder, port, policy }, work) {
+  const server = createServer((request, response) => {
+    const path = normalize(new URL(request.url, 'http://localhost').pathname)
+    const headers = { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream', ...(policy && { 'content-security-policy': policy }) }
+    readFile(join(folder, path)).then(
+      (content) => response.writeHead(200, headers).end(content),
+      () => response.writeHead(404).end(),
+    )
+  })
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  try {
+    return await work(`http://127.0.0.1:${port}/index.html`)
+  } finally {
+    server.close()
+    server.closeAllConnections()
+  }
+}
+
+/**
+ * Has a page open until the run that it does has its result.
+ *
+ * @param {string} browser one of `BROWSERS`
+ * @param {string} url
+ * @param {Promise<object>} result
+ * @returns {Promise<string>} the browser's version
+ */
+export async function untilResult(browser, url, result) {
+  let failed
+  const failure = new Promise((_, reject) => {
+    failed = reject
+  })
+  const { runtime, close } = await openPage(browser, url, failed)
+  try {
+    await Promise.race([result, failure])
+    return runtime.split(' ').at(-1)
+  } finally {
+    await close()
+  }
+}

@@ -1,0 +1,36 @@
+// Browsers, which load the package's own files, without a bundler.
+import { html, REPORT, served, strictPolicy, untilResult } from '../pages.js'
+import { inProject } from '../project.js'
+
+const ENTRY = '/node_modules/countersign/dist/browser.js'
+
+const IMPORT_MAP = `<script type="importmap">{ "imports": { "countersign": "${ENTRY}" } }</script>`
+
+// The import map of a page is an inline script, which a strict policy blocks.
+const BY_PATH = `
+import * as countersign from '${ENTRY}'
+import { address } from './address.js'
+import { conform } from './conformance.js'
+
+await conform(countersign, address)
+`
+
+export default Object.entries({ chromium: 'Chromium', firefox: 'Firefox', webkit: 'WebKitGTK' }).flatMap(([browser, name]) => [
+  page({ browser, name: `${name}, import map`, scripts: `${IMPORT_MAP}\n<script type="module" src="/main.js"></script>` }),
+  page({ browser, name: `${name}, strict Content-Security-Policy`, scripts: '<script type="module" src="/by-path.js"></script>', strict: true }),
+])
+
+function page({ browser, name, scripts, strict = false }) {
+  return {
+    name,
+    needs: [browser],
+    async run({ tarball, address, result, pagePort: port }) {
+      const files = { 'index.html': html(address, scripts), 'report.js': REPORT, 'by-path.js': BY_PATH }
+      const policy = strict ? await strictPolicy(address) : undefined
+      const version = await inProject({ tarball, address, files }, (folder) =>
+        served({ folder, port, policy }, (url) => untilResult(browser, url, result)),
+      )
+      return { version, loads: 'fetches the file' }
+    },
+  }
+}
