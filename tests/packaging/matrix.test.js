@@ -10,9 +10,10 @@ import { startJobs } from './jobs.js'
 import { pack } from './project.js'
 import { printTable, saveResults } from './table.js'
 import browsers from './runners/browsers.js'
+import bundlers from './runners/bundlers.js'
 import scripts from './runners/scripts.js'
 
-const RUNNERS = [...scripts, ...browsers]
+const RUNNERS = [...scripts, ...browsers, ...bundlers]
 
 let folder, tarball, jobs
 const rows = []

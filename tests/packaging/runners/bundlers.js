@@ -1,0 +1,150 @@
+// Bundlers, with as little configuration as they need: what they make is opened in Chromium under a strict policy, or run
+// in Node.js.
+import assert from 'node:assert/strict'
+import { cp, readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { nodeResolve } from '@rollup/plugin-node-resolve'
+import { importMetaAssets } from '@web/rollup-plugin-import-meta-assets'
+import * as esbuild from 'esbuild'
+import * as rollup from 'rollup'
+import * as vite from 'vite'
+import webpack from 'webpack'
+import { html, REPORT, served, strictPolicy, untilResult } from '../pages.js'
+import { inProject, run } from '../project.js'
+
+const MODULES = 'node_modules/countersign/dist/wasm'
+
+const SCRIPT = '<script defer src="/main.js"></script>'
+const MODULE_SCRIPT = '<script type="module" src="/main.js"></script>'
+
+const INLINE = `
+import * as countersign from 'countersign/inline'
+import { address } from './address.js'
+import { conform } from './conformance.js'
+
+conform(countersign, address)
+`
+
+export default [
+  {
+    name: 'Vite, Chromium',
+    needs: ['chromium'],
+    async run({ tarball, address, result, pagePort: port }) {
+      const files = { 'index.html': html(address, MODULE_SCRIPT), 'public/report.js': REPORT }
+      const headers = { 'content-security-policy': await strictPolicy(address) }
+      await inProject({ tarball, address, files }, async (root) => {
+        await vite.build({ root, configFile: false, logLevel: 'error' })
+        await assertModulesOnce(root)
+        const server = await vite.preview({ root, configFile: false, preview: { host: '127.0.0.1', port, strictPort: true, headers } })
+        try {
+          await untilResult('chromium', `http://127.0.0.1:${port}/`, result)
+        } finally {
+          await server.close()
+        }
+      })
+      return { version: vite.version, loads: 'fetches the file' }
+    },
+  },
+  page({ name: 'webpack, Chromium', version: webpack.version, script: SCRIPT, bundle: bundleWithWebpack }),
+  page({ name: 'Rollup, Chromium', version: rollup.VERSION, script: MODULE_SCRIPT, bundle: bundleWithRollup }),
+  page({ name: 'esbuild, modules copied, Chromium', version: esbuild.version, script: MODULE_SCRIPT, bundle: bundleWithEsbuild }),
+  page({
+    name: 'esbuild, countersign/inline, Chromium',
+    version: esbuild.version,
+    script: SCRIPT,
+    bundle: (folder) => bundleInline(folder, { format: 'iife' }),
+    inline: true,
+  }),
+  program({
+    name: 'esbuild, modules copied, Node.js',
+    loads: 'reads the file',
+    file: 'dist/main.js',
+    bundle: (folder) => bundleWithEsbuild(folder, { platform: 'node' }),
+  }),
+  program({
+    name: 'esbuild, countersign/inline, Node.js',
+    loads: 'in the JavaScript',
+    file: 'dist/main.cjs',
+    bundle: (folder) => bundleInline(folder, { format: 'cjs', platform: 'node', outExtension: { '.js': '.cjs' } }),
+  }),
+]
+
+/** @param {{ bundle: (folder: string) => Promise<void> }} setting `bundle` makes of the project its `dist/main.js` */
+function page({ name, version, script, bundle, inline = false }) {
+  return {
+    name,
+    needs: ['chromium'],
+    async run({ tarball, address, result, pagePort: port }) {
+      const files = { 'dist/index.html': html(address, script), 'dist/report.js': REPORT, 'inline.js': INLINE }
+      const policy = await strictPolicy(address)
+      await inProject({ tarball, address, files }, async (project) => {
+        await bundle(project)
+        if (!inline) await assertModulesOnce(project)
+        await served({ folder: join(project, 'dist'), port, policy }, (url) => untilResult('chromium', url, result))
+      })
+      return { version, loads: inline ? 'in the JavaScript' : 'fetches the file' }
+    },
+  }
+}
+
+function program({ name, loads, file, bundle }) {
+  return {
+    name,
+    async run({ tarball, address }) {
+      await inProject({ tarball, address, files: { 'inline.js': INLINE } }, async (cwd) => {
+        await bundle(cwd)
+        // The bundle is all that it may need.
+        await rm(join(cwd, 'node_modules'), { recursive: true })
+        await run(process.execPath, [file], { cwd })
+      })
+      return { version: esbuild.version, loads }
+    },
+  }
+}
+
+async function bundleWithWebpack(context) {
+  const compiler = webpack({ mode: 'production', context, entry: './main.js', target: 'web', output: { path: join(context, 'dist') } })
+  const stats = await promisify(compiler.run.bind(compiler))()
+  await promisify(compiler.close.bind(compiler))()
+  assert.ok(!stats.hasErrors() && !stats.hasWarnings(), stats.toString())
+}
+
+async function bundleWithRollup(folder) {
+  const plugins = [nodeResolve({ browser: true }), importMetaAssets()]
+  const onLog = (level, { message }) => assert.fail(`${level}: ${message}`)
+  const bundle = await rollup.rollup({ input: join(folder, 'main.js'), plugins, onLog })
+  await bundle.write({ dir: join(folder, 'dist'), format: 'es' })
+  await bundle.close()
+}
+
+/** esbuild leaves `new URL('…', import.meta.url)` as it is, so that the modules have to be beside the bundle. */
+async function bundleWithEsbuild(folder, options) {
+  await runEsbuild(folder, { entryPoints: ['main.js'], format: 'esm', ...options })
+  for (const name of await wasmIn(join(folder, MODULES))) await cp(join(folder, MODULES, name), join(folder, 'dist/wasm', name))
+}
+
+function bundleInline(folder, options) {
+  return runEsbuild(folder, { entryPoints: { main: 'inline.js' }, ...options })
+}
+
+async function runEsbuild(absWorkingDir, options) {
+  const { warnings } = await esbuild.build({ absWorkingDir, bundle: true, minify: true, outdir: 'dist', logLevel: 'silent', ...options })
+  assert.deepEqual(warnings, [])
+}
+
+/** What is in `dist` for a browser: each WebAssembly module exactly once, and nothing of Node.js. */
+async function assertModulesOnce(project) {
+  assert.deepEqual(await contents(join(project, 'dist')), await contents(join(project, MODULES)))
+  const scripts = (await readdir(join(project, 'dist'), { recursive: true })).filter((name) => name.endsWith('.js'))
+  for (const name of scripts) assert.doesNotMatch(await readFile(join(project, 'dist', name), 'utf8'), /node:/, name)
+}
+
+async function contents(folder) {
+  const texts = (await wasmIn(folder)).map((name) => readFile(join(folder, name), 'base64'))
+  return (await Promise.all(texts)).sort()
+}
+
+async function wasmIn(folder) {
+  return (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.wasm'))
+}
