@@ -4,7 +4,9 @@ import { checkNames, members, readClock } from './options.js'
 
 /** What a token says about itself. Anybody can write such a token: **nothing was verified**. */
 export interface Unverified {
+  /** The header, deeply frozen. */
   readonly header: Readonly<Record<string, unknown>>
+  /** The claims, deeply frozen. */
   readonly payload: Readonly<Record<string, unknown>>
 }
 

@@ -59,12 +59,19 @@ export type ErrorCode = keyof typeof STAGE_OF
 
 /** The members of a {@link VerifyError}. */
 export interface VerifyErrorFields {
+  /** What was wrong. */
   code: ErrorCode
+  /** The step that refused. */
   stage: Stage
+  /** One line that says what was wrong and what was expected. */
   message: string
+  /** The claim or header parameter that the code is about. */
   claim?: string
+  /** Whether the same call can succeed later. */
   retryable: boolean
+  /** The value for a `WWW-Authenticate` response header. */
   wwwAuthenticate: string
+  /** The token's claims, where the signature was good. */
   claims?: Readonly<Record<string, unknown>>
 }
 

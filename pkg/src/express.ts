@@ -1,8 +1,15 @@
+/**
+ * A guard for Express, Connect and `node:http`.
+ *
+ * @module countersign/express
+ */
+
 import { admit, isForm, PARAMETER, readScopes, type AnyVerifier, type GuardOptions, type Refusal } from './bearer.js'
 import type { VerifyError } from './errors.js'
 import type { JwtHeader, JwtPayload } from './types.js'
 
 export type { AnyVerifier, GuardOptions } from './bearer.js'
+export type { VerifyError } from './errors.js'
 
 /** What `req.auth` is behind the guard. */
 export interface Auth {
@@ -10,12 +17,14 @@ export interface Auth {
   readonly claims: JwtPayload
   /** The same, by the name that it has in express-oauth2-jwt-bearer. */
   readonly payload: JwtPayload
+  /** The verified token's header. */
   readonly header: JwtHeader
 }
 
 declare global {
   namespace Express {
     interface Request {
+      /** Set by the guard of `countersign/express`. */
       auth?: Auth
     }
   }
@@ -23,18 +32,32 @@ declare global {
 
 /** What the guard needs of a request: Express, Connect and `node:http` have it. */
 export interface GuardedRequest {
+  /** Path and query, in which a token is an error. */
   readonly url?: string | undefined
-  readonly headers: { readonly authorization?: string | undefined; readonly 'content-type'?: string | undefined }
+  /** The headers, by their names in lower case. */
+  readonly headers: {
+    /** The credentials. */
+    readonly authorization?: string | undefined
+    /** Whether the body is a form. */
+    readonly 'content-type'?: string | undefined
+  }
+  /** All headers, name and value in turn: only they tell whether there are credentials twice. */
   readonly rawHeaders?: readonly string[]
+  /** The body, where a parser has read it. */
   readonly body?: unknown
+  /** Set by the guard. */
   auth?: Auth
 }
 
 /** What the guard needs of a response. */
 export interface GuardedResponse {
+  /** The status code to answer with. */
   statusCode: number
+  /** Sets a header. */
   setHeader(name: string, value: string): unknown
+  /** Sends the answer. */
   end(body: string): unknown
+  /** Set by the guard: why it refused the request. */
   err?: VerifyError
 }
 

@@ -1,15 +1,24 @@
+/**
+ * A guard for requests of the Fetch standard.
+ *
+ * @module countersign/guard
+ */
+
 import { admit, isForm, PARAMETER, readScopes, type AnyVerifier, type GuardOptions } from './bearer.js'
 import type { VerifyError } from './errors.js'
 import type { JwtPayload } from './types.js'
 
 export type { AnyVerifier, GuardOptions } from './bearer.js'
+export type { VerifyError } from './errors.js'
 
 /** Whether a request may pass: then there are `claims`, and else a `response` to answer with. */
 export type Guarded<Claims extends object = {}> =
   | {
       /** The verified token's claims. */
       readonly claims: JwtPayload & Readonly<Claims>
+      /** There is none: the request may pass. */
       readonly response?: undefined
+      /** There is none. */
       readonly error?: undefined
     }
   | {
@@ -17,6 +26,7 @@ export type Guarded<Claims extends object = {}> =
       readonly response: Response
       /** Why, for the log, where there was a token to look at; with `jwks_unavailable`, what the response leaves out. */
       readonly error?: VerifyError
+      /** There are none: the request may not pass. */
       readonly claims?: undefined
     }
 

@@ -1,3 +1,9 @@
+/**
+ * The package with its WebAssembly inside the JavaScript.
+ *
+ * @module countersign/inline
+ */
+
 import { hasRelaxedSimd } from './relaxed.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { createVerifierSyncWith } from './verifier.js'

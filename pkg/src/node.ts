@@ -1,3 +1,9 @@
+/**
+ * The package as Node.js has it. The entry points of all other runtimes export the same.
+ *
+ * @module countersign
+ */
+
 import { readFileSync } from 'node:fs'
 import { hasRelaxedSimd } from './relaxed.js'
 import type { Verifier, VerifierOptions } from './types.js'

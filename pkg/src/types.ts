@@ -1,26 +1,40 @@
 /** A JSON Web Key (RFC 7517 §4). Only RSA public keys for RS256 are used; others may stand in the set. */
 export interface Jwk {
+  /** The key type. Used are those of `RSA`. */
   readonly kty: string
+  /** The key's name, which tokens give in their header. */
   readonly kid?: string
+  /** What the key is for: used are those for `sig`, and those that do not say. */
   readonly use?: string
+  /** The operations that the key is for: used are those with `verify`, and those that do not say. */
   readonly key_ops?: readonly string[]
+  /** The algorithm that the key is for: used are those for `RS256`, and those that do not say. */
   readonly alg?: string
+  /** The modulus of an RSA key, 2048 to 8192 bits: base64url of its big-endian bytes (RFC 7518 §6.3.1.1). */
   readonly n?: string
+  /** The exponent of an RSA key, odd, from 3 up to 2³³: in the same form. */
   readonly e?: string
+  /** Any other member; none is looked at but to tell that a key is private. */
   readonly [member: string]: unknown
 }
 
 /** A JSON Web Key Set (RFC 7517 §5), at most 64 keys. */
 export interface JwkSet {
+  /** The keys, of which no two have the same `kid`. */
   readonly keys: readonly Jwk[]
+  /** Any other member; none is looked at. */
   readonly [member: string]: unknown
 }
 
 /** The header of a verified token (RFC 7515 §4). */
 export interface JwtHeader {
+  /** The algorithm of the signature. There is no other. */
   readonly alg: 'RS256'
+  /** What kind of token it is: as {@link VerifierOptions.type} asks for. */
   readonly typ?: string
+  /** The name of the key that the token was signed with. */
   readonly kid?: string
+  /** Any other header parameter, unchecked. */
   readonly [parameter: string]: unknown
 }
 
@@ -29,19 +43,25 @@ export interface JwtHeader {
  * (RFC 7519 §4.1, RFC 9068 §2.2) have the right type where they are present.
  */
 export interface JwtPayload {
+  /** Who issued the token: one of {@link VerifierOptions.issuer}. */
   readonly iss: string
+  /** Whom the token is meant for: one of {@link VerifierOptions.audience} is in it. */
   readonly aud: string | readonly string[]
-  /** Seconds since the UNIX epoch; a fraction is allowed. */
+  /** When the token expires: seconds since the UNIX epoch; a fraction is allowed. */
   readonly exp: number
-  /** Seconds since the UNIX epoch. */
+  /** When the token begins to be valid: seconds since the UNIX epoch. */
   readonly nbf?: number
-  /** Seconds since the UNIX epoch. */
+  /** When the token was issued: seconds since the UNIX epoch. */
   readonly iat?: number
+  /** Whom the token is about: unique where it comes from one issuer. */
   readonly sub?: string
+  /** The token's own name. */
   readonly jti?: string
+  /** The client that the token was issued to. */
   readonly client_id?: string
   /** Scopes, separated by spaces (RFC 8693 §4.2). */
   readonly scope?: string
+  /** Any other claim, unchecked. */
   readonly [claim: string]: unknown
 }
 
@@ -50,6 +70,7 @@ export interface JwtPayload {
  * may share one `header`; with {@link VerifierOptions.cache}, calls with the same token may answer one and the same object.
  */
 export interface Verified<Claims extends object = {}> {
+  /** The header. */
   readonly header: JwtHeader
   /** The registered claims, and `Claims`: members that the caller vouches for; their types are not checked. */
   readonly payload: JwtPayload & Readonly<Claims>
@@ -86,7 +107,9 @@ export interface JwksOptions {
  * keys, and with them sign tokens.
  */
 export interface KeyStore {
+  /** The text that was put under the key; `null` or `undefined` where there is none. */
   get(key: string): Promise<string | null | undefined>
+  /** Keeps a text under the key, in the place of what was there. */
   put(key: string, value: string): Promise<unknown>
 }
 

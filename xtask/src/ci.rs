@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::{
+    node,
     package::WASM_TARGET,
     prerequisites,
     step::{Plan, Step},
@@ -17,6 +18,7 @@ const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", options: 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let mut steps = Plan::default();
     prerequisites::plan(&mut steps, workspace);
+    node::plan(&mut steps, workspace);
     steps
         .step("find rustfmt and clippy", |step| install_components(step, workspace))
         .step("check the formatting", |step| {
@@ -37,6 +39,12 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             let mut command = workspace.cargo(&["doc", "--workspace", "--no-deps"]);
             command.env("RUSTDOCFLAGS", "-D warnings");
             step.stream(&mut command, "fix what rustdoc reports above")
+        })
+        .step("build the npm package's documentation", |step| {
+            let mut command = node::npm();
+            command.args(["run", "--silent", "build", "-w", "docs/api"]);
+            command.current_dir(&workspace.root);
+            step.stream(&mut command, "document what typedoc names above")
         })
         .step("find cargo-deny", |step| CARGO_DENY.install(step, workspace))
         .step("check bans, licences and sources", |step| {

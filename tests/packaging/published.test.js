@@ -1,0 +1,75 @@
+// What would be published: the tarball's contents, and what the tools of the npm world say of its package.json.
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { publint } from 'publint'
+import { formatMessage } from 'publint/utils'
+import { pack, run } from './project.js'
+
+const PACKAGE = fileURLToPath(new URL('../../pkg/', import.meta.url))
+const require = createRequire(import.meta.url)
+const attw = join(dirname(require.resolve('@arethetypeswrong/cli/package.json')), 'dist/index.js')
+
+let folder, tarball, files, manifest
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'countersign-tarball-'))
+  ;({ tarball, files } = await pack(folder))
+  manifest = JSON.parse(await readFile(join(PACKAGE, 'package.json'), 'utf8'))
+})
+after(() => rm(folder, { recursive: true }))
+
+test('the tarball holds the package and nothing else', () => {
+  const beside = files.filter((path) => !path.startsWith('dist/')).sort()
+  assert.deepEqual(beside, ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'package.json'])
+  const kinds = new Set(files.filter((path) => path.startsWith('dist/')).map((path) => path.replace(/.*?((\.d)?\.\w+)$/, '$1')))
+  assert.deepEqual([...kinds].sort(), ['.d.ts', '.js', '.json', '.wasm'])
+  assert.deepEqual(files.filter((path) => path.endsWith('.wasm')), ['dist/wasm/countersign.relaxed.wasm', 'dist/wasm/countersign.wasm'])
+  assert.deepEqual(files.filter((path) => /\.json$/.test(path) && path.startsWith('dist/')), ['dist/commonjs/package.json'])
+})
+
+test('every path that package.json names is in the tarball', () => {
+  const named = [manifest.main, manifest.types, ...Object.values(manifest.bin), ...leaves(manifest.exports), ...leaves(manifest.typesVersions)]
+  assert.deepEqual(named.map((path) => path.replace(/^\.\//, '')).filter((path) => !files.includes(path)), [])
+})
+
+test('every entry point has its types beside it, and an entry point exports what the others do', async () => {
+  const entries = leaves(manifest.exports).filter((path) => path.endsWith('.js'))
+  assert.deepEqual(entries.map((path) => path.replace(/^\.\/(.*)\.js$/, '$1.d.ts')).filter((path) => !files.includes(path)), [])
+  for (const entry of leaves(manifest.exports['.']).filter((path) => !path.includes('commonjs'))) {
+    const text = await readFile(join(PACKAGE, entry), 'utf8')
+    const exported = text.split('\n').filter((line) => line.startsWith('export '))
+    assert.deepEqual(exported, ["export * from './public.js';", 'export function createVerifier(options) {'], entry)
+  }
+})
+
+test('the package depends on nothing, runs nothing when it is installed, and is published with its provenance', () => {
+  const { dependencies, peerDependencies, optionalDependencies, scripts, publishConfig } = manifest
+  assert.deepEqual({ dependencies, peerDependencies, optionalDependencies }, { dependencies: undefined, peerDependencies: undefined, optionalDependencies: undefined })
+  assert.deepEqual(Object.keys(scripts).filter((name) => /install|prepare/.test(name)), [])
+  assert.deepEqual(publishConfig, { access: 'public', provenance: true })
+})
+
+test('publint finds nothing', async () => {
+  const { messages } = await publint({ pkgDir: PACKAGE, strict: true, pack: 'npm' })
+  assert.deepEqual(messages.map((message) => formatMessage(message, manifest)), [])
+})
+
+test('are the types wrong? They are not, in any way to resolve modules', async () => {
+  // What an import of a WebAssembly file gives differs from tool to tool, and so do its types.
+  const wasm = ['countersign.wasm', 'countersign.relaxed.wasm']
+  const { stdout } = await run(process.execPath, [attw, tarball, '--format', 'json', '--exclude-entrypoints', ...wasm])
+  const { analysis, problems } = JSON.parse(stdout)
+  assert.deepEqual(problems ?? {}, {})
+  const resolutions = Object.entries(analysis.entrypoints).flatMap(([name, { resolutions }]) => Object.keys(resolutions).map((way) => `${name} ${way}`))
+  assert.equal(resolutions.length, 5 * 4)
+})
+
+/** Every string in an object of objects. */
+function leaves(value) {
+  return typeof value === 'string' ? [value] : Object.values(value).flatMap(leaves)
+}
