@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
-    chromium, node,
+    browsers, node,
     package::{self, BUILDS, Names},
     prerequisites,
     step::{Plan, Step},
@@ -96,9 +96,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         if options.save {
             command.args(["--save", SAVED_CHART]);
         }
-        if let Some(path) = chromium::find(workspace)? {
-            command.env(chromium::VARIABLE, path);
-        }
+        browsers::tell(&mut command, workspace)?;
         step.stream(&mut command, "see the message above")
     });
     steps.run()

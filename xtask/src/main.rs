@@ -15,8 +15,8 @@ mod fuzz;
 
 mod ci;
 
+mod browsers;
 mod children;
-mod chromium;
 mod demo;
 mod node;
 mod prerequisites;
@@ -47,7 +47,7 @@ struct Cli {
 enum Command {
     /// Build everything, run the issuer with a demo user, and serve the demo page until Ctrl-C
     Start(start::Options),
-    /// Run every test: Rust, JavaScript, and the browser
+    /// Run every test: Rust, JavaScript, browsers, and the package as it is installed
     Test(test::Options),
     /// Build the npm package: the WASM modules and the TypeScript, in pkg/dist
     Build,

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    chromium, node, package, prerequisites,
+    browsers, node, package, prerequisites,
     step::{Plan, Step},
     wasi,
     workspace::Workspace,
@@ -30,6 +30,8 @@ enum Suite {
     Js,
     /// tests/browser, in Chromium
     Browser,
+    /// tests/packaging: the package from its tarball, in every runtime, browser and bundler
+    Packaging,
 }
 
 /// Runs `cargo xtask test`.
@@ -47,13 +49,17 @@ pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace) {
 }
 
 fn plan_suites<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, wants: impl Fn(Suite) -> bool) {
-    let (rust, js, browser) = (wants(Suite::Rust), wants(Suite::Js), wants(Suite::Browser));
-    if js || browser {
+    let (rust, js) = (wants(Suite::Rust), wants(Suite::Js));
+    let (browser, packaging) = (wants(Suite::Browser), wants(Suite::Packaging));
+    let javascript = js || browser || packaging;
+    if javascript {
         node::plan(plan, workspace);
         package::plan(plan, workspace);
     }
-    if browser {
-        chromium::plan(plan, workspace);
+    if packaging {
+        browsers::plan(plan, workspace, browsers::ALL.to_vec());
+    } else if browser {
+        browsers::plan(plan, workspace, vec![&browsers::CHROMIUM]);
     }
     if rust {
         // With the tests, because cargo would compile many crates once more for the issuer alone.
@@ -66,16 +72,19 @@ fn plan_suites<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, wants: impl Fn
     } else {
         plan.step("build the issuer", |step| workspace.build_issuer(step));
     }
-    if js || browser {
+    if javascript {
         plan.step("run the JavaScript tests", move |step| {
             let mut files = Vec::new();
             if js {
                 files.extend(test_files(&workspace.root, "tests/js")?);
             }
-            if browser && chromium::is_skipped()? {
-                step.note("      skipped: tests/browser");
+            if browser && browsers::is_left_out(&browsers::CHROMIUM)? {
+                step.note("      left out: tests/browser");
             } else if browser {
                 files.extend(test_files(&workspace.root, "tests/browser")?);
+            }
+            if packaging {
+                files.extend(test_files(&workspace.root, "tests/packaging")?);
             }
             run_node(step, workspace, &files)
         });
@@ -95,9 +104,7 @@ fn run_node(step: &Step, workspace: &Workspace, files: &[String]) -> Result<()> 
     }
     let mut command = node::node(workspace, &["--test", "--test-reporter=spec"]);
     command.args(files).env(ISSUER_VARIABLE, workspace.issuer_binary());
-    if let Some(path) = chromium::find(workspace)? {
-        command.env(chromium::VARIABLE, path);
-    }
+    browsers::tell(&mut command, workspace)?;
     step.stream(&mut command, "see the failures above")
 }
 
