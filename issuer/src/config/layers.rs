@@ -11,8 +11,12 @@ const PREFIX: &str = "COUNTERSIGN_";
 
 /// Variables with our prefix that belong to the tooling around the issuer, not to its
 /// configuration.
-const OF_THE_TESTS: &[&str] =
-    &["COUNTERSIGN_ISSUER_BINARY", "COUNTERSIGN_CHROMIUM", "COUNTERSIGN_SKIP"];
+const OF_THE_TESTS: &[&str] = &[
+    "COUNTERSIGN_ISSUER_BINARY",
+    "COUNTERSIGN_CHROMIUM",
+    "COUNTERSIGN_FIREFOX",
+    "COUNTERSIGN_SKIP",
+];
 
 /// What the user gave, still as text.
 #[derive(Debug, Default)]
