@@ -1,0 +1,40 @@
+// In front of a static site: only requests with a good token reach it, and it learns from headers whose they are.
+import { createVerifier, type JwtPayload, type Verifier } from 'countersign'
+import { guard } from 'countersign/guard'
+
+interface Env {
+  ISSUER: string
+  AUDIENCE: string
+  ORIGIN: string
+}
+
+/** Headers of this beginning are the Worker's own. */
+const PREFIX = 'x-verified-'
+
+let verifier: Promise<Verifier> | undefined
+
+export default {
+  async fetch(request: Request, { ISSUER, AUDIENCE, ORIGIN }: Env): Promise<Response> {
+    // One for all requests of the isolate: it keeps the key set.
+    verifier ??= createVerifier({ issuer: ISSUER, audience: AUDIENCE, jwks: `${ISSUER}/.well-known/jwks.json` })
+    const { claims, response } = await guard(request, verifier, { scope: 'read' })
+    if (response) return response
+
+    const { pathname, search } = new URL(request.url)
+    const { method, body } = request
+    return fetch(new URL(pathname + search, ORIGIN), { method, body, headers: headersFor(request, claims), redirect: 'manual' })
+  },
+}
+
+/** The request's headers without its token and without any that only this Worker may set; and the claims. */
+function headersFor(request: Request, { sub, client_id, scope }: JwtPayload): Headers {
+  const headers = new Headers(request.headers)
+  for (const name of [...headers.keys()]) {
+    if (name.startsWith(PREFIX) || name === 'authorization') headers.delete(name)
+  }
+  for (const [name, value] of Object.entries({ sub, 'client-id': client_id, scope })) {
+    // Not every claim can be a header: percent-encoded each can.
+    if (value !== undefined) headers.set(PREFIX + name, encodeURIComponent(value))
+  }
+  return headers
+}

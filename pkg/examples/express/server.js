@@ -1,0 +1,19 @@
+// Notes, kept in memory: who has a good token may read them, and with the scope "write" add to them.
+import { createVerifier } from 'countersign'
+import { guard } from 'countersign/express'
+import express from 'express'
+
+const { ISSUER, AUDIENCE, PORT = 3000 } = process.env
+
+const verifier = await createVerifier({ issuer: ISSUER, audience: AUDIENCE, jwks: `${ISSUER}/.well-known/jwks.json` })
+const notes = []
+
+const app = express()
+app.use('/notes', guard(verifier))
+app.get('/notes', (req, res) => res.json({ notes }))
+app.post('/notes', guard(verifier, { scope: 'write' }), express.text(), (req, res) => {
+  notes.push({ by: req.auth.claims.sub, text: req.body })
+  res.status(201).json({ notes })
+})
+
+const server = app.listen(PORT, () => console.log(`listening on http://localhost:${server.address().port}`))

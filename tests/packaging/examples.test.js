@@ -1,0 +1,161 @@
+// The examples, as whoever copies them has them: the package from its tarball, tokens from a running issuer.
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { Miniflare } from 'miniflare'
+import { build, preview } from 'vite'
+import { freePort, startIssuer, USER } from '../js/support/issuer.js'
+import { launchChromium } from '../runtimes/chromium.js'
+import { programOf } from '../runtimes/runtimes.js'
+import { inProject, pack, run } from './project.js'
+import { isSkipped } from '../runtimes/skip.js'
+
+const EXAMPLES = fileURLToPath(new URL('../../pkg/examples/', import.meta.url))
+const WRANGLER = fileURLToPath(new URL('../../node_modules/wrangler/bin/wrangler.js', import.meta.url))
+const AUDIENCE = 'api'
+
+let folder, tarball, pagePort, issuer
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'countersign-tarball-'))
+  tarball = (await pack(folder)).tarball
+  pagePort = await freePort()
+  issuer = await startIssuer({ corsOrigins: [`http://127.0.0.1:${pagePort}`] })
+})
+after(async () => {
+  await issuer?.stop()
+  await rm(folder, { recursive: true })
+})
+
+/** Copies an example into a project, with its dependencies, and hands the folder to `work`. */
+function inExample(name, tools, work) {
+  return inProject({ tarball, tools }, async (project) => {
+    await cp(join(EXAMPLES, name), project, { recursive: true, filter: (path) => !path.endsWith('package.json') })
+    return work(project)
+  })
+}
+
+/** Logs in. */
+async function logIn() {
+  const headers = { 'content-type': 'application/json' }
+  const response = await fetch(`${issuer.url}/login`, { method: 'POST', body: JSON.stringify(USER), headers })
+  const { access_token: token, refresh_token } = await response.json()
+  return { token, refresh_token }
+}
+
+/** A token for one of the user's scopes. */
+async function tokenFor(scope) {
+  const { refresh_token } = await logIn()
+  const body = new URLSearchParams({ grant_type: 'refresh_token', refresh_token, scope })
+  return (await (await fetch(`${issuer.url}/token`, { method: 'POST', body })).json()).access_token
+}
+
+/** Changes the first character of a token's signature. */
+function tamperWith(token) {
+  const start = token.lastIndexOf('.') + 1
+  return token.slice(0, start) + (token[start] === 'A' ? 'B' : 'A') + token.slice(start + 1)
+}
+
+const bearer = (token) => ({ authorization: `Bearer ${token}` })
+
+const servers = {
+  express: { tools: ['express'], runtime: 'node', args: ['server.js'] },
+  hono: { tools: ['hono'], runtime: 'bun', args: ['server.ts'] },
+  // The package.json of the project names the package, as deno.json does.
+  deno: { tools: [], runtime: 'deno', args: ['run', '--no-config', '--node-modules-dir=manual', '--no-prompt', '--allow-net', '--allow-env=ISSUER,AUDIENCE,PORT', 'server.ts'] },
+}
+for (const [name, { tools, runtime, args }] of Object.entries(servers)) {
+  test(`the example ${name} lets good tokens through, to what their scope allows`, () => inExample(name, tools, async (cwd) => {
+    const { program } = await programOf(runtime)
+    const env = { ...process.env, ISSUER: issuer.url, AUDIENCE, PORT: '0' }
+    const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'inherit'] })
+    try {
+      const [line] = await once(createInterface({ input: child.stdout }), 'line')
+      const notes = `${/^listening on (http:\/\/\S+?)\/?$/.exec(line)[1]}/notes`
+      const { token } = await logIn()
+
+      assert.deepEqual(await (await fetch(notes, { headers: bearer(token) })).json(), { notes: [] })
+      const added = await fetch(notes, { method: 'POST', body: 'hello', headers: { ...bearer(token), 'content-type': 'text/plain' } })
+      assert.equal(added.status, 201)
+      const [{ by, text }] = (await added.json()).notes
+      assert.deepEqual({ by: typeof by, text }, { by: 'string', text: 'hello' })
+
+      const nobody = await fetch(notes)
+      assert.deepEqual([nobody.status, nobody.headers.get('www-authenticate')], [401, 'Bearer'])
+      const forged = await fetch(notes, { headers: bearer(tamperWith(token)) })
+      assert.deepEqual([forged.status, (await forged.json()).error], [401, 'invalid_token'])
+      const reader = await fetch(notes, { method: 'POST', body: 'hello', headers: bearer(await tokenFor('read')) })
+      assert.deepEqual([reader.status, (await reader.json()).error], [403, 'insufficient_scope'])
+    } finally {
+      child.kill()
+    }
+  }))
+}
+
+test('the example cloudflare-worker lets good tokens through to its site, with their claims and with no other', () => inExample('cloudflare-worker', [], async (cwd) => {
+  const site = createServer((request, response) => response.end(JSON.stringify({ url: request.url, headers: request.headers })))
+  site.listen(0, '127.0.0.1')
+  await once(site, 'listening')
+  const env = { ...process.env, CLOUDFLARE_CF_FETCH_ENABLED: 'false', WRANGLER_SEND_METRICS: 'false' }
+  await run(process.execPath, [WRANGLER, 'deploy', '--dry-run', '--outdir', 'out'], { cwd, env })
+  const worker = new Miniflare({
+    modules: true,
+    scriptPath: join(cwd, 'out/index.js'),
+    modulesRoot: join(cwd, 'out'),
+    modulesRules: [{ type: 'CompiledWasm', include: ['**/*.wasm'] }],
+    compatibilityDate: '2026-04-01',
+    bindings: { ISSUER: issuer.url, AUDIENCE, ORIGIN: `http://127.0.0.1:${site.address().port}` },
+    cf: false,
+  })
+  const ask = (headers) => worker.dispatchFetch('http://worker/page?a=b', { headers })
+  try {
+    const { token } = await logIn()
+    const forged = { 'X-Verified-Sub': 'somebody-else', 'x-verified-admin': 'yes', 'x-other': 'stays' }
+    const { url, headers } = await (await ask({ ...bearer(token), ...forged })).json()
+    assert.equal(url, '/page?a=b')
+    assert.equal(headers.authorization, undefined)
+    assert.equal(headers['x-other'], 'stays')
+    const [, payload] = token.split('.')
+    const { sub, client_id, scope } = JSON.parse(Buffer.from(payload, 'base64url'))
+    const verified = Object.entries(headers).filter(([name]) => name.startsWith('x-verified-'))
+    assert.deepEqual(Object.fromEntries(verified), {
+      'x-verified-sub': encodeURIComponent(sub),
+      'x-verified-client-id': encodeURIComponent(client_id),
+      'x-verified-scope': encodeURIComponent(scope),
+    })
+    assert.equal((await ask(forged)).status, 401)
+    assert.equal((await ask(bearer(tamperWith(token)))).status, 401)
+    assert.equal((await ask(bearer(await tokenFor('write')))).status, 403)
+  } finally {
+    await worker.dispose()
+    site.close()
+  }
+}))
+
+test('the example vite says whose a token is, and how long', { skip: isSkipped(['chromium']) }, () => inExample('vite', [], async (root) => {
+  await writeFile(join(root, '.env'), `VITE_ISSUER=${issuer.url}\nVITE_AUDIENCE=${AUDIENCE}\n`)
+  await build({ root, logLevel: 'error' })
+  const server = await preview({ root, preview: { host: '127.0.0.1', port: pagePort, strictPort: true } })
+  const browser = await launchChromium()
+  try {
+    const page = await browser.newPage()
+    await page.goto(`http://127.0.0.1:${pagePort}/`)
+    const { token } = await logIn()
+    await page.fill('#token', token)
+    await page.waitForFunction(() => document.querySelector('#time').value.startsWith('It expires in '))
+    assert.match(await page.locator('#verdict').textContent(), /^It is .+'s\.$/)
+    await page.fill('#token', tamperWith(token))
+    await page.waitForFunction(() => document.querySelector('#verdict').value.startsWith('signature_invalid: '))
+    assert.equal(await page.locator('#time').textContent(), '')
+  } finally {
+    await browser.close()
+    await server.close()
+  }
+}))
