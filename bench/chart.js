@@ -49,7 +49,7 @@ ${drawn.join('\n')}
 }
 
 /** Each library in its fastest way, the fastest first. */
-function barsOf(results) {
+export function barsOf(results) {
   const best = new Map()
   for (const { name, ns } of results) {
     const library = name.replace(' (sync)', '')

@@ -3,18 +3,20 @@ import { spawn } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { writeTable } from '../tests/js/support/section.js'
 import { BROWSERS } from '../tests/runtimes/browsers.js'
 import { commandOf, isThisNode, RUNTIMES } from '../tests/runtimes/runtimes.js'
 import { measureInBrowser } from './browsers.js'
-import { drawChart } from './chart.js'
+import { barsOf, drawChart } from './chart.js'
 import { circumstances, microseconds, printTable, writeResults } from './report.js'
 
 const SCRIPT = fileURLToPath(new URL('verify.js', import.meta.url))
+const PACKAGE_README = new URL('../pkg/README.md', import.meta.url)
 const ALL = [...RUNTIMES.filter((name) => !isThisNode(name)), ...BROWSERS]
 
 /**
  * @param {{ out: string, kernels: string, names?: string[], rounds?: number, save?: string }} setting `names`: of the
- *   runtimes; `save`: a path for the chart besides the one in `out`
+ *   runtimes; `save`: a path for the chart besides the one in `out`; the npm package's README gets the comparison then too
  */
 export async function runVerifyEverywhere({ out, kernels, names = ALL, rounds = 150, save }) {
   const runtimes = []
@@ -40,6 +42,19 @@ export async function runVerifyEverywhere({ out, kernels, names = ALL, rounds = 
     await writeFile(path, chart)
     console.log(`  drawn in ${path}`)
   }
+  if (save) await writeTable(PACKAGE_README, 'comparison', comparisonOf(runtimes))
+}
+
+/** For each library how many times as long as `countersign` it takes, and that in microseconds. */
+function comparisonOf(runtimes) {
+  const columns = runtimes.map(({ oneAtATime }) => new Map(barsOf(oneAtATime).map(({ library, ns }) => [library, ns])))
+  const { countersign: _, ...others } = circumstances().versions
+  const rows = Object.entries(others).map(([library, version]) => [
+    `${library} ${version}`,
+    ...columns.map((times) => (times.has(library) ? `${(times.get(library) / times.get('countersign')).toFixed(1)} ×` : '–')),
+  ])
+  const ours = ['**countersign**', ...columns.map((times) => `**1** (${microseconds(times.get('countersign'))} µs)`)]
+  return [['', ...runtimes.map(({ runtime }) => runtime)], ours, ...rows]
 }
 
 /** Runs verify.js and answers what it prints. */

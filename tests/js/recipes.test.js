@@ -128,6 +128,20 @@ test('Cloudflare Workers', async () => {
   await check((request) => worker.fetch(request))
 })
 
+test('the first programs of the README verify, and guard a Worker', async () => {
+  const [beginning] = (await readFile(join(root, 'pkg/README.md'), 'utf8')).split(/^## /m)
+  const [verify, worker] = [...beginning.matchAll(/^```js\n([^]*?)^```$/gm)].map(([, code]) => code)
+  await writeFile(join(folder, 'verify.mjs'), `const token = '${token()}'\n${verify}\nexport { payload }`)
+  const { payload } = await import(pathToFileURL(join(folder, 'verify.mjs')).href)
+  assert.equal(payload.sub, 'somebody')
+
+  await writeFile(join(folder, 'worker.mjs'), worker)
+  const { default: { fetch } } = await import(pathToFileURL(join(folder, 'worker.mjs')).href)
+  const send = (headers) => fetch(new Request('https://api.example/', { headers }))
+  assert.deepEqual(await (await send({ authorization: `Bearer ${token({ scope: 'read' })}` })).json(), { hello: 'somebody' })
+  assert.equal((await send({})).status, 401)
+})
+
 test('Deno and Deno Deploy, with their serve() stood in for', async (t) => {
   let handler
   globalThis.Deno = { serve: (given) => (handler = given) }

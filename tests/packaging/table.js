@@ -1,11 +1,10 @@
 // The results of the matrix as a table: printed by the tests, and by `node tests/packaging/table.js` kept in the README.
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { writeTable } from '../js/support/section.js'
 
 const RESULTS = new URL('../../target/packaging/results.json', import.meta.url)
 const README = new URL('../../pkg/README.md', import.meta.url)
-const BEGIN = '<!-- results of tests/packaging: begin -->\n'
-const END = '<!-- results of tests/packaging: end -->\n'
 
 const HEADINGS = ['', 'version', 'the module', 'relaxed kernel', 'vectors passed']
 
@@ -26,9 +25,5 @@ const cells = ({ name, version, loads, relaxed, vectors }) => [name, version, lo
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const rows = JSON.parse(await readFile(RESULTS, 'utf8'))
-  const lines = [HEADINGS, HEADINGS.map(() => '---'), ...rows.map(cells)].map((line) => `| ${line.join(' | ')} |\n`)
-  const readme = await readFile(README, 'utf8')
-  const [start, end] = [readme.indexOf(BEGIN) + BEGIN.length, readme.indexOf(END)]
-  if (start < BEGIN.length || end < start) throw new Error(`pkg/README.md has no place for the table: ${BEGIN}${END}`)
-  await writeFile(README, readme.slice(0, start) + lines.join('') + readme.slice(end))
+  await writeTable(README, 'runtimes', [HEADINGS, ...rows.map(cells)])
 }
