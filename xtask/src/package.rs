@@ -1,7 +1,7 @@
 //! `cargo xtask build`: the npm package in `pkg/dist`.
 //!
 //! cargo compiles `countersign-wasm`, once for every engine and once for those with relaxed SIMD;
-//! wasm-opt shrinks the modules, tsc compiles `pkg/src`, and rolldown makes CommonJS of that.
+//! wasm-opt shrinks the modules, tsc compiles `pkg/src`, and rolldown makes `CommonJS` of that.
 
 use std::{
     env, fs,

@@ -4,6 +4,7 @@
 pub(crate) mod open;
 pub(crate) mod sqlite;
 mod worker;
+mod writer;
 
 use std::fmt;
 use std::pin::Pin;
@@ -62,12 +63,18 @@ pub(crate) trait Store: Send + Sync {
 }
 
 /// The store could not do what it was asked; nothing was changed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct StoreError(pub(crate) String);
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(e: rusqlite::Error) -> Self {
+        Self(format!("the database failed: {e}"))
     }
 }
 

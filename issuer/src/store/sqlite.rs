@@ -1,13 +1,12 @@
 //! The store in one SQLite file: a thread with the only connection that writes, and one that reads.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::open::{self, Connections};
 use super::worker::Worker;
+use super::writer::Writer;
 use super::{Answer, KeyChange, Store, User};
 use crate::Error;
 use crate::keys::{KeyRecord, KeyState};
@@ -17,9 +16,7 @@ use crate::session::{Refresh, Session, SessionId, Verdict, decide};
 pub(crate) struct SqliteStore {
     reader: Worker,
     // The last one to be closed, so that the write-ahead log is folded into the file.
-    writer: Worker,
-    /// Whether the last write failed.
-    failing: Arc<AtomicBool>,
+    writer: Writer,
 }
 
 impl SqliteStore {
@@ -35,9 +32,8 @@ impl SqliteStore {
         let Connections { writer, reader, admitted } = open::open(path, admit)?;
         let thread = |e: std::io::Error| Error::System(format!("cannot start a thread: {e}"));
         let store = Self {
-            writer: Worker::start("store-writer", writer).map_err(thread)?,
+            writer: Writer::start(writer).map_err(thread)?,
             reader: Worker::start("store-reader", reader).map_err(thread)?,
-            failing: Arc::default(),
         };
         Ok((store, admitted))
     }
@@ -49,17 +45,12 @@ impl SqliteStore {
         self.reader.run(move |connection| job(connection))
     }
 
-    /// Runs `job` in a transaction of its own, and answers once that is on the disk.
+    /// Runs `job`, and answers once what it changed is on the disk.
     fn write<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Answer<'_, T> {
-        let failing = Arc::clone(&self.failing);
-        self.writer.run(move |connection| {
-            let answer = transact(connection, job);
-            failing.store(answer.is_err(), Ordering::Relaxed);
-            answer
-        })
+        self.writer.run(job)
     }
 }
 
@@ -206,19 +197,9 @@ impl Store for SqliteStore {
     fn ping(&self) -> Answer<'_, ()> {
         // Anybody may ask. So it costs a write only while writes fail: a full disk is not noticed
         // by taking the lock.
-        let failing = self.failing.load(Ordering::Relaxed);
+        let failing = self.writer.is_failing();
         self.write(move |db| if failing { open::touch(db) } else { Ok(()) })
     }
-}
-
-fn transact<T>(
-    connection: &mut Connection,
-    job: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let answer = job(&transaction)?;
-    transaction.commit()?;
-    Ok(answer)
 }
 
 fn audit(db: &Connection, at: u64, event: &str, subject: &str) -> rusqlite::Result<()> {

@@ -34,7 +34,7 @@ impl Worker {
             let stopped = || StoreError("the database thread has stopped".to_owned());
             let answer = if sent { answer.await.ok() } else { None };
             let answer = answer.ok_or_else(stopped)?;
-            answer.map_err(|e| StoreError(format!("the database failed: {e}")))
+            answer.map_err(StoreError::from)
         })
     }
 }
