@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::{hkdf, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -172,6 +173,18 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
 /// A new identifier that nobody can guess: 128 random bits in base64url.
 pub(crate) fn random_id() -> Result<String, Error> {
     random::<16>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// 32 random bytes in base64url: a secret that nobody can try all of.
+pub(crate) fn random_secret() -> Result<Zeroizing<String>, Error> {
+    random::<32>().map(|bytes| Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+/// SHA-256.
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
 }
 
 fn broken() -> Error {

@@ -30,6 +30,18 @@ pub(crate) struct Session {
     pub(crate) revoked: bool,
 }
 
+impl Session {
+    /// The `sid` claim of its access tokens.
+    pub(crate) fn sid(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.id)
+    }
+
+    /// The session that a `sid` claim names.
+    pub(crate) fn parse_sid(sid: &str) -> Option<SessionId> {
+        URL_SAFE_NO_PAD.decode(sid).ok()?.try_into().ok()
+    }
+}
+
 /// How long sessions and refresh tokens live, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lifetimes {

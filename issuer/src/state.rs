@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_claims::{Audience, Claims, NumericDate};
 
 use crate::config::SESSION_MAX;
@@ -13,7 +11,7 @@ use crate::crypto::{self, MasterKeySource};
 use crate::keys::{KeyRing, Rules};
 use crate::network::LoginLimit;
 use crate::password::Hasher;
-use crate::session::{Lifetimes, Session};
+use crate::session::Lifetimes;
 use crate::store::Store;
 use crate::store::open;
 use crate::store::sqlite::SqliteStore;
@@ -98,6 +96,15 @@ impl State {
     }
 }
 
+/// What an access token gives, and to whom.
+pub(crate) struct Access<'a> {
+    pub(crate) sub: &'a str,
+    pub(crate) client_id: &'a str,
+    /// Of a user's session; a client has none.
+    pub(crate) sid: Option<String>,
+    pub(crate) scope: &'a str,
+}
+
 impl Inner {
     pub(crate) fn lifetimes(&self) -> Lifetimes {
         Lifetimes {
@@ -107,25 +114,23 @@ impl Inner {
         }
     }
 
-    /// A signed access token for the session, with that scope (RFC 9068 §2.2). `None` while no key
-    /// may sign.
+    /// A signed access token (RFC 9068 §2.2). `None` while no key may sign.
     pub(crate) fn access_token(
         &self,
-        session: &Session,
-        scope: &str,
+        Access { sub, client_id, sid, scope }: Access<'_>,
         now: u64,
     ) -> Option<Result<String, Error>> {
         let signer = self.keys.signer()?;
         let claims = crypto::random_id().map(|jti| Claims {
             iss: Some(self.issuer.clone()),
-            sub: Some(session.user_id.clone()),
+            sub: Some(sub.to_owned()),
             aud: Some(Audience::One(self.config.audience.clone())),
-            client_id: Some(session.client_id.clone()),
+            client_id: Some(client_id.to_owned()),
             scope: (!scope.is_empty()).then(|| scope.to_owned()),
             iat: Some(NumericDate::from_seconds(now)),
             exp: Some(NumericDate::from_seconds(now + self.config.access_ttl.as_secs())),
             jti: Some(jti),
-            sid: Some(URL_SAFE_NO_PAD.encode(session.id)),
+            sid,
             ..Claims::default()
         });
         Some(claims.and_then(|claims| signer.sign(&claims)))

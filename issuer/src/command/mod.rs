@@ -1,6 +1,7 @@
 //! The command line: flags named like the configuration, and what is wrong with it in one line.
 //! Each command is in a file of its own.
 
+mod client;
 mod keys;
 mod serve;
 mod user;
@@ -39,12 +40,15 @@ pub fn main() -> ExitCode {
 
 fn command_line() -> Command {
     let name = || Arg::new("name").required(true).value_name("NAME").help("User name");
-    let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
-    let user_scope = Arg::new("scope")
-        .long("scope")
-        .value_name("SCOPE")
-        .default_value("")
-        .help("What the user's tokens allow, such as \"read write\"");
+    let client_name = || name().help("Client name");
+    let json = || Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
+    let scope = || {
+        Arg::new("scope")
+            .long("scope")
+            .value_name("SCOPE")
+            .default_value("")
+            .help("What the tokens allow, such as \"read write\"")
+    };
     let group = |name: &'static str, about: &'static str| {
         Command::new(name).about(about).subcommand_required(true)
     };
@@ -55,17 +59,45 @@ fn command_line() -> Command {
         .subcommand(Command::new("serve").about("Serve until SIGTERM or SIGINT"))
         .subcommand(
             group("user", "Users; passwords are prompted for, or one line of stdin")
-                .subcommand(Command::new("add").about("Add a user").arg(name()).arg(user_scope))
+                .subcommand(Command::new("add").about("Add a user").arg(name()).arg(scope()))
                 .subcommand(
                     Command::new("passwd")
                         .about("Set a password; ends the user's sessions")
                         .arg(name()),
                 )
+                .subcommand(
+                    Command::new("lock")
+                        .about("Let nobody log in as a user; ends the user's sessions")
+                        .arg(name()),
+                )
+                .subcommand(Command::new("unlock").about("Undo lock").arg(name()))
                 .subcommand(Command::new("list").about("List the users")),
         )
         .subcommand(
+            group("client", "Clients that get tokens for themselves; secrets are shown once")
+                .subcommand(
+                    Command::new("add").about("Add a client and print its id and secret").args([
+                        client_name(),
+                        scope(),
+                        json(),
+                    ]),
+                )
+                .subcommand(
+                    Command::new("rotate")
+                        .about("Give a client another secret and print it; the old one is dead")
+                        .args([client_name(), json()]),
+                )
+                .subcommand(
+                    Command::new("lock").about("Give a client no more tokens").arg(client_name()),
+                )
+                .subcommand(Command::new("unlock").about("Undo lock").arg(client_name()))
+                .subcommand(Command::new("list").about("List the clients")),
+        )
+        .subcommand(
             group("keys", "Signing keys")
-                .subcommand(Command::new("list").about("List the keys and their states").arg(json))
+                .subcommand(
+                    Command::new("list").about("List the keys and their states").arg(json()),
+                )
                 .subcommand(
                     Command::new("rotate")
                         .about("Let the next key sign as soon as every cache can have it"),
@@ -165,6 +197,20 @@ fn execute(matches: &ArgMatches) -> Result<(), Error> {
             ("serve", _) => serve::serve(config).await,
             ("user", "add") => user::add(&config, text("name"), text("scope")).await,
             ("user", "passwd") => user::passwd(&config, text("name")).await,
+            ("user", "lock" | "unlock") => {
+                user::lock(&config, text("name"), subcommand == "lock").await
+            }
+            ("client", "add") => {
+                let json = matches.get_flag("json");
+                client::add(&config, text("name"), text("scope"), json).await
+            }
+            ("client", "rotate") => {
+                client::rotate(&config, text("name"), matches.get_flag("json")).await
+            }
+            ("client", "lock" | "unlock") => {
+                client::lock(&config, text("name"), subcommand == "lock").await
+            }
+            ("client", "list") => client::list(&config).await,
             ("user", "list") => user::list(&config).await,
             ("keys", "list") => keys::list(&config, matches.get_flag("json")).await,
             ("keys", "rotate") => keys::rotate(&config).await,

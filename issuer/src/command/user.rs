@@ -11,12 +11,7 @@ use crate::{Clock, Config, Error, crypto, password, username};
 /// `user add NAME [--scope SCOPE]`.
 pub(super) async fn add(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
     let name = user_name(name)?;
-    if !scope.is_empty() && !scope::is_well_formed(scope) {
-        return Err(Error::Refused(format!(
-            "{scope:?} is not a scope; expected words with single spaces between, such as \"read \
-             write\""
-        )));
-    }
+    check_scope(scope)?;
     let (store, ()) = SqliteStore::open(&open::path(&config.database)?, |_| Ok(()))?;
     let taken = || Error::Refused(format!("user {name} exists; use user passwd to set a password"));
     if store.user(name.clone()).await?.is_some() {
@@ -29,6 +24,7 @@ pub(super) async fn add(config: &Config, name: &str, scope: &str) -> Result<(), 
         scope: scope.to_owned(),
         password_hash,
         created_at: Clock::system().now(),
+        locked: false,
     };
     if !store.add_user(user).await? {
         return Err(taken());
@@ -51,11 +47,36 @@ pub(super) async fn passwd(config: &Config, name: &str) -> Result<(), Error> {
     print(&format!("set the password of user {name} and ended their sessions\n"))
 }
 
-/// `user list`: name, `sub` and scope of each, separated by tabs.
+/// `user lock NAME`, which also ends the user's sessions, and `user unlock NAME`.
+pub(super) async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
+    let name = user_name(name)?;
+    if !existing(config)?.lock_user(name.clone(), locked, Clock::system().now()).await? {
+        return Err(Error::Refused(format!("there is no user {name}; see user list")));
+    }
+    print(&if locked {
+        format!("locked user {name} and ended their sessions\n")
+    } else {
+        format!("unlocked user {name}\n")
+    })
+}
+
+/// `user list`: name, `sub`, scope of each, and whether it is locked, separated by tabs.
 pub(super) async fn list(config: &Config) -> Result<(), Error> {
     let users = existing(config)?.users().await?;
-    let line = |user: &User| format!("{}\t{}\t{}\n", user.name, user.id, user.scope);
+    let line = |user: &User| {
+        let locked = if user.locked { "\tlocked" } else { "" };
+        format!("{}\t{}\t{}{locked}\n", user.name, user.id, user.scope)
+    };
     print(&users.iter().map(line).collect::<String>())
+}
+
+pub(super) fn check_scope(scope: &str) -> Result<(), Error> {
+    if scope.is_empty() || scope::is_well_formed(scope) {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "{scope:?} is not a scope; expected words with single spaces between, such as \"read write\""
+    )))
 }
 
 fn user_name(name: &str) -> Result<String, Error> {

@@ -93,7 +93,7 @@ pub(super) fn missing(name: &str) -> ApiError {
 
 /// Undoes `application/x-www-form-urlencoded`; `None` if an escape is cut short or the result is
 /// not UTF-8.
-fn decode(text: &[u8]) -> Option<String> {
+pub(super) fn decode(text: &[u8]) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.iter();
     while let Some(&byte) = bytes.next() {

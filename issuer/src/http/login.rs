@@ -27,7 +27,9 @@ pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> 
     let stored = user.as_ref().map(|user| user.password_hash.as_str());
     let verified = state.hasher.verify(password, stored).await;
     let good = verified.map_err(|_| ApiError::unavailable("too many logins are waiting"))?;
-    let Some(user) = user.filter(|_| good) else { return Err(ApiError::login_failed()) };
+    let Some(user) = user.filter(|user| good && !user.locked) else {
+        return Err(ApiError::login_failed());
+    };
 
     let now = state.clock.now();
     let session = Session {
@@ -45,7 +47,7 @@ pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> 
     if !state.store.open_session(session.clone(), user.password_hash).await? {
         return Err(ApiError::login_failed());
     }
-    token::grant(&state, &session, &session.scope, delivery, now)
+    token::grant_session(&state, &session, &session.scope, delivery, now)
 }
 
 struct Login {

@@ -2,9 +2,11 @@
 //! answers a reply or an [`ApiError`]. What holds for every answer is in [`Service`].
 
 mod body;
+mod client;
 mod cookie;
 mod cors;
 mod health;
+mod introspect;
 mod login;
 mod reply;
 mod revoke;
@@ -54,11 +56,13 @@ const LOGIN: Endpoint = post("/login");
 const TOKEN: Endpoint = post("/token");
 const LOGOUT: Endpoint = post("/logout");
 const REVOKE: Endpoint = post("/revoke");
+const INTROSPECT: Endpoint = Endpoint { cors: cors::Kind::None, ..post("/introspect") };
 const JWKS: Endpoint = get("/.well-known/jwks.json", cors::Kind::Public);
 const METADATA: Endpoint = get("/.well-known/oauth-authorization-server", cors::Kind::Public);
 const LIVE: Endpoint = get("/healthz/live", cors::Kind::None);
 const READY: Endpoint = get("/healthz/ready", cors::Kind::None);
-const ENDPOINTS: [Endpoint; 8] = [LOGIN, TOKEN, LOGOUT, REVOKE, JWKS, METADATA, LIVE, READY];
+const ENDPOINTS: [Endpoint; 9] =
+    [LOGIN, TOKEN, LOGOUT, REVOKE, INTROSPECT, JWKS, METADATA, LIVE, READY];
 
 /// The methods that the log names (RFC 9110 §9.3, RFC 5789).
 const METHODS: [Method; 9] = [
@@ -88,6 +92,8 @@ fn routes(state: &Shared) -> BoxedFilter<(Reply,)> {
         .or(endpoint(state, LOGOUT, revoke::logout))
         .unify()
         .or(endpoint(state, REVOKE, revoke::revoke))
+        .unify()
+        .or(endpoint(state, INTROSPECT, introspect::introspect))
         .unify()
         .or(endpoint(state, JWKS, well_known::jwks))
         .unify()

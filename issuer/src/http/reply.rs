@@ -56,6 +56,13 @@ impl ApiError {
         Self::bad_request("invalid_grant", "the refresh token is invalid, expired or was replaced")
     }
 
+    /// The client did not show who it is (RFC 6749 §5.2). The description never says why.
+    pub(super) fn invalid_client() -> Self {
+        let description = "the client's id or its secret is wrong";
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description)
+            .with_header(header::WWW_AUTHENTICATE, "Basic realm=\"countersign\"".to_owned())
+    }
+
     /// The login failed. The description never says why.
     pub(super) fn login_failed() -> Self {
         let description = "the user name or the password is wrong";

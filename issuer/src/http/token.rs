@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::body::{Form, missing};
 use super::reply::{self, ApiError, Reply};
-use super::{Call, Shared, cookie};
+use super::{Call, Shared, client, cookie};
 use crate::session::{Refresh, RefreshToken, Session, Verdict};
+use crate::state::Access;
 
 /// The client of `/login`. Client ids have a prefix, so that none equals a `sub` (RFC 9068 §5).
 pub(super) const FIRST_PARTY: &str = "client_first_party";
@@ -17,23 +18,41 @@ pub(super) enum Delivery {
     Cookie,
 }
 
-/// `POST /token` (RFC 6749 §6): a refresh token for its successor and a new access token.
+/// `POST /token`.
 pub(super) async fn token(state: Shared, call: Call) -> Result<Reply, ApiError> {
     let form = Form::read(&call)?;
-    if form.require("grant_type")? != "refresh_token" {
-        return Err(ApiError::bad_request(
+    match form.require("grant_type")? {
+        "refresh_token" => refresh(&state, &call, &form).await,
+        "client_credentials" => client_credentials(&state, &call, &form).await,
+        _ => Err(ApiError::bad_request(
             "unsupported_grant_type",
-            "grant_type must be refresh_token",
+            "grant_type must be refresh_token or client_credentials",
+        )),
+    }
+}
+
+/// RFC 6749 §4.4: an access token for the client itself, which is then its `sub` (RFC 9068 §2.2).
+/// There is no refresh token: the client can come again.
+async fn client_credentials(state: &Shared, call: &Call, form: &Form) -> Result<Reply, ApiError> {
+    let client = client::authenticate(state, call, form).await?;
+    let scope = wanted_scope(form)?.unwrap_or(&client.scope);
+    if !scope::tokens(scope).all(|one| scope::contains(&client.scope, one)) {
+        return Err(ApiError::bad_request(
+            "invalid_scope",
+            "scope asks for more than the client was given",
         ));
     }
-    let (text, delivery) = presented(&state, &call, &form)?;
+    let access = Access { sub: &client.id, client_id: &client.id, sid: None, scope };
+    grant(state, access, None, state.clock.now())
+}
+
+/// RFC 6749 §6: a refresh token for its successor and a new access token.
+async fn refresh(state: &Shared, call: &Call, form: &Form) -> Result<Reply, ApiError> {
+    let (text, delivery) = presented(state, call, form)?;
     if form.get("client_id").is_some_and(|id| id != FIRST_PARTY) {
         return Err(ApiError::invalid_refresh_token());
     }
-    let wanted = form.get("scope");
-    if wanted.is_some_and(|wanted| !scope::is_well_formed(wanted)) {
-        return Err(ApiError::bad_request("invalid_scope", "scope is malformed"));
-    }
+    let wanted = wanted_scope(form)?;
     let token = RefreshToken::decode(text, &state.refresh_key)
         .ok_or_else(ApiError::invalid_refresh_token)?;
     // Before the token is spent: a client that comes back after the grace would lose its session.
@@ -44,7 +63,7 @@ pub(super) async fn token(state: Shared, call: Call) -> Result<Reply, ApiError> 
     match state.store.refresh(refresh).await? {
         Verdict::Rotate(session) | Verdict::Repeat(session) => {
             let scope = wanted.unwrap_or(&session.scope);
-            grant(&state, &session, scope, delivery, now)
+            grant_session(state, &session, scope, delivery, now)
         }
         Verdict::Reuse => {
             tracing::warn!("a replaced refresh token was used; its session is ended");
@@ -71,13 +90,40 @@ pub(super) fn presented<'a>(
     token.map(|token| (token, Delivery::Cookie)).ok_or_else(|| missing("refresh_token"))
 }
 
-/// The answer of `/login` and `/token` (RFC 6749 §5.1): the session's current refresh token, and a
-/// new access token with that scope.
-pub(super) fn grant(
+/// The scope that the form asks for, if it does.
+fn wanted_scope(form: &Form) -> Result<Option<&str>, ApiError> {
+    let wanted = form.get("scope");
+    if wanted.is_some_and(|wanted| !scope::is_well_formed(wanted)) {
+        return Err(ApiError::bad_request("invalid_scope", "scope is malformed"));
+    }
+    Ok(wanted)
+}
+
+/// The session's current refresh token, and a new access token with that scope.
+pub(super) fn grant_session(
     state: &Shared,
     session: &Session,
     scope: &str,
     delivery: Delivery,
+    now: u64,
+) -> Result<Reply, ApiError> {
+    let sid = Some(session.sid());
+    let access = Access { sub: &session.user_id, client_id: &session.client_id, sid, scope };
+    let token = RefreshToken { session: session.id, counter: session.counter };
+    let token = token.encode(&state.refresh_key);
+    let expires_in = session.expires_at.saturating_sub(now);
+    let mut reply = grant(state, access, Some((&token, delivery, expires_in)), now)?;
+    if delivery == Delivery::Cookie {
+        cookie::set(&mut reply, &token, expires_in);
+    }
+    Ok(reply)
+}
+
+/// The answer of `/login` and `/token` (RFC 6749 §5.1).
+fn grant(
+    state: &Shared,
+    access: Access<'_>,
+    refresh: Option<(&str, Delivery, u64)>,
     now: u64,
 ) -> Result<Reply, ApiError> {
     #[derive(Serialize)]
@@ -87,29 +133,22 @@ pub(super) fn grant(
         expires_in: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         refresh_token: Option<&'a str>,
-        refresh_expires_in: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refresh_expires_in: Option<u64>,
         scope: &'a str,
     }
-    let access_token =
-        state.access_token(session, scope, now).ok_or_else(ApiError::no_signing_key)??;
-    let refresh_token = RefreshToken { session: session.id, counter: session.counter };
-    let refresh_token = refresh_token.encode(&state.refresh_key);
-    let refresh_expires_in = session.expires_at.saturating_sub(now);
-    let mut reply = reply::json(
-        StatusCode::OK,
-        &Body {
-            access_token,
-            token_type: "Bearer",
-            expires_in: state.config.access_ttl.as_secs(),
-            refresh_token: (delivery == Delivery::Body).then_some(&refresh_token),
-            refresh_expires_in,
-            scope,
-        },
-    );
-    if delivery == Delivery::Cookie {
-        cookie::set(&mut reply, &refresh_token, refresh_expires_in);
-    }
-    Ok(reply)
+    let scope = access.scope;
+    let access_token = state.access_token(access, now).ok_or_else(ApiError::no_signing_key)??;
+    let in_body = |(token, delivery, _)| (delivery == Delivery::Body).then_some(token);
+    let body = Body {
+        access_token,
+        token_type: "Bearer",
+        expires_in: state.config.access_ttl.as_secs(),
+        refresh_token: refresh.and_then(in_body),
+        refresh_expires_in: refresh.map(|(_, _, expires_in)| expires_in),
+        scope,
+    };
+    Ok(reply::json(StatusCode::OK, &body))
 }
 
 #[cfg(test)]
@@ -137,6 +176,7 @@ mod tests {
             scope: String::new(),
             password_hash: "hash".to_owned(),
             created_at: 0,
+            locked: false,
         };
         assert!(state.store.add_user(user).await.unwrap());
         let session = Session {

@@ -33,11 +33,15 @@ pub(super) async fn metadata(state: Shared, _: Call) -> Result<Reply, ApiError> 
         &json!({
             "issuer": issuer,
             "token_endpoint": format!("{base}/token"),
-            "token_endpoint_auth_methods_supported": ["none"],
+            "token_endpoint_auth_methods_supported":
+                ["none", "client_secret_basic", "client_secret_post"],
             "revocation_endpoint": format!("{base}/revoke"),
             "revocation_endpoint_auth_methods_supported": ["none"],
+            "introspection_endpoint": format!("{base}/introspect"),
+            "introspection_endpoint_auth_methods_supported":
+                ["client_secret_basic", "client_secret_post"],
             "jwks_uri": format!("{base}/.well-known/jwks.json"),
-            "grant_types_supported": ["refresh_token"],
+            "grant_types_supported": ["refresh_token", "client_credentials"],
             // Required, and empty: there is no authorization endpoint.
             "response_types_supported": [],
         }),

@@ -8,10 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use countersign_claims::{Jwk, JwkSet};
+use serde_json::Value;
 
 use super::{KeyRecord, KeyState, NOTICE_WITHIN, Rules, advance, in_state};
 use crate::crypto::Sealer;
-use crate::signing::SigningKey;
+use crate::signing::{self, SigningKey};
 use crate::store::Store;
 use crate::{Clock, Error};
 
@@ -83,6 +84,14 @@ impl KeyRing {
     pub(crate) fn signer(&self) -> Option<Arc<SigningKey>> {
         let current = self.current();
         (current.read_at.elapsed() < NOTICE_WITHIN).then(|| Arc::clone(&current.signer))
+    }
+
+    /// The claims of an access token that one of the published keys has signed, as they are.
+    pub(crate) fn open_access_token(&self, token: &str) -> Option<Value> {
+        let kid = jsonwebtoken::decode_header(token).ok()?.kid?;
+        let current = self.current();
+        let record = current.records.iter().find(|record| record.kid == kid)?;
+        signing::open_access_token(token, &record.n, &record.e)
     }
 
     /// Puts the last reading of the keys so far back that none may sign.

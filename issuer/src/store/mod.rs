@@ -29,25 +29,63 @@ pub(crate) struct User {
     /// PHC string.
     pub(crate) password_hash: String,
     pub(crate) created_at: u64,
+    /// Whether nobody may log in as this user.
+    pub(crate) locked: bool,
 }
 
-/// Users, sessions, keys, and the audit log that is written along with each change.
+/// A confidential client (RFC 6749 §2.1) as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Client {
+    /// With a prefix, so that no id equals a user's (RFC 9068 §5).
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) scope: String,
+    /// SHA-256 of the secret.
+    pub(crate) secret_hash: Vec<u8>,
+    /// Whether nobody may authenticate as this client.
+    pub(crate) locked: bool,
+    pub(crate) created_at: u64,
+}
+
+/// What can be changed of a client.
+#[derive(Clone, Debug)]
+pub(crate) enum ClientChange {
+    /// The SHA-256 of another secret.
+    Secret(Vec<u8>),
+    Locked(bool),
+}
+
+/// Users, clients, sessions, keys, and the audit log that is written along with each change.
 pub(crate) trait Store: Send + Sync {
     /// Adds a user; `false` if the name is taken.
     fn add_user(&self, user: User) -> Answer<'_, bool>;
     /// Sets a password and ends all of the user's sessions; `false` if there is no such user.
     fn set_password(&self, name: String, hash: String, now: u64) -> Answer<'_, bool>;
+    /// Locks a user, which ends all of their sessions, or unlocks one; `false` if there is no such
+    /// user.
+    fn lock_user(&self, name: String, locked: bool, now: u64) -> Answer<'_, bool>;
     /// The user of that normalised name.
     fn user(&self, name: String) -> Answer<'_, Option<User>>;
     /// All users by name.
     fn users(&self) -> Answer<'_, Vec<User>>;
 
-    /// Opens a session, unless the user is gone or has another password hash than the one that the
-    /// login was checked against.
+    /// Adds a client; `false` if the name is taken.
+    fn add_client(&self, client: Client) -> Answer<'_, bool>;
+    /// Changes the client of that name; `false` if there is none.
+    fn change_client(&self, name: String, change: ClientChange, now: u64) -> Answer<'_, bool>;
+    /// The client of that id.
+    fn client(&self, id: String) -> Answer<'_, Option<Client>>;
+    /// All clients by name.
+    fn clients(&self) -> Answer<'_, Vec<Client>>;
+
+    /// Opens a session, unless the user is gone, is locked, or has another password hash than the
+    /// one that the login was checked against.
     fn open_session(&self, session: Session, password_hash: String) -> Answer<'_, bool>;
     /// Applies [`crate::session::decide`] to the token's session; a session that does not exist is
     /// refused.
     fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict>;
+    /// The session, if it exists.
+    fn session(&self, id: SessionId) -> Answer<'_, Option<Session>>;
     /// Ends a session. One that has ended or never was is left as it is.
     fn end_session(&self, id: SessionId, now: u64) -> Answer<'_, ()>;
     /// Deletes sessions that have expired.

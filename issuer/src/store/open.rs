@@ -11,7 +11,7 @@ use crate::Error;
 use crate::keys::KeyRecord;
 
 /// One script for each schema version; the database's `user_version` says how many have run.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("clients.sql")];
 
 /// Marks the file as ours in SQLite's header: "`CSig`".
 const APPLICATION_ID: i64 = 0x4353_6967;

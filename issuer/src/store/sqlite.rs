@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::open::{self, Connections};
 use super::worker::Worker;
 use super::writer::Writer;
-use super::{Answer, KeyChange, Store, User};
+use super::{Answer, Client, ClientChange, KeyChange, Store, User};
 use crate::Error;
 use crate::keys::{KeyRecord, KeyState};
 use crate::session::{Refresh, Session, SessionId, Verdict, decide};
@@ -58,8 +58,15 @@ impl Store for SqliteStore {
     fn add_user(&self, user: User) -> Answer<'_, bool> {
         self.write(move |db| {
             let added = db.execute(
-                "INSERT INTO users VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (name) DO NOTHING",
-                params![user.id, user.name, user.scope, user.password_hash, user.created_at],
+                "INSERT INTO users VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO NOTHING",
+                params![
+                    user.id,
+                    user.name,
+                    user.scope,
+                    user.password_hash,
+                    user.created_at,
+                    user.locked,
+                ],
             )?;
             if added == 1 {
                 audit(db, user.created_at, "user_added", &user.id)?;
@@ -84,6 +91,24 @@ impl Store for SqliteStore {
         })
     }
 
+    fn lock_user(&self, name: String, locked: bool, now: u64) -> Answer<'_, bool> {
+        self.write(move |db| {
+            let id: Option<String> = db
+                .query_row(
+                    "UPDATE users SET locked = ?2 WHERE name = ?1 RETURNING id",
+                    params![name, locked],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            let Some(id) = id else { return Ok(false) };
+            if locked {
+                db.execute("UPDATE sessions SET revoked = 1 WHERE user_id = ?1", [&id])?;
+            }
+            audit(db, now, if locked { "user_locked" } else { "user_unlocked" }, &id)?;
+            Ok(true)
+        })
+    }
+
     fn user(&self, name: String) -> Answer<'_, Option<User>> {
         self.read(move |db| {
             db.query_row("SELECT * FROM users WHERE name = ?1", [name], user_of).optional()
@@ -96,12 +121,73 @@ impl Store for SqliteStore {
         })
     }
 
+    fn add_client(&self, client: Client) -> Answer<'_, bool> {
+        self.write(move |db| {
+            let added = db.execute(
+                "INSERT INTO clients VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO NOTHING",
+                params![
+                    client.id,
+                    client.name,
+                    client.scope,
+                    client.secret_hash,
+                    client.locked,
+                    client.created_at,
+                ],
+            )?;
+            if added == 1 {
+                audit(db, client.created_at, "client_added", &client.id)?;
+            }
+            Ok(added == 1)
+        })
+    }
+
+    fn change_client(&self, name: String, change: ClientChange, now: u64) -> Answer<'_, bool> {
+        self.write(move |db| {
+            let id = |row: &Row<'_>| row.get::<_, String>(0);
+            let (changed, event) = match &change {
+                ClientChange::Secret(hash) => (
+                    db.query_row(
+                        "UPDATE clients SET secret_hash = ?2 WHERE name = ?1 RETURNING id",
+                        params![name, hash],
+                        id,
+                    ),
+                    "client_secret_changed",
+                ),
+                ClientChange::Locked(locked) => (
+                    db.query_row(
+                        "UPDATE clients SET locked = ?2 WHERE name = ?1 RETURNING id",
+                        params![name, locked],
+                        id,
+                    ),
+                    if *locked { "client_locked" } else { "client_unlocked" },
+                ),
+            };
+            let Some(id) = changed.optional()? else { return Ok(false) };
+            audit(db, now, event, &id)?;
+            Ok(true)
+        })
+    }
+
+    fn client(&self, id: String) -> Answer<'_, Option<Client>> {
+        self.read(move |db| {
+            db.prepare_cached("SELECT * FROM clients WHERE id = ?1")?
+                .query_row([id], client_of)
+                .optional()
+        })
+    }
+
+    fn clients(&self) -> Answer<'_, Vec<Client>> {
+        self.read(|db| {
+            db.prepare("SELECT * FROM clients ORDER BY name")?.query_map([], client_of)?.collect()
+        })
+    }
+
     fn open_session(&self, session: Session, password_hash: String) -> Answer<'_, bool> {
         self.write(move |db| {
             let opened = db.execute(
                 "INSERT INTO sessions
                  SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, 0 FROM users
-                 WHERE id = ?2 AND password_hash = ?9",
+                 WHERE id = ?2 AND password_hash = ?9 AND locked = 0",
                 params![
                     session.id,
                     session.user_id,
@@ -124,11 +210,7 @@ impl Store for SqliteStore {
     fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict> {
         self.write(move |db| {
             let id = refresh.token.session;
-            let session = db
-                .prepare_cached("SELECT * FROM sessions WHERE id = ?1")?
-                .query_row([id], session_of)
-                .optional()?;
-            let Some(session) = session else { return Ok(Verdict::Refuse) };
+            let Some(session) = session_by(db, &id)? else { return Ok(Verdict::Refuse) };
             let verdict = decide(&session, &refresh);
             match &verdict {
                 Verdict::Rotate(next) => {
@@ -152,6 +234,10 @@ impl Store for SqliteStore {
             }
             Ok(verdict)
         })
+    }
+
+    fn session(&self, id: SessionId) -> Answer<'_, Option<Session>> {
+        self.read(move |db| session_by(db, &id))
     }
 
     fn end_session(&self, id: SessionId, now: u64) -> Answer<'_, ()> {
@@ -215,7 +301,25 @@ fn user_of(row: &Row<'_>) -> rusqlite::Result<User> {
         scope: row.get("scope")?,
         password_hash: row.get("password_hash")?,
         created_at: row.get("created_at")?,
+        locked: row.get("locked")?,
     })
+}
+
+fn client_of(row: &Row<'_>) -> rusqlite::Result<Client> {
+    Ok(Client {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        scope: row.get("scope")?,
+        secret_hash: row.get("secret_hash")?,
+        locked: row.get("locked")?,
+        created_at: row.get("created_at")?,
+    })
+}
+
+fn session_by(db: &Connection, id: &SessionId) -> rusqlite::Result<Option<Session>> {
+    db.prepare_cached("SELECT * FROM sessions WHERE id = ?1")?
+        .query_row([id], session_of)
+        .optional()
 }
 
 fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {

@@ -55,5 +55,5 @@ async fn each_documented_endpoint_exists() {
         let answer = send(client().request(method, format!("{}{path}", server.url))).await;
         assert!(![404, 405].contains(&answer.status), "{path}: {answer:?}");
     }
-    assert_eq!(endpoints, 8);
+    assert_eq!(endpoints, 10);
 }

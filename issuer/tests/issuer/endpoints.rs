@@ -334,11 +334,15 @@ async fn the_metadata_names_what_exists() {
         json!({
             "issuer": "https://auth.example",
             "token_endpoint": "https://auth.example/token",
-            "token_endpoint_auth_methods_supported": ["none"],
+            "token_endpoint_auth_methods_supported":
+                ["none", "client_secret_basic", "client_secret_post"],
+            "introspection_endpoint": "https://auth.example/introspect",
+            "introspection_endpoint_auth_methods_supported":
+                ["client_secret_basic", "client_secret_post"],
             "revocation_endpoint": "https://auth.example/revoke",
             "revocation_endpoint_auth_methods_supported": ["none"],
             "jwks_uri": "https://auth.example/.well-known/jwks.json",
-            "grant_types_supported": ["refresh_token"],
+            "grant_types_supported": ["refresh_token", "client_credentials"],
             "response_types_supported": [],
         })
     );

@@ -10,6 +10,7 @@
 mod common;
 
 mod browser;
+mod clients;
 mod connections;
 mod documentation;
 mod durability;

@@ -1,0 +1,66 @@
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+use super::body::Form;
+use super::reply::{self, ApiError, Reply};
+use super::{Call, Shared, client};
+use crate::session::{RefreshToken, Session, SessionId};
+
+/// `POST /introspect` (RFC 7662): what a token is worth at this moment, to clients that
+/// authenticate. Of a token that is worth nothing nobody learns more than that.
+pub(super) async fn introspect(state: Shared, call: Call) -> Result<Reply, ApiError> {
+    let form = Form::read(&call)?;
+    client::authenticate(&state, &call, &form).await?;
+    let token = form.require("token")?;
+    let found = match RefreshToken::decode(token, &state.refresh_key) {
+        Some(token) => refresh_token(&state, token).await?,
+        None => access_token(&state, token).await?,
+    };
+    Ok(reply::json(StatusCode::OK, &found.unwrap_or_else(|| json!({ "active": false }))))
+}
+
+async fn refresh_token(state: &Shared, token: RefreshToken) -> Result<Option<Value>, ApiError> {
+    let session = live_session(state, token.session).await?;
+    Ok(session.filter(|session| session.counter == token.counter).map(|session| {
+        json!({
+            "active": true,
+            "scope": session.scope,
+            "client_id": session.client_id,
+            "sub": session.user_id,
+            "iss": state.issuer,
+            "iat": session.rotated_at,
+            "exp": session.expires_at,
+        })
+    }))
+}
+
+async fn access_token(state: &Shared, token: &str) -> Result<Option<Value>, ApiError> {
+    let Some(Value::Object(mut claims)) = state.keys.open_access_token(token) else {
+        return Ok(None);
+    };
+    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    let now = state.clock.now();
+    let expired = claims.get("exp").and_then(Value::as_u64).is_none_or(|at| at <= now);
+    if expired || text("iss") != Some(state.issuer.as_str()) {
+        return Ok(None);
+    }
+    let alive = match text("sid") {
+        Some(sid) => match Session::parse_sid(sid) {
+            Some(id) => live_session(state, id).await?.is_some(),
+            None => false,
+        },
+        None => {
+            let client = state.store.client(text("client_id").unwrap_or_default().to_owned());
+            client.await?.is_some_and(|client| !client.locked)
+        }
+    };
+    claims.insert("active".to_owned(), true.into());
+    claims.insert("token_type".to_owned(), "Bearer".into());
+    Ok(alive.then_some(Value::Object(claims)))
+}
+
+async fn live_session(state: &Shared, id: SessionId) -> Result<Option<Session>, ApiError> {
+    let session = state.store.session(id).await?;
+    let now = state.clock.now();
+    Ok(session.filter(|session| !session.revoked && now < session.expires_at))
+}

@@ -1,0 +1,250 @@
+//! Confidential clients, and what they can ask: tokens for themselves, and what a token is worth.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::common::{Answer, START, Server, client, command, jwt_part, login, post_form};
+use crate::common::{post_json, refresh, send, stderr, stdout};
+
+/// A client's id and secret.
+struct Credentials {
+    id: String,
+    secret: String,
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> String {
+    let done = command(folder, arguments, "");
+    assert!(done.status.success(), "{}", stderr(&done));
+    stdout(&done)
+}
+
+fn credentials(printed: &str) -> Credentials {
+    let printed: Value = serde_json::from_str(printed).unwrap();
+    let text = |name: &str| printed[name].as_str().unwrap().to_owned();
+    Credentials { id: text("client_id"), secret: text("client_secret") }
+}
+
+fn add(folder: &Path, name: &str, scope: &str) -> Credentials {
+    credentials(&run(folder, &["client", "add", name, "--scope", scope, "--json"]))
+}
+
+const GRANT: (&str, &str) = ("grant_type", "client_credentials");
+
+/// By the scheme Basic.
+async fn ask(server: &Server, path: &str, by: &Credentials, form: &[(&str, &str)]) -> Answer {
+    let request = client().post(format!("{}{path}", server.url)).form(form);
+    send(request.basic_auth(&by.id, Some(&by.secret))).await
+}
+
+async fn introspect(server: &Server, by: &Credentials, token: &str) -> Value {
+    let answer = ask(server, "/introspect", by, &[("token", token)]).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.header("cache-control"), "no-store");
+    answer.json()
+}
+
+#[tokio::test]
+async fn a_client_gets_a_token_for_itself_and_no_refresh_token() {
+    let server = Server::start().await;
+    let worker = add(server.folder.path(), "worker", "read write");
+    let basic = ask(&server, "/token", &worker, &[GRANT]).await;
+    let form = [GRANT, ("client_id", &worker.id), ("client_secret", &worker.secret)];
+    let post = post_form(&server.url, "/token", &form).await;
+    for answer in [basic, post] {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.header("cache-control"), "no-store");
+        let body = answer.json();
+        let names: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names, ["access_token", "expires_in", "scope", "token_type"]);
+        assert_eq!((&body["expires_in"], &body["scope"]), (&json!(900), &json!("read write")));
+        let mut claims = answer.claims();
+        assert!(claims.as_object_mut().unwrap().remove("jti").is_some());
+        let expected = json!({
+            "iss": server.url, "sub": worker.id, "aud": "api", "client_id": worker.id,
+            "scope": "read write", "iat": START, "exp": START + 900,
+        });
+        assert_eq!(claims, expected);
+        assert_eq!(jwt_part(&answer.field("access_token"), 0)["typ"], "at+jwt");
+    }
+    assert!(worker.id.starts_with("client_"));
+}
+
+#[tokio::test]
+async fn a_client_may_ask_for_less_and_not_for_more() {
+    let server = Server::start().await;
+    let worker = add(server.folder.path(), "worker", "read write");
+    let less = ask(&server, "/token", &worker, &[GRANT, ("scope", "write")]).await;
+    assert_eq!((less.status, less.claims()["scope"].as_str()), (200, Some("write")));
+    for scope in ["read admin", "READ", "read  write"] {
+        let more = ask(&server, "/token", &worker, &[GRANT, ("scope", scope)]).await;
+        more.refused(400, "invalid_scope");
+    }
+    let without = add(server.folder.path(), "without", "");
+    let answer = ask(&server, "/token", &without, &[GRANT]).await;
+    assert_eq!((answer.status, answer.field("scope")), (200, String::new()));
+    assert_eq!(answer.claims().get("scope"), None);
+}
+
+#[tokio::test]
+async fn every_way_not_to_be_a_client_has_the_same_answer() {
+    let server = Server::start().await;
+    let folder = server.folder.path();
+    let worker = add(folder, "worker", "read");
+    let locked = add(folder, "locked", "read");
+    run(folder, &["client", "lock", "locked"]);
+    let with = |id: &str, secret: &str| Credentials { id: id.into(), secret: secret.into() };
+    let mut answers = vec![
+        post_form(&server.url, "/token", &[GRANT]).await,
+        post_form(&server.url, "/token", &[GRANT, ("client_id", &worker.id)]).await,
+        post_form(&server.url, "/token", &[GRANT, ("client_secret", &worker.secret)]).await,
+        send(client().post(format!("{}/token", server.url)).form(&[GRANT]).bearer_auth("x")).await,
+    ];
+    let wrong = [
+        with(&worker.id, &locked.secret),
+        with(&worker.id, ""),
+        with(&worker.id, &format!("{}A", worker.secret)),
+        with("client_nobody", &worker.secret),
+        with("worker", &worker.secret),
+        with("client_first_party", ""),
+        with("", ""),
+        locked,
+    ];
+    for wrong in &wrong {
+        answers.push(ask(&server, "/token", wrong, &[GRANT]).await);
+        answers.push(ask(&server, "/introspect", wrong, &[("token", "x")]).await);
+    }
+    for answer in &answers {
+        answer.refused(401, "invalid_client");
+        assert_eq!(answer.header("www-authenticate"), "Basic realm=\"countersign\"");
+        assert_eq!(answer.text, answers[0].text);
+    }
+    let twice = [GRANT, ("client_id", worker.id.as_str()), ("client_secret", &worker.secret)];
+    ask(&server, "/token", &worker, &twice).await.refused(400, "invalid_request");
+    let other = [GRANT, ("client_id", "client_other")];
+    ask(&server, "/token", &worker, &other).await.refused(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn another_secret_is_the_end_of_the_one_before() {
+    let server = Server::start().await;
+    let folder = server.folder.path();
+    let before = add(folder, "worker", "read");
+    let after = credentials(&run(folder, &["client", "rotate", "worker", "--json"]));
+    assert_eq!(before.id, after.id);
+    assert_eq!(ask(&server, "/token", &after, &[GRANT]).await.status, 200);
+    ask(&server, "/token", &before, &[GRANT]).await.refused(401, "invalid_client");
+    run(folder, &["client", "lock", "worker"]);
+    ask(&server, "/token", &after, &[GRANT]).await.refused(401, "invalid_client");
+    assert!(run(folder, &["client", "list"]).ends_with("\tread\tlocked\n"));
+    run(folder, &["client", "unlock", "worker"]);
+    assert_eq!(ask(&server, "/token", &after, &[GRANT]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_secret_is_shown_once_and_kept_nowhere() {
+    let server = Server::start().await;
+    let folder = server.folder.path();
+    let worker = add(folder, "worker", "read");
+    assert_eq!(worker.secret.len(), 43);
+    let shown = run(folder, &["client", "add", "other", "--scope", "read"]);
+    assert!(shown.contains("client_id      client_") && shown.contains("client_secret  "));
+    assert_eq!(run(folder, &["client", "list"]).matches("client_").count(), 2);
+    assert!(!run(folder, &["client", "list"]).contains(&worker.secret));
+    for file in std::fs::read_dir(folder).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        let found = bytes.windows(worker.secret.len()).any(|w| w == worker.secret.as_bytes());
+        assert!(!found);
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_client_command_is_said_and_nothing_is_changed() {
+    let server = Server::start().await;
+    let folder = server.folder.path();
+    let worker = add(folder, "worker", "read");
+    let cases: [(&[&str], &str); 6] = [
+        (&["client", "add", "worker"], "client worker exists; use client rotate"),
+        (&["client", "add", "two words"], "is not a client name"),
+        (&["client", "add", "new", "--scope", "a  b"], "is not a scope"),
+        (&["client", "rotate", "nobody"], "there is no client nobody; see client list"),
+        (&["client", "lock", "nobody"], "there is no client nobody; see client list"),
+        (&["user", "lock", "nobody"], "there is no user nobody; see user list"),
+    ];
+    for (arguments, message) in cases {
+        let done = command(folder, arguments, "");
+        assert_eq!(done.status.code(), Some(1));
+        assert!(stderr(&done).contains(message), "{}", stderr(&done));
+        assert_eq!(stdout(&done), "");
+    }
+    assert_eq!(ask(&server, "/token", &worker, &[GRANT]).await.status, 200);
+}
+
+#[tokio::test]
+async fn introspection_tells_what_a_token_is_worth_at_this_moment() {
+    let server = Server::start().await;
+    let api = add(server.folder.path(), "api", "");
+    let dead = json!({ "active": false });
+
+    let first = login(&server.url).await;
+    let access_token = first.field("access_token");
+    let mut expected = first.claims();
+    expected["active"] = json!(true);
+    expected["token_type"] = json!("Bearer");
+    assert_eq!(introspect(&server, &api, &access_token).await, expected);
+
+    let found = introspect(&server, &api, &first.refresh_token()).await;
+    let expected = json!({
+        "active": true, "scope": "read write", "client_id": "client_first_party",
+        "sub": first.claims()["sub"], "iss": server.url, "iat": START, "exp": START + 604_800,
+    });
+    assert_eq!(found, expected);
+    let second = refresh(&server.url, &first.refresh_token()).await;
+    assert_eq!(introspect(&server, &api, &first.refresh_token()).await, dead);
+    assert_eq!(introspect(&server, &api, &second.refresh_token()).await["active"], true);
+
+    let start = access_token.rfind('.').unwrap() + 1;
+    let other = if access_token[start..].starts_with('A') { "B" } else { "A" };
+    let forged = format!("{}{other}{}", &access_token[..start], &access_token[start + 1..]);
+    for token in [forged.as_str(), "x", "a.b.c", &access_token[1..]] {
+        assert_eq!(introspect(&server, &api, token).await, dead);
+    }
+
+    post_json(&server.url, "/logout", &json!({ "refresh_token": second.refresh_token() })).await;
+    for token in [&access_token, &second.field("access_token"), &second.refresh_token()] {
+        assert_eq!(introspect(&server, &api, token).await, dead);
+    }
+    let expires = login(&server.url).await.field("access_token");
+    server.advance(899);
+    assert_eq!(introspect(&server, &api, &expires).await["active"], true);
+    server.advance(1);
+    assert_eq!(introspect(&server, &api, &expires).await, dead);
+    ask(&server, "/introspect", &api, &[]).await.refused(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn a_locked_client_s_tokens_are_worth_nothing_where_somebody_asks() {
+    let server = Server::start().await;
+    let (api, worker) =
+        (add(server.folder.path(), "api", ""), add(server.folder.path(), "worker", "read"));
+    let token = ask(&server, "/token", &worker, &[GRANT]).await.field("access_token");
+    assert_eq!(introspect(&server, &api, &token).await["sub"], worker.id.as_str());
+    run(server.folder.path(), &["client", "lock", "worker"]);
+    assert_eq!(introspect(&server, &api, &token).await, json!({ "active": false }));
+}
+
+#[tokio::test]
+async fn a_locked_user_is_out_at_once_and_in_again_after() {
+    let server = Server::start().await;
+    let folder = server.folder.path();
+    let token = login(&server.url).await.refresh_token();
+    run(folder, &["user", "lock", "demo"]);
+    refresh(&server.url, &token).await.refused(400, "invalid_grant");
+    let hashes = server.state.password_hashes();
+    login(&server.url).await.refused(401, "invalid_grant");
+    assert_eq!(server.state.password_hashes(), hashes + 1);
+    assert!(run(folder, &["user", "list"]).ends_with("\tread write\tlocked\n"));
+    run(folder, &["user", "unlock", "demo"]);
+    refresh(&server.url, &token).await.refused(400, "invalid_grant");
+    assert_eq!(login(&server.url).await.status, 200);
+}
