@@ -1,7 +1,9 @@
 import type { Verifier, VerifierOptions } from './types.js'
 import { createVerifierWith } from './verifier.js'
-// Edge functions may not compile bytes: `?module` is how their bundlers are asked for the module compiled.
-import module from './wasm/countersign.relaxed.wasm?module'
+// Edge functions may not compile bytes: `?module` is how their bundlers are asked for the module compiled. Compiled it is
+// on load, wherever the function runs; the other module would fail there on engines without relaxed SIMD, as in Node.js
+// 20, with which `next build` and `next start` run edge functions too.
+import module from './wasm/countersign.wasm?module'
 import { instantiate } from './wasm.js'
 
 export * from './public.js'

@@ -11,9 +11,10 @@ import { pack } from './project.js'
 import { printTable, saveResults } from './table.js'
 import browsers from './runners/browsers.js'
 import bundlers from './runners/bundlers.js'
+import edge from './runners/edge.js'
 import scripts from './runners/scripts.js'
 
-const RUNNERS = [...scripts, ...browsers, ...bundlers]
+const RUNNERS = [...scripts, ...browsers, ...bundlers, ...edge]
 
 let folder, tarball, jobs
 const rows = []

@@ -1,0 +1,224 @@
+// Runtimes of edge functions, which get the module compiled and may not compile bytes themselves: workerd, and the edge
+// runtime of Vercel alone and in Next.js.
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join, parse } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { EdgeRuntime } from 'edge-runtime'
+import * as esbuild from 'esbuild'
+import { Miniflare } from 'miniflare'
+import * as workerd from 'workerd'
+import { inProject, run } from '../project.js'
+
+const COMPATIBILITY_DATE = '2024-09-23'
+
+/** Neither of them is to ask anybody anything. */
+const OFFLINE = { CLOUDFLARE_CF_FETCH_ENABLED: 'false', WRANGLER_SEND_METRICS: 'false', NEXT_TELEMETRY_DISABLED: '1' }
+
+/** A line of what they print once they listen. */
+const LISTENING = /"port":(\d+)|127\.0\.0\.1:(\d+)/
+
+const IMPORTS = `
+import * as countersign from 'countersign'
+import { address } from './address.js'
+import { conform } from './conformance.js'
+
+async function answer() {
+  await conform(countersign, address)
+  return new Response('done')
+}
+`
+
+const WORKER = `${IMPORTS}\nexport default { fetch: answer }\n`
+const EDGE_FUNCTION = `${IMPORTS}\naddEventListener('fetch', (event) => event.respondWith(answer()))\n`
+
+/** Routes of Next.js are two folders deep here. */
+const NEXT_IMPORTS = IMPORTS.replaceAll(`'./`, `'../../`)
+
+export default [
+  {
+    name: 'workerd, bundled by Wrangler',
+    run: ({ tarball, address }) =>
+      inProject({ tarball, address, files: { 'worker.js': WORKER } }, async (cwd) => {
+        const flags = ['--name', 'a-worker', '--compatibility-date', COMPATIBILITY_DATE, '--outdir', 'dist']
+        await runTool('wrangler/bin/wrangler.js', ['deploy', 'worker.js', '--dry-run', ...flags], cwd)
+        const worker = new Miniflare({
+          cf: false,
+          modules: true,
+          modulesRoot: join(cwd, 'dist'),
+          scriptPath: join(cwd, 'dist/worker.js'),
+          modulesRules: [{ type: 'CompiledWasm', include: ['**/*.wasm'] }],
+          compatibilityDate: COMPATIBILITY_DATE,
+        })
+        try {
+          await assertDone(await worker.dispatchFetch('http://worker/'))
+        } finally {
+          await worker.dispose()
+        }
+        return { version: workerd.version, loads: 'imports it compiled' }
+      }),
+  },
+  {
+    name: 'workerd, plain modules',
+    run: ({ tarball, address }) =>
+      inProject({ tarball, address, files: { 'worker.js': WORKER } }, async (cwd) => {
+        await writeFile(join(cwd, 'worker.capnp'), await workerdConfig(cwd))
+        await requested({ program: workerd.default.default, args: ['serve', 'worker.capnp', '--control-fd=3'], cwd }, '/')
+        return { version: workerd.version, loads: 'imports it compiled' }
+      }),
+  },
+  {
+    name: 'Vercel edge-runtime, bundled by esbuild',
+    run: ({ tarball, address }) =>
+      inProject({ tarball, address, files: { 'function.js': EDGE_FUNCTION } }, async (cwd) => {
+        const { initialCode, modules } = await bundleEdgeFunction(cwd)
+        const runtime = new EdgeRuntime({ initialCode, extend: (context) => Object.assign(context, modules) })
+        await assertDone(await runtime.dispatchFetch('http://function/'))
+        return { version: versionOf('edge-runtime'), loads: 'imports it compiled' }
+      }),
+  },
+  next({
+    name: 'Next.js edge route, Turbopack',
+    file: 'app/conform/route.js',
+    text: `${NEXT_IMPORTS}\nexport const runtime = 'edge'\nexport const GET = answer\n`,
+    path: '/conform',
+    flags: [],
+  }),
+  // In this version it fails on every edge route of the App Router, also on an empty one.
+  next({
+    name: 'Next.js edge API route, webpack',
+    file: 'pages/api/conform.js',
+    text: `${NEXT_IMPORTS}\nexport const config = { runtime: 'edge' }\nexport default answer\n`,
+    path: '/api/conform',
+    flags: ['--webpack'],
+  }),
+]
+
+function next({ name, file, text, path, flags }) {
+  const bin = 'next/dist/bin/next'
+  return {
+    name,
+    async run({ tarball, address }) {
+      const files = { [file]: text, 'next.config.js': nextConfig() }
+      await inProject({ tarball, address, files, tools: ['next', 'react', 'react-dom'] }, async (cwd) => {
+        await runTool(bin, ['build', ...flags], cwd)
+        const args = [toolPath(bin), 'start', '--port', '0', '--hostname', '127.0.0.1']
+        await requested({ program: process.execPath, args, cwd }, path)
+      })
+      return { version: versionOf('next'), loads: 'imports it compiled' }
+    },
+  }
+}
+
+/** Turbopack reads nothing outside of its root, and Next.js itself is a link from the project to this checkout. */
+function nextConfig() {
+  return `export default { turbopack: { root: ${JSON.stringify(parse(toolPath('next')).root)} } }\n`
+}
+
+/** All that the Worker imports, found by esbuild, as modules under their paths; and the package's under its name. */
+async function workerdConfig(absWorkingDir) {
+  const { metafile } = await esbuild.build({
+    absWorkingDir,
+    entryPoints: ['worker.js'],
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: 'esm',
+    conditions: ['workerd'],
+    loader: { '.wasm': 'empty' },
+  })
+  const { path: entry } = metafile.inputs['worker.js'].imports.find(({ original }) => original === 'countersign')
+  const paths = ['worker.js', ...Object.keys(metafile.inputs).filter((path) => path !== 'worker.js')]
+  const modules = paths.map((path) => `(name = "${path}", ${path.endsWith('.wasm') ? 'wasm' : 'esModule'} = embed "${path}")`)
+  modules.push(`(name = "countersign", esModule = "export * from './${entry}'")`)
+  return `
+using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    (name = "main", worker = .worker),
+    (name = "internet", network = (allow = ["private"])),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
+);
+
+const worker :Workerd.Worker = (
+  compatibilityDate = "${COMPATIBILITY_DATE}",
+  modules = [
+    ${modules.join(',\n    ')},
+  ],
+);
+`
+}
+
+/** The function's script, and the modules that it expects as global variables: so Next.js and Vercel hand them in. */
+async function bundleEdgeFunction(absWorkingDir) {
+  const modules = {}
+  const compiled = {
+    name: 'compiled modules',
+    setup(build) {
+      build.onResolve({ filter: /\.wasm\?module$/ }, ({ path, resolveDir }) => {
+        return { path: join(resolveDir, path.replace('?module', '')), namespace: 'compiled' }
+      })
+      build.onLoad({ filter: /./, namespace: 'compiled' }, async ({ path }) => {
+        const name = `wasm_${Object.keys(modules).length}`
+        modules[name] = await WebAssembly.compile(await readFile(path))
+        return { contents: `export default ${name}` }
+      })
+    },
+  }
+  const { outputFiles } = await esbuild.build({
+    absWorkingDir,
+    entryPoints: ['function.js'],
+    bundle: true,
+    write: false,
+    format: 'iife',
+    conditions: ['edge-light'],
+    plugins: [compiled],
+  })
+  return { initialCode: outputFiles[0].text, modules }
+}
+
+/** Starts a server, requests the path, and ends the server. */
+async function requested({ program, args, cwd }, path) {
+  const child = spawn(program, args, { cwd, env: { ...process.env, ...OFFLINE }, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
+  let output = ''
+  const ended = new Promise((resolve, reject) => {
+    child.once('error', reject).once('close', () => reject(new Error(`${program} ended:\n${output}`)))
+  })
+  const port = new Promise((resolve) => {
+    for (const stream of child.stdio.slice(1)) {
+      createInterface(stream).on('line', (line) => {
+        output += `${line}\n`
+        const match = LISTENING.exec(line)
+        if (match) resolve(match[1] ?? match[2])
+      })
+    }
+  })
+  try {
+    await Promise.race([ended, port.then(async (number) => assertDone(await fetch(`http://127.0.0.1:${number}${path}`)))])
+  } finally {
+    child.kill()
+    await ended.catch(() => {})
+  }
+}
+
+async function assertDone(response) {
+  const text = await response.text()
+  if (text !== 'done') throw new Error(`HTTP status ${response.status}: ${text}`)
+}
+
+function runTool(path, args, cwd) {
+  return run(process.execPath, [toolPath(path), ...args], { cwd, env: { ...process.env, ...OFFLINE } })
+}
+
+/** A file of a package of this checkout. */
+function toolPath(path) {
+  return fileURLToPath(new URL(`../../../node_modules/${path}`, import.meta.url))
+}
+
+function versionOf(name) {
+  return JSON.parse(readFileSync(join(toolPath(name), 'package.json'), 'utf8')).version
+}
