@@ -13,8 +13,9 @@ import browsers from './runners/browsers.js'
 import bundlers from './runners/bundlers.js'
 import edge from './runners/edge.js'
 import scripts from './runners/scripts.js'
+import tools from './runners/tools.js'
 
-const RUNNERS = [...scripts, ...browsers, ...bundlers, ...edge]
+const RUNNERS = [...scripts, ...browsers, ...bundlers, ...edge, ...tools]
 
 let folder, tarball, jobs
 const rows = []

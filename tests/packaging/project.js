@@ -1,5 +1,6 @@
 // Projects as users have them: a folder of its own, far from this checkout, with the package installed from a tarball.
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -54,6 +55,16 @@ export async function inProject({ tarball, address, files = {}, type = 'module',
   }
 }
 
+/** The path of a file of one of the packages that this checkout has for its tests. */
+export function toolPath(path) {
+  return join(ROOT, 'node_modules', path)
+}
+
+/** The version of such a package. */
+export function toolVersion(name) {
+  return JSON.parse(readFileSync(toolPath(`${name}/package.json`), 'utf8')).version
+}
+
 /**
  * Runs a program to its end.
  *
@@ -76,5 +87,5 @@ async function write(folder, path, text) {
 async function link(folder, tool) {
   const path = join(folder, 'node_modules', tool)
   await mkdir(dirname(path), { recursive: true })
-  await symlink(join(ROOT, 'node_modules', tool), path, 'junction')
+  await symlink(toolPath(tool), path, 'junction')
 }

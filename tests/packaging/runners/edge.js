@@ -1,16 +1,14 @@
 // Runtimes of edge functions, which get the module compiled and may not compile bytes themselves: workerd, and the edge
 // runtime of Vercel alone and in Next.js.
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join, parse } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { EdgeRuntime } from 'edge-runtime'
 import * as esbuild from 'esbuild'
 import { Miniflare } from 'miniflare'
 import * as workerd from 'workerd'
-import { inProject, run } from '../project.js'
+import { inProject, run, toolPath, toolVersion } from '../project.js'
 
 const COMPATIBILITY_DATE = '2024-09-23'
 
@@ -76,7 +74,7 @@ export default [
         const { initialCode, modules } = await bundleEdgeFunction(cwd)
         const runtime = new EdgeRuntime({ initialCode, extend: (context) => Object.assign(context, modules) })
         await assertDone(await runtime.dispatchFetch('http://function/'))
-        return { version: versionOf('edge-runtime'), loads: 'imports it compiled' }
+        return { version: toolVersion('edge-runtime'), loads: 'imports it compiled' }
       }),
   },
   next({
@@ -107,7 +105,7 @@ function next({ name, file, text, path, flags }) {
         const args = [toolPath(bin), 'start', '--port', '0', '--hostname', '127.0.0.1']
         await requested({ program: process.execPath, args, cwd }, path)
       })
-      return { version: versionOf('next'), loads: 'imports it compiled' }
+      return { version: toolVersion('next'), loads: 'imports it compiled' }
     },
   }
 }
@@ -212,13 +210,4 @@ async function assertDone(response) {
 
 function runTool(path, args, cwd) {
   return run(process.execPath, [toolPath(path), ...args], { cwd, env: { ...process.env, ...OFFLINE } })
-}
-
-/** A file of a package of this checkout. */
-function toolPath(path) {
-  return fileURLToPath(new URL(`../../../node_modules/${path}`, import.meta.url))
-}
-
-function versionOf(name) {
-  return JSON.parse(readFileSync(join(toolPath(name), 'package.json'), 'utf8')).version
 }
