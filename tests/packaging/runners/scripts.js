@@ -1,4 +1,5 @@
 // Runtimes that run a script: Node.js by import and by require(), Deno, Bun.
+import assert from 'node:assert/strict'
 import { programOf } from '../../runtimes/runtimes.js'
 import { inProject, run } from '../project.js'
 
@@ -42,7 +43,9 @@ function script({ name, runtime, loads, flags = [], file = 'main.js', files = {}
     name,
     async run({ tarball, address }) {
       const { program, version } = await programOf(runtime)
-      await inProject({ tarball, address, files }, (cwd) => run(program, [...flags, file], { cwd }))
+      const { stderr } = await inProject({ tarball, address, files }, (cwd) => run(program, [...flags, file], { cwd }))
+      // Some versions of Node.js say of each require() of an ES module that it is experimental.
+      assert.deepEqual(stderr.split('\n').filter((line) => line !== '' && !/ExperimentalWarning|--trace-warnings/.test(line)), [])
       return { version, loads }
     },
   }

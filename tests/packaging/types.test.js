@@ -1,0 +1,48 @@
+// The types of the package as it is installed, in a project without those of Node.js.
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { inProject, pack, toolPath } from './project.js'
+
+const SOURCES = new URL('types/', import.meta.url)
+const FLAGS = ['--noEmit', '--pretty', 'false', '--strict', '--exactOptionalPropertyTypes', '--target', 'es2022', '--types', '']
+
+const RESOLUTIONS = {
+  nodenext: { flags: ['--module', 'nodenext'], usage: ['usage.ts', 'guards.ts', 'usage.cts'] },
+  node16: { flags: ['--module', 'node16'], usage: ['usage.ts', 'guards.ts', 'usage.cts'] },
+  bundler: { flags: ['--module', 'esnext', '--moduleResolution', 'bundler'], usage: ['usage.ts', 'guards.ts'] },
+}
+
+let folder, tarball
+const files = {}
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'countersign-tarball-'))
+  tarball = (await pack(folder)).tarball
+  for (const name of await readdir(SOURCES)) files[name] = await readFile(new URL(name, SOURCES), 'utf8')
+})
+after(() => rm(folder, { recursive: true }))
+
+for (const [name, { flags, usage }] of Object.entries(RESOLUTIONS)) {
+  test(`with the module resolution ${name}, what a user may write compiles, and what the types are to refuse does not`, async () => {
+    await inProject({ tarball, files }, async (cwd) => {
+      assert.equal(await compile(cwd, [...flags, ...usage]), '')
+      const errors = (await compile(cwd, [...flags, 'refused.ts'])).matchAll(/^refused\.ts\((\d+),\d+\): error (TS\d+)/gm)
+      assert.deepEqual([...errors].map(([, line, code]) => `${line}: ${code}`), expectedErrors(files['refused.ts']))
+    })
+  })
+}
+
+/** What the compiler has to say. */
+function compile(cwd, args) {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [toolPath('typescript/bin/tsc'), ...FLAGS, ...args], { cwd }, (_, stdout, stderr) => resolve(stdout + stderr))
+  })
+}
+
+function expectedErrors(text) {
+  return text.split('\n').flatMap((line, index) => /\/\/ (TS\d+)$/.exec(line)?.[1].replace(/^/, `${index + 1}: `) ?? [])
+}

@@ -1,0 +1,40 @@
+// What the compiler has to refuse, each line with the error that it gives.
+import { createVerifier, decodeUnverified } from 'countersign'
+import type { ErrorCode, JwkSet, Verified, Verifier, VerifyError } from 'countersign'
+import type {} from 'countersign/dist/errors.js' // TS2307
+import { guard as middleware } from 'countersign/express'
+import { guard } from 'countersign/guard'
+import type { Guarded } from 'countersign/guard'
+
+declare const error: VerifyError
+declare const guarded: Guarded
+declare const jwks: JwkSet
+declare const request: Request
+declare const expressRequest: Express.Request
+declare const verified: Verified<{ tenant: string }>
+declare const verifier: Verifier
+
+// The audience is required; there is no such option; that is no key set; the cache is a number of tokens.
+createVerifier({ issuer: 'i', jwks }) // TS2741
+createVerifier({ issuer: 'i', audience: 'a', jwks, audiance: 'a' }) // TS2561
+createVerifier({ issuer: 'i', audience: 'a', jwks: { kty: 'RSA' } }) // TS2322
+createVerifier({ issuer: 'i', audience: 'a', jwks, cache: true }) // TS2322
+
+// What was verified is read-only, the caller's claims too; what was not has no known claims.
+verified.payload.exp = 0 // TS2540
+verified.payload.tenant = '' // TS2540
+const subject: string = decodeUnverified('token').payload['sub'] // TS2322
+const custom: string = verifier.verifySync('token').payload['custom'] // TS2322
+
+// The codes are a union.
+const code: ErrorCode = 'token_expried' // TS2820
+if (error.code === 'token_expried') void code // TS2367
+
+// A guard may refuse, or not have run; there are no such options; the verifier is required.
+guarded.claims.sub // TS18048
+expressRequest.auth.claims // TS18048
+guard(request, verifier, { scopes: 'read' }) // TS2561
+middleware(verifier, { scopes: 'read' }) // TS2561
+guard(request, { scope: 'read' }) // TS2353
+
+void [subject, custom]

@@ -1,0 +1,18 @@
+// Compiled, never run: the package from a CommonJS module.
+import countersign = require('countersign')
+import express = require('countersign/express')
+import guards = require('countersign/guard')
+import inline = require('countersign/inline')
+
+interface MyClaims {
+  tenant: string
+}
+
+const options: countersign.VerifierOptions = { issuer: 'i', audience: 'a', jwks: 'https://auth.example/jwks.json' }
+const verifier: Promise<countersign.Verifier> = countersign.createVerifier(options)
+const verified: countersign.Verified<MyClaims> = inline.createVerifierSync(options).verifySync<MyClaims>('token')
+const tenant: string = verified.payload.tenant
+const guarded: Promise<guards.Guarded<MyClaims>> = guards.guard<MyClaims>(new Request('https://api.example'), verifier)
+const protect: express.Middleware = express.guard(verifier, { scope: 'read' })
+
+void [tenant, guarded, protect]
