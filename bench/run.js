@@ -1,4 +1,4 @@
-// What `cargo xtask bench` runs: `node bench/run.js <verify|size|coldstart>… --out FOLDER [options]`. Prints tables and
+// What `cargo xtask bench` runs: `node bench/run.js <verify|issuer|size|coldstart>… --out FOLDER [options]`. Prints tables and
 // writes FOLDER/<what>.json.
 import { mkdir } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
@@ -6,9 +6,10 @@ import { BROWSERS } from '../tests/runtimes/browsers.js'
 import { RUNTIMES } from '../tests/runtimes/runtimes.js'
 import { runColdStart } from './coldstart.js'
 import { runVerifyEverywhere } from './everywhere.js'
+import { runIssuer } from './issuer.js'
 import { runSize } from './size.js'
 
-const BENCHMARKS = { verify: runVerifyEverywhere, size: runSize, coldstart: runColdStart }
+const BENCHMARKS = { verify: runVerifyEverywhere, issuer: runIssuer, size: runSize, coldstart: runColdStart }
 
 try {
   const { values, positionals } = parseArgs({
@@ -17,6 +18,7 @@ try {
       out: { type: 'string' },
       kernels: { type: 'string' },
       named: { type: 'string' },
+      load: { type: 'string' },
       runtime: { type: 'string' },
       rounds: { type: 'string' },
       save: { type: 'string' },

@@ -19,7 +19,7 @@ const USER_SCOPE = 'read write'
  * @param {object} [options]
  * @param {string[]} [options.corsOrigins] origins of pages that may call it
  * @param {string[]} [options.flags] more flags, such as `['--access-ttl', '1m']`
- * @returns {Promise<{ url: string, command: (...args: string[]) => string[], run: (args: string[], stdin?: string) =>
+ * @returns {Promise<{ url: string, pid: number, command: (...args: string[]) => string[], run: (args: string[], stdin?: string) =>
  *   Promise<string>, stop: () => Promise<void> }>} `url` is its address and its `iss`; `command` answers program and
  *   arguments for another command on the same database, `run` runs it and answers its stdout; `stop` stops the issuer
  *   and removes the folder
@@ -39,7 +39,7 @@ export async function startIssuer({ corsOrigins = [], flags = [] } = {}) {
       await stopChild(child)
       await rm(folder, { recursive: true, force: true })
     }
-    return { url, command, run, stop }
+    return { url, pid: child.pid, command, run, stop }
   } catch (error) {
     await rm(folder, { recursive: true, force: true })
     throw error

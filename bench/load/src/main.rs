@@ -1,0 +1,40 @@
+//! What `cargo xtask bench issuer` measures with: what the machine can do at most, and how an issuer
+//! does under load. Each command prints one line of JSON.
+
+mod load;
+mod raw;
+
+use clap::{Parser, ValueEnum};
+
+#[derive(Parser)]
+enum Command {
+    /// How many signatures or password hashes all threads together make in a second
+    Raw {
+        #[arg(value_enum)]
+        what: Work,
+        #[arg(long)]
+        threads: usize,
+        #[arg(long)]
+        seconds: f64,
+    },
+    /// How many requests a server answers in a second, and how soon
+    Load(load::Options),
+}
+
+/// What the issuer spends most of its time on.
+#[derive(Clone, Copy, ValueEnum)]
+enum Work {
+    /// RS256 with 2048 bits, by the library that the issuer signs with
+    Signatures,
+    /// argon2id with the issuer's parameters
+    Hashes,
+}
+
+fn main() -> anyhow::Result<()> {
+    let result = match Command::parse() {
+        Command::Raw { what, threads, seconds } => raw::measure(what, threads, seconds)?,
+        Command::Load(options) => load::measure(&options)?,
+    };
+    println!("{result}");
+    Ok(())
+}

@@ -1,0 +1,65 @@
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use argon2::{Algorithm, Argon2, Params, Version};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use serde_json::{Value, json};
+
+use crate::Work;
+
+/// Has each thread do `what` for that long.
+pub(crate) fn measure(what: Work, threads: usize, seconds: f64) -> Result<Value> {
+    let time = Duration::from_secs_f64(seconds);
+    let started = Instant::now();
+    let done = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(move || match what {
+                    Work::Signatures => signatures(time),
+                    Work::Hashes => hashes(time),
+                })
+            })
+            .collect();
+        workers.into_iter().try_fold(0.0, |sum, worker| {
+            let rate = worker.join().map_err(|_| anyhow!("a thread panicked"))??;
+            anyhow::Ok(sum + rate)
+        })
+    })?;
+    Ok(json!({ "per_second": done, "seconds": started.elapsed().as_secs_f64() }))
+}
+
+fn signatures(time: Duration) -> Result<f64> {
+    let pair = RsaKeyPair::generate(KeySize::Rsa2048).context("no key pair can be made")?;
+    let random = SystemRandom::new();
+    let mut signature = vec![0; pair.public_modulus_len()];
+    // As long as what is signed of an access token.
+    let message = [b'a'; 400];
+    rate(time, || {
+        pair.sign(&RSA_PKCS1_SHA256, &random, &message, &mut signature).context("cannot sign")
+    })
+}
+
+fn hashes(time: Duration) -> Result<f64> {
+    // `issuer/src/password.rs` has the same.
+    let params = Params::new(19 * 1024, 2, 1, None).map_err(|e| anyhow!("{e}"))?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let mut hash = [0; 32];
+    rate(time, || {
+        let hashed = argon2.hash_password_into(b"a password of some length", &[7; 16], &mut hash);
+        hashed.map_err(|e| anyhow!("{e}"))
+    })
+}
+
+/// How often `work` is done in a second.
+fn rate(time: Duration, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    let started = Instant::now();
+    let mut count = 0.0;
+    while started.elapsed() < time {
+        work()?;
+        count += 1.0;
+    }
+    Ok(count / started.elapsed().as_secs_f64())
+}
