@@ -162,7 +162,8 @@ export class RemoteKeySet {
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
       if (other.error !== undefined) throw other.error
       if (other.over) return { fetched: other.fetched }
-      if (this.#flight !== other) return this.#load(fromStore)
+      // Where another request took over, there may be keys by now: whoever called looks before there is one more fetch.
+      if (this.#flight !== other) return { fetched: false }
     }
     const flight: Flight = { at: now, fetched: false, over: false }
     this.#flight = flight

@@ -1,18 +1,21 @@
-// A Worker over the package, for package-workerd.test.js: POST /vectors runs vectors, POST /verify verifies a token.
-import * as countersign from 'countersign'
-import { runVectors } from './vectors.js'
+// A Worker over the package, for package-workerd.test.js: POST { options, token } verifies the token; with `endAfter`,
+// milliseconds, the request ends then, and what it has begun ends with it.
+import { createVerifier } from '../../../pkg/dist/workerd.js'
 
-let verifier
+let creating
 
 export default {
   async fetch(request) {
-    const job = await request.json()
-    if (new URL(request.url).pathname === '/vectors') return Response.json(await runVectors(countersign, job))
-    verifier ??= await countersign.createVerifier(job.options)
-    try {
-      return Response.json((await verifier.verify(job.token)).payload)
-    } catch ({ code, message }) {
-      return Response.json({ code, message }, { status: 401 })
-    }
+    const { options, token, endAfter } = await request.json()
+    const verifier = await (creating ??= createVerifier(options))
+    const answer = answerTo(verifier.verify(token))
+    return endAfter === undefined ? answer : new Promise((resolve) => setTimeout(() => resolve(Response.json('ended')), endAfter))
   },
+}
+
+function answerTo(verified) {
+  return verified.then(
+    ({ payload }) => Response.json(payload),
+    ({ code, message }) => Response.json({ code, message }, { status: 401 }),
+  )
 }
