@@ -7,12 +7,12 @@ import { createInterface } from 'node:readline'
 import { EdgeRuntime } from 'edge-runtime'
 import * as esbuild from 'esbuild'
 import { Miniflare } from 'miniflare'
-import * as workerd from 'workerd'
+import workerd from 'workerd'
 import { inProject, run, toolPath, toolVersion } from '../project.js'
 
 const COMPATIBILITY_DATE = '2024-09-23'
 
-/** Neither of them is to ask anybody anything. */
+/** So that Wrangler and Next.js ask nobody over the network. */
 const OFFLINE = { CLOUDFLARE_CF_FETCH_ENABLED: 'false', WRANGLER_SEND_METRICS: 'false', NEXT_TELEMETRY_DISABLED: '1' }
 
 /** A line of what they print once they listen. */
@@ -63,7 +63,7 @@ export default [
     run: ({ tarball, address }) =>
       inProject({ tarball, address, files: { 'worker.js': WORKER } }, async (cwd) => {
         await writeFile(join(cwd, 'worker.capnp'), await workerdConfig(cwd))
-        await requested({ program: workerd.default.default, args: ['serve', 'worker.capnp', '--control-fd=3'], cwd }, '/')
+        await requested({ program: workerd.default, args: ['serve', 'worker.capnp', '--control-fd=3'], cwd }, '/')
         return { version: workerd.version, loads: 'imports it compiled' }
       }),
   },
