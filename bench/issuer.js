@@ -20,25 +20,25 @@ const MODERATE = 0.7
  */
 export async function runIssuer({ out, load, rounds = 3 }) {
   const program = async (...args) => JSON.parse((await promisify(execFile)(load, args.map(String))).stdout)
-  const issuer = await startIssuer({ flags: ['--trusted-proxies', '127.0.0.0/8'] })
+  const issuer = await startIssuer({ flags: ['--trusted-proxies', '127.0.0.0/8'], logged: false })
   const nginx = await startNginx(issuer.url)
   try {
-    const idle = await memoryOf(issuer.pid)
+    const memory = { idle: await memoryOf(issuer.pid) }
     const contestants = await contestantsFor({ program, issuer, nginx })
     const rates = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]))
     for (let round = 1; round <= rounds; round++) {
       for (const [name, measure] of Object.entries(contestants)) {
         rates[name].push((await measure()).per_second)
+        memory[`after ${name}`] = await memoryOf(issuer.pid)
         console.log(`  round ${round} of ${rounds}: ${name} ${Math.round(rates[name].at(-1))} a second`)
       }
     }
-    const loaded = await memoryOf(issuer.pid)
     const latencies = await latenciesOf(contestants, rates)
-    const rows = COMPARISONS.map(([what, against]) => [what, ...compare(rates[what], rates[against]), against])
+    const rows = COMPARISONS.map(([what, against]) => [what, ...compare(rates[what], rates[against]), against ?? ''])
     printTable('a second, medians of the rounds', ['', 'a second', 'ratio', 'to'], rows)
     printTable(`latency of tokens for clients, µs`, ['', 'p50', 'p99', 'p99.9', 'p99 ÷ raw signature'], latencies.rows)
-    printTable('memory, MiB', ['', ''], [['idle', idle.toFixed(1)], ['after the load', loaded.toFixed(1)]])
-    await writeResults(out, 'issuer', { connections: CONNECTIONS, rates, latencies: latencies.measured, memory: { idle, loaded } })
+    printTable('memory, MiB', ['', ''], Object.entries(memory).map(([when, size]) => [when, size.toFixed(1)]))
+    await writeResults(out, 'issuer', { connections: CONNECTIONS, rates, latencies: latencies.measured, memory })
   } finally {
     await nginx?.stop()
     await issuer.stop()
@@ -102,7 +102,7 @@ async function startNginx(issuer) {
   const headers = kept.map((name) => `add_header ${name} "${response.headers.get(name)}";`).join('\n')
   await writeFile(
     join(folder, 'nginx.conf'),
-    `daemon off; pid ${folder}/pid; worker_processes auto; error_log stderr;
+    `daemon off; ${process.getuid?.() === 0 ? 'user root;' : ''} pid ${folder}/pid; worker_processes auto; error_log stderr;
     events {}
     http {
       access_log off; default_type application/jwk-set+json; keepalive_requests 1000000000;

@@ -4,6 +4,7 @@
 //! is built what it needs besides the package.
 
 use std::{
+    env::consts::EXE_SUFFIX,
     fs,
     path::{Path, PathBuf},
 };
@@ -45,6 +46,8 @@ pub(crate) struct Options {
 enum Benchmark {
     /// The time to verify a token
     Verify,
+    /// What the issuer answers in a second, against what the machine can do
+    Issuer,
     /// What a browser downloads, and what it is made of
     Size,
     /// From the start of a process to its first verdict
@@ -55,6 +58,7 @@ impl Benchmark {
     const fn name(self) -> &'static str {
         match self {
             Self::Verify => "verify",
+            Self::Issuer => "issuer",
             Self::Size => "size",
             Self::Coldstart => "coldstart",
         }
@@ -63,12 +67,13 @@ impl Benchmark {
 
 /// Runs `cargo xtask bench`.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let all = [Benchmark::Verify, Benchmark::Size, Benchmark::Coldstart];
+    let all = [Benchmark::Verify, Benchmark::Issuer, Benchmark::Size, Benchmark::Coldstart];
     let chosen: Vec<_> =
         all.into_iter().filter(|one| options.only.is_none_or(|only| only == *one)).collect();
     let folder = workspace.target.join(FOLDER);
     let kernels = folder.join("kernels");
     let named = folder.join("named");
+    let release = workspace.target.join("release");
 
     let mut steps = Plan::default();
     prerequisites::plan(&mut steps, workspace);
@@ -82,11 +87,21 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             package::write_named_modules(step, workspace, &named)
         });
     }
+    if chosen.contains(&Benchmark::Issuer) {
+        steps.step("build the issuer, optimised, and what loads it", |step| {
+            let packages = ["-p", "countersign-issuer", "-p", "countersign-bench-load"];
+            let mut command = workspace.cargo(&["build", "--release"]);
+            step.stream(command.args(packages), "fix what the compiler reports above")
+        });
+    }
     steps.step("measure", |step| {
         let mut command = node::node(workspace, &["bench/run.js"]);
         command.args(chosen.iter().map(|one| one.name()));
         command.arg("--out").arg(&folder).arg("--kernels").arg(&kernels);
         command.arg("--named").arg(&named);
+        command.arg("--load").arg(release.join(format!("countersign-bench-load{EXE_SUFFIX}")));
+        let issuer = release.join(format!("countersign-issuer{EXE_SUFFIX}"));
+        command.env("COUNTERSIGN_ISSUER_BINARY", issuer);
         if let Some(runtime) = &options.runtime {
             command.args(["--runtime", runtime]);
         }

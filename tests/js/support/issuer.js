@@ -19,12 +19,13 @@ const USER_SCOPE = 'read write'
  * @param {object} [options]
  * @param {string[]} [options.corsOrigins] origins of pages that may call it
  * @param {string[]} [options.flags] more flags, such as `['--access-ttl', '1m']`
- * @returns {Promise<{ url: string, pid: number, command: (...args: string[]) => string[], run: (args: string[], stdin?: string) =>
- *   Promise<string>, stop: () => Promise<void> }>} `url` is its address and its `iss`; `command` answers program and
+ * @param {boolean} [options.logged] whether its log is read, which under load costs more than writing it
+ * @returns {Promise<{ url: string, pid: number, command: (...args: string[]) => string[], run: (args: string[], stdin?:
+ *   string) => Promise<string>, stop: () => Promise<void> }>} `url` is its address and its `iss`; `command` answers program and
  *   arguments for another command on the same database, `run` runs it and answers its stdout; `stop` stops the issuer
  *   and removes the folder
  */
-export async function startIssuer({ corsOrigins = [], flags = [] } = {}) {
+export async function startIssuer({ corsOrigins = [], flags = [], logged = true } = {}) {
   const binary = issuerBinary()
   const folder = await mkdtemp(join(tmpdir(), 'countersign-issuer-'))
   const command = (...args) => [binary, '--database', `sqlite://${join(folder, 'test.db')}`, ...args]
@@ -33,7 +34,7 @@ export async function startIssuer({ corsOrigins = [], flags = [] } = {}) {
     await run(['user', 'add', USER.username, '--scope', USER_SCOPE], `${USER.password}\n`)
     const origins = corsOrigins.length === 0 ? [] : ['--cors-origins', corsOrigins.join(',')]
     const [program, ...args] = command('serve', '--listen', '127.0.0.1:0', ...origins, ...flags)
-    const child = spawn(program, args, { env: cleanEnv(), stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(program, args, { env: cleanEnv(), stdio: ['ignore', 'pipe', logged ? 'pipe' : 'ignore'] })
     const url = await address(child)
     const stop = async () => {
       await stopChild(child)
@@ -85,7 +86,7 @@ function runCommand([program, ...args], stdin) {
 /** Waits for the one line that the issuer prints once it answers. */
 async function address(child) {
   let log = ''
-  child.stderr.on('data', (chunk) => {
+  child.stderr?.on('data', (chunk) => {
     log = (log + chunk).slice(-4000)
   })
   const [line] = await Promise.race([
