@@ -1,11 +1,12 @@
 //! Passwords: argon2id on blocking threads, a bounded number at a time, and exactly one hash for
 //! each attempt whatever is wrong with it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher as _, Version};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -24,8 +25,14 @@ pub(crate) struct Hasher {
     running: Arc<Semaphore>,
     /// How many hashes run or wait.
     admitted: Arc<Semaphore>,
+    /// What hashes work in, kept from one to the next: as many as have run at a time. Memory that
+    /// is allocated for each is kept by the allocator, for each thread that ever ran one.
+    memory: Arc<Mutex<Vec<Memory>>>,
     computed: Arc<AtomicU64>,
 }
+
+/// What one hash works in.
+type Memory = Vec<Block>;
 
 /// More passwords are waiting to be hashed than the queue takes.
 #[derive(Debug)]
@@ -39,6 +46,7 @@ impl Hasher {
             dummy: hash(&crypto::random_id()?)?,
             running: Arc::new(Semaphore::new(parallel)),
             admitted: Arc::new(Semaphore::new(parallel + queue)),
+            memory: Arc::default(),
             computed: Arc::default(),
         })
     }
@@ -58,11 +66,16 @@ impl Hasher {
             _ => (Zeroizing::new(String::new()), self.dummy.clone()),
         };
         let computed = Arc::clone(&self.computed);
+        let pool = Arc::clone(&self.memory);
         // The permits move along, so that a client that hangs up frees nothing early.
         let check = move || {
             let _permits = (admitted, running);
             computed.fetch_add(1, Ordering::Relaxed);
-            matches(&password, &stored)
+            let pool = || pool.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = pool().pop().unwrap_or_default();
+            let good = matches(&password, &stored, &mut memory);
+            pool().push(memory);
+            good
         };
         // A panic in the hash is a no.
         let good = tokio::task::spawn_blocking(check).await.unwrap_or(false);
@@ -105,10 +118,30 @@ pub(crate) fn check_new(password: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn matches(password: &str, stored: &str) -> bool {
+/// Whether the password is the one behind the PHC string.
+fn matches(password: &str, stored: &str, memory: &mut Memory) -> bool {
+    check(password, stored, memory).unwrap_or(false)
+}
+
+fn check(password: &str, stored: &str, memory: &mut Memory) -> Option<bool> {
+    let stored = PasswordHash::new(stored).ok()?;
+    let (salt, expected) = stored.salt.as_ref().zip(stored.hash.as_ref())?;
     // The parameters are those that the stored hash was made with.
-    PasswordHash::new(stored)
-        .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+    let params = Params::try_from(&stored).ok()?;
+    memory.resize(params.block_count(), Block::default());
+    let algorithm = Algorithm::new(stored.algorithm.as_str()).ok()?;
+    let version = Version::try_from(stored.version?).ok()?;
+    let mut hash = Zeroizing::new(vec![0; expected.len()]);
+    let computed = Argon2::new(algorithm, version, params).hash_password_into_with_memory(
+        password.as_bytes(),
+        salt.as_ref(),
+        &mut hash,
+        memory.as_mut_slice(),
+    );
+    // From what it leaves there, passwords could be tried at less than their price.
+    memory.fill(Block::default());
+    computed.ok()?;
+    Some(verify_slices_are_equal(&hash, expected.as_bytes()).is_ok())
 }
 
 /// argon2id with 19 MiB, two passes, one lane (OWASP's first recommendation).
@@ -125,9 +158,9 @@ mod tests {
     fn the_hash_is_argon2id_with_the_documented_parameters() {
         let stored = hash("correct horse").unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-        assert!(matches("correct horse", &stored));
-        assert!(!matches("correct horsf", &stored));
-        assert!(!matches("", "not a hash"));
+        assert!(matches("correct horse", &stored, &mut Vec::new()));
+        assert!(!matches("correct horsf", &stored, &mut Vec::new()));
+        assert!(!matches("", "not a hash", &mut Vec::new()));
     }
 
     #[tokio::test]
@@ -150,6 +183,22 @@ mod tests {
         }
         // The dummy is a hash that parses: checking against it does the work.
         assert!(PasswordHash::new(&hasher.dummy).is_ok());
+    }
+
+    #[tokio::test]
+    async fn hashes_work_in_the_memory_of_those_before_and_leave_nothing_in_it() {
+        let hasher = Hasher::new(2, 8).unwrap();
+        for _ in 0..3 {
+            let attempt = || hasher.verify(Zeroizing::new("password".to_owned()), None);
+            let (a, b, c) = tokio::join!(attempt(), attempt(), attempt());
+            assert!(a.is_ok() && b.is_ok() && c.is_ok());
+        }
+        let memory = hasher.memory.lock().unwrap();
+        assert!((1..=2).contains(&memory.len()));
+        for block in memory.iter().flatten() {
+            assert!(AsRef::<[u64]>::as_ref(block).iter().all(|word| *word == 0));
+        }
+        assert_eq!(memory[0].len(), 19 * 1024);
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
-//! The endpoints. `routes` has all of them in one place; each handler is in a file of its own and
-//! answers a reply or an [`ApiError`]. What holds for every answer is in [`Service`].
+//! The endpoints. [`ENDPOINTS`] has all of them in one place; each handler is in a file of its own
+//! and answers a reply or an [`ApiError`]. What holds for every answer is in [`Service`].
 
 mod body;
 mod client;
@@ -14,6 +14,7 @@ mod token;
 mod well_known;
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -43,26 +44,55 @@ pub(crate) struct Call {
     body: Bytes,
 }
 
-/// What a path takes.
+/// What there is at a path.
 #[derive(Clone, Copy)]
 struct Endpoint {
     path: &'static str,
     /// The value of `Allow`.
     allow: &'static str,
     cors: cors::Kind,
+    handler: Handler,
 }
 
-const LOGIN: Endpoint = post("/login");
-const TOKEN: Endpoint = post("/token");
-const LOGOUT: Endpoint = post("/logout");
-const REVOKE: Endpoint = post("/revoke");
-const INTROSPECT: Endpoint = Endpoint { cors: cors::Kind::None, ..post("/introspect") };
-const JWKS: Endpoint = get("/.well-known/jwks.json", cors::Kind::Public);
-const METADATA: Endpoint = get("/.well-known/oauth-authorization-server", cors::Kind::Public);
-const LIVE: Endpoint = get("/healthz/live", cors::Kind::None);
-const READY: Endpoint = get("/healthz/ready", cors::Kind::None);
-const ENDPOINTS: [Endpoint; 9] =
-    [LOGIN, TOKEN, LOGOUT, REVOKE, INTROSPECT, JWKS, METADATA, LIVE, READY];
+type Handler = fn(Shared, Call) -> Answer;
+type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
+
+/// All that there is; each handler is in a file of its own.
+const ENDPOINTS: [Endpoint; 9] = [
+    post("/login", |state, call| Box::pin(login::login(state, call))),
+    post("/token", |state, call| Box::pin(token::token(state, call))),
+    post("/logout", |state, call| Box::pin(revoke::logout(state, call))),
+    post("/revoke", |state, call| Box::pin(revoke::revoke(state, call))),
+    Endpoint {
+        cors: cors::Kind::None,
+        ..post("/introspect", |state, call| Box::pin(introspect::introspect(state, call)))
+    },
+    Endpoint {
+        cors: cors::Kind::Public,
+        ..get("/.well-known/jwks.json", |state, call| Box::pin(well_known::jwks(state, call)))
+    },
+    Endpoint {
+        cors: cors::Kind::Public,
+        ..get("/.well-known/oauth-authorization-server", |state, call| {
+            Box::pin(well_known::metadata(state, call))
+        })
+    },
+    get("/healthz/live", |state, call| Box::pin(health::live(state, call))),
+    get("/healthz/ready", |state, call| Box::pin(health::ready(state, call))),
+];
+
+const fn post(path: &'static str, handler: Handler) -> Endpoint {
+    Endpoint { path, allow: "POST", cors: cors::Kind::Credentials, handler }
+}
+
+const fn get(path: &'static str, handler: Handler) -> Endpoint {
+    Endpoint { path, allow: "GET, HEAD", cors: cors::Kind::None, handler }
+}
+
+/// The endpoint at exactly that path: warp's segments would take a slash at the end as well.
+fn endpoint_at(path: &str) -> Option<Endpoint> {
+    ENDPOINTS.into_iter().find(|endpoint| endpoint.path == path)
+}
 
 /// The methods that the log names (RFC 9110 §9.3, RFC 5789).
 const METHODS: [Method; 9] = [
@@ -77,80 +107,52 @@ const METHODS: [Method; 9] = [
     Method::PATCH,
 ];
 
-const fn post(path: &'static str) -> Endpoint {
-    Endpoint { path, allow: "POST", cors: cors::Kind::Credentials }
-}
-
-const fn get(path: &'static str, cors: cors::Kind) -> Endpoint {
-    Endpoint { path, allow: "GET, HEAD", cors }
-}
-
+/// One filter for all endpoints: with one for each, every request is refused by those before its
+/// own.
 fn routes(state: &Shared) -> BoxedFilter<(Reply,)> {
-    endpoint(state, LOGIN, login::login)
-        .or(endpoint(state, TOKEN, token::token))
-        .unify()
-        .or(endpoint(state, LOGOUT, revoke::logout))
-        .unify()
-        .or(endpoint(state, REVOKE, revoke::revoke))
-        .unify()
-        .or(endpoint(state, INTROSPECT, introspect::introspect))
-        .unify()
-        .or(endpoint(state, JWKS, well_known::jwks))
-        .unify()
-        .or(endpoint(state, METADATA, well_known::metadata))
-        .unify()
-        .or(endpoint(state, LIVE, health::live))
-        .unify()
-        .or(endpoint(state, READY, health::ready))
-        .unify()
-        .or(warp::any().map(|| ApiError::not_found().reply()))
-        .unify()
-        .boxed()
-}
-
-/// The filter of one path: any method gets an answer from here, with CORS where it is due.
-fn endpoint<H, F>(state: &Shared, endpoint: Endpoint, handler: H) -> BoxedFilter<(Reply,)>
-where
-    H: Fn(Shared, Call) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Reply, ApiError>> + Send,
-{
-    // Compared whole: warp's segments would take a slash at the end as well.
-    let path = warp::path::full().and_then(move |path: FullPath| async move {
-        if path.as_str() == endpoint.path { Ok(()) } else { Err(warp::reject::not_found()) }
-    });
-    let call = warp::method()
+    let state = state.clone();
+    warp::path::full()
+        .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Peer>())
-        .and(warp::body::bytes());
-    let state = state.clone();
-    path.untuple_one()
-        .and(call)
-        .then(move |method: Method, headers: HeaderMap, peer: Peer, body: Bytes| {
-            let (state, handler) = (state.clone(), handler.clone());
+        .and(warp::body::bytes())
+        .then(move |path: FullPath, method, headers, peer, body| {
+            let state = state.clone();
             async move {
-                let cors = cors::Cors::new(&state, endpoint, &headers);
-                let forwarded = headers.get_all("x-forwarded-for").into_iter();
-                // A line that is not text is an entry that is not an address.
-                let forwarded = forwarded.map(|line| line.to_str().unwrap_or("?"));
-                let forwarded: Vec<_> = forwarded.collect();
-                let client = network::client(
-                    peer.0,
-                    forwarded.iter().copied(),
-                    &state.config.trusted_proxies,
-                );
-                let mut reply = if method == Method::OPTIONS {
-                    cors.preflight()
-                } else if endpoint.allow.split(", ").any(|one| one == method.as_str()) {
-                    let call = Call { headers, client, body };
-                    handler(state, call).await.unwrap_or_else(ApiError::reply)
-                } else {
-                    ApiError::method_not_allowed(endpoint.allow).reply()
-                };
-                cors.apply(&mut reply);
-                reply
+                match endpoint_at(path.as_str()) {
+                    Some(endpoint) => answer(state, endpoint, &method, headers, peer, body).await,
+                    None => ApiError::not_found().reply(),
+                }
             }
         })
         .boxed()
+}
+
+/// The answer of an endpoint, to any method, with CORS where it is due.
+async fn answer(
+    state: Shared,
+    endpoint: Endpoint,
+    method: &Method,
+    headers: HeaderMap,
+    peer: Peer,
+    body: Bytes,
+) -> Reply {
+    let cors = cors::Cors::new(&state, endpoint, &headers);
+    // A line that is not text is an entry that is not an address.
+    let forwarded = headers.get_all("x-forwarded-for").into_iter();
+    let forwarded: Vec<_> = forwarded.map(|line| line.to_str().unwrap_or("?")).collect();
+    let trusted = &state.config.trusted_proxies;
+    let client = network::client(peer.0, forwarded.iter().copied(), trusted);
+    let mut reply = if method == Method::OPTIONS {
+        cors.preflight()
+    } else if endpoint.allow.split(", ").any(|one| one == method.as_str()) {
+        let call = Call { headers, client, body };
+        (endpoint.handler)(state, call).await.unwrap_or_else(ApiError::reply)
+    } else {
+        ApiError::method_not_allowed(endpoint.allow).reply()
+    };
+    cors.apply(&mut reply);
+    reply
 }
 
 /// What the accept loop hands requests to: warp's service within the limits of time and size, and
@@ -175,9 +177,7 @@ impl Service {
         // A method or a path that nobody knows can hold anything, also a secret.
         let method = METHODS.iter().find(|known| *known == request.method());
         let method = method.map_or("-", Method::as_str);
-        let path = request.uri().path();
-        let path =
-            ENDPOINTS.iter().find(|known| known.path == path).map_or("-", |known| known.path);
+        let path = endpoint_at(request.uri().path()).map_or("-", |endpoint| endpoint.path);
         let mut response =
             self.answer(request, peer).await.unwrap_or_else(|e| e.reply().into_response());
         self.complete(response.headers_mut());
