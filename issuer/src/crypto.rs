@@ -11,9 +11,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
+use crate::store::Place;
 use crate::{Config, Error};
 
 /// The 32 bytes that private keys are encrypted under, and that the refresh tokens' key comes from.
+#[derive(Clone)]
 pub(crate) struct MasterKey(Zeroizing<[u8; 32]>);
 
 /// Where the master key comes from, settled before anything is written to the disk.
@@ -24,15 +26,22 @@ pub(crate) enum MasterKeySource {
 }
 
 impl MasterKeySource {
-    /// Reads the configured key, or the file that an earlier start made beside the database at
-    /// `database`. `may_make` says whether one may be made now: on loopback alone.
-    pub(crate) fn find(config: &Config, database: &Path, may_make: bool) -> Result<Self, Error> {
+    /// Reads the configured key, or the file that an earlier start made beside the database.
+    /// `may_make` says whether one may be made now: on loopback alone, and beside a file alone.
+    pub(crate) fn find(config: &Config, place: &Place, may_make: bool) -> Result<Self, Error> {
         if let Some(key) = &config.master_key {
             return MasterKey::decode(key.expose(), "master_key").map(Self::Given);
         }
         if let Some(path) = &config.master_key_file {
             return read_key(path).map(Self::Given);
         }
+        let Place::File(database) = place else {
+            return Err(Error::MasterKey(
+                "a PostgreSQL database has no file beside it for a master key; set master_key or \
+                 master_key_file (make a key with: openssl rand -base64 32)"
+                    .to_owned(),
+            ));
+        };
         let mut beside = database.as_os_str().to_owned();
         beside.push(".master-key");
         let beside = PathBuf::from(beside);
@@ -51,15 +60,15 @@ impl MasterKeySource {
 
     /// The key; makes the file if there is none. `sealed` says whether the database already holds
     /// keys, which a new master key could not open.
-    pub(crate) fn resolve(self, sealed: bool) -> Result<MasterKey, Error> {
+    pub(crate) fn resolve(&self, sealed: bool) -> Result<MasterKey, Error> {
         match self {
-            Self::Given(key) => Ok(key),
+            Self::Given(key) => Ok(key.clone()),
             Self::Made(path) if sealed && !path.exists() => Err(Error::MasterKey(format!(
                 "the database holds keys, but the master key file {} is missing; restore it, or \
                  set master_key",
                 path.display()
             ))),
-            Self::Made(path) => make_key(&path),
+            Self::Made(path) => make_key(path),
         }
     }
 }

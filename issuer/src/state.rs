@@ -1,5 +1,4 @@
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +7,11 @@ use countersign_claims::{Audience, Claims, NumericDate};
 
 use crate::config::SESSION_MAX;
 use crate::crypto::{self, MasterKeySource};
-use crate::keys::{KeyRing, Rules};
+use crate::keys::{KeyRecord, KeyRing, Rules};
 use crate::network::LoginLimit;
 use crate::password::Hasher;
 use crate::session::Lifetimes;
-use crate::store::Store;
-use crate::store::open;
-use crate::store::sqlite::SqliteStore;
+use crate::store::{Missing, Place, Store};
 use crate::{Clock, Config, Error, Limits};
 
 /// Everything that a running issuer shares between requests. Cheap to clone.
@@ -56,8 +53,8 @@ impl State {
         config.listen = address;
         config.check_serve()?;
         let tls = crate::tls::Acceptor::load(&config)?;
-        let path = open::path(&config.database)?;
-        let Opened { store, sealer, master } = open_store(&config, &path)?;
+        let place = Place::parse(&config.database)?;
+        let Opened { store, sealer, master } = open_store(&config, &place, Missing::Make).await?;
         let rules = Rules::new(&config);
         let keys = KeyRing::open(Arc::clone(&store), sealer, rules, clock.clone()).await?;
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -166,13 +163,18 @@ pub(crate) struct Opened {
 
 /// Opens the database and the master key together: neither is made or changed when the other can't
 /// be used.
-pub(crate) fn open_store(config: &Config, path: &Path) -> Result<Opened, Error> {
-    let source = MasterKeySource::find(config, path, config.listen.ip().is_loopback())?;
-    let (store, (sealer, master)) = SqliteStore::open(path, |stored| {
+pub(crate) async fn open_store(
+    config: &Config,
+    place: &Place,
+    missing: Missing,
+) -> Result<Opened, Error> {
+    let source = MasterKeySource::find(config, place, config.listen.ip().is_loopback())?;
+    let admit = |stored: &[KeyRecord]| {
         let master = source.resolve(!stored.is_empty())?;
         let sealer = master.sealer()?;
         crate::keys::check_master_key(stored, &sealer)?;
         Ok((Arc::new(sealer), master))
-    })?;
-    Ok(Opened { store: Arc::new(store), sealer, master })
+    };
+    let (store, (sealer, master)) = place.open(missing, admit).await?;
+    Ok(Opened { store, sealer, master })
 }

@@ -2,8 +2,7 @@ use serde_json::json;
 
 use super::user::check_scope;
 use super::{existing, print};
-use crate::store::sqlite::SqliteStore;
-use crate::store::{Client, ClientChange, Store as _, open};
+use crate::store::{Client, ClientChange, Missing, Place};
 use crate::{Clock, Config, Error, crypto};
 
 /// `client add NAME [--scope SCOPE] [--json]`: prints the id and, this once, the secret.
@@ -15,7 +14,7 @@ pub(super) async fn add(
 ) -> Result<(), Error> {
     check_name(name)?;
     check_scope(scope)?;
-    let (store, ()) = SqliteStore::open(&open::path(&config.database)?, |_| Ok(()))?;
+    let (store, ()) = Place::parse(&config.database)?.open(Missing::Make, |_| Ok(())).await?;
     let secret = crypto::random_secret()?;
     let client = Client {
         id: format!("client_{}", crypto::random_id()?),
@@ -35,7 +34,7 @@ pub(super) async fn add(
 
 /// `client rotate NAME [--json]`: another secret, at once in the place of the one that there was.
 pub(super) async fn rotate(config: &Config, name: &str, as_json: bool) -> Result<(), Error> {
-    let store = existing(config)?;
+    let store = existing(config).await?;
     let client = store.clients().await?.into_iter().find(|client| client.name == name);
     let client = client.ok_or_else(|| unknown(name))?;
     let secret = crypto::random_secret()?;
@@ -49,7 +48,7 @@ pub(super) async fn rotate(config: &Config, name: &str, as_json: bool) -> Result
 /// `client lock NAME` and `client unlock NAME`.
 pub(super) async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
     let change = ClientChange::Locked(locked);
-    let store = existing(config)?;
+    let store = existing(config).await?;
     if !store.change_client(name.to_owned(), change, Clock::system().now()).await? {
         return Err(unknown(name));
     }
@@ -62,7 +61,7 @@ pub(super) async fn lock(config: &Config, name: &str, locked: bool) -> Result<()
 
 /// `client list`: name, id, scope of each, and whether it is locked, separated by tabs.
 pub(super) async fn list(config: &Config) -> Result<(), Error> {
-    let clients = existing(config)?.clients().await?;
+    let clients = existing(config).await?.clients().await?;
     let line = |client: &Client| {
         let locked = if client.locked { "\tlocked" } else { "" };
         format!("{}\t{}\t{}{locked}\n", client.name, client.id, client.scope)

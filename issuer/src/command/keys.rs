@@ -1,12 +1,13 @@
 use serde_json::json;
 
-use super::{existing, existing_path, print};
+use super::{existing, print};
 use crate::keys::{KeyRecord, KeyState, Rules, advance};
+use crate::store::{Missing, Place};
 use crate::{Clock, Config, Error, state};
 
 /// `keys list [--json]`.
 pub(super) async fn list(config: &Config, as_json: bool) -> Result<(), Error> {
-    let records = existing(config)?.keys().await?;
+    let records = existing(config).await?.keys().await?;
     let switches_at = Rules::new(config).switches_at(&records);
     let rows = records.iter().map(|record| KeyRow::new(record, switches_at));
     if as_json {
@@ -59,8 +60,9 @@ impl<'a> KeyRow<'a> {
 
 /// `keys rotate`.
 pub(super) async fn rotate(config: &Config) -> Result<(), Error> {
-    let path = existing_path(config)?;
-    let state::Opened { store, sealer, .. } = state::open_store(config, &path)?;
+    let place = Place::parse(&config.database)?;
+    let state::Opened { store, sealer, .. } =
+        state::open_store(config, &place, Missing::Refuse).await?;
     let (rules, now) = (Rules::new(config), Clock::system().now());
     let active = |records: &[KeyRecord]| {
         let active = records.iter().find(|record| record.state == KeyState::Active);

@@ -15,8 +15,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::SETTINGS;
-use crate::store::sqlite::SqliteStore;
-use crate::store::{Store, open};
+use crate::store::{Missing, Place, Store};
 use crate::{Config, Error, Sources};
 
 /// Runs the command that the process was started with, and answers its exit code: 0 when it did
@@ -235,26 +234,15 @@ fn sources(matches: &ArgMatches) -> Sources {
 
 fn config_check(config: &Config) -> Result<(), Error> {
     config.check_serve()?;
-    open::path(&config.database)?;
+    Place::parse(&config.database)?;
     crate::tls::Acceptor::load(config)?;
     print(&config.show())
 }
 
 /// The database, if there is one: a command that only reads or changes must not make it.
-fn existing(config: &Config) -> Result<Arc<dyn Store>, Error> {
-    let (store, ()) = SqliteStore::open(&existing_path(config)?, |_| Ok(()))?;
-    Ok(Arc::new(store))
-}
-
-fn existing_path(config: &Config) -> Result<PathBuf, Error> {
-    let path = open::path(&config.database)?;
-    if path.exists() {
-        return Ok(path);
-    }
-    Err(Error::Database(format!(
-        "there is no database {}; make it with serve or user add, or set database",
-        path.display()
-    )))
+async fn existing(config: &Config) -> Result<Arc<dyn Store>, Error> {
+    let (store, ()) = Place::parse(&config.database)?.open(Missing::Refuse, |_| Ok(())).await?;
+    Ok(store)
 }
 
 fn print(text: &str) -> Result<(), Error> {

@@ -4,15 +4,14 @@ use countersign_claims::scope;
 use zeroize::Zeroizing;
 
 use super::{existing, print};
-use crate::store::sqlite::SqliteStore;
-use crate::store::{Store as _, User, open};
+use crate::store::{Missing, Place, User};
 use crate::{Clock, Config, Error, crypto, password, username};
 
 /// `user add NAME [--scope SCOPE]`.
 pub(super) async fn add(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
     let name = user_name(name)?;
     check_scope(scope)?;
-    let (store, ()) = SqliteStore::open(&open::path(&config.database)?, |_| Ok(()))?;
+    let (store, ()) = Place::parse(&config.database)?.open(Missing::Make, |_| Ok(())).await?;
     let taken = || Error::Refused(format!("user {name} exists; use user passwd to set a password"));
     if store.user(name.clone()).await?.is_some() {
         return Err(taken());
@@ -35,7 +34,7 @@ pub(super) async fn add(config: &Config, name: &str, scope: &str) -> Result<(), 
 /// `user passwd NAME`: also ends the user's sessions.
 pub(super) async fn passwd(config: &Config, name: &str) -> Result<(), Error> {
     let name = user_name(name)?;
-    let store = existing(config)?;
+    let store = existing(config).await?;
     let unknown = || Error::Refused(format!("there is no user {name}; add it with user add"));
     if store.user(name.clone()).await?.is_none() {
         return Err(unknown());
@@ -50,7 +49,8 @@ pub(super) async fn passwd(config: &Config, name: &str) -> Result<(), Error> {
 /// `user lock NAME`, which also ends the user's sessions, and `user unlock NAME`.
 pub(super) async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
     let name = user_name(name)?;
-    if !existing(config)?.lock_user(name.clone(), locked, Clock::system().now()).await? {
+    let store = existing(config).await?;
+    if !store.lock_user(name.clone(), locked, Clock::system().now()).await? {
         return Err(Error::Refused(format!("there is no user {name}; see user list")));
     }
     print(&if locked {
@@ -62,7 +62,7 @@ pub(super) async fn lock(config: &Config, name: &str, locked: bool) -> Result<()
 
 /// `user list`: name, `sub`, scope of each, and whether it is locked, separated by tabs.
 pub(super) async fn list(config: &Config) -> Result<(), Error> {
-    let users = existing(config)?.users().await?;
+    let users = existing(config).await?.users().await?;
     let line = |user: &User| {
         let locked = if user.locked { "\tlocked" } else { "" };
         format!("{}\t{}\t{}{locked}\n", user.name, user.id, user.scope)

@@ -12,6 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::Error;
+use crate::store::postgres::url::{is_postgres, show as show_url};
 pub use layers::Sources;
 
 /// One configuration name.
@@ -58,7 +59,7 @@ const DAY: u64 = 24 * 60 * MINUTE;
 
 /// The configuration in force. [`Config::default`] has the documented defaults; every command
 /// reads it through [`Sources`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Config {
     /// Address that `serve` listens on.
@@ -67,7 +68,7 @@ pub struct Config {
     pub issuer: Option<String>,
     /// The `aud` claim.
     pub audience: String,
-    /// `sqlite://PATH`.
+    /// `sqlite://PATH` or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
     pub database: String,
     /// The master key in base64, if it was given directly.
     pub master_key: Option<Secret>,
@@ -143,6 +144,13 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+impl std::fmt::Debug for Config {
+    /// As [`Config::show`] has it: a database's URL may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.show())
+    }
+}
+
 impl Config {
     /// Checks the rules that hold between values, for every command.
     ///
@@ -211,6 +219,13 @@ impl Config {
     /// [`Error::Config`] naming what is missing.
     pub fn check_serve(&self) -> Result<(), Error> {
         self.check()?;
+        let no_master_key = self.master_key.is_none() && self.master_key_file.is_none();
+        if is_postgres(&self.database) && no_master_key {
+            return refuse(
+                "a PostgreSQL database needs master_key or master_key_file, the same for each \
+                 issuer on it; make a key with: openssl rand -base64 32",
+            );
+        }
         if self.listen.ip().is_loopback() {
             return Ok(());
         }
@@ -226,7 +241,7 @@ impl Config {
                 "listening on {address} needs issuer, an https URL such as https://auth.example"
             ));
         }
-        if self.master_key.is_none() && self.master_key_file.is_none() {
+        if no_master_key {
             return refuse(&format!(
                 "listening on {address} needs master_key or master_key_file; make a key with: \
                  openssl rand -base64 32"
@@ -254,6 +269,7 @@ impl Config {
         for setting in SETTINGS {
             let value = match self.text(setting.name) {
                 Some(_) if setting.secret => "(hidden)".to_owned(),
+                Some(url) if setting.name == "database" => show_url(&url),
                 Some(text) => text,
                 None => "(not set)".to_owned(),
             };

@@ -147,6 +147,7 @@ fn wrong_master_key() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Missing, Place};
     use crate::{Config, state};
 
     #[tokio::test]
@@ -154,7 +155,9 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("x.db");
         let config = Config::default();
-        let state::Opened { store, sealer, .. } = state::open_store(&config, &path).unwrap();
+        let place = Place::File(path.clone());
+        let opened = state::open_store(&config, &place, Missing::Make).await.unwrap();
+        let state::Opened { store, sealer, .. } = opened;
         let clock = Clock::new(|| 1_800_000_000);
         let ring = KeyRing::open(store, sealer, Rules::new(&config), clock).await.unwrap();
         assert!(ring.signer().is_some());

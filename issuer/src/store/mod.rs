@@ -1,14 +1,21 @@
 //! What the issuer keeps, behind one trait. Each method is one transaction: when it has answered,
 //! what it changed is on the disk.
 
-pub(crate) mod open;
-pub(crate) mod sqlite;
+mod open;
+pub(crate) mod postgres;
+mod sqlite;
 mod worker;
 mod writer;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 
+use self::postgres::PostgresStore;
+use self::postgres::url::{Address, is_postgres};
+use self::sqlite::SqliteStore;
+use crate::Error;
 use crate::keys::KeyRecord;
 use crate::session::{Refresh, Session, SessionId, Verdict};
 
@@ -16,7 +23,65 @@ use crate::session::{Refresh, Session, SessionId, Verdict};
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Decides the new set of keys from the stored one; may be asked more than once.
-pub(crate) type KeyChange = Box<dyn Fn(&[KeyRecord]) -> Vec<KeyRecord> + Send>;
+pub(crate) type KeyChange = Box<dyn Fn(&[KeyRecord]) -> Vec<KeyRecord> + Send + Sync>;
+
+/// Where a database is.
+pub(crate) enum Place {
+    File(PathBuf),
+    Server(Box<Address>),
+}
+
+/// What becomes of a database that is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    Make,
+    /// A command that only reads or changes must not make it.
+    Refuse,
+}
+
+impl Place {
+    /// What the setting `database` says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] when it can't be read.
+    pub(crate) fn parse(url: &str) -> Result<Self, Error> {
+        if is_postgres(url) {
+            return Ok(Self::Server(Box::new(Address::parse(url)?)));
+        }
+        Ok(Self::File(open::path(url)?))
+    }
+
+    /// Opens the database, and runs the migrations that it lacks. `admit` sees the signing keys
+    /// before any of that is kept, perhaps more than once; what it answers comes along.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`] when it can't be used, and what `admit` refuses with; the database is
+    /// then as it was.
+    pub(crate) async fn open<T>(
+        &self,
+        missing: Missing,
+        admit: impl Fn(&[KeyRecord]) -> Result<T, Error>,
+    ) -> Result<(Arc<dyn Store>, T), Error> {
+        match self {
+            Self::File(path) if missing == Missing::Refuse && !path.exists() => {
+                Err(Error::Database(format!(
+                    "there is no database {}; make it with serve or user add, or set database",
+                    path.display()
+                )))
+            }
+            Self::File(path) => {
+                let (store, admitted) = SqliteStore::open(path, admit)?;
+                Ok((Arc::new(store), admitted))
+            }
+            Self::Server(address) => {
+                let (store, admitted) = PostgresStore::open(address, missing, admit).await?;
+                Ok((Arc::new(store), admitted))
+            }
+        }
+    }
+}
 
 /// A user as the store keeps it.
 #[derive(Clone, Debug)]
@@ -116,8 +181,13 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-impl From<StoreError> for crate::Error {
+impl From<StoreError> for Error {
     fn from(e: StoreError) -> Self {
         Self::Database(e.0)
     }
+}
+
+/// A session's id as the audit log has it.
+fn hex(id: &SessionId) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -20,19 +20,14 @@ const APPLICATION_ID: i64 = 0x4353_6967;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The path in `sqlite://PATH`.
-pub(crate) fn path(url: &str) -> Result<PathBuf, Error> {
+pub(super) fn path(url: &str) -> Result<PathBuf, Error> {
     // SQLite's own names for what is not a file at that path.
     let special = |path: &str| path.starts_with(':') || path.starts_with("file:");
     match url.strip_prefix("sqlite://") {
         Some(path) if !path.is_empty() && !special(path) => Ok(PathBuf::from(path)),
-        _ if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-            Err(Error::Config(
-                "database: PostgreSQL is not supported by this version; use sqlite://PATH"
-                    .to_owned(),
-            ))
-        }
         _ => Err(Error::Config(
-            "database: expected sqlite://PATH, such as sqlite://countersign.db".to_owned(),
+            "database: expected sqlite://PATH, such as sqlite://countersign.db, or postgres://…"
+                .to_owned(),
         )),
     }
 }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::open::{self, Connections};
 use super::worker::Worker;
 use super::writer::Writer;
-use super::{Answer, Client, ClientChange, KeyChange, Store, User};
+use super::{Answer, Client, ClientChange, KeyChange, Store, User, hex};
 use crate::Error;
 use crate::keys::{KeyRecord, KeyState};
 use crate::session::{Refresh, Session, SessionId, Verdict, decide};
@@ -374,8 +374,4 @@ fn insert_key(db: &Connection, key: &KeyRecord) -> rusqlite::Result<()> {
         ],
     )
     .map(drop)
-}
-
-fn hex(id: &SessionId) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -4,8 +4,19 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::common::{Answer, START, Server, client, command, jwt_part, login, post_form};
-use crate::common::{post_json, refresh, send, stderr, stdout};
+use crate::common::{Answer, Backend, START, Server, client, command, jwt_part, login, over_both};
+use crate::common::{post_form, post_json, refresh, send, stderr, stdout};
+
+over_both!(
+    a_client_gets_a_token_for_itself_and_no_refresh_token,
+    a_client_may_ask_for_less_and_not_for_more,
+    every_way_not_to_be_a_client_has_the_same_answer,
+    another_secret_is_the_end_of_the_one_before,
+    what_is_wrong_with_a_client_command_is_said_and_nothing_is_changed,
+    introspection_tells_what_a_token_is_worth_at_this_moment,
+    a_locked_client_s_tokens_are_worth_nothing_where_somebody_asks,
+    a_locked_user_is_out_at_once_and_in_again_after,
+);
 
 /// A client's id and secret.
 struct Credentials {
@@ -44,9 +55,8 @@ async fn introspect(server: &Server, by: &Credentials, token: &str) -> Value {
     answer.json()
 }
 
-#[tokio::test]
-async fn a_client_gets_a_token_for_itself_and_no_refresh_token() {
-    let server = Server::start().await;
+async fn a_client_gets_a_token_for_itself_and_no_refresh_token(backend: Backend) {
+    let server = Server::on(backend).await;
     let worker = add(server.folder.path(), "worker", "read write");
     let basic = ask(&server, "/token", &worker, &[GRANT]).await;
     let form = [GRANT, ("client_id", &worker.id), ("client_secret", &worker.secret)];
@@ -70,9 +80,8 @@ async fn a_client_gets_a_token_for_itself_and_no_refresh_token() {
     assert!(worker.id.starts_with("client_"));
 }
 
-#[tokio::test]
-async fn a_client_may_ask_for_less_and_not_for_more() {
-    let server = Server::start().await;
+async fn a_client_may_ask_for_less_and_not_for_more(backend: Backend) {
+    let server = Server::on(backend).await;
     let worker = add(server.folder.path(), "worker", "read write");
     let less = ask(&server, "/token", &worker, &[GRANT, ("scope", "write")]).await;
     assert_eq!((less.status, less.claims()["scope"].as_str()), (200, Some("write")));
@@ -86,9 +95,8 @@ async fn a_client_may_ask_for_less_and_not_for_more() {
     assert_eq!(answer.claims().get("scope"), None);
 }
 
-#[tokio::test]
-async fn every_way_not_to_be_a_client_has_the_same_answer() {
-    let server = Server::start().await;
+async fn every_way_not_to_be_a_client_has_the_same_answer(backend: Backend) {
+    let server = Server::on(backend).await;
     let folder = server.folder.path();
     let worker = add(folder, "worker", "read");
     let locked = add(folder, "locked", "read");
@@ -125,9 +133,8 @@ async fn every_way_not_to_be_a_client_has_the_same_answer() {
     ask(&server, "/token", &worker, &other).await.refused(400, "invalid_request");
 }
 
-#[tokio::test]
-async fn another_secret_is_the_end_of_the_one_before() {
-    let server = Server::start().await;
+async fn another_secret_is_the_end_of_the_one_before(backend: Backend) {
+    let server = Server::on(backend).await;
     let folder = server.folder.path();
     let before = add(folder, "worker", "read");
     let after = credentials(&run(folder, &["client", "rotate", "worker", "--json"]));
@@ -158,9 +165,8 @@ async fn a_secret_is_shown_once_and_kept_nowhere() {
     }
 }
 
-#[tokio::test]
-async fn what_is_wrong_with_a_client_command_is_said_and_nothing_is_changed() {
-    let server = Server::start().await;
+async fn what_is_wrong_with_a_client_command_is_said_and_nothing_is_changed(backend: Backend) {
+    let server = Server::on(backend).await;
     let folder = server.folder.path();
     let worker = add(folder, "worker", "read");
     let cases: [(&[&str], &str); 6] = [
@@ -180,9 +186,8 @@ async fn what_is_wrong_with_a_client_command_is_said_and_nothing_is_changed() {
     assert_eq!(ask(&server, "/token", &worker, &[GRANT]).await.status, 200);
 }
 
-#[tokio::test]
-async fn introspection_tells_what_a_token_is_worth_at_this_moment() {
-    let server = Server::start().await;
+async fn introspection_tells_what_a_token_is_worth_at_this_moment(backend: Backend) {
+    let server = Server::on(backend).await;
     let api = add(server.folder.path(), "api", "");
     let dead = json!({ "active": false });
 
@@ -222,9 +227,8 @@ async fn introspection_tells_what_a_token_is_worth_at_this_moment() {
     ask(&server, "/introspect", &api, &[]).await.refused(400, "invalid_request");
 }
 
-#[tokio::test]
-async fn a_locked_client_s_tokens_are_worth_nothing_where_somebody_asks() {
-    let server = Server::start().await;
+async fn a_locked_client_s_tokens_are_worth_nothing_where_somebody_asks(backend: Backend) {
+    let server = Server::on(backend).await;
     let (api, worker) =
         (add(server.folder.path(), "api", ""), add(server.folder.path(), "worker", "read"));
     let token = ask(&server, "/token", &worker, &[GRANT]).await.field("access_token");
@@ -233,9 +237,8 @@ async fn a_locked_client_s_tokens_are_worth_nothing_where_somebody_asks() {
     assert_eq!(introspect(&server, &api, &token).await, json!({ "active": false }));
 }
 
-#[tokio::test]
-async fn a_locked_user_is_out_at_once_and_in_again_after() {
-    let server = Server::start().await;
+async fn a_locked_user_is_out_at_once_and_in_again_after(backend: Backend) {
+    let server = Server::on(backend).await;
     let folder = server.folder.path();
     let token = login(&server.url).await.refresh_token();
     run(folder, &["user", "lock", "demo"]);

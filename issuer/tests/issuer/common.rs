@@ -9,20 +9,81 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use countersign_issuer::{Clock, Config, Error, Limits, State};
+use countersign_issuer::{Clock, Config, Error, Limits, Secret, State};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::cluster;
+
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) const START: u64 = 1_800_000_000;
 
+/// Where the issuer keeps what it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// Runs each of these functions as two tests, one for each backend.
+macro_rules! over_both {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use crate::common::Backend;
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn sqlite() {
+                super::$name(Backend::Sqlite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn postgres() {
+                if !crate::cluster::is_left_out() {
+                    super::$name(Backend::Postgres).await;
+                }
+            }
+        }
+    )+};
+}
+pub(crate) use over_both;
+
+/// Where [`binary`] and [`Server`] find the URL of the folder's database, if it is not SQLite's.
+const URL: &str = "database-url";
+
+/// The master key of the databases that have no file beside them.
+const MASTER_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
 /// A folder with a database that has user `demo` with scope `read write`.
 pub(crate) fn folder() -> TempDir {
-    let folder = TempDir::new().unwrap();
+    folder_on(Backend::Sqlite)
+}
+
+pub(crate) fn folder_on(backend: Backend) -> TempDir {
+    let folder = empty_folder_on(backend);
     add_user(folder.path(), "demo");
     folder
+}
+
+/// A folder whose database is still to be made.
+pub(crate) fn empty_folder_on(backend: Backend) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    if backend == Backend::Postgres {
+        use_database(folder.path(), &cluster::new_database());
+    }
+    folder
+}
+
+/// Lets all that is started in `folder` use that PostgreSQL database.
+pub(crate) fn use_database(folder: &Path, url: &str) {
+    std::fs::write(folder.join(URL), url).unwrap();
+}
+
+/// The URL of the folder's database.
+pub(crate) fn database(folder: &Path) -> String {
+    let sqlite = |_| format!("sqlite://{}", folder.join("countersign.db").display());
+    std::fs::read_to_string(folder.join(URL)).unwrap_or_else(sqlite)
 }
 
 pub(crate) fn add_user(folder: &Path, name: &str) {
@@ -43,6 +104,10 @@ pub(crate) fn binary(folder: &Path) -> Command {
     command.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("COUNTERSIGN_")) {
         command.env_remove(name);
+    }
+    if folder.join(URL).exists() {
+        command.env("COUNTERSIGN_DATABASE", database(folder));
+        command.env("COUNTERSIGN_MASTER_KEY", MASTER_KEY);
     }
     command
 }
@@ -102,6 +167,10 @@ impl Server {
         Self::with(|_, _| {}).await
     }
 
+    pub(crate) async fn on(backend: Backend) -> Self {
+        Self::over(folder_on(backend), |_, _| {}).await
+    }
+
     pub(crate) async fn with(change: impl FnOnce(&mut Config, &mut Limits)) -> Self {
         Self::over(folder(), change).await
     }
@@ -114,6 +183,9 @@ impl Server {
         let now = Arc::clone(&clock);
         let (mut config, mut limits) = (Config::default(), Limits::default());
         config.database = database(folder.path());
+        if folder.path().join(URL).exists() {
+            config.master_key = Some(Secret::new(MASTER_KEY.to_owned()));
+        }
         change(&mut config, &mut limits);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -134,10 +206,6 @@ impl Server {
         self.running.await.unwrap().unwrap();
         self.folder
     }
-}
-
-pub(crate) fn database(folder: &Path) -> String {
-    format!("sqlite://{}", folder.join("countersign.db").display())
 }
 
 /// An answer, read whole.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::{Process, add_user, command, folder, get, login};
-use crate::common::{refresh, send, stdout};
+use crate::common::{Backend, Process, add_user, command, folder, folder_on, get, login};
+use crate::common::{over_both, refresh, send, stdout};
+
+over_both!(every_answered_refresh_keeps_its_verdict_after_kill_9);
 
 /// A refresh that may fail because the process is gone.
 async fn try_refresh(client: &reqwest::Client, url: &str, token: &str) -> Option<(u16, String)> {
@@ -16,9 +18,8 @@ async fn try_refresh(client: &reqwest::Client, url: &str, token: &str) -> Option
     Some((status, body["refresh_token"].as_str().unwrap_or_default().to_owned()))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_answered_refresh_keeps_its_verdict_after_kill_9() {
-    let folder = folder();
+async fn every_answered_refresh_keeps_its_verdict_after_kill_9(backend: Backend) {
+    let folder = folder_on(backend);
     let mut answered = 0;
     for round in 0..5_u64 {
         let mut process = Process::start(folder.path());

@@ -5,7 +5,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::{Server, command, get, jwt_part, login, stdout};
+use crate::common::{Backend, Server, command, get, jwt_part, login, over_both, stdout};
+
+over_both!(
+    keys_rotate_by_themselves_and_are_dropped_when_their_tokens_are_gone,
+    a_rotation_by_hand_is_picked_up_once_caches_can_have_the_next_key,
+);
 
 async fn published(server: &Server) -> HashSet<String> {
     let jwks = get(&server.url, "/.well-known/jwks.json").await.json();
@@ -39,10 +44,9 @@ async fn until(mut done: impl AsyncFnMut() -> bool) {
     panic!("the issuer did not get there in 10 s");
 }
 
-#[tokio::test]
-async fn keys_rotate_by_themselves_and_are_dropped_when_their_tokens_are_gone() {
+async fn keys_rotate_by_themselves_and_are_dropped_when_their_tokens_are_gone(backend: Backend) {
     const DAY: u64 = 86400;
-    let server = Server::start().await;
+    let server = Server::on(backend).await;
     let (first, next) = (signer(&server).await, kids(&server, "published"));
     assert_eq!(kids(&server, "active"), std::slice::from_ref(&first));
     assert_eq!(published(&server).await, HashSet::from([first.clone(), next[0].clone()]));
@@ -75,9 +79,8 @@ async fn keys_rotate_by_themselves_and_are_dropped_when_their_tokens_are_gone() 
     assert_eq!(signer(&server).await, next[0]);
 }
 
-#[tokio::test]
-async fn a_rotation_by_hand_is_picked_up_once_caches_can_have_the_next_key() {
-    let server = Server::start().await;
+async fn a_rotation_by_hand_is_picked_up_once_caches_can_have_the_next_key(backend: Backend) {
+    let server = Server::on(backend).await;
     let (first, next) = (signer(&server).await, kids(&server, "published"));
     let done = command(server.folder.path(), &["keys", "rotate"], "");
     assert!(done.status.success(), "{done:?}");

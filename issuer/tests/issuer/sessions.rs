@@ -2,11 +2,23 @@
 
 use serde_json::json;
 
-use crate::common::{PASSWORD, Server, command, login, post_form, post_json, refresh, stderr};
+use crate::common::{Backend, PASSWORD, Server, command, login, over_both};
+use crate::common::{post_form, post_json, refresh, stderr};
 
-#[tokio::test]
-async fn each_refresh_replaces_the_token_and_keeps_the_session() {
-    let server = Server::start().await;
+over_both!(
+    each_refresh_replaces_the_token_and_keeps_the_session,
+    a_token_answers_the_same_successor_within_the_grace_and_kills_the_session_after_it,
+    order_goes_by_the_counter_when_the_clock_stands_still,
+    parallel_refreshes_of_one_token_have_one_successor,
+    nothing_survives_a_refresh_that_races_a_revocation,
+    a_token_that_was_altered_is_refused_and_harms_nobody,
+    a_session_ends_when_it_is_idle_and_at_the_latest_after_thirty_days,
+    a_new_password_ends_every_session_and_replaces_the_old_one,
+    sessions_outlive_a_restart,
+);
+
+async fn each_refresh_replaces_the_token_and_keeps_the_session(backend: Backend) {
+    let server = Server::on(backend).await;
     let first = login(&server.url).await;
     let mut token = first.refresh_token();
     for _ in 0..5 {
@@ -20,9 +32,10 @@ async fn each_refresh_replaces_the_token_and_keeps_the_session() {
     }
 }
 
-#[tokio::test]
-async fn a_token_answers_the_same_successor_within_the_grace_and_kills_the_session_after_it() {
-    let server = Server::start().await;
+async fn a_token_answers_the_same_successor_within_the_grace_and_kills_the_session_after_it(
+    backend: Backend,
+) {
+    let server = Server::on(backend).await;
     let first = login(&server.url).await.refresh_token();
     let second = refresh(&server.url, &first).await.refresh_token();
     server.advance(10);
@@ -32,9 +45,8 @@ async fn a_token_answers_the_same_successor_within_the_grace_and_kills_the_sessi
     refresh(&server.url, &second).await.refused(400, "invalid_grant");
 }
 
-#[tokio::test]
-async fn order_goes_by_the_counter_when_the_clock_stands_still() {
-    let server = Server::start().await;
+async fn order_goes_by_the_counter_when_the_clock_stands_still(backend: Backend) {
+    let server = Server::on(backend).await;
     let first = login(&server.url).await.refresh_token();
     let second = refresh(&server.url, &first).await.refresh_token();
     let third = refresh(&server.url, &second).await.refresh_token();
@@ -44,9 +56,8 @@ async fn order_goes_by_the_counter_when_the_clock_stands_still() {
     refresh(&server.url, &third).await.refused(400, "invalid_grant");
 }
 
-#[tokio::test]
-async fn parallel_refreshes_of_one_token_have_one_successor() {
-    let server = Server::start().await;
+async fn parallel_refreshes_of_one_token_have_one_successor(backend: Backend) {
+    let server = Server::on(backend).await;
     for _ in 0..5 {
         let token = login(&server.url).await.refresh_token();
         let attempts: Vec<_> = (0..16)
@@ -63,9 +74,8 @@ async fn parallel_refreshes_of_one_token_have_one_successor() {
     }
 }
 
-#[tokio::test]
-async fn nothing_survives_a_refresh_that_races_a_revocation() {
-    let server = Server::start().await;
+async fn nothing_survives_a_refresh_that_races_a_revocation(backend: Backend) {
+    let server = Server::on(backend).await;
     for _ in 0..8 {
         let token = login(&server.url).await.refresh_token();
         let form = [("token", token.as_str())];
@@ -80,9 +90,8 @@ async fn nothing_survives_a_refresh_that_races_a_revocation() {
     }
 }
 
-#[tokio::test]
-async fn a_token_that_was_altered_is_refused_and_harms_nobody() {
-    let server = Server::start().await;
+async fn a_token_that_was_altered_is_refused_and_harms_nobody(backend: Backend) {
+    let server = Server::on(backend).await;
     let token = login(&server.url).await.refresh_token();
     let flipped = |at: usize| {
         let mut bytes = token.clone().into_bytes();
@@ -102,10 +111,9 @@ async fn a_token_that_was_altered_is_refused_and_harms_nobody() {
     assert_eq!(refresh(&server.url, &token).await.status, 200);
 }
 
-#[tokio::test]
-async fn a_session_ends_when_it_is_idle_and_at_the_latest_after_thirty_days() {
+async fn a_session_ends_when_it_is_idle_and_at_the_latest_after_thirty_days(backend: Backend) {
     const DAY: u64 = 86400;
-    let server = Server::start().await;
+    let server = Server::on(backend).await;
     let token = login(&server.url).await.refresh_token();
     server.advance(7 * DAY);
     refresh(&server.url, &token).await.refused(400, "invalid_grant");
@@ -122,9 +130,8 @@ async fn a_session_ends_when_it_is_idle_and_at_the_latest_after_thirty_days() {
     refresh(&server.url, &token).await.refused(400, "invalid_grant");
 }
 
-#[tokio::test]
-async fn a_new_password_ends_every_session_and_replaces_the_old_one() {
-    let server = Server::start().await;
+async fn a_new_password_ends_every_session_and_replaces_the_old_one(backend: Backend) {
+    let server = Server::on(backend).await;
     let sessions = [login(&server.url).await, login(&server.url).await];
     let other = "another long password";
     let done = command(server.folder.path(), &["user", "passwd", "Demo"], other);
@@ -138,9 +145,8 @@ async fn a_new_password_ends_every_session_and_replaces_the_old_one() {
     assert_eq!(post_json(&server.url, "/login", &body).await.status, 200);
 }
 
-#[tokio::test]
-async fn sessions_outlive_a_restart() {
-    let server = Server::start().await;
+async fn sessions_outlive_a_restart(backend: Backend) {
+    let server = Server::on(backend).await;
     let first = login(&server.url).await.refresh_token();
     let second = refresh(&server.url, &first).await.refresh_token();
     let server = Server::over(server.stop().await, |_, _| {}).await;

@@ -8,8 +8,10 @@ use std::process::Output;
 
 use tempfile::TempDir;
 
-use crate::common::{PASSWORD, Process, add_user, binary, command, folder, get, login, post_json};
-use crate::common::{refresh, send, stderr, stdout};
+use crate::common::{Backend, PASSWORD, Process, add_user, binary, command, empty_folder_on};
+use crate::common::{folder, get, login, over_both, post_json, refresh, send, stderr, stdout};
+
+over_both!(issuers_that_start_on_a_new_database_at_once_share_its_keys);
 
 /// Every file in `folder` with the length and a hash of its content.
 fn snapshot(folder: &Path) -> BTreeMap<String, (usize, u64)> {
@@ -68,7 +70,10 @@ fn bad_configuration_is_refused_in_one_line_and_leaves_no_file() {
             1,
             &["database", "sqlite://PATH"],
         ),
-        (&["serve", "--database", "postgres://db/x"], 1, &["PostgreSQL", "sqlite://PATH"]),
+        (&["serve", "--database", "postgres://db/x"], 1, &["PostgreSQL", "master_key"]),
+        (&["serve", "--database", "postgres://db"], 1, &["PostgreSQL", "master_key"]),
+        (&["user", "list", "--database", "postgres://db"], 1, &["postgres://USER", "DATABASE"]),
+        (&["user", "list", "--database", "mysql://db"], 1, &["sqlite://PATH", "postgres://"]),
         (&["serve", "--trusted-proxies", "10.0.0.0/33"], 1, &["--trusted-proxies", "10.0.0.0/8"]),
         (&["serve", "--cors-origins", "*"], 1, &["--cors-origins", "https://app.example"]),
         (&["serve", "--cors-origins", "https://a.example/"], 1, &["\"https://a.example/\""]),
@@ -336,10 +341,9 @@ async fn the_log_says_what_happened_and_holds_no_secret() {
     }
 }
 
-#[test]
-fn issuers_that_start_on_a_new_database_at_once_share_its_keys() {
+async fn issuers_that_start_on_a_new_database_at_once_share_its_keys(backend: Backend) {
     for _ in 0..3 {
-        let folder = TempDir::new().unwrap();
+        let folder = empty_folder_on(backend);
         let start = || {
             std::thread::scope(|scope| {
                 let one = scope.spawn(|| Process::start(folder.path()));

@@ -1,0 +1,462 @@
+//! The store in a PostgreSQL database, which several issuers may share.
+
+mod connection;
+mod open;
+mod rows;
+pub(crate) mod url;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
+use self::connection::{Connections, Failure, Lent};
+use self::rows::{audit, signed};
+use self::url::Address;
+use super::{Answer, Client, ClientChange, KeyChange, Missing, Store, StoreError, User, hex};
+use crate::keys::KeyRecord;
+use crate::session::{Lifetimes, Refresh, Session, SessionId, Verdict, decide};
+use crate::{Error, crypto};
+
+/// The time to get a connection, or to learn that there is none.
+const TIME_TO_CONNECT: Duration = Duration::from_secs(2);
+
+/// A store in a PostgreSQL database.
+pub(crate) struct PostgresStore {
+    connections: Connections,
+    unanswered: Unanswered,
+}
+
+impl PostgresStore {
+    /// Opens the database; see [`open::open`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) async fn open<T>(
+        address: &Address,
+        missing: Missing,
+        admit: impl Fn(&[KeyRecord]) -> Result<T, Error>,
+    ) -> Result<(Self, T), Error> {
+        let connections = Connections::new(address)?;
+        let admitted = open::open(&connections, address, missing, admit).await?;
+        Ok((Self { connections, unanswered: Unanswered::default() }, admitted))
+    }
+}
+
+/// The refreshes that may have moved a counter without the answer that they did: the connection was
+/// lost after COMMIT. Nobody has the successor that they made, so that the token before it is not
+/// replayed when it comes again, however late the database came back. (Where it comes to another
+/// issuer, the grace is what it has.)
+#[derive(Default)]
+struct Unanswered(Mutex<VecDeque<Rotation>>);
+
+/// The random number of a refresh: tells its change of a session from any other.
+type Rotation = [u8; 16];
+
+impl Unanswered {
+    /// Each is kept until so many others have come.
+    const MOST: usize = 4096;
+
+    fn add(&self, rotation: Rotation) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push_back(rotation);
+        if all.len() > Self::MOST {
+            all.pop_front();
+        }
+    }
+
+    fn contains(&self, rotation: &[u8]) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().any(|one| one == rotation)
+    }
+}
+
+impl Store for PostgresStore {
+    fn add_user(&self, user: User) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let user = &user;
+            let add = |db: Lent| async move {
+                let added = db
+                    .execute_typed(
+                        "INSERT INTO countersign.users VALUES ($1, $2, $3, $4, $5, $6)
+                         ON CONFLICT DO NOTHING",
+                        &[
+                            (&user.id, Type::TEXT),
+                            (&user.name, Type::TEXT),
+                            (&user.scope, Type::TEXT),
+                            (&user.password_hash, Type::TEXT),
+                            (&signed(user.created_at)?, Type::INT8),
+                            (&user.locked, Type::BOOL),
+                        ],
+                    )
+                    .await?;
+                if added == 1 {
+                    audit(&db, user.created_at, "user_added", &user.id).await?;
+                    return Ok(true);
+                }
+                // The id is random: that user was added by an earlier attempt.
+                let same = "SELECT FROM countersign.users WHERE id = $1";
+                Ok(db.query_typed_opt(same, &[(&user.id, Type::TEXT)]).await?.is_some())
+            };
+            self.connections.transact(add).await
+        })
+    }
+
+    fn set_password(&self, name: String, hash: String, now: u64) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let (name, hash) = (&name, &hash);
+            let set = |db: Lent| async move {
+                // The row's lock keeps logins away that were checked against the old password;
+                // what those before it opened is seen by the statements after it.
+                let Some(user) = rows::user_to_change(&db, name).await? else { return Ok(false) };
+                // A hash has a random salt: an earlier attempt set it.
+                if user.password_hash == *hash {
+                    return Ok(true);
+                }
+                db.execute_typed(
+                    "UPDATE countersign.users SET password_hash = $2 WHERE id = $1",
+                    &[(&user.id, Type::TEXT), (hash, Type::TEXT)],
+                )
+                .await?;
+                revoke_all(&db, &user.id).await?;
+                audit(&db, now, "password_changed", &user.id).await?;
+                Ok(true)
+            };
+            self.connections.transact(set).await
+        })
+    }
+
+    fn lock_user(&self, name: String, locked: bool, now: u64) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let name = &name;
+            let lock = |db: Lent| async move {
+                let Some(user) = rows::user_to_change(&db, name).await? else { return Ok(false) };
+                if user.locked == locked {
+                    return Ok(true);
+                }
+                let update = "UPDATE countersign.users SET locked = $2 WHERE id = $1";
+                db.execute_typed(update, &[(&user.id, Type::TEXT), (&locked, Type::BOOL)]).await?;
+                if locked {
+                    revoke_all(&db, &user.id).await?;
+                }
+                let event = if locked { "user_locked" } else { "user_unlocked" };
+                audit(&db, now, event, &user.id).await?;
+                Ok(true)
+            };
+            self.connections.transact(lock).await
+        })
+    }
+
+    fn user(&self, name: String) -> Answer<'_, Option<User>> {
+        Box::pin(async move {
+            let statement = "SELECT * FROM countersign.users WHERE name = $1";
+            let rows = self.connections.read(statement, &[(&name, Type::TEXT)]).await?;
+            Ok(rows.first().map(rows::user).transpose()?)
+        })
+    }
+
+    fn users(&self) -> Answer<'_, Vec<User>> {
+        Box::pin(async {
+            let statement = "SELECT * FROM countersign.users ORDER BY name";
+            let rows = self.connections.read(statement, &[]).await?;
+            Ok(rows.iter().map(rows::user).collect::<Result<_, _>>()?)
+        })
+    }
+
+    fn add_client(&self, client: Client) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let client = &client;
+            let add = |db: Lent| async move {
+                let added = db
+                    .execute_typed(
+                        "INSERT INTO countersign.clients VALUES ($1, $2, $3, $4, $5, $6)
+                         ON CONFLICT DO NOTHING",
+                        &[
+                            (&client.id, Type::TEXT),
+                            (&client.name, Type::TEXT),
+                            (&client.scope, Type::TEXT),
+                            (&client.secret_hash, Type::BYTEA),
+                            (&client.locked, Type::BOOL),
+                            (&signed(client.created_at)?, Type::INT8),
+                        ],
+                    )
+                    .await?;
+                if added == 1 {
+                    audit(&db, client.created_at, "client_added", &client.id).await?;
+                    return Ok(true);
+                }
+                // As with users.
+                let same = "SELECT FROM countersign.clients WHERE id = $1";
+                Ok(db.query_typed_opt(same, &[(&client.id, Type::TEXT)]).await?.is_some())
+            };
+            self.connections.transact(add).await
+        })
+    }
+
+    fn change_client(&self, name: String, change: ClientChange, now: u64) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let (name, change) = (&name, &change);
+            let change = |db: Lent| async move {
+                let found = "SELECT * FROM countersign.clients WHERE name = $1 FOR UPDATE";
+                let client = db.query_typed_opt(found, &[(name, Type::TEXT)]).await?;
+                let Some(client) = client else { return Ok(false) };
+                let client = rows::client(&client)?;
+                let id = (&client.id as _, Type::TEXT);
+                let event = match change {
+                    ClientChange::Secret(hash) if client.secret_hash == *hash => return Ok(true),
+                    ClientChange::Secret(hash) => {
+                        let update =
+                            "UPDATE countersign.clients SET secret_hash = $2 WHERE id = $1";
+                        db.execute_typed(update, &[id, (hash, Type::BYTEA)]).await?;
+                        "client_secret_changed"
+                    }
+                    ClientChange::Locked(locked) if client.locked == *locked => return Ok(true),
+                    ClientChange::Locked(locked) => {
+                        let update = "UPDATE countersign.clients SET locked = $2 WHERE id = $1";
+                        db.execute_typed(update, &[id, (locked, Type::BOOL)]).await?;
+                        if *locked { "client_locked" } else { "client_unlocked" }
+                    }
+                };
+                audit(&db, now, event, &client.id).await?;
+                Ok(true)
+            };
+            self.connections.transact(change).await
+        })
+    }
+
+    fn client(&self, id: String) -> Answer<'_, Option<Client>> {
+        Box::pin(async move {
+            // It comes as it was sent; a text of PostgreSQL cannot hold a zero.
+            if id.contains('\0') {
+                return Ok(None);
+            }
+            let statement = "SELECT * FROM countersign.clients WHERE id = $1";
+            let rows = self.connections.read(statement, &[(&id, Type::TEXT)]).await?;
+            Ok(rows.first().map(rows::client).transpose()?)
+        })
+    }
+
+    fn clients(&self) -> Answer<'_, Vec<Client>> {
+        Box::pin(async {
+            let statement = "SELECT * FROM countersign.clients ORDER BY name";
+            let rows = self.connections.read(statement, &[]).await?;
+            Ok(rows.iter().map(rows::client).collect::<Result<_, _>>()?)
+        })
+    }
+
+    fn open_session(&self, session: Session, password_hash: String) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let (session, password_hash) = (&session, &password_hash);
+            let open = |db: Lent| async move {
+                let opened = db
+                    .execute_typed(
+                        // The lock makes a change of the password wait, or this wait for it and
+                        // look at the row once more.
+                        "INSERT INTO countersign.sessions
+                         SELECT $1, id, $3, $4, $5, $6, $7, $8, false FROM countersign.users
+                         WHERE id = $2 AND password_hash = $9 AND NOT locked FOR SHARE
+                         ON CONFLICT DO NOTHING",
+                        &[
+                            (&session.id.as_slice(), Type::BYTEA),
+                            (&session.user_id, Type::TEXT),
+                            (&session.client_id, Type::TEXT),
+                            (&session.scope, Type::TEXT),
+                            (&signed(session.counter)?, Type::INT8),
+                            (&signed(session.created_at)?, Type::INT8),
+                            (&signed(session.rotated_at)?, Type::INT8),
+                            (&signed(session.expires_at)?, Type::INT8),
+                            (password_hash, Type::TEXT),
+                        ],
+                    )
+                    .await?;
+                if opened == 1 {
+                    audit(&db, session.created_at, "login", &hex(&session.id)).await?;
+                    return Ok(true);
+                }
+                // The id is random: an earlier attempt opened that session.
+                let same = "SELECT FROM countersign.sessions WHERE id = $1 AND NOT revoked";
+                let id = (&session.id.as_slice() as _, Type::BYTEA);
+                Ok(db.query_typed_opt(same, &[id]).await?.is_some())
+            };
+            self.connections.transact(open).await
+        })
+    }
+
+    fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict> {
+        Box::pin(async move {
+            let rotation: Rotation = crypto::random().map_err(|e| StoreError(e.to_string()))?;
+            let asked = AtomicBool::new(false);
+            let (refresh, begun) = (&refresh, &asked);
+            let verdict = self.connections.transact(|db: Lent| async move {
+                let id = refresh.token.session;
+                let row = db
+                    .query_typed_opt(
+                        "SELECT * FROM countersign.sessions WHERE id = $1 FOR UPDATE",
+                        &[(&id.as_slice(), Type::BYTEA)],
+                    )
+                    .await?;
+                let Some(row) = row else { return Ok(Verdict::Refuse) };
+                let session = rows::session(&row)?;
+                let last: Option<&[u8]> = row.try_get("rotation")?;
+                let unanswered =
+                    last.is_some_and(|last| last == rotation || self.unanswered.contains(last));
+                let verdict = if unanswered {
+                    // The grace of a token begins when its successor is answered.
+                    let lifetimes = Lifetimes { grace: u64::MAX, ..refresh.lifetimes };
+                    decide(&session, &Refresh { lifetimes, ..refresh.clone() })
+                } else {
+                    decide(&session, refresh)
+                };
+                match &verdict {
+                    Verdict::Rotate(next) => {
+                        begun.store(true, Ordering::Relaxed);
+                        db.execute_typed(
+                            "UPDATE countersign.sessions SET counter = $2, rotated_at = $3,
+                             expires_at = $4, rotation = $5 WHERE id = $1",
+                            &[
+                                (&id.as_slice(), Type::BYTEA),
+                                (&signed(next.counter)?, Type::INT8),
+                                (&signed(next.rotated_at)?, Type::INT8),
+                                (&signed(next.expires_at)?, Type::INT8),
+                                (&rotation.as_slice(), Type::BYTEA),
+                            ],
+                        )
+                        .await?;
+                    }
+                    Verdict::Repeat(_) => {
+                        audit(&db, refresh.now, "refresh_repeated", &hex(&id)).await?;
+                    }
+                    Verdict::Reuse => {
+                        revoke(&db, id).await?;
+                        audit(&db, refresh.now, "refresh_reused", &hex(&id)).await?;
+                    }
+                    Verdict::Refuse | Verdict::ScopeTooWide => {}
+                }
+                Ok(verdict)
+            });
+            let verdict = verdict.await;
+            if verdict.is_err() && asked.into_inner() {
+                self.unanswered.add(rotation);
+            }
+            verdict
+        })
+    }
+
+    fn session(&self, id: SessionId) -> Answer<'_, Option<Session>> {
+        Box::pin(async move {
+            let statement = "SELECT * FROM countersign.sessions WHERE id = $1";
+            let rows = self.connections.read(statement, &[(&id.as_slice(), Type::BYTEA)]).await?;
+            Ok(rows.first().map(rows::session).transpose()?)
+        })
+    }
+
+    fn end_session(&self, id: SessionId, now: u64) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let end = |db: Lent| async move {
+                if revoke(&db, id).await? {
+                    audit(&db, now, "session_ended", &hex(&id)).await?;
+                }
+                Ok(())
+            };
+            self.connections.transact(end).await
+        })
+    }
+
+    fn prune(&self, now: u64) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let prune = |db: Lent| async move {
+                let statement = "DELETE FROM countersign.sessions WHERE expires_at <= $1";
+                db.execute_typed(statement, &[(&signed(now)?, Type::INT8)]).await?;
+                Ok(())
+            };
+            self.connections.transact(prune).await
+        })
+    }
+
+    fn keys(&self) -> Answer<'_, Vec<KeyRecord>> {
+        Box::pin(async {
+            let rows = self.connections.read(rows::KEYS, &[]).await?;
+            Ok(rows.iter().map(rows::key).collect::<Result<_, _>>()?)
+        })
+    }
+
+    fn change_keys(&self, change: KeyChange, now: u64) -> Answer<'_, Vec<KeyRecord>> {
+        Box::pin(async move {
+            let change = &change;
+            let change = |db: Lent| async move {
+                // One at a time; that row is there as long as the database.
+                db.query_typed("SELECT FROM countersign.database FOR UPDATE", &[]).await?;
+                let before = rows::keys(&db).await?;
+                let after = change(&before);
+                for old in before.iter().filter(|old| !after.contains(old)) {
+                    let delete = "DELETE FROM countersign.keys WHERE kid = $1";
+                    db.execute_typed(delete, &[(&old.kid, Type::TEXT)]).await?;
+                    if !after.iter().any(|key| key.kid == old.kid) {
+                        audit(&db, now, "key_dropped", &old.kid).await?;
+                    }
+                }
+                for key in after.iter().filter(|key| !before.contains(key)) {
+                    rows::insert_key(&db, key).await?;
+                    audit(&db, now, &format!("key_{}", key.state.name()), &key.kid).await?;
+                }
+                rows::keys(&db).await
+            };
+            self.connections.transact(change).await
+        })
+    }
+
+    fn ping(&self) -> Answer<'_, ()> {
+        Box::pin(async {
+            // Anybody may ask. So it costs a write only while writes fail: a full disk is not
+            // noticed by asking.
+            if self.connections.is_failing() {
+                let touch = "UPDATE countersign.database SET schema_version = schema_version";
+                return self
+                    .connections
+                    .transact(|db: Lent| async move { Ok(db.batch_execute(touch).await?) })
+                    .await;
+            }
+            let statement = "SELECT current_setting('transaction_read_only') = 'off'";
+            let rows = self.connections.read(statement, &[]).await?;
+            match rows.first().map(|row| row.try_get(0)) {
+                Some(Ok(true)) => Ok(()),
+                _ => Err(StoreError("the database cannot be written".to_owned())),
+            }
+        })
+    }
+}
+
+/// Ends a session; `false` if it has ended or never was.
+async fn revoke(db: &Lent, id: SessionId) -> Result<bool, Failure> {
+    let statement = "UPDATE countersign.sessions SET revoked = true WHERE id = $1 AND NOT revoked";
+    Ok(db.execute_typed(statement, &[(&id.as_slice(), Type::BYTEA)]).await? == 1)
+}
+
+async fn revoke_all(db: &Lent, user_id: &str) -> Result<(), Failure> {
+    let statement = "UPDATE countersign.sessions SET revoked = true WHERE user_id = $1";
+    db.execute_typed(statement, &[(&user_id, Type::TEXT)]).await?;
+    Ok(())
+}
+
+impl From<Failure> for StoreError {
+    fn from(e: Failure) -> Self {
+        let (Failure::Passing(e) | Failure::Lasting(e)) = e;
+        Self(format!("the database failed: {e}"))
+    }
+}
+
+/// What a server or the connection to it says, in one line. Details and hints are left out: they
+/// can hold values.
+fn describe(e: &tokio_postgres::Error) -> String {
+    if let Some(e) = e.as_db_error() {
+        return format!("{} ({})", e.message(), e.code().code());
+    }
+    let text = e.to_string();
+    match std::error::Error::source(e).map(ToString::to_string) {
+        Some(source) if !text.contains(&source) => format!("{text}: {source}"),
+        _ => text,
+    }
+}

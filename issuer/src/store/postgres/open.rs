@@ -1,0 +1,125 @@
+//! How a PostgreSQL database becomes the issuer's: looked at, migrated.
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::connection::{Connections, Failure};
+use super::rows::{self, number};
+use super::url::Address;
+use crate::Error;
+use crate::keys::KeyRecord;
+use crate::store::Missing;
+
+/// One script for each schema version; the database says how many have run. They go by names in the
+/// SQL schema `countersign`, where nothing of anybody else's is in the way.
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+
+/// What the row that marks the database as ours says, as SQLite's `application_id` does.
+const APPLICATION: &str = "countersign-issuer";
+
+/// Held while a database is looked at and migrated: "`CSig`".
+const LOCK: i64 = 0x4353_6967;
+
+/// Looks at the database, and runs the migrations that it lacks, alone on it. `admit` sees the
+/// signing keys before any of that is kept; what it answers comes along.
+///
+/// # Errors
+///
+/// [`Error::Database`] when it can't be reached or written, is not ours, or is from a newer
+/// version, and what `admit` refuses with; the database is then as it was.
+pub(super) async fn open<T>(
+    connections: &Connections,
+    address: &Address,
+    missing: Missing,
+    admit: impl Fn(&[KeyRecord]) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let shown = &address.shown;
+    let refused = Mutex::new(None);
+    let (refusal, admit) = (&refused, &admit);
+    let opened = connections.transact(|db| async move {
+        let admitted = match migrate(&db, shown, missing).await? {
+            Ok(()) => admit(&rows::keys(&db).await?),
+            Err(e) => Err(e),
+        };
+        admitted.map_err(|e| {
+            // A job that fails is undone.
+            let failure = Failure::Lasting(e.to_string());
+            *refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+            failure
+        })
+    });
+    let opened = opened.await;
+    let refused = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
+    opened.map_err(|e| {
+        refused.unwrap_or_else(|| {
+            Error::Database(format!(
+                "cannot use the database {shown}: {e}; make it reachable, let its user create a \
+                 schema in it, or set database to another place"
+            ))
+        })
+    })
+}
+
+async fn migrate(db: &Client, shown: &str, missing: Missing) -> Result<Result<(), Error>, Failure> {
+    let refuse = |line: String| Ok(Err(Error::Database(line)));
+    db.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await?;
+    let found = "SELECT to_regnamespace('countersign') IS NOT NULL,
+                        to_regclass('countersign.database') IS NOT NULL,
+                        EXISTS (SELECT FROM pg_catalog.pg_class
+                                WHERE relnamespace = to_regnamespace('countersign'))";
+    let found = db.query_typed_one(found, &[]).await?;
+    let (schema, marked, tables): (bool, bool, bool) =
+        (found.try_get(0)?, found.try_get(1)?, found.try_get(2)?);
+    let mut version = 0;
+    if marked {
+        let row = db.query_typed_opt("SELECT * FROM countersign.database", &[]).await?;
+        let application = row.as_ref().and_then(|row| row.try_get("application").ok());
+        if application != Some(APPLICATION) {
+            return refuse(not_ours(shown));
+        }
+        version = row.map_or(Ok(0), |row| number(&row, "schema_version"))?;
+    } else if tables {
+        return refuse(not_ours(shown));
+    } else if missing == Missing::Refuse {
+        return refuse(format!(
+            "there is no database in {shown}; make it with serve or user add, or set database"
+        ));
+    }
+    let done = usize::try_from(version).unwrap_or(usize::MAX);
+    let Some(missing) = MIGRATIONS.get(done..) else {
+        return refuse(format!(
+            "the database {shown} is from a newer version (schema {version}, this one knows {}); \
+             use a newer countersign-issuer",
+            MIGRATIONS.len()
+        ));
+    };
+    if !schema {
+        db.batch_execute("CREATE SCHEMA countersign").await?;
+    }
+    if !marked {
+        let table = "CREATE TABLE countersign.database (
+                       application text NOT NULL,
+                       schema_version bigint NOT NULL
+                     )";
+        db.batch_execute(table).await?;
+        let row = "INSERT INTO countersign.database VALUES ($1, 0)";
+        db.execute_typed(row, &[(&APPLICATION, Type::TEXT)]).await?;
+    }
+    for script in missing {
+        db.batch_execute(script).await?;
+    }
+    if !missing.is_empty() {
+        let version = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+        let update = "UPDATE countersign.database SET schema_version = $1";
+        db.execute_typed(update, &[(&version, Type::INT8)]).await?;
+    }
+    Ok(Ok(()))
+}
+
+fn not_ours(shown: &str) -> String {
+    format!(
+        "{shown} has a schema countersign that is something else's; set database to another place"
+    )
+}

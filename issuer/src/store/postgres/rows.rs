@@ -1,0 +1,130 @@
+//! Rows, read and written.
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
+
+use super::connection::Failure;
+use crate::keys::{KeyRecord, KeyState};
+use crate::session::{Session, SessionId};
+use crate::store::{self, User};
+
+/// The order that the other store has as well.
+pub(super) const KEYS: &str = "SELECT * FROM countersign.keys ORDER BY published_at, state, kid";
+
+pub(super) async fn keys(db: &Client) -> Result<Vec<KeyRecord>, Failure> {
+    db.query_typed(KEYS, &[]).await?.iter().map(key).collect()
+}
+
+pub(super) fn key(row: &Row) -> Result<KeyRecord, Failure> {
+    let state = KeyState::parse(row.try_get("state")?);
+    let time = |name| -> Result<Option<u64>, Failure> {
+        let time: Option<i64> = row.try_get(name)?;
+        time.map(unsigned).transpose()
+    };
+    let bits: i32 = row.try_get("bits")?;
+    Ok(KeyRecord {
+        kid: row.try_get("kid")?,
+        bits: u32::try_from(bits).map_err(|_| malformed())?,
+        n: row.try_get("n")?,
+        e: row.try_get("e")?,
+        sealed: row.try_get("sealed")?,
+        state: state.ok_or_else(malformed)?,
+        published_at: number(row, "published_at")?,
+        activates_at: time("activates_at")?,
+        retired_at: time("retired_at")?,
+        drops_at: time("drops_at")?,
+    })
+}
+
+pub(super) async fn insert_key(db: &Client, key: &KeyRecord) -> Result<(), Failure> {
+    let time = |time: Option<u64>| time.map(signed).transpose();
+    let (published_at, activates_at) = (signed(key.published_at)?, time(key.activates_at)?);
+    let (retired_at, drops_at) = (time(key.retired_at)?, time(key.drops_at)?);
+    let bits = i32::try_from(key.bits).map_err(|_| malformed())?;
+    db.execute_typed(
+        "INSERT INTO countersign.keys VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        &[
+            (&key.kid, Type::TEXT),
+            (&bits, Type::INT4),
+            (&key.n, Type::TEXT),
+            (&key.e, Type::TEXT),
+            (&key.sealed, Type::BYTEA),
+            (&key.state.name(), Type::TEXT),
+            (&published_at, Type::INT8),
+            (&activates_at, Type::INT8),
+            (&retired_at, Type::INT8),
+            (&drops_at, Type::INT8),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+pub(super) fn user(row: &Row) -> Result<User, Failure> {
+    Ok(User {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        scope: row.try_get("scope")?,
+        password_hash: row.try_get("password_hash")?,
+        created_at: number(row, "created_at")?,
+        locked: row.try_get("locked")?,
+    })
+}
+
+/// The user of that name, whom nobody else changes before the end of the transaction.
+pub(super) async fn user_to_change(db: &Client, name: &str) -> Result<Option<User>, Failure> {
+    let statement = "SELECT * FROM countersign.users WHERE name = $1 FOR UPDATE";
+    let row = db.query_typed_opt(statement, &[(&name, Type::TEXT)]).await?;
+    row.as_ref().map(user).transpose()
+}
+
+pub(super) fn client(row: &Row) -> Result<store::Client, Failure> {
+    Ok(store::Client {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        scope: row.try_get("scope")?,
+        secret_hash: row.try_get("secret_hash")?,
+        locked: row.try_get("locked")?,
+        created_at: number(row, "created_at")?,
+    })
+}
+
+pub(super) fn session(row: &Row) -> Result<Session, Failure> {
+    let id: &[u8] = row.try_get("id")?;
+    Ok(Session {
+        id: SessionId::try_from(id).map_err(|_| malformed())?,
+        user_id: row.try_get("user_id")?,
+        client_id: row.try_get("client_id")?,
+        scope: row.try_get("scope")?,
+        counter: number(row, "counter")?,
+        created_at: number(row, "created_at")?,
+        rotated_at: number(row, "rotated_at")?,
+        expires_at: number(row, "expires_at")?,
+        revoked: row.try_get("revoked")?,
+    })
+}
+
+pub(super) async fn audit(db: &Client, at: u64, event: &str, subject: &str) -> Result<(), Failure> {
+    db.execute_typed(
+        "INSERT INTO countersign.audit (at, event, subject) VALUES ($1, $2, $3)",
+        &[(&signed(at)?, Type::INT8), (&event, Type::TEXT), (&subject, Type::TEXT)],
+    )
+    .await?;
+    Ok(())
+}
+
+pub(super) fn number(row: &Row, name: &str) -> Result<u64, Failure> {
+    unsigned(row.try_get(name)?)
+}
+
+fn unsigned(number: i64) -> Result<u64, Failure> {
+    u64::try_from(number).map_err(|_| malformed())
+}
+
+pub(super) fn signed(number: u64) -> Result<i64, Failure> {
+    i64::try_from(number).map_err(|_| Failure::Lasting("a number is too large".to_owned()))
+}
+
+fn malformed() -> Failure {
+    Failure::Lasting("a row holds what no issuer wrote".to_owned())
+}

@@ -1,0 +1,200 @@
+//! A real PostgreSQL server for the tests: made in a temporary folder, and gone with the process.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// PostgreSQL refuses to run as root. This is `nobody`.
+const NOBODY: u32 = 65534;
+
+pub(crate) const DATABASE_PASSWORD: &str = "canary-of-the-database";
+
+/// Whether `COUNTERSIGN_SKIP` leaves out the tests that need PostgreSQL.
+pub(crate) fn is_left_out() -> bool {
+    let skipped = std::env::var("COUNTERSIGN_SKIP").unwrap_or_default();
+    let left_out = skipped.split(',').any(|name| name.trim() == "postgres");
+    if left_out {
+        println!("left out: PostgreSQL (COUNTERSIGN_SKIP)");
+    }
+    left_out
+}
+
+/// A new, empty database on the one server that all tests of this process share.
+pub(crate) fn new_database() -> String {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    SHARED.get_or_init(Cluster::start).new_database()
+}
+
+/// A server of its own.
+pub(crate) struct Cluster {
+    folder: TempDir,
+    binaries: PathBuf,
+    pub(crate) port: u16,
+    /// A shell that ends the server as soon as its input ends: whatever becomes of this process, no
+    /// server is left.
+    guard: Child,
+}
+
+impl Cluster {
+    pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With settings such as `ssl=on`, and files that it is to have.
+    pub(crate) fn with(files: &[(&str, &str, &str)]) -> Self {
+        let binaries = binaries();
+        let folder = TempDir::with_prefix("countersign-postgres-").unwrap();
+        if is_root() {
+            chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        let password = folder.path().join("password");
+        fs::write(&password, DATABASE_PASSWORD).unwrap();
+        let mut initdb = unprivileged(binaries.join("initdb"), folder.path());
+        initdb.args(["--no-sync", "-A", "scram-sha-256", "-U", "postgres", "-E", "UTF8"]);
+        initdb.args(["--locale=C", "-D", "data", "--pwfile=password"]);
+        let made = initdb.output().unwrap();
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let mut settings =
+            File::options().append(true).open(folder.path().join("data/postgresql.conf")).unwrap();
+        for (setting, name, content) in files {
+            let path = folder.path().join(name);
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                .unwrap();
+            if is_root() {
+                chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+            writeln!(settings, "{setting} = '{}'\nssl = on", path.display()).unwrap();
+        }
+        drop(settings);
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let guard = guard(&binaries, folder.path(), port);
+        let cluster = Self { folder, binaries, port, guard };
+        cluster.wait_until_ready();
+        cluster
+    }
+
+    fn wait_until_ready(&self) {
+        let state = self.folder.path().join("data/postmaster.pid");
+        for _ in 0..600 {
+            if fs::read_to_string(&state).is_ok_and(|state| state.contains("ready")) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        panic!("PostgreSQL does not start: {log}");
+    }
+
+    /// Stops the server as a restart of its machine would: connections are cut.
+    pub(crate) fn stop(&mut self) {
+        let mut stop = unprivileged(self.binaries.join("pg_ctl"), self.folder.path());
+        let stopped = stop.args(["stop", "-D", "data", "-m", "fast", "-w"]).output().unwrap();
+        assert!(stopped.status.success(), "{stopped:?}");
+        self.guard.stdin.take().unwrap().write_all(b"keep\n").unwrap();
+        self.guard.wait().unwrap();
+    }
+
+    /// Starts it again, on the same port.
+    pub(crate) fn start_again(&mut self) {
+        self.guard = guard(&self.binaries, self.folder.path(), self.port);
+        self.wait_until_ready();
+    }
+
+    pub(crate) fn new_database(&self) -> String {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("test{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        execute(&self.url("postgres"), &format!("CREATE DATABASE {name}"));
+        self.url(&name)
+    }
+
+    pub(crate) fn url(&self, database: &str) -> String {
+        let port = self.port;
+        format!("postgres://postgres:{DATABASE_PASSWORD}@127.0.0.1:{port}/{database}")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
+    }
+}
+
+/// Runs statements, and answers the first column of the rows.
+pub(crate) fn execute(url: &str, statements: &str) -> Vec<String> {
+    let (url, statements) = (url.to_owned(), statements.to_owned());
+    // A thread of its own, because the caller may be within a runtime.
+    let work = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (client, connection) =
+                tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+            let connection = tokio::spawn(connection);
+            let messages = client.simple_query(&statements).await.unwrap();
+            drop(client);
+            connection.await.unwrap().unwrap();
+            let rows = messages.into_iter().filter_map(|message| match message {
+                tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(ToOwned::to_owned),
+                _ => None,
+            });
+            rows.collect()
+        })
+    };
+    std::thread::spawn(work).join().unwrap()
+}
+
+fn guard(binaries: &Path, folder: &Path, port: u16) -> Child {
+    let log = File::create(folder.join("log")).unwrap();
+    let script = "\"$0\" -D data -h 127.0.0.1 -p \"$1\" -k \"$PWD\" & server=$!; \
+                  read -r word; kill -INT $server; wait $server; \
+                  [ \"$word\" = keep ] || rm -rf \"$PWD\"";
+    let mut shell = unprivileged(PathBuf::from("sh"), folder);
+    shell.args(["-c", script]).arg(binaries.join("postgres")).arg(port.to_string());
+    shell.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+}
+
+fn unprivileged(program: PathBuf, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(folder).env("LC_ALL", "C");
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+fn is_root() -> bool {
+    // A file of one's own has one's own user.
+    tempfile::tempfile().unwrap().metadata().unwrap().uid() == 0
+}
+
+/// The folder with `initdb`, `pg_ctl` and `postgres`.
+fn binaries() -> PathBuf {
+    let named = std::env::var_os("COUNTERSIGN_POSTGRES").filter(|path| !path.is_empty());
+    let mut folders: Vec<PathBuf> = named.map(PathBuf::from).into_iter().collect();
+    if folders.is_empty() {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        folders.extend(std::env::split_paths(&path));
+        let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        folders.extend(debian.map(|version| version.path().join("bin")));
+    }
+    let whole = |folder: &PathBuf| {
+        ["initdb", "pg_ctl", "postgres"].iter().all(|name| folder.join(name).is_file())
+    };
+    folders.into_iter().find(whole).unwrap_or_else(|| {
+        panic!(
+            "PostgreSQL is not there: install it (Debian: `sudo apt-get install postgresql`), set \
+             COUNTERSIGN_POSTGRES to the folder of its initdb, or leave out the tests that need \
+             it with COUNTERSIGN_SKIP=postgres"
+        )
+    })
+}
