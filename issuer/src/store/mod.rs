@@ -4,6 +4,8 @@
 mod open;
 pub(crate) mod postgres;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 mod worker;
 mod writer;
 

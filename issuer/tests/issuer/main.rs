@@ -17,6 +17,7 @@ mod documentation;
 mod durability;
 mod endpoints;
 mod keys;
+mod postgres;
 mod sessions;
 mod startup;
 mod tls;

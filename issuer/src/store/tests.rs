@@ -1,0 +1,312 @@
+//! What both stores promise, with several stores on one database, as several issuers have it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{Client, Missing, Place, Store, User};
+use crate::Error;
+use crate::keys::{KeyRecord, KeyState};
+use crate::session::{Lifetimes, Refresh, RefreshToken, Session, Verdict};
+
+#[allow(dead_code, reason = "the other tests use all of it")]
+#[path = "../../tests/issuer/cluster.rs"]
+mod cluster;
+
+const NOW: u64 = 1_800_000_000;
+
+/// A new database, and how often one opens it.
+struct Database {
+    place: Place,
+    _folder: TempDir,
+}
+
+impl Database {
+    fn sqlite() -> Self {
+        let folder = TempDir::new().unwrap();
+        Self { place: Place::File(folder.path().join("x.db")), _folder: folder }
+    }
+
+    fn postgres() -> Self {
+        let place = Place::parse(&cluster::new_database()).unwrap();
+        Self { place, _folder: TempDir::new().unwrap() }
+    }
+
+    async fn open(&self) -> Arc<dyn Store> {
+        self.place.open(Missing::Make, |_| Ok(())).await.unwrap().0
+    }
+}
+
+macro_rules! over_both {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[tokio::test(flavor = "multi_thread")]
+            async fn sqlite() {
+                super::$name(super::Database::sqlite()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn postgres() {
+                if !super::cluster::is_left_out() {
+                    super::$name(super::Database::postgres()).await;
+                }
+            }
+        }
+    )+};
+}
+
+over_both!(
+    of_parallel_refreshes_of_one_token_one_rotates_and_the_others_repeat,
+    without_a_grace_the_first_of_two_parallel_refreshes_is_answered_and_the_session_ends,
+    a_session_that_is_ended_while_it_is_refreshed_has_ended,
+    no_session_of_the_old_password_outlives_a_change_of_it,
+    of_two_that_change_the_keys_at_once_one_does,
+    keys_that_are_refused_leave_an_empty_database_empty,
+    many_that_open_an_empty_database_at_once_make_it_once,
+    what_is_written_is_read_as_it_was,
+);
+
+fn user() -> User {
+    User {
+        id: "user_x".to_owned(),
+        name: "demo".to_owned(),
+        scope: "read".to_owned(),
+        password_hash: "hash".to_owned(),
+        created_at: NOW,
+        locked: false,
+    }
+}
+
+fn session(id: u8) -> Session {
+    Session {
+        id: [id; 16],
+        user_id: "user_x".to_owned(),
+        client_id: "client_x".to_owned(),
+        scope: "read".to_owned(),
+        counter: 0,
+        created_at: NOW,
+        rotated_at: NOW,
+        expires_at: NOW + 900,
+        revoked: false,
+    }
+}
+
+fn refresh(id: u8, counter: u64, grace: u64) -> Refresh {
+    Refresh {
+        token: RefreshToken { session: [id; 16], counter },
+        scope: None,
+        now: NOW + 1,
+        lifetimes: Lifetimes { idle: 900, absolute: 9000, grace },
+    }
+}
+
+fn key(kid: &str, state: KeyState) -> KeyRecord {
+    KeyRecord {
+        kid: kid.to_owned(),
+        bits: 2048,
+        n: "n".to_owned(),
+        e: "AQAB".to_owned(),
+        sealed: vec![0, 255, 7],
+        state,
+        published_at: NOW,
+        activates_at: Some(NOW),
+        retired_at: None,
+        drops_at: None,
+    }
+}
+
+/// Two stores with user `demo`.
+async fn two(database: &Database) -> [Arc<dyn Store>; 2] {
+    let stores = [database.open().await, database.open().await];
+    assert!(stores[0].add_user(user()).await.unwrap());
+    stores
+}
+
+/// The verdicts of so many refreshes at once, half of them in each store.
+async fn all_at_once(
+    stores: &[Arc<dyn Store>; 2],
+    refresh: &Refresh,
+    count: usize,
+) -> Vec<Verdict> {
+    let tasks: Vec<_> = (0..count)
+        .map(|index| {
+            let (store, refresh) = (Arc::clone(&stores[index % 2]), refresh.clone());
+            tokio::spawn(async move { store.refresh(refresh).await.unwrap() })
+        })
+        .collect();
+    let mut verdicts = Vec::new();
+    for task in tasks {
+        verdicts.push(task.await.unwrap());
+    }
+    verdicts
+}
+
+async fn of_parallel_refreshes_of_one_token_one_rotates_and_the_others_repeat(database: Database) {
+    let stores = two(&database).await;
+    for id in 0..10 {
+        assert!(stores[0].open_session(session(id), "hash".to_owned()).await.unwrap());
+        let verdicts = all_at_once(&stores, &refresh(id, 0, 10), 16).await;
+        let rotated = verdicts.iter().filter(|v| matches!(v, Verdict::Rotate(_))).count();
+        assert_eq!(rotated, 1);
+        for verdict in verdicts {
+            let (Verdict::Rotate(next) | Verdict::Repeat(next)) = verdict else {
+                panic!("{verdict:?}")
+            };
+            assert_eq!(next.counter, 1);
+        }
+    }
+}
+
+async fn without_a_grace_the_first_of_two_parallel_refreshes_is_answered_and_the_session_ends(
+    database: Database,
+) {
+    let stores = two(&database).await;
+    for id in 0..10 {
+        assert!(stores[0].open_session(session(id), "hash".to_owned()).await.unwrap());
+        let verdicts = all_at_once(&stores, &refresh(id, 0, 0), 2).await;
+        assert!(matches!(
+            verdicts.iter().max_by_key(|v| matches!(v, Verdict::Rotate(_))),
+            Some(Verdict::Rotate(_))
+        ));
+        assert!(verdicts.contains(&Verdict::Reuse), "{verdicts:?}");
+        assert_eq!(stores[1].refresh(refresh(id, 1, 0)).await.unwrap(), Verdict::Refuse);
+    }
+}
+
+async fn a_session_that_is_ended_while_it_is_refreshed_has_ended(database: Database) {
+    let stores = two(&database).await;
+    for id in 0..20 {
+        assert!(stores[0].open_session(session(id), "hash".to_owned()).await.unwrap());
+        let (refreshed, ended) = tokio::join!(
+            stores[0].refresh(refresh(id, 0, 10)),
+            stores[1].end_session([id; 16], NOW)
+        );
+        ended.unwrap();
+        assert!(!matches!(refreshed.unwrap(), Verdict::Reuse));
+        for counter in [0, 1] {
+            let verdict = stores[0].refresh(refresh(id, counter, 10)).await.unwrap();
+            assert_eq!(verdict, Verdict::Refuse);
+        }
+        assert!(stores[0].session([id; 16]).await.unwrap().unwrap().revoked);
+    }
+}
+
+async fn no_session_of_the_old_password_outlives_a_change_of_it(database: Database) {
+    let stores = two(&database).await;
+    let (mut hash, mut opened) = ("hash".to_owned(), 0);
+    for round in 0..20 {
+        let next = format!("hash{round}");
+        let logins: Vec<_> = (0..4)
+            .map(|index| {
+                let (store, hash) = (Arc::clone(&stores[index % 2]), hash.clone());
+                let id = u8::try_from(round * 4 + index).unwrap();
+                tokio::spawn(async move { store.open_session(session(id), hash).await.unwrap() })
+            })
+            .collect();
+        // Sometimes before them, sometimes between, sometimes after.
+        tokio::time::sleep(Duration::from_micros(400 * u64::try_from(round % 8).unwrap())).await;
+        assert!(stores[1].set_password("demo".to_owned(), next.clone(), NOW).await.unwrap());
+        for login in logins {
+            opened += usize::from(login.await.unwrap());
+        }
+        for index in 0..4 {
+            let id = [u8::try_from(round * 4 + index).unwrap(); 16];
+            let left = stores[0].session(id).await.unwrap();
+            assert!(left.is_none_or(|session| session.revoked), "round {round}");
+        }
+        hash = next;
+    }
+    assert!(opened > 0, "no login was in time");
+}
+
+async fn of_two_that_change_the_keys_at_once_one_does(database: Database) {
+    let stores = two(&database).await;
+    for round in 0..10 {
+        let change = |name: &str| {
+            let new = key(&format!("{name}{round}"), KeyState::Active);
+            let old = format!("{}", round - 1);
+            // Only where nobody was faster.
+            Box::new(move |keys: &[KeyRecord]| {
+                let done = keys.iter().any(|key| key.kid.ends_with(&new.kid[1..]));
+                assert!(done || keys.is_empty() || keys[0].kid.ends_with(&old));
+                if done { keys.to_vec() } else { vec![new.clone()] }
+            })
+        };
+        let (one, other) = tokio::join!(
+            stores[0].change_keys(change("a"), NOW),
+            stores[1].change_keys(change("b"), NOW)
+        );
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert_eq!(one, other);
+        assert_eq!(one.len(), 1);
+        assert_eq!(stores[0].keys().await.unwrap(), one);
+    }
+}
+
+async fn keys_that_are_refused_leave_an_empty_database_empty(database: Database) {
+    let refuse = |_: &[KeyRecord]| Err::<(), _>(Error::MasterKey("refused".to_owned()));
+    let refused = database.place.open(Missing::Make, refuse).await.err().unwrap();
+    assert_eq!(refused.to_string(), "refused");
+    let store = database.open().await;
+    assert!(store.users().await.unwrap().is_empty());
+    store.change_keys(Box::new(|_| vec![key("a", KeyState::Active)]), NOW).await.unwrap();
+    let seen = database.place.open(Missing::Make, |keys| Ok(keys.to_vec())).await.unwrap().1;
+    assert_eq!(seen, [key("a", KeyState::Active)]);
+}
+
+async fn many_that_open_an_empty_database_at_once_make_it_once(database: Database) {
+    let place = Arc::new(database.place);
+    let opens: Vec<_> = (0..8)
+        .map(|_| {
+            let place = Arc::clone(&place);
+            tokio::spawn(async move { place.open(Missing::Make, |_| Ok(())).await.unwrap().0 })
+        })
+        .collect();
+    let mut added = HashSet::new();
+    for (index, open) in opens.into_iter().enumerate() {
+        let store = open.await.unwrap();
+        store.ping().await.unwrap();
+        let user = User { id: format!("user_{index}"), ..user() };
+        if store.add_user(user).await.unwrap() {
+            added.insert(index);
+        }
+    }
+    assert_eq!(added, HashSet::from([0]));
+}
+
+async fn what_is_written_is_read_as_it_was(database: Database) {
+    let [store, other] = two(&database).await;
+    let names = ["b", "B", "a", "é", "_", "-"];
+    for name in names {
+        let user = User { id: format!("user_{name}"), name: name.to_owned(), ..user() };
+        assert!(store.add_user(user).await.unwrap());
+    }
+    let mut expected = [&names[..], &["demo"]].concat();
+    expected.sort_unstable();
+    let users = other.users().await.unwrap();
+    let listed: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
+    assert_eq!(listed, expected, "by their bytes");
+    assert!(!store.add_user(User { id: "user_y".to_owned(), ..user() }).await.unwrap());
+
+    let client = Client {
+        id: "client_x".to_owned(),
+        name: "worker".to_owned(),
+        scope: String::new(),
+        secret_hash: vec![0, 1, 255],
+        locked: false,
+        created_at: NOW,
+    };
+    assert!(store.add_client(client.clone()).await.unwrap());
+    assert_eq!(other.client("client_x".to_owned()).await.unwrap(), Some(client));
+    assert_eq!(other.client("client_\0".to_owned()).await.unwrap(), None);
+
+    assert!(store.open_session(session(1), "hash".to_owned()).await.unwrap());
+    assert!(!store.open_session(session(2), "another".to_owned()).await.unwrap());
+    assert_eq!(other.session([1; 16]).await.unwrap(), Some(session(1)));
+    store.prune(NOW + 899).await.unwrap();
+    assert!(other.session([1; 16]).await.unwrap().is_some());
+    store.prune(NOW + 900).await.unwrap();
+    assert_eq!(other.session([1; 16]).await.unwrap(), None);
+}

@@ -1,0 +1,409 @@
+//! What only a database on a network has: it goes away and comes back, answers get lost on the way,
+//! and several issuers share it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::cluster::{Cluster, DATABASE_PASSWORD, execute, is_left_out, new_database};
+use crate::common::{Backend, PASSWORD, Process, Server, add_user, command, folder_on, get};
+use crate::common::{database, login, post_form, refresh, send, stderr, stdout, use_database};
+
+/// A folder whose database is at `url`, with user `demo`.
+fn folder_at(url: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    use_database(folder.path(), url);
+    add_user(folder.path(), "demo");
+    folder
+}
+
+fn audited(url: &str, event: &str) -> usize {
+    let count = format!("SELECT count(*) FROM countersign.audit WHERE event = '{event}'");
+    execute(url, &count)[0].parse().unwrap()
+}
+
+/// One client of a session, which presents its token until it is answered.
+async fn insist(url: String, first: String, stop: Arc<AtomicBool>) -> (Vec<String>, usize) {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(8)).build().unwrap();
+    let (mut tokens, mut unavailable) = (vec![first], 0);
+    while !stop.load(Ordering::SeqCst) {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", tokens.last().unwrap())];
+        let answer = send(client.post(format!("{url}/token")).form(&form)).await;
+        if answer.status == 200 {
+            tokens.push(answer.refresh_token());
+        } else {
+            answer.refused(503, "temporarily_unavailable");
+            unavailable += 1;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    (tokens, unavailable)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_is_away_all_is_503_and_afterwards_nothing_is_lost() {
+    if is_left_out() {
+        return;
+    }
+    let mut cluster = Cluster::start();
+    let folder = folder_at(&cluster.new_database());
+    let process = Process::start(folder.path());
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        let first = login(&process.url).await.refresh_token();
+        clients.push(tokio::spawn(insist(process.url.clone(), first, Arc::clone(&stop))));
+    }
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let mut cluster = tokio::task::spawn_blocking(move || {
+        cluster.stop();
+        cluster
+    })
+    .await
+    .unwrap();
+    let asked = Instant::now();
+    get(&process.url, "/healthz/ready").await.refused(503, "temporarily_unavailable");
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    assert_eq!(get(&process.url, "/healthz/live").await.status, 200);
+    login(&process.url).await.refused(503, "temporarily_unavailable");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let cluster = tokio::task::spawn_blocking(move || {
+        cluster.start_again();
+        cluster
+    })
+    .await
+    .unwrap();
+    let recovered = Instant::now();
+    while get(&process.url, "/healthz/ready").await.status != 200 {
+        assert!(recovered.elapsed() < Duration::from_secs(5), "it does not recover");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    stop.store(true, Ordering::SeqCst);
+    for client in clients {
+        let (tokens, unavailable) = client.await.unwrap();
+        assert!(tokens.len() > 10, "only {} refreshes", tokens.len());
+        assert!(unavailable > 0, "no refresh met the outage");
+        let last = tokens.last().unwrap();
+        assert_eq!(refresh(&process.url, last).await.status, 200);
+        refresh(&process.url, &tokens[tokens.len() - 3]).await.refused(400, "invalid_grant");
+    }
+    drop((process, cluster));
+}
+
+/// Between an issuer and its database: takes away the answer to a COMMIT, or connections that are
+/// not in use.
+#[derive(Default)]
+struct Between {
+    /// With 1, the next COMMIT is passed on, and its answer is not; with 2, the one after it.
+    swallow: AtomicUsize,
+    /// After that, nobody gets through.
+    closed_after: AtomicBool,
+    closed: AtomicBool,
+    swallowed: AtomicUsize,
+}
+
+impl Between {
+    /// The URL that leads through it.
+    async fn start(url: &str, port: u16) -> (Arc<Self>, String) {
+        let between = Arc::new(Self::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let through = listener.local_addr().unwrap().port();
+        let shared = Arc::clone(&between);
+        tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                if !shared.closed.load(Ordering::SeqCst) {
+                    tokio::spawn(Arc::clone(&shared).pass(client, port));
+                }
+            }
+        });
+        (between, url.replace(&format!(":{port}/"), &format!(":{through}/")))
+    }
+
+    async fn pass(self: Arc<Self>, mut client: TcpStream, port: u16) {
+        let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let (mut asked, mut answered) = ([0; 8192], [0; 8192]);
+        loop {
+            tokio::select! {
+                read = client.read(&mut asked) => {
+                    let Ok(length @ 1..) = read else { return };
+                    server.write_all(&asked[..length]).await.unwrap();
+                    if self.closed.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let commits = asked[..length].windows(7).any(|word| word == b"COMMIT\0");
+                    let count = |left: usize| left.checked_sub(usize::from(commits));
+                    let left = self.swallow.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count);
+                    if commits && left == Ok(1) {
+                        self.closed.store(self.closed_after.load(Ordering::SeqCst), Ordering::SeqCst);
+                        // It answers when it is on the disk.
+                        assert!(server.read(&mut answered).await.unwrap() > 0);
+                        self.swallowed.fetch_add(1, Ordering::SeqCst);
+                        return;
+                    }
+                }
+                read = server.read(&mut answered) => {
+                    let Ok(length @ 1..) = read else { return };
+                    if client.write_all(&answered[..length]).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A cluster's port, from the URL of one of its databases.
+fn port(url: &str) -> u16 {
+    url.rsplit(':').next().unwrap().split('/').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_commit_went_unanswered_is_made_once_and_answered_as_done() {
+    if is_left_out() {
+        return;
+    }
+    let direct = new_database();
+    let (between, through) = Between::start(&direct, port(&direct)).await;
+    let folder = folder_at(&through);
+    // Without a grace a second attempt would look like a replay.
+    let server = Server::over(folder, |config, _| config.refresh_grace = Duration::ZERO).await;
+    let lose = |which| between.swallow.store(which, Ordering::SeqCst);
+
+    lose(1);
+    let first = login(&server.url).await.refresh_token();
+    lose(1);
+    let second = refresh(&server.url, &first).await.refresh_token();
+    let third = refresh(&server.url, &second).await.refresh_token();
+    assert_eq!(between.swallowed.load(Ordering::SeqCst), 2);
+    assert_eq!(audited(&direct, "login"), 1);
+
+    for arguments in [&["user", "add"][..], &["user", "passwd"], &["user", "lock"]] {
+        // The first COMMIT of a command is that of opening the database.
+        for which in [1, 2] {
+            lose(which);
+            let name = format!("eve{which}");
+            let arguments = [arguments, &[name.as_str()]].concat();
+            let done = command(server.folder.path(), &arguments, PASSWORD);
+            assert!(done.status.success(), "{}", stderr(&done));
+        }
+    }
+    for event in ["user_added", "password_changed", "user_locked"] {
+        let demo = usize::from(event == "user_added");
+        assert_eq!(audited(&direct, event), 2 + demo, "{event}");
+    }
+    lose(1);
+    let form = [("token", third.as_str())];
+    assert_eq!(post_form(&server.url, "/revoke", &form).await.status, 200);
+    refresh(&server.url, &third).await.refused(400, "invalid_grant");
+    assert_eq!(audited(&direct, "session_ended"), 1);
+    assert_eq!(between.swallowed.load(Ordering::SeqCst), 2 + 6 + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_whose_refresh_went_unanswered_is_no_replay_when_the_database_is_back() {
+    if is_left_out() {
+        return;
+    }
+    let direct = new_database();
+    let (between, through) = Between::start(&direct, port(&direct)).await;
+    let server = Server::over(folder_at(&through), |_, _| {}).await;
+    let first = login(&server.url).await.refresh_token();
+    let second = refresh(&server.url, &first).await.refresh_token();
+    between.closed_after.store(true, Ordering::SeqCst);
+    between.swallow.store(1, Ordering::SeqCst);
+    refresh(&server.url, &second).await.refused(503, "temporarily_unavailable");
+    let counter = execute(&direct, "SELECT counter FROM countersign.sessions");
+    assert_eq!(counter, ["2"], "it was committed");
+
+    // Long after the grace.
+    server.advance(3600);
+    between.closed.store(false, Ordering::SeqCst);
+    let third = refresh(&server.url, &second).await.refresh_token();
+    let fourth = refresh(&server.url, &third).await.refresh_token();
+    // From here on it is an old token like any.
+    server.advance(3600);
+    refresh(&server.url, &second).await.refused(400, "invalid_grant");
+    refresh(&server.url, &fourth).await.refused(400, "invalid_grant");
+    assert_eq!(audited(&direct, "refresh_reused"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_issuers_on_one_database_are_one_issuer() {
+    if is_left_out() {
+        return;
+    }
+    let folder = folder_on(Backend::Postgres);
+    let issuer = |config: &mut countersign_issuer::Config| {
+        config.issuer = Some("http://localhost:1".to_owned());
+    };
+    let twin = TempDir::new().unwrap();
+    use_database(twin.path(), &database(folder.path()));
+    let one = Server::over(folder, |config, _| issuer(config)).await;
+    let other = Server::over(twin, |config, _| issuer(config)).await;
+
+    let first = login(&one.url).await.refresh_token();
+    let second = refresh(&other.url, &first).await.refresh_token();
+    assert_eq!(refresh(&one.url, &first).await.refresh_token(), second);
+    let attempts: Vec<_> = (0..24)
+        .map(|index| {
+            let url = if index % 2 == 0 { &one.url } else { &other.url }.clone();
+            let token = second.clone();
+            tokio::spawn(async move { refresh(&url, &token).await.refresh_token() })
+        })
+        .collect();
+    let mut successors = std::collections::HashSet::new();
+    for attempt in attempts {
+        successors.insert(attempt.await.unwrap());
+    }
+    assert_eq!(successors.len(), 1);
+    let third = successors.into_iter().next().unwrap();
+    let revoked = post_form(&one.url, "/revoke", &[("token", third.as_str())]).await;
+    assert_eq!(revoked.status, 200);
+    refresh(&other.url, &third).await.refused(400, "invalid_grant");
+
+    // Both are due to rotate at the same moment; they make one rotation.
+    let jwks = async |url: &str| get(url, "/.well-known/jwks.json").await.text;
+    for _ in 0..3 {
+        one.advance(30 * 86400);
+        other.advance(30 * 86400);
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        let listed = stdout(&command(one.folder.path(), &["keys", "list"], ""));
+        let active = listed.lines().find(|line| line.contains("\tactive")).unwrap();
+        let kid = active.split('\t').next().unwrap();
+        assert_eq!(jwks(&one.url).await, jwks(&other.url).await);
+        for url in [&one.url, &other.url] {
+            let token = login(url).await.field("access_token");
+            assert_eq!(crate::common::jwt_part(&token, 0)["kid"], kid);
+        }
+    }
+    let url = database(one.folder.path());
+    assert_eq!(audited(&url, "key_published"), 4);
+    assert_eq!(audited(&url, "key_active"), 4);
+}
+
+#[test]
+fn a_database_that_cannot_be_served_is_left_as_it_was() {
+    if is_left_out() {
+        return;
+    }
+    let content = "SELECT string_agg(t, '') FROM (
+        SELECT d::text AS t FROM countersign.database d UNION ALL
+        SELECT k::text FROM countersign.keys k UNION ALL
+        SELECT u::text FROM countersign.users u UNION ALL
+        SELECT a::text FROM countersign.audit a) AS all_rows";
+    let folder = folder_on(Backend::Postgres);
+    let url = database(folder.path());
+    drop(Process::start(folder.path()));
+    let before = execute(&url, content);
+    let refuse = |arguments: &[&str], words: &[&str]| {
+        let done = command(folder.path(), arguments, PASSWORD);
+        let line = stderr(&done);
+        assert_eq!(done.status.code(), Some(1), "{arguments:?}: {line}");
+        assert_eq!(line.lines().count(), 1, "{line}");
+        for word in words {
+            assert!(line.contains(word), "{word:?} is not in: {line}");
+        }
+        assert!(!line.contains(DATABASE_PASSWORD), "{line}");
+    };
+    let listen = ["serve", "--listen", "127.0.0.1:0"];
+    let wrong = ["--master-key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="];
+    refuse(&[&listen[..], &wrong].concat(), &["master key does not open"]);
+    refuse(&[&["keys", "rotate"][..], &wrong].concat(), &["master key does not open"]);
+    assert_eq!(execute(&url, content), before);
+
+    execute(&url, "UPDATE countersign.database SET schema_version = 99");
+    let newer = execute(&url, content);
+    for arguments in [&listen[..], &["user", "add", "eve"], &["keys", "list"]] {
+        refuse(arguments, &["newer version", "schema 99", "postgres:(hidden)@127.0.0.1"]);
+    }
+    assert_eq!(execute(&url, content), newer);
+    execute(&url, "UPDATE countersign.database SET application = 'x'");
+    refuse(&listen, &["something else's"]);
+
+    // Not ours, and nothing of it is ours afterwards.
+    let other = new_database();
+    execute(&other, "CREATE SCHEMA countersign; CREATE TABLE countersign.users (id int)");
+    use_database(folder.path(), &other);
+    refuse(&listen, &["something else's"]);
+    refuse(&["user", "add", "eve"], &["something else's"]);
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'countersign'";
+    assert_eq!(execute(&other, tables), ["1"]);
+
+    // An empty one is made by who may, and not by who only looks.
+    let empty = new_database();
+    use_database(folder.path(), &empty);
+    for arguments in [&["user", "list"][..], &["keys", "rotate"], &["user", "passwd", "x"]] {
+        refuse(arguments, &["there is no database"]);
+    }
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'countersign'";
+    assert_eq!(execute(&empty, schemas), ["0"]);
+    let alone = |name: &str, password: &str| {
+        empty.replace("postgres:canary-of-the-database", &format!("{name}:{password}"))
+    };
+    use_database(folder.path(), &alone("postgres", "wrong-canary-of-the-database"));
+    refuse(&listen, &["password authentication failed", "(hidden)"]);
+    execute(&empty, "CREATE ROLE weak LOGIN PASSWORD 'weak'");
+    use_database(folder.path(), &alone("weak", "weak"));
+    refuse(&listen, &["permission denied", "create a schema"]);
+}
+
+#[test]
+fn the_password_of_the_database_is_shown_nowhere() {
+    if is_left_out() {
+        return;
+    }
+    let folder = folder_on(Backend::Postgres);
+    let done = command(folder.path(), &["config", "check"], "");
+    assert!(done.status.success());
+    let shown = stdout(&done);
+    assert!(shown.contains("database = postgres://postgres:(hidden)@127.0.0.1:"), "{shown}");
+    assert!(!shown.contains(DATABASE_PASSWORD));
+    drop(Process::start(folder.path()));
+    let log = std::fs::read_to_string(folder.path().join("issuer.log")).unwrap();
+    assert!(!log.contains(DATABASE_PASSWORD), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_to_the_database_is_of_the_trusted_authority_and_of_that_name_alone() {
+    if is_left_out() {
+        return;
+    }
+    let mut params = CertificateParams::new([]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &authority).unwrap();
+    let cluster = Cluster::with(&[
+        ("ssl_cert_file", "server.pem", &certificate.pem()),
+        ("ssl_key_file", "server.key", &key.serialize_pem()),
+    ]);
+    let direct = cluster.new_database();
+    let folder = TempDir::new().unwrap();
+    let trusted = folder.path().join("authority.pem");
+    std::fs::write(&trusted, authority.pem()).unwrap();
+    let with = |host: &str, query: &str| {
+        use_database(folder.path(), &format!("{}?{query}", direct.replace("127.0.0.1", host)));
+        command(folder.path(), &["user", "add", "demo"], PASSWORD)
+    };
+    let root = format!("sslmode=require&sslrootcert={}", trusted.display());
+    for (host, query) in [("localhost", "sslmode=require"), ("127.0.0.1", &root)] {
+        let done = with(host, query);
+        assert_eq!(done.status.code(), Some(1), "{host} {query}");
+        assert!(stderr(&done).contains("certificate"), "{}", stderr(&done));
+    }
+    let done = with("localhost", &root);
+    assert!(done.status.success(), "{}", stderr(&done));
+    let process = Process::start(folder.path());
+    login(&process.url).await.refresh_token();
+    let encrypted = "SELECT bool_and(ssl)::text FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+                     WHERE application_name = 'countersign-issuer'";
+    assert_eq!(execute(&direct, encrypted), ["true"]);
+}
