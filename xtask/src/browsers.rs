@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
-    node,
+    debian, node, postgres,
     step::{Plan, Step},
     workspace::Workspace,
 };
@@ -130,8 +130,7 @@ pub(crate) fn tell(command: &mut Command, workspace: &Workspace) -> Result<()> {
 }
 
 fn reason_to_leave_out(browser: &Browser) -> Result<Option<&'static str>> {
-    let skipped = parse_skipped(&env::var(SKIP_VARIABLE).unwrap_or_default())?;
-    Ok(if skipped.contains(&browser.name) {
+    Ok(if is_skipped(browser.name)? {
         Some(SKIP_VARIABLE)
     } else if browser.on_linux_alone && !cfg!(target_os = "linux") {
         Some("it is on Linux alone")
@@ -140,8 +139,13 @@ fn reason_to_leave_out(browser: &Browser) -> Result<Option<&'static str>> {
     })
 }
 
+/// Whether the variable names it.
+pub(crate) fn is_skipped(name: &str) -> Result<bool> {
+    Ok(parse_skipped(&env::var(SKIP_VARIABLE).unwrap_or_default())?.contains(&name))
+}
+
 fn parse_skipped(list: &str) -> Result<Vec<&'static str>> {
-    let known = ALL.map(|browser| browser.name);
+    let known: Vec<_> = ALL.iter().map(|browser| browser.name).chain([postgres::NAME]).collect();
     let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
     names
         .map(|name| match known.iter().find(|known| **known == name) {
@@ -172,8 +176,8 @@ fn install(
     wanted: &[&'static Browser],
     mut missing: Missing,
 ) -> Result<()> {
-    if is_debian() && is_root() {
-        if let Err(error) = install_packages(step, workspace, &packages(&missing)) {
+    if debian::can_install() {
+        if let Err(error) = debian::install(step, workspace, &packages(&missing)) {
             step.note(&format!("      {error:#}"));
         }
         missing = find_missing(workspace, wanted)?;
@@ -188,18 +192,6 @@ fn install(
     if !missing.is_empty() {
         bail!("{}", advice(&missing));
     }
-    Ok(())
-}
-
-fn install_packages(step: &Step, workspace: &Workspace, packages: &[&str]) -> Result<()> {
-    let apt = |arguments: &[&str]| {
-        let mut command = workspace.command("apt-get", arguments);
-        command.env("DEBIAN_FRONTEND", "noninteractive");
-        step.quiet(&mut command, "going on without")
-    };
-    step.note(&format!("      installing from Debian: {}", packages.join(", ")));
-    apt(&["update"])?;
-    apt(&[&["install", "-y", "--no-install-recommends"], packages].concat())?;
     Ok(())
 }
 
@@ -287,22 +279,6 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-/// Ubuntu and other relatives do not count: their package `chromium` may be something else.
-fn is_debian() -> bool {
-    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    release.lines().any(|line| line == "ID=debian")
-}
-
-#[cfg(unix)]
-fn is_root() -> bool {
-    nix::unistd::Uid::effective().is_root()
-}
-
-#[cfg(not(unix))]
-fn is_root() -> bool {
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,10 +287,11 @@ mod tests {
     fn the_list_of_what_to_skip_takes_known_names_alone() {
         assert_eq!(parse_skipped("").unwrap(), [""; 0]);
         assert_eq!(parse_skipped("webkit").unwrap(), ["webkit"]);
+        assert_eq!(parse_skipped("postgres").unwrap(), ["postgres"]);
         assert_eq!(parse_skipped(" firefox, chromium,").unwrap(), ["firefox", "chromium"]);
         for list in ["opera", "webkit,opera", "Firefox", "firefox webkit"] {
             let refusal = parse_skipped(list).unwrap_err().to_string();
-            assert!(refusal.ends_with("it takes chromium, firefox, webkit"), "{refusal}");
+            assert!(refusal.ends_with("it takes chromium, firefox, webkit, postgres"), "{refusal}");
         }
     }
 

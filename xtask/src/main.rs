@@ -17,8 +17,10 @@ mod ci;
 
 mod browsers;
 mod children;
+mod debian;
 mod demo;
 mod node;
+mod postgres;
 mod prerequisites;
 mod step;
 mod tools;

@@ -154,6 +154,7 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
         .env("COUNTERSIGN_ACCESS_TTL", "2m")
         .env("COUNTERSIGN_ISSUER_BINARY", "of the tests")
         .env("COUNTERSIGN_FIREFOX", "of the tests")
+        .env("COUNTERSIGN_POSTGRES", "of the tests")
         .env("COUNTERSIGN_SKIP", "of the tests")
         .output()
         .unwrap();
