@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::{existing, print};
-use crate::keys::{KeyRecord, KeyState, Rules, advance};
+use crate::keys::{KeyRecord, KeyState, Request, Rules, advance};
 use crate::store::{Missing, Place};
 use crate::{Clock, Config, Error, state};
 
@@ -64,13 +64,9 @@ pub(super) async fn rotate(config: &Config) -> Result<(), Error> {
     let state::Opened { store, sealer, .. } =
         state::open_store(config, &place, Missing::Refuse).await?;
     let (rules, now) = (Rules::new(config), Clock::system().now());
-    let active = |records: &[KeyRecord]| {
-        let active = records.iter().find(|record| record.state == KeyState::Active);
-        active.map(|record| record.kid.clone()).unwrap_or_default()
-    };
-    let before = active(&store.keys().await?);
-    let records = advance(&*store, &sealer, rules, now, true).await?;
-    let after = active(&records);
+    let before = signer(&store.keys().await?);
+    let records = advance(&*store, &sealer, rules, now, Request::Rotate).await?;
+    let after = signer(&records);
     if before != after {
         return print(&format!("key {after} signs from now on\n"));
     }
@@ -79,4 +75,33 @@ pub(super) async fn rotate(config: &Config) -> Result<(), Error> {
         "the next key signs in {wait} s, when every cache can have it; a running issuer does that \
          by itself\n"
     ))
+}
+
+/// `keys revoke KID`: for when a private key may be in other hands.
+pub(super) async fn revoke(config: &Config, kid: &str) -> Result<(), Error> {
+    let place = Place::parse(&config.database)?;
+    let state::Opened { store, sealer, .. } =
+        state::open_store(config, &place, Missing::Refuse).await?;
+    let (rules, now) = (Rules::new(config), Clock::system().now());
+    let before = store.keys().await?;
+    if !before.iter().any(|record| record.kid == kid) {
+        return Err(Error::Refused(format!("there is no key {kid}; see keys list")));
+    }
+    let records = advance(&*store, &sealer, rules, now, Request::Revoke(kid.to_owned())).await?;
+    let caches = config.jwks_max_age.as_secs();
+    let mut text = format!(
+        "key {kid} is gone from the key set; verifiers refuse its tokens when they have fetched \
+         that, within {caches} s\n"
+    );
+    let after = signer(&records);
+    if signer(&before) != after {
+        text += &format!("key {after} signs from now on\n");
+    }
+    print(&text)
+}
+
+/// The kid of the key that signs.
+fn signer(records: &[KeyRecord]) -> String {
+    let active = records.iter().find(|record| record.state == KeyState::Active);
+    active.map(|record| record.kid.clone()).unwrap_or_default()
 }

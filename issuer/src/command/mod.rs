@@ -100,6 +100,16 @@ fn command_line() -> Command {
                 .subcommand(
                     Command::new("rotate")
                         .about("Let the next key sign as soon as every cache can have it"),
+                )
+                .subcommand(
+                    Command::new("revoke")
+                        .about("Take a key away at once; the next one signs from now on")
+                        .arg(
+                            Arg::new("kid")
+                                .required(true)
+                                .value_name("KID")
+                                .help("As in keys list"),
+                        ),
                 ),
         )
         .subcommand(
@@ -213,6 +223,7 @@ fn execute(matches: &ArgMatches) -> Result<(), Error> {
             ("user", "list") => user::list(&config).await,
             ("keys", "list") => keys::list(&config, matches.get_flag("json")).await,
             ("keys", "rotate") => keys::rotate(&config).await,
+            ("keys", "revoke") => keys::revoke(&config, text("kid")).await,
             ("config", "check") => config_check(&config),
             _ => Err(Error::Refused("there is no such command; see --help".to_owned())),
         }

@@ -99,12 +99,15 @@ impl Rules {
         let mut spares = spares.iter().cloned().map(|key| KeyRecord { published_at: now, ..key });
         let mut keys: Vec<_> =
             keys.iter().filter(|key| key.drops_at.is_none_or(|at| at > now)).cloned().collect();
-        // The very first key signs at once: no cache holds an older JWKS.
-        if keys.is_empty() {
-            keys.extend(spares.next().map(|first| KeyRecord {
+        // Where no key signs, one has to at once: the very first, which no cache can have an older
+        // JWKS than, or the next one when the one that signed was revoked.
+        if in_state(&keys, KeyState::Active).is_none() {
+            let next = keys.iter().position(|key| key.state == KeyState::Published);
+            let next = next.map(|index| keys.remove(index)).or_else(|| spares.next());
+            keys.extend(next.map(|next| KeyRecord {
                 state: KeyState::Active,
                 activates_at: Some(now),
-                ..first
+                ..next
             }));
         }
         if self.switches_at(&keys).is_some_and(|at| at <= now)
@@ -137,24 +140,44 @@ fn in_state(keys: &[KeyRecord], state: KeyState) -> Option<&KeyRecord> {
     keys.iter().find(|key| key.state == state)
 }
 
-/// Brings the stored keys to what they have to be at `now`; `ask` asks that the published key
-/// takes over as soon as it may. Answers the keys afterwards.
+/// What an operator may ask of the keys.
+#[derive(Clone, Debug)]
+pub(crate) enum Request {
+    /// What is due, and nothing else.
+    Nothing,
+    /// That the published key takes over as soon as it may.
+    Rotate,
+    /// That the key of this kid is gone at once. If it signs, the published one does from now on.
+    Revoke(String),
+}
+
+impl Request {
+    fn apply(&self, keys: &[KeyRecord], now: u64) -> Vec<KeyRecord> {
+        let mut keys = keys.to_vec();
+        match self {
+            Self::Nothing => {}
+            Self::Rotate => {
+                for key in keys.iter_mut().filter(|key| key.state == KeyState::Published) {
+                    key.activates_at = Some(key.activates_at.unwrap_or(now).min(now));
+                }
+            }
+            Self::Revoke(kid) => keys.retain(|key| key.kid != *kid),
+        }
+        keys
+    }
+}
+
+/// Brings the stored keys to what they have to be at `now`, and to what is asked. Answers the keys
+/// afterwards.
 pub(crate) async fn advance(
     store: &dyn Store,
     sealer: &Arc<Sealer>,
     rules: Rules,
     now: u64,
-    ask: bool,
+    request: Request,
 ) -> Result<Vec<KeyRecord>, AdvanceError> {
-    let request = move |keys: &[KeyRecord]| {
-        let mut keys = keys.to_vec();
-        for key in keys.iter_mut().filter(|key| ask && key.state == KeyState::Published) {
-            key.activates_at = Some(key.activates_at.unwrap_or(now).min(now));
-        }
-        keys
-    };
     let stored = store.keys().await?;
-    let asked = request(&stored);
+    let asked = request.apply(&stored, now);
     let mut spares = Vec::new();
     for _ in 0..rules.spares_needed(&asked, now) {
         let sealer = Arc::clone(sealer);
@@ -166,7 +189,7 @@ pub(crate) async fn advance(
         return Ok(stored);
     }
     // Decided once more within the transaction: another process may have been here in between.
-    let change = move |keys: &[KeyRecord]| rules.step(&request(keys), now, &spares);
+    let change = move |keys: &[KeyRecord]| rules.step(&request.apply(keys, now), now, &spares);
     Ok(store.change_keys(Box::new(change), now).await?)
 }
 
@@ -253,6 +276,25 @@ mod tests {
             assert_eq!(step(&keys, now, &mut next), keys, "a second step at {now} does nothing");
         }
         assert!(next > 10 && asked > 4, "{next} keys, {asked} requests");
+    }
+
+    #[test]
+    fn when_the_key_that_signs_is_revoked_the_next_one_signs_and_another_is_published() {
+        let mut next = 0;
+        let keys = step(&[], 1000, &mut next);
+        let kids = |keys: &[KeyRecord]| {
+            keys.iter().map(|key| (key.kid.clone(), key.state)).collect::<Vec<_>>()
+        };
+        let after = |kid: &str, keys: &[KeyRecord], next: &mut usize| {
+            step(&Request::Revoke(kid.to_owned()).apply(keys, 1500), 1500, next)
+        };
+        let (active, published) = (KeyState::Active, KeyState::Published);
+        let revoked = after("0", &keys, &mut next);
+        assert_eq!(kids(&revoked), [("1".to_owned(), active), ("2".to_owned(), published)]);
+        assert_eq!(revoked[0].activates_at, Some(1500));
+        let revoked = after("1", &keys, &mut next);
+        assert_eq!(kids(&revoked), [("0".to_owned(), active), ("3".to_owned(), published)]);
+        assert_eq!(kids(&after("nobody", &keys, &mut next)), kids(&keys));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use countersign_claims::{Jwk, JwkSet};
 use serde_json::Value;
 
-use super::{KeyRecord, KeyState, NOTICE_WITHIN, Rules, advance, in_state};
+use super::{KeyRecord, KeyState, NOTICE_WITHIN, Request, Rules, advance, in_state};
 use crate::crypto::Sealer;
 use crate::signing::{self, SigningKey};
 use crate::store::Store;
@@ -52,7 +52,7 @@ impl KeyRing {
         clock: Clock,
     ) -> Result<Self, Error> {
         let read_at = Instant::now();
-        let records = advance(&*store, &sealer, rules, clock.now(), false).await?;
+        let records = advance(&*store, &sealer, rules, clock.now(), Request::Nothing).await?;
         let current = RwLock::new(Arc::new(Current::new(records, None, &sealer, rules, read_at)?));
         Ok(Self { store, sealer, rules, clock, current })
     }
@@ -62,7 +62,8 @@ impl KeyRing {
         // From before the keys are read: reading them can take its time.
         let read_at = Instant::now();
         let now = self.clock.now();
-        let records = advance(&*self.store, &self.sealer, self.rules, now, false).await?;
+        let records =
+            advance(&*self.store, &self.sealer, self.rules, now, Request::Nothing).await?;
         let before = self.current();
         let next = if records == before.records {
             Current { read_at, ..(*before).clone() }
