@@ -95,10 +95,10 @@ impl Cluster {
         panic!("PostgreSQL does not start: {log}");
     }
 
-    /// Stops the server as a restart of its machine would: connections are cut.
-    pub(crate) fn stop(&mut self) {
+    /// Stops the server: in the mode `fast` in good order, in the mode `immediate` as a crash does.
+    pub(crate) fn stop(&mut self, mode: &str) {
         let mut stop = unprivileged(self.binaries.join("pg_ctl"), self.folder.path());
-        let stopped = stop.args(["stop", "-D", "data", "-m", "fast", "-w"]).output().unwrap();
+        let stopped = stop.args(["stop", "-D", "data", "-m", mode, "-w"]).output().unwrap();
         assert!(stopped.status.success(), "{stopped:?}");
         self.guard.stdin.take().unwrap().write_all(b"keep\n").unwrap();
         self.guard.wait().unwrap();

@@ -47,9 +47,19 @@ async fn insist(url: String, first: String, stop: Arc<AtomicBool>) -> (Vec<Strin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_database_is_away_all_is_503_and_afterwards_nothing_is_lost() {
-    if is_left_out() {
-        return;
+    if !is_left_out() {
+        outage("fast").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_of_the_database_loses_nothing() {
+    if !is_left_out() {
+        outage("immediate").await;
+    }
+}
+
+async fn outage(mode: &'static str) {
     let mut cluster = Cluster::start();
     let folder = folder_at(&cluster.new_database());
     let process = Process::start(folder.path());
@@ -61,7 +71,7 @@ async fn while_the_database_is_away_all_is_503_and_afterwards_nothing_is_lost() 
     }
     tokio::time::sleep(Duration::from_millis(700)).await;
     let mut cluster = tokio::task::spawn_blocking(move || {
-        cluster.stop();
+        cluster.stop(mode);
         cluster
     })
     .await

@@ -46,7 +46,7 @@ impl PostgresStore {
     }
 }
 
-/// The refreshes that may have moved a counter without the answer that they did: the connection was
+/// The refreshes that may have moved a counter, and of which nobody was told: the connection was
 /// lost after COMMIT. Nobody has the successor that they made, so that the token before it is not
 /// replayed when it comes again, however late the database came back. (Where it comes to another
 /// issuer, the grace is what it has.)
@@ -55,6 +55,24 @@ struct Unanswered(Mutex<VecDeque<Rotation>>);
 
 /// The random number of a refresh: tells its change of a session from any other.
 type Rotation = [u8; 16];
+
+/// A refresh that is under way. Dropped before it is answered (it failed, or who asked has gone
+/// away), it is unanswered from then on.
+struct UnderWay<'a> {
+    rotation: Rotation,
+    /// Whether the counter may have been moved.
+    moved: AtomicBool,
+    answered: bool,
+    unanswered: &'a Unanswered,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.answered && *self.moved.get_mut() {
+            self.unanswered.add(self.rotation);
+        }
+    }
+}
 
 impl Unanswered {
     /// Each is kept until so many others have come.
@@ -288,8 +306,13 @@ impl Store for PostgresStore {
     fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict> {
         Box::pin(async move {
             let rotation: Rotation = crypto::random().map_err(|e| StoreError(e.to_string()))?;
-            let asked = AtomicBool::new(false);
-            let (refresh, begun) = (&refresh, &asked);
+            let mut under_way = UnderWay {
+                rotation,
+                moved: AtomicBool::new(false),
+                answered: false,
+                unanswered: &self.unanswered,
+            };
+            let (refresh, moved) = (&refresh, &under_way.moved);
             let verdict = self.connections.transact(|db: Lent| async move {
                 let id = refresh.token.session;
                 let row = db
@@ -312,7 +335,7 @@ impl Store for PostgresStore {
                 };
                 match &verdict {
                     Verdict::Rotate(next) => {
-                        begun.store(true, Ordering::Relaxed);
+                        moved.store(true, Ordering::Relaxed);
                         db.execute_typed(
                             "UPDATE countersign.sessions SET counter = $2, rotated_at = $3,
                              expires_at = $4, rotation = $5 WHERE id = $1",
@@ -338,9 +361,7 @@ impl Store for PostgresStore {
                 Ok(verdict)
             });
             let verdict = verdict.await;
-            if verdict.is_err() && asked.into_inner() {
-                self.unanswered.add(rotation);
-            }
+            under_way.answered = verdict.is_ok();
             verdict
         })
     }
@@ -367,12 +388,15 @@ impl Store for PostgresStore {
 
     fn prune(&self, now: u64) -> Answer<'_, ()> {
         Box::pin(async move {
+            // In parts that take no long time; what somebody else holds is left for the next one.
             let prune = |db: Lent| async move {
-                let statement = "DELETE FROM countersign.sessions WHERE expires_at <= $1";
-                db.execute_typed(statement, &[(&signed(now)?, Type::INT8)]).await?;
-                Ok(())
+                let statement = "DELETE FROM countersign.sessions WHERE id IN (
+                                   SELECT id FROM countersign.sessions WHERE expires_at <= $1
+                                   LIMIT 1000 FOR UPDATE SKIP LOCKED)";
+                Ok(db.execute_typed(statement, &[(&signed(now)?, Type::INT8)]).await?)
             };
-            self.connections.transact(prune).await
+            while self.connections.transact(prune).await? > 0 {}
+            Ok(())
         })
     }
 

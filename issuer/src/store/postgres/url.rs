@@ -1,11 +1,15 @@
 //! `postgres://` URLs: what they say, and how they are shown.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
 use super::TIME_TO_CONNECT;
 use crate::Error;
+
+/// When a connection is tried that was silent: before the routers on the way forget it.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// What a URL says.
 pub(crate) struct Address {
@@ -65,7 +69,10 @@ impl Address {
         if config.get_application_name().is_none() {
             config.application_name("countersign-issuer");
         }
-        config.connect_timeout(TIME_TO_CONNECT);
+        // One host that is gone must not take the time of the next one.
+        let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
+        config.connect_timeout(TIME_TO_CONNECT / u32::try_from(hosts).unwrap_or(1).max(1));
+        config.keepalives_idle(KEEPALIVE);
         // Of several hosts, the one that can be written; after a change of roles it is another.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         Ok(Self { config, root_certificates, shown: show(url) })
