@@ -63,6 +63,8 @@ over_both!(
     a_session_that_is_ended_while_it_is_refreshed_has_ended,
     no_session_of_the_old_password_outlives_a_change_of_it,
     of_two_that_change_the_keys_at_once_one_does,
+    a_change_that_fails_changes_nothing_and_is_in_nobody_s_way,
+    a_caller_that_goes_away_is_in_nobody_s_way,
     keys_that_are_refused_leave_an_empty_database_empty,
     many_that_open_an_empty_database_at_once_make_it_once,
     what_is_written_is_read_as_it_was,
@@ -245,6 +247,34 @@ async fn of_two_that_change_the_keys_at_once_one_does(database: Database) {
         assert_eq!(one.len(), 1);
         assert_eq!(stores[0].keys().await.unwrap(), one);
     }
+}
+
+async fn a_change_that_fails_changes_nothing_and_is_in_nobody_s_way(database: Database) {
+    let [store, other] = two(&database).await;
+    for round in 0..20 {
+        // Two keys that sign are one too many, which shows with the second.
+        let two = |_: &[KeyRecord]| vec![key("a", KeyState::Active), key("b", KeyState::Active)];
+        store.change_keys(Box::new(two), NOW).await.unwrap_err();
+        store.ping().await.unwrap();
+        assert!(store.keys().await.unwrap().is_empty());
+        assert!(store.open_session(session(round), "hash".to_owned()).await.unwrap());
+        assert!(other.session([round; 16]).await.unwrap().is_some());
+    }
+}
+
+async fn a_caller_that_goes_away_is_in_nobody_s_way(database: Database) {
+    let [store, _] = two(&database).await;
+    let mut gone = 0;
+    for id in 0..60 {
+        assert!(store.open_session(session(id), "hash".to_owned()).await.unwrap());
+        let patience = Duration::from_micros(u64::from(id) * 50);
+        let asked = tokio::time::timeout(patience, store.refresh(refresh(id, 0, 10))).await;
+        gone += usize::from(asked.is_err());
+        let verdict = store.refresh(refresh(id, 0, 10)).await.unwrap();
+        assert!(matches!(verdict, Verdict::Rotate(_) | Verdict::Repeat(_)), "{verdict:?}");
+        assert_eq!(store.session([id; 16]).await.unwrap().unwrap().counter, 1);
+    }
+    assert!(gone > 0, "nobody went away");
 }
 
 async fn keys_that_are_refused_leave_an_empty_database_empty(database: Database) {
