@@ -1,6 +1,7 @@
 // The real issuer's tokens, through `countersign` and, as a second opinion, through `jose`.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createVerifier, VerifyError } from 'countersign'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { AUDIENCE } from './support/demo.js'
@@ -96,6 +97,25 @@ test('a session goes from login over refresh to logout', async () => {
   const refused = await refresh(refresh_token)
   assert.equal(refused.status, 400)
   assert.equal((await refused.json()).error, 'invalid_grant')
+})
+
+test('a key that is revoked at the issuer stops verifying with the next fetch, remembered tokens too', async (t) => {
+  const revoking = await startIssuer()
+  t.after(revoking.stop)
+  const jwks = `${revoking.url}/.well-known/jwks.json`
+  const verifier = await createVerifier({ issuer: revoking.url, audience: AUDIENCE, jwks, cache: 10 })
+  const { access_token: token } = await logIn(revoking)
+  const { header: { kid } } = await verifier.verify(token)
+  await revoking.run(['keys', 'revoke', kid])
+  // The running issuer looks once a second.
+  const isPublished = async () => (await (await fetch(jwks)).json()).keys.some((key) => key.kid === kid)
+  while (await isPublished()) await sleep(100)
+
+  assert.equal(verifier.verifySync(token).header.kid, kid)
+  await verifier.refresh()
+  assert.throws(() => verifier.verifySync(token), { code: 'key_not_found' })
+  const { access_token: next } = await logIn(revoking)
+  assert.notEqual((await verifier.verify(next)).header.kid, kid)
 })
 
 async function logIn({ url } = issuer) {
