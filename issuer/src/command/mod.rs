@@ -108,6 +108,8 @@ fn command_line() -> Command {
                             Arg::new("kid")
                                 .required(true)
                                 .value_name("KID")
+                                // One in 64 begins with a hyphen.
+                                .allow_hyphen_values(true)
                                 .help("As in keys list"),
                         ),
                 ),
