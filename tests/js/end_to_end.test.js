@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createVerifier, VerifyError } from 'countersign'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { AUDIENCE } from './support/demo.js'
-import { startIssuer, USER } from './support/issuer.js'
+import { logIn, startIssuer } from './support/issuer.js'
 import { changes } from './support/tampering.js'
 
 const REFUSALS = ['token_malformed', 'header_invalid', 'algorithm_not_allowed', 'type_mismatch', 'key_not_found', 'signature_invalid']
@@ -23,7 +23,7 @@ before(async () => {
 after(() => issuer?.stop())
 
 test('a token of the running issuer is accepted by both, with the same claims', async () => {
-  const { access_token: token, expires_in } = await logIn()
+  const { access_token: token, expires_in } = await logIn(issuer.url)
   const { header, payload } = await verifier.verify(token)
   const second = await verifyWithJose(token)
   assert.deepEqual({ header, payload }, { header: second.protectedHeader, payload: second.payload })
@@ -34,7 +34,7 @@ test('a token of the running issuer is accepted by both, with the same claims', 
 })
 
 test('a token with one character changed anywhere is refused by both', async () => {
-  const { access_token: token } = await logIn()
+  const { access_token: token } = await logIn(issuer.url)
   await verifier.verify(token)
   const seen = new Set()
   for (const { changed, at, sameOctets } of changes(token)) {
@@ -50,7 +50,7 @@ test('a token with one character changed anywhere is refused by both', async () 
 test('a token of another issuer is refused by both', async () => {
   const other = await startIssuer()
   try {
-    const { access_token: token } = await logIn(other)
+    const { access_token: token } = await logIn(other.url)
     await assert.rejects(verifier.verify(token), { code: 'key_not_found' })
     await assert.rejects(verifyWithJose(token), { code: 'ERR_JWKS_NO_MATCHING_KEY' })
   } finally {
@@ -59,14 +59,14 @@ test('a token of another issuer is refused by both', async () => {
 })
 
 test('a token for another audience is refused by both', async () => {
-  const { access_token: token } = await logIn()
+  const { access_token: token } = await logIn(issuer.url)
   const other = await createVerifier({ issuer: issuer.url, audience: 'other', jwks: verifier.keys() })
   assert.equal(refusalOf(() => other.verifySync(token)).code, 'audience_mismatch')
   await assert.rejects(verifyWithJose(token, { audience: 'other' }), { code: 'ERR_JWT_CLAIM_VALIDATION_FAILED', claim: 'aud' })
 })
 
 test('a token is refused by both from its exp on', async () => {
-  const { access_token: token } = await logIn()
+  const { access_token: token } = await logIn(issuer.url)
   const { payload } = await verifier.verify(token)
   const at = (now) => createVerifier({ issuer: issuer.url, audience: AUDIENCE, jwks: verifier.keys(), now: () => now })
   const [late, tooLate] = await Promise.all([at(payload.exp - 1), at(payload.exp)])
@@ -77,13 +77,13 @@ test('a token is refused by both from its exp on', async () => {
 })
 
 test('a refresh token is no access token', async () => {
-  const { refresh_token: token } = await logIn()
+  const { refresh_token: token } = await logIn(issuer.url)
   await assert.rejects(verifier.verify(token), { code: 'token_malformed' })
   await assert.rejects(verifyWithJose(token))
 })
 
 test('a session goes from login over refresh to logout', async () => {
-  const first = await logIn()
+  const first = await logIn(issuer.url)
   const second = await refresh(first.refresh_token)
   assert.equal(second.status, 200)
   const { access_token, refresh_token } = await second.json()
@@ -104,7 +104,7 @@ test('a key that is revoked at the issuer stops verifying with the next fetch, r
   t.after(revoking.stop)
   const jwks = `${revoking.url}/.well-known/jwks.json`
   const verifier = await createVerifier({ issuer: revoking.url, audience: AUDIENCE, jwks, cache: 10 })
-  const { access_token: token } = await logIn(revoking)
+  const { access_token: token } = await logIn(revoking.url)
   const { header: { kid } } = await verifier.verify(token)
   await revoking.run(['keys', 'revoke', kid])
   // The running issuer looks once a second.
@@ -114,16 +114,9 @@ test('a key that is revoked at the issuer stops verifying with the next fetch, r
   assert.equal(verifier.verifySync(token).header.kid, kid)
   await verifier.refresh()
   assert.throws(() => verifier.verifySync(token), { code: 'key_not_found' })
-  const { access_token: next } = await logIn(revoking)
+  const { access_token: next } = await logIn(revoking.url)
   assert.notEqual((await verifier.verify(next)).header.kid, kid)
 })
-
-async function logIn({ url } = issuer) {
-  const headers = { 'content-type': 'application/json' }
-  const answer = await fetch(`${url}/login`, { method: 'POST', headers, body: JSON.stringify(USER) })
-  assert.equal(answer.status, 200)
-  return answer.json()
-}
 
 function refresh(refresh_token) {
   const body = new URLSearchParams({ grant_type: 'refresh_token', refresh_token })

@@ -11,7 +11,8 @@ import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Miniflare } from 'miniflare'
 import { build, preview } from 'vite'
-import { freePort, startIssuer, USER } from '../js/support/issuer.js'
+import { freePort, logIn, startIssuer } from '../js/support/issuer.js'
+import { tamperWith } from '../js/support/tampering.js'
 import { launchChromium } from '../runtimes/chromium.js'
 import { programOf } from '../runtimes/runtimes.js'
 import { inProject, pack, run } from './project.js'
@@ -42,25 +43,11 @@ function inExample(name, tools, work) {
   })
 }
 
-/** Logs in. */
-async function logIn() {
-  const headers = { 'content-type': 'application/json' }
-  const response = await fetch(`${issuer.url}/login`, { method: 'POST', body: JSON.stringify(USER), headers })
-  const { access_token: token, refresh_token } = await response.json()
-  return { token, refresh_token }
-}
-
 /** A token for one of the user's scopes. */
 async function tokenFor(scope) {
-  const { refresh_token } = await logIn()
+  const { refresh_token } = await logIn(issuer.url)
   const body = new URLSearchParams({ grant_type: 'refresh_token', refresh_token, scope })
   return (await (await fetch(`${issuer.url}/token`, { method: 'POST', body })).json()).access_token
-}
-
-/** Changes the first character of a token's signature. */
-function tamperWith(token) {
-  const start = token.lastIndexOf('.') + 1
-  return token.slice(0, start) + (token[start] === 'A' ? 'B' : 'A') + token.slice(start + 1)
 }
 
 const bearer = (token) => ({ authorization: `Bearer ${token}` })
@@ -79,7 +66,7 @@ for (const [name, { tools, runtime, args }] of Object.entries(servers)) {
     try {
       const [line] = await once(createInterface({ input: child.stdout }), 'line')
       const notes = `${/^listening on (http:\/\/\S+?)\/?$/.exec(line)[1]}/notes`
-      const { token } = await logIn()
+      const { access_token: token } = await logIn(issuer.url)
 
       assert.deepEqual(await (await fetch(notes, { headers: bearer(token) })).json(), { notes: [] })
       const added = await fetch(notes, { method: 'POST', body: 'hello', headers: { ...bearer(token), 'content-type': 'text/plain' } })
@@ -116,7 +103,7 @@ test('the example cloudflare-worker lets good tokens through to its site, with t
   })
   const ask = (headers) => worker.dispatchFetch('http://worker/page?a=b', { headers })
   try {
-    const { token } = await logIn()
+    const { access_token: token } = await logIn(issuer.url)
     const forged = { 'X-Verified-Sub': 'somebody-else', 'x-verified-admin': 'yes', 'x-other': 'stays' }
     const { url, headers } = await (await ask({ ...bearer(token), ...forged })).json()
     assert.equal(url, '/page?a=b')
@@ -147,7 +134,7 @@ test('the example vite says whose a token is, and how long', { skip: isSkipped([
   try {
     const page = await browser.newPage()
     await page.goto(`http://127.0.0.1:${pagePort}/`)
-    const { token } = await logIn()
+    const { access_token: token } = await logIn(issuer.url)
     await page.fill('#token', token)
     await page.waitForFunction(() => document.querySelector('#time').value.startsWith('It expires in '))
     assert.match(await page.locator('#verdict').textContent(), /^It is .+'s\.$/)

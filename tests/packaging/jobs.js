@@ -2,7 +2,8 @@
 import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import { freePort, startIssuer, USER } from '../js/support/issuer.js'
+import { freePort, logIn, startIssuer } from '../js/support/issuer.js'
+import { tamperWith } from '../js/support/tampering.js'
 
 const VECTORS = new URL('../vectors/', import.meta.url)
 
@@ -67,12 +68,9 @@ async function readVectors() {
   return files.flatMap((text) => JSON.parse(text))
 }
 
-/** A token fresh from the issuer, the same with one bit of its signature changed, and what to verify both with. */
+/** A token fresh from the issuer, the same tampered with, and what to verify both with. */
 async function tokens(issuer) {
-  const response = await fetch(`${issuer}/login`, { method: 'POST', body: JSON.stringify(USER), headers: { 'content-type': 'application/json' } })
-  if (!response.ok) throw new Error(`the issuer answered ${response.status} to a login`)
-  const { access_token: token } = await response.json()
-  const start = token.lastIndexOf('.') + 1
-  const tampered = token.slice(0, start) + (token[start] === 'A' ? 'B' : 'A') + token.slice(start + 1)
-  return { token, tampered, options: { issuer, audience: 'api', jwks: `${issuer}/.well-known/jwks.json` } }
+  const { access_token: token } = await logIn(issuer)
+  const options = { issuer, audience: 'api', jwks: `${issuer}/.well-known/jwks.json` }
+  return { token, tampered: tamperWith(token), options }
 }

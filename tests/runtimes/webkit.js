@@ -1,8 +1,8 @@
 // Opens a page in WebKit as GTK's programs have it, through WebDriver (W3C), on a screen that nobody sees.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../js/support/issuer.js'
 
 /** How long the driver may take until it answers. */
 const START_LIMIT_MS = 10_000
@@ -70,12 +70,4 @@ async function post(address, command) {
   const { value } = await response.json()
   if (!response.ok) throw new Error(`WebKitWebDriver: ${value.message || value.error}`)
   return value
-}
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  return port
 }

@@ -75,7 +75,8 @@ pub(super) fn check_scope(scope: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Refused(format!(
-        "{scope:?} is not a scope; expected words with single spaces between, such as \"read write\""
+        "{scope:?} is not a scope; expected words with single spaces between, such as \"read \
+         write\""
     )))
 }
 

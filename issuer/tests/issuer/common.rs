@@ -1,6 +1,7 @@
 //! A real issuer for each test: through the library on a free port, with a clock that the test
 //! sets, or as the real binary.
 
+use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -275,6 +276,15 @@ pub(crate) async fn post_form(url: &str, path: &str, form: &[(&str, &str)]) -> A
 
 pub(crate) async fn get(url: &str, path: &str) -> Answer {
     send(client().get(format!("{url}{path}"))).await
+}
+
+/// What parallel attempts came to, each answer once.
+pub(crate) async fn distinct(attempts: Vec<JoinHandle<String>>) -> HashSet<String> {
+    let mut answers = HashSet::new();
+    for attempt in attempts {
+        answers.insert(attempt.await.unwrap());
+    }
+    answers
 }
 
 pub(crate) async fn login(url: &str) -> Answer {

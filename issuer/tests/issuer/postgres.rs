@@ -12,7 +12,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::cluster::{Cluster, DATABASE_PASSWORD, execute, is_left_out, new_database};
 use crate::common::{Backend, PASSWORD, Process, Server, add_user, command, folder_on, get};
-use crate::common::{database, login, post_form, refresh, send, stderr, stdout, use_database};
+use crate::common::{
+    database, distinct, login, post_form, refresh, send, stderr, stdout, use_database,
+};
 
 /// A folder whose database is at `url`, with user `demo`.
 fn folder_at(url: &str) -> TempDir {
@@ -268,10 +270,7 @@ async fn two_issuers_on_one_database_are_one_issuer() {
             tokio::spawn(async move { refresh(&url, &token).await.refresh_token() })
         })
         .collect();
-    let mut successors = std::collections::HashSet::new();
-    for attempt in attempts {
-        successors.insert(attempt.await.unwrap());
-    }
+    let successors = distinct(attempts).await;
     assert_eq!(successors.len(), 1);
     let third = successors.into_iter().next().unwrap();
     let revoked = post_form(&one.url, "/revoke", &[("token", third.as_str())]).await;

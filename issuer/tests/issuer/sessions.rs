@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::common::{Backend, PASSWORD, Server, command, login, over_both};
-use crate::common::{post_form, post_json, refresh, stderr};
+use crate::common::{distinct, post_form, post_json, refresh, stderr};
 
 over_both!(
     each_refresh_replaces_the_token_and_keeps_the_session,
@@ -66,11 +66,7 @@ async fn parallel_refreshes_of_one_token_have_one_successor(backend: Backend) {
                 tokio::spawn(async move { refresh(&url, &token).await.refresh_token() })
             })
             .collect();
-        let mut successors = std::collections::HashSet::new();
-        for attempt in attempts {
-            successors.insert(attempt.await.unwrap());
-        }
-        assert_eq!(successors.len(), 1);
+        assert_eq!(distinct(attempts).await.len(), 1);
     }
 }
 

@@ -47,6 +47,19 @@ export async function startIssuer({ corsOrigins = [], flags = [], logged = true 
   }
 }
 
+/**
+ * Logs the user in.
+ *
+ * @param {string} url the issuer's
+ * @returns {Promise<{ access_token: string, refresh_token: string, expires_in: number }>}
+ */
+export async function logIn(url) {
+  const headers = { 'content-type': 'application/json' }
+  const response = await fetch(`${url}/login`, { method: 'POST', headers, body: JSON.stringify(USER) })
+  if (!response.ok) throw new Error(`the issuer answered ${response.status} to a login`)
+  return response.json()
+}
+
 /** A port of 127.0.0.1 that was free a moment ago: for where an address must be known before its server starts. */
 export async function freePort() {
   const server = createServer().listen(0, '127.0.0.1')

@@ -23,3 +23,9 @@ export function* changes(token) {
     }
   }
 }
+
+/** A token with another first character of its signature. */
+export function tamperWith(token) {
+  const start = token.lastIndexOf('.') + 1
+  return token.slice(0, start) + (token[start] === 'A' ? 'B' : 'A') + token.slice(start + 1)
+}
