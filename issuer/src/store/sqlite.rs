@@ -58,7 +58,8 @@ impl Store for SqliteStore {
     fn add_user(&self, user: User) -> Answer<'_, bool> {
         self.write(move |db| {
             let added = db.execute(
-                "INSERT INTO users VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO NOTHING",
+                "INSERT INTO users (id, name, scope, password_hash, created_at, locked)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO NOTHING",
                 params![
                     user.id,
                     user.name,
@@ -124,7 +125,8 @@ impl Store for SqliteStore {
     fn add_client(&self, client: Client) -> Answer<'_, bool> {
         self.write(move |db| {
             let added = db.execute(
-                "INSERT INTO clients VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO NOTHING",
+                "INSERT INTO clients (id, name, scope, secret_hash, locked, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO NOTHING",
                 params![
                     client.id,
                     client.name,
@@ -185,7 +187,8 @@ impl Store for SqliteStore {
     fn open_session(&self, session: Session, password_hash: String) -> Answer<'_, bool> {
         self.write(move |db| {
             let opened = db.execute(
-                "INSERT INTO sessions
+                "INSERT INTO sessions (id, user_id, client_id, scope, counter, created_at,
+                                       rotated_at, expires_at, revoked)
                  SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, 0 FROM users
                  WHERE id = ?2 AND password_hash = ?9 AND locked = 0",
                 params![
@@ -359,7 +362,9 @@ pub(super) fn keys_of(db: &Connection) -> rusqlite::Result<Vec<KeyRecord>> {
 
 fn insert_key(db: &Connection, key: &KeyRecord) -> rusqlite::Result<()> {
     db.execute(
-        "INSERT INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT INTO keys (kid, bits, n, e, sealed, state, published_at, activates_at, retired_at,
+                           drops_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             key.kid,
             key.bits,

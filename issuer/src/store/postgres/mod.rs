@@ -99,7 +99,9 @@ impl Store for PostgresStore {
             let add = |db: Lent| async move {
                 let added = db
                     .execute_typed(
-                        "INSERT INTO countersign.users VALUES ($1, $2, $3, $4, $5, $6)
+                        "INSERT INTO countersign.users
+                         (id, name, scope, password_hash, created_at, locked)
+                         VALUES ($1, $2, $3, $4, $5, $6)
                          ON CONFLICT DO NOTHING",
                         &[
                             (&user.id, Type::TEXT),
@@ -190,7 +192,9 @@ impl Store for PostgresStore {
             let add = |db: Lent| async move {
                 let added = db
                     .execute_typed(
-                        "INSERT INTO countersign.clients VALUES ($1, $2, $3, $4, $5, $6)
+                        "INSERT INTO countersign.clients
+                         (id, name, scope, secret_hash, locked, created_at)
+                         VALUES ($1, $2, $3, $4, $5, $6)
                          ON CONFLICT DO NOTHING",
                         &[
                             (&client.id, Type::TEXT),
@@ -274,6 +278,8 @@ impl Store for PostgresStore {
                         // The lock makes a change of the password wait, or this wait for it and
                         // look at the row once more.
                         "INSERT INTO countersign.sessions
+                         (id, user_id, client_id, scope, counter, created_at, rotated_at,
+                          expires_at, revoked)
                          SELECT $1, id, $3, $4, $5, $6, $7, $8, false FROM countersign.users
                          WHERE id = $2 AND password_hash = $9 AND NOT locked FOR SHARE
                          ON CONFLICT DO NOTHING",

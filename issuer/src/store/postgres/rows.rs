@@ -42,7 +42,9 @@ pub(super) async fn insert_key(db: &Client, key: &KeyRecord) -> Result<(), Failu
     let (retired_at, drops_at) = (time(key.retired_at)?, time(key.drops_at)?);
     let bits = i32::try_from(key.bits).map_err(|_| malformed())?;
     db.execute_typed(
-        "INSERT INTO countersign.keys VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO countersign.keys
+         (kid, bits, n, e, sealed, state, published_at, activates_at, retired_at, drops_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         &[
             (&key.kid, Type::TEXT),
             (&bits, Type::INT4),
