@@ -16,7 +16,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::SETTINGS;
 use crate::store::{Missing, Place, Store};
-use crate::{Config, Error, Sources};
+use crate::{Config, Error, Sources, state};
 
 /// Runs the command that the process was started with, and answers its exit code: 0 when it did
 /// what it says, 1 when it could not, 2 when the command line is wrong. Errors go to stderr as one
@@ -113,6 +113,9 @@ fn command_line() -> Command {
                                 .help("As in keys list"),
                         ),
                 ),
+        )
+        .subcommand(
+            Command::new("migrate").about("Bring the database to this version's schema, and stop"),
         )
         .subcommand(
             group("config", "The configuration")
@@ -226,6 +229,7 @@ fn execute(matches: &ArgMatches) -> Result<(), Error> {
             ("keys", "list") => keys::list(&config, matches.get_flag("json")).await,
             ("keys", "rotate") => keys::rotate(&config).await,
             ("keys", "revoke") => keys::revoke(&config, text("kid")).await,
+            ("migrate", _) => migrate(&config).await,
             ("config", "check") => config_check(&config),
             _ => Err(Error::Refused("there is no such command; see --help".to_owned())),
         }
@@ -250,6 +254,13 @@ fn config_check(config: &Config) -> Result<(), Error> {
     Place::parse(&config.database)?;
     crate::tls::Acceptor::load(config)?;
     print(&config.show())
+}
+
+/// `migrate`. Every command migrates what it opens; this one does nothing else.
+async fn migrate(config: &Config) -> Result<(), Error> {
+    let place = Place::parse(&config.database)?;
+    state::open_store(config, &place, Missing::Refuse).await?;
+    print(&format!("the database is ready for version {}\n", env!("CARGO_PKG_VERSION")))
 }
 
 /// The database, if there is one: a command that only reads or changes must not make it.

@@ -3,6 +3,7 @@
 
 mod open;
 pub(crate) mod postgres;
+mod schema;
 mod sqlite;
 #[cfg(test)]
 mod tests;

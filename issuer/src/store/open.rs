@@ -6,12 +6,18 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
+use super::schema::Schema;
 use super::sqlite::keys_of;
 use crate::Error;
 use crate::keys::KeyRecord;
 
 /// One script for each schema version; the database's `user_version` says how many have run.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("clients.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("schema.sql"), include_str!("clients.sql"), include_str!("versions.sql")];
+
+/// The oldest version whose binaries work on the newest schema. It stays what it is as long as
+/// scripts only add what those need not know.
+const COMPATIBLE: usize = 3;
 
 /// Marks the file as ours in SQLite's header: "`CSig`".
 const APPLICATION_ID: i64 = 0x4353_6967;
@@ -61,23 +67,16 @@ pub(super) fn open<T>(
     // SQLite would make it readable for everybody.
     create(path).map_err(|e| failed(&e))?;
     let mut writer = Connection::open(path).map_err(|e| failed(&e))?;
-    let version = version(&writer).map_err(|e| failed(&e))?;
-    let Some(version) = version else {
+    let Some(schema) = schema(&writer).map_err(|e| failed(&e))? else {
         return Err(Error::Database(format!(
             "{shown} is a database of something else; set database to another place"
         )));
     };
-    let Some(missing) = MIGRATIONS.get(version..) else {
-        return Err(Error::Database(format!(
-            "the database {shown} is from a newer version (schema {version}, this one knows \
-             {}); use a newer countersign-issuer",
-            MIGRATIONS.len()
-        )));
-    };
+    let missing = schema.missing(MIGRATIONS, &shown.to_string()).map_err(Error::Database)?.len();
     if writer.is_readonly(rusqlite::MAIN_DB).map_err(|e| failed(&e))? {
         return Err(failed(&"it is read-only"));
     }
-    let admitted = migrate(&mut writer, missing.len(), admit).map_err(|e| match e {
+    let admitted = migrate(&mut writer, missing, admit).map_err(|e| match e {
         Refused::Database(e) => failed(&e),
         Refused::Keys(e) => e,
     })?;
@@ -100,17 +99,23 @@ fn create(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// How many migrations the database has had; `None` if it is not ours.
-fn version(db: &Connection) -> rusqlite::Result<Option<usize>> {
+/// The schema that the database has; `None` if it is not ours.
+fn schema(db: &Connection) -> rusqlite::Result<Option<Schema>> {
     db.busy_timeout(PATIENCE)?;
-    let number = |pragma| db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
-    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    let ours = number("application_id")? == APPLICATION_ID;
-    Ok(if ours {
-        usize::try_from(number("user_version")?).ok()
+    let count = "SELECT count(*), coalesce(sum(name = 'database'), 0) FROM sqlite_schema";
+    let (tables, marked): (i64, bool) =
+        db.query_row(count, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if application != APPLICATION_ID {
+        return Ok((tables == 0).then_some(Schema::EMPTY));
+    }
+    let version = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let compatible = if marked {
+        db.query_row("SELECT compatible_version FROM database", [], |row| row.get(0))?
     } else {
-        (tables == 0).then_some(0)
-    })
+        version
+    };
+    Ok(Some(Schema { version, compatible }))
 }
 
 fn configure(db: &Connection) -> rusqlite::Result<()> {
@@ -174,6 +179,10 @@ fn migrate<T>(
     if done < MIGRATIONS.len() {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+        transaction.execute("UPDATE database SET compatible_version = ?1", [COMPATIBLE])?;
+        if done > 0 {
+            tracing::info!(from = done, to = MIGRATIONS.len(), "migrating the database");
+        }
     }
     let admitted = admit(&keys_of(&transaction)?).map_err(Refused::Keys)?;
     transaction.commit()?;
@@ -192,11 +201,33 @@ mod tests {
         let refused = open(&path, |_| Err::<(), _>(wrong())).err().unwrap();
         assert_eq!(refused.to_string(), "wrong");
         let db = Connection::open(&path).unwrap();
-        assert_eq!(version(&db).unwrap(), Some(0));
+        let version = || schema(&db).unwrap().unwrap().version;
+        assert_eq!(version(), 0);
         let tables = "SELECT count(*) FROM sqlite_schema";
         assert_eq!(db.query_row(tables, [], |row| row.get(0)), Ok(0));
         open(&path, |_| Ok(())).map(drop).unwrap();
-        assert_eq!(version(&db).unwrap(), Some(MIGRATIONS.len()));
+        assert_eq!(version(), MIGRATIONS.len());
+    }
+
+    #[test]
+    fn a_database_of_any_earlier_version_is_migrated_and_keeps_what_it_holds() {
+        for had in 1..=MIGRATIONS.len() {
+            let folder = tempfile::TempDir::new().unwrap();
+            let path = folder.path().join("x.db");
+            let db = Connection::open(&path).unwrap();
+            for script in &MIGRATIONS[..had] {
+                db.execute_batch(script).unwrap();
+            }
+            db.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+            db.pragma_update(None, "user_version", had).unwrap();
+            db.execute("INSERT INTO audit (at, event, subject) VALUES (1, 'old', '')", []).unwrap();
+            open(&path, |_| Ok(())).map(drop).unwrap();
+            let Schema { version, compatible } = schema(&db).unwrap().unwrap();
+            assert_eq!(version, MIGRATIONS.len());
+            assert!(had == version || compatible == COMPATIBLE);
+            let event = db.query_row("SELECT event FROM audit", [], |row| row.get(0));
+            assert_eq!(event, Ok("old".to_owned()));
+        }
     }
 
     #[test]

@@ -328,6 +328,10 @@ fn a_database_that_cannot_be_served_is_left_as_it_was() {
     assert_eq!(execute(&url, content), before);
 
     execute(&url, "UPDATE countersign.database SET schema_version = 99");
+    // One that only added something: this version still serves it.
+    drop(Process::start(folder.path()));
+    assert_eq!(execute(&url, "SELECT schema_version FROM countersign.database"), ["99"]);
+    execute(&url, "UPDATE countersign.database SET compatible_version = 99");
     let newer = execute(&url, content);
     for arguments in [&listen[..], &["user", "add", "eve"], &["keys", "list"]] {
         refuse(arguments, &["newer version", "schema 99", "postgres:(hidden)@127.0.0.1"]);

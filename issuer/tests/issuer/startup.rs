@@ -241,12 +241,31 @@ async fn a_database_that_cannot_be_served_is_left_as_it_was() {
     let db = rusqlite::Connection::open(&database).unwrap();
     db.pragma_update(None, "user_version", 99).unwrap();
     drop(db);
+    // One that only added something: this version still serves it.
+    let process = Process::start(folder.path());
+    login(&process.url).await.refresh_token();
+    drop(process);
+    let db = rusqlite::Connection::open(&database).unwrap();
+    let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 99);
+    db.execute("UPDATE database SET compatible_version = 99", []).unwrap();
+    drop(db);
     let before = snapshot(folder.path());
     for arguments in [&listen[..], &["user", "add", "eve"], &["keys", "list"]] {
         let done = command(folder.path(), arguments, PASSWORD);
         refused(&done, 1, &["newer version", "schema 99"]);
     }
     assert_eq!(snapshot(folder.path()), before);
+}
+
+#[test]
+fn a_migration_by_hand_makes_nothing_and_says_that_it_is_done() {
+    let empty = TempDir::new().unwrap();
+    refused(&command(empty.path(), &["migrate"], ""), 1, &["there is no database"]);
+    assert!(snapshot(empty.path()).is_empty());
+    let folder = folder();
+    let done = command(folder.path(), &["migrate"], "");
+    assert_eq!(stdout(&done), "the database is ready for version 0.1.0\n");
 }
 
 #[test]

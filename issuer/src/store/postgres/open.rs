@@ -11,10 +11,15 @@ use super::url::Address;
 use crate::Error;
 use crate::keys::KeyRecord;
 use crate::store::Missing;
+use crate::store::schema::Schema;
 
 /// One script for each schema version; the database says how many have run. They go by names in the
 /// SQL schema `countersign`, where nothing of anybody else's is in the way.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("versions.sql")];
+
+/// The oldest version whose binaries work on the newest schema. It stays what it is as long as
+/// scripts only add what those need not know.
+const COMPATIBLE: usize = 2;
 
 /// What the row that marks the database as ours says, as SQLite's `application_id` does.
 const APPLICATION: &str = "countersign-issuer";
@@ -72,14 +77,20 @@ async fn migrate(db: &Client, shown: &str, missing: Missing) -> Result<Result<()
     let found = db.query_typed_one(found, &[]).await?;
     let (schema, marked, tables): (bool, bool, bool) =
         (found.try_get(0)?, found.try_get(1)?, found.try_get(2)?);
-    let mut version = 0;
+    let mut has = Schema::EMPTY;
     if marked {
         let row = db.query_typed_opt("SELECT * FROM countersign.database", &[]).await?;
         let application = row.as_ref().and_then(|row| row.try_get("application").ok());
         if application != Some(APPLICATION) {
             return refuse(not_ours(shown));
         }
-        version = row.map_or(Ok(0), |row| number(&row, "schema_version"))?;
+        if let Some(row) = row {
+            let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+            let version = count(number(&row, "schema_version")?);
+            // The first version did not have the column.
+            let compatible = number(&row, "compatible_version").map_or(version, count);
+            has = Schema { version, compatible };
+        }
     } else if tables {
         return refuse(not_ours(shown));
     } else if missing == Missing::Refuse {
@@ -87,13 +98,9 @@ async fn migrate(db: &Client, shown: &str, missing: Missing) -> Result<Result<()
             "there is no database in {shown}; make it with serve or user add, or set database"
         ));
     }
-    let done = usize::try_from(version).unwrap_or(usize::MAX);
-    let Some(missing) = MIGRATIONS.get(done..) else {
-        return refuse(format!(
-            "the database {shown} is from a newer version (schema {version}, this one knows {}); \
-             use a newer countersign-issuer",
-            MIGRATIONS.len()
-        ));
+    let missing = match has.missing(MIGRATIONS, shown) {
+        Ok(missing) => missing,
+        Err(line) => return refuse(line),
     };
     if !schema {
         db.batch_execute("CREATE SCHEMA countersign").await?;
@@ -111,9 +118,12 @@ async fn migrate(db: &Client, shown: &str, missing: Missing) -> Result<Result<()
         db.batch_execute(script).await?;
     }
     if !missing.is_empty() {
-        let version = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-        let update = "UPDATE countersign.database SET schema_version = $1";
-        db.execute_typed(update, &[(&version, Type::INT8)]).await?;
+        let [version, compatible] = [MIGRATIONS.len(), COMPATIBLE].map(|n| n as i64);
+        let update = "UPDATE countersign.database SET schema_version = $1, compatible_version = $2";
+        db.execute_typed(update, &[(&version, Type::INT8), (&compatible, Type::INT8)]).await?;
+        if has.version > 0 {
+            tracing::info!(from = has.version, to = MIGRATIONS.len(), "migrating the database");
+        }
     }
     Ok(Ok(()))
 }
