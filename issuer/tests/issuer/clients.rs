@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::common::{Answer, Backend, START, Server, client, command, jwt_part, login, over_both};
+use crate::common::{Answer, Backend, START, Server, client, command, jwt_part, login, over_all};
 use crate::common::{post_form, post_json, refresh, send, stderr, stdout};
 
-over_both!(
+over_all!(
     a_client_gets_a_token_for_itself_and_no_refresh_token,
     a_client_may_ask_for_less_and_not_for_more,
     every_way_not_to_be_a_client_has_the_same_answer,

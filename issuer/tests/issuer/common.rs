@@ -13,6 +13,7 @@ use std::time::Duration;
 use countersign_issuer::{Clock, Config, Error, Limits, Secret, State};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -26,29 +27,47 @@ pub(crate) const START: u64 = 1_800_000_000;
 pub(crate) enum Backend {
     Sqlite,
     Postgres,
+    /// Two issuers on one PostgreSQL database, which take the connections by turns.
+    PostgresTwice,
 }
 
-/// Runs each of these functions as two tests, one for each backend.
+/// Runs each of these functions as two tests, one for each database.
 macro_rules! over_both {
     ($($name:ident),+ $(,)?) => {$(
         mod $name {
-            use crate::common::Backend;
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn sqlite() {
-                super::$name(Backend::Sqlite).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn postgres() {
-                if !crate::cluster::is_left_out() {
-                    super::$name(Backend::Postgres).await;
-                }
-            }
+            crate::common::over!($name, sqlite: Sqlite, postgres: Postgres);
         }
     )+};
 }
 pub(crate) use over_both;
+
+/// Runs each of these functions, which use [`Server`] alone, for two issuers on one database too.
+macro_rules! over_all {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            crate::common::over!(
+                $name, sqlite: Sqlite, postgres: Postgres, two_issuers: PostgresTwice
+            );
+        }
+    )+};
+}
+pub(crate) use over_all;
+
+macro_rules! over {
+    ($name:ident, $($test:ident: $backend:ident),+) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $test() {
+            let backend = crate::common::Backend::$backend;
+            if backend == crate::common::Backend::Sqlite || !crate::cluster::is_left_out() {
+                super::$name(backend).await;
+            }
+        }
+    )+};
+}
+pub(crate) use over;
+
+/// In the folder of two issuers on one database.
+const TWICE: &str = "two-issuers";
 
 /// Where [`binary`] and [`Server`] find the URL of the folder's database, if it is not SQLite's.
 const URL: &str = "database-url";
@@ -70,7 +89,10 @@ pub(crate) fn folder_on(backend: Backend) -> TempDir {
 /// A folder whose database is still to be made.
 pub(crate) fn empty_folder_on(backend: Backend) -> TempDir {
     let folder = TempDir::new().unwrap();
-    if backend == Backend::Postgres {
+    if backend == Backend::PostgresTwice {
+        std::fs::write(folder.path().join(TWICE), "").unwrap();
+    }
+    if backend != Backend::Sqlite {
         use_database(folder.path(), &cluster::new_database());
     }
     folder
@@ -152,13 +174,20 @@ impl Drop for Process {
     }
 }
 
-/// An issuer in this process.
+/// An issuer in this process, or two on one database that answer at one address.
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) address: SocketAddr,
     pub(crate) state: State,
     pub(crate) clock: Arc<AtomicU64>,
     pub(crate) folder: TempDir,
+    issuers: Vec<Issuer>,
+    turns: Option<JoinHandle<()>>,
+}
+
+struct Issuer {
+    state: State,
+    address: SocketAddr,
     stop: oneshot::Sender<()>,
     running: JoinHandle<Result<(), Error>>,
 }
@@ -181,21 +210,27 @@ impl Server {
         change: impl FnOnce(&mut Config, &mut Limits),
     ) -> Self {
         let clock = Arc::new(AtomicU64::new(START));
-        let now = Arc::clone(&clock);
         let (mut config, mut limits) = (Config::default(), Limits::default());
         config.database = database(folder.path());
         if folder.path().join(URL).exists() {
             config.master_key = Some(Secret::new(MASTER_KEY.to_owned()));
         }
         change(&mut config, &mut limits);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        if !folder.path().join(TWICE).exists() {
+            let issuer = Issuer::start(config, limits, &clock).await;
+            let (state, address) = (issuer.state.clone(), issuer.address);
+            let issuers = vec![issuer];
+            return Self { url: state.url(), address, state, clock, folder, issuers, turns: None };
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let clock_of_issuer = Clock::new(move || now.load(Ordering::Relaxed));
-        let state = State::open(config, address, limits, clock_of_issuer).await.unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let shutdown = async { drop(stopped.await) };
-        let running = tokio::spawn(countersign_issuer::run(listener, state.clone(), shutdown));
-        Self { url: state.url(), address, state, clock, folder, stop, running }
+        let url = format!("http://{address}");
+        config.issuer.get_or_insert_with(|| url.clone());
+        let one = Issuer::start(config.clone(), limits, &clock).await;
+        let other = Issuer::start(config, limits, &clock).await;
+        let turns = Some(tokio::spawn(take_turns(listener, [one.address, other.address])));
+        let (state, issuers) = (one.state.clone(), vec![one, other]);
+        Self { url, address, state, clock, folder, issuers, turns }
     }
 
     pub(crate) fn advance(&self, seconds: u64) {
@@ -203,9 +238,39 @@ impl Server {
     }
 
     pub(crate) async fn stop(self) -> TempDir {
-        self.stop.send(()).unwrap();
-        self.running.await.unwrap().unwrap();
+        if let Some(turns) = self.turns {
+            turns.abort();
+        }
+        for issuer in self.issuers {
+            issuer.stop.send(()).unwrap();
+            issuer.running.await.unwrap().unwrap();
+        }
         self.folder
+    }
+}
+
+impl Issuer {
+    async fn start(config: Config, limits: Limits, clock: &Arc<AtomicU64>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let now = Arc::clone(clock);
+        let clock = Clock::new(move || now.load(Ordering::Relaxed));
+        let state = State::open(config, address, limits, clock).await.unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async { drop(stopped.await) };
+        let running = tokio::spawn(countersign_issuer::run(listener, state.clone(), shutdown));
+        Self { state, address, stop, running }
+    }
+}
+
+/// Leads the connections to the two, by turns.
+async fn take_turns(listener: TcpListener, issuers: [SocketAddr; 2]) {
+    for issuer in issuers.into_iter().cycle() {
+        let (mut client, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move {
+            let mut issuer = TcpStream::connect(issuer).await?;
+            tokio::io::copy_bidirectional(&mut client, &mut issuer).await
+        });
     }
 }
 

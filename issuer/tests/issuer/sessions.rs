@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use crate::common::{Backend, PASSWORD, Server, command, login, over_both};
+use crate::common::{Backend, PASSWORD, Server, command, login, over_all};
 use crate::common::{distinct, post_form, post_json, refresh, stderr};
 
-over_both!(
+over_all!(
     each_refresh_replaces_the_token_and_keeps_the_session,
     a_token_answers_the_same_successor_within_the_grace_and_kills_the_session_after_it,
     order_goes_by_the_counter_when_the_clock_stands_still,
