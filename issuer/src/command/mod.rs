@@ -4,6 +4,7 @@
 mod client;
 mod keys;
 mod serve;
+mod store;
 mod user;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -47,6 +48,13 @@ fn command_line() -> Command {
             .value_name("SCOPE")
             .default_value("")
             .help("What the tokens allow, such as \"read write\"")
+    };
+    let url = |name, help| {
+        Arg::new(name)
+            .long(name)
+            .required(true)
+            .value_name("URL")
+            .help(format!("{help}, as in database"))
     };
     let group = |name: &'static str, about: &'static str| {
         Command::new(name).about(about).subcommand_required(true)
@@ -113,6 +121,13 @@ fn command_line() -> Command {
                                 .help("As in keys list"),
                         ),
                 ),
+        )
+        .subcommand(
+            group("store", "What is kept").subcommand(
+                Command::new("copy")
+                    .about("Copy a database into an empty one, of the same kind or the other")
+                    .args([url("from", "Database to read"), url("to", "Empty database")]),
+            ),
         )
         .subcommand(
             Command::new("migrate").about("Bring the database to this version's schema, and stop"),
@@ -229,6 +244,7 @@ fn execute(matches: &ArgMatches) -> Result<(), Error> {
             ("keys", "list") => keys::list(&config, matches.get_flag("json")).await,
             ("keys", "rotate") => keys::rotate(&config).await,
             ("keys", "revoke") => keys::revoke(&config, text("kid")).await,
+            ("store", "copy") => store::copy(&config, text("from"), text("to")).await,
             ("migrate", _) => migrate(&config).await,
             ("config", "check") => config_check(&config),
             _ => Err(Error::Refused("there is no such command; see --help".to_owned())),

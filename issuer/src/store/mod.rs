@@ -1,6 +1,7 @@
 //! What the issuer keeps, behind one trait. Each method is one transaction: when it has answered,
 //! what it changed is on the disk.
 
+pub(crate) mod copy;
 mod open;
 pub(crate) mod postgres;
 mod schema;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use self::copy::{Parts, PartsOut};
 use self::postgres::PostgresStore;
 use self::postgres::url::{Address, is_postgres};
 use self::sqlite::SqliteStore;
@@ -53,6 +55,14 @@ impl Place {
             return Ok(Self::Server(Box::new(Address::parse(url)?)));
         }
         Ok(Self::File(open::path(url)?))
+    }
+
+    /// The URL, without a password.
+    pub(crate) fn show(&self) -> String {
+        match self {
+            Self::File(path) => format!("sqlite://{}", path.display()),
+            Self::Server(address) => address.shown.clone(),
+        }
     }
 
     /// Opens the database, and runs the migrations that it lacks. `admit` sees the signing keys
@@ -163,6 +173,12 @@ pub(crate) trait Store: Send + Sync {
     fn keys(&self) -> Answer<'_, Vec<KeyRecord>>;
     /// Replaces the keys by what `change` makes of them, alone on the database; answers the result.
     fn change_keys(&self, change: KeyChange, now: u64) -> Answer<'_, Vec<KeyRecord>>;
+
+    /// Sends all that the database holds at this moment, and then says so.
+    fn export(&self, parts: PartsOut) -> Answer<'_, ()>;
+    /// Writes what another store sends, in one transaction, once all of it is there; `false` if the
+    /// database is not empty.
+    fn import(&self, parts: Parts) -> Answer<'_, bool>;
 
     /// Whether the store answers and can be written.
     fn ping(&self) -> Answer<'_, ()>;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::copy::{self, Parts, PartsOut};
 use super::open::{self, Connections};
 use super::worker::Worker;
 use super::writer::Writer;
@@ -281,6 +282,14 @@ impl Store for SqliteStore {
             }
             keys_of(db)
         })
+    }
+
+    fn export(&self, parts: PartsOut) -> Answer<'_, ()> {
+        self.reader.run(move |connection| copy::sqlite::export(connection, &parts))
+    }
+
+    fn import(&self, mut parts: Parts) -> Answer<'_, bool> {
+        self.write(move |db| copy::sqlite::import(db, &mut parts))
     }
 
     fn ping(&self) -> Answer<'_, ()> {

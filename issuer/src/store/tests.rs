@@ -15,6 +15,8 @@ use crate::session::{Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdi
 #[path = "../../tests/issuer/cluster.rs"]
 mod cluster;
 
+mod copy;
+
 const NOW: u64 = 1_800_000_000;
 
 /// A new database, which can be opened more than once.

@@ -13,6 +13,7 @@ mod common;
 mod browser;
 mod clients;
 mod connections;
+mod copy;
 mod documentation;
 mod durability;
 mod endpoints;

@@ -47,7 +47,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
 pub(super) type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
 /// Why an attempt failed.
-pub(super) enum Failure {
+pub(in crate::store) enum Failure {
     /// The next attempt may succeed.
     Passing(String),
     Lasting(String),
@@ -134,6 +134,33 @@ impl Connections {
         let result = self.attempts(transaction).await;
         self.failing.store(result.is_err(), Ordering::Relaxed);
         result
+    }
+
+    /// Runs `job` once in a transaction that begins with `begin`, however long it takes: for
+    /// commands, and for no request.
+    pub(super) async fn transact_once<T, Job>(
+        &self,
+        begin: &str,
+        job: impl FnOnce(Lent) -> Job,
+    ) -> Result<T, StoreError>
+    where
+        Job: Future<Output = Result<T, Failure>>,
+    {
+        let connection = self.pool.get().await.map_err(|e| unreachable_because(&e))?;
+        let db = Arc::new(connection);
+        let mut lender = Lender(Some(Arc::clone(&db)));
+        let transaction = async {
+            db.batch_execute(begin).await?;
+            let result = job(Arc::clone(&db)).await?;
+            db.batch_execute("COMMIT").await?;
+            Ok::<_, Failure>(result)
+        };
+        let result = transaction.await;
+        drop(db);
+        if result.is_ok() {
+            lender.0 = None;
+        }
+        Ok(result?)
     }
 
     async fn attempts<T, Attempt>(&self, attempt: impl Fn(Lent) -> Attempt) -> Result<T, StoreError>

@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use self::connection::{Connections, Failure, Lent};
+pub(in crate::store) use self::connection::Failure;
+use self::connection::{Connections, Lent};
 use self::rows::{audit, signed};
 use self::url::Address;
+use super::copy::{self, Parts, PartsOut};
 use super::{Answer, Client, ClientChange, KeyChange, Missing, Store, StoreError, User, hex};
 use crate::keys::KeyRecord;
 use crate::session::{Lifetimes, Refresh, Session, SessionId, Verdict, decide};
@@ -435,6 +437,20 @@ impl Store for PostgresStore {
                 rows::keys(&db).await
             };
             self.connections.transact(change).await
+        })
+    }
+
+    fn export(&self, parts: PartsOut) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let export = |db: Lent| async move { copy::postgres::export(&db, &parts).await };
+            self.connections.transact_once(copy::postgres::BEGIN_EXPORT, export).await
+        })
+    }
+
+    fn import(&self, mut parts: Parts) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let import = |db: Lent| async move { copy::postgres::import(&db, &mut parts).await };
+            self.connections.transact_once(copy::postgres::BEGIN_IMPORT, import).await
         })
     }
 

@@ -17,7 +17,7 @@ pub(crate) struct Address {
     /// The certificates to trust instead of the system's.
     pub(super) root_certificates: Option<PathBuf>,
     /// The URL without its password.
-    pub(super) shown: String,
+    pub(in crate::store) shown: String,
 }
 
 /// Whether it is the URL of a PostgreSQL database.

@@ -1,0 +1,47 @@
+use std::io::{IsTerminal as _, Write as _};
+
+use super::print;
+use crate::store::copy::{Counts, copy as copy_all};
+use crate::store::{Missing, Place};
+use crate::{Config, Error, state};
+
+/// `store copy --from URL --to URL`: all that a database holds, into one that holds nothing. The
+/// sealed keys are copied as they are, so that the copy needs the same master key.
+pub(super) async fn copy(config: &Config, from: &str, to: &str) -> Result<(), Error> {
+    if from == to {
+        return Err(Error::Refused("--from and --to are the same database".to_owned()));
+    }
+    let place = |flag: &str, url: &str| {
+        Place::parse(url).map_err(|e| Error::Config(format!("{flag}: {e}")))
+    };
+    let (source, target) = (place("--from", from)?, place("--to", to)?);
+    // With the master key, so that nobody learns after the move that it is another one.
+    let opened = state::open_store(config, &source, Missing::Refuse).await?;
+    let (copied_to, ()) = target.open(Missing::Make, |_| Ok(())).await?;
+    let counts = copy_all(&*opened.store, &*copied_to, show).await?;
+    if std::io::stderr().is_terminal() {
+        // Nothing can be done when stderr is closed.
+        let _ = writeln!(std::io::stderr());
+    }
+    let counts = counts.ok_or_else(|| {
+        Error::Refused(format!(
+            "{} is not empty; nothing was copied. Name a database that no issuer has used",
+            target.show()
+        ))
+    })?;
+    let lines = counts.iter().map(|(table, count)| format!("{table}\t{count}\n"));
+    print(&format!(
+        "{}\ncopied. Set database to the copy and master_key or master_key_file to the key that \
+         opens the one before, and start the issuers again\n",
+        lines.collect::<String>()
+    ))
+}
+
+/// One line that is written over and over, where somebody looks.
+fn show(counts: &Counts) {
+    if std::io::stderr().is_terminal() {
+        let counts: Vec<_> =
+            counts.iter().map(|(table, count)| format!("{table} {count}")).collect();
+        let _ = write!(std::io::stderr(), "\rcopying: {}", counts.join(", "));
+    }
+}

@@ -1,0 +1,183 @@
+//! `store copy`: all that one database holds, into another one that holds nothing. Both stores
+//! read and write the tables as they are described here, so that neither knows of the other.
+
+pub(super) mod postgres;
+pub(super) mod sqlite;
+
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+use super::{Store, StoreError};
+
+/// What is copied, in an order in which each row finds those that it refers to. What a database
+/// says of itself is not: it has its own version.
+pub(super) const TABLES: &[Table] = &[
+    Table {
+        name: "users",
+        columns: &[
+            text("id"),
+            text("name"),
+            text("scope"),
+            text("password_hash"),
+            integer("created_at"),
+            boolean("locked"),
+        ],
+    },
+    Table {
+        name: "clients",
+        columns: &[
+            text("id"),
+            text("name"),
+            text("scope"),
+            bytes("secret_hash"),
+            boolean("locked"),
+            integer("created_at"),
+        ],
+    },
+    Table {
+        name: "sessions",
+        columns: &[
+            bytes("id"),
+            text("user_id"),
+            text("client_id"),
+            text("scope"),
+            integer("counter"),
+            integer("created_at"),
+            integer("rotated_at"),
+            integer("expires_at"),
+            boolean("revoked"),
+        ],
+    },
+    Table {
+        name: "keys",
+        columns: &[
+            text("kid"),
+            Column { name: "bits", kind: Kind::SmallInteger },
+            text("n"),
+            text("e"),
+            bytes("sealed"),
+            text("state"),
+            integer("published_at"),
+            integer("activates_at"),
+            integer("retired_at"),
+            integer("drops_at"),
+        ],
+    },
+    Table {
+        name: "audit",
+        columns: &[integer("id"), integer("at"), text("event"), text("subject")],
+    },
+];
+
+/// A table that both stores have.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    /// The first one orders the rows.
+    pub(super) columns: &'static [Column],
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Bytes,
+    Integer,
+    /// Of 32 bits where that makes a difference.
+    SmallInteger,
+    /// 0 or 1 where there is no other.
+    Boolean,
+}
+
+const fn text(name: &'static str) -> Column {
+    Column { name, kind: Kind::Text }
+}
+
+const fn bytes(name: &'static str) -> Column {
+    Column { name, kind: Kind::Bytes }
+}
+
+const fn integer(name: &'static str) -> Column {
+    Column { name, kind: Kind::Integer }
+}
+
+const fn boolean(name: &'static str) -> Column {
+    Column { name, kind: Kind::Boolean }
+}
+
+impl Table {
+    /// The names of its columns, as a statement has them.
+    pub(super) fn list(&self) -> String {
+        let names: Vec<_> = self.columns.iter().map(|column| column.name).collect();
+        names.join(", ")
+    }
+
+    /// The statement that reads it.
+    pub(super) fn select(&self, schema: &str) -> String {
+        format!("SELECT {} FROM {schema}{} ORDER BY 1", self.list(), self.name)
+    }
+}
+
+/// What is in a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    Null,
+    Integer(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+/// What goes from one database to the other.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// Rows of the table of that index.
+    Rows { table: usize, rows: Vec<Vec<Value>> },
+    /// Without it, what came before is not all.
+    End,
+}
+
+/// The most rows in one part.
+pub(super) const ROWS: usize = 1000;
+
+/// How many parts may wait for the slower of the two.
+const WAITING: usize = 4;
+
+pub(crate) type Parts = Receiver<Part>;
+pub(crate) type PartsOut = Sender<Part>;
+
+/// How many rows of each table were copied.
+pub(crate) type Counts = Vec<(&'static str, u64)>;
+
+/// Copies all that `from` holds at this moment to `to`, in one transaction. `progress` hears of each
+/// part. `None` if `to` holds something already; nothing is changed then.
+pub(crate) async fn copy(
+    from: &dyn Store,
+    to: &dyn Store,
+    progress: impl Fn(&Counts),
+) -> Result<Option<Counts>, StoreError> {
+    let mut counts: Counts = TABLES.iter().map(|table| (table.name, 0)).collect();
+    let (read, mut parts) = mpsc::channel(WAITING);
+    let (write, written) = mpsc::channel(WAITING);
+    let forward = async move {
+        while let Some(part) = parts.recv().await {
+            if let Part::Rows { table, rows } = &part
+                && let Some((_, count)) = counts.get_mut(*table)
+            {
+                *count += rows.len() as u64;
+                progress(&counts);
+            }
+            // Who writes says why it has stopped.
+            if write.send(part).await.is_err() {
+                break;
+            }
+        }
+        counts
+    };
+    let (exported, imported, counts) = tokio::join!(from.export(read), to.import(written), forward);
+    exported?;
+    Ok(imported?.then_some(counts))
+}

@@ -1,0 +1,154 @@
+//! A copy is the same as what it was made of, from each kind of database to each.
+
+use tokio::sync::mpsc;
+
+use super::{Database, KeyState, cluster, key, numbered, refresh, session, user};
+use crate::session::Session;
+use crate::store::copy::{Part, TABLES, Value, copy};
+use crate::store::{Client, Place, Store};
+
+/// All that a database holds, with the index of the table before each row.
+async fn content(store: &dyn Store) -> Vec<(usize, Vec<Value>)> {
+    let (sender, mut parts) = mpsc::channel(1);
+    let collect = async {
+        let (mut all, mut ended) = (Vec::new(), false);
+        while let Some(part) = parts.recv().await {
+            assert!(!ended);
+            match part {
+                Part::Rows { table, rows } => all.extend(rows.into_iter().map(|row| (table, row))),
+                Part::End => ended = true,
+            }
+        }
+        assert!(ended);
+        all
+    };
+    let (exported, all) = tokio::join!(store.export(sender), collect);
+    exported.unwrap();
+    all
+}
+
+/// Something in each table, more than one part of it in one, and what is unusual.
+async fn fill(store: &dyn Store) {
+    assert!(store.add_user(user()).await.unwrap());
+    let client = Client {
+        id: "client_x".to_owned(),
+        name: "wörker".to_owned(),
+        scope: String::new(),
+        secret_hash: (0..=255).collect(),
+        locked: true,
+        created_at: 0,
+    };
+    assert!(store.add_client(client).await.unwrap());
+    for n in 0..2100 {
+        let session = Session { id: numbered(n), ..session(9) };
+        assert!(store.open_session(session, "hash".to_owned()).await.unwrap());
+    }
+    assert!(store.open_session(session(1), "hash".to_owned()).await.unwrap());
+    store.refresh(refresh(1, 0, 10)).await.unwrap();
+    store.end_session([1; 16], 7).await.unwrap();
+    let keys = |_: &[_]| vec![key("a", KeyState::Active), key("b", KeyState::Published)];
+    store.change_keys(Box::new(keys), 8).await.unwrap();
+}
+
+async fn copied(from: &Database, to: &Database) {
+    let (source, target) = (from.open().await, to.open().await);
+    fill(&*source).await;
+    let counts = copy(&*source, &*target, |_| ()).await.unwrap().unwrap();
+    let expected = content(&*source).await;
+    assert_eq!(content(&*target).await, expected);
+    for (index, (_, count)) in counts.iter().enumerate() {
+        let rows = expected.iter().filter(|(table, _)| *table == index).count();
+        assert!(rows > 0 && *count == u64::try_from(rows).unwrap(), "{counts:?}");
+    }
+
+    // Not twice, and not over something.
+    assert_eq!(copy(&*source, &*target, |_| ()).await.unwrap(), None);
+    assert_eq!(content(&*target).await, expected);
+
+    // It is a database like any other: its log goes on after the last entry.
+    target.end_session(numbered(5), 9).await.unwrap();
+    assert_eq!(content(&*target).await.len(), expected.len() + 1);
+    assert!(target.session(numbered(5)).await.unwrap().unwrap().revoked);
+    assert_eq!(target.keys().await.unwrap(), source.keys().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_sqlite_to_sqlite() {
+    copied(&Database::sqlite(), &Database::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn between_sqlite_and_postgres_both_ways() {
+    if !cluster::is_left_out() {
+        copied(&Database::sqlite(), &Database::postgres()).await;
+        copied(&Database::postgres(), &Database::sqlite()).await;
+        copied(&Database::postgres(), &Database::postgres()).await;
+    }
+}
+
+async fn what_breaks_off_leaves_nothing(database: Database) {
+    let store = database.open().await;
+    let (sender, parts) = mpsc::channel(1);
+    let row = vec![
+        Value::Text("user_x".to_owned()),
+        Value::Text("demo".to_owned()),
+        Value::Text(String::new()),
+        Value::Text("hash".to_owned()),
+        Value::Integer(1),
+        Value::Integer(0),
+    ];
+    let send = async move {
+        sender.send(Part::Rows { table: 0, rows: vec![row] }).await.unwrap();
+    };
+    let (imported, ()) = tokio::join!(store.import(parts), send);
+    assert!(imported.unwrap_err().to_string().contains("broke off"));
+    assert!(content(&*store).await.is_empty());
+    assert!(store.add_user(user()).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_breaks_off_leaves_an_empty_database() {
+    what_breaks_off_leaves_nothing(Database::sqlite()).await;
+    if !cluster::is_left_out() {
+        what_breaks_off_leaves_nothing(Database::postgres()).await;
+    }
+}
+
+/// The tables and columns that are described for the copy, as `table.column`.
+fn described() -> Vec<String> {
+    let columns = TABLES.iter().flat_map(|table| {
+        table.columns.iter().map(|column| format!("{}.{}", table.name, column.name))
+    });
+    let mut columns: Vec<_> = columns.collect();
+    columns.sort();
+    columns
+}
+
+#[tokio::test]
+async fn no_table_and_no_column_is_forgotten() {
+    let database = Database::sqlite();
+    drop(database.open().await);
+    let Place::File(path) = &database.place else { panic!() };
+    let db = rusqlite::Connection::open(path).unwrap();
+    let columns = "SELECT t.name || '.' || c.name FROM sqlite_schema t, pragma_table_info(t.name) c
+                   WHERE t.type = 'table' AND t.name NOT IN ('database', 'sqlite_sequence')
+                   ORDER BY 1";
+    let mut columns = db.prepare(columns).unwrap();
+    let there: Vec<String> =
+        columns.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(described(), there);
+
+    if !cluster::is_left_out() {
+        let database = cluster::new_database();
+        drop(
+            Place::parse(&database).unwrap().open(super::Missing::Make, |_| Ok(())).await.unwrap(),
+        );
+        // The number of a session's last refresh says something to the process alone that made it.
+        let columns = "SELECT table_name || '.' || column_name FROM information_schema.columns
+                       WHERE table_schema = 'countersign' AND table_name <> 'database'
+                       AND (table_name, column_name) <> ('sessions', 'rotation')";
+        let mut there = cluster::execute(&database, columns);
+        there.sort();
+        assert_eq!(described(), there);
+    }
+}

@@ -1,0 +1,97 @@
+//! `store copy`: who was logged in stays so, and nothing is done by halves.
+
+use tempfile::TempDir;
+
+use crate::cluster::{DATABASE_PASSWORD, is_left_out, new_database};
+use crate::common::{Process, add_user, binary, command, database, folder, get, login, refresh};
+use crate::common::{stderr, stdout, use_database};
+
+/// The binary's answer, with the master key that is in the file beside the SQLite database.
+fn copy(folder: &TempDir, from: &str, to: &str) -> std::process::Output {
+    let mut command = binary(folder.path());
+    command.args(["store", "copy", "--from", from, "--to", to]).output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_and_keys_move_from_sqlite_to_postgres_and_back() {
+    if is_left_out() {
+        return;
+    }
+    let folder = folder();
+    let sqlite = database(folder.path());
+    let key = folder.path().join("countersign.db.master-key");
+    let process = Process::start(folder.path());
+    let first = login(&process.url).await.refresh_token();
+    let jwks = get(&process.url, "/.well-known/jwks.json").await.text;
+    drop(process);
+
+    let postgres = new_database();
+    let done = copy(&folder, &sqlite, &postgres);
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert!(stdout(&done).starts_with("users\t1\n"), "{}", stdout(&done));
+    let master_key = std::fs::read_to_string(key).unwrap();
+    let serve = |url: &str| {
+        let mut command = binary(folder.path());
+        command.env("COUNTERSIGN_DATABASE", url).env("COUNTERSIGN_MASTER_KEY", master_key.trim());
+        Process::with(folder.path(), command)
+    };
+    let process = serve(&postgres);
+    assert_eq!(get(&process.url, "/.well-known/jwks.json").await.text, jwks);
+    let second = refresh(&process.url, &first).await.refresh_token();
+    login(&process.url).await.refresh_token();
+    drop(process);
+
+    let back = format!("sqlite://{}", folder.path().join("back.db").display());
+    let mut command = binary(folder.path());
+    command.env("COUNTERSIGN_MASTER_KEY", master_key.trim());
+    let done =
+        command.args(["store", "copy", "--from", &postgres, "--to", &back]).output().unwrap();
+    assert!(done.status.success(), "{}", stderr(&done));
+    let process = serve(&back);
+    assert_eq!(refresh(&process.url, &second).await.status, 200);
+}
+
+#[test]
+fn what_is_wrong_with_a_copy_is_said_and_nothing_is_changed() {
+    let folder = folder();
+    let sqlite = database(folder.path());
+    drop(Process::start(folder.path()));
+    let refuse = |from: &str, to: &str, words: &[&str]| {
+        let done = copy(&folder, from, to);
+        let line = stderr(&done);
+        assert_eq!((done.status.code(), line.lines().count()), (Some(1), 1), "{line}");
+        for word in words {
+            assert!(line.contains(word), "{word:?} is not in: {line}");
+        }
+        assert!(!line.contains(DATABASE_PASSWORD));
+    };
+    let new = format!("sqlite://{}", folder.path().join("new.db").display());
+    refuse(&sqlite, &sqlite, &["the same database"]);
+    refuse("mysql://x", &new, &["--from", "expected sqlite://PATH"]);
+    refuse(&sqlite, "postgres://x", &["--to", "names no database"]);
+    refuse(&new, &sqlite, &["there is no database"]);
+    assert!(!folder.path().join("new.db").exists());
+
+    let other = crate::common::folder();
+    add_user(other.path(), "eve");
+    let users = || stdout(&command(other.path(), &["user", "list"], ""));
+    let before = users();
+    refuse(&sqlite, &database(other.path()), &["is not empty; nothing was copied"]);
+    assert_eq!(users(), before);
+
+    if !is_left_out() {
+        let taken = TempDir::new().unwrap();
+        use_database(taken.path(), &new_database());
+        add_user(taken.path(), "eve");
+        let url = database(taken.path());
+        refuse(&sqlite, &url, &["postgres:(hidden)@", "is not empty; nothing was copied"]);
+        assert!(stdout(&command(taken.path(), &["user", "list"], "")).starts_with("eve\t"));
+    }
+
+    // Under another master key the copy would be worth nothing.
+    let mut command = binary(folder.path());
+    command.args(["store", "copy", "--from", &sqlite, "--to", &new]);
+    command.args(["--master-key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]);
+    assert!(stderr(&command.output().unwrap()).contains("master key does not open"));
+    assert!(!folder.path().join("new.db").exists());
+}
