@@ -14,6 +14,7 @@ mod browser;
 mod clients;
 mod connections;
 mod copy;
+mod deploy;
 mod documentation;
 mod durability;
 mod endpoints;

@@ -1,0 +1,88 @@
+//! What is in `deploy/` fits what is built. (The image itself is built where there is an engine.)
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::common::{binary, command, stderr, stdout};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap()
+}
+
+#[test]
+fn the_unit_starts_the_issuer_with_flags_that_it_takes() {
+    let unit = read("deploy/systemd/countersign-issuer.service");
+    let lines = |name: &str| -> Vec<&str> {
+        unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('=')).collect()
+    };
+    let [start] = lines("ExecStart")[..] else { panic!("{unit}") };
+    let mut words = start.split(' ');
+    assert_eq!(words.next(), Some("/usr/local/bin/countersign-issuer"));
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("issuer.toml"), "audience = 'of the file'").unwrap();
+    let arguments: Vec<_> = words
+        .map(|word| match word {
+            "/etc/countersign/issuer.toml" => "issuer.toml",
+            "serve" => "config",
+            flag => flag,
+        })
+        .chain(["check"])
+        .collect();
+    let done = command(folder.path(), &arguments, "");
+    assert!(stdout(&done).contains("audience = of the file\n"), "{}", stderr(&done));
+    // The documents have it write there.
+    assert_eq!(lines("StateDirectory"), ["countersign"]);
+    assert_eq!(lines("User"), ["countersign"]);
+}
+
+#[test]
+fn the_image_has_a_configuration_that_the_issuer_takes() {
+    let file = read("deploy/Dockerfile").replace("\\\n", "");
+    let settings: Vec<_> = file
+        .lines()
+        .filter_map(|line| line.strip_prefix("ENV "))
+        .flat_map(str::split_whitespace)
+        .map(|pair| pair.split_once('=').unwrap())
+        .collect();
+    assert!(settings.contains(&("COUNTERSIGN_LISTEN", "0.0.0.0:8080")));
+    let folder = TempDir::new().unwrap();
+    let check = |more: &[&str]| {
+        let mut command = binary(folder.path());
+        command.envs(settings.iter().copied()).args(["config", "check"]).args(more);
+        command.output().unwrap()
+    };
+    // It says what else it needs, and takes that.
+    assert!(stderr(&check(&[])).contains("behind_proxy = true"));
+    std::fs::write(folder.path().join("key"), "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")
+        .unwrap();
+    let done =
+        check(&["--behind-proxy", "--issuer", "https://auth.example", "--master-key-file", "key"]);
+    assert!(done.status.success(), "{}", stderr(&done));
+    let user = file.lines().find_map(|line| line.strip_prefix("USER ")).unwrap();
+    assert!(!user.starts_with('0') && user != "root");
+}
+
+#[test]
+fn the_image_is_built_from_a_workspace_that_is_whole() {
+    // What .dockerignore lets in.
+    let folder = TempDir::new().unwrap();
+    let ignore = read(".dockerignore");
+    assert!(ignore.lines().any(|line| line == "*"));
+    for name in ignore.lines().filter_map(|line| line.strip_prefix('!')) {
+        let to = folder.path().join(name);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        let copied = Command::new("cp").arg("-r").arg(root().join(name)).arg(to).status().unwrap();
+        assert!(copied.success(), "{name}");
+    }
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--locked", "--format-version=1", "--no-deps"]);
+    let done = cargo.current_dir(folder.path()).output().unwrap();
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert!(stdout(&done).contains("\"countersign-issuer\""));
+}
