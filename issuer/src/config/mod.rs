@@ -38,6 +38,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     plain("refresh_ttl", "Lifetime of an unused refresh token"),
     plain("refresh_grace", "How long a used refresh token still answers its successor"),
     plain("rotation_period", "How long one key signs"),
+    plain("key_bits", "Size of the next keys: 2048, 3072 or 4096 bits"),
     plain("jwks_max_age", "How long a JWKS may be cached"),
     plain("clock_skew", "How far clocks may differ"),
     plain("tls_cert", "PEM file with the certificate chain"),
@@ -82,6 +83,8 @@ pub struct Config {
     pub refresh_grace: Duration,
     /// How long one key signs: `jwks_max_age` + `clock_skew` to 366 days.
     pub rotation_period: Duration,
+    /// Size of the keys that are made from now on.
+    pub key_bits: KeyBits,
     /// How long caches may hold the JWKS: 1 s to 1 day.
     pub jwks_max_age: Duration,
     /// How far the clocks of issuer and verifiers may differ: 0 to 5 min.
@@ -111,6 +114,7 @@ impl Default for Config {
             refresh_ttl: Duration::from_secs(7 * DAY),
             refresh_grace: Duration::from_secs(10),
             rotation_period: Duration::from_secs(30 * DAY),
+            key_bits: KeyBits::default(),
             jwks_max_age: Duration::from_secs(5 * MINUTE),
             clock_skew: Duration::from_secs(MINUTE),
             tls_cert: None,
@@ -118,6 +122,31 @@ impl Default for Config {
             behind_proxy: false,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
+        }
+    }
+}
+
+/// Size of an RSA key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyBits {
+    /// 2048 bits.
+    #[default]
+    Rsa2048,
+    /// 3072 bits.
+    Rsa3072,
+    /// 4096 bits.
+    Rsa4096,
+}
+
+impl KeyBits {
+    /// The number of bits.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        match self {
+            Self::Rsa2048 => 2048,
+            Self::Rsa3072 => 3072,
+            Self::Rsa4096 => 4096,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::crypto::Sealer;
 use crate::store::{Store, StoreError};
-use crate::{Config, Error, signing};
+use crate::{Config, Error, KeyBits, signing};
 pub(crate) use ring::{KeyRing, check_master_key};
 
 /// An issuer stops signing when it has not read the keys for this long; so a key that another
@@ -57,7 +57,7 @@ pub(crate) struct KeyRecord {
     pub(crate) drops_at: Option<u64>,
 }
 
-/// The intervals between the steps of a key's life, in seconds.
+/// The intervals between the steps of a key's life, in seconds, and what keys are made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     /// From published to active, at least.
@@ -66,6 +66,8 @@ pub(crate) struct Rules {
     period: u64,
     /// From retiring to gone, at least.
     lag: u64,
+    /// The size of new keys.
+    bits: KeyBits,
 }
 
 impl Rules {
@@ -74,6 +76,7 @@ impl Rules {
             lead: config.publish_lead().as_secs(),
             period: config.rotation_period.as_secs(),
             lag: config.drop_lag().as_secs(),
+            bits: config.key_bits,
         }
     }
 
@@ -181,7 +184,8 @@ pub(crate) async fn advance(
     let mut spares = Vec::new();
     for _ in 0..rules.spares_needed(&asked, now) {
         let sealer = Arc::clone(sealer);
-        let made = tokio::task::spawn_blocking(move || signing::generate(&sealer, now)).await;
+        let made =
+            tokio::task::spawn_blocking(move || signing::generate(&sealer, rules.bits, now)).await;
         let made = made.map_err(|_| Error::System("a key pair can't be made".to_owned()))?;
         spares.push(made?);
     }
@@ -225,7 +229,7 @@ impl From<AdvanceError> for Error {
 mod tests {
     use super::*;
 
-    const RULES: Rules = Rules { lead: 60, period: 1000, lag: 200 };
+    const RULES: Rules = Rules { lead: 60, period: 1000, lag: 200, bits: KeyBits::Rsa2048 };
 
     fn spare(kid: usize) -> KeyRecord {
         KeyRecord {

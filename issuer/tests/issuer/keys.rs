@@ -14,6 +14,7 @@ over_both!(
     keys_rotate_by_themselves_and_are_dropped_when_their_tokens_are_gone,
     a_rotation_by_hand_is_picked_up_once_caches_can_have_the_next_key,
     a_revoked_key_is_gone_at_once_and_the_next_one_signs,
+    the_next_key_that_is_made_has_the_configured_size,
 );
 
 async fn published(url: &str) -> HashSet<String> {
@@ -129,4 +130,34 @@ async fn a_revoked_key_is_gone_at_once_and_the_next_one_signs(backend: Backend) 
     assert!(!done.contains("signs from now on"), "{done}");
     until(async || !published(url).await.contains(&spare[0])).await;
     assert_eq!((signer(url).await, published(url).await.len()), (next[0].clone(), 2));
+}
+
+async fn the_next_key_that_is_made_has_the_configured_size(backend: Backend) {
+    let folder = folder_on(backend);
+    drop(Process::start(folder.path()));
+    let bits = |folder: &Path| {
+        let mut bits: Vec<_> = states(folder)
+            .into_iter()
+            .map(|key| (key["state"].as_str().unwrap().to_owned(), key["bits"].as_u64().unwrap()))
+            .collect();
+        bits.sort();
+        bits
+    };
+    let of = |active, published| {
+        [("active".to_owned(), active), ("published".to_owned(), published)].to_vec()
+    };
+    assert_eq!(bits(folder.path()), of(2048, 2048));
+    for (size, signs) in [("3072", 2048), ("4096", 3072)] {
+        let spare = kids(folder.path(), "published");
+        let revoke = ["keys", "revoke", &kids(folder.path(), "active")[0], "--key-bits", size];
+        let done = command(folder.path(), &revoke, "");
+        assert!(done.status.success(), "{done:?}");
+        assert_eq!(kids(folder.path(), "active"), spare);
+        assert_eq!(bits(folder.path()), of(signs, size.parse().unwrap()));
+    }
+    // A signature is as long as its key.
+    let process = Process::start(folder.path());
+    let token = login(&process.url).await.field("access_token");
+    assert_eq!(token.rsplit('.').next().unwrap().len(), 512);
+    assert_eq!(bits(folder.path()), of(3072, 4096));
 }

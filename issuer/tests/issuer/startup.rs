@@ -54,6 +54,7 @@ fn bad_configuration_is_refused_in_one_line_and_leaves_no_file() {
         (&["serve", "--refresh-ttl", "31d"], 1, &["refresh_ttl is 31d"]),
         (&["serve", "--refresh-grace", "2m"], 1, &["refresh_grace is 2m"]),
         (&["serve", "--clock-skew", "1h"], 1, &["clock_skew"]),
+        (&["serve", "--key-bits", "1024"], 1, &["--key-bits", "2048, 3072 or 4096"]),
         (&["serve", "--rotation-period", "3m"], 1, &["rotation_period", "360 s"]),
         (
             &["serve", "--rotation-period", "6m", "--access-ttl", "1d"],
