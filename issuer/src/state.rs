@@ -6,8 +6,8 @@ use aws_lc_rs::hmac;
 use countersign_claims::{Audience, Claims, NumericDate};
 
 use crate::config::SESSION_MAX;
-use crate::crypto::{self, MasterKeySource};
-use crate::keys::{KeyRecord, KeyRing, Rules};
+use crate::crypto::{self, DeploymentSecret, MasterKeySource};
+use crate::keys::{KeyRing, Rules, Vault, deposit};
 use crate::network::LoginLimit;
 use crate::password::Hasher;
 use crate::session::Lifetimes;
@@ -33,6 +33,9 @@ pub(crate) struct Inner {
     pub(crate) hasher: Hasher,
     pub(crate) login_limit: LoginLimit,
     pub(crate) refresh_key: hmac::Key,
+    /// Where the keys come from that authenticate something else.
+    #[allow(dead_code, reason = "for what else is authenticated, such as the device cookie")]
+    pub(crate) secret: DeploymentSecret,
 }
 
 impl State {
@@ -54,7 +57,8 @@ impl State {
         config.check_serve()?;
         let tls = crate::tls::Acceptor::load(&config)?;
         let place = Place::parse(&config.database)?;
-        let Opened { store, sealer, master } = open_store(&config, &place, Missing::Make).await?;
+        let opened = open_store(&config, &place, Missing::Make).await?;
+        let Opened { store, sealer, secret } = opened;
         let rules = Rules::new(&config);
         let keys = KeyRing::open(Arc::clone(&store), sealer, rules, clock.clone()).await?;
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -66,7 +70,8 @@ impl State {
             keys,
             hasher: Hasher::new(limits.hashes, limits.hash_queue)?,
             login_limit: LoginLimit::new(&limits),
-            refresh_key: master.refresh_key()?,
+            refresh_key: secret.refresh_key(),
+            secret,
             config,
             limits,
             clock,
@@ -154,11 +159,11 @@ impl Inner {
     }
 }
 
-/// A database with the master key that opens its signing keys.
+/// A database with the master key that opens its signing keys, and its deployment secret.
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) sealer: Arc<crypto::Sealer>,
-    master: crypto::MasterKey,
+    pub(crate) secret: DeploymentSecret,
 }
 
 /// Opens the database and the master key together: neither is made or changed when the other can't
@@ -169,12 +174,21 @@ pub(crate) async fn open_store(
     missing: Missing,
 ) -> Result<Opened, Error> {
     let source = MasterKeySource::find(config, place, config.listen.ip().is_loopback())?;
-    let admit = |stored: &[KeyRecord]| {
-        let master = source.resolve(!stored.is_empty())?;
+    let admit = |vault: &Vault| {
+        let master = source.resolve(!vault.is_empty())?;
         let sealer = master.sealer()?;
-        crate::keys::check_master_key(stored, &sealer)?;
-        Ok((Arc::new(sealer), master))
+        vault.check(&sealer)?;
+        let stored = vault.secret.as_ref();
+        let stored = stored.and_then(|sealed| DeploymentSecret::open(sealed, &sealer));
+        let secret = match stored {
+            Some(secret) => secret,
+            None if vault.keys.is_empty() => DeploymentSecret::random()?,
+            None => DeploymentSecret::of_master_key(&master)?,
+        };
+        Ok((Arc::new(sealer), secret, vault.secret.is_some()))
     };
-    let (store, (sealer, master)) = place.open(missing, admit).await?;
-    Ok(Opened { store, sealer, master })
+    let (store, (sealer, secret, is_stored)) = place.open(missing, admit).await?;
+    // Before there is any key, so that a new database is told from an old one by these.
+    let secret = if is_stored { secret } else { deposit(&*store, &sealer, &secret).await? };
+    Ok(Opened { store, sealer, secret })
 }

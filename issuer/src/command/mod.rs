@@ -112,6 +112,18 @@ fn command_line() -> Command {
                                 .allow_hyphen_values(true)
                                 .help("As in keys list"),
                         ),
+                )
+                .subcommand(
+                    Command::new("rewrap")
+                        .about("Seal all keys under another master key; everybody stays logged in")
+                        .arg(
+                            Arg::new("to")
+                                .long("to")
+                                .required(true)
+                                .value_name("FILE")
+                                .value_parser(clap::value_parser!(PathBuf))
+                                .help("File with the new master key"),
+                        ),
                 ),
         )
         .subcommand(
@@ -203,6 +215,7 @@ fn execute(matches: &ArgMatches) -> Result<(), Error> {
     let (command, matches) = matches.subcommand().unwrap_or(("", matches));
     let (subcommand, matches) = matches.subcommand().unwrap_or(("", matches));
     let text = |name| matches.get_one::<String>(name).map(String::as_str).unwrap_or_default();
+    let file = |name| matches.get_one::<PathBuf>(name).cloned().unwrap_or_default();
     runtime.block_on(async {
         match (command, subcommand) {
             ("serve", _) => serve::serve(config).await,
@@ -226,6 +239,7 @@ fn execute(matches: &ArgMatches) -> Result<(), Error> {
             ("keys", "list") => keys::list(&config, matches.get_flag("json")).await,
             ("keys", "rotate") => keys::rotate(&config).await,
             ("keys", "revoke") => keys::revoke(&config, text("kid")).await,
+            ("keys", "rewrap") => keys::rewrap(&config, &file("to")).await,
             ("config", "check") => config_check(&config),
             _ => Err(Error::Refused("there is no such command; see --help".to_owned())),
         }

@@ -54,7 +54,7 @@ pub(crate) use over_both;
 const URL: &str = "database-url";
 
 /// The master key of the databases that have no file beside them.
-const MASTER_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+pub(crate) const MASTER_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
 /// A folder with a database that has user `demo` with scope `read write`.
 pub(crate) fn folder() -> TempDir {

@@ -1,13 +1,20 @@
 //! Key rotation in a running issuer, with a clock that the test sets.
 
 use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use aws_lc_rs::{hkdf, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
+use crate::cluster;
 use crate::common::{
-    Backend, Process, Server, command, folder_on, get, jwt_part, login, over_both, stderr, stdout,
+    Backend, MASTER_KEY, Process, Server, binary, command, database, folder_on, get, jwt_part,
+    login, over_both, refresh, stderr, stdout,
 };
 
 over_both!(
@@ -15,6 +22,8 @@ over_both!(
     a_rotation_by_hand_is_picked_up_once_caches_can_have_the_next_key,
     a_revoked_key_is_gone_at_once_and_the_next_one_signs,
     the_next_key_that_is_made_has_the_configured_size,
+    another_master_key_ends_no_session_and_issuers_with_the_old_one_go_on,
+    refresh_tokens_from_before_the_secret_was_stored_go_on,
 );
 
 async fn published(url: &str) -> HashSet<String> {
@@ -160,4 +169,169 @@ async fn the_next_key_that_is_made_has_the_configured_size(backend: Backend) {
     let token = login(&process.url).await.field("access_token");
     assert_eq!(token.rsplit('.').next().unwrap().len(), 512);
     assert_eq!(bits(folder.path()), of(3072, 4096));
+}
+
+/// Everything of the database that is sealed, as text.
+fn sealed(folder: &Path) -> Vec<String> {
+    let url = database(folder);
+    let columns = "SELECT hex(sealed) FROM keys UNION ALL SELECT hex(sealed) FROM secrets";
+    match url.strip_prefix("sqlite://") {
+        Some(path) => {
+            let db = rusqlite::Connection::open(path).unwrap();
+            let mut rows = db.prepare(columns).unwrap();
+            rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        }
+        None => cluster::execute(
+            &url,
+            "SELECT encode(sealed, 'hex') FROM countersign.keys UNION ALL
+             SELECT encode(sealed, 'hex') FROM countersign.secrets",
+        ),
+    }
+}
+
+/// Runs a statement on the folder's database. `countersign.` is PostgreSQL's schema alone.
+fn execute(folder: &Path, statement: &str) -> Vec<String> {
+    let url = database(folder);
+    match url.strip_prefix("sqlite://") {
+        Some(path) => {
+            let db = rusqlite::Connection::open(path).unwrap();
+            db.busy_timeout(Duration::from_secs(5)).unwrap();
+            let mut rows = db.prepare(&statement.replace("countersign.", "")).unwrap();
+            rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        }
+        None => cluster::execute(&url, statement),
+    }
+}
+
+const NEW_MASTER_KEY: &str = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=";
+
+async fn another_master_key_ends_no_session_and_issuers_with_the_old_one_go_on(backend: Backend) {
+    let folder = folder_on(backend);
+    let new_key = folder.path().join("new-key");
+    let rewrap = ["keys", "rewrap", "--to", "new-key"];
+    let log = || fs::read_to_string(folder.path().join("issuer.log")).unwrap();
+    let old = Process::start(folder.path());
+    let first = login(&old.url).await.refresh_token();
+    let kid = signer(&old.url).await;
+    let before = sealed(folder.path());
+
+    let none = command(folder.path(), &rewrap, "");
+    assert_eq!(none.status.code(), Some(1));
+    assert!(stderr(&none).contains("new-key"), "{none:?}");
+    assert!(stderr(&none).contains("openssl rand -base64 32"), "{none:?}");
+    fs::write(&new_key, NEW_MASTER_KEY).unwrap();
+    fs::set_permissions(&new_key, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(sealed(folder.path()), before);
+
+    let done = command(folder.path(), &rewrap, "");
+    assert!(done.status.success(), "{done:?}");
+    assert!(stdout(&done).starts_with("all of the database is sealed under the master key in "));
+    let next = match backend {
+        Backend::Sqlite => "put new-key in the place of ",
+        Backend::Postgres => "set master_key to what new-key holds, or master_key_file to new-key",
+    };
+    assert!(stdout(&done).contains(next), "{}", stdout(&done));
+    assert!(stderr(&done).contains("chmod 600 new-key"), "{}", stderr(&done));
+    let after = sealed(folder.path());
+    assert_eq!(after.len(), before.len());
+    assert!(after.iter().all(|sealed| !before.contains(sealed)), "not all of it is sealed anew");
+    let changed = "SELECT event FROM countersign.audit WHERE event = 'master_key_changed'";
+    assert_eq!(execute(folder.path(), changed).len(), 1);
+    // Once more is nothing more, however it is asked for.
+    let again = command(folder.path(), &rewrap, "");
+    assert!(stdout(&again).starts_with("all of the database was sealed already"), "{again:?}");
+    let mut same = binary(folder.path());
+    same.env_remove("COUNTERSIGN_MASTER_KEY").env("COUNTERSIGN_MASTER_KEY_FILE", "new-key");
+    let same = same.args(rewrap).output().unwrap();
+    assert!(stderr(&same).contains("the master key that is configured"), "{same:?}");
+    assert_eq!(sealed(folder.path()), after);
+
+    // The one that runs goes on, says so once, and changes nothing.
+    until(async || log().contains("another master key now")).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(log().matches("another master key").count(), 1, "{}", log());
+    assert!(!log().contains("cannot be read"), "{}", log());
+    let second = refresh(&old.url, &first).await.refresh_token();
+    assert_eq!(signer(&old.url).await, kid);
+    assert_eq!(get(&old.url, "/healthz/ready").await.status, 200);
+    assert_eq!(sealed(folder.path()), after);
+
+    // Who starts needs the new one, and has all that the old one had.
+    for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["keys", "rotate"]] {
+        let refused = command(folder.path(), arguments, "");
+        assert!(stderr(&refused).contains("the master key does not open"), "{refused:?}");
+        assert!(stderr(&refused).contains("keys rewrap"), "{refused:?}");
+    }
+    let with_new = || {
+        let mut command = binary(folder.path());
+        command.env_remove("COUNTERSIGN_MASTER_KEY").env("COUNTERSIGN_MASTER_KEY_FILE", "new-key");
+        command
+    };
+    let new = Process::with(folder.path(), with_new());
+    assert_eq!(signer(&new.url).await, kid);
+    let third = refresh(&new.url, &second).await.refresh_token();
+    let fourth = refresh(&old.url, &third).await.refresh_token();
+
+    // A key that the old one cannot open signs: it can follow no more, and says so once.
+    let revoked = with_new().args(["keys", "revoke", &kid]).output().unwrap();
+    assert!(revoked.status.success(), "{revoked:?}");
+    until(async || signer(&new.url).await != kid).await;
+    until(async || get(&old.url, "/healthz/ready").await.status == 503).await;
+    refresh(&old.url, &fourth).await.refused(503, "temporarily_unavailable");
+    assert_eq!(published(&old.url).await, published(&new.url).await);
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(log().matches("this issuer signs no more").count(), 1, "{}", log());
+    refresh(&new.url, &fourth).await.refresh_token();
+}
+
+/// The refresh token that this session's login gave under the key that came from the master key.
+fn token_of_old(master_key: &str, sid: &str) -> String {
+    let master = STANDARD.decode(master_key.trim()).unwrap();
+    let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&master);
+    let info = [b"countersign refresh tokens v1".as_slice()];
+    let mut key = [0; 32];
+    extracted.expand(&info, hkdf::HKDF_SHA256).unwrap().fill(&mut key).unwrap();
+    let mut token = vec![1];
+    token.extend(URL_SAFE_NO_PAD.decode(sid).unwrap());
+    token.extend(0_u64.to_be_bytes());
+    let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), &token);
+    token.extend(mac.as_ref());
+    URL_SAFE_NO_PAD.encode(token)
+}
+
+async fn refresh_tokens_from_before_the_secret_was_stored_go_on(backend: Backend) {
+    let folder = folder_on(backend);
+    let process = Process::start(folder.path());
+    let master_key = match backend {
+        Backend::Sqlite => {
+            fs::read_to_string(folder.path().join("countersign.db.master-key")).unwrap()
+        }
+        Backend::Postgres => MASTER_KEY.to_owned(),
+    };
+    // In a new database they do not come from the master key.
+    let new = login(&process.url).await;
+    let sid = new.claims()["sid"].as_str().unwrap().to_owned();
+    assert_ne!(new.refresh_token(), token_of_old(&master_key, &sid));
+    drop(process);
+
+    execute(folder.path(), "DELETE FROM countersign.secrets");
+    let process = Process::start(folder.path());
+    let old = token_of_old(&master_key, &sid);
+    let next = refresh(&process.url, &old).await.refresh_token();
+    drop(process);
+    // And also after the next start, and under another master key.
+    fs::write(folder.path().join("new-key"), NEW_MASTER_KEY).unwrap();
+    let done = command(folder.path(), &["keys", "rewrap", "--to", "new-key"], "");
+    assert!(done.status.success(), "{done:?}");
+    let mut with_new = binary(folder.path());
+    with_new.env_remove("COUNTERSIGN_MASTER_KEY").env("COUNTERSIGN_MASTER_KEY_FILE", "new-key");
+    let process = Process::with(folder.path(), with_new);
+    refresh(&process.url, &next).await.refresh_token();
+
+    // The secret alone is enough for the wrong master key to be refused.
+    drop(process);
+    execute(folder.path(), "DELETE FROM countersign.keys");
+    let refused = command(folder.path(), &["serve", "--listen", "127.0.0.1:0"], "");
+    assert!(stderr(&refused).contains("the master key does not open"), "{refused:?}");
+    assert_eq!(sealed(folder.path()).len(), 1);
 }

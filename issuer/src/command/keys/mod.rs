@@ -1,9 +1,14 @@
+mod rewrap;
+
+use std::path::Path;
+
 use serde_json::json;
 
-use super::{existing, print};
+use super::{complain, existing, print};
 use crate::keys::{KeyRecord, KeyState, Request, Rules, advance};
 use crate::store::{Missing, Place};
 use crate::{Clock, Config, Error, state};
+pub(super) use rewrap::rewrap;
 
 /// `keys list [--json]`.
 pub(super) async fn list(config: &Config, as_json: bool) -> Result<(), Error> {
@@ -104,4 +109,14 @@ pub(super) async fn revoke(config: &Config, kid: &str) -> Result<(), Error> {
 fn signer(records: &[KeyRecord]) -> String {
     let active = records.iter().find(|record| record.state == KeyState::Active);
     active.map(|record| record.kid.clone()).unwrap_or_default()
+}
+
+/// A private key that everybody on the machine can read is none.
+fn warn_if_others_read(file: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(file).map(|about| about.permissions().mode());
+    if mode.is_ok_and(|mode| mode & 0o077 != 0) {
+        let shown = file.display();
+        complain(&format!("warning: others on this machine may read {shown}; chmod 600 {shown}"));
+    }
 }
