@@ -44,6 +44,7 @@ mod tls;
 mod crypto;
 mod keys;
 mod password;
+mod pem;
 mod session;
 mod signing;
 mod store;

@@ -101,7 +101,7 @@ pub(crate) fn generate(sealer: &Sealer, bits: KeyBits, now: u64) -> Result<KeyRe
 }
 
 /// A key pair as the store keeps it, published at `now`.
-fn record(pair: &RsaKeyPair, sealer: &Sealer, now: u64) -> Result<KeyRecord, Error> {
+pub(crate) fn record(pair: &RsaKeyPair, sealer: &Sealer, now: u64) -> Result<KeyRecord, Error> {
     let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let modulus = pair.public_key().modulus();
     let modulus = modulus.big_endian_without_leading_zero();

@@ -114,6 +114,15 @@ fn command_line() -> Command {
                         ),
                 )
                 .subcommand(
+                    Command::new("import").about("Make the key in a file the next one").arg(
+                        Arg::new("file")
+                            .required(true)
+                            .value_name("FILE")
+                            .value_parser(clap::value_parser!(PathBuf))
+                            .help("RSA private key, PEM: PKCS#8 or PKCS#1"),
+                    ),
+                )
+                .subcommand(
                     Command::new("rewrap")
                         .about("Seal all keys under another master key; everybody stays logged in")
                         .arg(
@@ -239,6 +248,7 @@ fn execute(matches: &ArgMatches) -> Result<(), Error> {
             ("keys", "list") => keys::list(&config, matches.get_flag("json")).await,
             ("keys", "rotate") => keys::rotate(&config).await,
             ("keys", "revoke") => keys::revoke(&config, text("kid")).await,
+            ("keys", "import") => keys::import(&config, &file("file")).await,
             ("keys", "rewrap") => keys::rewrap(&config, &file("to")).await,
             ("config", "check") => config_check(&config),
             _ => Err(Error::Refused("there is no such command; see --help".to_owned())),

@@ -18,6 +18,8 @@ pub(crate) enum Request {
     Rotate,
     /// That the key of this kid is gone at once. If it signs, the published one does from now on.
     Revoke(String),
+    /// That this key is the next one. The one that was has signed nothing, and is gone.
+    Import(Box<KeyRecord>),
 }
 
 impl Request {
@@ -31,6 +33,15 @@ impl Request {
                 }
             }
             Self::Revoke(kid) => keys.retain(|key| key.kid != *kid),
+            // An earlier run of this was committed.
+            Self::Import(new) if keys.iter().any(|key| key.kid == new.kid) => {}
+            Self::Import(new) => {
+                let next = keys.iter().position(|key| key.state == KeyState::Published);
+                let replaced = next.map(|index| keys.remove(index));
+                // That a rotation was asked for holds for whatever is next.
+                let activates_at = replaced.and_then(|key| key.activates_at);
+                keys.push(KeyRecord { published_at: now, activates_at, ..(**new).clone() });
+            }
         }
         keys
     }

@@ -168,6 +168,23 @@ mod tests {
     }
 
     #[test]
+    fn an_imported_key_takes_the_place_of_the_next_one_and_waits_for_caches_as_it_would() {
+        let mut next = 0;
+        let mut keys = step(&[], 1000, &mut next);
+        keys[1].activates_at = Some(1010);
+        let import = Request::Import(Box::new(spare(77)));
+        let keys = step(&import.apply(&keys, 1050), 1050, &mut next);
+        let kids: Vec<_> = keys.iter().map(|key| (key.kid.as_str(), key.state)).collect();
+        assert_eq!(kids, [("0", KeyState::Active), ("77", KeyState::Published)]);
+        assert_eq!(RULES.switches_at(&keys), Some(1050 + 60));
+        assert_eq!(import.apply(&keys, 1060), keys, "a second time changes nothing");
+        let keys = step(&keys, 1110, &mut next);
+        assert_eq!((keys[1].kid.as_str(), keys[1].state), ("77", KeyState::Active));
+        // One that signed is not brought back to be the next one.
+        assert_eq!(import.apply(&keys, 1120), keys);
+    }
+
+    #[test]
     fn a_request_waits_until_caches_can_have_the_next_key() {
         let mut next = 0;
         let mut keys = step(&[], 1000, &mut next);

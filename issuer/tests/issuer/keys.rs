@@ -4,8 +4,11 @@ use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::{hkdf, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -24,6 +27,7 @@ over_both!(
     the_next_key_that_is_made_has_the_configured_size,
     another_master_key_ends_no_session_and_issuers_with_the_old_one_go_on,
     refresh_tokens_from_before_the_secret_was_stored_go_on,
+    an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it,
 );
 
 async fn published(url: &str) -> HashSet<String> {
@@ -334,4 +338,69 @@ async fn refresh_tokens_from_before_the_secret_was_stored_go_on(backend: Backend
     let refused = command(folder.path(), &["serve", "--listen", "127.0.0.1:0"], "");
     assert!(stderr(&refused).contains("the master key does not open"), "{refused:?}");
     assert_eq!(sealed(folder.path()).len(), 1);
+}
+
+/// A private key in a file of the folder, as other programs write it.
+fn write_key(path: &Path, size: KeySize) {
+    let pair = KeyPair::generate(size).unwrap();
+    let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+    let body = STANDARD.encode(der.as_ref());
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
+    fs::write(path, pem).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+async fn an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it(backend: Backend) {
+    let server = Server::on(backend).await;
+    let folder = server.folder.path();
+    // The command goes by the system's clock.
+    let real = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let file = folder.join("key.pem");
+    let import = ["keys", "import", "key.pem"];
+    let refuse = |words: &[&str]| {
+        let before = states(folder);
+        let done = command(folder, &import, "");
+        assert_eq!(done.status.code(), Some(1), "{done:?}");
+        assert_eq!(stderr(&done).lines().count(), 1, "{done:?}");
+        for word in words {
+            assert!(stderr(&done).contains(word), "{word:?} is not in: {}", stderr(&done));
+        }
+        assert_eq!(states(folder), before);
+    };
+    refuse(&["cannot read key.pem"]);
+    fs::write(&file, include_str!("../keys/rsa-1024.pem")).unwrap();
+    refuse(&["key.pem holds a key of less than 2048 bits"]);
+    fs::write(&file, vec![b'x'; 70_000]).unwrap();
+    refuse(&["cannot read key.pem", "too long"]);
+    fs::write(&file, [0xff; 10]).unwrap();
+    refuse(&["cannot read key.pem"]);
+
+    write_key(&file, KeySize::Rsa3072);
+    let (first, spare) = (signer(&server.url).await, kids(folder, "published"));
+    server.clock.store(real, Ordering::Relaxed);
+    let done = command(folder, &import, "");
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(stderr(&done), "");
+    let imported = kids(folder, "published");
+    assert!(stdout(&done).starts_with(&format!("key {} is published; ", imported[0])), "{done:?}");
+    assert!(stdout(&done).contains(&spare[0]), "{done:?}");
+    assert_ne!(imported, spare);
+    assert_eq!(kids(folder, "active"), std::slice::from_ref(&first));
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    let again = command(folder, &import, "");
+    assert!(stderr(&again).contains("warning: others on this machine may read key.pem"));
+    assert!(stderr(&again).contains(&format!("key {} is there already", imported[0])));
+
+    until(async || published(&server.url).await.contains(&imported[0])).await;
+    assert_eq!(signer(&server.url).await, first);
+    let done = command(folder, &["keys", "rotate"], "");
+    assert!(done.status.success(), "{done:?}");
+    server.advance(300);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(signer(&server.url).await, first);
+    server.advance(300);
+    until(async || signer(&server.url).await == imported[0]).await;
+    let token = login(&server.url).await.field("access_token");
+    assert_eq!(token.rsplit('.').next().unwrap().len(), 512);
+    assert_eq!(published(&server.url).await.len(), 3);
 }

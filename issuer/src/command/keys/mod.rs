@@ -1,3 +1,4 @@
+mod import;
 mod rewrap;
 
 use std::path::Path;
@@ -8,6 +9,7 @@ use super::{complain, existing, print};
 use crate::keys::{KeyRecord, KeyState, Request, Rules, advance};
 use crate::store::{Missing, Place};
 use crate::{Clock, Config, Error, state};
+pub(super) use import::import;
 pub(super) use rewrap::rewrap;
 
 /// `keys list [--json]`.
@@ -75,7 +77,7 @@ pub(super) async fn rotate(config: &Config) -> Result<(), Error> {
     if before != after {
         return print(&format!("key {after} signs from now on\n"));
     }
-    let wait = rules.switches_at(&records).unwrap_or(now).saturating_sub(now);
+    let wait = signs_in(&rules, &records, now);
     print(&format!(
         "the next key signs in {wait} s, when every cache can have it; a running issuer does that \
          by itself\n"
@@ -103,6 +105,11 @@ pub(super) async fn revoke(config: &Config, kid: &str) -> Result<(), Error> {
         text += &format!("key {after} signs from now on\n");
     }
     print(&text)
+}
+
+/// The seconds until the next key signs.
+fn signs_in(rules: &Rules, records: &[KeyRecord], now: u64) -> u64 {
+    rules.switches_at(records).unwrap_or(now).saturating_sub(now)
 }
 
 /// The kid of the key that signs.
