@@ -81,7 +81,7 @@ pub struct Config {
     pub refresh_ttl: Duration,
     /// How long after its use a refresh token still answers the same successor: 0 to 60 s.
     pub refresh_grace: Duration,
-    /// How long one key signs: `jwks_max_age` + `clock_skew` to 366 days.
+    /// How long one key signs: `jwks_max_age` + `clock_skew` + 30 s to 366 days.
     pub rotation_period: Duration,
     /// Size of the keys that are made from now on.
     pub key_bits: KeyBits,
@@ -206,9 +206,13 @@ impl Config {
         // every cache before it signs itself.
         if self.rotation_period < self.publish_lead() {
             return refuse(&format!(
-                "rotation_period is {} s, shorter than jwks_max_age + clock_skew ({} s); a key \
-                 would sign before caches can have it; make rotation_period longer",
+                "rotation_period is {} s, shorter than jwks_max_age ({} s) + clock_skew ({} s) + \
+                 {} s for other issuers to notice = {} s; a key would sign before caches can have \
+                 it; make rotation_period longer",
                 self.rotation_period.as_secs(),
+                self.jwks_max_age.as_secs(),
+                self.clock_skew.as_secs(),
+                crate::keys::NOTICE_WITHIN.as_secs(),
                 self.publish_lead().as_secs(),
             ));
         }
@@ -216,9 +220,15 @@ impl Config {
         let retiring = self.drop_lag().as_secs() / self.rotation_period.as_secs().max(1) + 1;
         if retiring + 2 > 64 {
             return refuse(&format!(
-                "rotation_period of {} s would keep {retiring} retiring keys in the JWKS, more \
-                 than the 64 that verifiers accept; make it longer",
+                "rotation_period is {} s, and a key is kept for access_ttl ({} s) + jwks_max_age \
+                 ({} s) + clock_skew ({} s) + {} s after it has signed; with {retiring} retiring \
+                 keys the JWKS would have more than the 64 that verifiers accept; make \
+                 rotation_period longer",
                 self.rotation_period.as_secs(),
+                self.access_ttl.as_secs(),
+                self.jwks_max_age.as_secs(),
+                self.clock_skew.as_secs(),
+                crate::keys::NOTICE_WITHIN.as_secs(),
             ));
         }
         if let Some(issuer) = &self.issuer {
@@ -279,10 +289,11 @@ impl Config {
         Ok(())
     }
 
-    /// How long a key is in the JWKS before it may sign: caches that fetched just before it was
-    /// published have expired by then, also where clocks differ.
+    /// How long a key is in the JWKS before it may sign: another issuer on this database may serve
+    /// the JWKS from before until it has noticed, and caches that fetched that have expired by
+    /// then, also where clocks differ.
     pub(crate) fn publish_lead(&self) -> Duration {
-        self.jwks_max_age + self.clock_skew
+        crate::keys::NOTICE_WITHIN + self.jwks_max_age + self.clock_skew
     }
 
     /// How long a key stays in the JWKS after it was retired: another issuer on this database may

@@ -61,10 +61,7 @@ pub(crate) async fn advance(
     now: u64,
     request: Request,
 ) -> Result<Vec<KeyRecord>, ChangeError> {
-    let stored = store.keys().await?;
-    if !open_under(&stored, sealer) {
-        return Err(ChangeError::MasterKey);
-    }
+    let stored = read(store, sealer).await?;
     let asked = request.apply(&stored, now);
     let mut spares = Vec::new();
     for _ in 0..rules.spares_needed(&asked, now) {
@@ -83,6 +80,19 @@ pub(crate) async fn advance(
         ..vault.clone()
     };
     Ok(change(store, sealer, step, now).await?.keys)
+}
+
+/// The keys as they are.
+///
+/// # Errors
+///
+/// As those of [`advance`].
+pub(super) async fn read(
+    store: &dyn Store,
+    sealer: &Sealer,
+) -> Result<Vec<KeyRecord>, ChangeError> {
+    let stored = store.keys().await?;
+    if open_under(&stored, sealer) { Ok(stored) } else { Err(ChangeError::MasterKey) }
 }
 
 /// The database's deployment secret, which is `first` where there was none.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::Error;
 use crate::crypto::{DeploymentSecret, Sealer};
+use change::read;
 pub(crate) use change::{ChangeError, Request, advance, deposit, rewrap};
 pub(crate) use ring::KeyRing;
 pub(crate) use rules::Rules;

@@ -1,7 +1,7 @@
 //! The keys of a running issuer: the one that signs, and the JWKS document.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -10,7 +10,9 @@ use bytes::Bytes;
 use countersign_claims::{Jwk, JwkSet};
 use serde_json::Value;
 
-use super::{ChangeError, KeyRecord, KeyState, NOTICE_WITHIN, Request, Rules, advance, in_state};
+use super::{
+    ChangeError, KeyRecord, KeyState, NOTICE_WITHIN, Request, Rules, advance, in_state, read,
+};
 use crate::crypto::Sealer;
 use crate::signing::{self, SigningKey};
 use crate::store::Store;
@@ -39,11 +41,12 @@ pub(crate) struct Current {
     /// Its strong entity tag, quotes included.
     pub(crate) etag: String,
     /// When the JWKS will change next, as far as is known.
-    pub(crate) changes_at: Option<u64>,
+    changes_at: Option<u64>,
 }
 
 impl KeyRing {
-    /// Reads the keys; makes the first ones in a new database.
+    /// Reads the keys; makes the first ones in a new database. Unless `may_step`, it takes no step
+    /// where there are any.
     ///
     /// # Errors
     ///
@@ -53,23 +56,31 @@ impl KeyRing {
         sealer: Arc<Sealer>,
         rules: Rules,
         clock: Clock,
+        may_step: bool,
     ) -> Result<Self, Error> {
         let read_at = Instant::now();
-        let records = advance(&*store, &sealer, rules, clock.now(), Request::Nothing).await?;
+        let mut records = store.keys().await?;
+        if may_step || in_state(&records, KeyState::Active).is_none() {
+            records = advance(&*store, &sealer, rules, clock.now(), Request::Nothing).await?;
+        }
         let current = Current::new(records, None, &sealer, rules, read_at)?;
         let current = RwLock::new(Arc::new(current));
         Ok(Self { store, sealer, rules, clock, current })
     }
 
-    /// Takes the steps that are due, and picks up what other processes changed.
+    /// Takes the steps that are due, if it may, and picks up what other processes changed.
     ///
     /// Where the database has another master key by now, it takes no step, and follows as long as
     /// it can: with the key that it has in memory, until another one is active.
-    pub(crate) async fn refresh(&self) -> Result<(), Error> {
+    pub(crate) async fn refresh(&self, may_step: bool) -> Result<(), Error> {
         // From before the keys are read: reading them can take its time.
         let read_at = Instant::now();
         let now = self.clock.now();
-        let stepped = advance(&*self.store, &self.sealer, self.rules, now, Request::Nothing).await;
+        let stepped = if may_step {
+            advance(&*self.store, &self.sealer, self.rules, now, Request::Nothing).await
+        } else {
+            read(&*self.store, &self.sealer).await
+        };
         let (records, rewrapped) = match stepped {
             Err(ChangeError::MasterKey) => (self.store.keys().await?, true),
             stepped => (stepped?, false),
@@ -142,6 +153,11 @@ impl Current {
         Ok(Self { records, signer, read_at, rewrapped: false, jwks, etag, changes_at })
     }
 
+    /// How long a cache may hold the JWKS from `now` on, in seconds.
+    pub(crate) fn max_age(&self, now: u64, most: Duration) -> u64 {
+        max_age(self.changes_at, self.read_at.elapsed(), now, most)
+    }
+
     /// One line for each change, and none while nothing changes.
     fn log_changes(&self, before: &Self) {
         let kid = |ring: &Self| ring.signer.as_ref().map(|signer| signer.kid().to_owned());
@@ -165,6 +181,17 @@ impl Current {
     }
 }
 
+/// A cache shall ask again when the keys change. And where they were not read for a while, another
+/// issuer may have published a key since, which signs [`Config::publish_lead`] later: what was
+/// fetched here must have expired by then.
+///
+/// [`Config::publish_lead`]: crate::Config::publish_lead
+pub(super) fn max_age(changes_at: Option<u64>, unread: Duration, now: u64, most: Duration) -> u64 {
+    let known = most.saturating_sub(unread.saturating_sub(NOTICE_WITHIN)).as_secs();
+    let left = changes_at.map(|at| at.saturating_sub(now).max(1));
+    left.map_or(known, |left| left.min(known))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -185,7 +212,7 @@ mod tests {
         let state::Opened { store, sealer, .. } = opened;
         let now = Arc::clone(now);
         let clock = Clock::new(move || now.load(Ordering::Relaxed));
-        KeyRing::open(store, sealer, Rules::new(&config), clock).await.unwrap()
+        KeyRing::open(store, sealer, Rules::new(&config), clock, true).await.unwrap()
     }
 
     #[tokio::test]
@@ -198,28 +225,28 @@ mod tests {
         rewrap(&*old.store, &old.sealer, &sealer, 0).await.unwrap();
         // Once more, as after an answer that was lost.
         rewrap(&*old.store, &old.sealer, &sealer, 0).await.unwrap();
-        let new = KeyRing::open(Arc::clone(&old.store), sealer, old.rules, old.clock.clone());
+        let new = KeyRing::open(Arc::clone(&old.store), sealer, old.rules, old.clock.clone(), true);
         let new = new.await.unwrap();
 
         // Not even when a step has long been due.
         let before = old.store.keys().await.unwrap();
         now.fetch_add(40 * 86400, Ordering::Relaxed);
-        old.refresh().await.unwrap();
+        old.refresh(true).await.unwrap();
         assert_eq!(old.store.keys().await.unwrap(), before);
         assert_eq!(old.signer().unwrap().kid(), signer.kid());
         assert!(old.current().rewrapped);
 
         // The other one takes it. This one cannot sign with the next key, and publishes it.
-        new.refresh().await.unwrap();
+        new.refresh(true).await.unwrap();
         assert_ne!(new.signer().unwrap().kid(), signer.kid());
-        old.refresh().await.unwrap();
+        old.refresh(true).await.unwrap();
         assert!(old.signer().is_none());
         assert_eq!(old.current().jwks, new.current().jwks);
         assert!(old.current().jwks.len() > 3 * 342, "retiring, active, published");
 
         // And once the database has its master key again, it goes on.
         rewrap(&*old.store, &new.sealer, &old.sealer, 0).await.unwrap();
-        old.refresh().await.unwrap();
+        old.refresh(true).await.unwrap();
         assert_eq!(old.signer().unwrap().kid(), new.signer().unwrap().kid());
         assert!(!old.current().rewrapped);
     }
@@ -241,6 +268,26 @@ mod tests {
         assert_eq!(ring.store.keys().await.unwrap(), before);
     }
 
+    #[test]
+    fn caches_come_back_sooner_before_a_change_and_when_the_keys_were_not_read() {
+        let seconds = Duration::from_secs;
+        for (changes_at, unread, expected) in [
+            (None, 0, 300),
+            (Some(5000), 0, 300),
+            (Some(1200), 0, 200),
+            (Some(900), 0, 1),
+            (None, 30, 300),
+            (None, 31, 299),
+            (Some(1200), 100, 200),
+            (Some(1200), 200, 130),
+            (Some(900), 400, 0),
+            (None, 4000, 0),
+        ] {
+            let max_age = max_age(changes_at, seconds(unread), 1000, seconds(300));
+            assert_eq!(max_age, expected, "{changes_at:?} {unread}");
+        }
+    }
+
     #[tokio::test]
     async fn an_issuer_that_cannot_read_its_keys_stops_signing_until_it_can() {
         let folder = tempfile::TempDir::new().unwrap();
@@ -249,15 +296,15 @@ mod tests {
 
         let break_it = rusqlite::Connection::open(folder.path().join("x.db")).unwrap();
         break_it.execute_batch("ALTER TABLE keys RENAME TO hidden").unwrap();
-        ring.refresh().await.unwrap_err();
+        ring.refresh(true).await.unwrap_err();
         assert!(ring.signer().is_some(), "one failure is nothing");
         ring.age();
         assert!(ring.signer().is_none());
-        ring.refresh().await.unwrap_err();
+        ring.refresh(true).await.unwrap_err();
         assert!(ring.signer().is_none());
 
         break_it.execute_batch("ALTER TABLE hidden RENAME TO keys").unwrap();
-        ring.refresh().await.unwrap();
+        ring.refresh(true).await.unwrap();
         assert!(ring.signer().is_some());
     }
 }

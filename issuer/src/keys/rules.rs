@@ -12,6 +12,8 @@ pub(crate) struct Rules {
     period: u64,
     /// From retiring to gone, at least.
     lag: u64,
+    /// How far the clocks of issuers may differ.
+    skew: u64,
     /// The size of new keys.
     pub(super) bits: KeyBits,
 }
@@ -22,6 +24,7 @@ impl Rules {
             lead: config.publish_lead().as_secs(),
             period: config.rotation_period.as_secs(),
             lag: config.drop_lag().as_secs(),
+            skew: config.clock_skew.as_secs(),
             bits: config.key_bits,
         }
     }
@@ -35,8 +38,25 @@ impl Rules {
         Some(due.max(next.published_at + self.lead))
     }
 
+    /// The key with no time that cannot be: a clock that was far ahead wrote it, and keys would
+    /// stand still until then. Where another issuer's clock is a little ahead, it is left.
+    fn possible(&self, key: &KeyRecord, now: u64) -> KeyRecord {
+        let past = |at: u64| if at > now + self.skew { now } else { at };
+        KeyRecord {
+            published_at: past(key.published_at),
+            activates_at: key.activates_at.map(past),
+            retired_at: key.retired_at.map(past),
+            drops_at: key.drops_at.map(|at| {
+                let latest = now + self.skew + self.lag;
+                if at > latest { now + self.lag } else { at }
+            }),
+            ..key.clone()
+        }
+    }
+
     /// How many new keys [`Rules::step`] needs at `now`.
     pub(super) fn spares_needed(&self, keys: &[KeyRecord], now: u64) -> usize {
+        let keys = &keys.iter().map(|key| self.possible(key, now)).collect::<Vec<_>>();
         let missing = |state| usize::from(in_state(keys, state).is_none());
         let switch = self.switches_at(keys).is_some_and(|at| at <= now);
         missing(KeyState::Active) + missing(KeyState::Published) + usize::from(switch)
@@ -51,8 +71,8 @@ impl Rules {
         spares: &[KeyRecord],
     ) -> Vec<KeyRecord> {
         let mut spares = spares.iter().cloned().map(|key| KeyRecord { published_at: now, ..key });
-        let mut keys: Vec<_> =
-            keys.iter().filter(|key| key.drops_at.is_none_or(|at| at > now)).cloned().collect();
+        let keys = keys.iter().map(|key| self.possible(key, now));
+        let mut keys: Vec<_> = keys.filter(|key| key.drops_at.is_none_or(|at| at > now)).collect();
         // Where no key signs, one has to at once: the very first, which no cache can have an older
         // JWKS than, or the next one when the one that signed was revoked.
         if in_state(&keys, KeyState::Active).is_none() {
@@ -95,7 +115,8 @@ mod tests {
     use super::*;
     use crate::keys::Request;
 
-    const RULES: Rules = Rules { lead: 60, period: 1000, lag: 200, bits: KeyBits::Rsa2048 };
+    const RULES: Rules =
+        Rules { lead: 60, period: 1000, lag: 200, skew: 10, bits: KeyBits::Rsa2048 };
 
     fn spare(kid: usize) -> KeyRecord {
         KeyRecord {
@@ -194,6 +215,25 @@ mod tests {
         let switched = step(&keys, 1060, &mut next);
         let states: Vec<_> = switched.iter().map(|key| key.state).collect();
         assert_eq!(states, [KeyState::Retiring, KeyState::Active, KeyState::Published]);
+    }
+
+    #[test]
+    fn keys_of_a_clock_that_was_far_ahead_do_not_stand_still() {
+        let mut next = 0;
+        let keys = step(&[], 1000, &mut next);
+        // The clock was years ahead for a rotation, and is right again.
+        let ahead = step(&keys, 9_000_000, &mut next);
+        assert_eq!(RULES.switches_at(&ahead), Some(9_001_000));
+        let right = step(&ahead, 1500, &mut next);
+        let kids = |keys: &[KeyRecord]| keys.iter().map(|k| k.kid.clone()).collect::<Vec<_>>();
+        assert_eq!(kids(&right), kids(&ahead), "no key is lost");
+        assert_eq!(RULES.switches_at(&right), Some(2500));
+        assert_eq!(right[0].drops_at, Some(1700));
+        assert_eq!(right[2].published_at, 1500);
+        // A clock that is ahead by no more than the skew is left alone.
+        let beside = step(&keys, 2000, &mut next);
+        assert_eq!(step(&beside, 1990, &mut next), beside);
+        assert_ne!(step(&beside, 1989, &mut next), beside);
     }
 
     #[test]

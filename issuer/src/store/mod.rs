@@ -164,6 +164,11 @@ pub(crate) trait Store: Send + Sync {
     /// database; answers the result.
     fn change_keys(&self, change: KeyChange, now: u64) -> Answer<'_, Vault>;
 
+    /// The latest time that an issuer saw, as far as it was remembered.
+    fn latest_time(&self) -> Answer<'_, Option<u64>>;
+    /// Remembers that an issuer saw this time. Answers the latest.
+    fn remember_time(&self, now: u64) -> Answer<'_, u64>;
+
     /// Whether the store answers and can be written.
     fn ping(&self) -> Answer<'_, ()>;
 }

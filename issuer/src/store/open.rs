@@ -11,8 +11,12 @@ use crate::Error;
 use crate::keys::Vault;
 
 /// One script for each schema version; the database's `user_version` says how many have run.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("clients.sql"), include_str!("secrets.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("clients.sql"),
+    include_str!("secrets.sql"),
+    include_str!("clock.sql"),
+];
 
 /// Marks the file as ours in SQLite's header: "`CSig`".
 const APPLICATION_ID: i64 = 0x4353_6967;

@@ -290,6 +290,22 @@ impl Store for SqliteStore {
         })
     }
 
+    fn latest_time(&self) -> Answer<'_, Option<u64>> {
+        self.read(|db| db.query_row("SELECT latest FROM clock", [], |row| row.get(0)).optional())
+    }
+
+    fn remember_time(&self, now: u64) -> Answer<'_, u64> {
+        self.write(move |db| {
+            db.query_row(
+                "INSERT INTO clock (id, latest) VALUES (1, ?1)
+                 ON CONFLICT (id) DO UPDATE SET latest = max(latest, excluded.latest)
+                 RETURNING latest",
+                [now],
+                |row| row.get(0),
+            )
+        })
+    }
+
     fn ping(&self) -> Answer<'_, ()> {
         // Anybody may ask. So it costs a write only while writes fail: a full disk is not noticed
         // by taking the lock.

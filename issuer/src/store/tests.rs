@@ -66,6 +66,7 @@ over_both!(
     a_change_that_fails_changes_nothing_and_is_in_nobody_s_way,
     a_caller_that_goes_away_is_in_nobody_s_way,
     the_secret_is_kept_and_changed_along_with_the_keys,
+    the_latest_time_that_any_issuer_saw_is_remembered,
     keys_that_are_refused_leave_an_empty_database_empty,
     many_that_open_an_empty_database_at_once_make_it_once,
     what_is_written_is_read_as_it_was,
@@ -312,6 +313,15 @@ async fn the_secret_is_kept_and_changed_along_with_the_keys(database: Database) 
     stores[0].change_keys(Box::new(two), NOW).await.unwrap_err();
     let unchanged = stores[1].change_keys(Box::new(Vault::clone), NOW).await.unwrap();
     assert_eq!(unchanged, vault(2));
+}
+
+async fn the_latest_time_that_any_issuer_saw_is_remembered(database: Database) {
+    let [one, other] = two(&database).await;
+    assert_eq!(one.latest_time().await.unwrap(), None);
+    for (now, latest) in [(NOW, NOW), (NOW - 9, NOW), (NOW + 9, NOW + 9), (0, NOW + 9)] {
+        assert_eq!(one.remember_time(now).await.unwrap(), latest);
+        assert_eq!(other.latest_time().await.unwrap(), Some(latest));
+    }
 }
 
 async fn keys_that_are_refused_leave_an_empty_database_empty(database: Database) {

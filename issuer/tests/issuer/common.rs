@@ -180,6 +180,15 @@ impl Server {
         folder: TempDir,
         change: impl FnOnce(&mut Config, &mut Limits),
     ) -> Self {
+        Self::by(folder, |clock| clock, change).await
+    }
+
+    /// By a clock that `compared` has made something of.
+    pub(crate) async fn by(
+        folder: TempDir,
+        compared: impl FnOnce(Clock) -> Clock,
+        change: impl FnOnce(&mut Config, &mut Limits),
+    ) -> Self {
         let clock = Arc::new(AtomicU64::new(START));
         let now = Arc::clone(&clock);
         let (mut config, mut limits) = (Config::default(), Limits::default());
@@ -190,7 +199,7 @@ impl Server {
         change(&mut config, &mut limits);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let clock_of_issuer = Clock::new(move || now.load(Ordering::Relaxed));
+        let clock_of_issuer = compared(Clock::new(move || now.load(Ordering::Relaxed)));
         let state = State::open(config, address, limits, clock_of_issuer).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { drop(stopped.await) };

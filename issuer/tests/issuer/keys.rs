@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
@@ -12,12 +13,13 @@ use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::{hkdf, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use countersign_issuer::Clock;
 use serde_json::Value;
 
 use crate::cluster;
 use crate::common::{
-    Backend, MASTER_KEY, Process, Server, binary, command, database, folder_on, get, jwt_part,
-    login, over_both, refresh, stderr, stdout,
+    Backend, MASTER_KEY, Process, START, Server, binary, command, database, folder_on, get,
+    jwt_part, login, over_both, refresh, stderr, stdout,
 };
 
 over_both!(
@@ -28,6 +30,8 @@ over_both!(
     another_master_key_ends_no_session_and_issuers_with_the_old_one_go_on,
     refresh_tokens_from_before_the_secret_was_stored_go_on,
     an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it,
+    a_clock_that_jumps_forth_and_back_costs_no_key_and_no_session,
+    an_issuer_whose_clock_is_behind_is_not_ready_until_it_is_past_it,
 );
 
 async fn published(url: &str) -> HashSet<String> {
@@ -49,6 +53,17 @@ fn states(folder: &Path) -> Vec<Value> {
 fn kids(folder: &Path, state: &str) -> Vec<String> {
     let keys = states(folder).into_iter().filter(|key| key["state"] == state);
     keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A server whose clock stands at the time that commands have.
+async fn at_real_time(backend: Backend) -> Server {
+    let server = Server::on(backend).await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    server.clock.store(now, Ordering::Relaxed);
+    // The keys' times are far ahead of it, and so not possible.
+    let possible = |key: &Value| key["created_at"].as_u64().unwrap() <= now;
+    until(async || states(server.folder.path()).iter().all(possible)).await;
+    server
 }
 
 /// The running issuer looks once a second.
@@ -99,15 +114,18 @@ async fn keys_rotate_by_themselves_and_are_dropped_when_their_tokens_are_gone(ba
 }
 
 async fn a_rotation_by_hand_is_picked_up_once_caches_can_have_the_next_key(backend: Backend) {
-    let server = Server::on(backend).await;
+    let server = at_real_time(backend).await;
     let (first, next) = (signer(&server.url).await, kids(server.folder.path(), "published"));
     let done = command(server.folder.path(), &["keys", "rotate"], "");
     assert!(done.status.success(), "{done:?}");
     assert!(stdout(&done).starts_with("the next key signs in "), "{}", stdout(&done));
     assert_eq!(signer(&server.url).await, first);
 
-    // 5 min of caches and 1 min of skew after it was published.
-    server.advance(359);
+    // 5 min of caches, 1 min of skew and 30 s to notice after it was published.
+    let published =
+        states(server.folder.path()).into_iter().find(|key| key["state"] == "published");
+    let published = published.unwrap()["created_at"].as_u64().unwrap();
+    server.clock.store(published + 389, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(signer(&server.url).await, first);
     server.advance(1);
@@ -351,10 +369,8 @@ fn write_key(path: &Path, size: KeySize) {
 }
 
 async fn an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it(backend: Backend) {
-    let server = Server::on(backend).await;
+    let server = at_real_time(backend).await;
     let folder = server.folder.path();
-    // The command goes by the system's clock.
-    let real = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let file = folder.join("key.pem");
     let import = ["keys", "import", "key.pem"];
     let refuse = |words: &[&str]| {
@@ -377,7 +393,6 @@ async fn an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it(backe
 
     write_key(&file, KeySize::Rsa3072);
     let (first, spare) = (signer(&server.url).await, kids(folder, "published"));
-    server.clock.store(real, Ordering::Relaxed);
     let done = command(folder, &import, "");
     assert!(done.status.success(), "{done:?}");
     assert_eq!(stderr(&done), "");
@@ -395,12 +410,93 @@ async fn an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it(backe
     assert_eq!(signer(&server.url).await, first);
     let done = command(folder, &["keys", "rotate"], "");
     assert!(done.status.success(), "{done:?}");
-    server.advance(300);
+    server.advance(360);
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(signer(&server.url).await, first);
-    server.advance(300);
+    server.advance(60);
     until(async || signer(&server.url).await == imported[0]).await;
     let token = login(&server.url).await.field("access_token");
     assert_eq!(token.rsplit('.').next().unwrap().len(), 512);
     assert_eq!(published(&server.url).await.len(), 3);
+}
+
+/// A server whose clock is compared with one that a test sets as well.
+async fn with_clocks(backend: Backend) -> (Server, Arc<AtomicU64>) {
+    let monotonic = Arc::new(AtomicU64::new(0));
+    let elapsed = Arc::clone(&monotonic);
+    let elapsed = move || Duration::from_secs(elapsed.load(Ordering::Relaxed));
+    let compared = |clock: Clock| clock.with_monotonic(elapsed);
+    (Server::by(folder_on(backend), compared, |_, _| {}).await, monotonic)
+}
+
+async fn a_clock_that_jumps_forth_and_back_costs_no_key_and_no_session(backend: Backend) {
+    const DAY: u64 = 86400;
+    let (server, monotonic) = with_clocks(backend).await;
+    let url = &server.url;
+    let looked = || tokio::time::sleep(Duration::from_millis(2200));
+    let first = login(url).await.refresh_token();
+    let (before, kid) = (states(server.folder.path()), signer(url).await);
+    looked().await;
+
+    // Beyond the end of every key and every session, and back.
+    for days in [40, 4000] {
+        server.advance(days * DAY);
+        looked().await;
+        assert_eq!(states(server.folder.path()), before);
+        assert_eq!(signer(url).await, kid, "it goes on to sign");
+        server.clock.fetch_sub(days * DAY, Ordering::Relaxed);
+        looked().await;
+    }
+    server.clock.fetch_sub(DAY, Ordering::Relaxed);
+    looked().await;
+    assert_eq!(states(server.folder.path()), before);
+    // The order of refresh tokens is that of their counters: the clock does not matter.
+    let second = refresh(url, &first).await.refresh_token();
+    server.advance(DAY);
+    looked().await;
+    let third = refresh(url, &second).await.refresh_token();
+    refresh(url, &first).await.refused(400, "invalid_grant");
+    refresh(url, &third).await.refused(400, "invalid_grant");
+
+    // A new time is the time once it has been steady.
+    let session = login(url).await.refresh_token();
+    server.advance(6 * DAY + 25 * DAY);
+    looked().await;
+    assert_eq!(signer(url).await, kid);
+    for _ in 0..6 {
+        server.advance(50);
+        monotonic.fetch_add(50, Ordering::Relaxed);
+        looked().await;
+    }
+    until(async || signer(url).await != kid).await;
+    assert_eq!(kids(server.folder.path(), "retiring"), [kid]);
+    refresh(url, &session).await.refused(400, "invalid_grant");
+}
+
+async fn an_issuer_whose_clock_is_behind_is_not_ready_until_it_is_past_it(backend: Backend) {
+    const LATER: u64 = START + 30 * 86400;
+    let folder = folder_on(backend);
+    drop(Process::start(folder.path()));
+    execute(folder.path(), "DELETE FROM countersign.clock");
+    execute(folder.path(), &format!("INSERT INTO countersign.clock VALUES (1, {LATER})"));
+    let before = states(folder.path());
+    let server = Server::over(folder, |_, _| {}).await;
+    let url = &server.url;
+    get(url, "/healthz/ready").await.refused(503, "temporarily_unavailable");
+    assert!(get(url, "/healthz/ready").await.text.contains("the clock is behind"));
+    assert_eq!(get(url, "/healthz/live").await.status, 200);
+    login(url).await.refresh_token();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(states(server.folder.path()), before, "no key is changed");
+    for arguments in [&["keys", "rotate"][..], &["keys", "revoke", "x"]] {
+        let refused = command(server.folder.path(), arguments, "");
+        assert!(stderr(&refused).contains("the clock is behind: it says "), "{refused:?}");
+        assert!(stderr(&refused).contains(&LATER.to_string()), "{refused:?}");
+    }
+    // A minute of skew is none.
+    server.clock.store(LATER - 61, Ordering::Relaxed);
+    assert_eq!(get(url, "/healthz/ready").await.status, 503);
+    server.clock.store(LATER - 60, Ordering::Relaxed);
+    assert_eq!(get(url, "/healthz/ready").await.status, 200);
+    until(async || states(server.folder.path()) != before).await;
 }

@@ -3,10 +3,9 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::{print, signs_in, warn_if_others_read};
+use super::{open_to_change, print, signs_in, warn_if_others_read};
 use crate::keys::{KeyRecord, KeyState, Request, Rules, advance};
-use crate::store::{Missing, Place};
-use crate::{Clock, Config, Error, pem, signing, state};
+use crate::{Config, Error, pem, signing, state};
 
 /// More than any PEM file with a key of 4096 bits and its certificates.
 const MOST: usize = 64 * 1024;
@@ -19,10 +18,8 @@ pub(in crate::command) async fn import(config: &Config, file: &Path) -> Result<(
     let pair = pair.map_err(|wrong| Error::Refused(format!("{shown} {wrong}")))?;
     warn_if_others_read(file);
 
-    let place = Place::parse(&config.database)?;
-    let state::Opened { store, sealer, .. } =
-        state::open_store(config, &place, Missing::Refuse).await?;
-    let (rules, now) = (Rules::new(config), Clock::system().now());
+    let (state::Opened { store, sealer, .. }, now) = open_to_change(config).await?;
+    let rules = Rules::new(config);
     let key = signing::record(&pair, &sealer, now)?;
     let kid = key.kid.clone();
     let has_it = |keys: &[KeyRecord]| keys.iter().any(|key| key.kid == kid);

@@ -67,10 +67,8 @@ impl<'a> KeyRow<'a> {
 
 /// `keys rotate`.
 pub(super) async fn rotate(config: &Config) -> Result<(), Error> {
-    let place = Place::parse(&config.database)?;
-    let state::Opened { store, sealer, .. } =
-        state::open_store(config, &place, Missing::Refuse).await?;
-    let (rules, now) = (Rules::new(config), Clock::system().now());
+    let (state::Opened { store, sealer, .. }, now) = open_to_change(config).await?;
+    let rules = Rules::new(config);
     let before = signer(&store.keys().await?);
     let records = advance(&*store, &sealer, rules, now, Request::Rotate).await?;
     let after = signer(&records);
@@ -86,10 +84,8 @@ pub(super) async fn rotate(config: &Config) -> Result<(), Error> {
 
 /// `keys revoke KID`: for when a private key may be in other hands.
 pub(super) async fn revoke(config: &Config, kid: &str) -> Result<(), Error> {
-    let place = Place::parse(&config.database)?;
-    let state::Opened { store, sealer, .. } =
-        state::open_store(config, &place, Missing::Refuse).await?;
-    let (rules, now) = (Rules::new(config), Clock::system().now());
+    let (state::Opened { store, sealer, .. }, now) = open_to_change(config).await?;
+    let rules = Rules::new(config);
     let before = store.keys().await?;
     if !before.iter().any(|record| record.kid == kid) {
         return Err(Error::Refused(format!("there is no key {kid}; see keys list")));
@@ -105,6 +101,18 @@ pub(super) async fn revoke(config: &Config, kid: &str) -> Result<(), Error> {
         text += &format!("key {after} signs from now on\n");
     }
     print(&text)
+}
+
+/// The database with its keys, to change them now; refused while the clock is behind, because keys
+/// would get times that lie before others.
+async fn open_to_change(config: &Config) -> Result<(state::Opened, u64), Error> {
+    let place = Place::parse(&config.database)?;
+    let opened = state::open_store(config, &place, Missing::Refuse).await?;
+    let now = Clock::system().now();
+    match state::behind(&*opened.store, config, now).await? {
+        Some(latest) => Err(Error::Refused(state::clock_behind(now, latest))),
+        None => Ok((opened, now)),
+    }
 }
 
 /// The seconds until the next key signs.

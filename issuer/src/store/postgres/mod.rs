@@ -442,6 +442,27 @@ impl Store for PostgresStore {
         })
     }
 
+    fn latest_time(&self) -> Answer<'_, Option<u64>> {
+        Box::pin(async {
+            let rows = self.connections.read("SELECT latest FROM countersign.clock", &[]).await?;
+            Ok(rows.first().map(|row| rows::number(row, "latest")).transpose()?)
+        })
+    }
+
+    fn remember_time(&self, now: u64) -> Answer<'_, u64> {
+        Box::pin(async move {
+            let remember = |db: Lent| async move {
+                let latest = "INSERT INTO countersign.clock AS stored (id, latest) VALUES (1, $1)
+                              ON CONFLICT (id) DO UPDATE
+                              SET latest = greatest(stored.latest, excluded.latest)
+                              RETURNING latest";
+                let row = db.query_typed_one(latest, &[(&signed(now)?, Type::INT8)]).await?;
+                rows::number(&row, "latest")
+            };
+            self.connections.transact(remember).await
+        })
+    }
+
     fn ping(&self) -> Answer<'_, ()> {
         Box::pin(async {
             // Anybody may ask. So it costs a write only while writes fail: a full disk is not

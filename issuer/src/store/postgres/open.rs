@@ -14,7 +14,8 @@ use crate::store::Missing;
 
 /// One script for each schema version; the database says how many have run. They go by names in the
 /// SQL schema `countersign`, where nothing of anybody else's is in the way.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("secrets.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("schema.sql"), include_str!("secrets.sql"), include_str!("clock.sql")];
 
 /// What the row that marks the database as ours says, as SQLite's `application_id` does.
 const APPLICATION: &str = "countersign-issuer";
