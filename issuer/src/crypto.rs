@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::{hkdf, hmac, rand};
 use base64::Engine as _;
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::store::Place;
 use crate::{Config, Error};
 
-/// The 32 bytes that private keys are encrypted under, and that the refresh tokens' key comes from.
+/// The 32 bytes that private keys and the deployment secret are encrypted under.
 #[derive(Clone)]
 pub(crate) struct MasterKey(Zeroizing<[u8; 32]>);
 
@@ -75,9 +76,11 @@ impl MasterKeySource {
 
 fn read_key(path: &Path) -> Result<MasterKey, Error> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .map(Zeroizing::new)
-        .map_err(|e| Error::MasterKey(format!("cannot read the master key file {shown}: {e}")))?;
+    let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|e| {
+        Error::MasterKey(format!(
+            "cannot read the master key file {shown}: {e}; make a key with: openssl rand -base64 32"
+        ))
+    })?;
     MasterKey::decode(text.trim_ascii(), &format!("master key file {shown}"))
 }
 
@@ -114,6 +117,11 @@ fn make_key(path: &Path) -> Result<MasterKey, Error> {
 }
 
 impl MasterKey {
+    /// Reads the file that holds it.
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        read_key(path)
+    }
+
     fn decode(text: &str, place: &str) -> Result<Self, Error> {
         let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
         let bytes = engines.iter().find_map(|engine| engine.decode(text).ok().map(Zeroizing::new));
@@ -125,26 +133,80 @@ impl MasterKey {
         })
     }
 
+    #[cfg(test)]
+    pub(crate) fn of(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
     /// The cipher for private keys at rest.
     pub(crate) fn sealer(&self) -> Result<Sealer, Error> {
         let key = self.derive(b"countersign private keys v1")?;
         RandomizedNonceKey::new(&AES_256_GCM, key.as_ref()).map(Sealer).map_err(|_| broken())
     }
 
-    /// The key that refresh tokens are authenticated with.
-    pub(crate) fn refresh_key(&self) -> Result<hmac::Key, Error> {
-        let key = self.derive(b"countersign refresh tokens v1")?;
-        Ok(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))
+    fn derive(&self, purpose: &[u8]) -> Result<Zeroizing<[u8; 32]>, Error> {
+        derive(&self.0, purpose)
+    }
+}
+
+impl PartialEq for MasterKey {
+    fn eq(&self, other: &Self) -> bool {
+        verify_slices_are_equal(self.0.as_ref(), other.0.as_ref()).is_ok()
+    }
+}
+
+/// The 32 bytes that all keys come from that authenticate what this deployment gives out. They are
+/// in the database, sealed under the master key, so that they outlive it.
+pub(crate) struct DeploymentSecret(Zeroizing<[u8; 32]>);
+
+impl DeploymentSecret {
+    /// What it is called in the database, and sealed with as its context: no kid is like it.
+    pub(crate) const NAME: &str = "deployment";
+
+    /// That of a new database.
+    pub(crate) fn random() -> Result<Self, Error> {
+        random().map(Zeroizing::new).map(Self)
     }
 
-    fn derive(&self, purpose: &[u8]) -> Result<Zeroizing<[u8; 32]>, Error> {
-        let mut out = Zeroizing::new([0; 32]);
-        let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(self.0.as_ref());
-        let info = [purpose];
-        let okm = secret.expand(&info, hkdf::HKDF_SHA256).map_err(|_| broken())?;
-        okm.fill(out.as_mut()).map_err(|_| broken())?;
-        Ok(out)
+    /// That of a database from before there was one: the key of its refresh tokens, which came
+    /// from the master key.
+    pub(crate) fn of_master_key(master: &MasterKey) -> Result<Self, Error> {
+        master.derive(b"countersign refresh tokens v1").map(Self)
     }
+
+    pub(crate) fn seal(&self, sealer: &Sealer) -> Result<Vec<u8>, Error> {
+        sealer.seal(self.0.as_ref(), Self::NAME)
+    }
+
+    /// `None` if it was sealed under another master key.
+    pub(crate) fn open(sealed: &[u8], sealer: &Sealer) -> Option<Self> {
+        let plain = sealer.open(sealed, Self::NAME)?;
+        <[u8; 32]>::try_from(plain.as_slice()).ok().map(Zeroizing::new).map(Self)
+    }
+
+    /// The key that refresh tokens are authenticated with: the secret itself, so that those from
+    /// before there was one go on.
+    pub(crate) fn refresh_key(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, self.0.as_ref())
+    }
+
+    /// A key for something else. HKDF has the secret as its input and not as its key (RFC 5869
+    /// §2.2), so that no refresh token says anything about it.
+    #[allow(dead_code, reason = "for what else is authenticated, such as the device cookie")]
+    pub(crate) fn derive(&self, purpose: &str) -> Result<hmac::Key, Error> {
+        let key = derive(&self.0, purpose.as_bytes())?;
+        Ok(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))
+    }
+}
+
+/// HKDF-SHA256 without a salt (RFC 5869), with the purpose as its `info`.
+fn derive(secret: &[u8; 32], purpose: &[u8]) -> Result<Zeroizing<[u8; 32]>, Error> {
+    let mut out = Zeroizing::new([0; 32]);
+    let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(secret);
+    let info = [purpose];
+    let okm = secret.expand(&info, hkdf::HKDF_SHA256).map_err(|_| broken())?;
+    okm.fill(out.as_mut()).map_err(|_| broken())?;
+    Ok(out)
 }
 
 /// AES-256-GCM over private keys; a text that belongs to the key goes in as associated data, so
@@ -214,6 +276,30 @@ mod tests {
         assert!(sealer.open(&[], "kid").is_none());
         let other = MasterKey(Zeroizing::new([2; 32])).sealer().unwrap();
         assert!(other.open(&sealed, "kid").is_none());
+    }
+
+    #[test]
+    fn the_secret_of_an_old_database_authenticates_the_refresh_tokens_that_are_out() {
+        let master = MasterKey(Zeroizing::new([7; 32]));
+        let secret = DeploymentSecret::of_master_key(&master).unwrap();
+        // HKDF-SHA256 of 32 bytes 7, without a salt, info "countersign refresh tokens v1": the key
+        // that HMACs were made with before the secret was stored.
+        let before = master.derive(b"countersign refresh tokens v1").unwrap();
+        let before = hmac::Key::new(hmac::HMAC_SHA256, before.as_ref());
+        let tag = hmac::sign(&before, b"token");
+        hmac::verify(&secret.refresh_key(), b"token", tag.as_ref()).unwrap();
+        let sealer = master.sealer().unwrap();
+        let stored = secret.seal(&sealer).unwrap();
+        let opened = DeploymentSecret::open(&stored, &sealer).unwrap();
+        hmac::verify(&opened.refresh_key(), b"token", tag.as_ref()).unwrap();
+        for purpose in ["device cookies", "another"] {
+            let key = secret.derive(purpose).unwrap();
+            assert!(hmac::verify(&key, b"token", tag.as_ref()).is_err());
+            let same = hmac::sign(&opened.derive(purpose).unwrap(), b"x");
+            hmac::verify(&key, b"x", same.as_ref()).unwrap();
+            let other = hmac::sign(&secret.derive("something else").unwrap(), b"x");
+            assert!(hmac::verify(&key, b"x", other.as_ref()).is_err());
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use clock::Clock;
 mod limits;
 pub use limits::Limits;
 mod config;
-pub use config::{Config, SESSION_MAX, Secret, Sources};
+pub use config::{Config, KeyBits, SESSION_MAX, Secret, Sources};
 
 mod state;
 pub use state::State;
@@ -44,6 +44,7 @@ mod tls;
 mod crypto;
 mod keys;
 mod password;
+mod pem;
 mod session;
 mod signing;
 mod store;

@@ -14,9 +14,9 @@ use jsonwebtoken::signature::{self, Signer};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use serde_json::Value;
 
-use crate::Error;
 use crate::crypto::Sealer;
 use crate::keys::{KeyRecord, KeyState};
+use crate::{Error, KeyBits};
 
 /// The `typ` of access tokens (RFC 9068 §2.1).
 const TYPE: &str = "at+jwt";
@@ -88,19 +88,33 @@ pub(crate) fn open_access_token(token: &str, n: &str, e: &str) -> Option<Value> 
     (token.header.typ.as_deref() == Some(TYPE)).then_some(token.claims)
 }
 
-/// Makes a 2048-bit key pair, published at `now`. Takes some tenths of a second of CPU.
-pub(crate) fn generate(sealer: &Sealer, now: u64) -> Result<KeyRecord, Error> {
-    let failed = |_| Error::System("a key pair can't be made".to_owned());
-    let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
+/// Makes a key pair, published at `now`. Takes from some tenths of a second of CPU to a few
+/// seconds, by its size.
+pub(crate) fn generate(sealer: &Sealer, bits: KeyBits, now: u64) -> Result<KeyRecord, Error> {
+    let size = match bits {
+        KeyBits::Rsa2048 => KeySize::Rsa2048,
+        KeyBits::Rsa3072 => KeySize::Rsa3072,
+        KeyBits::Rsa4096 => KeySize::Rsa4096,
+    };
+    let pair = RsaKeyPair::generate(size).map_err(|_| no_key_pair())?;
+    record(&pair, sealer, now)
+}
+
+/// A key pair as the store keeps it, published at `now`.
+pub(crate) fn record(pair: &RsaKeyPair, sealer: &Sealer, now: u64) -> Result<KeyRecord, Error> {
     let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let n = part(pair.public_key().modulus().big_endian_without_leading_zero());
+    let modulus = pair.public_key().modulus();
+    let modulus = modulus.big_endian_without_leading_zero();
+    let zeros = modulus.first().map_or(0, |byte| byte.leading_zeros());
+    let bits = u32::try_from(modulus.len() * 8).unwrap_or_default().saturating_sub(zeros);
+    let n = part(modulus);
     let e = part(pair.public_key().exponent().big_endian_without_leading_zero());
     let kid = thumbprint(&n, &e);
-    let der: Pkcs8V1Der<'_> = pair.as_der().map_err(failed)?;
+    let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| no_key_pair())?;
     let sealed = sealer.seal(der.as_ref(), &kid)?;
     Ok(KeyRecord {
         kid,
-        bits: 2048,
+        bits,
         n,
         e,
         sealed,
@@ -110,6 +124,10 @@ pub(crate) fn generate(sealer: &Sealer, now: u64) -> Result<KeyRecord, Error> {
         retired_at: None,
         drops_at: None,
     })
+}
+
+fn no_key_pair() -> Error {
+    Error::System("a key pair can't be made".to_owned())
 }
 
 /// The key's RFC 7638 thumbprint.

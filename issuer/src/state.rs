@@ -1,13 +1,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use countersign_claims::{Audience, Claims, NumericDate};
 
+use crate::clock::Steadiness;
 use crate::config::SESSION_MAX;
-use crate::crypto::{self, MasterKeySource};
-use crate::keys::{KeyRecord, KeyRing, Rules};
+use crate::crypto::{self, DeploymentSecret, MasterKeySource};
+use crate::keys::{KeyRing, Rules, Vault, deposit};
 use crate::network::LoginLimit;
 use crate::password::Hasher;
 use crate::session::Lifetimes;
@@ -30,9 +32,15 @@ pub(crate) struct Inner {
     pub(crate) tls: Option<crate::tls::Acceptor>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keys: KeyRing,
+    /// The time that the clock has to reach: 0, or the latest that an issuer saw, where this one
+    /// started before it.
+    behind: AtomicU64,
     pub(crate) hasher: Hasher,
     pub(crate) login_limit: LoginLimit,
     pub(crate) refresh_key: hmac::Key,
+    /// Where the keys come from that authenticate something else.
+    #[allow(dead_code, reason = "for what else is authenticated, such as the device cookie")]
+    pub(crate) secret: DeploymentSecret,
 }
 
 impl State {
@@ -54,9 +62,16 @@ impl State {
         config.check_serve()?;
         let tls = crate::tls::Acceptor::load(&config)?;
         let place = Place::parse(&config.database)?;
-        let Opened { store, sealer, master } = open_store(&config, &place, Missing::Make).await?;
+        let opened = open_store(&config, &place, Missing::Make).await?;
+        let Opened { store, sealer, secret } = opened;
         let rules = Rules::new(&config);
-        let keys = KeyRing::open(Arc::clone(&store), sealer, rules, clock.clone()).await?;
+        let behind = behind(&*store, &config, clock.now()).await?;
+        if let Some(latest) = behind {
+            tracing::error!("{}", clock_behind(clock.now(), latest));
+        }
+        let keys =
+            KeyRing::open(Arc::clone(&store), sealer, rules, clock.clone(), behind.is_none());
+        let keys = keys.await?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let issuer = config.issuer.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
         Ok(Self(Arc::new(Inner {
@@ -64,9 +79,11 @@ impl State {
             tls,
             store,
             keys,
+            behind: AtomicU64::new(behind.unwrap_or(0)),
             hasher: Hasher::new(limits.hashes, limits.hash_queue)?,
             login_limit: LoginLimit::new(&limits),
-            refresh_key: master.refresh_key()?,
+            refresh_key: secret.refresh_key(),
+            secret,
             config,
             limits,
             clock,
@@ -91,6 +108,30 @@ impl State {
     pub fn password_hashes(&self) -> u64 {
         self.0.hasher.computed()
     }
+}
+
+/// What a clock may be off between two looks at it, besides `clock_skew`.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
+
+/// How long a clock has to be steady after a jump, at least.
+const CALM: Duration = Duration::from_secs(60);
+
+/// The latest time that an issuer on this database saw, where `now` is before it.
+pub(crate) async fn behind(
+    store: &dyn Store,
+    config: &Config,
+    now: u64,
+) -> Result<Option<u64>, Error> {
+    let latest = store.latest_time().await?;
+    Ok(latest.filter(|latest| now + config.clock_skew.as_secs() < *latest))
+}
+
+/// What to do about it.
+pub(crate) fn clock_behind(now: u64, latest: u64) -> String {
+    format!(
+        "the clock is behind: it says {now}, and an issuer on this database saw {latest} (UNIX \
+         seconds); set it right, or if that one was wrong, empty the table clock of the database"
+    )
 }
 
 /// What an access token gives, and to whom.
@@ -133,19 +174,50 @@ impl Inner {
         Some(claims.and_then(|claims| signer.sign(&claims)))
     }
 
+    /// Whether the clock has reached the time that an issuer on this database saw before this one
+    /// started. Until then `exp` would lie too early, and no key is changed.
+    pub(crate) fn clock_is_sane(&self) -> bool {
+        let now = self.clock.now() + self.config.clock_skew.as_secs();
+        now >= self.behind.load(Ordering::Relaxed)
+    }
+
+    /// Remembers the time; and learns whether what this one has to wait for was taken back.
+    async fn remember_time(&self) -> Result<(), Error> {
+        if self.clock_is_sane() {
+            self.behind.store(0, Ordering::Relaxed);
+            self.store.remember_time(self.clock.now()).await?;
+        } else {
+            let latest = self.store.latest_time().await?.unwrap_or(0);
+            self.behind.fetch_min(latest, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Runs until it is dropped: takes the steps of the keys' life, and clears what has expired.
     pub(crate) async fn maintain(&self) {
+        let tolerance = self.config.clock_skew + CLOCK_TOLERANCE;
+        let mut steadiness = Steadiness::new(tolerance, self.config.jwks_max_age.max(CALM));
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for count in 0_u64.. {
             tick.tick().await;
-            if let Err(e) = self.keys.refresh().await {
+            // What a wrong clock does to keys and sessions could not be undone.
+            let steady = steadiness.look(&self.clock) && self.clock_is_sane();
+            if let Err(e) = self.keys.refresh(steady).await {
                 tracing::error!("the signing keys cannot be read: {e}");
+            }
+            // Not at once: a clock that is wrong at the start may be set right soon after it.
+            if count % 60 == 59
+                && (steady || !self.clock_is_sane())
+                && let Err(e) = self.remember_time().await
+            {
+                tracing::error!("the time cannot be remembered: {e}");
             }
             if count.is_multiple_of(60) {
                 self.login_limit.prune();
             }
             if count.is_multiple_of(3600)
+                && steady
                 && let Err(e) = self.store.prune(self.clock.now()).await
             {
                 tracing::error!("expired sessions cannot be deleted: {e}");
@@ -154,11 +226,11 @@ impl Inner {
     }
 }
 
-/// A database with the master key that opens its signing keys.
+/// A database with the master key that opens its signing keys, and its deployment secret.
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) sealer: Arc<crypto::Sealer>,
-    master: crypto::MasterKey,
+    pub(crate) secret: DeploymentSecret,
 }
 
 /// Opens the database and the master key together: neither is made or changed when the other can't
@@ -169,12 +241,21 @@ pub(crate) async fn open_store(
     missing: Missing,
 ) -> Result<Opened, Error> {
     let source = MasterKeySource::find(config, place, config.listen.ip().is_loopback())?;
-    let admit = |stored: &[KeyRecord]| {
-        let master = source.resolve(!stored.is_empty())?;
+    let admit = |vault: &Vault| {
+        let master = source.resolve(!vault.is_empty())?;
         let sealer = master.sealer()?;
-        crate::keys::check_master_key(stored, &sealer)?;
-        Ok((Arc::new(sealer), master))
+        vault.check(&sealer)?;
+        let stored = vault.secret.as_ref();
+        let stored = stored.and_then(|sealed| DeploymentSecret::open(sealed, &sealer));
+        let secret = match stored {
+            Some(secret) => secret,
+            None if vault.keys.is_empty() => DeploymentSecret::random()?,
+            None => DeploymentSecret::of_master_key(&master)?,
+        };
+        Ok((Arc::new(sealer), secret, vault.secret.is_some()))
     };
-    let (store, (sealer, master)) = place.open(missing, admit).await?;
-    Ok(Opened { store, sealer, master })
+    let (store, (sealer, secret, is_stored)) = place.open(missing, admit).await?;
+    // Before there is any key, so that a new database is told from an old one by these.
+    let secret = if is_stored { secret } else { deposit(&*store, &sealer, &secret).await? };
+    Ok(Opened { store, sealer, secret })
 }

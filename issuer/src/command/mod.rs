@@ -120,6 +120,27 @@ fn command_line() -> Command {
                                 .allow_hyphen_values(true)
                                 .help("As in keys list"),
                         ),
+                )
+                .subcommand(
+                    Command::new("import").about("Make the key in a file the next one").arg(
+                        Arg::new("file")
+                            .required(true)
+                            .value_name("FILE")
+                            .value_parser(clap::value_parser!(PathBuf))
+                            .help("RSA private key, PEM: PKCS#8 or PKCS#1"),
+                    ),
+                )
+                .subcommand(
+                    Command::new("rewrap")
+                        .about("Seal all keys under another master key; everybody stays logged in")
+                        .arg(
+                            Arg::new("to")
+                                .long("to")
+                                .required(true)
+                                .value_name("FILE")
+                                .value_parser(clap::value_parser!(PathBuf))
+                                .help("File with the new master key"),
+                        ),
                 ),
         )
         .subcommand(
@@ -221,6 +242,7 @@ fn execute(matches: &ArgMatches) -> Result<(), Error> {
     let (command, matches) = matches.subcommand().unwrap_or(("", matches));
     let (subcommand, matches) = matches.subcommand().unwrap_or(("", matches));
     let text = |name| matches.get_one::<String>(name).map(String::as_str).unwrap_or_default();
+    let file = |name| matches.get_one::<PathBuf>(name).cloned().unwrap_or_default();
     runtime.block_on(async {
         match (command, subcommand) {
             ("serve", _) => serve::serve(config).await,
@@ -246,6 +268,8 @@ fn execute(matches: &ArgMatches) -> Result<(), Error> {
             ("keys", "revoke") => keys::revoke(&config, text("kid")).await,
             ("store", "copy") => store::copy(&config, text("from"), text("to")).await,
             ("migrate", _) => migrate(&config).await,
+            ("keys", "import") => keys::import(&config, &file("file")).await,
+            ("keys", "rewrap") => keys::rewrap(&config, &file("to")).await,
             ("config", "check") => config_check(&config),
             _ => Err(Error::Refused("there is no such command; see --help".to_owned())),
         }

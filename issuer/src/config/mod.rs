@@ -38,6 +38,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     plain("refresh_ttl", "Lifetime of an unused refresh token"),
     plain("refresh_grace", "How long a used refresh token still answers its successor"),
     plain("rotation_period", "How long one key signs"),
+    plain("key_bits", "Size of the next keys: 2048, 3072 or 4096 bits"),
     plain("jwks_max_age", "How long a JWKS may be cached"),
     plain("clock_skew", "How far clocks may differ"),
     plain("tls_cert", "PEM file with the certificate chain"),
@@ -80,8 +81,10 @@ pub struct Config {
     pub refresh_ttl: Duration,
     /// How long after its use a refresh token still answers the same successor: 0 to 60 s.
     pub refresh_grace: Duration,
-    /// How long one key signs: `jwks_max_age` + `clock_skew` to 366 days.
+    /// How long one key signs: `jwks_max_age` + `clock_skew` + 30 s to 366 days.
     pub rotation_period: Duration,
+    /// Size of the keys that are made from now on.
+    pub key_bits: KeyBits,
     /// How long caches may hold the JWKS: 1 s to 1 day.
     pub jwks_max_age: Duration,
     /// How far the clocks of issuer and verifiers may differ: 0 to 5 min.
@@ -111,6 +114,7 @@ impl Default for Config {
             refresh_ttl: Duration::from_secs(7 * DAY),
             refresh_grace: Duration::from_secs(10),
             rotation_period: Duration::from_secs(30 * DAY),
+            key_bits: KeyBits::default(),
             jwks_max_age: Duration::from_secs(5 * MINUTE),
             clock_skew: Duration::from_secs(MINUTE),
             tls_cert: None,
@@ -118,6 +122,31 @@ impl Default for Config {
             behind_proxy: false,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
+        }
+    }
+}
+
+/// Size of an RSA key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyBits {
+    /// 2048 bits.
+    #[default]
+    Rsa2048,
+    /// 3072 bits.
+    Rsa3072,
+    /// 4096 bits.
+    Rsa4096,
+}
+
+impl KeyBits {
+    /// The number of bits.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        match self {
+            Self::Rsa2048 => 2048,
+            Self::Rsa3072 => 3072,
+            Self::Rsa4096 => 4096,
         }
     }
 }
@@ -177,9 +206,13 @@ impl Config {
         // every cache before it signs itself.
         if self.rotation_period < self.publish_lead() {
             return refuse(&format!(
-                "rotation_period is {} s, shorter than jwks_max_age + clock_skew ({} s); a key \
-                 would sign before caches can have it; make rotation_period longer",
+                "rotation_period is {} s, shorter than jwks_max_age ({} s) + clock_skew ({} s) + \
+                 {} s for other issuers to notice = {} s; a key would sign before caches can have \
+                 it; make rotation_period longer",
                 self.rotation_period.as_secs(),
+                self.jwks_max_age.as_secs(),
+                self.clock_skew.as_secs(),
+                crate::keys::NOTICE_WITHIN.as_secs(),
                 self.publish_lead().as_secs(),
             ));
         }
@@ -187,9 +220,15 @@ impl Config {
         let retiring = self.drop_lag().as_secs() / self.rotation_period.as_secs().max(1) + 1;
         if retiring + 2 > 64 {
             return refuse(&format!(
-                "rotation_period of {} s would keep {retiring} retiring keys in the JWKS, more \
-                 than the 64 that verifiers accept; make it longer",
+                "rotation_period is {} s, and a key is kept for access_ttl ({} s) + jwks_max_age \
+                 ({} s) + clock_skew ({} s) + {} s after it has signed; with {retiring} retiring \
+                 keys the JWKS would have more than the 64 that verifiers accept; make \
+                 rotation_period longer",
                 self.rotation_period.as_secs(),
+                self.access_ttl.as_secs(),
+                self.jwks_max_age.as_secs(),
+                self.clock_skew.as_secs(),
+                crate::keys::NOTICE_WITHIN.as_secs(),
             ));
         }
         if let Some(issuer) = &self.issuer {
@@ -250,10 +289,11 @@ impl Config {
         Ok(())
     }
 
-    /// How long a key is in the JWKS before it may sign: caches that fetched just before it was
-    /// published have expired by then, also where clocks differ.
+    /// How long a key is in the JWKS before it may sign: another issuer on this database may serve
+    /// the JWKS from before until it has noticed, and caches that fetched that have expired by
+    /// then, also where clocks differ.
     pub(crate) fn publish_lead(&self) -> Duration {
-        self.jwks_max_age + self.clock_skew
+        crate::keys::NOTICE_WITHIN + self.jwks_max_age + self.clock_skew
     }
 
     /// How long a key stays in the JWKS after it was retired: another issuer on this database may

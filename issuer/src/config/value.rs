@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Config, Secret};
+use super::{Config, KeyBits, Secret};
 
 impl Config {
     /// Sets `name` from its text. The error says what was expected; the caller says where the
@@ -23,6 +23,7 @@ impl Config {
             "refresh_ttl" => self.refresh_ttl = duration(text)?,
             "refresh_grace" => self.refresh_grace = duration(text)?,
             "rotation_period" => self.rotation_period = duration(text)?,
+            "key_bits" => self.key_bits = key_bits(text)?,
             "jwks_max_age" => self.jwks_max_age = duration(text)?,
             "clock_skew" => self.clock_skew = duration(text)?,
             "tls_cert" => self.tls_cert = Some(path(text)?),
@@ -49,6 +50,7 @@ impl Config {
             "refresh_ttl" => Some(show(self.refresh_ttl)),
             "refresh_grace" => Some(show(self.refresh_grace)),
             "rotation_period" => Some(show(self.rotation_period)),
+            "key_bits" => Some(self.key_bits.get().to_string()),
             "jwks_max_age" => Some(show(self.jwks_max_age)),
             "clock_skew" => Some(show(self.clock_skew)),
             "tls_cert" => file(&self.tls_cert),
@@ -105,6 +107,12 @@ fn duration(text: &str) -> Result<Duration, String> {
         Some(seconds) if seconds <= 10 * 366 * 86400 => Ok(Duration::from_secs(seconds)),
         _ => Err("is far too long".to_owned()),
     }
+}
+
+fn key_bits(text: &str) -> Result<KeyBits, String> {
+    let sizes = [KeyBits::Rsa2048, KeyBits::Rsa3072, KeyBits::Rsa4096];
+    let size = sizes.into_iter().find(|size| size.get().to_string() == text);
+    size.ok_or_else(|| "expected 2048, 3072 or 4096".to_owned())
 }
 
 fn list<T>(text: &str, item: fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {

@@ -12,6 +12,7 @@ pub(super) async fn live(_: Shared, _: Call) -> Result<Reply, ApiError> {
 /// `GET /healthz/ready`: logins and refreshes would be answered.
 pub(super) async fn ready(state: Shared, _: Call) -> Result<Reply, ApiError> {
     state.store.ping().await?;
+    state.clock_is_sane().then_some(()).ok_or_else(ApiError::clock_behind)?;
     state.keys.signer().ok_or_else(ApiError::no_signing_key)?;
     Ok(reply::json(StatusCode::OK, &json!({ "status": "ok" })))
 }

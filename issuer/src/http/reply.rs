@@ -119,6 +119,11 @@ impl ApiError {
         Self::unavailable("the signing keys cannot be read")
     }
 
+    /// An issuer on this database saw a later time before this one started.
+    pub(super) fn clock_behind() -> Self {
+        Self::unavailable("the clock is behind")
+    }
+
     pub(super) fn internal() -> Self {
         let description = "the issuer failed; its log says more";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", description)

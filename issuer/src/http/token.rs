@@ -202,7 +202,7 @@ mod tests {
         state.keys.age();
         let refused = token(state.clone(), call()).await.unwrap_err().reply();
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-        state.keys.refresh().await.unwrap();
+        state.keys.refresh(true).await.unwrap();
         let answer = token(state.clone(), call()).await.unwrap_or_else(ApiError::reply);
         assert_eq!(answer.status(), StatusCode::OK);
     }

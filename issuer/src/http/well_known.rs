@@ -13,11 +13,7 @@ pub(super) async fn jwks(state: Shared, call: Call) -> Result<Reply, ApiError> {
     } else {
         reply::typed(StatusCode::OK, "application/jwk-set+json", keys.jwks.clone())
     };
-    // A cache shall ask again when the keys change, if that is sooner.
-    let left = keys.changes_at.map(|at| at.saturating_sub(state.clock.now()).max(1));
-    let max_age = state.config.jwks_max_age.as_secs();
-    let max_age = left.map_or(max_age, |left| left.min(max_age));
-    public(&mut reply, max_age);
+    public(&mut reply, keys.max_age(state.clock.now(), state.config.jwks_max_age));
     if let Ok(etag) = HeaderValue::from_str(&keys.etag) {
         reply.headers_mut().insert(header::ETAG, etag);
     }

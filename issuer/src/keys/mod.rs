@@ -1,16 +1,20 @@
 //! The life of signing keys: *published* (in the JWKS, not signing) → *active* (one) → *retiring*
-//! (in the JWKS, not signing) → gone. Here are the rules, which read no clock and no database; the
-//! keys that a running issuer signs with are in [`ring`].
+//! (in the JWKS, not signing) → gone. When each step is due is in [`rules`], which reads no clock
+//! and no database; [`change`] takes the steps in the database; the keys that a running issuer
+//! signs with are in [`ring`].
 
+mod change;
 mod ring;
+mod rules;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::crypto::Sealer;
-use crate::store::{Store, StoreError};
-use crate::{Config, Error, signing};
-pub(crate) use ring::{KeyRing, check_master_key};
+use crate::Error;
+use crate::crypto::{DeploymentSecret, Sealer};
+use change::read;
+pub(crate) use change::{ChangeError, Request, advance, deposit, rewrap};
+pub(crate) use ring::KeyRing;
+pub(crate) use rules::Rules;
 
 /// An issuer stops signing when it has not read the keys for this long; so a key that another
 /// process retired signs for no longer than this.
@@ -57,261 +61,45 @@ pub(crate) struct KeyRecord {
     pub(crate) drops_at: Option<u64>,
 }
 
-/// The intervals between the steps of a key's life, in seconds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    /// From published to active, at least.
-    lead: u64,
-    /// From active to retiring.
-    period: u64,
-    /// From retiring to gone, at least.
-    lag: u64,
+/// What the database holds under the master key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Vault {
+    /// Oldest first.
+    pub(crate) keys: Vec<KeyRecord>,
+    /// The sealed deployment secret. A database that no issuer has opened yet has none.
+    pub(crate) secret: Option<Vec<u8>>,
 }
 
-impl Rules {
-    pub(crate) fn new(config: &Config) -> Self {
-        Self {
-            lead: config.publish_lead().as_secs(),
-            period: config.rotation_period.as_secs(),
-            lag: config.drop_lag().as_secs(),
-        }
+impl Vault {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.secret.is_none()
     }
 
-    /// When the published key takes over from the active one.
-    pub(crate) fn switches_at(&self, keys: &[KeyRecord]) -> Option<u64> {
-        let active = in_state(keys, KeyState::Active)?;
-        let next = in_state(keys, KeyState::Published)?;
-        let by_age = active.activates_at.unwrap_or(active.published_at) + self.period;
-        let due = next.activates_at.map_or(by_age, |asked| asked.min(by_age));
-        Some(due.max(next.published_at + self.lead))
+    /// Whether all of it was sealed under the sealer's key.
+    pub(crate) fn opens_under(&self, sealer: &Sealer) -> bool {
+        open_under(&self.keys, sealer)
+            && self.secret.as_ref().is_none_or(|s| DeploymentSecret::open(s, sealer).is_some())
     }
 
-    /// How many new keys [`Rules::step`] needs at `now`.
-    fn spares_needed(&self, keys: &[KeyRecord], now: u64) -> usize {
-        let missing = |state| usize::from(in_state(keys, state).is_none());
-        let switch = self.switches_at(keys).is_some_and(|at| at <= now);
-        missing(KeyState::Active) + missing(KeyState::Published) + usize::from(switch)
+    /// Refuses a master key that does not open all of it.
+    pub(crate) fn check(&self, sealer: &Sealer) -> Result<(), Error> {
+        if self.opens_under(sealer) { Ok(()) } else { Err(wrong_master_key()) }
     }
+}
 
-    /// The keys as they have to be at `now`. With too few `spares` a step is left for the next
-    /// time, so that one key is always active and the next is always published ahead of it.
-    fn step(&self, keys: &[KeyRecord], now: u64, spares: &[KeyRecord]) -> Vec<KeyRecord> {
-        let mut spares = spares.iter().cloned().map(|key| KeyRecord { published_at: now, ..key });
-        let mut keys: Vec<_> =
-            keys.iter().filter(|key| key.drops_at.is_none_or(|at| at > now)).cloned().collect();
-        // Where no key signs, one has to at once: the very first, which no cache can have an older
-        // JWKS than, or the next one when the one that signed was revoked.
-        if in_state(&keys, KeyState::Active).is_none() {
-            let next = keys.iter().position(|key| key.state == KeyState::Published);
-            let next = next.map(|index| keys.remove(index)).or_else(|| spares.next());
-            keys.extend(next.map(|next| KeyRecord {
-                state: KeyState::Active,
-                activates_at: Some(now),
-                ..next
-            }));
-        }
-        if self.switches_at(&keys).is_some_and(|at| at <= now)
-            && let Some(spare) = spares.next()
-        {
-            for key in &mut keys {
-                match key.state {
-                    KeyState::Active => {
-                        key.state = KeyState::Retiring;
-                        key.retired_at = Some(now);
-                        key.drops_at = Some(now + self.lag);
-                    }
-                    KeyState::Published => {
-                        key.state = KeyState::Active;
-                        key.activates_at = Some(now);
-                    }
-                    KeyState::Retiring => {}
-                }
-            }
-            keys.push(spare);
-        }
-        if in_state(&keys, KeyState::Published).is_none() {
-            keys.extend(spares.next());
-        }
-        keys
-    }
+/// Whether all of these keys were sealed under the sealer's key.
+fn open_under(keys: &[KeyRecord], sealer: &Sealer) -> bool {
+    keys.iter().all(|key| sealer.open(&key.sealed, &key.kid).is_some())
+}
+
+fn wrong_master_key() -> Error {
+    Error::MasterKey(
+        "the master key does not open the keys in the database; set master_key or \
+         master_key_file to the one that the database was made with, or that keys rewrap gave it"
+            .to_owned(),
+    )
 }
 
 fn in_state(keys: &[KeyRecord], state: KeyState) -> Option<&KeyRecord> {
     keys.iter().find(|key| key.state == state)
-}
-
-/// What an operator may ask of the keys.
-#[derive(Clone, Debug)]
-pub(crate) enum Request {
-    /// What is due, and nothing else.
-    Nothing,
-    /// That the published key takes over as soon as it may.
-    Rotate,
-    /// That the key of this kid is gone at once. If it signs, the published one does from now on.
-    Revoke(String),
-}
-
-impl Request {
-    fn apply(&self, keys: &[KeyRecord], now: u64) -> Vec<KeyRecord> {
-        let mut keys = keys.to_vec();
-        match self {
-            Self::Nothing => {}
-            Self::Rotate => {
-                for key in keys.iter_mut().filter(|key| key.state == KeyState::Published) {
-                    key.activates_at = Some(key.activates_at.unwrap_or(now).min(now));
-                }
-            }
-            Self::Revoke(kid) => keys.retain(|key| key.kid != *kid),
-        }
-        keys
-    }
-}
-
-/// Brings the stored keys to what they have to be at `now`, and to what is asked. Answers the keys
-/// afterwards.
-pub(crate) async fn advance(
-    store: &dyn Store,
-    sealer: &Arc<Sealer>,
-    rules: Rules,
-    now: u64,
-    request: Request,
-) -> Result<Vec<KeyRecord>, AdvanceError> {
-    let stored = store.keys().await?;
-    let asked = request.apply(&stored, now);
-    let mut spares = Vec::new();
-    for _ in 0..rules.spares_needed(&asked, now) {
-        let sealer = Arc::clone(sealer);
-        let made = tokio::task::spawn_blocking(move || signing::generate(&sealer, now)).await;
-        let made = made.map_err(|_| Error::System("a key pair can't be made".to_owned()))?;
-        spares.push(made?);
-    }
-    if rules.step(&asked, now, &spares) == stored {
-        return Ok(stored);
-    }
-    // Decided once more within the transaction: another process may have been here in between.
-    let change = move |keys: &[KeyRecord]| rules.step(&request.apply(keys, now), now, &spares);
-    Ok(store.change_keys(Box::new(change), now).await?)
-}
-
-/// Why keys could not be advanced.
-#[derive(Debug)]
-pub(crate) enum AdvanceError {
-    Store(StoreError),
-    Key(Error),
-}
-
-impl From<StoreError> for AdvanceError {
-    fn from(e: StoreError) -> Self {
-        Self::Store(e)
-    }
-}
-
-impl From<Error> for AdvanceError {
-    fn from(e: Error) -> Self {
-        Self::Key(e)
-    }
-}
-
-impl From<AdvanceError> for Error {
-    fn from(e: AdvanceError) -> Self {
-        match e {
-            AdvanceError::Store(e) => Self::Database(e.to_string()),
-            AdvanceError::Key(e) => e,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RULES: Rules = Rules { lead: 60, period: 1000, lag: 200 };
-
-    fn spare(kid: usize) -> KeyRecord {
-        KeyRecord {
-            kid: kid.to_string(),
-            bits: 2048,
-            n: String::new(),
-            e: String::new(),
-            sealed: Vec::new(),
-            state: KeyState::Published,
-            published_at: 0,
-            activates_at: None,
-            retired_at: None,
-            drops_at: None,
-        }
-    }
-
-    fn step(keys: &[KeyRecord], now: u64, next: &mut usize) -> Vec<KeyRecord> {
-        let spares: Vec<_> =
-            (0..RULES.spares_needed(keys, now)).map(|i| spare(*next + i)).collect();
-        *next += spares.len();
-        RULES.step(keys, now, &spares)
-    }
-
-    #[test]
-    fn a_key_is_published_before_it_signs_and_outlives_what_it_signed() {
-        let (mut keys, mut next) = (Vec::new(), 0);
-        let mut asked = 0;
-        for now in 5000..15000 {
-            // A request to rotate in the middle of a period.
-            if now % 1700 == 0 {
-                let key = keys.iter_mut().find(|k: &&mut KeyRecord| k.state == KeyState::Published);
-                key.unwrap().activates_at = Some(now);
-                asked += 1;
-            }
-            let before = keys.clone();
-            keys = step(&before, now, &mut next);
-            let count = |state| keys.iter().filter(|key| key.state == state).count();
-            assert_eq!((count(KeyState::Active), count(KeyState::Published)), (1, 1), "at {now}");
-            for key in &keys {
-                if key.state != KeyState::Published && key.kid != "0" {
-                    assert!(key.activates_at.unwrap() >= key.published_at + RULES.lead);
-                }
-            }
-            for gone in before.iter().filter(|old| !keys.iter().any(|key| key.kid == old.kid)) {
-                assert_eq!(gone.state, KeyState::Retiring);
-                assert!(now >= gone.retired_at.unwrap() + RULES.lag);
-            }
-            assert_eq!(step(&keys, now, &mut next), keys, "a second step at {now} does nothing");
-        }
-        assert!(next > 10 && asked > 4, "{next} keys, {asked} requests");
-    }
-
-    #[test]
-    fn when_the_key_that_signs_is_revoked_the_next_one_signs_and_another_is_published() {
-        let mut next = 0;
-        let keys = step(&[], 1000, &mut next);
-        let kids = |keys: &[KeyRecord]| {
-            keys.iter().map(|key| (key.kid.clone(), key.state)).collect::<Vec<_>>()
-        };
-        let after = |kid: &str, keys: &[KeyRecord], next: &mut usize| {
-            step(&Request::Revoke(kid.to_owned()).apply(keys, 1500), 1500, next)
-        };
-        let (active, published) = (KeyState::Active, KeyState::Published);
-        let revoked = after("0", &keys, &mut next);
-        assert_eq!(kids(&revoked), [("1".to_owned(), active), ("2".to_owned(), published)]);
-        assert_eq!(revoked[0].activates_at, Some(1500));
-        let revoked = after("1", &keys, &mut next);
-        assert_eq!(kids(&revoked), [("0".to_owned(), active), ("3".to_owned(), published)]);
-        assert_eq!(kids(&after("nobody", &keys, &mut next)), kids(&keys));
-    }
-
-    #[test]
-    fn a_request_waits_until_caches_can_have_the_next_key() {
-        let mut next = 0;
-        let mut keys = step(&[], 1000, &mut next);
-        keys[1].activates_at = Some(1010);
-        assert_eq!(RULES.switches_at(&keys), Some(1060));
-        assert_eq!(step(&keys, 1059, &mut next), keys);
-        let switched = step(&keys, 1060, &mut next);
-        let states: Vec<_> = switched.iter().map(|key| key.state).collect();
-        assert_eq!(states, [KeyState::Retiring, KeyState::Active, KeyState::Published]);
-    }
-
-    #[test]
-    fn without_a_spare_nothing_is_switched() {
-        let keys = step(&[], 1000, &mut 0);
-        assert_eq!(RULES.step(&keys, 9000, &[]), keys);
-    }
 }

@@ -21,14 +21,14 @@ use self::postgres::PostgresStore;
 use self::postgres::url::{Address, is_postgres};
 use self::sqlite::SqliteStore;
 use crate::Error;
-use crate::keys::KeyRecord;
+use crate::keys::{KeyRecord, Vault};
 use crate::session::{Refresh, Session, SessionId, Verdict};
 
 /// The answer of a store, some time later.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Decides the new set of keys from the stored one; may be asked more than once.
-pub(crate) type KeyChange = Box<dyn Fn(&[KeyRecord]) -> Vec<KeyRecord> + Send + Sync>;
+/// Decides what is sealed under the master key from what was; may be asked more than once.
+pub(crate) type KeyChange = Box<dyn Fn(&Vault) -> Vault + Send + Sync>;
 
 /// Where a database is.
 pub(crate) enum Place {
@@ -65,8 +65,8 @@ impl Place {
         }
     }
 
-    /// Opens the database, and runs the migrations that it lacks. `admit` sees the signing keys
-    /// before any of that is kept, perhaps more than once; what it answers comes along.
+    /// Opens the database, and runs the migrations that it lacks. `admit` sees what is
+    /// sealed under the master key before any of that is kept, perhaps more than once; what it answers comes along.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl Place {
     pub(crate) async fn open<T>(
         &self,
         missing: Missing,
-        admit: impl Fn(&[KeyRecord]) -> Result<T, Error>,
+        admit: impl Fn(&Vault) -> Result<T, Error>,
     ) -> Result<(Arc<dyn Store>, T), Error> {
         match self {
             Self::File(path) if missing == Missing::Refuse && !path.exists() => {
@@ -171,8 +171,14 @@ pub(crate) trait Store: Send + Sync {
 
     /// All keys, oldest first.
     fn keys(&self) -> Answer<'_, Vec<KeyRecord>>;
-    /// Replaces the keys by what `change` makes of them, alone on the database; answers the result.
-    fn change_keys(&self, change: KeyChange, now: u64) -> Answer<'_, Vec<KeyRecord>>;
+    /// Replaces what is sealed under the master key by what `change` makes of it, alone on the
+    /// database; answers the result.
+    fn change_keys(&self, change: KeyChange, now: u64) -> Answer<'_, Vault>;
+
+    /// The latest time that an issuer saw, as far as it was remembered.
+    fn latest_time(&self) -> Answer<'_, Option<u64>>;
+    /// Remembers that an issuer saw this time. Answers the latest.
+    fn remember_time(&self, now: u64) -> Answer<'_, u64>;
 
     /// Sends all that the database holds at this moment, and then says so.
     fn export(&self, parts: PartsOut) -> Answer<'_, ()>;
@@ -209,4 +215,22 @@ impl From<StoreError> for Error {
 /// A session's id as the audit log has it.
 fn hex(id: &SessionId) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What the audit log says of a change of the keys: each event with its subject.
+fn key_events(before: &Vault, after: &Vault) -> Vec<(String, String)> {
+    let known = |keys: &[KeyRecord], kid: &str| keys.iter().any(|key| key.kid == kid);
+    let dropped = before.keys.iter().filter(|key| !known(&after.keys, &key.kid));
+    let dropped = dropped.map(|key| ("key_dropped".to_owned(), key.kid.clone()));
+    // That a key was only sealed anew is told once for all.
+    let changed = after.keys.iter().filter(|key| {
+        !before
+            .keys
+            .iter()
+            .any(|old| KeyRecord { sealed: key.sealed.clone(), ..old.clone() } == **key)
+    });
+    let changed = changed.map(|key| (format!("key_{}", key.state.name()), key.kid.clone()));
+    let rewrapped = before.secret.is_some() && before.secret != after.secret;
+    let rewrapped = rewrapped.then(|| ("master_key_changed".to_owned(), "-".to_owned()));
+    dropped.chain(changed).chain(rewrapped).collect()
 }

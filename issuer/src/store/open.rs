@@ -7,17 +7,22 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::schema::Schema;
-use super::sqlite::keys_of;
+use super::sqlite::vault_of;
 use crate::Error;
-use crate::keys::KeyRecord;
+use crate::keys::Vault;
 
 /// One script for each schema version; the database's `user_version` says how many have run.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("clients.sql"), include_str!("versions.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("clients.sql"),
+    include_str!("versions.sql"),
+    include_str!("secrets.sql"),
+    include_str!("clock.sql"),
+];
 
 /// The oldest version whose binaries work on the newest schema. It stays what it is as long as
 /// scripts only add what those need not know.
-const COMPATIBLE: usize = 3;
+const COMPATIBLE: usize = 5;
 
 /// Marks the file as ours in SQLite's header: "`CSig`".
 const APPLICATION_ID: i64 = 0x4353_6967;
@@ -47,7 +52,7 @@ pub(super) struct Connections<T> {
 }
 
 /// Opens the file, makes it if it is absent, and runs the migrations that it lacks. `admit`
-/// sees the signing keys before any of that is kept; what it answers comes along.
+/// sees what is sealed under the master key before any of that is kept; what it answers comes along.
 ///
 /// # Errors
 ///
@@ -55,7 +60,7 @@ pub(super) struct Connections<T> {
 /// version, and what `admit` refuses with; the file is then as it was.
 pub(super) fn open<T>(
     path: &Path,
-    admit: impl FnOnce(&[KeyRecord]) -> Result<T, Error>,
+    admit: impl FnOnce(&Vault) -> Result<T, Error>,
 ) -> Result<Connections<T>, Error> {
     let shown = path.display();
     let failed = |e: &dyn std::fmt::Display| {
@@ -163,7 +168,7 @@ impl From<rusqlite::Error> for Refused {
 fn migrate<T>(
     db: &mut Connection,
     missing: usize,
-    admit: impl FnOnce(&[KeyRecord]) -> Result<T, Error>,
+    admit: impl FnOnce(&Vault) -> Result<T, Error>,
 ) -> Result<T, Refused> {
     configure(db)?;
     if missing > 0 {
@@ -184,7 +189,7 @@ fn migrate<T>(
             tracing::info!(from = done, to = MIGRATIONS.len(), "migrating the database");
         }
     }
-    let admitted = admit(&keys_of(&transaction)?).map_err(Refused::Keys)?;
+    let admitted = admit(&vault_of(&transaction)?).map_err(Refused::Keys)?;
     transaction.commit()?;
     Ok(admitted)
 }

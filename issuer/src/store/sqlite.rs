@@ -8,9 +8,10 @@ use super::copy::{self, Parts, PartsOut};
 use super::open::{self, Connections};
 use super::worker::Worker;
 use super::writer::Writer;
-use super::{Answer, Client, ClientChange, KeyChange, Store, User, hex};
+use super::{Answer, Client, ClientChange, KeyChange, Store, User, hex, key_events};
 use crate::Error;
-use crate::keys::{KeyRecord, KeyState};
+use crate::crypto::DeploymentSecret;
+use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::session::{Refresh, Session, SessionId, Verdict, decide};
 
 /// A store in an SQLite file.
@@ -28,7 +29,7 @@ impl SqliteStore {
     /// As there.
     pub(crate) fn open<T>(
         path: &Path,
-        admit: impl FnOnce(&[KeyRecord]) -> Result<T, Error>,
+        admit: impl FnOnce(&Vault) -> Result<T, Error>,
     ) -> Result<(Self, T), Error> {
         let Connections { writer, reader, admitted } = open::open(path, admit)?;
         let thread = |e: std::io::Error| Error::System(format!("cannot start a thread: {e}"));
@@ -266,21 +267,43 @@ impl Store for SqliteStore {
         self.read(keys_of)
     }
 
-    fn change_keys(&self, change: KeyChange, now: u64) -> Answer<'_, Vec<KeyRecord>> {
+    fn change_keys(&self, change: KeyChange, now: u64) -> Answer<'_, Vault> {
         self.write(move |db| {
-            let before = keys_of(db)?;
+            let before = vault_of(db)?;
             let after = change(&before);
-            for old in before.iter().filter(|old| !after.contains(old)) {
+            for old in before.keys.iter().filter(|old| !after.keys.contains(old)) {
                 db.execute("DELETE FROM keys WHERE kid = ?1", [&old.kid])?;
-                if !after.iter().any(|key| key.kid == old.kid) {
-                    audit(db, now, "key_dropped", &old.kid)?;
-                }
             }
-            for key in after.iter().filter(|key| !before.contains(key)) {
+            for key in after.keys.iter().filter(|key| !before.keys.contains(key)) {
                 insert_key(db, key)?;
-                audit(db, now, &format!("key_{}", key.state.name()), &key.kid)?;
             }
-            keys_of(db)
+            if before.secret != after.secret {
+                db.execute(
+                    "INSERT INTO secrets (name, sealed) VALUES (?1, ?2)
+                     ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed",
+                    params![DeploymentSecret::NAME, after.secret],
+                )?;
+            }
+            for (event, subject) in key_events(&before, &after) {
+                audit(db, now, &event, &subject)?;
+            }
+            vault_of(db)
+        })
+    }
+
+    fn latest_time(&self) -> Answer<'_, Option<u64>> {
+        self.read(|db| db.query_row("SELECT latest FROM clock", [], |row| row.get(0)).optional())
+    }
+
+    fn remember_time(&self, now: u64) -> Answer<'_, u64> {
+        self.write(move |db| {
+            db.query_row(
+                "INSERT INTO clock (id, latest) VALUES (1, ?1)
+                 ON CONFLICT (id) DO UPDATE SET latest = max(latest, excluded.latest)
+                 RETURNING latest",
+                [now],
+                |row| row.get(0),
+            )
         })
     }
 
@@ -348,7 +371,13 @@ fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
     })
 }
 
-pub(super) fn keys_of(db: &Connection) -> rusqlite::Result<Vec<KeyRecord>> {
+pub(super) fn vault_of(db: &Connection) -> rusqlite::Result<Vault> {
+    let secret = "SELECT sealed FROM secrets WHERE name = ?1";
+    let secret = db.query_row(secret, [DeploymentSecret::NAME], |row| row.get(0)).optional()?;
+    Ok(Vault { keys: keys_of(db)?, secret })
+}
+
+fn keys_of(db: &Connection) -> rusqlite::Result<Vec<KeyRecord>> {
     let key_of = |row: &Row<'_>| {
         let state: String = row.get("state")?;
         Ok(KeyRecord {

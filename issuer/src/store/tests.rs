@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{Client, Missing, Place, Store, User};
 use crate::Error;
-use crate::keys::{KeyRecord, KeyState};
+use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::session::{Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict};
 
 #[allow(dead_code, reason = "the other tests use all of it")]
@@ -67,6 +67,8 @@ over_both!(
     of_two_that_change_the_keys_at_once_one_does,
     a_change_that_fails_changes_nothing_and_is_in_nobody_s_way,
     a_caller_that_goes_away_is_in_nobody_s_way,
+    the_secret_is_kept_and_changed_along_with_the_keys,
+    the_latest_time_that_any_issuer_saw_is_remembered,
     keys_that_are_refused_leave_an_empty_database_empty,
     many_that_open_an_empty_database_at_once_make_it_once,
     what_is_written_is_read_as_it_was,
@@ -124,6 +126,10 @@ fn key(kid: &str, state: KeyState) -> KeyRecord {
         retired_at: None,
         drops_at: None,
     }
+}
+
+fn of(keys: Vec<KeyRecord>) -> Vault {
+    Vault { keys, secret: None }
 }
 
 /// Two stores with user `demo`.
@@ -234,10 +240,11 @@ async fn of_two_that_change_the_keys_at_once_one_does(database: Database) {
             let new = key(&format!("{name}{round}"), KeyState::Active);
             let old = format!("{}", round - 1);
             // Only where nobody was faster.
-            Box::new(move |keys: &[KeyRecord]| {
+            Box::new(move |vault: &Vault| {
+                let keys = &vault.keys;
                 let done = keys.iter().any(|key| key.kid.ends_with(&new.kid[1..]));
                 assert!(done || keys.is_empty() || keys[0].kid.ends_with(&old));
-                if done { keys.to_vec() } else { vec![new.clone()] }
+                if done { vault.clone() } else { of(vec![new.clone()]) }
             })
         };
         let (one, other) = tokio::join!(
@@ -246,8 +253,8 @@ async fn of_two_that_change_the_keys_at_once_one_does(database: Database) {
         );
         let (one, other) = (one.unwrap(), other.unwrap());
         assert_eq!(one, other);
-        assert_eq!(one.len(), 1);
-        assert_eq!(stores[0].keys().await.unwrap(), one);
+        assert_eq!(one.keys.len(), 1);
+        assert_eq!(stores[0].keys().await.unwrap(), one.keys);
     }
 }
 
@@ -255,7 +262,7 @@ async fn a_change_that_fails_changes_nothing_and_is_in_nobody_s_way(database: Da
     let [store, other] = two(&database).await;
     for round in 0..20 {
         // Two keys that sign are one too many, which shows with the second.
-        let two = |_: &[KeyRecord]| vec![key("a", KeyState::Active), key("b", KeyState::Active)];
+        let two = |_: &Vault| of(vec![key("a", KeyState::Active), key("b", KeyState::Active)]);
         store.change_keys(Box::new(two), NOW).await.unwrap_err();
         store.ping().await.unwrap();
         assert!(store.keys().await.unwrap().is_empty());
@@ -287,15 +294,47 @@ async fn a_caller_that_goes_away_is_in_nobody_s_way(database: Database) {
     assert!(gone > 0, "nobody went away");
 }
 
+async fn the_secret_is_kept_and_changed_along_with_the_keys(database: Database) {
+    let stores = two(&database).await;
+    let vault = |sealed: u8| Vault {
+        keys: vec![KeyRecord { sealed: vec![sealed], ..key("a", KeyState::Active) }],
+        secret: Some(vec![sealed; 60]),
+    };
+    for sealed in [1, 2, 2] {
+        let change = move |_: &Vault| vault(sealed);
+        let changed = stores[0].change_keys(Box::new(change), NOW).await.unwrap();
+        assert_eq!(changed, vault(sealed));
+        let seen = database.place.open(Missing::Make, |vault| Ok(vault.clone())).await.unwrap().1;
+        assert_eq!(seen, vault(sealed));
+    }
+    // A change that fails leaves the secret as it was.
+    let two = |_: &Vault| Vault {
+        keys: vec![key("a", KeyState::Active), key("b", KeyState::Active)],
+        secret: Some(vec![3]),
+    };
+    stores[0].change_keys(Box::new(two), NOW).await.unwrap_err();
+    let unchanged = stores[1].change_keys(Box::new(Vault::clone), NOW).await.unwrap();
+    assert_eq!(unchanged, vault(2));
+}
+
+async fn the_latest_time_that_any_issuer_saw_is_remembered(database: Database) {
+    let [one, other] = two(&database).await;
+    assert_eq!(one.latest_time().await.unwrap(), None);
+    for (now, latest) in [(NOW, NOW), (NOW - 9, NOW), (NOW + 9, NOW + 9), (0, NOW + 9)] {
+        assert_eq!(one.remember_time(now).await.unwrap(), latest);
+        assert_eq!(other.latest_time().await.unwrap(), Some(latest));
+    }
+}
+
 async fn keys_that_are_refused_leave_an_empty_database_empty(database: Database) {
-    let refuse = |_: &[KeyRecord]| Err::<(), _>(Error::MasterKey("refused".to_owned()));
+    let refuse = |_: &Vault| Err::<(), _>(Error::MasterKey("refused".to_owned()));
     let refused = database.place.open(Missing::Make, refuse).await.err().unwrap();
     assert_eq!(refused.to_string(), "refused");
     let store = database.open().await;
     assert!(store.users().await.unwrap().is_empty());
-    store.change_keys(Box::new(|_| vec![key("a", KeyState::Active)]), NOW).await.unwrap();
-    let seen = database.place.open(Missing::Make, |keys| Ok(keys.to_vec())).await.unwrap().1;
-    assert_eq!(seen, [key("a", KeyState::Active)]);
+    store.change_keys(Box::new(|_| of(vec![key("a", KeyState::Active)])), NOW).await.unwrap();
+    let seen = database.place.open(Missing::Make, |vault| Ok(vault.clone())).await.unwrap().1;
+    assert_eq!(seen, of(vec![key("a", KeyState::Active)]));
 }
 
 async fn many_that_open_an_empty_database_at_once_make_it_once(database: Database) {

@@ -73,7 +73,7 @@ const TWICE: &str = "two-issuers";
 const URL: &str = "database-url";
 
 /// The master key of the databases that have no file beside them.
-const MASTER_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+pub(crate) const MASTER_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
 /// A folder with a database that has user `demo` with scope `read write`.
 pub(crate) fn folder() -> TempDir {
@@ -209,6 +209,15 @@ impl Server {
         folder: TempDir,
         change: impl FnOnce(&mut Config, &mut Limits),
     ) -> Self {
+        Self::by(folder, |clock| clock, change).await
+    }
+
+    /// By a clock that `compared` has made something of.
+    pub(crate) async fn by(
+        folder: TempDir,
+        compared: impl FnOnce(Clock) -> Clock,
+        change: impl FnOnce(&mut Config, &mut Limits),
+    ) -> Self {
         let clock = Arc::new(AtomicU64::new(START));
         let (mut config, mut limits) = (Config::default(), Limits::default());
         config.database = database(folder.path());
@@ -216,8 +225,10 @@ impl Server {
             config.master_key = Some(Secret::new(MASTER_KEY.to_owned()));
         }
         change(&mut config, &mut limits);
+        let now = Arc::clone(&clock);
+        let by = compared(Clock::new(move || now.load(Ordering::Relaxed)));
         if !folder.path().join(TWICE).exists() {
-            let issuer = Issuer::start(config, limits, &clock).await;
+            let issuer = Issuer::start(config, limits, by).await;
             let (state, address) = (issuer.state.clone(), issuer.address);
             let issuers = vec![issuer];
             return Self { url: state.url(), address, state, clock, folder, issuers, turns: None };
@@ -226,8 +237,8 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let url = format!("http://{address}");
         config.issuer.get_or_insert_with(|| url.clone());
-        let one = Issuer::start(config.clone(), limits, &clock).await;
-        let other = Issuer::start(config, limits, &clock).await;
+        let one = Issuer::start(config.clone(), limits, by.clone()).await;
+        let other = Issuer::start(config, limits, by).await;
         let turns = Some(tokio::spawn(take_turns(listener, [one.address, other.address])));
         let (state, issuers) = (one.state.clone(), vec![one, other]);
         Self { url, address, state, clock, folder, issuers, turns }
@@ -250,11 +261,9 @@ impl Server {
 }
 
 impl Issuer {
-    async fn start(config: Config, limits: Limits, clock: &Arc<AtomicU64>) -> Self {
+    async fn start(config: Config, limits: Limits, clock: Clock) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let now = Arc::clone(clock);
-        let clock = Clock::new(move || now.load(Ordering::Relaxed));
         let state = State::open(config, address, limits, clock).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { drop(stopped.await) };

@@ -1,21 +1,40 @@
 //! Key rotation in a running issuer, with a clock that the test sets.
 
 use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::{hkdf, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use countersign_issuer::Clock;
 use serde_json::Value;
 
+use crate::cluster;
 use crate::common::{
-    Backend, Process, Server, command, folder_on, get, jwt_part, login, over_all, over_both,
-    stderr, stdout,
+    Backend, MASTER_KEY, Process, START, Server, binary, command, database, folder_on, get,
+    jwt_part, login, over_all, over_both, refresh, stderr, stdout,
 };
 
 over_all!(
     keys_rotate_by_themselves_and_are_dropped_when_their_tokens_are_gone,
     a_rotation_by_hand_is_picked_up_once_caches_can_have_the_next_key,
 );
-over_both!(a_revoked_key_is_gone_at_once_and_the_next_one_signs);
+over_both!(
+    a_revoked_key_is_gone_at_once_and_the_next_one_signs,
+    the_next_key_that_is_made_has_the_configured_size,
+    another_master_key_ends_no_session_and_issuers_with_the_old_one_go_on,
+    refresh_tokens_from_before_the_secret_was_stored_go_on,
+    an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it,
+    a_clock_that_jumps_forth_and_back_costs_no_key_and_no_session,
+    an_issuer_whose_clock_is_behind_is_not_ready_until_it_is_past_it,
+);
 
 async fn published(url: &str) -> HashSet<String> {
     let jwks = get(url, "/.well-known/jwks.json").await.json();
@@ -36,6 +55,17 @@ fn states(folder: &Path) -> Vec<Value> {
 fn kids(folder: &Path, state: &str) -> Vec<String> {
     let keys = states(folder).into_iter().filter(|key| key["state"] == state);
     keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A server whose clock stands at the time that commands have.
+async fn at_real_time(backend: Backend) -> Server {
+    let server = Server::on(backend).await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    server.clock.store(now, Ordering::Relaxed);
+    // The keys' times are far ahead of it, and so not possible.
+    let possible = |key: &Value| key["created_at"].as_u64().unwrap() <= now;
+    until(async || states(server.folder.path()).iter().all(possible)).await;
+    server
 }
 
 /// The running issuer looks once a second. Where there are two, they answer by turns: both have to
@@ -87,15 +117,18 @@ async fn keys_rotate_by_themselves_and_are_dropped_when_their_tokens_are_gone(ba
 }
 
 async fn a_rotation_by_hand_is_picked_up_once_caches_can_have_the_next_key(backend: Backend) {
-    let server = Server::on(backend).await;
+    let server = at_real_time(backend).await;
     let (first, next) = (signer(&server.url).await, kids(server.folder.path(), "published"));
     let done = command(server.folder.path(), &["keys", "rotate"], "");
     assert!(done.status.success(), "{done:?}");
     assert!(stdout(&done).starts_with("the next key signs in "), "{}", stdout(&done));
     assert_eq!(signer(&server.url).await, first);
 
-    // 5 min of caches and 1 min of skew after it was published.
-    server.advance(359);
+    // 5 min of caches, 1 min of skew and 30 s to notice after it was published.
+    let published =
+        states(server.folder.path()).into_iter().find(|key| key["state"] == "published");
+    let published = published.unwrap()["created_at"].as_u64().unwrap();
+    server.clock.store(published + 389, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(signer(&server.url).await, first);
     server.advance(1);
@@ -131,4 +164,342 @@ async fn a_revoked_key_is_gone_at_once_and_the_next_one_signs(backend: Backend) 
     assert!(!done.contains("signs from now on"), "{done}");
     until(async || !published(url).await.contains(&spare[0])).await;
     assert_eq!((signer(url).await, published(url).await.len()), (next[0].clone(), 2));
+}
+
+async fn the_next_key_that_is_made_has_the_configured_size(backend: Backend) {
+    let folder = folder_on(backend);
+    drop(Process::start(folder.path()));
+    let bits = |folder: &Path| {
+        let mut bits: Vec<_> = states(folder)
+            .into_iter()
+            .map(|key| (key["state"].as_str().unwrap().to_owned(), key["bits"].as_u64().unwrap()))
+            .collect();
+        bits.sort();
+        bits
+    };
+    let of = |active, published| {
+        [("active".to_owned(), active), ("published".to_owned(), published)].to_vec()
+    };
+    assert_eq!(bits(folder.path()), of(2048, 2048));
+    for (size, signs) in [("3072", 2048), ("4096", 3072)] {
+        let spare = kids(folder.path(), "published");
+        let revoke = ["keys", "revoke", &kids(folder.path(), "active")[0], "--key-bits", size];
+        let done = command(folder.path(), &revoke, "");
+        assert!(done.status.success(), "{done:?}");
+        assert_eq!(kids(folder.path(), "active"), spare);
+        assert_eq!(bits(folder.path()), of(signs, size.parse().unwrap()));
+    }
+    // A signature is as long as its key.
+    let process = Process::start(folder.path());
+    let token = login(&process.url).await.field("access_token");
+    assert_eq!(token.rsplit('.').next().unwrap().len(), 512);
+    assert_eq!(bits(folder.path()), of(3072, 4096));
+}
+
+/// Everything of the database that is sealed, as text.
+fn sealed(folder: &Path) -> Vec<String> {
+    let url = database(folder);
+    let columns = "SELECT hex(sealed) FROM keys UNION ALL SELECT hex(sealed) FROM secrets";
+    match url.strip_prefix("sqlite://") {
+        Some(path) => {
+            let db = rusqlite::Connection::open(path).unwrap();
+            let mut rows = db.prepare(columns).unwrap();
+            rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        }
+        None => cluster::execute(
+            &url,
+            "SELECT encode(sealed, 'hex') FROM countersign.keys UNION ALL
+             SELECT encode(sealed, 'hex') FROM countersign.secrets",
+        ),
+    }
+}
+
+/// Runs a statement on the folder's database. `countersign.` is PostgreSQL's schema alone.
+fn execute(folder: &Path, statement: &str) -> Vec<String> {
+    let url = database(folder);
+    match url.strip_prefix("sqlite://") {
+        Some(path) => {
+            let db = rusqlite::Connection::open(path).unwrap();
+            db.busy_timeout(Duration::from_secs(5)).unwrap();
+            let mut rows = db.prepare(&statement.replace("countersign.", "")).unwrap();
+            rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        }
+        None => cluster::execute(&url, statement),
+    }
+}
+
+const NEW_MASTER_KEY: &str = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=";
+
+async fn another_master_key_ends_no_session_and_issuers_with_the_old_one_go_on(backend: Backend) {
+    let folder = folder_on(backend);
+    let new_key = folder.path().join("new-key");
+    let rewrap = ["keys", "rewrap", "--to", "new-key"];
+    let log = || fs::read_to_string(folder.path().join("issuer.log")).unwrap();
+    let old = Process::start(folder.path());
+    let first = login(&old.url).await.refresh_token();
+    let kid = signer(&old.url).await;
+    let before = sealed(folder.path());
+
+    let none = command(folder.path(), &rewrap, "");
+    assert_eq!(none.status.code(), Some(1));
+    assert!(stderr(&none).contains("new-key"), "{none:?}");
+    assert!(stderr(&none).contains("openssl rand -base64 32"), "{none:?}");
+    fs::write(&new_key, NEW_MASTER_KEY).unwrap();
+    fs::set_permissions(&new_key, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(sealed(folder.path()), before);
+
+    let done = command(folder.path(), &rewrap, "");
+    assert!(done.status.success(), "{done:?}");
+    assert!(stdout(&done).starts_with("all of the database is sealed under the master key in "));
+    let next = match backend {
+        Backend::Sqlite => "put new-key in the place of ",
+        _ => "set master_key to what new-key holds, or master_key_file to new-key",
+    };
+    assert!(stdout(&done).contains(next), "{}", stdout(&done));
+    assert!(stderr(&done).contains("chmod 600 new-key"), "{}", stderr(&done));
+    let after = sealed(folder.path());
+    assert_eq!(after.len(), before.len());
+    assert!(after.iter().all(|sealed| !before.contains(sealed)), "not all of it is sealed anew");
+    let changed = "SELECT event FROM countersign.audit WHERE event = 'master_key_changed'";
+    assert_eq!(execute(folder.path(), changed).len(), 1);
+    // Once more is nothing more, however it is asked for.
+    let again = command(folder.path(), &rewrap, "");
+    assert!(stdout(&again).starts_with("all of the database was sealed already"), "{again:?}");
+    let mut same = binary(folder.path());
+    same.env_remove("COUNTERSIGN_MASTER_KEY").env("COUNTERSIGN_MASTER_KEY_FILE", "new-key");
+    let same = same.args(rewrap).output().unwrap();
+    assert!(stderr(&same).contains("the master key that is configured"), "{same:?}");
+    assert_eq!(sealed(folder.path()), after);
+
+    // The one that runs goes on, says so once, and changes nothing.
+    until(async || log().contains("another master key now")).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(log().matches("another master key").count(), 1, "{}", log());
+    assert!(!log().contains("cannot be read"), "{}", log());
+    let second = refresh(&old.url, &first).await.refresh_token();
+    assert_eq!(signer(&old.url).await, kid);
+    assert_eq!(get(&old.url, "/healthz/ready").await.status, 200);
+    assert_eq!(sealed(folder.path()), after);
+
+    // Who starts needs the new one, and has all that the old one had.
+    for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["keys", "rotate"]] {
+        let refused = command(folder.path(), arguments, "");
+        assert!(stderr(&refused).contains("the master key does not open"), "{refused:?}");
+        assert!(stderr(&refused).contains("keys rewrap"), "{refused:?}");
+    }
+    let with_new = || {
+        let mut command = binary(folder.path());
+        command.env_remove("COUNTERSIGN_MASTER_KEY").env("COUNTERSIGN_MASTER_KEY_FILE", "new-key");
+        command
+    };
+    let new = Process::with(folder.path(), with_new());
+    assert_eq!(signer(&new.url).await, kid);
+    let third = refresh(&new.url, &second).await.refresh_token();
+    let fourth = refresh(&old.url, &third).await.refresh_token();
+
+    // A key that the old one cannot open signs: it can follow no more, and says so once.
+    let revoked = with_new().args(["keys", "revoke", &kid]).output().unwrap();
+    assert!(revoked.status.success(), "{revoked:?}");
+    until(async || signer(&new.url).await != kid).await;
+    until(async || get(&old.url, "/healthz/ready").await.status == 503).await;
+    refresh(&old.url, &fourth).await.refused(503, "temporarily_unavailable");
+    assert_eq!(published(&old.url).await, published(&new.url).await);
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(log().matches("this issuer signs no more").count(), 1, "{}", log());
+    refresh(&new.url, &fourth).await.refresh_token();
+}
+
+/// The refresh token that this session's login gave under the key that came from the master key.
+fn token_of_old(master_key: &str, sid: &str) -> String {
+    let master = STANDARD.decode(master_key.trim()).unwrap();
+    let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&master);
+    let info = [b"countersign refresh tokens v1".as_slice()];
+    let mut key = [0; 32];
+    extracted.expand(&info, hkdf::HKDF_SHA256).unwrap().fill(&mut key).unwrap();
+    let mut token = vec![1];
+    token.extend(URL_SAFE_NO_PAD.decode(sid).unwrap());
+    token.extend(0_u64.to_be_bytes());
+    let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), &token);
+    token.extend(mac.as_ref());
+    URL_SAFE_NO_PAD.encode(token)
+}
+
+async fn refresh_tokens_from_before_the_secret_was_stored_go_on(backend: Backend) {
+    let folder = folder_on(backend);
+    let process = Process::start(folder.path());
+    let master_key = match backend {
+        Backend::Sqlite => {
+            fs::read_to_string(folder.path().join("countersign.db.master-key")).unwrap()
+        }
+        _ => MASTER_KEY.to_owned(),
+    };
+    // In a new database they do not come from the master key.
+    let new = login(&process.url).await;
+    let sid = new.claims()["sid"].as_str().unwrap().to_owned();
+    assert_ne!(new.refresh_token(), token_of_old(&master_key, &sid));
+    drop(process);
+
+    execute(folder.path(), "DELETE FROM countersign.secrets");
+    let process = Process::start(folder.path());
+    let old = token_of_old(&master_key, &sid);
+    let next = refresh(&process.url, &old).await.refresh_token();
+    drop(process);
+    // And also after the next start, and under another master key.
+    fs::write(folder.path().join("new-key"), NEW_MASTER_KEY).unwrap();
+    let done = command(folder.path(), &["keys", "rewrap", "--to", "new-key"], "");
+    assert!(done.status.success(), "{done:?}");
+    let mut with_new = binary(folder.path());
+    with_new.env_remove("COUNTERSIGN_MASTER_KEY").env("COUNTERSIGN_MASTER_KEY_FILE", "new-key");
+    let process = Process::with(folder.path(), with_new);
+    refresh(&process.url, &next).await.refresh_token();
+
+    // The secret alone is enough for the wrong master key to be refused.
+    drop(process);
+    execute(folder.path(), "DELETE FROM countersign.keys");
+    let refused = command(folder.path(), &["serve", "--listen", "127.0.0.1:0"], "");
+    assert!(stderr(&refused).contains("the master key does not open"), "{refused:?}");
+    assert_eq!(sealed(folder.path()).len(), 1);
+}
+
+/// A private key in a file of the folder, as other programs write it.
+fn write_key(path: &Path, size: KeySize) {
+    let pair = KeyPair::generate(size).unwrap();
+    let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+    let body = STANDARD.encode(der.as_ref());
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
+    fs::write(path, pem).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+async fn an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it(backend: Backend) {
+    let server = at_real_time(backend).await;
+    let folder = server.folder.path();
+    let file = folder.join("key.pem");
+    let import = ["keys", "import", "key.pem"];
+    let refuse = |words: &[&str]| {
+        let before = states(folder);
+        let done = command(folder, &import, "");
+        assert_eq!(done.status.code(), Some(1), "{done:?}");
+        assert_eq!(stderr(&done).lines().count(), 1, "{done:?}");
+        for word in words {
+            assert!(stderr(&done).contains(word), "{word:?} is not in: {}", stderr(&done));
+        }
+        assert_eq!(states(folder), before);
+    };
+    refuse(&["cannot read key.pem"]);
+    fs::write(&file, include_str!("../keys/rsa-1024.pem")).unwrap();
+    refuse(&["key.pem holds a key of less than 2048 bits"]);
+    fs::write(&file, vec![b'x'; 70_000]).unwrap();
+    refuse(&["cannot read key.pem", "too long"]);
+    fs::write(&file, [0xff; 10]).unwrap();
+    refuse(&["cannot read key.pem"]);
+
+    write_key(&file, KeySize::Rsa3072);
+    let (first, spare) = (signer(&server.url).await, kids(folder, "published"));
+    let done = command(folder, &import, "");
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(stderr(&done), "");
+    let imported = kids(folder, "published");
+    assert!(stdout(&done).starts_with(&format!("key {} is published; ", imported[0])), "{done:?}");
+    assert!(stdout(&done).contains(&spare[0]), "{done:?}");
+    assert_ne!(imported, spare);
+    assert_eq!(kids(folder, "active"), std::slice::from_ref(&first));
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    let again = command(folder, &import, "");
+    assert!(stderr(&again).contains("warning: others on this machine may read key.pem"));
+    assert!(stderr(&again).contains(&format!("key {} is there already", imported[0])));
+
+    until(async || published(&server.url).await.contains(&imported[0])).await;
+    assert_eq!(signer(&server.url).await, first);
+    let done = command(folder, &["keys", "rotate"], "");
+    assert!(done.status.success(), "{done:?}");
+    server.advance(360);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(signer(&server.url).await, first);
+    server.advance(60);
+    until(async || signer(&server.url).await == imported[0]).await;
+    let token = login(&server.url).await.field("access_token");
+    assert_eq!(token.rsplit('.').next().unwrap().len(), 512);
+    assert_eq!(published(&server.url).await.len(), 3);
+}
+
+/// A server whose clock is compared with one that a test sets as well.
+async fn with_clocks(backend: Backend) -> (Server, Arc<AtomicU64>) {
+    let monotonic = Arc::new(AtomicU64::new(0));
+    let elapsed = Arc::clone(&monotonic);
+    let elapsed = move || Duration::from_secs(elapsed.load(Ordering::Relaxed));
+    let compared = |clock: Clock| clock.with_monotonic(elapsed);
+    (Server::by(folder_on(backend), compared, |_, _| {}).await, monotonic)
+}
+
+async fn a_clock_that_jumps_forth_and_back_costs_no_key_and_no_session(backend: Backend) {
+    const DAY: u64 = 86400;
+    let (server, monotonic) = with_clocks(backend).await;
+    let url = &server.url;
+    let looked = || tokio::time::sleep(Duration::from_millis(2200));
+    let first = login(url).await.refresh_token();
+    let (before, kid) = (states(server.folder.path()), signer(url).await);
+    looked().await;
+
+    // Beyond the end of every key and every session, and back.
+    for days in [40, 4000] {
+        server.advance(days * DAY);
+        looked().await;
+        assert_eq!(states(server.folder.path()), before);
+        assert_eq!(signer(url).await, kid, "it goes on to sign");
+        server.clock.fetch_sub(days * DAY, Ordering::Relaxed);
+        looked().await;
+    }
+    server.clock.fetch_sub(DAY, Ordering::Relaxed);
+    looked().await;
+    assert_eq!(states(server.folder.path()), before);
+    // The order of refresh tokens is that of their counters: the clock does not matter.
+    let second = refresh(url, &first).await.refresh_token();
+    server.advance(DAY);
+    looked().await;
+    let third = refresh(url, &second).await.refresh_token();
+    refresh(url, &first).await.refused(400, "invalid_grant");
+    refresh(url, &third).await.refused(400, "invalid_grant");
+
+    // A new time is the time once it has been steady.
+    let session = login(url).await.refresh_token();
+    server.advance(6 * DAY + 25 * DAY);
+    looked().await;
+    assert_eq!(signer(url).await, kid);
+    for _ in 0..6 {
+        server.advance(50);
+        monotonic.fetch_add(50, Ordering::Relaxed);
+        looked().await;
+    }
+    until(async || signer(url).await != kid).await;
+    assert_eq!(kids(server.folder.path(), "retiring"), [kid]);
+    refresh(url, &session).await.refused(400, "invalid_grant");
+}
+
+async fn an_issuer_whose_clock_is_behind_is_not_ready_until_it_is_past_it(backend: Backend) {
+    const LATER: u64 = START + 30 * 86400;
+    let folder = folder_on(backend);
+    drop(Process::start(folder.path()));
+    execute(folder.path(), "DELETE FROM countersign.clock");
+    execute(folder.path(), &format!("INSERT INTO countersign.clock VALUES (1, {LATER})"));
+    let before = states(folder.path());
+    let server = Server::over(folder, |_, _| {}).await;
+    let url = &server.url;
+    get(url, "/healthz/ready").await.refused(503, "temporarily_unavailable");
+    assert!(get(url, "/healthz/ready").await.text.contains("the clock is behind"));
+    assert_eq!(get(url, "/healthz/live").await.status, 200);
+    login(url).await.refresh_token();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(states(server.folder.path()), before, "no key is changed");
+    for arguments in [&["keys", "rotate"][..], &["keys", "revoke", "x"]] {
+        let refused = command(server.folder.path(), arguments, "");
+        assert!(stderr(&refused).contains("the clock is behind: it says "), "{refused:?}");
+        assert!(stderr(&refused).contains(&LATER.to_string()), "{refused:?}");
+    }
+    // A minute of skew is none.
+    server.clock.store(LATER - 61, Ordering::Relaxed);
+    assert_eq!(get(url, "/healthz/ready").await.status, 503);
+    server.clock.store(LATER - 60, Ordering::Relaxed);
+    assert_eq!(get(url, "/healthz/ready").await.status, 200);
+    until(async || states(server.folder.path()) != before).await;
 }

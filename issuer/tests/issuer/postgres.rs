@@ -305,6 +305,7 @@ fn a_database_that_cannot_be_served_is_left_as_it_was() {
     let content = "SELECT string_agg(t, '') FROM (
         SELECT d::text AS t FROM countersign.database d UNION ALL
         SELECT k::text FROM countersign.keys k UNION ALL
+        SELECT s::text FROM countersign.secrets s UNION ALL
         SELECT u::text FROM countersign.users u UNION ALL
         SELECT a::text FROM countersign.audit a) AS all_rows";
     let folder = folder_on(Backend::Postgres);

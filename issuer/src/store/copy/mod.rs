@@ -51,7 +51,7 @@ pub(super) const TABLES: &[Table] = &[
         name: "keys",
         columns: &[
             text("kid"),
-            Column { name: "bits", kind: Kind::SmallInteger },
+            small("bits"),
             text("n"),
             text("e"),
             bytes("sealed"),
@@ -62,6 +62,8 @@ pub(super) const TABLES: &[Table] = &[
             integer("drops_at"),
         ],
     },
+    Table { name: "secrets", columns: &[text("name"), bytes("sealed")] },
+    Table { name: "clock", columns: &[small("id"), integer("latest")] },
     Table {
         name: "audit",
         columns: &[integer("id"), integer("at"), text("event"), text("subject")],
@@ -103,6 +105,10 @@ const fn bytes(name: &'static str) -> Column {
 
 const fn integer(name: &'static str) -> Column {
     Column { name, kind: Kind::Integer }
+}
+
+const fn small(name: &'static str) -> Column {
+    Column { name, kind: Kind::SmallInteger }
 }
 
 const fn boolean(name: &'static str) -> Column {

@@ -17,8 +17,10 @@ use self::connection::{Connections, Lent};
 use self::rows::{audit, signed};
 use self::url::Address;
 use super::copy::{self, Parts, PartsOut};
-use super::{Answer, Client, ClientChange, KeyChange, Missing, Store, StoreError, User, hex};
-use crate::keys::KeyRecord;
+use super::{
+    Answer, Client, ClientChange, KeyChange, Missing, Store, StoreError, User, hex, key_events,
+};
+use crate::keys::{KeyRecord, Vault};
 use crate::session::{Lifetimes, Refresh, Session, SessionId, Verdict, decide};
 use crate::{Error, crypto};
 
@@ -40,7 +42,7 @@ impl PostgresStore {
     pub(crate) async fn open<T>(
         address: &Address,
         missing: Missing,
-        admit: impl Fn(&[KeyRecord]) -> Result<T, Error>,
+        admit: impl Fn(&Vault) -> Result<T, Error>,
     ) -> Result<(Self, T), Error> {
         let connections = Connections::new(address)?;
         let admitted = open::open(&connections, address, missing, admit).await?;
@@ -415,26 +417,28 @@ impl Store for PostgresStore {
         })
     }
 
-    fn change_keys(&self, change: KeyChange, now: u64) -> Answer<'_, Vec<KeyRecord>> {
+    fn change_keys(&self, change: KeyChange, now: u64) -> Answer<'_, Vault> {
         Box::pin(async move {
             let change = &change;
             let change = |db: Lent| async move {
                 // One at a time; that row is there as long as the database.
                 db.query_typed("SELECT FROM countersign.database FOR UPDATE", &[]).await?;
-                let before = rows::keys(&db).await?;
+                let before = rows::vault(&db).await?;
                 let after = change(&before);
-                for old in before.iter().filter(|old| !after.contains(old)) {
+                for old in before.keys.iter().filter(|old| !after.keys.contains(old)) {
                     let delete = "DELETE FROM countersign.keys WHERE kid = $1";
                     db.execute_typed(delete, &[(&old.kid, Type::TEXT)]).await?;
-                    if !after.iter().any(|key| key.kid == old.kid) {
-                        audit(&db, now, "key_dropped", &old.kid).await?;
-                    }
                 }
-                for key in after.iter().filter(|key| !before.contains(key)) {
+                for key in after.keys.iter().filter(|key| !before.keys.contains(key)) {
                     rows::insert_key(&db, key).await?;
-                    audit(&db, now, &format!("key_{}", key.state.name()), &key.kid).await?;
                 }
-                rows::keys(&db).await
+                if before.secret != after.secret {
+                    rows::set_secret(&db, after.secret.as_deref()).await?;
+                }
+                for (event, subject) in key_events(&before, &after) {
+                    audit(&db, now, &event, &subject).await?;
+                }
+                rows::vault(&db).await
             };
             self.connections.transact(change).await
         })
@@ -451,6 +455,27 @@ impl Store for PostgresStore {
         Box::pin(async move {
             let import = |db: Lent| async move { copy::postgres::import(&db, &mut parts).await };
             self.connections.transact_once(copy::postgres::BEGIN_IMPORT, import).await
+        })
+    }
+
+    fn latest_time(&self) -> Answer<'_, Option<u64>> {
+        Box::pin(async {
+            let rows = self.connections.read("SELECT latest FROM countersign.clock", &[]).await?;
+            Ok(rows.first().map(|row| rows::number(row, "latest")).transpose()?)
+        })
+    }
+
+    fn remember_time(&self, now: u64) -> Answer<'_, u64> {
+        Box::pin(async move {
+            let remember = |db: Lent| async move {
+                let latest = "INSERT INTO countersign.clock AS stored (id, latest) VALUES (1, $1)
+                              ON CONFLICT (id) DO UPDATE
+                              SET latest = greatest(stored.latest, excluded.latest)
+                              RETURNING latest";
+                let row = db.query_typed_one(latest, &[(&signed(now)?, Type::INT8)]).await?;
+                rows::number(&row, "latest")
+            };
+            self.connections.transact(remember).await
         })
     }
 

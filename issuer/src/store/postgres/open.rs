@@ -9,17 +9,22 @@ use super::connection::{Connections, Failure};
 use super::rows::{self, number};
 use super::url::Address;
 use crate::Error;
-use crate::keys::KeyRecord;
+use crate::keys::Vault;
 use crate::store::Missing;
 use crate::store::schema::Schema;
 
 /// One script for each schema version; the database says how many have run. They go by names in the
 /// SQL schema `countersign`, where nothing of anybody else's is in the way.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("versions.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("versions.sql"),
+    include_str!("secrets.sql"),
+    include_str!("clock.sql"),
+];
 
 /// The oldest version whose binaries work on the newest schema. It stays what it is as long as
 /// scripts only add what those need not know.
-const COMPATIBLE: usize = 2;
+const COMPATIBLE: usize = 4;
 
 /// What the row that marks the database as ours says, as SQLite's `application_id` does.
 const APPLICATION: &str = "countersign-issuer";
@@ -27,8 +32,8 @@ const APPLICATION: &str = "countersign-issuer";
 /// Held while a database is looked at and migrated: "`CSig`".
 const LOCK: i64 = 0x4353_6967;
 
-/// Looks at the database, and runs the migrations that it lacks, alone on it. `admit` sees the
-/// signing keys before any of that is kept; what it answers comes along.
+/// Looks at the database, and runs the migrations that it lacks, alone on it. `admit` sees what
+/// is sealed under the master key before any of that is kept; what it answers comes along.
 ///
 /// # Errors
 ///
@@ -38,14 +43,14 @@ pub(super) async fn open<T>(
     connections: &Connections,
     address: &Address,
     missing: Missing,
-    admit: impl Fn(&[KeyRecord]) -> Result<T, Error>,
+    admit: impl Fn(&Vault) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let shown = &address.shown;
     let refused = Mutex::new(None);
     let (refusal, admit) = (&refused, &admit);
     let opened = connections.transact(|db| async move {
         let admitted = match migrate(&db, shown, missing).await? {
-            Ok(()) => admit(&rows::keys(&db).await?),
+            Ok(()) => admit(&rows::vault(&db).await?),
             Err(e) => Err(e),
         };
         admitted.map_err(|e| {

@@ -4,15 +4,28 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::connection::Failure;
-use crate::keys::{KeyRecord, KeyState};
+use crate::crypto::DeploymentSecret;
+use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::session::{Session, SessionId};
 use crate::store::{self, User};
 
 /// The order that the other store has as well.
 pub(super) const KEYS: &str = "SELECT * FROM countersign.keys ORDER BY published_at, state, kid";
 
-pub(super) async fn keys(db: &Client) -> Result<Vec<KeyRecord>, Failure> {
-    db.query_typed(KEYS, &[]).await?.iter().map(key).collect()
+pub(super) async fn vault(db: &Client) -> Result<Vault, Failure> {
+    let keys = db.query_typed(KEYS, &[]).await?.iter().map(key).collect::<Result<_, _>>()?;
+    let secret = "SELECT sealed FROM countersign.secrets WHERE name = $1";
+    let secret = db.query_typed_opt(secret, &[(&DeploymentSecret::NAME, Type::TEXT)]).await?;
+    let secret = secret.map(|row| row.try_get("sealed")).transpose()?;
+    Ok(Vault { keys, secret })
+}
+
+pub(super) async fn set_secret(db: &Client, sealed: Option<&[u8]>) -> Result<(), Failure> {
+    let set = "INSERT INTO countersign.secrets (name, sealed) VALUES ($1, $2)
+               ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed";
+    let name = (&DeploymentSecret::NAME as _, Type::TEXT);
+    db.execute_typed(set, &[name, (&sealed, Type::BYTEA)]).await?;
+    Ok(())
 }
 
 pub(super) fn key(row: &Row) -> Result<KeyRecord, Failure> {

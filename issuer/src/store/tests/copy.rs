@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::{Database, KeyState, cluster, key, numbered, refresh, session, user};
+use crate::keys::Vault;
 use crate::session::Session;
 use crate::store::copy::{Part, TABLES, Value, copy};
 use crate::store::{Client, Place, Store};
@@ -46,8 +47,12 @@ async fn fill(store: &dyn Store) {
     assert!(store.open_session(session(1), "hash".to_owned()).await.unwrap());
     store.refresh(refresh(1, 0, 10)).await.unwrap();
     store.end_session([1; 16], 7).await.unwrap();
-    let keys = |_: &[_]| vec![key("a", KeyState::Active), key("b", KeyState::Published)];
+    let keys = |_: &Vault| Vault {
+        keys: vec![key("a", KeyState::Active), key("b", KeyState::Published)],
+        secret: Some(vec![255, 0]),
+    };
     store.change_keys(Box::new(keys), 8).await.unwrap();
+    store.remember_time(9).await.unwrap();
 }
 
 async fn copied(from: &Database, to: &Database) {

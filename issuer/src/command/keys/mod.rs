@@ -1,9 +1,16 @@
+mod import;
+mod rewrap;
+
+use std::path::Path;
+
 use serde_json::json;
 
-use super::{existing, print};
+use super::{complain, existing, print};
 use crate::keys::{KeyRecord, KeyState, Request, Rules, advance};
 use crate::store::{Missing, Place};
 use crate::{Clock, Config, Error, state};
+pub(super) use import::import;
+pub(super) use rewrap::rewrap;
 
 /// `keys list [--json]`.
 pub(super) async fn list(config: &Config, as_json: bool) -> Result<(), Error> {
@@ -60,17 +67,15 @@ impl<'a> KeyRow<'a> {
 
 /// `keys rotate`.
 pub(super) async fn rotate(config: &Config) -> Result<(), Error> {
-    let place = Place::parse(&config.database)?;
-    let state::Opened { store, sealer, .. } =
-        state::open_store(config, &place, Missing::Refuse).await?;
-    let (rules, now) = (Rules::new(config), Clock::system().now());
+    let (state::Opened { store, sealer, .. }, now) = open_to_change(config).await?;
+    let rules = Rules::new(config);
     let before = signer(&store.keys().await?);
     let records = advance(&*store, &sealer, rules, now, Request::Rotate).await?;
     let after = signer(&records);
     if before != after {
         return print(&format!("key {after} signs from now on\n"));
     }
-    let wait = rules.switches_at(&records).unwrap_or(now).saturating_sub(now);
+    let wait = signs_in(&rules, &records, now);
     print(&format!(
         "the next key signs in {wait} s, when every cache can have it; a running issuer does that \
          by itself\n"
@@ -79,10 +84,8 @@ pub(super) async fn rotate(config: &Config) -> Result<(), Error> {
 
 /// `keys revoke KID`: for when a private key may be in other hands.
 pub(super) async fn revoke(config: &Config, kid: &str) -> Result<(), Error> {
-    let place = Place::parse(&config.database)?;
-    let state::Opened { store, sealer, .. } =
-        state::open_store(config, &place, Missing::Refuse).await?;
-    let (rules, now) = (Rules::new(config), Clock::system().now());
+    let (state::Opened { store, sealer, .. }, now) = open_to_change(config).await?;
+    let rules = Rules::new(config);
     let before = store.keys().await?;
     if !before.iter().any(|record| record.kid == kid) {
         return Err(Error::Refused(format!("there is no key {kid}; see keys list")));
@@ -100,8 +103,35 @@ pub(super) async fn revoke(config: &Config, kid: &str) -> Result<(), Error> {
     print(&text)
 }
 
+/// The database with its keys, to change them now; refused while the clock is behind, because keys
+/// would get times that lie before others.
+async fn open_to_change(config: &Config) -> Result<(state::Opened, u64), Error> {
+    let place = Place::parse(&config.database)?;
+    let opened = state::open_store(config, &place, Missing::Refuse).await?;
+    let now = Clock::system().now();
+    match state::behind(&*opened.store, config, now).await? {
+        Some(latest) => Err(Error::Refused(state::clock_behind(now, latest))),
+        None => Ok((opened, now)),
+    }
+}
+
+/// The seconds until the next key signs.
+fn signs_in(rules: &Rules, records: &[KeyRecord], now: u64) -> u64 {
+    rules.switches_at(records).unwrap_or(now).saturating_sub(now)
+}
+
 /// The kid of the key that signs.
 fn signer(records: &[KeyRecord]) -> String {
     let active = records.iter().find(|record| record.state == KeyState::Active);
     active.map(|record| record.kid.clone()).unwrap_or_default()
+}
+
+/// A private key that everybody on the machine can read is none.
+fn warn_if_others_read(file: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(file).map(|about| about.permissions().mode());
+    if mode.is_ok_and(|mode| mode & 0o077 != 0) {
+        let shown = file.display();
+        complain(&format!("warning: others on this machine may read {shown}; chmod 600 {shown}"));
+    }
 }
