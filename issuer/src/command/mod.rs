@@ -105,6 +105,7 @@ fn command_line() -> Command {
                 .subcommand(
                     Command::new("list").about("List the keys and their states").arg(json()),
                 )
+                .subcommand(Command::new("plan").about("Draw what the keys are and will be"))
                 .subcommand(
                     Command::new("rotate")
                         .about("Let the next key sign as soon as every cache can have it"),
@@ -264,6 +265,7 @@ fn execute(matches: &ArgMatches) -> Result<(), Error> {
             ("client", "list") => client::list(&config).await,
             ("user", "list") => user::list(&config).await,
             ("keys", "list") => keys::list(&config, matches.get_flag("json")).await,
+            ("keys", "plan") => keys::plan(&config).await,
             ("keys", "rotate") => keys::rotate(&config).await,
             ("keys", "revoke") => keys::revoke(&config, text("kid")).await,
             ("store", "copy") => store::copy(&config, text("from"), text("to")).await,

@@ -127,7 +127,7 @@ pub(crate) async fn rewrap(
     if vault.opens_under(to) { Ok(()) } else { Err(ChangeError::MasterKey) }
 }
 
-fn resealed(vault: &Vault, from: &Sealer, to: &Sealer) -> Option<Vault> {
+pub(super) fn resealed(vault: &Vault, from: &Sealer, to: &Sealer) -> Option<Vault> {
     let reseal = |sealed: &[u8], context: &str| {
         let plain = from.open(sealed, context)?;
         to.seal(&plain, context).ok()

@@ -4,8 +4,11 @@
 //! signs with are in [`ring`].
 
 mod change;
+mod forecast;
 mod ring;
 mod rules;
+#[cfg(test)]
+mod simulation;
 
 use std::time::Duration;
 
@@ -13,6 +16,7 @@ use crate::Error;
 use crate::crypto::{DeploymentSecret, Sealer};
 use change::read;
 pub(crate) use change::{ChangeError, Request, advance, deposit, rewrap};
+pub(crate) use forecast::Life;
 pub(crate) use ring::KeyRing;
 pub(crate) use rules::Rules;
 

@@ -7,13 +7,13 @@ use crate::{Config, KeyBits};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     /// From published to active, at least.
-    lead: u64,
+    pub(super) lead: u64,
     /// From active to retiring.
-    period: u64,
+    pub(super) period: u64,
     /// From retiring to gone, at least.
-    lag: u64,
+    pub(super) lag: u64,
     /// How far the clocks of issuers may differ.
-    skew: u64,
+    pub(super) skew: u64,
     /// The size of new keys.
     pub(super) bits: KeyBits,
 }

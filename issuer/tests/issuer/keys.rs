@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
@@ -18,7 +19,7 @@ use serde_json::Value;
 
 use crate::cluster;
 use crate::common::{
-    Backend, MASTER_KEY, Process, START, Server, binary, command, database, folder_on, get,
+    Backend, MASTER_KEY, Process, START, Server, binary, client, command, database, folder_on, get,
     jwt_part, login, over_all, over_both, refresh, stderr, stdout,
 };
 
@@ -34,6 +35,8 @@ over_both!(
     an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it,
     a_clock_that_jumps_forth_and_back_costs_no_key_and_no_session,
     an_issuer_whose_clock_is_behind_is_not_ready_until_it_is_past_it,
+    the_plan_shows_each_key_and_the_intervals_in_force,
+    the_key_set_is_never_empty_at_the_start,
 );
 
 async fn published(url: &str) -> HashSet<String> {
@@ -502,4 +505,98 @@ async fn an_issuer_whose_clock_is_behind_is_not_ready_until_it_is_past_it(backen
     server.clock.store(LATER - 60, Ordering::Relaxed);
     assert_eq!(get(url, "/healthz/ready").await.status, 200);
     until(async || states(server.folder.path()) != before).await;
+}
+
+async fn the_plan_shows_each_key_and_the_intervals_in_force(backend: Backend) {
+    let folder = folder_on(backend);
+    drop(Process::start(folder.path()));
+    let plan = ["keys", "plan", "--jwks-max-age", "100", "--rotation-period", "7d"];
+    let plan = stdout(&command(folder.path(), &plan, ""));
+    for kid in [kids(folder.path(), "active"), kids(folder.path(), "published")].concat() {
+        let rows = plan.lines().filter(|line| line.starts_with(&kid[..9])).count();
+        assert_eq!(rows, 2, "a bar and its times: {plan}");
+    }
+    assert_eq!(plan.matches("to come").count(), 6, "{plan}");
+    let intervals = "jwks_max_age 100 s + clock_skew 60 s + 30 s";
+    for words in ["now\n", "published + 190 s", "1090 s", "604800 s", intervals] {
+        assert!(plan.contains(words), "{words:?} is not in:\n{plan}");
+    }
+}
+
+/// From the moment that the address is taken: whoever is early waits, and is answered with keys.
+async fn the_key_set_is_never_empty_at_the_start(backend: Backend) {
+    for _ in 0..4 {
+        let folder = folder_on(backend);
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        let mut serve = binary(folder.path());
+        serve.args(["serve", "--listen", &address]).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut process = serve.spawn().unwrap();
+        let done = Arc::new(AtomicBool::new(false));
+        let hammers: Vec<_> = (0..4)
+            .map(|_| {
+                let (url, done) = (format!("http://{address}"), Arc::clone(&done));
+                tokio::spawn(async move {
+                    let (mut answers, mut first) = (0, None);
+                    while !done.load(Ordering::SeqCst) {
+                        let asked = client().get(format!("{url}/.well-known/jwks.json"));
+                        // Before the address is taken.
+                        let Ok(response) = asked.send().await else {
+                            assert_eq!(answers, 0, "it was there, and is gone");
+                            tokio::time::sleep(Duration::from_millis(1)).await;
+                            continue;
+                        };
+                        assert_eq!(response.status(), 200);
+                        let jwks: Value = response.json().await.unwrap();
+                        assert_eq!(jwks["keys"].as_array().unwrap().len(), 2);
+                        assert_eq!(*first.get_or_insert(jwks.clone()), jwks);
+                        answers += 1;
+                    }
+                    answers
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        done.store(true, Ordering::SeqCst);
+        for hammer in hammers {
+            assert!(hammer.await.unwrap() > 0, "it did not start in time");
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issuers_and_a_command_that_rotate_at_once_make_one_rotation() {
+    if cluster::is_left_out() {
+        return;
+    }
+    let folder = folder_on(Backend::Postgres);
+    // Everything is as short as it may be: the next key may sign 31 s after it was published.
+    let short = || {
+        let mut command = binary(folder.path());
+        command.env("COUNTERSIGN_JWKS_MAX_AGE", "1").env("COUNTERSIGN_CLOCK_SKEW", "0");
+        command.env("COUNTERSIGN_ISSUER", "http://localhost:1");
+        command
+    };
+    let (one, other) =
+        (Process::with(folder.path(), short()), Process::with(folder.path(), short()));
+    let (first, next) = (signer(&one.url).await, kids(folder.path(), "published"));
+    // As if it had been published long ago, so that it may sign at once.
+    let rotate = || short().args(["keys", "rotate"]).spawn().unwrap();
+    execute(folder.path(), "UPDATE countersign.keys SET published_at = published_at - 3600");
+    let commands = [rotate(), rotate(), rotate()];
+    for command in commands {
+        assert!(command.wait_with_output().unwrap().status.success());
+    }
+    until(async || signer(&one.url).await != first && signer(&other.url).await != first).await;
+    for url in [&one.url, &other.url] {
+        assert_eq!(signer(url).await, next[0]);
+    }
+    assert_eq!(published(&one.url).await, published(&other.url).await);
+    assert_eq!(kids(folder.path(), "active"), next);
+    assert_eq!(kids(folder.path(), "retiring"), [first]);
+    assert_eq!(kids(folder.path(), "published").len(), 1);
+    let active = "SELECT subject FROM countersign.audit WHERE event = 'key_active'";
+    assert_eq!(execute(folder.path(), active).len(), 2);
 }

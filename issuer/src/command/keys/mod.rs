@@ -1,4 +1,5 @@
 mod import;
+mod plan;
 mod rewrap;
 
 use std::path::Path;
@@ -10,6 +11,7 @@ use crate::keys::{KeyRecord, KeyState, Request, Rules, advance};
 use crate::store::{Missing, Place};
 use crate::{Clock, Config, Error, state};
 pub(super) use import::import;
+pub(super) use plan::plan;
 pub(super) use rewrap::rewrap;
 
 /// `keys list [--json]`.
