@@ -36,14 +36,16 @@ pub use config::{Config, SESSION_MAX, Secret, Sources};
 mod state;
 pub use state::State;
 mod serve;
-pub use serve::run;
+pub use serve::{run, run_admin};
 mod http;
 mod network;
 mod tls;
 
 mod crypto;
 mod keys;
+mod metrics;
 mod password;
+mod process;
 mod session;
 mod signing;
 mod store;

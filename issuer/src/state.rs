@@ -8,10 +8,11 @@ use countersign_claims::{Audience, Claims, NumericDate};
 use crate::config::SESSION_MAX;
 use crate::crypto::{self, MasterKeySource};
 use crate::keys::{KeyRecord, KeyRing, Rules};
+use crate::metrics::Metrics;
 use crate::network::LoginLimit;
 use crate::password::Hasher;
 use crate::session::Lifetimes;
-use crate::store::{Missing, Place, Store};
+use crate::store::{Measured, Missing, Place, Store};
 use crate::{Clock, Config, Error, Limits};
 
 /// Everything that a running issuer shares between requests. Cheap to clone.
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) hasher: Hasher,
     pub(crate) login_limit: LoginLimit,
     pub(crate) refresh_key: hmac::Key,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl State {
@@ -55,6 +57,8 @@ impl State {
         let tls = crate::tls::Acceptor::load(&config)?;
         let place = Place::parse(&config.database)?;
         let Opened { store, sealer, master } = open_store(&config, &place, Missing::Make).await?;
+        let metrics = Metrics::new(config.rotation_period)?;
+        let store: Arc<dyn Store> = Arc::new(Measured::new(store, Arc::clone(&metrics)));
         let rules = Rules::new(&config);
         let keys = KeyRing::open(Arc::clone(&store), sealer, rules, clock.clone()).await?;
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -64,9 +68,11 @@ impl State {
             tls,
             store,
             keys,
-            hasher: Hasher::new(limits.hashes, limits.hash_queue)?,
+            hasher: Hasher::new(limits.hashes, limits.hash_queue)?
+                .timed_by(metrics.hash_seconds.clone()),
             login_limit: LoginLimit::new(&limits),
             refresh_key: master.refresh_key()?,
+            metrics,
             config,
             limits,
             clock,
@@ -130,7 +136,9 @@ impl Inner {
             sid,
             ..Claims::default()
         });
-        Some(claims.and_then(|claims| signer.sign(&claims)))
+        Some(claims.and_then(|claims| {
+            self.metrics.sign_seconds.observe_closure_duration(|| signer.sign(&claims))
+        }))
     }
 
     /// Runs until it is dropped: takes the steps of the keys' life, and clears what has expired.

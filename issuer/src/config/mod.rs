@@ -25,6 +25,7 @@ pub(crate) struct Setting {
 /// Every configuration name, in the order in which `config check` prints them.
 pub(crate) const SETTINGS: &[Setting] = &[
     plain("listen", "Address to serve on; port 0 picks a free one"),
+    plain("admin_listen", "Address to serve metrics on, or none; port 0 picks a free one"),
     plain("issuer", "Issuer URL, as in the `iss` claim [default on loopback: the address's]"),
     plain("audience", "Audience of the access tokens"),
     plain("database", "Where users, sessions and keys are kept"),
@@ -64,6 +65,8 @@ const DAY: u64 = 24 * 60 * MINUTE;
 pub struct Config {
     /// Address that `serve` listens on.
     pub listen: SocketAddr,
+    /// Address of the admin listener, which has the metrics; none if there is to be none.
+    pub admin_listen: Option<SocketAddr>,
     /// The `iss` claim. On loopback the address's own URL when absent; elsewhere required.
     pub issuer: Option<String>,
     /// The `aud` claim.
@@ -102,6 +105,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
             issuer: None,
             audience: "api".to_owned(),
             database: "sqlite://countersign.db".to_owned(),

@@ -14,6 +14,7 @@ impl Config {
     pub(super) fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
         match name {
             "listen" => self.listen = address(text)?,
+            "admin_listen" => self.admin_listen = or_none(text, address)?,
             "issuer" => self.issuer = Some(text.to_owned()),
             "audience" => text.clone_into(&mut self.audience),
             "database" => text.clone_into(&mut self.database),
@@ -40,6 +41,7 @@ impl Config {
         let file = |file: &Option<PathBuf>| file.as_ref().map(|file| file.display().to_string());
         match name {
             "listen" => Some(self.listen.to_string()),
+            "admin_listen" => Some(show_or_none(self.admin_listen, |address| address.to_string())),
             "issuer" => self.issuer.clone(),
             "audience" => Some(self.audience.clone()),
             "database" => Some(self.database.clone()),
@@ -61,6 +63,9 @@ impl Config {
     }
 }
 
+/// What turns a setting off.
+const NONE: &str = "none";
+
 /// The shortest way to write a duration of whole seconds.
 pub(super) fn show(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -69,6 +74,18 @@ pub(super) fn show(duration: Duration) -> String {
         Some((unit, letter)) => format!("{}{letter}", seconds / unit),
         None => format!("{seconds}s"),
     }
+}
+
+/// The text of a setting that can be off, also where it is on by default.
+fn show_or_none<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| NONE.to_owned(), show)
+}
+
+fn or_none<T>(text: &str, item: fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
+    if text == NONE {
+        return Ok(None);
+    }
+    item(text).map(Some).map_err(|wrong| format!("{wrong}, or none"))
 }
 
 fn joined<T: ToString>(items: &[T]) -> Option<String> {

@@ -28,9 +28,9 @@ pub(crate) struct KeyRing {
 /// One state of the ring.
 #[derive(Clone)]
 pub(crate) struct Current {
-    records: Vec<KeyRecord>,
+    pub(crate) records: Vec<KeyRecord>,
     signer: Arc<SigningKey>,
-    read_at: Instant,
+    pub(crate) read_at: Instant,
     /// The JWKS document.
     pub(crate) jwks: Bytes,
     /// Its strong entity tag, quotes included.

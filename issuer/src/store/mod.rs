@@ -2,6 +2,7 @@
 //! what it changed is on the disk.
 
 pub(crate) mod copy;
+mod measured;
 mod open;
 pub(crate) mod postgres;
 mod schema;
@@ -17,6 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use self::copy::{Parts, PartsOut};
+pub(crate) use self::measured::Measured;
 use self::postgres::PostgresStore;
 use self::postgres::url::{Address, is_postgres};
 use self::sqlite::SqliteStore;

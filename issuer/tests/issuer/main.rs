@@ -23,3 +23,4 @@ mod postgres;
 mod sessions;
 mod startup;
 mod tls;
+mod watch;

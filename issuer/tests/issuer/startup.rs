@@ -8,7 +8,9 @@ use std::process::Output;
 
 use tempfile::TempDir;
 
-use crate::common::{Backend, PASSWORD, Process, add_user, binary, command, empty_folder_on};
+use crate::common::{
+    ADMIN_LISTEN, Backend, PASSWORD, Process, add_user, binary, command, empty_folder_on,
+};
 use crate::common::{folder, get, login, over_both, post_json, refresh, send, stderr, stdout};
 
 over_both!(issuers_that_start_on_a_new_database_at_once_share_its_keys);
@@ -48,6 +50,7 @@ fn bad_configuration_is_refused_in_one_line_and_leaves_no_file() {
         (&["user", "add"], 2, &["<NAME>"]),
         (&["serve", "--listen"], 2, &["--listen"]),
         (&["serve", "--listen", "8080"], 1, &["--listen", "\"8080\"", "127.0.0.1:8080"]),
+        (&["serve", "--admin-listen", "off"], 1, &["--admin-listen", "\"off\"", "or none"]),
         (&["serve", "--access-ttl", "15 parsecs"], 1, &["--access-ttl", "15m"]),
         (&["serve", "--access-ttl", "2d"], 1, &["access_ttl is 2d", "1s to 1d"]),
         (&["serve", "--access-ttl", "99999999999d"], 1, &["--access-ttl", "too long"]),
@@ -134,7 +137,7 @@ fn an_unknown_name_is_refused_in_each_source_and_the_nearest_is_named() {
     for (name, nearest) in [
         ("COUNTERSIGN_LISTN", "COUNTERSIGN_LISTEN?"),
         ("COUNTERSIGN_listen", "COUNTERSIGN_LISTEN?"),
-        ("COUNTERSIGN_ADMIN_LISTEN", "--help"),
+        ("COUNTERSIGN_METRICS", "--help"),
     ] {
         let done = binary(folder.path()).args(["config", "check"]).env(name, "x").output().unwrap();
         refused(&done, 1, &[name, nearest]);
@@ -214,7 +217,11 @@ async fn a_database_that_cannot_be_served_is_left_as_it_was() {
 
     let other = TempDir::new().unwrap();
     let taken = command(other.path(), &["serve", "--listen", &format!("127.0.0.1:{port}")], "");
-    refused(&taken, 1, &["cannot listen", &port, "port 0"]);
+    refused(&taken, 1, &["cannot listen", &port, "set listen", "port 0"]);
+    let taken =
+        ["serve", "--listen", "127.0.0.1:0", "--admin-listen", &format!("127.0.0.1:{port}")];
+    let taken = command(other.path(), &taken, "");
+    refused(&taken, 1, &["cannot listen", &port, "set admin_listen", "port 0", "none"]);
     assert!(snapshot(other.path()).is_empty());
     drop(process);
     // Folds the write-ahead log into the file, which the checks below compare.
@@ -311,7 +318,7 @@ fn a_database_that_cannot_be_written_is_refused() {
     fs::set_permissions(copies.path(), fs::Permissions::from_mode(0o755)).unwrap();
     for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["user", "list"]] {
         let mut command = std::process::Command::new(&copy);
-        command.args(arguments).current_dir(folder.path());
+        command.args(arguments).current_dir(folder.path()).env(ADMIN_LISTEN, "none");
         if fs::metadata("/proc/self").unwrap().uid() == 0 {
             command.uid(65534).gid(65534);
         }
