@@ -31,7 +31,7 @@ pub use clock::Clock;
 mod limits;
 pub use limits::Limits;
 mod config;
-pub use config::{Config, SESSION_MAX, Secret, Sources};
+pub use config::{Config, LogFormat, SESSION_MAX, Secret, Sources};
 
 mod state;
 pub use state::State;

@@ -3,11 +3,12 @@
 
 mod client;
 mod keys;
+mod log;
 mod serve;
 mod store;
 mod user;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,7 +29,6 @@ pub fn main() -> ExitCode {
         Ok(matches) => matches,
         Err(e) => return usage(&e),
     };
-    log_to_stderr();
     match execute(&matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -198,22 +198,9 @@ fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "countersign-issuer: {line}");
 }
 
-/// Only this crate's own lines below warnings: what libraries log may hold what they carry.
-fn log_to_stderr() {
-    use tracing_subscriber::filter::{LevelFilter, Targets};
-    use tracing_subscriber::layer::SubscriberExt as _;
-    use tracing_subscriber::util::SubscriberInitExt as _;
-    let levels = Targets::new()
-        .with_target("countersign_issuer", LevelFilter::INFO)
-        .with_default(LevelFilter::WARN);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    tracing_subscriber::registry().with(levels).with(lines).init();
-}
-
 fn execute(matches: &ArgMatches) -> Result<(), Error> {
     let config = sources(matches).load()?;
+    log::to_stderr(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

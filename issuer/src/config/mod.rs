@@ -46,6 +46,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     plain("behind_proxy", "A proxy in front of the issuer ends TLS"),
     plain("trusted_proxies", "Networks whose X-Forwarded-For is believed"),
     plain("cors_origins", "Origins of pages that may call the issuer"),
+    plain("log_format", "text or json"),
+    plain("log_level", "What is logged: error, warn, info, debug or trace"),
 ];
 
 const fn plain(name: &'static str, help: &'static str) -> Setting {
@@ -99,6 +101,19 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Origins that get CORS headers.
     pub cors_origins: Vec<String>,
+    /// How the log is written.
+    pub log_format: LogFormat,
+    /// How much of what the issuer itself has to say is logged.
+    pub log_level: tracing::Level,
+}
+
+/// How the log is written: a line for each event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: an object in each line.
+    Json,
 }
 
 impl Default for Config {
@@ -122,6 +137,8 @@ impl Default for Config {
             behind_proxy: false,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
+            log_format: LogFormat::Text,
+            log_level: tracing::Level::INFO,
         }
     }
 }

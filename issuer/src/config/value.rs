@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tracing::Level;
 
-use super::{Config, Secret};
+use super::{Config, LogFormat, Secret};
 
 impl Config {
     /// Sets `name` from its text. The error says what was expected; the caller says where the
@@ -31,6 +32,8 @@ impl Config {
             "behind_proxy" => self.behind_proxy = boolean(text)?,
             "trusted_proxies" => self.trusted_proxies = list(text, network)?,
             "cors_origins" => self.cors_origins = list(text, origin)?,
+            "log_format" => self.log_format = one_of(LOG_FORMATS, text)?,
+            "log_level" => self.log_level = one_of(LOG_LEVELS, text)?,
             _ => return Err("is not a configuration name".to_owned()),
         }
         Ok(())
@@ -58,9 +61,32 @@ impl Config {
             "behind_proxy" => Some(self.behind_proxy.to_string()),
             "trusted_proxies" => joined(&self.trusted_proxies),
             "cors_origins" => joined(&self.cors_origins),
+            "log_format" => name_of(LOG_FORMATS, &self.log_format),
+            "log_level" => name_of(LOG_LEVELS, &self.log_level),
             _ => None,
         }
     }
+}
+
+const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+const LOG_LEVELS: &[(&str, Level)] = &[
+    ("error", Level::ERROR),
+    ("warn", Level::WARN),
+    ("info", Level::INFO),
+    ("debug", Level::DEBUG),
+    ("trace", Level::TRACE),
+];
+
+/// The value of that name.
+fn one_of<T: Copy>(names: &[(&str, T)], text: &str) -> Result<T, String> {
+    let found = names.iter().find(|(name, _)| *name == text);
+    let names = || names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    found.map(|(_, value)| *value).ok_or_else(|| format!("expected one of {}", names()))
+}
+
+fn name_of<T: PartialEq>(names: &[(&str, T)], value: &T) -> Option<String> {
+    names.iter().find(|(_, one)| one == value).map(|(name, _)| (*name).to_owned())
 }
 
 /// What turns a setting off.

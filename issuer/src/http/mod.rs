@@ -10,6 +10,7 @@ mod introspect;
 mod login;
 mod metrics;
 mod reply;
+mod request_id;
 mod revoke;
 mod token;
 mod well_known;
@@ -25,6 +26,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request};
 use tokio::time::timeout;
 use tower_service::Service as _;
+use tracing::Instrument as _;
 use warp::filters::BoxedFilter;
 use warp::filters::path::FullPath;
 use warp::{Filter as _, Reply as _};
@@ -209,6 +211,17 @@ impl Service {
         request: Request<Incoming>,
         peer: Peer,
     ) -> warp::reply::Response {
+        let trusted = &self.state.config.trusted_proxies;
+        let id = request_id::of(request.headers(), peer.0, trusted);
+        // Of the level error, so that each line has it, whatever the level of the log.
+        let span = tracing::error_span!("request", id = id.to_str().unwrap_or("-"));
+        let mut response = self.logged(request, peer).instrument(span).await;
+        response.headers_mut().insert(request_id::X_REQUEST_ID, id);
+        response
+    }
+
+    /// The answer, and its line in the log.
+    async fn logged(&self, request: Request<Incoming>, peer: Peer) -> warp::reply::Response {
         let started = Instant::now();
         // A method that nobody knows can hold anything, also a secret.
         let method = METHODS.iter().find(|known| *known == request.method());

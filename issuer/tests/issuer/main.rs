@@ -19,6 +19,7 @@ mod documentation;
 mod durability;
 mod endpoints;
 mod keys;
+mod log;
 mod postgres;
 mod sessions;
 mod startup;

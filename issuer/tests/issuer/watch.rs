@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
@@ -236,19 +238,22 @@ async fn the_admin_listener_has_the_limits_of_the_public_one() {
 }
 
 /// The binary with an admin listener, and the URL of that.
-fn process_with_admin(folder: &std::path::Path, address: &str) -> (Process, String) {
-    let mut command = binary(folder);
+pub(crate) fn process_with_admin(
+    folder: &Path,
+    mut command: Command,
+    address: &str,
+) -> (Process, String) {
     command.args(["--admin-listen", address]);
     let process = Process::with(folder, command);
     let log = fs::read_to_string(folder.join("issuer.log")).unwrap();
-    let at = log.split("metrics at ").nth(1).expect("the log says where").split('\n').next();
-    (process, at.unwrap().strip_suffix("/metrics").unwrap().to_owned())
+    let at = log.split("metrics at ").nth(1).expect("the log says where").split("/metrics").next();
+    (process, at.unwrap().to_owned())
 }
 
 #[tokio::test]
 async fn the_binary_serves_metrics_at_the_address_that_its_log_names() {
     let folder = folder();
-    let (process, admin) = process_with_admin(folder.path(), "127.0.0.1:0");
+    let (process, admin) = process_with_admin(folder.path(), binary(folder.path()), "127.0.0.1:0");
     login(&process.url).await.refresh_token();
     let series = metrics(&admin).await;
     assert_eq!(series["countersign_logins_total{result=\"ok\"}"], 1.0);
@@ -257,7 +262,7 @@ async fn the_binary_serves_metrics_at_the_address_that_its_log_names() {
     let log = fs::read_to_string(folder.path().join("issuer.log")).unwrap();
     assert!(!log.contains("WARN"), "{log}");
 
-    let (process, _) = process_with_admin(folder.path(), "0.0.0.0:0");
+    let (process, _) = process_with_admin(folder.path(), binary(folder.path()), "0.0.0.0:0");
     let log = fs::read_to_string(folder.path().join("issuer.log")).unwrap();
     assert!(log.contains("admin_listen has neither TLS nor a login"), "{log}");
     drop(process);
