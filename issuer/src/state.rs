@@ -158,6 +158,13 @@ impl Inner {
             {
                 tracing::error!("expired sessions cannot be deleted: {e}");
             }
+            if count.is_multiple_of(3600)
+                && let Some(kept) = self.config.audit_retention
+                && let Err(e) =
+                    self.store.prune_audit(self.clock.now().saturating_sub(kept.as_secs())).await
+            {
+                tracing::error!("the audit log cannot be shortened: {e}");
+            }
         }
     }
 }

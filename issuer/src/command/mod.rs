@@ -1,6 +1,7 @@
 //! The command line: flags named like the configuration, and what is wrong with it in one line.
 //! Each command is in a file of its own.
 
+mod audit;
 mod client;
 mod keys;
 mod log;
@@ -133,6 +134,24 @@ fn command_line() -> Command {
             Command::new("migrate").about("Bring the database to this version's schema, and stop"),
         )
         .subcommand(
+            group("audit", "The audit log").subcommand(
+                Command::new("list").about("List the last entries").args([
+                    Arg::new("subject")
+                        .long("subject")
+                        .value_name("ID")
+                        .allow_hyphen_values(true)
+                        .help("Only those of this user, client, session or key"),
+                    Arg::new("limit")
+                        .long("limit")
+                        .value_name("N")
+                        .default_value("50")
+                        .value_parser(clap::value_parser!(u32))
+                        .help("How many"),
+                    json(),
+                ]),
+            ),
+        )
+        .subcommand(
             group("config", "The configuration")
                 .subcommand(Command::new("check").about("Check it and print what is in force")),
         )
@@ -233,6 +252,11 @@ fn execute(matches: &ArgMatches) -> Result<(), Error> {
             ("keys", "revoke") => keys::revoke(&config, text("kid")).await,
             ("store", "copy") => store::copy(&config, text("from"), text("to")).await,
             ("migrate", _) => migrate(&config).await,
+            ("audit", "list") => {
+                let subject = matches.get_one::<String>("subject").cloned();
+                let most = matches.get_one("limit").copied().unwrap_or(u32::MAX);
+                audit::list(&config, subject, most, matches.get_flag("json")).await
+            }
             ("config", "check") => config_check(&config),
             _ => Err(Error::Refused("there is no such command; see --help".to_owned())),
         }

@@ -46,6 +46,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     plain("behind_proxy", "A proxy in front of the issuer ends TLS"),
     plain("trusted_proxies", "Networks whose X-Forwarded-For is believed"),
     plain("cors_origins", "Origins of pages that may call the issuer"),
+    plain("audit_retention", "How long the audit log is kept, or none: for good"),
     plain("log_format", "text or json"),
     plain("log_level", "What is logged: error, warn, info, debug or trace"),
 ];
@@ -101,6 +102,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Origins that get CORS headers.
     pub cors_origins: Vec<String>,
+    /// How long entries of the audit log are kept: 1 to 3660 days. None are deleted if absent.
+    pub audit_retention: Option<Duration>,
     /// How the log is written.
     pub log_format: LogFormat,
     /// How much of what the issuer itself has to say is logged.
@@ -137,6 +140,7 @@ impl Default for Config {
             behind_proxy: false,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
+            audit_retention: None,
             log_format: LogFormat::Text,
             log_level: tracing::Level::INFO,
         }
@@ -185,6 +189,9 @@ impl Config {
         between("jwks_max_age", self.jwks_max_age, 1, DAY)?;
         between("clock_skew", self.clock_skew, 0, 5 * MINUTE)?;
         between("rotation_period", self.rotation_period, 1, 366 * DAY)?;
+        if let Some(kept) = self.audit_retention {
+            between("audit_retention", kept, DAY, 3660 * DAY)?;
+        }
         if self.audience.is_empty() {
             return refuse("audience is empty; set it to the name of the API, such as \"api\"");
         }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::copy::{Parts, PartsOut};
-use super::{Answer, Client, ClientChange, KeyChange, Store, User};
+use super::{Answer, AuditEntry, Client, ClientChange, KeyChange, Store, User};
 use crate::keys::KeyRecord;
 use crate::metrics::Metrics;
 use crate::session::{Refresh, Session, SessionId, Verdict};
@@ -49,5 +49,7 @@ measured! {
     write: change_keys(change: KeyChange, now: u64) -> Vec<KeyRecord>;
     prune: export(parts: PartsOut) -> ();
     prune: import(parts: Parts) -> bool;
+    read: audit(subject: Option<String>, most: u32) -> Vec<AuditEntry>;
+    prune: prune_audit(before: u64) -> ();
     ping: ping() -> ();
 }

@@ -6,17 +6,18 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::common::{Backend, PASSWORD, Process, Server, add_user, binary, client, command};
+use crate::common::{Backend, PASSWORD, Process, START, Server, add_user, binary, client, command};
 use crate::common::{folder, folder_on, get, login, over_both, post_form, post_json, refresh};
 use crate::common::{send, stderr, stdout};
 
 over_both!(
     the_metrics_say_what_logins_and_refreshes_came_to,
     the_metrics_have_each_key_with_its_age_and_none_that_is_gone,
+    the_audit_log_is_listed_and_kept_as_long_as_it_is_told,
 );
 
 /// Serves the metrics of the server's issuer, and answers the URL of their listener.
@@ -156,6 +157,47 @@ async fn the_metrics_have_each_key_with_its_age_and_none_that_is_gone(backend: B
     let all = series.keys().filter(|name| name.starts_with("countersign_key_age_seconds"));
     assert_eq!(all.count(), kids().await.len());
     assert!(!series.keys().any(|name| name.contains(active)), "{series:#?}");
+}
+
+async fn the_audit_log_is_listed_and_kept_as_long_as_it_is_told(backend: Backend) {
+    let server = Server::on(backend).await;
+    let first = login(&server.url).await.refresh_token();
+    server.advance(60);
+    login(&server.url).await.refresh_token();
+    post_form(&server.url, "/logout", &[("refresh_token", &first)]).await;
+    let list = |arguments: &[&str]| {
+        let arguments = [&["audit", "list"], arguments].concat();
+        let done = command(server.folder.path(), &arguments, "");
+        assert!(done.status.success(), "{}", stderr(&done));
+        stdout(&done)
+    };
+    let last = list(&["--limit", "3"]);
+    let last: Vec<Vec<_>> = last.lines().map(|line| line.split('\t').collect()).collect();
+    let session = last[0][2];
+    let (opened, ended) = (START.to_string(), (START + 60).to_string());
+    assert_eq!(last[0], [&opened, "login", session]);
+    assert_eq!(last[1][..2], [&ended, "login"]);
+    assert_eq!(last[2], [&ended, "session_ended", session]);
+    let of_one: Value =
+        serde_json::from_str(&list(&["--subject", session, "--json", "--limit", "1"])).unwrap();
+    assert_eq!(of_one, json!([{ "at": START + 60, "event": "session_ended", "subject": session }]));
+    assert!(list(&[]).contains("\tuser_added\t"), "the user was added long ago");
+
+    // What was added by a command has the time of this machine, far behind the test's clock.
+    let folder = server.stop().await;
+    let server = Server::over(folder, |config, _| {
+        config.audit_retention = Some(Duration::from_secs(86400));
+    })
+    .await;
+    let list = || stdout(&command(server.folder.path(), &["audit", "list"], ""));
+    for _ in 0..500 {
+        if !list().contains("user_added") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(list().lines().filter(|line| line.contains("\tlogin\t")).count(), 2);
+    assert!(!list().contains("user_added"));
 }
 
 #[tokio::test]
