@@ -21,6 +21,7 @@ mod endpoints;
 mod keys;
 mod log;
 mod postgres;
+mod promtool;
 mod sessions;
 mod startup;
 mod tls;
