@@ -77,8 +77,8 @@ pub(crate) struct Operations {
     pub(crate) read: Operation,
     /// Waits for the disk.
     pub(crate) write: Operation,
-    /// May work for long: deletes what has expired.
-    pub(crate) prune: Operation,
+    /// May work for long: deletes what is old, or copies everything.
+    pub(crate) bulk: Operation,
     /// Whether it is there.
     pub(crate) ping: Operation,
 }
@@ -295,7 +295,7 @@ fn operations(maker: &Maker) -> prometheus::Result<Operations> {
     Ok(Operations {
         read: operation("read")?,
         write: operation("write")?,
-        prune: operation("prune")?,
+        bulk: operation("bulk")?,
         ping: operation("ping")?,
     })
 }

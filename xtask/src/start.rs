@@ -79,7 +79,7 @@ fn choose_addresses(options: &Options) -> Result<[String; 3]> {
     let issuer = bind(options.issuer_port, 8080, "--issuer-port")?;
     let page = bind(options.port, 8000, "--port")?;
     let admin = bind(None, 9090, "")?;
-    let address = |listener: &TcpListener| Ok(listener.local_addr()?.to_string());
+    let address = |listener: &TcpListener| listener.local_addr().map(|address| address.to_string());
     Ok([address(&issuer)?, address(&page)?, address(&admin)?])
 }
 

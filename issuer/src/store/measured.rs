@@ -44,12 +44,12 @@ measured! {
     write: refresh(refresh: Refresh) -> Verdict;
     read: session(id: SessionId) -> Option<Session>;
     write: end_session(id: SessionId, now: u64) -> ();
-    prune: prune(now: u64) -> ();
+    bulk: prune(now: u64) -> ();
     read: keys() -> Vec<KeyRecord>;
     write: change_keys(change: KeyChange, now: u64) -> Vec<KeyRecord>;
-    prune: export(parts: PartsOut) -> ();
-    prune: import(parts: Parts) -> bool;
+    bulk: export(parts: PartsOut) -> ();
+    bulk: import(parts: Parts) -> bool;
     read: audit(subject: Option<String>, most: u32) -> Vec<AuditEntry>;
-    prune: prune_audit(before: u64) -> ();
+    bulk: prune_audit(before: u64) -> ();
     ping: ping() -> ();
 }
