@@ -31,20 +31,22 @@ pub use clock::Clock;
 mod limits;
 pub use limits::Limits;
 mod config;
-pub use config::{Config, KeyBits, SESSION_MAX, Secret, Sources};
+pub use config::{Config, KeyBits, LogFormat, SESSION_MAX, Secret, Sources};
 
 mod state;
 pub use state::State;
 mod serve;
-pub use serve::run;
+pub use serve::{run, run_admin};
 mod http;
 mod network;
 mod tls;
 
 mod crypto;
 mod keys;
+mod metrics;
 mod password;
 mod pem;
+mod process;
 mod session;
 mod signing;
 mod store;

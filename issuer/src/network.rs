@@ -19,16 +19,21 @@ pub(crate) fn client<'a>(
     forwarded: impl DoubleEndedIterator<Item = &'a str>,
     trusted: &[IpNet],
 ) -> IpAddr {
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
     for entry in forwarded.flat_map(|line| line.split(',')).rev() {
-        if !is_trusted(&client) {
+        if !is_trusted(client, trusted) {
             break;
         }
         let Ok(address) = entry.trim().parse::<IpAddr>() else { break };
         client = address.to_canonical();
     }
     client
+}
+
+/// Whether what the peer says of others is believed.
+pub(crate) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
+    let peer = peer.to_canonical();
+    trusted.iter().any(|network| network.contains(&peer))
 }
 
 /// How many logins each network may try.

@@ -3,10 +3,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher as _, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use prometheus::Histogram;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -29,6 +31,9 @@ pub(crate) struct Hasher {
     /// is allocated for each is kept by the allocator, for each thread that ever ran one.
     memory: Arc<Mutex<Vec<Memory>>>,
     computed: Arc<AtomicU64>,
+    /// The most that run, and that run or wait.
+    most: (usize, usize),
+    seconds: Option<Histogram>,
 }
 
 /// What one hash works in.
@@ -48,7 +53,14 @@ impl Hasher {
             admitted: Arc::new(Semaphore::new(parallel + queue)),
             memory: Arc::default(),
             computed: Arc::default(),
+            most: (parallel, parallel + queue),
+            seconds: None,
         })
+    }
+
+    /// Lets the time of each hash be counted.
+    pub(crate) fn timed_by(self, seconds: Histogram) -> Self {
+        Self { seconds: Some(seconds), ..self }
     }
 
     /// Whether `password` is the one behind `stored`. Without a stored hash, or with a password
@@ -67,19 +79,32 @@ impl Hasher {
         };
         let computed = Arc::clone(&self.computed);
         let pool = Arc::clone(&self.memory);
+        let seconds = self.seconds.clone();
         // The permits move along, so that a client that hangs up frees nothing early.
         let check = move || {
             let _permits = (admitted, running);
             computed.fetch_add(1, Ordering::Relaxed);
             let pool = || pool.lock().unwrap_or_else(PoisonError::into_inner);
             let mut memory = pool().pop().unwrap_or_default();
+            let started = Instant::now();
             let good = matches(&password, &stored, &mut memory);
+            if let Some(seconds) = seconds {
+                seconds.observe(started.elapsed().as_secs_f64());
+            }
             pool().push(memory);
             good
         };
         // A panic in the hash is a no.
         let good = tokio::task::spawn_blocking(check).await.unwrap_or(false);
         Ok(good && possible)
+    }
+
+    /// How many hashes run, and how many logins wait for one.
+    pub(crate) fn busy(&self) -> (usize, usize) {
+        let (most_running, most_admitted) = self.most;
+        let running = most_running.saturating_sub(self.running.available_permits());
+        let admitted = most_admitted.saturating_sub(self.admitted.available_permits());
+        (running, admitted.saturating_sub(running))
     }
 
     /// How many hashes were computed by [`Hasher::verify`] so far.

@@ -17,8 +17,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use crate::http::{Peer, Service};
-use crate::state::Shared;
+use crate::http::{Listener, Peer, Service};
+use crate::tls::Acceptor;
 use crate::{Error, Limits, State};
 
 /// Serves on `listener` until `shutdown` completes; then takes no more connections, lets requests
@@ -40,20 +40,61 @@ pub async fn run(
             state.config.listen
         )));
     }
-    let service = Service::new(Arc::clone(&state));
+    let front = Front {
+        service: Service::new(Arc::clone(&state), Listener::Public),
+        tls: state.tls.clone(),
+        limits: state.limits,
+    };
+    let mut maintenance = JoinSet::from_iter([async move { state.maintain().await }]);
+    // Keys must not stand still while requests are answered.
+    let broken = async {
+        maintenance.join_next().await;
+        Error::System("the maintenance task ended".to_owned())
+    };
+    let shutdown = async {
+        shutdown.await;
+        tracing::info!("stopping");
+    };
+    serve(listener, front, shutdown, broken).await
+}
+
+/// Serves the metrics on `listener` until `shutdown` completes, as [`run`] serves everything else:
+/// within the same limits, but without TLS. `state` is that of the issuer that [`run`] runs.
+pub async fn run_admin(listener: TcpListener, state: State, shutdown: impl Future<Output = ()>) {
+    let State(state) = state;
+    let connections = state.limits.connections.min(ADMIN_CONNECTIONS);
+    let limits = Limits { connections, ..state.limits };
+    let front = Front { service: Service::new(state, Listener::Admin), tls: None, limits };
+    // Nothing breaks here.
+    let _ = serve(listener, front, shutdown, std::future::pending()).await;
+}
+
+/// The most connections of the admin listener: whoever reads metrics needs one.
+const ADMIN_CONNECTIONS: usize = 16;
+
+/// What the connections of one listener get.
+#[derive(Clone)]
+struct Front {
+    service: Service,
+    tls: Option<Acceptor>,
+    limits: Limits,
+}
+
+/// The accept loop, until `shutdown` completes or the issuer is `broken`.
+async fn serve(
+    listener: TcpListener,
+    front: Front,
+    shutdown: impl Future<Output = ()>,
+    broken: impl Future<Output = Error>,
+) -> Result<(), Error> {
     let (stop, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
-    let maintenance = Arc::clone(&state);
-    let mut maintenance = JoinSet::from_iter([async move { maintenance.maintain().await }]);
-    let places = Arc::new(Semaphore::new(state.limits.connections.max(1)));
-    tokio::pin!(shutdown);
+    let places = Arc::new(Semaphore::new(front.limits.connections.max(1)));
+    tokio::pin!(shutdown, broken);
     loop {
         let (stream, peer, place) = tokio::select! {
             () = &mut shutdown => break,
-            // Keys must not stand still while requests are answered.
-            Some(_) = maintenance.join_next() => {
-                return Err(Error::System("the maintenance task ended".to_owned()));
-            }
+            e = &mut broken => return Err(e),
             Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &places) => match accepted {
                 Ok(accepted) => accepted,
@@ -65,20 +106,20 @@ pub async fn run(
                 }
             },
         };
-        let (service, state, stopped) = (service.clone(), Arc::clone(&state), stopped.clone());
+        let (front, stopped) = (front.clone(), stopped.clone());
         connections.spawn(async move {
             let _place = place;
-            let result = handle(stream, peer, service, &state, stopped).await;
+            let _open = front.service.connection();
+            let result = handle(stream, peer, front, stopped).await;
             if let Err(e) = result {
                 tracing::debug!("a connection ended: {e}");
             }
         });
     }
     drop(listener);
-    tracing::info!("stopping");
     drop(stop);
     let all = async { while connections.join_next().await.is_some() {} };
-    if timeout(state.limits.drain_timeout, all).await.is_err() {
+    if timeout(front.limits.drain_timeout, all).await.is_err() {
         tracing::warn!("requests were cut off at the drain deadline");
     }
     Ok(())
@@ -99,23 +140,21 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 async fn handle(
     stream: TcpStream,
     peer: SocketAddr,
-    service: Service,
-    state: &Shared,
+    Front { service, tls, limits }: Front,
     stopped: watch::Receiver<()>,
 ) -> Result<(), Failure> {
     stream.set_nodelay(true)?;
     // One deadline for the handshake and the first header together.
-    let deadline = Instant::now() + state.limits.header_timeout;
-    let limits = &state.limits;
-    match &state.tls {
+    let deadline = Instant::now() + limits.header_timeout;
+    match tls {
         // HTTP/1.1 without looking at the bytes: sniffing would wait for a silent client.
-        None => http1(stream, peer, service, limits, stopped, deadline).await,
+        None => http1(stream, peer, service, &limits, stopped, deadline).await,
         Some(tls) => {
             let (stream, h2) = timeout_at(deadline, tls.accept(stream)).await??;
             if h2 {
-                http2(stream, peer, service, limits, stopped, deadline).await
+                http2(stream, peer, service, &limits, stopped, deadline).await
             } else {
-                http1(stream, peer, service, limits, stopped, deadline).await
+                http1(stream, peer, service, &limits, stopped, deadline).await
             }
         }
     }

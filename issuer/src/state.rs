@@ -10,10 +10,11 @@ use crate::clock::Steadiness;
 use crate::config::SESSION_MAX;
 use crate::crypto::{self, DeploymentSecret, MasterKeySource};
 use crate::keys::{KeyRing, Rules, Vault, deposit};
+use crate::metrics::Metrics;
 use crate::network::LoginLimit;
 use crate::password::Hasher;
 use crate::session::Lifetimes;
-use crate::store::{Missing, Place, Store};
+use crate::store::{Measured, Missing, Place, Store};
 use crate::{Clock, Config, Error, Limits};
 
 /// Everything that a running issuer shares between requests. Cheap to clone.
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     /// Where the keys come from that authenticate something else.
     #[allow(dead_code, reason = "for what else is authenticated, such as the device cookie")]
     pub(crate) secret: DeploymentSecret,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl State {
@@ -64,6 +66,8 @@ impl State {
         let place = Place::parse(&config.database)?;
         let opened = open_store(&config, &place, Missing::Make).await?;
         let Opened { store, sealer, secret } = opened;
+        let metrics = Metrics::new(config.rotation_period)?;
+        let store: Arc<dyn Store> = Arc::new(Measured::new(store, Arc::clone(&metrics)));
         let rules = Rules::new(&config);
         let behind = behind(&*store, &config, clock.now()).await?;
         if let Some(latest) = behind {
@@ -80,10 +84,12 @@ impl State {
             store,
             keys,
             behind: AtomicU64::new(behind.unwrap_or(0)),
-            hasher: Hasher::new(limits.hashes, limits.hash_queue)?,
+            hasher: Hasher::new(limits.hashes, limits.hash_queue)?
+                .timed_by(metrics.hash_seconds.clone()),
             login_limit: LoginLimit::new(&limits),
             refresh_key: secret.refresh_key(),
             secret,
+            metrics,
             config,
             limits,
             clock,
@@ -171,7 +177,9 @@ impl Inner {
             sid,
             ..Claims::default()
         });
-        Some(claims.and_then(|claims| signer.sign(&claims)))
+        Some(claims.and_then(|claims| {
+            self.metrics.sign_seconds.observe_closure_duration(|| signer.sign(&claims))
+        }))
     }
 
     /// Whether the clock has reached the time that an issuer on this database saw before this one
@@ -221,6 +229,13 @@ impl Inner {
                 && let Err(e) = self.store.prune(self.clock.now()).await
             {
                 tracing::error!("expired sessions cannot be deleted: {e}");
+            }
+            if count.is_multiple_of(3600)
+                && let Some(kept) = self.config.audit_retention
+                && let Err(e) =
+                    self.store.prune_audit(self.clock.now().saturating_sub(kept.as_secs())).await
+            {
+                tracing::error!("the audit log cannot be shortened: {e}");
             }
         }
     }

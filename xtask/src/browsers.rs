@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
-    debian, node, postgres,
+    debian, node, postgres, promtool,
     step::{Plan, Step},
     workspace::Workspace,
 };
@@ -145,7 +145,8 @@ pub(crate) fn is_skipped(name: &str) -> Result<bool> {
 }
 
 fn parse_skipped(list: &str) -> Result<Vec<&'static str>> {
-    let known: Vec<_> = ALL.iter().map(|browser| browser.name).chain([postgres::NAME]).collect();
+    let others = [postgres::NAME, promtool::NAME];
+    let known: Vec<_> = ALL.iter().map(|browser| browser.name).chain(others).collect();
     let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
     names
         .map(|name| match known.iter().find(|known| **known == name) {
@@ -287,11 +288,14 @@ mod tests {
     fn the_list_of_what_to_skip_takes_known_names_alone() {
         assert_eq!(parse_skipped("").unwrap(), [""; 0]);
         assert_eq!(parse_skipped("webkit").unwrap(), ["webkit"]);
-        assert_eq!(parse_skipped("postgres").unwrap(), ["postgres"]);
+        assert_eq!(parse_skipped("postgres, promtool").unwrap(), ["postgres", "promtool"]);
         assert_eq!(parse_skipped(" firefox, chromium,").unwrap(), ["firefox", "chromium"]);
         for list in ["opera", "webkit,opera", "Firefox", "firefox webkit"] {
             let refusal = parse_skipped(list).unwrap_err().to_string();
-            assert!(refusal.ends_with("it takes chromium, firefox, webkit, postgres"), "{refusal}");
+            assert!(
+                refusal.ends_with("it takes chromium, firefox, webkit, postgres, promtool"),
+                "{refusal}"
+            );
         }
     }
 

@@ -22,6 +22,7 @@ mod demo;
 mod node;
 mod postgres;
 mod prerequisites;
+mod promtool;
 mod step;
 mod tools;
 mod wasi;

@@ -38,13 +38,14 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 
 fn serve(step: &Step, workspace: &Workspace, options: &Options) -> Result<()> {
     let demo = Demo::new(workspace);
-    let (issuer, page) = choose_addresses(options)?;
+    let [issuer, page, admin] = choose_addresses(options)?;
     demo.set_issuer(&format!("http://{issuer}"))?;
 
     step.break_line();
     let mut children = Children::new()?;
     let mut serve = demo.issuer_command();
-    serve.args(["--listen", &issuer, "--cors-origins", &format!("http://{page}"), "serve"]);
+    serve.args(["--listen", &issuer, "--admin-listen", &admin]);
+    serve.args(["--cors-origins", &format!("http://{page}"), "serve"]);
     children.start("the issuer", &mut serve)?;
     if !children.wait_for("the issuer", "countersign-issuer listening on ")? {
         return Ok(());
@@ -60,6 +61,7 @@ fn serve(step: &Step, workspace: &Workspace, options: &Options) -> Result<()> {
   Demo page   http://{page}
   Log in as   {} with the password {}
   Issuer      http://{issuer}
+  Metrics     http://{admin}/metrics
   Data        {} (delete this folder to start afresh)
 
   Ctrl-C stops it.",
@@ -70,12 +72,15 @@ fn serve(step: &Step, workspace: &Workspace, options: &Options) -> Result<()> {
     children.wait()
 }
 
-/// The addresses of the issuer and of the page, each on a port that was free a moment ago.
-fn choose_addresses(options: &Options) -> Result<(String, String)> {
-    // Both are held until both are known, or a free port could be chosen twice.
+/// The addresses of the issuer, of the page and of the issuer's metrics, each on a port that was
+/// free a moment ago.
+fn choose_addresses(options: &Options) -> Result<[String; 3]> {
+    // All are held until all are known, or a free port could be chosen twice.
     let issuer = bind(options.issuer_port, 8080, "--issuer-port")?;
     let page = bind(options.port, 8000, "--port")?;
-    Ok((issuer.local_addr()?.to_string(), page.local_addr()?.to_string()))
+    let admin = bind(None, 9090, "")?;
+    let address = |listener: &TcpListener| listener.local_addr().map(|address| address.to_string());
+    Ok([address(&issuer)?, address(&page)?, address(&admin)?])
 }
 
 fn bind(wanted: Option<u16>, default: u16, option: &str) -> Result<TcpListener> {

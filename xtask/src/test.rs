@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    browsers, node, package, postgres, prerequisites,
+    browsers, node, package, postgres, prerequisites, promtool,
     step::{Plan, Step},
     wasi,
     workspace::Workspace,
@@ -63,6 +63,7 @@ fn plan_suites<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, wants: impl Fn
     }
     if rust {
         postgres::plan(plan, workspace);
+        promtool::plan(plan, workspace);
         // With the tests, because cargo would compile many crates once more for the issuer alone.
         plan.step("build the issuer and the Rust tests", |step| {
             let mut command = workspace.cargo(&["build", "--workspace", "--bins", "--tests"]);

@@ -1,13 +1,15 @@
 //! The command line: flags named like the configuration, and what is wrong with it in one line.
 //! Each command is in a file of its own.
 
+mod audit;
 mod client;
 mod keys;
+mod log;
 mod serve;
 mod store;
 mod user;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,7 +30,6 @@ pub fn main() -> ExitCode {
         Ok(matches) => matches,
         Err(e) => return usage(&e),
     };
-    log_to_stderr();
     match execute(&matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -155,6 +156,24 @@ fn command_line() -> Command {
             Command::new("migrate").about("Bring the database to this version's schema, and stop"),
         )
         .subcommand(
+            group("audit", "The audit log").subcommand(
+                Command::new("list").about("List the last entries").args([
+                    Arg::new("subject")
+                        .long("subject")
+                        .value_name("ID")
+                        .allow_hyphen_values(true)
+                        .help("Only those of this user, client, session or key"),
+                    Arg::new("limit")
+                        .long("limit")
+                        .value_name("N")
+                        .default_value("50")
+                        .value_parser(clap::value_parser!(u32))
+                        .help("How many"),
+                    json(),
+                ]),
+            ),
+        )
+        .subcommand(
             group("config", "The configuration")
                 .subcommand(Command::new("check").about("Check it and print what is in force")),
         )
@@ -220,22 +239,9 @@ fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "countersign-issuer: {line}");
 }
 
-/// Only this crate's own lines below warnings: what libraries log may hold what they carry.
-fn log_to_stderr() {
-    use tracing_subscriber::filter::{LevelFilter, Targets};
-    use tracing_subscriber::layer::SubscriberExt as _;
-    use tracing_subscriber::util::SubscriberInitExt as _;
-    let levels = Targets::new()
-        .with_target("countersign_issuer", LevelFilter::INFO)
-        .with_default(LevelFilter::WARN);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    tracing_subscriber::registry().with(levels).with(lines).init();
-}
-
 fn execute(matches: &ArgMatches) -> Result<(), Error> {
     let config = sources(matches).load()?;
+    log::to_stderr(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -272,6 +278,11 @@ fn execute(matches: &ArgMatches) -> Result<(), Error> {
             ("migrate", _) => migrate(&config).await,
             ("keys", "import") => keys::import(&config, &file("file")).await,
             ("keys", "rewrap") => keys::rewrap(&config, &file("to")).await,
+            ("audit", "list") => {
+                let subject = matches.get_one::<String>("subject").cloned();
+                let most = matches.get_one("limit").copied().unwrap_or(u32::MAX);
+                audit::list(&config, subject, most, matches.get_flag("json")).await
+            }
             ("config", "check") => config_check(&config),
             _ => Err(Error::Refused("there is no such command; see --help".to_owned())),
         }

@@ -1,18 +1,26 @@
+use std::net::SocketAddr;
+
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::print;
-use crate::{Clock, Config, Error, Limits, State, run};
+use crate::{Clock, Config, Error, Limits, State, run, run_admin};
 
-/// `serve`: the address is taken before anything is opened or made, so that a taken one changes
+/// `serve`: the addresses are taken before anything is opened or made, so that a taken one changes
 /// nothing.
 pub(super) async fn serve(config: Config) -> Result<(), Error> {
     config.check_serve()?;
-    let wanted = config.listen;
-    let hint = "stop what uses it, or set listen to another address (port 0 picks a free one)";
-    let failed = |e| Error::Listen(format!("cannot listen on {wanted}: {e}; {hint}"));
-    let listener = TcpListener::bind(wanted).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let hint = "set listen to another address (port 0 picks a free one)";
+    let (listener, address) = listen(config.listen, hint).await?;
+    let admin = match config.admin_listen {
+        None => None,
+        Some(wanted) => {
+            let hint = "set admin_listen to another address (port 0 picks a free one) or to none";
+            Some(listen(wanted, hint).await?)
+        }
+    };
     let signals = |kind| signal(kind).map_err(|e| Error::System(format!("no signals: {e}")));
     let (mut terminate, mut interrupt) =
         (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
@@ -20,6 +28,7 @@ pub(super) async fn serve(config: Config) -> Result<(), Error> {
         tracing::warn!("without trusted_proxies all clients share the proxy's limit on logins");
     }
     let state = State::open(config, address, Limits::default(), Clock::system()).await?;
+    let admin = admin.map(|(listener, address)| Admin::start(listener, address, state.clone()));
     print(&format!("countersign-issuer listening on {}\n", state.url()))?;
     let shutdown = async move {
         tokio::select! {
@@ -27,5 +36,44 @@ pub(super) async fn serve(config: Config) -> Result<(), Error> {
             _ = interrupt.recv() => {}
         }
     };
-    run(listener, state, shutdown).await
+    let result = run(listener, state, shutdown).await;
+    // Until the last request is answered, so that it is counted.
+    if let Some(admin) = admin {
+        admin.stop().await;
+    }
+    result
+}
+
+/// Takes the address, and answers what it has become.
+async fn listen(wanted: SocketAddr, hint: &str) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed =
+        |e| Error::Listen(format!("cannot listen on {wanted}: {e}; stop what uses it, or {hint}"));
+    let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// The admin listener, served.
+struct Admin {
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+impl Admin {
+    fn start(listener: TcpListener, address: SocketAddr, state: State) -> Self {
+        tracing::info!("metrics at http://{address}/metrics");
+        if !address.ip().is_loopback() {
+            tracing::warn!("admin_listen has neither TLS nor a login; keep strangers away from it");
+        }
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async { drop(stopped.await) };
+        Self { stop, running: tokio::spawn(run_admin(listener, state, shutdown)) }
+    }
+
+    async fn stop(self) {
+        drop(self.stop);
+        if self.running.await.is_err() {
+            tracing::error!("the admin listener had ended");
+        }
+    }
 }

@@ -25,6 +25,7 @@ pub(crate) struct Setting {
 /// Every configuration name, in the order in which `config check` prints them.
 pub(crate) const SETTINGS: &[Setting] = &[
     plain("listen", "Address to serve on; port 0 picks a free one"),
+    plain("admin_listen", "Address to serve metrics on, or none; port 0 picks a free one"),
     plain("issuer", "Issuer URL, as in the `iss` claim [default on loopback: the address's]"),
     plain("audience", "Audience of the access tokens"),
     plain("database", "Where users, sessions and keys are kept"),
@@ -46,6 +47,9 @@ pub(crate) const SETTINGS: &[Setting] = &[
     plain("behind_proxy", "A proxy in front of the issuer ends TLS"),
     plain("trusted_proxies", "Networks whose X-Forwarded-For is believed"),
     plain("cors_origins", "Origins of pages that may call the issuer"),
+    plain("audit_retention", "How long the audit log is kept, or none: for good"),
+    plain("log_format", "text or json"),
+    plain("log_level", "What is logged: error, warn, info, debug or trace"),
 ];
 
 const fn plain(name: &'static str, help: &'static str) -> Setting {
@@ -65,6 +69,8 @@ const DAY: u64 = 24 * 60 * MINUTE;
 pub struct Config {
     /// Address that `serve` listens on.
     pub listen: SocketAddr,
+    /// Address of the admin listener, which has the metrics; none if there is to be none.
+    pub admin_listen: Option<SocketAddr>,
     /// The `iss` claim. On loopback the address's own URL when absent; elsewhere required.
     pub issuer: Option<String>,
     /// The `aud` claim.
@@ -99,12 +105,28 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Origins that get CORS headers.
     pub cors_origins: Vec<String>,
+    /// How long entries of the audit log are kept: 1 to 3660 days. None are deleted if absent.
+    pub audit_retention: Option<Duration>,
+    /// How the log is written.
+    pub log_format: LogFormat,
+    /// How much of what the issuer itself has to say is logged.
+    pub log_level: tracing::Level,
+}
+
+/// How the log is written: a line for each event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: an object in each line.
+    Json,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
             issuer: None,
             audience: "api".to_owned(),
             database: "sqlite://countersign.db".to_owned(),
@@ -122,6 +144,9 @@ impl Default for Config {
             behind_proxy: false,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
+            audit_retention: None,
+            log_format: LogFormat::Text,
+            log_level: tracing::Level::INFO,
         }
     }
 }
@@ -193,6 +218,9 @@ impl Config {
         between("jwks_max_age", self.jwks_max_age, 1, DAY)?;
         between("clock_skew", self.clock_skew, 0, 5 * MINUTE)?;
         between("rotation_period", self.rotation_period, 1, 366 * DAY)?;
+        if let Some(kept) = self.audit_retention {
+            between("audit_retention", kept, DAY, 3660 * DAY)?;
+        }
         if self.audience.is_empty() {
             return refuse("audience is empty; set it to the name of the API, such as \"api\"");
         }

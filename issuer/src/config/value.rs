@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tracing::Level;
 
-use super::{Config, KeyBits, Secret};
+use super::{Config, KeyBits, LogFormat, Secret};
 
 impl Config {
     /// Sets `name` from its text. The error says what was expected; the caller says where the
@@ -14,6 +15,7 @@ impl Config {
     pub(super) fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
         match name {
             "listen" => self.listen = address(text)?,
+            "admin_listen" => self.admin_listen = or_none(text, address)?,
             "issuer" => self.issuer = Some(text.to_owned()),
             "audience" => text.clone_into(&mut self.audience),
             "database" => text.clone_into(&mut self.database),
@@ -31,6 +33,9 @@ impl Config {
             "behind_proxy" => self.behind_proxy = boolean(text)?,
             "trusted_proxies" => self.trusted_proxies = list(text, network)?,
             "cors_origins" => self.cors_origins = list(text, origin)?,
+            "audit_retention" => self.audit_retention = or_none(text, duration)?,
+            "log_format" => self.log_format = one_of(LOG_FORMATS, text)?,
+            "log_level" => self.log_level = one_of(LOG_LEVELS, text)?,
             _ => return Err("is not a configuration name".to_owned()),
         }
         Ok(())
@@ -41,6 +46,7 @@ impl Config {
         let file = |file: &Option<PathBuf>| file.as_ref().map(|file| file.display().to_string());
         match name {
             "listen" => Some(self.listen.to_string()),
+            "admin_listen" => Some(show_or_none(self.admin_listen, |address| address.to_string())),
             "issuer" => self.issuer.clone(),
             "audience" => Some(self.audience.clone()),
             "database" => Some(self.database.clone()),
@@ -58,10 +64,37 @@ impl Config {
             "behind_proxy" => Some(self.behind_proxy.to_string()),
             "trusted_proxies" => joined(&self.trusted_proxies),
             "cors_origins" => joined(&self.cors_origins),
+            "audit_retention" => Some(show_or_none(self.audit_retention, show)),
+            "log_format" => name_of(LOG_FORMATS, &self.log_format),
+            "log_level" => name_of(LOG_LEVELS, &self.log_level),
             _ => None,
         }
     }
 }
+
+const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+const LOG_LEVELS: &[(&str, Level)] = &[
+    ("error", Level::ERROR),
+    ("warn", Level::WARN),
+    ("info", Level::INFO),
+    ("debug", Level::DEBUG),
+    ("trace", Level::TRACE),
+];
+
+/// The value of that name.
+fn one_of<T: Copy>(names: &[(&str, T)], text: &str) -> Result<T, String> {
+    let found = names.iter().find(|(name, _)| *name == text);
+    let names = || names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    found.map(|(_, value)| *value).ok_or_else(|| format!("expected one of {}", names()))
+}
+
+fn name_of<T: PartialEq>(names: &[(&str, T)], value: &T) -> Option<String> {
+    names.iter().find(|(_, one)| one == value).map(|(name, _)| (*name).to_owned())
+}
+
+/// What turns a setting off.
+const NONE: &str = "none";
 
 /// The shortest way to write a duration of whole seconds.
 pub(super) fn show(duration: Duration) -> String {
@@ -71,6 +104,18 @@ pub(super) fn show(duration: Duration) -> String {
         Some((unit, letter)) => format!("{}{letter}", seconds / unit),
         None => format!("{seconds}s"),
     }
+}
+
+/// The text of a setting that can be off, also where it is on by default.
+fn show_or_none<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| NONE.to_owned(), show)
+}
+
+fn or_none<T>(text: &str, item: fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
+    if text == NONE {
+        return Ok(None);
+    }
+    item(text).map(Some).map_err(|wrong| format!("{wrong}, or none"))
 }
 
 fn joined<T: ToString>(items: &[T]) -> Option<String> {

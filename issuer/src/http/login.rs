@@ -17,7 +17,11 @@ pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> 
         // Else a page of another site could log its visitor in as somebody else.
         cookie::check_site(&state, &call.headers)?;
     }
-    state.login_limit.check(call.client).map_err(ApiError::too_many_requests)?;
+    let results = &state.metrics.logins;
+    state.login_limit.check(call.client).map_err(|wait| {
+        results.limited.inc();
+        ApiError::too_many_requests(wait)
+    })?;
     state.keys.signer().ok_or_else(ApiError::no_signing_key)?;
 
     let user = match username::normalise(&username) {
@@ -26,10 +30,18 @@ pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> 
     };
     let stored = user.as_ref().map(|user| user.password_hash.as_str());
     let verified = state.hasher.verify(password, stored).await;
-    let good = verified.map_err(|_| ApiError::unavailable("too many logins are waiting"))?;
-    let Some(user) = user.filter(|user| good && !user.locked) else {
+    let good = verified.map_err(|_| {
+        results.queue_full.inc();
+        ApiError::unavailable("too many logins are waiting")
+    })?;
+    let Some(user) = user.filter(|_| good) else {
+        results.wrong.inc();
         return Err(ApiError::login_failed());
     };
+    if user.locked {
+        results.locked.inc();
+        return Err(ApiError::login_failed());
+    }
 
     let now = state.clock.now();
     let session = Session {
@@ -45,8 +57,10 @@ pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> 
     };
     // The password may have been changed since it was checked.
     if !state.store.open_session(session.clone(), user.password_hash).await? {
+        results.wrong.inc();
         return Err(ApiError::login_failed());
     }
+    results.ok.inc();
     token::grant_session(&state, &session, &session.scope, delivery, now)
 }
 

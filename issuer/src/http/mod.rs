@@ -8,7 +8,9 @@ mod cors;
 mod health;
 mod introspect;
 mod login;
+mod metrics;
 mod reply;
+mod request_id;
 mod revoke;
 mod token;
 mod well_known;
@@ -24,10 +26,12 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request};
 use tokio::time::timeout;
 use tower_service::Service as _;
+use tracing::Instrument as _;
 use warp::filters::BoxedFilter;
 use warp::filters::path::FullPath;
 use warp::{Filter as _, Reply as _};
 
+use crate::metrics::Connection;
 use crate::network;
 use crate::state::Shared;
 use reply::{ApiError, Reply};
@@ -57,7 +61,7 @@ struct Endpoint {
 type Handler = fn(Shared, Call) -> Answer;
 type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
 
-/// All that there is; each handler is in a file of its own.
+/// All that there is in public; each handler is in a file of its own.
 const ENDPOINTS: [Endpoint; 9] = [
     post("/login", |state, call| Box::pin(login::login(state, call))),
     post("/token", |state, call| Box::pin(token::token(state, call))),
@@ -81,6 +85,26 @@ const ENDPOINTS: [Endpoint; 9] = [
     get("/healthz/ready", |state, call| Box::pin(health::ready(state, call))),
 ];
 
+/// All that there is at the admin listener.
+const ADMIN_ENDPOINTS: [Endpoint; 1] =
+    [get("/metrics", |state, call| Box::pin(metrics::metrics(state, call)))];
+
+/// Where requests come in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listener {
+    Public,
+    Admin,
+}
+
+impl Listener {
+    const fn endpoints(self) -> &'static [Endpoint] {
+        match self {
+            Self::Public => &ENDPOINTS,
+            Self::Admin => &ADMIN_ENDPOINTS,
+        }
+    }
+}
+
 const fn post(path: &'static str, handler: Handler) -> Endpoint {
     Endpoint { path, allow: "POST", cors: cors::Kind::Credentials, handler }
 }
@@ -90,9 +114,17 @@ const fn get(path: &'static str, handler: Handler) -> Endpoint {
 }
 
 /// The endpoint at exactly that path: warp's segments would take a slash at the end as well.
-fn endpoint_at(path: &str) -> Option<Endpoint> {
-    ENDPOINTS.into_iter().find(|endpoint| endpoint.path == path)
+fn endpoint_at(endpoints: &[Endpoint], path: &str) -> Option<Endpoint> {
+    endpoints.iter().copied().find(|endpoint| endpoint.path == path)
 }
+
+/// The routes of the public endpoints, as log and metrics name them.
+pub(crate) fn public_routes() -> impl Iterator<Item = &'static str> {
+    ENDPOINTS.iter().map(|endpoint| endpoint.path).chain([OTHER])
+}
+
+/// What log and metrics call a path that is not an endpoint's: it can hold anything.
+const OTHER: &str = "-";
 
 /// The methods that the log names (RFC 9110 §9.3, RFC 5789).
 const METHODS: [Method; 9] = [
@@ -109,7 +141,7 @@ const METHODS: [Method; 9] = [
 
 /// One filter for all endpoints: with one for each, every request is refused by those before its
 /// own.
-fn routes(state: &Shared) -> BoxedFilter<(Reply,)> {
+fn routes(state: &Shared, endpoints: &'static [Endpoint]) -> BoxedFilter<(Reply,)> {
     let state = state.clone();
     warp::path::full()
         .and(warp::method())
@@ -119,7 +151,7 @@ fn routes(state: &Shared) -> BoxedFilter<(Reply,)> {
         .then(move |path: FullPath, method, headers, peer, body| {
             let state = state.clone();
             async move {
-                match endpoint_at(path.as_str()) {
+                match endpoint_at(endpoints, path.as_str()) {
                     Some(endpoint) => answer(state, endpoint, &method, headers, peer, body).await,
                     None => ApiError::not_found().reply(),
                 }
@@ -160,12 +192,18 @@ async fn answer(
 #[derive(Clone)]
 pub(crate) struct Service {
     state: Shared,
+    listener: Listener,
     routes: BoxedFilter<(Reply,)>,
 }
 
 impl Service {
-    pub(crate) fn new(state: Shared) -> Self {
-        Self { routes: routes(&state), state }
+    pub(crate) fn new(state: Shared, listener: Listener) -> Self {
+        Self { routes: routes(&state, listener.endpoints()), listener, state }
+    }
+
+    /// Counts a connection until it is dropped.
+    pub(crate) fn connection(&self) -> Option<Connection> {
+        (self.listener == Listener::Public).then(|| self.state.metrics.connection())
     }
 
     pub(crate) async fn call(
@@ -173,20 +211,36 @@ impl Service {
         request: Request<Incoming>,
         peer: Peer,
     ) -> warp::reply::Response {
+        let trusted = &self.state.config.trusted_proxies;
+        let id = request_id::of(request.headers(), peer.0, trusted);
+        // Of the level error, so that each line has it, whatever the level of the log.
+        let span = tracing::error_span!("request", id = id.to_str().unwrap_or("-"));
+        let mut response = self.logged(request, peer).instrument(span).await;
+        response.headers_mut().insert(request_id::X_REQUEST_ID, id);
+        response
+    }
+
+    /// The answer, and its line in the log.
+    async fn logged(&self, request: Request<Incoming>, peer: Peer) -> warp::reply::Response {
         let started = Instant::now();
-        // A method or a path that nobody knows can hold anything, also a secret.
+        // A method that nobody knows can hold anything, also a secret.
         let method = METHODS.iter().find(|known| *known == request.method());
         let method = method.map_or("-", Method::as_str);
-        let path = endpoint_at(request.uri().path()).map_or("-", |endpoint| endpoint.path);
+        let path = endpoint_at(self.listener.endpoints(), request.uri().path())
+            .map_or(OTHER, |endpoint| endpoint.path);
         let mut response =
             self.answer(request, peer).await.unwrap_or_else(|e| e.reply().into_response());
         self.complete(response.headers_mut());
-        tracing::info!(
-            method,
-            path,
-            status = response.status().as_u16(),
-            ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        );
+        let (status, took) = (response.status().as_u16(), started.elapsed());
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        match self.listener {
+            Listener::Public => {
+                self.state.metrics.count_request(path, status, took);
+                tracing::info!(method, path, status, ms);
+            }
+            // Whoever reads the metrics does so all the time.
+            Listener::Admin => tracing::debug!(method, path, status, ms),
+        }
         response
     }
 

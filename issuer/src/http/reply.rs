@@ -129,6 +129,10 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", description)
     }
 
+    pub(super) fn description(&self) -> &str {
+        &self.description
+    }
+
     fn with_header(self, name: header::HeaderName, value: String) -> Self {
         Self { header: Some((name, value)), ..self }
     }

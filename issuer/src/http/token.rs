@@ -49,18 +49,31 @@ async fn client_credentials(state: &Shared, call: &Call, form: &Form) -> Result<
 /// RFC 6749 §6: a refresh token for its successor and a new access token.
 async fn refresh(state: &Shared, call: &Call, form: &Form) -> Result<Reply, ApiError> {
     let (text, delivery) = presented(state, call, form)?;
+    let results = &state.metrics.refreshes;
+    let refused = || {
+        results.refused.inc();
+        ApiError::invalid_refresh_token()
+    };
     if form.get("client_id").is_some_and(|id| id != FIRST_PARTY) {
-        return Err(ApiError::invalid_refresh_token());
+        return Err(refused());
     }
     let wanted = wanted_scope(form)?;
-    let token = RefreshToken::decode(text, &state.refresh_key)
-        .ok_or_else(ApiError::invalid_refresh_token)?;
+    let token = RefreshToken::decode(text, &state.refresh_key).ok_or_else(refused)?;
     // Before the token is spent: a client that comes back after the grace would lose its session.
     state.keys.signer().ok_or_else(ApiError::no_signing_key)?;
     let now = state.clock.now();
     let lifetimes = state.lifetimes();
     let refresh = Refresh { token, scope: wanted.map(Into::into), now, lifetimes };
-    match state.store.refresh(refresh).await? {
+    let verdict = state.store.refresh(refresh).await?;
+    match &verdict {
+        Verdict::Rotate(_) => &results.rotated,
+        Verdict::Repeat(_) => &results.repeated,
+        Verdict::Reuse => &results.reused,
+        Verdict::Refuse => &results.refused,
+        Verdict::ScopeTooWide => &results.scope_too_wide,
+    }
+    .inc();
+    match verdict {
         Verdict::Rotate(session) | Verdict::Repeat(session) => {
             let scope = wanted.unwrap_or(&session.scope);
             grant_session(state, &session, scope, delivery, now)

@@ -30,10 +30,10 @@ pub(crate) struct KeyRing {
 /// One state of the ring.
 #[derive(Clone)]
 pub(crate) struct Current {
-    records: Vec<KeyRecord>,
+    pub(crate) records: Vec<KeyRecord>,
     /// `None` when the active key was sealed under another master key.
     signer: Option<Arc<SigningKey>>,
-    read_at: Instant,
+    pub(crate) read_at: Instant,
     /// Whether the database has another master key by now.
     rewrapped: bool,
     /// The JWKS document.
@@ -41,7 +41,7 @@ pub(crate) struct Current {
     /// Its strong entity tag, quotes included.
     pub(crate) etag: String,
     /// When the JWKS will change next, as far as is known.
-    changes_at: Option<u64>,
+    pub(crate) changes_at: Option<u64>,
 }
 
 impl KeyRing {

@@ -2,6 +2,7 @@
 //! what it changed is on the disk.
 
 pub(crate) mod copy;
+mod measured;
 mod open;
 pub(crate) mod postgres;
 mod schema;
@@ -17,6 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use self::copy::{Parts, PartsOut};
+pub(crate) use self::measured::Measured;
 use self::postgres::PostgresStore;
 use self::postgres::url::{Address, is_postgres};
 use self::sqlite::SqliteStore;
@@ -133,6 +135,15 @@ pub(crate) enum ClientChange {
     Locked(bool),
 }
 
+/// What the audit log says of one change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AuditEntry {
+    pub(crate) at: u64,
+    pub(crate) event: String,
+    /// A user's id, a client's id, a session's id, or a kid.
+    pub(crate) subject: String,
+}
+
 /// Users, clients, sessions, keys, and the audit log that is written along with each change.
 pub(crate) trait Store: Send + Sync {
     /// Adds a user; `false` if the name is taken.
@@ -185,6 +196,11 @@ pub(crate) trait Store: Send + Sync {
     /// Writes what another store sends, in one transaction, once all of it is there; `false` if the
     /// database is not empty.
     fn import(&self, parts: Parts) -> Answer<'_, bool>;
+
+    /// The last `most` entries of the audit log, or of those with that subject, oldest first.
+    fn audit(&self, subject: Option<String>, most: u32) -> Answer<'_, Vec<AuditEntry>>;
+    /// Deletes the entries at the audit log's beginning that are older than `before`.
+    fn prune_audit(&self, before: u64) -> Answer<'_, ()>;
 
     /// Whether the store answers and can be written.
     fn ping(&self) -> Answer<'_, ()>;

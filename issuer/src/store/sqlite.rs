@@ -8,7 +8,7 @@ use super::copy::{self, Parts, PartsOut};
 use super::open::{self, Connections};
 use super::worker::Worker;
 use super::writer::Writer;
-use super::{Answer, Client, ClientChange, KeyChange, Store, User, hex, key_events};
+use super::{Answer, AuditEntry, Client, ClientChange, KeyChange, Store, User, hex, key_events};
 use crate::Error;
 use crate::crypto::DeploymentSecret;
 use crate::keys::{KeyRecord, KeyState, Vault};
@@ -96,14 +96,14 @@ impl Store for SqliteStore {
 
     fn lock_user(&self, name: String, locked: bool, now: u64) -> Answer<'_, bool> {
         self.write(move |db| {
-            let id: Option<String> = db
-                .query_row(
-                    "UPDATE users SET locked = ?2 WHERE name = ?1 RETURNING id",
-                    params![name, locked],
-                    |row| row.get(0),
-                )
-                .optional()?;
-            let Some(id) = id else { return Ok(false) };
+            let found = db.query_row("SELECT * FROM users WHERE name = ?1", [name], user_of);
+            let Some(User { id, locked: is_locked, .. }) = found.optional()? else {
+                return Ok(false);
+            };
+            if is_locked == locked {
+                return Ok(true);
+            }
+            db.execute("UPDATE users SET locked = ?2 WHERE id = ?1", params![id, locked])?;
             if locked {
                 db.execute("UPDATE sessions SET revoked = 1 WHERE user_id = ?1", [&id])?;
             }
@@ -147,27 +147,23 @@ impl Store for SqliteStore {
 
     fn change_client(&self, name: String, change: ClientChange, now: u64) -> Answer<'_, bool> {
         self.write(move |db| {
-            let id = |row: &Row<'_>| row.get::<_, String>(0);
-            let (changed, event) = match &change {
-                ClientChange::Secret(hash) => (
-                    db.query_row(
-                        "UPDATE clients SET secret_hash = ?2 WHERE name = ?1 RETURNING id",
-                        params![name, hash],
-                        id,
-                    ),
-                    "client_secret_changed",
-                ),
-                ClientChange::Locked(locked) => (
-                    db.query_row(
-                        "UPDATE clients SET locked = ?2 WHERE name = ?1 RETURNING id",
-                        params![name, locked],
-                        id,
-                    ),
-                    if *locked { "client_locked" } else { "client_unlocked" },
-                ),
+            let found = db.query_row("SELECT * FROM clients WHERE name = ?1", [name], client_of);
+            let Some(client) = found.optional()? else { return Ok(false) };
+            let event = match &change {
+                ClientChange::Secret(hash) if client.secret_hash == *hash => return Ok(true),
+                ClientChange::Secret(hash) => {
+                    let update = "UPDATE clients SET secret_hash = ?2 WHERE id = ?1";
+                    db.execute(update, params![client.id, hash])?;
+                    "client_secret_changed"
+                }
+                ClientChange::Locked(locked) if client.locked == *locked => return Ok(true),
+                ClientChange::Locked(locked) => {
+                    let update = "UPDATE clients SET locked = ?2 WHERE id = ?1";
+                    db.execute(update, params![client.id, locked])?;
+                    if *locked { "client_locked" } else { "client_unlocked" }
+                }
             };
-            let Some(id) = changed.optional()? else { return Ok(false) };
-            audit(db, now, event, &id)?;
+            audit(db, now, event, &client.id)?;
             Ok(true)
         })
     }
@@ -315,6 +311,34 @@ impl Store for SqliteStore {
         self.write(move |db| copy::sqlite::import(db, &mut parts))
     }
 
+    fn audit(&self, subject: Option<String>, most: u32) -> Answer<'_, Vec<AuditEntry>> {
+        self.read(move |db| {
+            db.prepare(
+                "SELECT * FROM (SELECT id, at, event, subject FROM audit
+                                WHERE ?1 IS NULL OR subject = ?1 ORDER BY id DESC LIMIT ?2)
+                 ORDER BY id",
+            )?
+            .query_map(params![subject, most], entry_of)?
+            .collect()
+        })
+    }
+
+    fn prune_audit(&self, before: u64) -> Answer<'_, ()> {
+        Box::pin(async move {
+            // In parts, so that nobody who writes waits for long. Only the beginning is looked at:
+            // times go up with the ids.
+            let part = move |db: &Connection| {
+                db.execute(
+                    "DELETE FROM audit WHERE at < ?1
+                     AND id IN (SELECT id FROM audit ORDER BY id LIMIT 1000)",
+                    [before],
+                )
+            };
+            while self.write(part).await? > 0 {}
+            Ok(())
+        })
+    }
+
     fn ping(&self) -> Answer<'_, ()> {
         // Anybody may ask. So it costs a write only while writes fail: a full disk is not noticed
         // by taking the lock.
@@ -338,6 +362,10 @@ fn user_of(row: &Row<'_>) -> rusqlite::Result<User> {
         created_at: row.get("created_at")?,
         locked: row.get("locked")?,
     })
+}
+
+fn entry_of(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
+    Ok(AuditEntry { at: row.get("at")?, event: row.get("event")?, subject: row.get("subject")? })
 }
 
 fn client_of(row: &Row<'_>) -> rusqlite::Result<Client> {

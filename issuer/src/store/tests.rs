@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Client, Missing, Place, Store, User};
+use super::{Client, ClientChange, Missing, Place, Store, User};
 use crate::Error;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::session::{Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict};
@@ -72,6 +72,8 @@ over_both!(
     keys_that_are_refused_leave_an_empty_database_empty,
     many_that_open_an_empty_database_at_once_make_it_once,
     what_is_written_is_read_as_it_was,
+    each_change_is_audited_once_and_what_changes_nothing_is_not,
+    old_entries_of_the_audit_log_are_deleted_and_no_other,
 );
 
 fn user() -> User {
@@ -397,4 +399,91 @@ async fn what_is_written_is_read_as_it_was(database: Database) {
         assert_eq!(other.session(numbered(n)).await.unwrap(), None);
     }
     assert_eq!(other.session([1; 16]).await.unwrap(), None);
+}
+
+async fn each_change_is_audited_once_and_what_changes_nothing_is_not(database: Database) {
+    let [store, other] = two(&database).await;
+    let name = || "demo".to_owned();
+    assert!(!store.add_user(User { id: "user_y".to_owned(), ..user() }).await.unwrap());
+    for locked in [true, true, false, false] {
+        assert!(store.lock_user(name(), locked, NOW).await.unwrap());
+    }
+    assert!(store.set_password(name(), "another".to_owned(), NOW).await.unwrap());
+    let client = Client {
+        id: "client_x".to_owned(),
+        name: "worker".to_owned(),
+        scope: String::new(),
+        secret_hash: vec![1],
+        locked: false,
+        created_at: NOW,
+    };
+    assert!(store.add_client(client.clone()).await.unwrap());
+    assert!(!store.add_client(Client { id: "client_y".to_owned(), ..client }).await.unwrap());
+    for change in [
+        ClientChange::Secret(vec![1]),
+        ClientChange::Secret(vec![2]),
+        ClientChange::Locked(false),
+        ClientChange::Locked(true),
+        ClientChange::Locked(true),
+        ClientChange::Locked(false),
+    ] {
+        assert!(store.change_client("worker".to_owned(), change, NOW).await.unwrap());
+    }
+    assert!(!store.open_session(session(1), "hash".to_owned()).await.unwrap());
+    for id in [1, 2] {
+        assert!(store.open_session(session(id), "another".to_owned()).await.unwrap());
+    }
+    for counter in [0, 0, 1, 0, 2] {
+        store.refresh(refresh(1, counter, 10)).await.unwrap();
+    }
+    for id in [1, 2, 2, 3] {
+        store.end_session([id; 16], NOW).await.unwrap();
+    }
+    for state in [KeyState::Active, KeyState::Active, KeyState::Retiring] {
+        let change = move |_: &Vault| of(vec![key("kid", state)]);
+        store.change_keys(Box::new(change), NOW).await.unwrap();
+    }
+    store.change_keys(Box::new(|_| of(Vec::new())), NOW).await.unwrap();
+
+    let entries = other.audit(None, 100).await.unwrap();
+    let told: Vec<_> =
+        entries.iter().map(|entry| (entry.event.as_str(), entry.subject.as_str())).collect();
+    let (one, two) = ("01".repeat(16), "02".repeat(16));
+    let expected = [
+        ("user_added", "user_x"),
+        ("user_locked", "user_x"),
+        ("user_unlocked", "user_x"),
+        ("password_changed", "user_x"),
+        ("client_added", "client_x"),
+        ("client_secret_changed", "client_x"),
+        ("client_locked", "client_x"),
+        ("client_unlocked", "client_x"),
+        ("login", one.as_str()),
+        ("login", two.as_str()),
+        ("refresh_repeated", one.as_str()),
+        ("refresh_reused", one.as_str()),
+        ("session_ended", two.as_str()),
+        ("key_active", "kid"),
+        ("key_retiring", "kid"),
+        ("key_dropped", "kid"),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(other.audit(None, 2).await.unwrap(), entries[14..]);
+    let of_one = other.audit(Some(one), 2).await.unwrap();
+    assert_eq!(of_one, entries[10..12]);
+}
+
+async fn old_entries_of_the_audit_log_are_deleted_and_no_other(database: Database) {
+    let [store, other] = two(&database).await;
+    for n in 0..2100 {
+        let opened =
+            Session { id: numbered(n), created_at: NOW + u64::from(n / 100), ..session(9) };
+        assert!(store.open_session(opened, "hash".to_owned()).await.unwrap());
+    }
+    store.prune_audit(NOW).await.unwrap();
+    assert_eq!(other.audit(None, 9999).await.unwrap().len(), 2101);
+    store.prune_audit(NOW + 20).await.unwrap();
+    let left = other.audit(None, 9999).await.unwrap();
+    assert_eq!(left.len(), 100);
+    assert!(left.iter().all(|entry| entry.at == NOW + 20));
 }

@@ -20,12 +20,17 @@ pub(crate) const DATABASE_PASSWORD: &str = "canary-of-the-database";
 
 /// Whether `COUNTERSIGN_SKIP` leaves out the tests that need PostgreSQL.
 pub(crate) fn is_left_out() -> bool {
+    is_skipped("postgres")
+}
+
+/// Whether `COUNTERSIGN_SKIP` names it.
+pub(crate) fn is_skipped(name: &str) -> bool {
     let skipped = std::env::var("COUNTERSIGN_SKIP").unwrap_or_default();
-    let left_out = skipped.split(',').any(|name| name.trim() == "postgres");
-    if left_out {
-        println!("left out: PostgreSQL (COUNTERSIGN_SKIP)");
+    let is_skipped = skipped.split(',').any(|one| one.trim() == name);
+    if is_skipped {
+        println!("left out: {name} (COUNTERSIGN_SKIP)");
     }
-    left_out
+    is_skipped
 }
 
 /// A new, empty database on the one server that all tests of this process share.

@@ -72,6 +72,9 @@ const TWICE: &str = "two-issuers";
 /// Where [`binary`] and [`Server`] find the URL of the folder's database, if it is not SQLite's.
 const URL: &str = "database-url";
 
+/// Set to `none` by [`binary`].
+pub(crate) const ADMIN_LISTEN: &str = "COUNTERSIGN_ADMIN_LISTEN";
+
 /// The master key of the databases that have no file beside them.
 pub(crate) const MASTER_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
@@ -128,6 +131,8 @@ pub(crate) fn binary(folder: &Path) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("COUNTERSIGN_")) {
         command.env_remove(name);
     }
+    // The default port is one, and the tests are many.
+    command.env(ADMIN_LISTEN, "none");
     if folder.join(URL).exists() {
         command.env("COUNTERSIGN_DATABASE", database(folder));
         command.env("COUNTERSIGN_MASTER_KEY", MASTER_KEY);

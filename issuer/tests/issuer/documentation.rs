@@ -1,10 +1,11 @@
 //! docs/issuer.md, held to what the binary does.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use tempfile::TempDir;
 
-use crate::common::{Server, client, command, send, stdout};
+use crate::common::{ADMIN_LISTEN, Server, binary, client, command, get, send, stdout};
 
 fn document() -> String {
     fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/issuer.md")).unwrap()
@@ -22,7 +23,9 @@ fn rows(heading: &str) -> Vec<Vec<String>> {
 #[test]
 fn the_configuration_table_has_every_name_with_its_default_in_the_order_of_config_check() {
     let folder = TempDir::new().unwrap();
-    let shown = stdout(&command(folder.path(), &["config", "check"], ""));
+    let mut check = binary(folder.path());
+    let shown = check.env_remove(ADMIN_LISTEN).args(["config", "check"]).output().unwrap();
+    let shown = stdout(&shown);
     let shown = shown.replace("(not set)", "none");
     let documented = rows("Configuration");
     let documented = documented.iter().map(|cells| format!("{} = {}\n", cells[1], cells[2]));
@@ -42,6 +45,20 @@ fn the_configuration_file_of_the_document_is_accepted() {
     let done = command(folder.path(), &arguments, "");
     assert!(done.status.success(), "{done:?}");
     assert!(stdout(&done).contains("access_ttl = 5m\n"));
+}
+
+#[tokio::test]
+async fn the_table_of_metrics_has_every_metric_and_no_other() {
+    let server = Server::start().await;
+    let admin = crate::watch::admin(&server).await;
+    let served = get(&admin, "/metrics").await.text;
+    let served = served.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let served: BTreeSet<_> = served.filter_map(|line| line.split(' ').next()).collect();
+    let rows = rows("Metrics");
+    let documented = rows.iter().flat_map(|cells| cells[1].split(", "));
+    let documented: Vec<_> = documented.collect();
+    assert_eq!(documented.iter().copied().collect::<BTreeSet<_>>(), served);
+    assert_eq!(documented.len(), served.len());
 }
 
 #[tokio::test]

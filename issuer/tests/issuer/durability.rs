@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::{Backend, Process, add_user, command, folder, folder_on, get, login};
+use crate::common::{
+    ADMIN_LISTEN, Backend, Process, add_user, command, folder, folder_on, get, login,
+};
 use crate::common::{over_both, refresh, send, stdout};
 
 over_both!(every_answered_refresh_keeps_its_verdict_after_kill_9);
@@ -86,6 +88,7 @@ async fn a_full_disk_makes_the_issuer_unready_and_loses_nothing() {
     let mut shell = std::process::Command::new("sh");
     let script = "trap '' XFSZ; ulimit -f 200; exec \"$0\" \"$@\"";
     shell.args(["-c", script, env!("CARGO_BIN_EXE_countersign-issuer")]);
+    shell.env(ADMIN_LISTEN, "none");
     shell.current_dir(folder.path()).stdout(std::process::Stdio::piped());
     let process = Process::with(folder.path(), shell);
     let ready = async || get(&process.url, "/healthz/ready").await;

@@ -33,7 +33,8 @@ export async function startIssuer({ corsOrigins = [], flags = [], logged = true 
   try {
     await run(['user', 'add', USER.username, '--scope', USER_SCOPE], `${USER.password}\n`)
     const origins = corsOrigins.length === 0 ? [] : ['--cors-origins', corsOrigins.join(',')]
-    const [program, ...args] = command('serve', '--listen', '127.0.0.1:0', ...origins, ...flags)
+    const listen = ['--listen', '127.0.0.1:0', '--admin-listen', 'none']
+    const [program, ...args] = command('serve', ...listen, ...origins, ...flags)
     const child = spawn(program, args, { env: cleanEnv(), stdio: ['ignore', 'pipe', logged ? 'pipe' : 'ignore'] })
     const url = await address(child)
     const stop = async () => {

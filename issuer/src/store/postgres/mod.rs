@@ -18,7 +18,8 @@ use self::rows::{audit, signed};
 use self::url::Address;
 use super::copy::{self, Parts, PartsOut};
 use super::{
-    Answer, Client, ClientChange, KeyChange, Missing, Store, StoreError, User, hex, key_events,
+    Answer, AuditEntry, Client, ClientChange, KeyChange, Missing, Store, StoreError, User, hex,
+    key_events,
 };
 use crate::keys::{KeyRecord, Vault};
 use crate::session::{Lifetimes, Refresh, Session, SessionId, Verdict, decide};
@@ -476,6 +477,31 @@ impl Store for PostgresStore {
                 rows::number(&row, "latest")
             };
             self.connections.transact(remember).await
+        })
+    }
+
+    fn audit(&self, subject: Option<String>, most: u32) -> Answer<'_, Vec<AuditEntry>> {
+        Box::pin(async move {
+            let statement = "SELECT * FROM (SELECT id, at, event, subject FROM countersign.audit
+                               WHERE $1 IS NULL OR subject = $1 ORDER BY id DESC LIMIT $2) AS last
+                             ORDER BY id";
+            let parameters = [(&subject as _, Type::TEXT), (&i64::from(most) as _, Type::INT8)];
+            let rows = self.connections.read(statement, &parameters).await?;
+            Ok(rows.iter().map(rows::entry).collect::<Result<_, _>>()?)
+        })
+    }
+
+    fn prune_audit(&self, before: u64) -> Answer<'_, ()> {
+        Box::pin(async move {
+            // As with sessions; only the beginning is looked at: times go up with the ids.
+            let part = |db: Lent| async move {
+                let statement = "DELETE FROM countersign.audit WHERE at < $1 AND id IN (
+                                   SELECT id FROM countersign.audit ORDER BY id
+                                   LIMIT 1000 FOR UPDATE SKIP LOCKED)";
+                Ok(db.execute_typed(statement, &[(&signed(before)?, Type::INT8)]).await?)
+            };
+            while self.connections.transact(part).await? > 0 {}
+            Ok(())
         })
     }
 

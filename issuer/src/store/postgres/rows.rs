@@ -119,6 +119,14 @@ pub(super) fn session(row: &Row) -> Result<Session, Failure> {
     })
 }
 
+pub(super) fn entry(row: &Row) -> Result<store::AuditEntry, Failure> {
+    Ok(store::AuditEntry {
+        at: number(row, "at")?,
+        event: row.try_get("event")?,
+        subject: row.try_get("subject")?,
+    })
+}
+
 pub(super) async fn audit(db: &Client, at: u64, event: &str, subject: &str) -> Result<(), Failure> {
     db.execute_typed(
         "INSERT INTO countersign.audit (at, event, subject) VALUES ($1, $2, $3)",

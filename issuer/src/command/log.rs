@@ -1,0 +1,25 @@
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{fmt, registry};
+
+use crate::Config;
+use crate::LogFormat;
+
+/// Sends what is logged to stderr from now on. Only this crate's own lines below warnings: what
+/// libraries log may hold what they carry.
+pub(super) fn to_stderr(config: &Config) {
+    let own = LevelFilter::from_level(config.log_level);
+    let levels = Targets::new()
+        .with_target("countersign_issuer", own)
+        .with_default(own.min(LevelFilter::WARN));
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match config.log_format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    registry().with(levels).with(lines).init();
+}
