@@ -12,6 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::Error;
+use crate::status;
 use crate::store::postgres::url::{is_postgres, show as show_url};
 pub use layers::Sources;
 
@@ -46,6 +47,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     plain("behind_proxy", "A proxy in front of the issuer ends TLS"),
     plain("trusted_proxies", "Networks whose X-Forwarded-For is believed"),
     plain("cors_origins", "Origins of pages that may call the issuer"),
+    plain("status_lists", "Whether access tokens name a status list to look them up in"),
 ];
 
 const fn plain(name: &'static str, help: &'static str) -> Setting {
@@ -99,6 +101,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Origins that get CORS headers.
     pub cors_origins: Vec<String>,
+    /// Whether access tokens of sessions have the claim `status`.
+    pub status_lists: bool,
 }
 
 impl Default for Config {
@@ -122,6 +126,7 @@ impl Default for Config {
             behind_proxy: false,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
+            status_lists: false,
         }
     }
 }
@@ -297,9 +302,24 @@ impl Config {
     }
 
     /// How long a key stays in the JWKS after it was retired: another issuer on this database may
-    /// sign with it until it has noticed, and each token lives for `access_ttl` after that.
+    /// sign with it until it has noticed, and each token lives for `access_ttl` after that, a status
+    /// list for as long as it does.
     pub(crate) fn drop_lag(&self) -> Duration {
-        crate::keys::NOTICE_WITHIN + self.access_ttl + self.jwks_max_age + self.clock_skew
+        let list = if self.status_lists { status::LIFETIME } else { 0 };
+        let longest = self.access_ttl.max(Duration::from_secs(list));
+        crate::keys::NOTICE_WITHIN + longest + self.jwks_max_age + self.clock_skew
+    }
+
+    /// How long after a session's last moment an access token of it may be good somewhere: it was
+    /// made by a clock that is behind this one, and is verified by another that is.
+    pub(crate) fn token_end(&self) -> Duration {
+        self.access_ttl + self.clock_skew * 2
+    }
+
+    /// How long a session is kept after its last moment: no token has its place in a status list any
+    /// more, nor has anybody a list in which its bit is set, when somebody else may get that place.
+    pub(crate) fn session_kept(&self) -> Duration {
+        self.token_end() + self.clock_skew + Duration::from_secs(status::LIFETIME)
     }
 
     /// Every name with the value in force, one `name = value` a line, secrets hidden.

@@ -31,6 +31,7 @@ impl Config {
             "behind_proxy" => self.behind_proxy = boolean(text)?,
             "trusted_proxies" => self.trusted_proxies = list(text, network)?,
             "cors_origins" => self.cors_origins = list(text, origin)?,
+            "status_lists" => self.status_lists = boolean(text)?,
             _ => return Err("is not a configuration name".to_owned()),
         }
         Ok(())
@@ -58,6 +59,7 @@ impl Config {
             "behind_proxy" => Some(self.behind_proxy.to_string()),
             "trusted_proxies" => joined(&self.trusted_proxies),
             "cors_origins" => joined(&self.cors_origins),
+            "status_lists" => Some(self.status_lists.to_string()),
             _ => None,
         }
     }

@@ -42,11 +42,11 @@ pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> 
         rotated_at: now,
         expires_at: state.lifetimes().expiry(now, now),
         revoked: false,
+        status: None,
     };
     // The password may have been changed since it was checked.
-    if !state.store.open_session(session.clone(), user.password_hash).await? {
-        return Err(ApiError::login_failed());
-    }
+    let opened = state.store.open_session(session, user.password_hash, state.draw()?);
+    let session = opened.await?.ok_or_else(ApiError::login_failed)?;
     token::grant_session(&state, &session, &session.scope, delivery, now)
 }
 

@@ -10,6 +10,7 @@ mod introspect;
 mod login;
 mod reply;
 mod revoke;
+mod status;
 mod token;
 mod well_known;
 
@@ -41,12 +42,14 @@ pub(crate) struct Call {
     headers: HeaderMap,
     /// The client's address, behind trusted proxies as well.
     client: IpAddr,
+    path: String,
     body: Bytes,
 }
 
 /// What there is at a path.
 #[derive(Clone, Copy)]
 struct Endpoint {
+    /// One that ends with `{n}` is there whatever follows: its handler looks at that.
     path: &'static str,
     /// The value of `Allow`.
     allow: &'static str,
@@ -58,7 +61,7 @@ type Handler = fn(Shared, Call) -> Answer;
 type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
 
 /// All that there is; each handler is in a file of its own.
-const ENDPOINTS: [Endpoint; 9] = [
+const ENDPOINTS: [Endpoint; 10] = [
     post("/login", |state, call| Box::pin(login::login(state, call))),
     post("/token", |state, call| Box::pin(token::token(state, call))),
     post("/logout", |state, call| Box::pin(revoke::logout(state, call))),
@@ -77,6 +80,10 @@ const ENDPOINTS: [Endpoint; 9] = [
             Box::pin(well_known::metadata(state, call))
         })
     },
+    Endpoint {
+        cors: cors::Kind::Public,
+        ..get("/status/{n}", |state, call| Box::pin(status::status(state, call)))
+    },
     get("/healthz/live", |state, call| Box::pin(health::live(state, call))),
     get("/healthz/ready", |state, call| Box::pin(health::ready(state, call))),
 ];
@@ -91,7 +98,10 @@ const fn get(path: &'static str, handler: Handler) -> Endpoint {
 
 /// The endpoint at exactly that path: warp's segments would take a slash at the end as well.
 fn endpoint_at(path: &str) -> Option<Endpoint> {
-    ENDPOINTS.into_iter().find(|endpoint| endpoint.path == path)
+    ENDPOINTS.into_iter().find(|endpoint| match endpoint.path.strip_suffix("{n}") {
+        Some(start) => path.starts_with(start),
+        None => endpoint.path == path,
+    })
 }
 
 /// The methods that the log names (RFC 9110 §9.3, RFC 5789).
@@ -120,7 +130,10 @@ fn routes(state: &Shared) -> BoxedFilter<(Reply,)> {
             let state = state.clone();
             async move {
                 match endpoint_at(path.as_str()) {
-                    Some(endpoint) => answer(state, endpoint, &method, headers, peer, body).await,
+                    Some(endpoint) => {
+                        let path = path.as_str().to_owned();
+                        answer(state, endpoint, path, &method, headers, peer, body).await
+                    }
                     None => ApiError::not_found().reply(),
                 }
             }
@@ -132,6 +145,7 @@ fn routes(state: &Shared) -> BoxedFilter<(Reply,)> {
 async fn answer(
     state: Shared,
     endpoint: Endpoint,
+    path: String,
     method: &Method,
     headers: HeaderMap,
     peer: Peer,
@@ -146,7 +160,7 @@ async fn answer(
     let mut reply = if method == Method::OPTIONS {
         cors.preflight()
     } else if endpoint.allow.split(", ").any(|one| one == method.as_str()) {
-        let call = Call { headers, client, body };
+        let call = Call { headers, client, path, body };
         (endpoint.handler)(state, call).await.unwrap_or_else(ApiError::reply)
     } else {
         ApiError::method_not_allowed(endpoint.allow).reply()
