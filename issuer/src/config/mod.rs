@@ -355,3 +355,19 @@ fn between(name: &str, value: Duration, min: u64, max: u64) -> Result<(), Error>
 fn refuse<T>(line: &str) -> Result<T, Error> {
     Err(Error::Config(line.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_published_for_as_long_as_what_it_signed_lives() {
+        let cases = [(MINUTE, false, MINUTE), (MINUTE, true, status::LIFETIME), (DAY, true, DAY)];
+        for (access_ttl, status_lists, lives) in cases {
+            let access_ttl = Duration::from_secs(access_ttl);
+            let config = Config { access_ttl, status_lists, ..Config::default() };
+            let caches = config.jwks_max_age + config.clock_skew + crate::keys::NOTICE_WITHIN;
+            assert_eq!(config.drop_lag(), Duration::from_secs(lives) + caches, "{access_ttl:?}");
+        }
+    }
+}

@@ -22,4 +22,5 @@ mod keys;
 mod postgres;
 mod sessions;
 mod startup;
+mod status;
 mod tls;
