@@ -113,6 +113,12 @@ impl State {
         self.0.hasher.computed()
     }
 
+    /// How many readings of the database status lists have cost so far.
+    #[must_use]
+    pub fn status_list_readings(&self) -> u64 {
+        self.0.status_lists.readings()
+    }
+
     /// How many signatures status lists have cost so far.
     #[must_use]
     pub fn status_list_signatures(&self) -> u64 {

@@ -39,6 +39,7 @@ pub(crate) struct Lists {
     newest: AtomicU32,
     /// The last reading of it.
     reading: Mutex<Option<Reading>>,
+    readings: AtomicU64,
     signatures: AtomicU64,
 }
 
@@ -76,6 +77,7 @@ impl Lists {
             kept: std::sync::Mutex::default(),
             newest: AtomicU32::new(0),
             reading: Mutex::default(),
+            readings: AtomicU64::new(0),
             signatures: AtomicU64::new(0),
         }
     }
@@ -107,7 +109,12 @@ impl Lists {
         signed.map(|signed| Some(Arc::clone(signed))).ok_or(Unavailable)
     }
 
-    /// How many signatures the lists have cost so far.
+    /// How many readings of the database the lists have cost so far.
+    pub(crate) fn readings(&self) -> u64 {
+        self.readings.load(Ordering::Relaxed)
+    }
+
+    /// How many signatures they have cost.
     pub(crate) fn signatures(&self) -> u64 {
         self.signatures.load(Ordering::Relaxed)
     }
@@ -128,6 +135,7 @@ impl Lists {
                 sleep_until(last.began + PAUSE).await;
             }
             let began = Instant::now();
+            self.readings.fetch_add(1, Ordering::Relaxed);
             let newest = state.store.newest_status_list().await;
             if let Err(e) = &newest {
                 tracing::error!("the status lists cannot be read: {e}");
@@ -152,6 +160,7 @@ impl Lists {
         // From before it is read: it holds what was so at that time.
         let now = state.clock.now();
         let over = now.saturating_sub(state.config.token_end().as_secs());
+        self.readings.fetch_add(1, Ordering::Relaxed);
         let set = state.store.ended_sessions(number, over).await?;
         let bits = bits::pack(self.size, &set);
         let signer = state.keys.signer().ok_or_else(no_key)?;

@@ -268,6 +268,7 @@ async fn however_many_ask_it_costs_a_signature_when_something_changed(backend: B
     let session = login(&server.url).await;
     let (uri, index) = place(&session);
     let hammer = async || {
+        let (begun, before) = (Instant::now(), server.state.status_list_readings());
         let asked: Vec<_> = (0..20)
             .map(|_| {
                 let (uri, other) = (uri.clone(), uri.replace("/status/1", "/status/77"));
@@ -288,6 +289,10 @@ async fn however_many_ask_it_costs_a_signature_when_something_changed(backend: B
         for asked in asked {
             answers += asked.await.unwrap();
         }
+        // One a second of the list, and twenty of which lists there are.
+        let most = begun.elapsed().as_millis() / 1000 + begun.elapsed().as_millis() / 50 + 4;
+        let readings = server.state.status_list_readings() - before;
+        assert!(u128::from(readings) <= most, "{readings} readings for {answers} answers");
         answers
     };
     assert!(hammer().await >= 20);
