@@ -2,10 +2,10 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Audience, NumericDate};
+use crate::{Audience, NumericDate, Status};
 
 /// The claims of a JWT access token that Countersign gives a meaning to: the registered claims of
-/// RFC 7519 §4.1, and those that RFC 9068 §2.2 adds for access tokens.
+/// RFC 7519 §4.1, those that RFC 9068 §2.2 adds for access tokens, and the place in a status list.
 ///
 /// Each one is optional here, because the type describes any token; which of them must be there is
 /// the verifier's policy. Members of other names are ignored when reading.
@@ -43,4 +43,7 @@ pub struct Claims {
     /// Front-Channel Logout §3).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sid: Option<String>,
+    /// Status: where to look whether the token was taken back (draft-ietf-oauth-status-list §6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
 }

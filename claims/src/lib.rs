@@ -28,6 +28,8 @@ mod audience;
 pub use audience::Audience;
 mod numeric_date;
 pub use numeric_date::NumericDate;
+mod status;
+pub use status::{Status, StatusReference};
 pub mod scope;
 
 mod jwk;

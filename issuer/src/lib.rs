@@ -20,7 +20,8 @@
 //!
 //! A request comes in through `serve` (connections and their time limits) and `http` (one file for
 //! each endpoint), and is decided by rules that know neither clock nor database: `session` for
-//! refresh tokens, `keys` for the life of signing keys. `store` is what is kept.
+//! refresh tokens, `keys` for the life of signing keys. `store` is what is kept, `status` says which
+//! sessions were ended to whoever verifies their access tokens.
 
 #![forbid(unsafe_code)]
 
@@ -49,6 +50,7 @@ mod pem;
 mod process;
 mod session;
 mod signing;
+mod status;
 mod store;
 mod username;
 

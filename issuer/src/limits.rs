@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::status;
+
 /// How much the server takes from its clients. [`Limits::default`] has the documented values;
 /// tests set shorter times.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,8 @@ pub struct Limits {
     pub login_burst: u32,
     /// ...and how long it takes until one more is allowed.
     pub login_period: Duration,
+    /// Sessions that have their bits in one status list.
+    pub status_list_size: u32,
 }
 
 impl Default for Limits {
@@ -42,6 +46,7 @@ impl Default for Limits {
             hash_queue: 64,
             login_burst: 60,
             login_period: Duration::from_secs(1),
+            status_list_size: status::SIZE,
         }
     }
 }

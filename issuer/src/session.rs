@@ -8,6 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_claims::scope;
 
+use crate::status::{self, Draw};
+
 /// 128 random bits that name a session.
 pub(crate) type SessionId = [u8; 16];
 
@@ -28,6 +30,8 @@ pub(crate) struct Session {
     pub(crate) expires_at: u64,
     /// Whether it was ended: by logout, revocation, reuse, or a new password.
     pub(crate) revoked: bool,
+    /// Where verifiers see whether it was ended; none if it was opened without.
+    pub(crate) status: Option<status::Place>,
 }
 
 impl Session {
@@ -65,6 +69,8 @@ pub(crate) struct Refresh {
     pub(crate) scope: Option<String>,
     pub(crate) now: u64,
     pub(crate) lifetimes: Lifetimes,
+    /// What a session that has no place in the status lists gets one of, where it shall have one.
+    pub(crate) draw: Option<Draw>,
 }
 
 /// What becomes of a refresh.
@@ -172,12 +178,13 @@ mod tests {
             rotated_at: 1050,
             expires_at: 1150,
             revoked: false,
+            status: None,
         }
     }
 
     fn refresh(counter: u64, now: u64, scope: Option<&str>) -> Refresh {
         let token = RefreshToken { session: [7; 16], counter };
-        Refresh { token, scope: scope.map(Into::into), now, lifetimes: LIFETIMES }
+        Refresh { token, scope: scope.map(Into::into), now, lifetimes: LIFETIMES, draw: None }
     }
 
     #[test]

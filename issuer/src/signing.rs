@@ -1,5 +1,5 @@
-//! RS256 key pairs: made, sealed for the database, prepared once, and signing access tokens
-//! (RFC 9068) through jsonwebtoken's signer trait.
+//! RS256 key pairs: made, sealed for the database, prepared once, and signing tokens through
+//! jsonwebtoken's signer trait.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
@@ -8,24 +8,52 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use countersign_claims::{Claims, Jwk};
+use countersign_claims::Jwk;
 use jsonwebtoken::crypto::JwtSigner;
 use jsonwebtoken::signature::{self, Signer};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::crypto::Sealer;
 use crate::keys::{KeyRecord, KeyState};
 use crate::{Error, KeyBits};
 
-/// The `typ` of access tokens (RFC 9068 §2.1).
-const TYPE: &str = "at+jwt";
+/// What is signed. Each kind has a type of its own, so that none is taken for another (RFC 8725
+/// §3.11).
+#[derive(Clone, Copy)]
+pub(crate) enum TokenType {
+    /// RFC 9068 §2.1.
+    AccessToken,
+    /// draft-ietf-oauth-status-list §5.1.
+    StatusList,
+}
+
+impl TokenType {
+    /// The header parameter `typ`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::AccessToken => "at+jwt",
+            Self::StatusList => "statuslist+jwt",
+        }
+    }
+
+    /// The encoded header of all tokens of that type that the key signs.
+    fn header(self, kid: &str) -> Option<String> {
+        let header = Header {
+            typ: Some(self.name().to_owned()),
+            kid: Some(kid.to_owned()),
+            ..Header::new(Algorithm::RS256)
+        };
+        Some(URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header).ok()?))
+    }
+}
 
 /// A private key that is ready to sign: parsed once, never per token.
 pub(crate) struct SigningKey {
     kid: String,
-    /// The encoded header of every token that it signs.
-    header: String,
+    access_token_header: String,
+    status_list_header: String,
     pair: RsaKeyPair,
 }
 
@@ -35,13 +63,12 @@ impl SigningKey {
     pub(crate) fn open(record: &KeyRecord, sealer: &Sealer) -> Option<Self> {
         let der = sealer.open(&record.sealed, &record.kid)?;
         let pair = RsaKeyPair::from_pkcs8(&der).ok()?;
-        let header = Header {
-            typ: Some(TYPE.to_owned()),
-            kid: Some(record.kid.clone()),
-            ..Header::new(Algorithm::RS256)
-        };
-        let header = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header).ok()?);
-        Some(Self { kid: record.kid.clone(), header, pair })
+        Some(Self {
+            kid: record.kid.clone(),
+            access_token_header: TokenType::AccessToken.header(&record.kid)?,
+            status_list_header: TokenType::StatusList.header(&record.kid)?,
+            pair,
+        })
     }
 
     pub(crate) fn kid(&self) -> &str {
@@ -49,10 +76,18 @@ impl SigningKey {
     }
 
     /// The signed token in compact form (RFC 7515 §7.1).
-    pub(crate) fn sign(&self, claims: &Claims) -> Result<String, Error> {
-        let failed = || Error::System("an access token can't be signed".to_owned());
+    pub(crate) fn sign(
+        &self,
+        token_type: TokenType,
+        claims: &impl Serialize,
+    ) -> Result<String, Error> {
+        let failed = || Error::System("a token can't be signed".to_owned());
+        let header = match token_type {
+            TokenType::AccessToken => &self.access_token_header,
+            TokenType::StatusList => &self.status_list_header,
+        };
         let claims = serde_json::to_vec(claims).map_err(|_| failed())?;
-        let mut token = format!("{}.{}", self.header, URL_SAFE_NO_PAD.encode(claims));
+        let mut token = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
         let signature = self.try_sign(token.as_bytes()).map_err(|_| failed())?;
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
@@ -85,7 +120,8 @@ pub(crate) fn open_access_token(token: &str, n: &str, e: &str) -> Option<Value> 
     signature_alone.validate_exp = false;
     signature_alone.validate_aud = false;
     let token = jsonwebtoken::decode::<Value>(token, &key, &signature_alone).ok()?;
-    (token.header.typ.as_deref() == Some(TYPE)).then_some(token.claims)
+    let typ = token.header.typ.as_deref();
+    (typ == Some(TokenType::AccessToken.name())).then_some(token.claims)
 }
 
 /// Makes a key pair, published at `now`. Takes from some tenths of a second of CPU to a few

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use countersign_claims::{Audience, Claims, NumericDate};
+use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference};
 
 use crate::clock::Steadiness;
 use crate::config::SESSION_MAX;
@@ -14,6 +14,8 @@ use crate::metrics::Metrics;
 use crate::network::LoginLimit;
 use crate::password::Hasher;
 use crate::session::Lifetimes;
+use crate::signing::TokenType;
+use crate::status::{self, Draw, Lists};
 use crate::store::{Measured, Missing, Place, Store};
 use crate::{Clock, Config, Error, Limits};
 
@@ -43,6 +45,7 @@ pub(crate) struct Inner {
     #[allow(dead_code, reason = "for what else is authenticated, such as the device cookie")]
     pub(crate) secret: DeploymentSecret,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) status_lists: Lists,
 }
 
 impl State {
@@ -90,6 +93,7 @@ impl State {
             refresh_key: secret.refresh_key(),
             secret,
             metrics,
+            status_lists: Lists::new(limits.status_list_size),
             config,
             limits,
             clock,
@@ -113,6 +117,18 @@ impl State {
     #[must_use]
     pub fn password_hashes(&self) -> u64 {
         self.0.hasher.computed()
+    }
+
+    /// How many readings of the database status lists have cost so far.
+    #[must_use]
+    pub fn status_list_readings(&self) -> u64 {
+        self.0.status_lists.readings()
+    }
+
+    /// How many signatures status lists have cost so far.
+    #[must_use]
+    pub fn status_list_signatures(&self) -> u64 {
+        self.0.status_lists.signatures()
     }
 }
 
@@ -146,6 +162,8 @@ pub(crate) struct Access<'a> {
     pub(crate) client_id: &'a str,
     /// Of a user's session; a client has none.
     pub(crate) sid: Option<String>,
+    /// The session's, if it has one.
+    pub(crate) status: Option<status::Place>,
     pub(crate) scope: &'a str,
 }
 
@@ -158,13 +176,34 @@ impl Inner {
         }
     }
 
+    /// The URL of an endpoint at that path.
+    pub(crate) fn endpoint(&self, path: &str) -> String {
+        format!("{}{path}", self.issuer.trim_end_matches('/'))
+    }
+
+    /// The URL of a status list: the same in its tokens and in itself.
+    pub(crate) fn status_uri(&self, list: u32) -> String {
+        self.endpoint(&format!("/status/{list}"))
+    }
+
+    /// What a session gets its place in the status lists of; none where there are no lists.
+    pub(crate) fn draw(&self) -> Result<Option<Draw>, Error> {
+        self.config.status_lists.then(|| Draw::new(self.limits.status_list_size)).transpose()
+    }
+
     /// A signed access token (RFC 9068 §2.2). `None` while no key may sign.
     pub(crate) fn access_token(
         &self,
-        Access { sub, client_id, sid, scope }: Access<'_>,
+        Access { sub, client_id, sid, status, scope }: Access<'_>,
         now: u64,
     ) -> Option<Result<String, Error>> {
         let signer = self.keys.signer()?;
+        let status = status.filter(|_| self.config.status_lists).map(|place| Status {
+            status_list: Some(StatusReference {
+                idx: place.index.into(),
+                uri: self.status_uri(place.list),
+            }),
+        });
         let claims = crypto::random_id().map(|jti| Claims {
             iss: Some(self.issuer.clone()),
             sub: Some(sub.to_owned()),
@@ -175,10 +214,12 @@ impl Inner {
             exp: Some(NumericDate::from_seconds(now + self.config.access_ttl.as_secs())),
             jti: Some(jti),
             sid,
+            status,
             ..Claims::default()
         });
         Some(claims.and_then(|claims| {
-            self.metrics.sign_seconds.observe_closure_duration(|| signer.sign(&claims))
+            let sign = || signer.sign(TokenType::AccessToken, &claims);
+            self.metrics.sign_seconds.observe_closure_duration(sign)
         }))
     }
 
@@ -224,11 +265,11 @@ impl Inner {
             if count.is_multiple_of(60) {
                 self.login_limit.prune();
             }
-            if count.is_multiple_of(3600)
-                && steady
-                && let Err(e) = self.store.prune(self.clock.now()).await
-            {
-                tracing::error!("expired sessions cannot be deleted: {e}");
+            if count.is_multiple_of(3600) && steady {
+                let over = self.clock.now().saturating_sub(self.config.session_kept().as_secs());
+                if let Err(e) = self.store.prune(over).await {
+                    tracing::error!("expired sessions cannot be deleted: {e}");
+                }
             }
             if count.is_multiple_of(3600)
                 && let Some(kept) = self.config.audit_retention

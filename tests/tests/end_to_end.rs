@@ -76,6 +76,27 @@ async fn a_token_is_good_for_its_issuer_audience_type_and_scope_alone() {
 }
 
 #[tokio::test]
+async fn a_status_list_has_a_good_signature_and_is_no_access_token() {
+    let issuer = Issuer::with(|config| config.status_lists = true).await;
+    let token = text(&issuer.login().await, "access_token");
+    let verifier = issuer.verifier().await;
+    let verified = issuer.verify(&verifier, &token).expect("the token is good");
+    let status = verified.claims().status.and_then(|status| status.status_list);
+    let status = status.expect("the token names a list");
+
+    let list = issuer.client.get(&status.uri).send().await.expect("the list is there");
+    let list = list.text().await.expect("the list is text");
+    assert_eq!(issuer.verify(&verifier, &list).err(), Some("type_mismatch"));
+    let jwks = KeySet::from_json(&issuer.jwks().await).expect("the issuer serves a JWK Set");
+    let lists = Policy::new(issuer.state.issuer(), "api");
+    let lists = Verifier::with_keys(lists.with_token_type(Some("statuslist+jwt")), jwks);
+    let signed = lists.verify_signature(&list).expect("the signature is good");
+    let claims: Value = serde_json::from_str(signed.payload_json()).expect("claims are JSON");
+    assert_eq!(claims["sub"], status.uri.as_str());
+    issuer.stop().await;
+}
+
+#[tokio::test]
 async fn a_session_goes_from_login_over_refresh_to_logout() {
     let issuer = Issuer::start().await;
     let verifier = issuer.verifier().await;
@@ -163,10 +184,15 @@ struct Issuer {
 
 impl Issuer {
     async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         add_user(folder.path());
         let mut config = Config::default();
         config.database = database(folder.path());
+        change(&mut config);
         let clock = Arc::new(AtomicU64::new(START));
         let now = Arc::clone(&clock);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");

@@ -53,13 +53,15 @@ fn the_registered_claims_come_out_typed() {
         .set("aud", r#"["web","api"]"#)
         .set("nbf", "1700000001.5")
         .set("exp", "17000009e2")
-        .set("sid", r#""session""#);
+        .set("sid", r#""session""#)
+        .set("status", r#"{"status_list":{"uri":"https:\/\/auth.example\/status\/1","idx":7}}"#);
     let expected = json!({
         "iss": "https://auth.example",
         "aud": ["web", "api"],
         "nbf": 1_700_000_001.5,
         "exp": 1_700_000_900,
         "sid": "session",
+        "status": { "status_list": { "idx": 7, "uri": "https://auth.example/status/1" } },
     });
     assert_eq!(claims(&fewest), expected);
 }

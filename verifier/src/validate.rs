@@ -4,7 +4,7 @@
 use alloc::{string::ToString, vec::Vec};
 use core::time::Duration;
 
-use countersign_claims::{Audience, Claims, NumericDate, scope};
+use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference, scope};
 
 use crate::{
     Error, Policy,
@@ -150,6 +150,11 @@ pub(crate) fn claims(payload: &Document) -> Claims {
             aud.as_array()?.filter_map(Value::as_str).map(ToString::to_string).collect(),
         )),
     });
+    let reference = |list: Value<'_>| {
+        let idx = list.get("idx")?.as_number()?.parse().ok()?;
+        Some(StatusReference { idx, uri: list.get("uri")?.as_str()?.to_string() })
+    };
+    let status_list = payload.get("status").and_then(|status| status.get("status_list"));
     Claims {
         iss: string("iss"),
         sub: string("sub"),
@@ -161,5 +166,6 @@ pub(crate) fn claims(payload: &Document) -> Claims {
         exp: date("exp"),
         jti: string("jti"),
         sid: string("sid"),
+        status: status_list.and_then(reference).map(|list| Status { status_list: Some(list) }),
     }
 }

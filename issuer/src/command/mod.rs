@@ -194,7 +194,7 @@ fn command_line() -> Command {
             .global(true)
             .value_name("VALUE")
             .help(format!("{}{default}", setting.help));
-        if setting.name == "behind_proxy" {
+        if ["behind_proxy", "status_lists"].contains(&setting.name) {
             flag = flag.num_args(0..=1).require_equals(true).default_missing_value("true");
         }
         root = root.arg(flag);

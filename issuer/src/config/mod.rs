@@ -12,6 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::Error;
+use crate::status;
 use crate::store::postgres::url::{is_postgres, show as show_url};
 pub use layers::Sources;
 
@@ -50,6 +51,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     plain("audit_retention", "How long the audit log is kept, or none: for good"),
     plain("log_format", "text or json"),
     plain("log_level", "What is logged: error, warn, info, debug or trace"),
+    plain("status_lists", "Whether access tokens name a status list to look them up in"),
 ];
 
 const fn plain(name: &'static str, help: &'static str) -> Setting {
@@ -111,6 +113,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How much of what the issuer itself has to say is logged.
     pub log_level: tracing::Level,
+    /// Whether access tokens of sessions have the claim `status`.
+    pub status_lists: bool,
 }
 
 /// How the log is written: a line for each event.
@@ -147,6 +151,7 @@ impl Default for Config {
             audit_retention: None,
             log_format: LogFormat::Text,
             log_level: tracing::Level::INFO,
+            status_lists: false,
         }
     }
 }
@@ -325,9 +330,24 @@ impl Config {
     }
 
     /// How long a key stays in the JWKS after it was retired: another issuer on this database may
-    /// sign with it until it has noticed, and each token lives for `access_ttl` after that.
+    /// sign with it until it has noticed, and each token lives for `access_ttl` after that, a status
+    /// list for as long as it does.
     pub(crate) fn drop_lag(&self) -> Duration {
-        crate::keys::NOTICE_WITHIN + self.access_ttl + self.jwks_max_age + self.clock_skew
+        let list = if self.status_lists { status::LIFETIME } else { 0 };
+        let longest = self.access_ttl.max(Duration::from_secs(list));
+        crate::keys::NOTICE_WITHIN + longest + self.jwks_max_age + self.clock_skew
+    }
+
+    /// How long after a session's last moment an access token of it may be good somewhere: it was
+    /// made by a clock that is behind this one, and is verified by another that is.
+    pub(crate) fn token_end(&self) -> Duration {
+        self.access_ttl + self.clock_skew * 2
+    }
+
+    /// How long a session is kept after its last moment: no token has its place in a status list any
+    /// more, nor has anybody a list in which its bit is set, when somebody else may get that place.
+    pub(crate) fn session_kept(&self) -> Duration {
+        self.token_end() + self.clock_skew + Duration::from_secs(status::LIFETIME)
     }
 
     /// Every name with the value in force, one `name = value` a line, secrets hidden.
@@ -362,4 +382,20 @@ fn between(name: &str, value: Duration, min: u64, max: u64) -> Result<(), Error>
 
 fn refuse<T>(line: &str) -> Result<T, Error> {
     Err(Error::Config(line.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_published_for_as_long_as_what_it_signed_lives() {
+        let cases = [(MINUTE, false, MINUTE), (MINUTE, true, status::LIFETIME), (DAY, true, DAY)];
+        for (access_ttl, status_lists, lives) in cases {
+            let access_ttl = Duration::from_secs(access_ttl);
+            let config = Config { access_ttl, status_lists, ..Config::default() };
+            let caches = config.jwks_max_age + config.clock_skew + crate::keys::NOTICE_WITHIN;
+            assert_eq!(config.drop_lag(), Duration::from_secs(lives) + caches, "{access_ttl:?}");
+        }
+    }
 }

@@ -36,6 +36,7 @@ impl Config {
             "audit_retention" => self.audit_retention = or_none(text, duration)?,
             "log_format" => self.log_format = one_of(LOG_FORMATS, text)?,
             "log_level" => self.log_level = one_of(LOG_LEVELS, text)?,
+            "status_lists" => self.status_lists = boolean(text)?,
             _ => return Err("is not a configuration name".to_owned()),
         }
         Ok(())
@@ -67,6 +68,7 @@ impl Config {
             "audit_retention" => Some(show_or_none(self.audit_retention, show)),
             "log_format" => name_of(LOG_FORMATS, &self.log_format),
             "log_level" => name_of(LOG_LEVELS, &self.log_level),
+            "status_lists" => Some(self.status_lists.to_string()),
             _ => None,
         }
     }

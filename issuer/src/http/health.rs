@@ -71,6 +71,7 @@ mod tests {
         let text = state.metrics.text(&state).unwrap();
         assert!(text.contains(&line("signing_key", 0)) && text.contains(&line("database", 1)));
         let call = Call {
+            path: "/healthz/ready".to_owned(),
             headers: hyper::HeaderMap::new(),
             client: [127, 0, 0, 1].into(),
             body: bytes::Bytes::new(),

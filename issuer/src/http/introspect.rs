@@ -1,5 +1,5 @@
 use hyper::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::body::Form;
 use super::reply::{self, ApiError, Reply};
@@ -35,15 +35,8 @@ async fn refresh_token(state: &Shared, token: RefreshToken) -> Result<Option<Val
 }
 
 async fn access_token(state: &Shared, token: &str) -> Result<Option<Value>, ApiError> {
-    let Some(Value::Object(mut claims)) = state.keys.open_access_token(token) else {
-        return Ok(None);
-    };
+    let Some(mut claims) = live_access_token(state, token) else { return Ok(None) };
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    let now = state.clock.now();
-    let expired = claims.get("exp").and_then(Value::as_u64).is_none_or(|at| at <= now);
-    if expired || text("iss") != Some(state.issuer.as_str()) {
-        return Ok(None);
-    }
     let alive = match text("sid") {
         Some(sid) => match Session::parse_sid(sid) {
             Some(id) => live_session(state, id).await?.is_some(),
@@ -57,6 +50,14 @@ async fn access_token(state: &Shared, token: &str) -> Result<Option<Value>, ApiE
     claims.insert("active".to_owned(), true.into());
     claims.insert("token_type".to_owned(), "Bearer".into());
     Ok(alive.then_some(Value::Object(claims)))
+}
+
+/// The claims of an access token of this issuer that has not expired; its session may have ended.
+pub(super) fn live_access_token(state: &Shared, token: &str) -> Option<Map<String, Value>> {
+    let Some(Value::Object(claims)) = state.keys.open_access_token(token) else { return None };
+    let ours = claims.get("iss").and_then(Value::as_str) == Some(state.issuer.as_str());
+    let exp = claims.get("exp").and_then(Value::as_u64);
+    (ours && exp.is_some_and(|at| state.clock.now() < at)).then_some(claims)
 }
 
 async fn live_session(state: &Shared, id: SessionId) -> Result<Option<Session>, ApiError> {

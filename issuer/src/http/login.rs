@@ -54,12 +54,14 @@ pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> 
         rotated_at: now,
         expires_at: state.lifetimes().expiry(now, now),
         revoked: false,
+        status: None,
     };
     // The password may have been changed since it was checked.
-    if !state.store.open_session(session.clone(), user.password_hash).await? {
+    let opened = state.store.open_session(session, user.password_hash, state.draw()?);
+    let Some(session) = opened.await? else {
         results.wrong.inc();
         return Err(ApiError::login_failed());
-    }
+    };
     results.ok.inc();
     token::grant_session(&state, &session, &session.scope, delivery, now)
 }

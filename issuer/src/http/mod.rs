@@ -12,6 +12,7 @@ mod metrics;
 mod reply;
 mod request_id;
 mod revoke;
+mod status;
 mod token;
 mod well_known;
 
@@ -45,12 +46,14 @@ pub(crate) struct Call {
     headers: HeaderMap,
     /// The client's address, behind trusted proxies as well.
     client: IpAddr,
+    path: String,
     body: Bytes,
 }
 
 /// What there is at a path.
 #[derive(Clone, Copy)]
 struct Endpoint {
+    /// One that ends with `{n}` is there whatever follows: its handler looks at that.
     path: &'static str,
     /// The value of `Allow`.
     allow: &'static str,
@@ -62,7 +65,7 @@ type Handler = fn(Shared, Call) -> Answer;
 type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
 
 /// All that there is in public; each handler is in a file of its own.
-const ENDPOINTS: [Endpoint; 9] = [
+const ENDPOINTS: [Endpoint; 10] = [
     post("/login", |state, call| Box::pin(login::login(state, call))),
     post("/token", |state, call| Box::pin(token::token(state, call))),
     post("/logout", |state, call| Box::pin(revoke::logout(state, call))),
@@ -80,6 +83,10 @@ const ENDPOINTS: [Endpoint; 9] = [
         ..get("/.well-known/oauth-authorization-server", |state, call| {
             Box::pin(well_known::metadata(state, call))
         })
+    },
+    Endpoint {
+        cors: cors::Kind::Public,
+        ..get("/status/{n}", |state, call| Box::pin(status::status(state, call)))
     },
     get("/healthz/live", |state, call| Box::pin(health::live(state, call))),
     get("/healthz/ready", |state, call| Box::pin(health::ready(state, call))),
@@ -115,7 +122,10 @@ const fn get(path: &'static str, handler: Handler) -> Endpoint {
 
 /// The endpoint at exactly that path: warp's segments would take a slash at the end as well.
 fn endpoint_at(endpoints: &[Endpoint], path: &str) -> Option<Endpoint> {
-    endpoints.iter().copied().find(|endpoint| endpoint.path == path)
+    endpoints.iter().copied().find(|endpoint| match endpoint.path.strip_suffix("{n}") {
+        Some(start) => path.starts_with(start),
+        None => endpoint.path == path,
+    })
 }
 
 /// The routes of the public endpoints, as log and metrics name them.
@@ -152,7 +162,10 @@ fn routes(state: &Shared, endpoints: &'static [Endpoint]) -> BoxedFilter<(Reply,
             let state = state.clone();
             async move {
                 match endpoint_at(endpoints, path.as_str()) {
-                    Some(endpoint) => answer(state, endpoint, &method, headers, peer, body).await,
+                    Some(endpoint) => {
+                        let path = path.as_str().to_owned();
+                        answer(state, endpoint, path, &method, headers, peer, body).await
+                    }
                     None => ApiError::not_found().reply(),
                 }
             }
@@ -164,6 +177,7 @@ fn routes(state: &Shared, endpoints: &'static [Endpoint]) -> BoxedFilter<(Reply,
 async fn answer(
     state: Shared,
     endpoint: Endpoint,
+    path: String,
     method: &Method,
     headers: HeaderMap,
     peer: Peer,
@@ -178,7 +192,7 @@ async fn answer(
     let mut reply = if method == Method::OPTIONS {
         cors.preflight()
     } else if endpoint.allow.split(", ").any(|one| one == method.as_str()) {
-        let call = Call { headers, client, body };
+        let call = Call { headers, client, path, body };
         (endpoint.handler)(state, call).await.unwrap_or_else(ApiError::reply)
     } else {
         ApiError::method_not_allowed(endpoint.allow).reply()

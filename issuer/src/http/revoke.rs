@@ -1,24 +1,45 @@
 use hyper::StatusCode;
+use serde_json::Value;
 
 use super::body::{FORM, Form, JSON, is_type, missing};
 use super::reply::{self, ApiError, Reply};
-use super::{Call, Shared, cookie};
-use crate::session::RefreshToken;
+use super::token::FIRST_PARTY;
+use super::{Call, Shared, cookie, introspect};
+use crate::session::{RefreshToken, Session, SessionId};
 
-/// `POST /revoke` (RFC 7009): ends the session of a refresh token. A token that means nothing is
-/// answered in the same way.
+/// `POST /revoke` (RFC 7009): ends the session of a refresh token, or of an access token that names a
+/// status list. A token that means nothing is answered in the same way. `token_type_hint` is not
+/// needed to tell them apart.
 pub(super) async fn revoke(state: Shared, call: Call) -> Result<Reply, ApiError> {
     let form = Form::read(&call)?;
     let token = form.require("token")?;
-    // A 200 would say that an access token is dead, which nobody can promise before it expires.
-    if jsonwebtoken::decode_header(token).is_ok() {
-        return Err(ApiError::bad_request(
-            "unsupported_token_type",
-            "access tokens expire by themselves; revoke the session's refresh token",
-        ));
+    let session = match RefreshToken::decode(token, &state.refresh_key) {
+        Some(token) => Some(token.session),
+        None => session_of(&state, token)?,
+    };
+    let Some(session) = session else { return Ok(reply::empty(StatusCode::OK)) };
+    // RFC 7009 §2.1: each client its own tokens; all sessions are those of one client.
+    if form.get("client_id").is_some_and(|id| id != FIRST_PARTY) {
+        return Err(ApiError::bad_request("invalid_grant", "the token is another client's"));
     }
-    end(&state, token).await?;
+    state.store.end_session(session, state.clock.now()).await?;
     Ok(reply::empty(StatusCode::OK))
+}
+
+/// The session of an access token; none if the token is worth nothing anyway.
+fn session_of(state: &Shared, token: &str) -> Result<Option<SessionId>, ApiError> {
+    let Some(claims) = introspect::live_access_token(state, token) else { return Ok(None) };
+    let sid = claims.get("sid").and_then(Value::as_str);
+    // A 200 would say that it is dead, and of one that names no list nobody can say so before it
+    // expires.
+    let session = sid.filter(|_| claims.contains_key("status")).and_then(Session::parse_sid);
+    let session = session.ok_or_else(|| {
+        ApiError::bad_request(
+            "unsupported_token_type",
+            "this access token expires by itself; revoke the session's refresh token",
+        )
+    });
+    session.map(Some)
 }
 
 /// `POST /logout`: ends the session of the cookie, or of `refresh_token` in a form or in JSON.
@@ -54,7 +75,7 @@ fn refresh_token(call: &Call) -> Result<Option<String>, ApiError> {
     let body: serde_json::Map<_, _> = serde_json::from_slice(&call.body).map_err(malformed)?;
     match body.get("refresh_token") {
         None => Ok(None),
-        Some(serde_json::Value::String(token)) => Ok(Some(token.clone())),
+        Some(Value::String(token)) => Ok(Some(token.clone())),
         Some(_) => Err(ApiError::invalid_request("refresh_token must be a string")),
     }
 }

@@ -42,7 +42,7 @@ async fn client_credentials(state: &Shared, call: &Call, form: &Form) -> Result<
             "scope asks for more than the client was given",
         ));
     }
-    let access = Access { sub: &client.id, client_id: &client.id, sid: None, scope };
+    let access = Access { sub: &client.id, client_id: &client.id, sid: None, status: None, scope };
     grant(state, access, None, state.clock.now())
 }
 
@@ -63,7 +63,8 @@ async fn refresh(state: &Shared, call: &Call, form: &Form) -> Result<Reply, ApiE
     state.keys.signer().ok_or_else(ApiError::no_signing_key)?;
     let now = state.clock.now();
     let lifetimes = state.lifetimes();
-    let refresh = Refresh { token, scope: wanted.map(Into::into), now, lifetimes };
+    let (scope, draw) = (wanted.map(Into::into), state.draw()?);
+    let refresh = Refresh { token, scope, now, lifetimes, draw };
     let verdict = state.store.refresh(refresh).await?;
     match &verdict {
         Verdict::Rotate(_) => &results.rotated,
@@ -120,8 +121,13 @@ pub(super) fn grant_session(
     delivery: Delivery,
     now: u64,
 ) -> Result<Reply, ApiError> {
-    let sid = Some(session.sid());
-    let access = Access { sub: &session.user_id, client_id: &session.client_id, sid, scope };
+    let access = Access {
+        sub: &session.user_id,
+        client_id: &session.client_id,
+        sid: Some(session.sid()),
+        status: session.status,
+        scope,
+    };
     let token = RefreshToken { session: session.id, counter: session.counter };
     let token = token.encode(&state.refresh_key);
     let expires_in = session.expires_at.saturating_sub(now);
@@ -202,13 +208,16 @@ mod tests {
             rotated_at: 1_800_000_000,
             expires_at: 1_800_000_900,
             revoked: false,
+            status: None,
         };
-        assert!(state.store.open_session(session, "hash".to_owned()).await.unwrap());
+        let opened = state.store.open_session(session, "hash".to_owned(), None);
+        assert!(opened.await.unwrap().is_some());
         let refresh_token =
             RefreshToken { session: [7; 16], counter: 0 }.encode(&state.refresh_key);
         let call = || Call {
             headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(FORM))]),
             client: [127, 0, 0, 1].into(),
+            path: "/token".to_owned(),
             body: format!("grant_type=refresh_token&refresh_token={refresh_token}").into(),
         };
 

@@ -13,7 +13,7 @@ use super::change::resealed;
 use super::ring::max_age;
 use super::{KeyRecord, KeyState, NOTICE_WITHIN, Request, Rules, Vault, in_state};
 use crate::crypto::{MasterKey, Sealer};
-use crate::signing::{self, SigningKey};
+use crate::signing::{self, SigningKey, TokenType};
 use crate::{Config, KeyBits};
 
 const ISSUER: &str = "https://auth.example";
@@ -536,7 +536,7 @@ impl World {
                     self.pairs.entry(kid.clone()).or_insert(signer).clone()
                 }
             };
-            let text = signer.sign(&claims(now, exp)).unwrap();
+            let text = signer.sign(TokenType::AccessToken, &claims(now, exp)).unwrap();
             // After a revocation the next key may be unknown to caches for a while.
             if !at_once {
                 self.tokens.push(Token { text, kid, exp, ahead });

@@ -5,6 +5,7 @@ use super::{Answer, AuditEntry, Client, ClientChange, KeyChange, Store, User};
 use crate::keys::{KeyRecord, Vault};
 use crate::metrics::Metrics;
 use crate::session::{Refresh, Session, SessionId, Verdict};
+use crate::status::Draw;
 
 /// A store whose answers are timed and counted.
 pub(crate) struct Measured {
@@ -40,11 +41,15 @@ measured! {
     write: change_client(name: String, change: ClientChange, now: u64) -> bool;
     read: client(id: String) -> Option<Client>;
     read: clients() -> Vec<Client>;
-    write: open_session(session: Session, password_hash: String) -> bool;
+    write: open_session(
+        session: Session, password_hash: String, draw: Option<Draw>
+    ) -> Option<Session>;
     write: refresh(refresh: Refresh) -> Verdict;
     read: session(id: SessionId) -> Option<Session>;
     write: end_session(id: SessionId, now: u64) -> ();
-    bulk: prune(now: u64) -> ();
+    bulk: prune(at: u64) -> ();
+    read: newest_status_list() -> u32;
+    read: ended_sessions(list: u32, at: u64) -> Vec<u32>;
     read: keys() -> Vec<KeyRecord>;
     write: change_keys(change: KeyChange, now: u64) -> Vault;
     read: latest_time() -> Option<u64>;

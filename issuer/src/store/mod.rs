@@ -25,6 +25,7 @@ use self::sqlite::SqliteStore;
 use crate::Error;
 use crate::keys::{KeyRecord, Vault};
 use crate::session::{Refresh, Session, SessionId, Verdict};
+use crate::status::Draw;
 
 /// The answer of a store, some time later.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -168,8 +169,13 @@ pub(crate) trait Store: Send + Sync {
     fn clients(&self) -> Answer<'_, Vec<Client>>;
 
     /// Opens a session, unless the user is gone, is locked, or has another password hash than the
-    /// one that the login was checked against.
-    fn open_session(&self, session: Session, password_hash: String) -> Answer<'_, bool>;
+    /// one that the login was checked against. With a draw it has a place in the status lists.
+    fn open_session(
+        &self,
+        session: Session,
+        password_hash: String,
+        draw: Option<Draw>,
+    ) -> Answer<'_, Option<Session>>;
     /// Applies [`crate::session::decide`] to the token's session; a session that does not exist is
     /// refused.
     fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict>;
@@ -177,8 +183,13 @@ pub(crate) trait Store: Send + Sync {
     fn session(&self, id: SessionId) -> Answer<'_, Option<Session>>;
     /// Ends a session. One that has ended or never was is left as it is.
     fn end_session(&self, id: SessionId, now: u64) -> Answer<'_, ()>;
-    /// Deletes sessions that have expired.
-    fn prune(&self, now: u64) -> Answer<'_, ()>;
+    /// Deletes sessions that had expired at that time.
+    fn prune(&self, at: u64) -> Answer<'_, ()>;
+    /// The number of the newest status list in which a session has a place; 0 if there is none.
+    fn newest_status_list(&self) -> Answer<'_, u32>;
+    /// The indices in a status list of the sessions that were ended, in any order; but of those that
+    /// had expired at that time.
+    fn ended_sessions(&self, list: u32, at: u64) -> Answer<'_, Vec<u32>>;
 
     /// All keys, oldest first.
     fn keys(&self) -> Answer<'_, Vec<KeyRecord>>;

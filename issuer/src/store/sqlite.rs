@@ -13,6 +13,7 @@ use crate::Error;
 use crate::crypto::DeploymentSecret;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::session::{Refresh, Session, SessionId, Verdict, decide};
+use crate::status::{self, Draw};
 
 /// A store in an SQLite file.
 pub(crate) struct SqliteStore {
@@ -182,7 +183,12 @@ impl Store for SqliteStore {
         })
     }
 
-    fn open_session(&self, session: Session, password_hash: String) -> Answer<'_, bool> {
+    fn open_session(
+        &self,
+        mut session: Session,
+        password_hash: String,
+        draw: Option<Draw>,
+    ) -> Answer<'_, Option<Session>> {
         self.write(move |db| {
             let opened = db.execute(
                 "INSERT INTO sessions (id, user_id, client_id, scope, counter, created_at,
@@ -201,10 +207,12 @@ impl Store for SqliteStore {
                     password_hash,
                 ],
             )?;
-            if opened == 1 {
-                audit(db, session.created_at, "login", &hex(&session.id))?;
+            if opened == 0 {
+                return Ok(None);
             }
-            Ok(opened == 1)
+            session.status = draw.map(|draw| place(db, &session.id, &draw)).transpose()?;
+            audit(db, session.created_at, "login", &hex(&session.id))?;
+            Ok(Some(session))
         })
     }
 
@@ -212,8 +220,8 @@ impl Store for SqliteStore {
         self.write(move |db| {
             let id = refresh.token.session;
             let Some(session) = session_by(db, &id)? else { return Ok(Verdict::Refuse) };
-            let verdict = decide(&session, &refresh);
-            match &verdict {
+            let mut verdict = decide(&session, &refresh);
+            match &mut verdict {
                 Verdict::Rotate(next) => {
                     db.prepare_cached(
                         "UPDATE sessions SET counter = ?2, rotated_at = ?3, expires_at = ?4
@@ -225,6 +233,9 @@ impl Store for SqliteStore {
                         next.rotated_at,
                         next.expires_at
                     ])?;
+                    if let (None, Some(draw)) = (next.status, &refresh.draw) {
+                        next.status = Some(place(db, &id, draw)?);
+                    }
                 }
                 Verdict::Repeat(_) => audit(db, refresh.now, "refresh_repeated", &hex(&id))?,
                 Verdict::Reuse => {
@@ -252,10 +263,22 @@ impl Store for SqliteStore {
         })
     }
 
-    fn prune(&self, now: u64) -> Answer<'_, ()> {
+    fn prune(&self, at: u64) -> Answer<'_, ()> {
         self.write(move |db| {
-            db.execute("DELETE FROM sessions WHERE expires_at <= ?1", [now])?;
+            db.execute("DELETE FROM sessions WHERE expires_at <= ?1", [at])?;
             Ok(())
+        })
+    }
+
+    fn newest_status_list(&self) -> Answer<'_, u32> {
+        self.read(newest_status_list)
+    }
+
+    fn ended_sessions(&self, list: u32, at: u64) -> Answer<'_, Vec<u32>> {
+        self.read(move |db| {
+            let statement = "SELECT status_index FROM sessions
+                             WHERE status_list = ?1 AND revoked = 1 AND expires_at > ?2";
+            db.prepare_cached(statement)?.query_map(params![list, at], |row| row.get(0))?.collect()
         })
     }
 
@@ -379,6 +402,30 @@ fn client_of(row: &Row<'_>) -> rusqlite::Result<Client> {
     })
 }
 
+fn newest_status_list(db: &Connection) -> rusqlite::Result<u32> {
+    let statement = "SELECT max(status_list) FROM sessions WHERE status_list IS NOT NULL";
+    let newest = db.prepare_cached(statement)?.query_row([], |row| row.get::<_, Option<u32>>(0))?;
+    Ok(newest.unwrap_or(0))
+}
+
+/// Gives a session the place in the status lists that was drawn for it.
+fn place(db: &Connection, id: &SessionId, draw: &Draw) -> rusqlite::Result<status::Place> {
+    let newest = newest_status_list(db)?.max(1);
+    let statement = "SELECT 1 FROM sessions WHERE status_list = ?1 AND status_index = ?2";
+    let mut taken = db.prepare_cached(statement)?;
+    let [first, ..] = *draw.indices();
+    let mut place = status::Place { list: newest + 1, index: first };
+    for index in *draw.indices() {
+        if !taken.exists([newest, index])? {
+            place = status::Place { list: newest, index };
+            break;
+        }
+    }
+    db.prepare_cached("UPDATE sessions SET status_list = ?2, status_index = ?3 WHERE id = ?1")?
+        .execute(params![id, place.list, place.index])?;
+    Ok(place)
+}
+
 fn session_by(db: &Connection, id: &SessionId) -> rusqlite::Result<Option<Session>> {
     db.prepare_cached("SELECT * FROM sessions WHERE id = ?1")?
         .query_row([id], session_of)
@@ -396,6 +443,10 @@ fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
         rotated_at: row.get("rotated_at")?,
         expires_at: row.get("expires_at")?,
         revoked: row.get("revoked")?,
+        status: match (row.get("status_list")?, row.get("status_index")?) {
+            (Some(list), Some(index)) => Some(status::Place { list, index }),
+            _ => None,
+        },
     })
 }
 

@@ -10,6 +10,7 @@ use super::{Client, ClientChange, Missing, Place, Store, User};
 use crate::Error;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::session::{Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict};
+use crate::status::{self, Draw};
 
 #[allow(dead_code, reason = "the other tests use all of it")]
 #[path = "../../tests/issuer/cluster.rs"]
@@ -74,6 +75,9 @@ over_both!(
     what_is_written_is_read_as_it_was,
     each_change_is_audited_once_and_what_changes_nothing_is_not,
     old_entries_of_the_audit_log_are_deleted_and_no_other,
+    no_two_sessions_have_one_place_in_the_status_lists_and_a_full_list_is_followed_by_the_next,
+    a_status_list_has_the_sessions_that_were_ended_until_they_expired_however_they_were_ended,
+    a_session_without_a_place_in_the_status_lists_gets_one_when_it_is_refreshed,
 );
 
 fn user() -> User {
@@ -98,7 +102,20 @@ fn session(id: u8) -> Session {
         rotated_at: NOW,
         expires_at: NOW + 900,
         revoked: false,
+        status: None,
     }
+}
+
+/// Opens a session without a place in the status lists; `false` if it may not be.
+async fn open(store: &dyn Store, session: Session, hash: &str) -> bool {
+    store.open_session(session, hash.to_owned(), None).await.unwrap().is_some()
+}
+
+/// Opens one with a place in lists of that size.
+async fn open_in_list(store: &dyn Store, session: Session, size: u32) -> status::Place {
+    let draw = Some(Draw::new(size).unwrap());
+    let opened = store.open_session(session, "hash".to_owned(), draw).await.unwrap();
+    opened.unwrap().status.unwrap()
 }
 
 fn numbered(n: u16) -> SessionId {
@@ -112,6 +129,7 @@ fn refresh(id: u8, counter: u64, grace: u64) -> Refresh {
         scope: None,
         now: NOW + 1,
         lifetimes: Lifetimes { idle: 900, absolute: 9000, grace },
+        draw: None,
     }
 }
 
@@ -163,7 +181,7 @@ async fn all_at_once(
 async fn of_parallel_refreshes_of_one_token_one_rotates_and_the_others_repeat(database: Database) {
     let stores = two(&database).await;
     for id in 0..10 {
-        assert!(stores[0].open_session(session(id), "hash".to_owned()).await.unwrap());
+        assert!(open(&*stores[0], session(id), "hash").await);
         let verdicts = all_at_once(&stores, &refresh(id, 0, 10), 16).await;
         let rotated = verdicts.iter().filter(|v| matches!(v, Verdict::Rotate(_))).count();
         assert_eq!(rotated, 1);
@@ -181,7 +199,7 @@ async fn without_a_grace_the_first_of_two_parallel_refreshes_is_answered_and_the
 ) {
     let stores = two(&database).await;
     for id in 0..10 {
-        assert!(stores[0].open_session(session(id), "hash".to_owned()).await.unwrap());
+        assert!(open(&*stores[0], session(id), "hash").await);
         let verdicts = all_at_once(&stores, &refresh(id, 0, 0), 2).await;
         assert!(verdicts.iter().any(|v| matches!(v, Verdict::Rotate(_))), "{verdicts:?}");
         assert!(verdicts.contains(&Verdict::Reuse), "{verdicts:?}");
@@ -192,7 +210,7 @@ async fn without_a_grace_the_first_of_two_parallel_refreshes_is_answered_and_the
 async fn a_session_that_is_ended_while_it_is_refreshed_has_ended(database: Database) {
     let stores = two(&database).await;
     for id in 0..20 {
-        assert!(stores[0].open_session(session(id), "hash".to_owned()).await.unwrap());
+        assert!(open(&*stores[0], session(id), "hash").await);
         let (refreshed, ended) = tokio::join!(
             stores[0].refresh(refresh(id, 0, 10)),
             stores[1].end_session([id; 16], NOW)
@@ -216,7 +234,7 @@ async fn no_session_of_the_old_password_outlives_a_change_of_it(database: Databa
             .map(|index| {
                 let (store, hash) = (Arc::clone(&stores[index % 2]), hash.clone());
                 let id = u8::try_from(round * 4 + index).unwrap();
-                tokio::spawn(async move { store.open_session(session(id), hash).await.unwrap() })
+                tokio::spawn(async move { open(&*store, session(id), &hash).await })
             })
             .collect();
         // Sometimes before them, sometimes between, sometimes after.
@@ -268,7 +286,7 @@ async fn a_change_that_fails_changes_nothing_and_is_in_nobody_s_way(database: Da
         store.change_keys(Box::new(two), NOW).await.unwrap_err();
         store.ping().await.unwrap();
         assert!(store.keys().await.unwrap().is_empty());
-        assert!(store.open_session(session(round), "hash".to_owned()).await.unwrap());
+        assert!(open(&*store, session(round), "hash").await);
         assert!(other.session([round; 16]).await.unwrap().is_some());
     }
 }
@@ -277,7 +295,7 @@ async fn a_caller_that_goes_away_is_in_nobody_s_way(database: Database) {
     let [store, _] = two(&database).await;
     let mut gone = 0;
     for id in 0_u8..60 {
-        assert!(store.open_session(session(id), "hash".to_owned()).await.unwrap());
+        assert!(open(&*store, session(id), "hash").await);
         // By turns, because timers count in milliseconds, and a refresh may be over in one.
         let patience = async {
             for _ in 0..u32::from(id) * 20 {
@@ -385,14 +403,14 @@ async fn what_is_written_is_read_as_it_was(database: Database) {
     assert_eq!(other.client("client_x".to_owned()).await.unwrap(), Some(client));
     assert_eq!(other.client("client_\0".to_owned()).await.unwrap(), None);
 
-    assert!(store.open_session(session(1), "hash".to_owned()).await.unwrap());
-    assert!(!store.open_session(session(2), "another".to_owned()).await.unwrap());
+    assert!(open(&*store, session(1), "hash").await);
+    assert!(!open(&*store, session(2), "another").await);
     assert_eq!(other.session([1; 16]).await.unwrap(), Some(session(1)));
     store.prune(NOW + 899).await.unwrap();
     assert!(other.session([1; 16]).await.unwrap().is_some());
     for n in 0..1100 {
         let expired = Session { id: numbered(n), ..session(9) };
-        assert!(store.open_session(expired, "hash".to_owned()).await.unwrap());
+        assert!(open(&*store, expired, "hash").await);
     }
     store.prune(NOW + 900).await.unwrap();
     for n in [0, 999, 1099] {
@@ -429,9 +447,9 @@ async fn each_change_is_audited_once_and_what_changes_nothing_is_not(database: D
     ] {
         assert!(store.change_client("worker".to_owned(), change, NOW).await.unwrap());
     }
-    assert!(!store.open_session(session(1), "hash".to_owned()).await.unwrap());
+    assert!(!open(&*store, session(1), "hash").await);
     for id in [1, 2] {
-        assert!(store.open_session(session(id), "another".to_owned()).await.unwrap());
+        assert!(open(&*store, session(id), "another").await);
     }
     for counter in [0, 0, 1, 0, 2] {
         store.refresh(refresh(1, counter, 10)).await.unwrap();
@@ -478,7 +496,7 @@ async fn old_entries_of_the_audit_log_are_deleted_and_no_other(database: Databas
     for n in 0..2100 {
         let opened =
             Session { id: numbered(n), created_at: NOW + u64::from(n / 100), ..session(9) };
-        assert!(store.open_session(opened, "hash".to_owned()).await.unwrap());
+        assert!(open(&*store, opened, "hash").await);
     }
     store.prune_audit(NOW).await.unwrap();
     assert_eq!(other.audit(None, 9999).await.unwrap().len(), 2101);
@@ -486,4 +504,99 @@ async fn old_entries_of_the_audit_log_are_deleted_and_no_other(database: Databas
     let left = other.audit(None, 9999).await.unwrap();
     assert_eq!(left.len(), 100);
     assert!(left.iter().all(|entry| entry.at == NOW + 20));
+}
+
+async fn no_two_sessions_have_one_place_in_the_status_lists_and_a_full_list_is_followed_by_the_next(
+    database: Database,
+) {
+    const SIZE: u32 = 64;
+    let stores = two(&database).await;
+    assert_eq!(stores[0].newest_status_list().await.unwrap(), 0);
+    // Large lists first: many at once get places in the first one, and not in the order in which
+    // they came.
+    let logins: Vec<_> = (0..200)
+        .map(|n| {
+            let store = Arc::clone(&stores[usize::from(n % 2)]);
+            let session = Session { id: numbered(n), ..session(9) };
+            tokio::spawn(async move { open_in_list(&*store, session, 1024).await })
+        })
+        .collect();
+    let mut places = Vec::new();
+    for login in logins {
+        places.push(login.await.unwrap());
+    }
+    assert!(places.iter().all(|place| place.list == 1 && place.index < 1024), "{places:?}");
+    let ascending = places.windows(2).filter(|two| two[0].index < two[1].index).count();
+    assert!((50..150).contains(&ascending), "{ascending} of 199");
+    // In lists of 64 the first one is full, and each after it is filled for the greater part.
+    for n in 200..400 {
+        let session = Session { id: numbered(n), ..session(9) };
+        places.push(open_in_list(&*stores[usize::from(n % 2)], session, SIZE).await);
+    }
+    let distinct: HashSet<_> = places.iter().collect();
+    assert_eq!(distinct.len(), places.len());
+    let newest = stores[1].newest_status_list().await.unwrap();
+    assert!(newest >= 4, "200 do not fit into fewer: {newest}");
+    for list in 2..newest {
+        let filled = places.iter().filter(|place| place.list == list).count();
+        assert!(filled > SIZE as usize / 3, "list {list} ended with {filled}");
+    }
+    let last = stores[0].session(numbered(399)).await.unwrap().unwrap();
+    assert_eq!(last.status, places.last().copied());
+}
+
+async fn a_status_list_has_the_sessions_that_were_ended_until_they_expired_however_they_were_ended(
+    database: Database,
+) {
+    let [store, other] = two(&database).await;
+    let mut indices = Vec::new();
+    for id in 0..4 {
+        indices.push(open_in_list(&*store, session(id), status::SIZE).await.index);
+    }
+    assert!(open(&*store, session(9), "hash").await);
+    let ended = async |list, at| {
+        let mut ended = other.ended_sessions(list, at).await.unwrap();
+        ended.sort_unstable();
+        ended
+    };
+    let sorted = |mut indices: Vec<u32>| {
+        indices.sort_unstable();
+        indices
+    };
+    assert!(ended(1, NOW).await.is_empty());
+    store.end_session([0; 16], NOW).await.unwrap();
+    assert_eq!(ended(1, NOW).await, [indices[0]]);
+    assert!(matches!(store.refresh(refresh(1, 0, 0)).await.unwrap(), Verdict::Rotate(_)));
+    assert_eq!(store.refresh(refresh(1, 0, 0)).await.unwrap(), Verdict::Reuse);
+    assert_eq!(ended(1, NOW).await, sorted(indices[..2].to_vec()));
+    assert!(ended(2, NOW).await.is_empty());
+    assert!(store.set_password("demo".to_owned(), "new".to_owned(), NOW).await.unwrap());
+    assert_eq!(ended(1, NOW + 899).await, sorted(indices.clone()));
+    // Not the one that was refreshed, which expires a second later.
+    assert_eq!(ended(1, NOW + 900).await, [indices[1]]);
+    store.prune(NOW + 899).await.unwrap();
+    assert_eq!(ended(1, NOW + 899).await, sorted(indices.clone()));
+    store.prune(NOW + 900).await.unwrap();
+    assert_eq!(ended(1, 0).await, [indices[1]]);
+}
+
+async fn a_session_without_a_place_in_the_status_lists_gets_one_when_it_is_refreshed(
+    database: Database,
+) {
+    let [store, other] = two(&database).await;
+    assert!(open(&*store, session(1), "hash").await);
+    let refreshed = async |counter| {
+        let draw = Some(Draw::new(status::SIZE).unwrap());
+        let verdict = store.refresh(Refresh { draw, ..refresh(1, counter, 10) }).await.unwrap();
+        let (Verdict::Rotate(next) | Verdict::Repeat(next)) = verdict else {
+            panic!("{verdict:?}")
+        };
+        next.status
+    };
+    let place = refreshed(0).await;
+    assert!(place.is_some());
+    // It keeps it, whatever is drawn.
+    assert_eq!(refreshed(0).await, place);
+    assert_eq!(refreshed(1).await, place);
+    assert_eq!(other.session([1; 16]).await.unwrap().unwrap().status, place);
 }

@@ -223,7 +223,17 @@ impl Server {
         compared: impl FnOnce(Clock) -> Clock,
         change: impl FnOnce(&mut Config, &mut Limits),
     ) -> Self {
-        let clock = Arc::new(AtomicU64::new(START));
+        Self::at(START, folder, compared, change).await
+    }
+
+    /// Started at that time.
+    pub(crate) async fn at(
+        time: u64,
+        folder: TempDir,
+        compared: impl FnOnce(Clock) -> Clock,
+        change: impl FnOnce(&mut Config, &mut Limits),
+    ) -> Self {
+        let clock = Arc::new(AtomicU64::new(time));
         let (mut config, mut limits) = (Config::default(), Limits::default());
         config.database = database(folder.path());
         if folder.path().join(URL).exists() {

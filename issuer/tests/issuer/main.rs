@@ -24,5 +24,6 @@ mod postgres;
 mod promtool;
 mod sessions;
 mod startup;
+mod status;
 mod tls;
 mod watch;

@@ -45,6 +45,8 @@ pub(super) const TABLES: &[Table] = &[
             integer("rotated_at"),
             integer("expires_at"),
             boolean("revoked"),
+            integer("status_list"),
+            integer("status_index"),
         ],
     },
     Table {

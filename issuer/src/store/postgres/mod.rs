@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 
 pub(in crate::store) use self::connection::Failure;
-use self::connection::{Connections, Lent};
+use self::connection::{Connections, Lent, Parameters};
 use self::rows::{audit, signed};
 use self::url::Address;
 use super::copy::{self, Parts, PartsOut};
@@ -23,6 +23,7 @@ use super::{
 };
 use crate::keys::{KeyRecord, Vault};
 use crate::session::{Lifetimes, Refresh, Session, SessionId, Verdict, decide};
+use crate::status::Draw;
 use crate::{Error, crypto};
 
 /// The time to get a connection, or to learn that there is none.
@@ -274,9 +275,14 @@ impl Store for PostgresStore {
         })
     }
 
-    fn open_session(&self, session: Session, password_hash: String) -> Answer<'_, bool> {
+    fn open_session(
+        &self,
+        session: Session,
+        password_hash: String,
+        draw: Option<Draw>,
+    ) -> Answer<'_, Option<Session>> {
         Box::pin(async move {
-            let (session, password_hash) = (&session, &password_hash);
+            let (session, password_hash, draw) = (&session, &password_hash, &draw);
             let open = |db: Lent| async move {
                 let opened = db
                     .execute_typed(
@@ -302,13 +308,17 @@ impl Store for PostgresStore {
                     )
                     .await?;
                 if opened == 1 {
+                    let mut session = session.clone();
+                    if let Some(draw) = draw {
+                        session.status = rows::set_place(&db, session.id, draw).await?;
+                    }
                     audit(&db, session.created_at, "login", &hex(&session.id)).await?;
-                    return Ok(true);
+                    return Ok(Some(session));
                 }
                 // The id is random: an earlier attempt opened that session.
-                let same = "SELECT FROM countersign.sessions WHERE id = $1 AND NOT revoked";
+                let same = "SELECT * FROM countersign.sessions WHERE id = $1 AND NOT revoked";
                 let id = (&session.id.as_slice() as _, Type::BYTEA);
-                Ok(db.query_typed_opt(same, &[id]).await?.is_some())
+                db.query_typed_opt(same, &[id]).await?.as_ref().map(rows::session).transpose()
             };
             self.connections.transact(open).await
         })
@@ -337,14 +347,14 @@ impl Store for PostgresStore {
                 let last: Option<&[u8]> = row.try_get("rotation")?;
                 let unanswered =
                     last.is_some_and(|last| last == rotation || self.unanswered.contains(last));
-                let verdict = if unanswered {
+                let mut verdict = if unanswered {
                     // The grace of a token begins when its successor is answered.
                     let lifetimes = Lifetimes { grace: u64::MAX, ..refresh.lifetimes };
                     decide(&session, &Refresh { lifetimes, ..refresh.clone() })
                 } else {
                     decide(&session, refresh)
                 };
-                match &verdict {
+                match &mut verdict {
                     Verdict::Rotate(next) => {
                         moved.store(true, Ordering::Relaxed);
                         db.execute_typed(
@@ -359,6 +369,9 @@ impl Store for PostgresStore {
                             ],
                         )
                         .await?;
+                        if let (None, Some(draw)) = (next.status, &refresh.draw) {
+                            next.status = rows::set_place(&db, id, draw).await?;
+                        }
                     }
                     Verdict::Repeat(_) => {
                         audit(&db, refresh.now, "refresh_repeated", &hex(&id)).await?;
@@ -397,17 +410,37 @@ impl Store for PostgresStore {
         })
     }
 
-    fn prune(&self, now: u64) -> Answer<'_, ()> {
+    fn prune(&self, at: u64) -> Answer<'_, ()> {
         Box::pin(async move {
             // In parts that take no long time; what somebody else holds is left for the next one.
             let prune = |db: Lent| async move {
                 let statement = "DELETE FROM countersign.sessions WHERE id IN (
                                    SELECT id FROM countersign.sessions WHERE expires_at <= $1
                                    LIMIT 1000 FOR UPDATE SKIP LOCKED)";
-                Ok(db.execute_typed(statement, &[(&signed(now)?, Type::INT8)]).await?)
+                Ok(db.execute_typed(statement, &[(&signed(at)?, Type::INT8)]).await?)
             };
             while self.connections.transact(prune).await? > 0 {}
             Ok(())
+        })
+    }
+
+    fn newest_status_list(&self) -> Answer<'_, u32> {
+        Box::pin(async {
+            let statement = "SELECT coalesce(max(status_list), 0) FROM countersign.sessions
+                             WHERE status_list IS NOT NULL";
+            let rows = self.connections.read(statement, &[]).await?;
+            Ok(rows.first().map_or(Ok(0), rows::only)?)
+        })
+    }
+
+    fn ended_sessions(&self, list: u32, at: u64) -> Answer<'_, Vec<u32>> {
+        Box::pin(async move {
+            let statement = "SELECT status_index FROM countersign.sessions
+                             WHERE status_list = $1 AND revoked AND expires_at > $2";
+            let (list, at) = (i64::from(list), signed(at)?);
+            let parameters: Parameters<'_> = &[(&list, Type::INT8), (&at, Type::INT8)];
+            let rows = self.connections.read(statement, parameters).await?;
+            Ok(rows.iter().map(rows::only).collect::<Result<_, _>>()?)
         })
     }
 

@@ -1,12 +1,14 @@
 //! Rows, read and written.
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
-use super::connection::Failure;
+use super::connection::{Failure, Parameters};
 use crate::crypto::DeploymentSecret;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::session::{Session, SessionId};
+use crate::status::{self, Draw};
 use crate::store::{self, User};
 
 /// The order that the other store has as well.
@@ -116,6 +118,7 @@ pub(super) fn session(row: &Row) -> Result<Session, Failure> {
         rotated_at: number(row, "rotated_at")?,
         expires_at: number(row, "expires_at")?,
         revoked: row.try_get("revoked")?,
+        status: place(row)?,
     })
 }
 
@@ -125,6 +128,55 @@ pub(super) fn entry(row: &Row) -> Result<store::AuditEntry, Failure> {
         event: row.try_get("event")?,
         subject: row.try_get("subject")?,
     })
+}
+
+/// A session's place in the status lists.
+fn place(row: &Row) -> Result<Option<status::Place>, Failure> {
+    let number = |name| -> Result<Option<u32>, Failure> {
+        let number: Option<i64> = row.try_get(name)?;
+        number.map(small).transpose()
+    };
+    let (list, index) = (number("status_list")?, number("status_index")?);
+    Ok(list.zip(index).map(|(list, index)| status::Place { list, index }))
+}
+
+/// The number of a status list or an index in one, alone in its row.
+pub(super) fn only(row: &Row) -> Result<u32, Failure> {
+    small(row.try_get(0)?)
+}
+
+/// Gives a session the place in the status lists that was drawn for it.
+pub(super) async fn set_place(
+    db: &Client,
+    id: SessionId,
+    draw: &Draw,
+) -> Result<Option<status::Place>, Failure> {
+    let statement = "
+        WITH newest AS (
+          SELECT coalesce(max(status_list), 1) AS list FROM countersign.sessions
+          WHERE status_list IS NOT NULL
+        ), free AS (
+          SELECT list, drawn.index
+          FROM newest, unnest($2::bigint[]) WITH ORDINALITY AS drawn (index, place)
+          WHERE NOT EXISTS (SELECT FROM countersign.sessions
+                            WHERE status_list = list AND status_index = drawn.index)
+          ORDER BY drawn.place LIMIT 1
+        )
+        UPDATE countersign.sessions SET
+          status_list = coalesce((SELECT list FROM free), (SELECT list + 1 FROM newest)),
+          status_index = coalesce((SELECT index FROM free), ($2::bigint[])[1])
+        WHERE id = $1 RETURNING status_list, status_index";
+    let drawn = draw.indices().map(i64::from);
+    let parameters: Parameters<'_> =
+        &[(&id.as_slice(), Type::BYTEA), (&drawn.as_slice(), Type::INT8_ARRAY)];
+    match db.query_typed_opt(statement, parameters).await {
+        Ok(row) => Ok(row.as_ref().map(place).transpose()?.flatten()),
+        // Somebody else was faster; the next attempt sees that.
+        Err(e) if e.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+            Err(Failure::Passing("another session got the same place".to_owned()))
+        }
+        Err(e) => Err(e.into()),
+    }
 }
 
 pub(super) async fn audit(db: &Client, at: u64, event: &str, subject: &str) -> Result<(), Failure> {
@@ -138,6 +190,11 @@ pub(super) async fn audit(db: &Client, at: u64, event: &str, subject: &str) -> R
 
 pub(super) fn number(row: &Row, name: &str) -> Result<u64, Failure> {
     unsigned(row.try_get(name)?)
+}
+
+/// A number of a status list, or an index in one.
+fn small(number: i64) -> Result<u32, Failure> {
+    u32::try_from(number).map_err(|_| malformed())
 }
 
 fn unsigned(number: i64) -> Result<u64, Failure> {

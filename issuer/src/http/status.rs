@@ -1,0 +1,37 @@
+use super::reply::{ApiError, Reply};
+use super::{Call, Shared, well_known};
+use crate::status::TTL;
+
+/// `GET /status/{n}`: a Token Status List (draft-ietf-oauth-status-list §8), whatever `Accept`
+/// says: there is no other form of it.
+pub(super) async fn status(state: Shared, call: Call) -> Result<Reply, ApiError> {
+    let number = number(&call.path).ok_or_else(ApiError::not_found)?;
+    let list = state.status_lists.list(&state, number).await;
+    let list = list.map_err(|_| ApiError::unavailable("the status list cannot be read"))?;
+    let list = list.ok_or_else(ApiError::not_found)?;
+    // No cache shall hold it for longer than it lives.
+    let max_age = list.exp.saturating_sub(state.clock.now()).min(TTL);
+    let media_type = "application/statuslist+jwt";
+    Ok(well_known::document(&call.headers, media_type, &list.jwt, &list.etag, max_age))
+}
+
+/// The number of the list at that path, if it is the path that tokens have.
+fn number(path: &str) -> Option<u32> {
+    let text = path.strip_prefix("/status/")?;
+    let number: u32 = text.parse().ok()?;
+    (number > 0 && number.to_string() == text).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn a_list_has_one_path() {
+        assert_eq!(number("/status/1"), Some(1));
+        assert_eq!(number("/status/4294967295"), Some(4_294_967_295));
+        for other in ["", "0", "01", "+1", "-1", "1/", "/1", "1.0", "4294967296", "%31", "one"] {
+            assert_eq!(number(&format!("/status/{other}")), None, "{other}");
+        }
+    }
+}
