@@ -44,13 +44,10 @@ fn draw(lives: &[Life], now: u64) -> String {
     }
     let _ = writeln!(out, "{:NAME$} {scale}", "UTC");
     let _ = writeln!(out, "{:NAME$} ░ published, not signing   █ signing   ▒ retiring\n", "");
-    let _ = writeln!(
-        out,
-        "{:NAME$} {:16}  {:16}  {:16}  {}",
-        "key", "published", "signs from", "retires", "gone"
-    );
+    let [key, published, signs, retires] = ["key", "published", "signs from", "retires"];
+    let _ = writeln!(out, "{key:NAME$} {published:16}  {signs:16}  {retires:16}  gone");
     for life in lives {
-        let time = |at: Option<u64>| at.map_or("-".to_owned(), |at| axis.time(at));
+        let time = |at: Option<u64>| at.map_or_else(|| "-".to_owned(), |at| axis.time(at));
         let _ = writeln!(
             out,
             "{:NAME$} {:16}  {:16}  {:16}  {}",
