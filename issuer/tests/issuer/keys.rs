@@ -513,7 +513,7 @@ async fn the_plan_shows_each_key_and_the_intervals_in_force(backend: Backend) {
     let plan = ["keys", "plan", "--jwks-max-age", "100", "--rotation-period", "7d"];
     let plan = stdout(&command(folder.path(), &plan, ""));
     for kid in [kids(folder.path(), "active"), kids(folder.path(), "published")].concat() {
-        let rows = plan.lines().filter(|line| line.starts_with(&kid[..9])).count();
+        let rows = plan.lines().filter(|line| line.starts_with(&kid[..8])).count();
         assert_eq!(rows, 2, "a bar and its times: {plan}");
     }
     assert_eq!(plan.matches("to come").count(), 6, "{plan}");
@@ -549,7 +549,7 @@ async fn the_key_set_is_never_empty_at_the_start(backend: Backend) {
                         assert_eq!(response.status(), 200);
                         let jwks: Value = response.json().await.unwrap();
                         assert_eq!(jwks["keys"].as_array().unwrap().len(), 2);
-                        assert_eq!(*first.get_or_insert(jwks.clone()), jwks);
+                        assert_eq!(*first.get_or_insert_with(|| jwks.clone()), jwks);
                         answers += 1;
                     }
                     answers

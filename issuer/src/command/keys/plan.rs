@@ -17,8 +17,8 @@ pub(in crate::command) async fn plan(config: &Config) -> Result<(), Error> {
 const ROTATIONS: usize = 3;
 
 /// The columns of a bar, and those of the name before it: with a space 80 at most.
-const COLUMNS: u64 = 69;
-const NAME: usize = 10;
+const COLUMNS: u64 = 70;
+const NAME: usize = 9;
 
 fn draw(lives: &[Life], now: u64) -> String {
     let times = lives.iter().flat_map(|life| {
