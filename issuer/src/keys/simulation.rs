@@ -106,7 +106,8 @@ impl Random {
     }
 }
 
-/// Clocks are behind the true time by half the skew, and up to the skew ahead of that.
+/// What a clock says that is ahead of the true time. None is by more than the skew, so that no two
+/// differ by more.
 fn by_clock(time: u64, ahead: u64) -> u64 {
     time + ahead
 }
@@ -437,7 +438,7 @@ impl World {
                     let early = due - self.time;
                     return Err(format!("key {} is dropped {early} s too early", gone.kid));
                 }
-            } else if !revoked && !(imported && gone.state == KeyState::Published) {
+            } else if !(revoked || imported && gone.state == KeyState::Published) {
                 return Err(format!("key {} is lost", gone.kid));
             } else {
                 self.tokens.retain(|token| token.kid != gone.kid);

@@ -17,8 +17,8 @@ pub(in crate::command) async fn plan(config: &Config) -> Result<(), Error> {
 const ROTATIONS: usize = 3;
 
 /// The columns of a bar, and those of the name before it: with a space 80 at most.
-const COLUMNS: u64 = 69;
-const NAME: usize = 10;
+const COLUMNS: u64 = 70;
+const NAME: usize = 9;
 
 fn draw(lives: &[Life], now: u64) -> String {
     let times = lives.iter().flat_map(|life| {
@@ -44,13 +44,10 @@ fn draw(lives: &[Life], now: u64) -> String {
     }
     let _ = writeln!(out, "{:NAME$} {scale}", "UTC");
     let _ = writeln!(out, "{:NAME$} ░ published, not signing   █ signing   ▒ retiring\n", "");
-    let _ = writeln!(
-        out,
-        "{:NAME$} {:16}  {:16}  {:16}  {}",
-        "key", "published", "signs from", "retires", "gone"
-    );
+    let [key, published, signs, retires] = ["key", "published", "signs from", "retires"];
+    let _ = writeln!(out, "{key:NAME$} {published:16}  {signs:16}  {retires:16}  gone");
     for life in lives {
-        let time = |at: Option<u64>| at.map_or("-".to_owned(), |at| axis.time(at));
+        let time = |at: Option<u64>| at.map_or_else(|| "-".to_owned(), |at| axis.time(at));
         let _ = writeln!(
             out,
             "{:NAME$} {:16}  {:16}  {:16}  {}",
