@@ -42,6 +42,22 @@ fn the_unit_starts_the_issuer_with_flags_that_it_takes() {
 }
 
 #[test]
+fn the_documents_say_for_each_alert_what_to_do() {
+    let document = read("docs/operations.md");
+    let headings: Vec<_> =
+        document.lines().filter_map(|line| line.strip_prefix("### Alert: ")).collect();
+    let alerts = read("deploy/prometheus/alerts.yml");
+    let after = |start: &str| -> Vec<String> {
+        let lines = alerts.lines().filter_map(|line| line.trim_start().strip_prefix(start));
+        lines.map(str::to_owned).collect()
+    };
+    let links =
+        headings.iter().map(|name| format!("docs/operations.md#alert-{}", name.to_lowercase()));
+    assert_eq!(after("- alert: "), headings);
+    assert_eq!(after("runbook_url: "), links.collect::<Vec<_>>());
+}
+
+#[test]
 fn the_image_has_a_configuration_that_the_issuer_takes() {
     let file = read("deploy/Dockerfile").replace("\\\n", "");
     let settings: Vec<_> = file
