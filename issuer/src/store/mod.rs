@@ -4,6 +4,7 @@
 pub(crate) mod copy;
 mod open;
 pub(crate) mod postgres;
+mod readers;
 mod schema;
 mod sqlite;
 #[cfg(test)]
