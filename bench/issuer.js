@@ -50,10 +50,10 @@ export async function runIssuer({ out, load, rounds = 3 }) {
         console.log(`  round ${round} of ${rounds}: ${name} ${Math.round(rates[name].at(-1))} a second`)
       }
     }
-    const latencies = await latenciesOf({ contestants, rates })
+    const latencies = await latenciesOf({ contestants, rates, rounds })
     memory[`at most, with ${FLOOD} logins at a time`] = await memoryInFlood({ tools, issuer })
     const sqlite = await growSqlite({ tools, rounds })
-    const server = postgres && (await growPostgres({ tools, rounds, postgres, masterKey, folder }))
+    const server = postgres && (await growPostgres({ tools, rounds, postgres, folder }))
 
     const compared = COMPARISONS.filter(([what]) => rates[what]).map((row) => compare(rates, row))
     printTable('a second, medians of the rounds', ['', 'a second', 'ratio', 'to'], compared.map(Object.values))
@@ -114,24 +114,31 @@ async function contestantsFor({ tools, issuer, single, peer, nginx }) {
   }
 }
 
-/** How soon tokens come, at full load and at part of it. */
-async function latenciesOf({ contestants, rates }) {
+/** How soon tokens come, at full load and at part of it: medians of the rounds, as one hitch of the machine makes a tail. */
+async function latenciesOf({ contestants, rates, rounds }) {
   const ask = contestants['tokens for clients']
   const rate = median(rates['tokens for clients']) * MODERATE
   const signature = (availableParallelism() / median(rates['raw signatures'])) * 1e6
   const share = `at ${100 * MODERATE} % of it`
-  const measured = {
-    'at full load': await ask(),
-    [`${share}, evenly`]: await ask(['--rate', rate, '--gaps', 'even']),
-    [`${share}, at random`]: await ask(['--rate', rate, '--gaps', 'random']),
+  const paces = {
+    'at full load': [],
+    [`${share}, evenly`]: ['--rate', rate, '--gaps', 'even'],
+    [`${share}, at random`]: ['--rate', rate, '--gaps', 'random'],
   }
-  const rows = Object.entries(measured).map(([name, { microseconds, late }]) => [
+  const measured = Object.fromEntries(Object.keys(paces).map((name) => [name, []]))
+  for (let round = 1; round <= rounds; round++) {
+    for (const [name, pace] of Object.entries(paces)) measured[name].push(await ask(pace))
+    console.log(`  round ${round} of ${rounds}: latencies`)
+  }
+  const of = (name, part) => median(measured[name].map(part))
+  const p99 = (name) => of(name, ({ microseconds }) => microseconds.p99) / signature
+  const rows = Object.keys(paces).map((name) => [
     name,
-    ...Object.values(microseconds),
-    (microseconds.p99 / signature).toFixed(1),
-    late.p99 ?? '',
+    ...['p50', 'p99', 'p99.9'].map((share) => Math.round(of(name, ({ microseconds }) => microseconds[share]))),
+    p99(name).toFixed(1),
+    paces[name].length === 0 ? '' : Math.round(of(name, ({ late }) => late.p99)),
   ])
-  return { measured: { signature, ...measured }, rows, moderate: measured[`${share}, evenly`].microseconds.p99 / signature }
+  return { measured: { signature, ...measured }, rows, moderate: p99(`${share}, evenly`) }
 }
 
 /** As many as may run and wait at a time, or nearly. */

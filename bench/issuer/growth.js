@@ -8,9 +8,6 @@ import { addClient, LOGIN, median, memoryOf, TRUSTED } from './program.js'
 
 export const SIZES = [1e4, 1e5, 1e6]
 
-/** For how many of the sessions there are refresh tokens; they are from all over the table. */
-const TOKENS = 20_000
-
 /** Answers for each size what was measured. */
 export async function growSqlite({ tools, rounds }) {
   const folder = await mkdtemp(join(tmpdir(), 'countersign-growth-'))
@@ -30,14 +27,14 @@ export async function growSqlite({ tools, rounds }) {
       places.push({ size, flags: flags(size), file, bytes: filled.bytes })
       before = size
     }
-    return await measureAll({ tools, rounds, places, client, masterKey, folder, name: 'SQLite' })
+    return await measureAll({ tools, rounds, places, client, folder, name: 'SQLite' })
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
 }
 
 /** The same on PostgreSQL. */
-export async function growPostgres({ tools, rounds, postgres, masterKey, folder }) {
+export async function growPostgres({ tools, rounds, postgres, folder }) {
   const places = []
   let client
   for (const size of SIZES) {
@@ -53,7 +50,7 @@ export async function growPostgres({ tools, rounds, postgres, masterKey, folder 
     const [users, sessions] = (await postgres.sql(name, `SELECT ${table('users')}, ${table('sessions')}`)).split('|').map(Number)
     places.push({ size, flags: postgres.flags(name), file, bytes: { users, sessions }, client })
   }
-  return await measureAll({ tools, rounds, places, client, masterKey, folder, name: 'PostgreSQL' })
+  return await measureAll({ tools, rounds, places, client, folder, name: 'PostgreSQL' })
 }
 
 export async function newMasterKey(folder) {
@@ -92,7 +89,7 @@ async function fillPostgres(postgres, name, size) {
 }
 
 /** Measures all sizes side by side. */
-async function measureAll({ tools, rounds, places, client, masterKey, folder, name }) {
+async function measureAll({ tools, rounds, places, client, folder, name }) {
   const running = []
   try {
     for (const place of places) {
@@ -100,16 +97,16 @@ async function measureAll({ tools, rounds, places, client, masterKey, folder, na
       const issuer = await startIssuer({ database: () => place.flags, prepare: async () => {}, flags: TRUSTED, logged: false })
       const startup = performance.now() - started
       const tokens = join(folder, `tokens-${place.size}`)
-      await tools.program('tokens', '--master-key', masterKey, '--out', tokens, '--users', place.size, '--count', TOKENS)
       const measured = { refreshes: [], clients: [], logins: [] }
       running.push({ ...place, issuer, tokens, startup, idle: await memoryOf(issuer.pid), measured })
     }
     for (let round = 1; round <= rounds; round++) {
       for (const one of running) {
         const ask = async (kind, flags) => one.measured[kind].push(await tools.load(kind, [one.issuer.url], { seconds: 2, flags }))
+        await ask('logins', [...LOGIN, '--users', one.size, '--tokens', one.tokens])
+        // Of the sessions that were just opened: their ids are random, so that they are all over the table.
         await ask('refreshes', ['--tokens', one.tokens])
         await ask('clients', one.client ?? client)
-        await ask('logins', [...LOGIN, '--users', one.size])
         const rates = Object.entries(one.measured).map(([kind, all]) => `${kind} ${Math.round(all.at(-1).per_second)}`)
         console.log(`  round ${round} of ${rounds}: ${name}, ${one.size} users: ${rates.join(', ')} a second`)
       }

@@ -32,10 +32,11 @@ pub(crate) struct Request {
 
 pub(crate) enum Body {
     Same(String),
-    /// A login as each of so many users in turn.
+    /// A login as each of these users in turn, and the refresh tokens that came of it.
     Login {
         names: VecDeque<String>,
         password: String,
+        tokens: Vec<String>,
     },
     /// A refresh with each of these tokens in turn; its successor goes to the end.
     Refresh(VecDeque<String>),
@@ -71,13 +72,13 @@ impl Connection {
         self.stream.write_all(&self.sent).context("a request cannot be sent")
     }
 
-    /// The refresh tokens that it would use next.
-    pub(crate) fn tokens(&self) -> impl Iterator<Item = &String> {
-        let tokens = match &self.request.body {
-            Body::Refresh(tokens) => Some(tokens),
-            Body::Same(_) | Body::Login { .. } => None,
-        };
-        tokens.into_iter().flatten()
+    /// The refresh tokens that nobody has used yet.
+    pub(crate) fn tokens(&self) -> Vec<&str> {
+        match &self.request.body {
+            Body::Refresh(tokens) => tokens.iter().map(String::as_str).collect(),
+            Body::Login { tokens, .. } => tokens.iter().map(String::as_str).collect(),
+            Body::Same(_) => Vec::new(),
+        }
     }
 
     /// Takes what has come. Answers the body once that is whole.
@@ -119,7 +120,7 @@ impl Body {
     fn next(&mut self) -> Result<String> {
         Ok(match self {
             Self::Same(body) => body.clone(),
-            Self::Login { names, password } => {
+            Self::Login { names, password, .. } => {
                 names.rotate_left(1);
                 let name = names.front().context("there is no user")?;
                 serde_json::json!({ "username": name, "password": password }).to_string()
@@ -132,8 +133,11 @@ impl Body {
     }
 
     fn answered(&mut self, answer: &[u8]) -> Result<()> {
-        let Self::Refresh(tokens) = self else { return Ok(()) };
-        tokens.push_back(refresh_token(answer)?);
+        match self {
+            Self::Refresh(tokens) => tokens.push_back(refresh_token(answer)?),
+            Self::Login { tokens, .. } => tokens.push(refresh_token(answer)?),
+            Self::Same(_) => {}
+        }
         Ok(())
     }
 }

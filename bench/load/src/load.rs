@@ -50,8 +50,8 @@ pub(crate) struct Options {
     /// For `logins`: the users of `fill`, instead
     #[arg(long)]
     pub(crate) users: Option<u64>,
-    /// For `refreshes`: a file of tokens, one a line, instead of a login for each connection; those
-    /// that take their place are written to it
+    /// A file of refresh tokens, one a line: `logins` writes those that it got; `refreshes` uses
+    /// them, instead of a login for each connection, and writes those that take their place
     #[arg(long)]
     pub(crate) tokens: Option<PathBuf>,
 }
@@ -99,8 +99,8 @@ pub(crate) fn measure(options: &Options) -> Result<Value> {
         None => load.full()?,
     }
     if let Some(path) = &options.tokens {
-        let left = load.connections.iter().flat_map(Connection::tokens);
-        fs::write(path, left.map(|token| format!("{token}\n")).collect::<String>())?;
+        let tokens: Vec<_> = load.connections.iter().flat_map(Connection::tokens).collect();
+        fs::write(path, tokens.join("\n"))?;
     }
     let Load { mut latencies, mut delays, .. } = load;
     ensure!(!latencies.is_empty(), "no request was answered");

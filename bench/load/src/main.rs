@@ -7,7 +7,6 @@ mod fill;
 mod load;
 mod raw;
 mod requests;
-mod tokens;
 
 use clap::{Parser, ValueEnum};
 
@@ -26,8 +25,6 @@ enum Command {
     Load(load::Options),
     /// Adds users with one session each to an issuer's SQLite file
     Fill(fill::Options),
-    /// Refresh tokens for some of those sessions
-    Tokens(tokens::Options),
 }
 
 /// What the issuer spends most of its time on.
@@ -44,7 +41,6 @@ fn main() -> anyhow::Result<()> {
         Command::Raw { what, threads, seconds } => raw::measure(what, threads, seconds)?,
         Command::Load(options) => load::measure(&options)?,
         Command::Fill(options) => fill::fill(&options)?,
-        Command::Tokens(options) => tokens::write(&options)?,
     };
     println!("{result}");
     Ok(())

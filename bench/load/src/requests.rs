@@ -11,11 +11,11 @@ use crate::load::{Kind, Options};
 
 pub(crate) fn open(options: &Options) -> Result<Vec<Connection>> {
     let tokens = match &options.tokens {
-        Some(path) => {
+        Some(path) if options.kind == Kind::Refreshes => {
             let text = fs::read_to_string(path);
             text.with_context(|| format!("cannot read {}", path.display()))?
         }
-        None => String::new(),
+        _ => String::new(),
     };
     let mut shares = vec![VecDeque::new(); options.connections];
     let count = shares.len();
@@ -73,6 +73,6 @@ fn login(options: &Options, number: u64) -> Request {
     Request {
         line: "POST /login".to_owned(),
         headers: "content-type: application/json\r\n".to_owned(),
-        body: Body::Login { names, password: options.password.clone() },
+        body: Body::Login { names, password: options.password.clone(), tokens: Vec::new() },
     }
 }
