@@ -1,47 +1,76 @@
-// The issuer against what the machine can do: raw signatures and password hashes, and nginx for the key set.
-import { execFile, spawn } from 'node:child_process'
-import { mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+// The issuer against what the machine can do (raw signatures and password hashes, and nginx for the key set), against
+// oidc-provider, and against itself with more users, and on PostgreSQL.
+import { mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { promisify } from 'node:util'
-import { freePort, startIssuer, USER } from '../tests/js/support/issuer.js'
-import { printTable, writeResults } from './report.js'
-
-/** Enough that no core is idle while answers are under way. */
-const CONNECTIONS = 32
+import { startIssuer } from '../tests/js/support/issuer.js'
+import { startCluster } from './issuer/cluster.js'
+import { GROWTH_HEAD, growPostgres, growSqlite, growthRows, newMasterKey } from './issuer/growth.js'
+import { startNginx } from './issuer/nginx.js'
+import { startOidcProvider } from './issuer/peers.js'
+import { startPostgres } from './issuer/postgres.js'
+import { addClient, CONNECTIONS, LOGIN, measuring, median, memoryOf, ratio, TRUSTED } from './issuer/program.js'
+import { printTable, versionOf, writeResults } from './report.js'
 
 /** The share of the load that the server can bear at most at which latencies are measured. */
 const MODERATE = 0.7
+
+/** One core for a server that is compared as it is on one. */
+const ON_ONE_CORE = ['taskset', '-c', '0']
 
 /**
  * @param {{ out: string, load: string, rounds?: number }} setting `load`: the program of bench/load; `rounds`: how often
  *   everything takes its turn, of some seconds
  */
 export async function runIssuer({ out, load, rounds = 3 }) {
-  const program = async (...args) => JSON.parse((await promisify(execFile)(load, args.map(String))).stdout)
-  const issuer = await startIssuer({ flags: ['--trusted-proxies', '127.0.0.0/8'], logged: false })
-  const nginx = await startNginx(issuer.url)
+  const tools = measuring(load)
+  const folder = await mkdtemp(join(tmpdir(), 'countersign-bench-'))
+  const stops = [() => rm(folder, { recursive: true, force: true })]
+  const started = async (starting) => {
+    const one = await starting
+    if (one !== undefined) stops.push(one.stop)
+    return one
+  }
   try {
+    const issuer = await started(startIssuer({ flags: TRUSTED, logged: false }))
+    const single = await started(startIssuer({ flags: TRUSTED, logged: false, within: ON_ONE_CORE }))
+    const peer = await started(startOidcProvider(ON_ONE_CORE))
+    const nginx = await started(startNginx(issuer.url))
+    const masterKey = await newMasterKey(folder)
+    const postgres = await started(startPostgres(masterKey))
+    const cluster = postgres && (await started(startCluster({ tools, postgres })))
+
     const memory = { idle: await memoryOf(issuer.pid) }
-    const contestants = await contestantsFor({ program, issuer, nginx })
+    const contestants = { ...(await contestantsFor({ tools, issuer, single, peer, nginx })), ...cluster?.contestants }
     const rates = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]))
     for (let round = 1; round <= rounds; round++) {
       for (const [name, measure] of Object.entries(contestants)) {
         rates[name].push((await measure()).per_second)
-        memory[`after ${name}`] = await memoryOf(issuer.pid)
+        if (OF_THE_ISSUER.has(name)) memory[`after ${name}`] = await memoryOf(issuer.pid)
         console.log(`  round ${round} of ${rounds}: ${name} ${Math.round(rates[name].at(-1))} a second`)
       }
     }
-    const latencies = await latenciesOf(contestants, rates)
-    const rows = COMPARISONS.map(([what, against]) => [what, ...compare(rates[what], rates[against]), against ?? ''])
-    printTable('a second, medians of the rounds', ['', 'a second', 'ratio', 'to'], rows)
-    printTable(`latency of tokens for clients, µs`, ['', 'p50', 'p99', 'p99.9', 'p99 ÷ raw signature'], latencies.rows)
+    const latencies = await latenciesOf({ contestants, rates, rounds })
+    memory[`at most, with ${FLOOD} logins at a time`] = await memoryInFlood({ tools, issuer })
+    const sqlite = await growSqlite({ tools, rounds })
+    const server = postgres && (await growPostgres({ tools, rounds, postgres, folder }))
+
+    const compared = COMPARISONS.filter(([what]) => rates[what]).map((row) => compare(rates, row))
+    printTable('a second, medians of the rounds', ['', 'a second', 'ratio', 'to'], compared.map(Object.values))
+    printTable('latency of tokens for clients, µs', ['', 'p50', 'p99', 'p99.9', 'p99 ÷ raw signature', 'asked late, p99'], latencies.rows)
     printTable('memory, MiB', ['', ''], Object.entries(memory).map(([when, size]) => [when, size.toFixed(1)]))
-    await writeResults(out, 'issuer', { connections: CONNECTIONS, rates, latencies: latencies.measured, memory })
+    printTable('as it grows, on SQLite: a second, ms, MiB, ms', GROWTH_HEAD, growthRows(sqlite))
+    if (server) printTable('as it grows, on PostgreSQL: a second, ms, MiB, ms', GROWTH_HEAD, growthRows(server))
+    const sizes = [['SQLite', sqlite], ['PostgreSQL', server]].filter(([, results]) => results)
+    const bytes = sizes.map(([name, results]) => [name, ...Object.values(results.at(-1).bytes_each).map(Math.round)])
+    printTable('bytes in the database for each, with the indexes', ['', 'user', 'session'], bytes)
+    const limits = limitsOf({ rates, latencies, memory })
+    printTable('what the project demands, on a machine that does nothing else', ['', 'limit', 'now', ''], limits)
+    const peers = { 'oidc-provider': versionOf('oidc-provider') }
+    const growth = { sqlite, postgres: server }
+    await writeResults(out, 'issuer', { connections: CONNECTIONS, peers, rates, latencies: latencies.measured, memory, growth, limits })
   } finally {
-    await nginx?.stop()
-    await issuer.stop()
+    for (const stop of stops.reverse()) await stop()
   }
 }
 
@@ -49,101 +78,91 @@ const COMPARISONS = [
   ['raw signatures'],
   ['tokens for clients', 'raw signatures'],
   ['refreshes, durable', 'raw signatures'],
+  ['tokens for clients, PostgreSQL', 'raw signatures'],
+  ['tokens for clients, PostgreSQL, two issuers', 'tokens for clients, PostgreSQL'],
+  ['refreshes, PostgreSQL', 'raw signatures'],
+  ['refreshes, PostgreSQL, two issuers', 'refreshes, PostgreSQL'],
+  ['tokens for clients, on one core'],
+  ['tokens for clients from oidc-provider, on one core', 'tokens for clients, on one core'],
   ['key set', 'key set from nginx'],
   ['raw password hashes'],
   ['logins', 'raw password hashes'],
 ]
 
-function compare(rates, others) {
-  const ratio = others === undefined || others.length === 0 ? '' : median(rates.map((rate, round) => rate / others[round])).toFixed(2)
-  return [Math.round(median(rates)), ratio]
+/** What is asked of the issuer whose memory is looked at. */
+const OF_THE_ISSUER = new Set(['tokens for clients', 'refreshes, durable', 'key set', 'logins'])
+
+function compare(rates, [what, against]) {
+  const others = rates[against]
+  const times = others === undefined ? '' : ratio(rates[what], others).toFixed(2)
+  return { what, rate: Math.round(median(rates[what])), times, against: others === undefined ? '' : against }
 }
 
-async function contestantsFor({ program, issuer, nginx }) {
-  const added = await issuer.run(['client', 'add', 'bench', '--scope', 'read write', '--json'])
-  const { client_id, client_secret } = JSON.parse(added)
-  const authorization = `Basic ${Buffer.from(`${client_id}:${client_secret}`).toString('base64')}`
-  const threads = availableParallelism()
-  const raw = (what, seconds) => () => program('raw', what, '--threads', threads, '--seconds', seconds)
-  const ask = (kind, url, ...more) => (...pace) =>
-    program('load', kind, '--address', new URL(url).host, '--connections', CONNECTIONS, '--seconds', 5, ...more, ...pace)
-  const user = ['--username', USER.username, '--password', USER.password]
+async function contestantsFor({ tools, issuer, single, peer, nginx }) {
+  const [client, other] = [await addClient(issuer.run), await addClient(single.run)]
+  const ask = (kind, { url }, flags) => (pace = []) => tools.load(kind, [url], { flags: [...(flags ?? []), ...pace] })
   return {
-    'raw signatures': raw('signatures', 3),
-    'tokens for clients': ask('clients', issuer.url, '--authorization', authorization),
-    'refreshes, durable': ask('refreshes', issuer.url, ...user),
-    'key set': ask('jwks', issuer.url),
-    ...(nginx && { 'key set from nginx': ask('jwks', nginx.url) }),
-    'raw password hashes': raw('hashes', 3),
-    logins: ask('logins', issuer.url, ...user),
+    'raw signatures': () => tools.raw('signatures'),
+    'tokens for clients': ask('clients', issuer, client),
+    'refreshes, durable': ask('refreshes', issuer, LOGIN),
+    'tokens for clients, on one core': ask('clients', single, other),
+    'tokens for clients from oidc-provider, on one core': ask('clients', peer, peer.flags),
+    'key set': ask('jwks', issuer),
+    ...(nginx && { 'key set from nginx': ask('jwks', nginx) }),
+    'raw password hashes': () => tools.raw('hashes'),
+    logins: ask('logins', issuer, LOGIN),
   }
 }
 
-/** How soon tokens come, at the load of the maximum and at part of it. */
-async function latenciesOf(contestants, rates) {
-  const rate = median(rates['tokens for clients'])
+/** How soon tokens come, at full load and at part of it: medians of the rounds, as one hitch of the machine makes a tail. */
+async function latenciesOf({ contestants, rates, rounds }) {
+  const ask = contestants['tokens for clients']
+  const rate = median(rates['tokens for clients']) * MODERATE
   const signature = (availableParallelism() / median(rates['raw signatures'])) * 1e6
-  const measured = {
-    'at full load': await contestants['tokens for clients'](),
-    [`at ${100 * MODERATE} % of it`]: await contestants['tokens for clients']('--rate', rate * MODERATE),
+  const share = `at ${100 * MODERATE} % of it`
+  const paces = {
+    'at full load': [],
+    [`${share}, evenly`]: ['--rate', rate, '--gaps', 'even'],
+    [`${share}, at random`]: ['--rate', rate, '--gaps', 'random'],
   }
-  const rows = Object.entries(measured).map(([name, { microseconds }]) => [name, ...Object.values(microseconds), (microseconds.p99 / signature).toFixed(1)])
-  return { measured: { signature, ...measured }, rows }
-}
-
-/** Serves the bytes and the headers of the issuer's key set; `undefined` where there is no nginx. */
-async function startNginx(issuer) {
-  const folder = await mkdtemp(join(tmpdir(), 'countersign-nginx-'))
-  const port = await freePort()
-  const response = await fetch(`${issuer}/.well-known/jwks.json`)
-  await mkdir(join(folder, '.well-known'))
-  await writeFile(join(folder, '.well-known/jwks.json'), await response.text())
-  const kept = ['cache-control', 'content-security-policy', 'referrer-policy', 'x-content-type-options']
-  const headers = kept.map((name) => `add_header ${name} "${response.headers.get(name)}";`).join('\n')
-  await writeFile(
-    join(folder, 'nginx.conf'),
-    `daemon off; ${process.getuid?.() === 0 ? 'user root;' : ''} pid ${folder}/pid; worker_processes auto; error_log stderr;
-    events {}
-    http {
-      access_log off; default_type application/jwk-set+json; keepalive_requests 1000000000;
-      client_body_temp_path ${folder}/1; proxy_temp_path ${folder}/2; fastcgi_temp_path ${folder}/3;
-      uwsgi_temp_path ${folder}/4; scgi_temp_path ${folder}/5; open_file_cache max=10;
-      server { listen 127.0.0.1:${port}; root ${folder}; ${headers} }
-    }`,
-  )
-  const child = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf')], { stdio: ['ignore', 'ignore', 'pipe'] })
-  let log = ''
-  child.stderr.on('data', (chunk) => (log += chunk))
-  const ended = new Promise((resolve) => child.once('error', resolve).once('close', resolve))
-  const url = `http://127.0.0.1:${port}`
-  const stop = async () => {
-    child.kill()
-    await ended
-    await rm(folder, { recursive: true, force: true })
+  const measured = Object.fromEntries(Object.keys(paces).map((name) => [name, []]))
+  for (let round = 1; round <= rounds; round++) {
+    for (const [name, pace] of Object.entries(paces)) measured[name].push(await ask(pace))
+    console.log(`  round ${round} of ${rounds}: latencies`)
   }
-  const found = await Promise.race([ended.then(() => false), answers(`${url}/.well-known/jwks.json`)])
-  if (found) return { url, stop }
-  await stop()
-  console.log(`  nginx is left out: ${log.trim().split('\n')[0] || 'there is none; Debian has it as the package nginx'}`)
-  return undefined
+  const of = (name, part) => median(measured[name].map(part))
+  const p99 = (name) => of(name, ({ microseconds }) => microseconds.p99) / signature
+  const rows = Object.keys(paces).map((name) => [
+    name,
+    ...['p50', 'p99', 'p99.9'].map((share) => Math.round(of(name, ({ microseconds }) => microseconds[share]))),
+    p99(name).toFixed(1),
+    paces[name].length === 0 ? '' : Math.round(of(name, ({ late }) => late.p99)),
+  ])
+  return { measured: { signature, ...measured }, rows, moderate: p99(`${share}, evenly`) }
 }
 
-/** Waits until somebody answers. */
-async function answers(url) {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    if (await fetch(url).then(({ ok }) => ok, () => false)) return true
-    await sleep(50)
+/** As many as may run and wait at a time, or nearly. */
+const FLOOD = 64
+
+async function memoryInFlood({ tools, issuer }) {
+  await tools.load('logins', [issuer.url], { connections: FLOOD, flags: LOGIN })
+  return await memoryOf(issuer.pid, 'VmHWM')
+}
+
+/** What is demanded, what is the case, and whether that is enough. Nothing is asserted: machines differ, and moments do. */
+function limitsOf({ rates, latencies, memory }) {
+  const least = (name, what, against, limit) => {
+    if (rates[against] === undefined) return [name, `≥ ${limit.toFixed(2)}`, '–', 'not measured']
+    const now = ratio(rates[what], rates[against])
+    return [name, `≥ ${limit.toFixed(2)}`, now.toFixed(2), now >= limit ? 'ok' : 'missed']
   }
-  return false
-}
-
-/** What a process has in memory, in MiB. */
-async function memoryOf(pid) {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)[1]) / 1024
-}
-
-function median(values) {
-  const sorted = values.toSorted((a, b) => a - b)
-  return (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.ceil((sorted.length - 1) / 2)]) / 2
+  const most = (name, now, limit) => [name, `≤ ${limit}`, now.toFixed(1), now <= limit ? 'ok' : 'missed']
+  return [
+    least('tokens for clients ÷ raw signatures', 'tokens for clients', 'raw signatures', 0.8),
+    least('refreshes, durable, on SQLite ÷ raw signatures', 'refreshes, durable', 'raw signatures', 0.6),
+    least('key set ÷ nginx', 'key set', 'key set from nginx', 0.6),
+    least('logins ÷ raw password hashes', 'logins', 'raw password hashes', 0.9),
+    most('idle memory, MiB', memory.idle, 40),
+    most('p99 of tokens at 70 % load ÷ raw signature', latencies.moderate, 10),
+  ]
 }

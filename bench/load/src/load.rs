@@ -1,206 +1,268 @@
-use std::cell::Cell;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio::task::LocalSet;
+
+use crate::connection::Connection;
+use crate::requests;
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// What is asked for
     #[arg(value_enum)]
-    kind: Kind,
-    /// Host and port
-    #[arg(long)]
-    address: String,
+    pub(crate) kind: Kind,
+    /// Host and port; where there are more, the connections are spread over them
+    #[arg(long, required = true, value_delimiter = ',')]
+    pub(crate) address: Vec<String>,
     #[arg(long)]
     seconds: f64,
     /// How many connections there are, with one request at a time on each
     #[arg(long)]
-    connections: u32,
-    /// Requests in a second, at even distances, whether the server keeps up or not; without it each
-    /// connection asks again as soon as it has its answer
+    pub(crate) connections: usize,
+    /// Requests in a second, whether the server keeps up or not; without it each connection asks
+    /// again as soon as it has its answer
     #[arg(long)]
     rate: Option<f64>,
+    /// What is between them
+    #[arg(long, value_enum, default_value = "random")]
+    gaps: Gaps,
     /// For `clients`: the value of the header `Authorization`
     #[arg(long, default_value = "")]
-    authorization: String,
+    pub(crate) authorization: String,
+    /// For `clients`: the form
+    #[arg(long, default_value = "grant_type=client_credentials")]
+    pub(crate) form: String,
     /// For `logins` and `refreshes`
     #[arg(long, default_value = "")]
-    username: String,
+    pub(crate) username: String,
     #[arg(long, default_value = "")]
-    password: String,
+    pub(crate) password: String,
+    /// For `logins`: the users of `fill`, instead
+    #[arg(long)]
+    pub(crate) users: Option<u64>,
+    /// A file of refresh tokens, one a line: `logins` writes those that it got; `refreshes` uses
+    /// them, instead of a login for each connection, and writes those that take their place
+    #[arg(long)]
+    pub(crate) tokens: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
+pub(crate) enum Kind {
     /// `GET /.well-known/jwks.json`
     Jwks,
     /// `POST /token` for clients
     Clients,
-    /// `POST /token` with the refresh token of the last answer
+    /// `POST /token` with the refresh token of an earlier answer
     Refreshes,
     /// `POST /login`
     Logins,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Gaps {
+    /// Always the same time
+    Even,
+    /// As from many who know nothing of each other: a Poisson process
+    Random,
+}
+
 /// How long it goes on before anything counts.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// Loads the server, from one thread: what is left of the machine is the server's.
+/// Nobody answers later than that.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Loads the servers, from one thread: what is left of the machine is theirs.
 pub(crate) fn measure(options: &Options) -> Result<Value> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let tasks = LocalSet::new();
-    tasks.block_on(&runtime, async {
-        let mut sessions = Vec::new();
-        for _ in 0..options.connections {
-            sessions.push(Session::open(options).await?);
-        }
-        let begin = Instant::now() + WARM_UP;
-        let end = begin + Duration::from_secs_f64(options.seconds);
-        let running: Vec<_> = (0..)
-            .zip(sessions)
-            .map(|(number, session)| {
-                let pace = options.rate.map(|rate| Pace {
-                    next: begin - WARM_UP + Duration::from_secs_f64(f64::from(number) / rate),
-                    step: Duration::from_secs_f64(f64::from(options.connections) / rate),
-                });
-                tokio::task::spawn_local(session.run(pace, begin, end))
-            })
-            .collect();
-        let mut latencies = Vec::new();
-        for session in running {
-            latencies.extend(session.await??);
-        }
-        ensure!(!latencies.is_empty(), "no request was answered");
-        latencies.sort_unstable();
-        let at = |share: f64| {
-            let index = (latencies.len() as f64 * share) as usize;
-            latencies.get(index).or_else(|| latencies.last()).map(Duration::as_micros)
-        };
-        Ok(json!({
-            "requests": latencies.len(),
-            "per_second": latencies.len() as f64 / options.seconds,
-            "microseconds": { "p50": at(0.5), "p99": at(0.99), "p99.9": at(0.999) },
-        }))
-    })
-}
-
-/// When a connection is to send its requests.
-struct Pace {
-    next: Instant,
-    step: Duration,
-}
-
-/// One connection, and what its next request needs of its last answer.
-struct Session {
-    sender: SendRequest<Full<Bytes>>,
-    request: Request<Bytes>,
-    refreshes: bool,
-}
-
-thread_local! {
-    /// Counts the networks that logins come from, so that none has too many.
-    static NETWORK: Cell<u32> = const { Cell::new(0) };
-}
-
-impl Session {
-    async fn open(options: &Options) -> Result<Self> {
-        let stream = TcpStream::connect(&options.address).await;
-        let stream = stream.with_context(|| format!("nobody listens on {}", options.address))?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::task::spawn_local(connection);
-        let request = |method, path: &str| {
-            Request::builder().method(method).uri(path).header(HOST, &options.address)
-        };
-        let form = "application/x-www-form-urlencoded";
-        let login = || {
-            let body = json!({ "username": options.username, "password": options.password });
-            let request = request(Method::POST, "/login").header(CONTENT_TYPE, "application/json");
-            request.body(body.to_string().into())
-        };
-        let first = match options.kind {
-            Kind::Jwks => request(Method::GET, "/.well-known/jwks.json").body(Bytes::new())?,
-            Kind::Clients => request(Method::POST, "/token")
-                .header(AUTHORIZATION, &options.authorization)
-                .header(CONTENT_TYPE, form)
-                .body("grant_type=client_credentials".into())?,
-            Kind::Logins | Kind::Refreshes => login()?,
-        };
-        let mut session = Self { sender, request: first, refreshes: false };
-        if options.kind == Kind::Refreshes {
-            let answer = session.ask().await?;
-            session.request =
-                request(Method::POST, "/token").header(CONTENT_TYPE, form).body(Bytes::new())?;
-            session.refreshes = true;
-            session.renew(&answer)?;
-        }
-        Ok(session)
+    let connections = requests::open(options)?;
+    let begin = Instant::now() + WARM_UP;
+    let mut load = Load {
+        queue: epoll::create(CreateFlags::CLOEXEC)?,
+        connections,
+        begin,
+        end: begin + Duration::from_secs_f64(options.seconds),
+        latencies: Vec::new(),
+        delays: Vec::new(),
+    };
+    match options.rate {
+        Some(rate) => load.paced(rate, options.gaps)?,
+        None => load.full()?,
     }
+    if let Some(path) = &options.tokens {
+        let tokens: Vec<_> = load.connections.iter().flat_map(Connection::tokens).collect();
+        fs::write(path, tokens.join("\n"))?;
+    }
+    let Load { mut latencies, mut delays, .. } = load;
+    ensure!(!latencies.is_empty(), "no request was answered");
+    Ok(json!({
+        "requests": latencies.len(),
+        "per_second": latencies.len() as f64 / options.seconds,
+        "microseconds": percentiles(&mut latencies),
+        "late": percentiles(&mut delays),
+    }))
+}
 
-    /// Asks until the end. Answers how long each answer took that came after the beginning: from
-    /// when it was to be asked for, so that a server that is late pays for all who wait.
-    async fn run(
-        mut self,
-        mut pace: Option<Pace>,
-        begin: Instant,
-        end: Instant,
-    ) -> Result<Vec<Duration>> {
-        let mut latencies = Vec::new();
-        loop {
-            let due = match &mut pace {
-                Some(pace) => {
-                    let due = pace.next;
-                    pace.next += pace.step;
-                    tokio::time::sleep_until(due.into()).await;
-                    due
+struct Load {
+    queue: OwnedFd,
+    connections: Vec<Connection>,
+    begin: Instant,
+    end: Instant,
+    /// How long each answer took that came after the beginning: from when it was to be asked for,
+    /// so that a server that is late pays for all who wait.
+    latencies: Vec<Duration>,
+    /// How much later than that it was asked for.
+    delays: Vec<Duration>,
+}
+
+/// What the timer's events are marked with, instead of the number of a connection.
+const TIMER: u64 = u64::MAX;
+
+impl Load {
+    /// Each connection asks again as soon as it has its answer.
+    fn full(&mut self) -> Result<()> {
+        self.watch()?;
+        for connection in &mut self.connections {
+            connection.send(Instant::now())?;
+        }
+        let mut busy = self.connections.len();
+        while busy > 0 {
+            for number in self.wait()? {
+                if !self.receive(number)? {
+                    continue;
                 }
-                None => Instant::now(),
-            };
-            if due >= end {
-                return Ok(latencies);
-            }
-            let answer = self.ask().await?;
-            if due >= begin {
-                latencies.push(due.elapsed());
-            }
-            if self.refreshes {
-                self.renew(&answer)?;
+                let now = Instant::now();
+                if now >= self.end {
+                    busy -= 1;
+                } else if let Some(connection) = self.connections.get_mut(number) {
+                    connection.send(now)?;
+                }
             }
         }
-    }
-
-    async fn ask(&mut self) -> Result<Bytes> {
-        let mut request = Request::builder().method(self.request.method()).uri(self.request.uri());
-        if let Some(headers) = request.headers_mut() {
-            headers.extend(self.request.headers().clone());
-            let number = NETWORK.replace(NETWORK.get().wrapping_add(1));
-            let [_, a, b, c] = number.to_be_bytes();
-            headers.insert("x-forwarded-for", format!("10.{a}.{b}.{c}").parse()?);
-        }
-        let request = request.body(Full::new(self.request.body().clone()))?;
-        self.sender.ready().await?;
-        let response = self.sender.send_request(request).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        ensure!(status == StatusCode::OK, "status {status}");
-        Ok(body)
-    }
-
-    /// Takes the refresh token of an answer for the next request.
-    fn renew(&mut self, answer: &[u8]) -> Result<()> {
-        let answer: Value = serde_json::from_slice(answer)?;
-        let token = answer.get("refresh_token").and_then(Value::as_str).unwrap_or_default();
-        *self.request.body_mut() = format!("grant_type=refresh_token&refresh_token={token}").into();
         Ok(())
     }
+
+    /// Requests are sent when they are due, on any connection that is free; while none is, they wait.
+    fn paced(&mut self, rate: f64, gaps: Gaps) -> Result<()> {
+        self.watch()?;
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+        )?;
+        // It is not read: only that it goes off counts.
+        let once = EventFlags::IN | EventFlags::ET;
+        epoll::add(&self.queue, &timer, EventData::new_u64(TIMER), once)?;
+        let mut free: Vec<_> = (0..self.connections.len()).collect();
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        let mut due = Instant::now();
+        loop {
+            while let Some(&number) = free.last()
+                && due < self.end
+                && due <= Instant::now()
+            {
+                free.pop();
+                if due >= self.begin {
+                    self.delays.push(due.elapsed());
+                }
+                if let Some(connection) = self.connections.get_mut(number) {
+                    connection.send(due)?;
+                }
+                due += Duration::from_secs_f64(match gaps {
+                    Gaps::Even => 1.0 / rate,
+                    Gaps::Random => -random.next().ln() / rate,
+                });
+            }
+            if due >= self.end && free.len() == self.connections.len() {
+                return Ok(());
+            }
+            if due < self.end && !free.is_empty() {
+                set(&timer, due)?;
+            }
+            for number in self.wait()? {
+                if self.receive(number)? {
+                    free.push(number);
+                }
+            }
+        }
+    }
+
+    fn watch(&self) -> Result<()> {
+        for (number, connection) in (0..).zip(&self.connections) {
+            connection.stream.set_nonblocking(true)?;
+            epoll::add(
+                &self.queue,
+                &connection.stream,
+                EventData::new_u64(number),
+                EventFlags::IN,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Waits for something to come, and answers the connections on which it did.
+    fn wait(&self) -> Result<Vec<usize>> {
+        let mut events = Vec::with_capacity(64);
+        let patience = Timespec { tv_sec: PATIENCE.as_secs().try_into()?, tv_nsec: 0 };
+        epoll::wait(&self.queue, spare_capacity(&mut events), Some(&patience))?;
+        ensure!(!events.is_empty(), "the server has not answered for {} s", PATIENCE.as_secs());
+        let numbers = events.iter().map(|event| event.data.u64());
+        Ok(numbers.filter(|number| *number != TIMER).map(|number| number as usize).collect())
+    }
+
+    /// Answers whether the connection has its whole answer.
+    fn receive(&mut self, number: usize) -> Result<bool> {
+        let connection = self.connections.get_mut(number).context("no such connection")?;
+        if connection.receive()?.is_none() {
+            return Ok(false);
+        }
+        if let Some(due) = connection.due.take()
+            && due >= self.begin
+        {
+            self.latencies.push(due.elapsed());
+        }
+        Ok(true)
+    }
+}
+
+/// Lets the timer go off at `due`, or at once. It is exact to some microseconds, where what waits
+/// for a number of milliseconds would add to each latency what it is late by.
+fn set(timer: &OwnedFd, due: Instant) -> Result<()> {
+    // Zero would stop it.
+    let left = due.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
+    let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let left = Timespec { tv_sec: left.as_secs().try_into()?, tv_nsec: left.subsec_nanos().into() };
+    let once = Itimerspec { it_interval: zero, it_value: left };
+    timerfd_settime(timer, TimerfdTimerFlags::empty(), &once)?;
+    Ok(())
+}
+
+/// The same numbers in each run: xorshift64 (Marsaglia 2003).
+struct Random(u64);
+
+impl Random {
+    /// A number between 0 and 1, without these.
+    fn next(&mut self) -> f64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        ((self.0 >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+    }
+}
+
+fn percentiles(all: &mut [Duration]) -> Value {
+    all.sort_unstable();
+    let at = |share: f64| {
+        let index = (all.len() as f64 * share) as usize;
+        all.get(index).or_else(|| all.last()).map(Duration::as_micros)
+    };
+    json!({ "p50": at(0.5), "p99": at(0.99), "p99.9": at(0.999) })
 }

@@ -1,8 +1,12 @@
 //! What `cargo xtask bench issuer` measures with: what the machine can do at most, and how an issuer
-//! does under load. Each command prints one line of JSON.
+//! does under load; and what it is measured on, databases of many users. Each command prints one
+//! line of JSON.
 
+mod connection;
+mod fill;
 mod load;
 mod raw;
+mod requests;
 
 use clap::{Parser, ValueEnum};
 
@@ -19,6 +23,8 @@ enum Command {
     },
     /// How many requests a server answers in a second, and how soon
     Load(load::Options),
+    /// Adds users with one session each to an issuer's SQLite file
+    Fill(fill::Options),
 }
 
 /// What the issuer spends most of its time on.
@@ -34,6 +40,7 @@ fn main() -> anyhow::Result<()> {
     let result = match Command::parse() {
         Command::Raw { what, threads, seconds } => raw::measure(what, threads, seconds)?,
         Command::Load(options) => load::measure(&options)?,
+        Command::Fill(options) => fill::fill(&options)?,
     };
     println!("{result}");
     Ok(())

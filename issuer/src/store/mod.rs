@@ -5,6 +5,7 @@ pub(crate) mod copy;
 mod measured;
 mod open;
 pub(crate) mod postgres;
+mod readers;
 mod schema;
 mod sqlite;
 #[cfg(test)]

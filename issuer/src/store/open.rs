@@ -31,6 +31,9 @@ const APPLICATION_ID: i64 = 0x4353_6967;
 /// How long to wait for another process that holds the database's lock.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The most connections that read at a time: each may keep 2 MiB of the file in memory.
+const MOST_AT_HAND: usize = 8;
+
 /// The path in `sqlite://PATH`.
 pub(super) fn path(url: &str) -> Result<PathBuf, Error> {
     // SQLite's own names for what is not a file at that path.
@@ -47,7 +50,10 @@ pub(super) fn path(url: &str) -> Result<PathBuf, Error> {
 /// The connections to a database that can be used.
 pub(super) struct Connections<T> {
     pub(super) writer: Connection,
+    /// One that waits for a lock of the database.
     pub(super) reader: Connection,
+    /// As many as can be used at a time, none of which waits.
+    pub(super) at_hand: Vec<Connection>,
     /// What the keys were admitted with.
     pub(super) admitted: T,
 }
@@ -86,13 +92,18 @@ pub(super) fn open<T>(
         Refused::Database(e) => failed(&e),
         Refused::Keys(e) => e,
     })?;
-    let reader = Connection::open(path).and_then(|reader| {
+    let reader = |patience| {
+        let reader = Connection::open(path)?;
         configure(&reader)?;
+        reader.busy_timeout(patience)?;
         reader.pragma_update(None, "query_only", true)?;
         Ok(reader)
-    });
-    let reader = reader.map_err(|e| failed(&e))?;
-    Ok(Connections { writer, reader, admitted })
+    };
+    let count = thread::available_parallelism().map_or(1, usize::from).min(MOST_AT_HAND);
+    let at_hand = (0..count).map(|_| reader(Duration::ZERO)).collect::<rusqlite::Result<_>>();
+    let (reader, at_hand) =
+        reader(PATIENCE).and_then(|reader| Ok((reader, at_hand?))).map_err(|e| failed(&e))?;
+    Ok(Connections { writer, reader, at_hand, admitted })
 }
 
 /// Makes an empty file that only its owner can read, if there is none.

@@ -1,4 +1,4 @@
-//! The store in one SQLite file: a thread with the only connection that writes, and one that reads.
+//! The store in one SQLite file: a thread with the only connection that writes, and those that read.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::copy::{self, Parts, PartsOut};
 use super::open::{self, Connections};
-use super::worker::Worker;
+use super::readers::Readers;
 use super::writer::Writer;
 use super::{Answer, AuditEntry, Client, ClientChange, KeyChange, Store, User, hex, key_events};
 use crate::Error;
@@ -17,7 +17,7 @@ use crate::status::{self, Draw};
 
 /// A store in an SQLite file.
 pub(crate) struct SqliteStore {
-    reader: Worker,
+    readers: Readers,
     // The last one to be closed, so that the write-ahead log is folded into the file.
     writer: Writer,
 }
@@ -32,20 +32,13 @@ impl SqliteStore {
         path: &Path,
         admit: impl FnOnce(&Vault) -> Result<T, Error>,
     ) -> Result<(Self, T), Error> {
-        let Connections { writer, reader, admitted } = open::open(path, admit)?;
+        let Connections { writer, reader, at_hand, admitted } = open::open(path, admit)?;
         let thread = |e: std::io::Error| Error::System(format!("cannot start a thread: {e}"));
         let store = Self {
             writer: Writer::start(writer).map_err(thread)?,
-            reader: Worker::start("store-reader", reader).map_err(thread)?,
+            readers: Readers::start(at_hand, reader).map_err(thread)?,
         };
         Ok((store, admitted))
-    }
-
-    fn read<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Answer<'_, T> {
-        self.reader.run(move |connection| job(connection))
     }
 
     /// Runs `job`, and answers once what it changed is on the disk.
@@ -114,13 +107,15 @@ impl Store for SqliteStore {
     }
 
     fn user(&self, name: String) -> Answer<'_, Option<User>> {
-        self.read(move |db| {
-            db.query_row("SELECT * FROM users WHERE name = ?1", [name], user_of).optional()
+        self.readers.look_up(move |db| {
+            db.prepare_cached("SELECT * FROM users WHERE name = ?1")?
+                .query_row([&name], user_of)
+                .optional()
         })
     }
 
     fn users(&self) -> Answer<'_, Vec<User>> {
-        self.read(|db| {
+        self.readers.read(|db| {
             db.prepare("SELECT * FROM users ORDER BY name")?.query_map([], user_of)?.collect()
         })
     }
@@ -170,15 +165,15 @@ impl Store for SqliteStore {
     }
 
     fn client(&self, id: String) -> Answer<'_, Option<Client>> {
-        self.read(move |db| {
+        self.readers.look_up(move |db| {
             db.prepare_cached("SELECT * FROM clients WHERE id = ?1")?
-                .query_row([id], client_of)
+                .query_row([&id], client_of)
                 .optional()
         })
     }
 
     fn clients(&self) -> Answer<'_, Vec<Client>> {
-        self.read(|db| {
+        self.readers.read(|db| {
             db.prepare("SELECT * FROM clients ORDER BY name")?.query_map([], client_of)?.collect()
         })
     }
@@ -249,7 +244,7 @@ impl Store for SqliteStore {
     }
 
     fn session(&self, id: SessionId) -> Answer<'_, Option<Session>> {
-        self.read(move |db| session_by(db, &id))
+        self.readers.look_up(move |db| session_by(db, &id))
     }
 
     fn end_session(&self, id: SessionId, now: u64) -> Answer<'_, ()> {
@@ -283,7 +278,7 @@ impl Store for SqliteStore {
     }
 
     fn keys(&self) -> Answer<'_, Vec<KeyRecord>> {
-        self.read(keys_of)
+        self.readers.read(|db| keys_of(db))
     }
 
     fn change_keys(&self, change: KeyChange, now: u64) -> Answer<'_, Vault> {
@@ -311,7 +306,8 @@ impl Store for SqliteStore {
     }
 
     fn latest_time(&self) -> Answer<'_, Option<u64>> {
-        self.read(|db| db.query_row("SELECT latest FROM clock", [], |row| row.get(0)).optional())
+        self.readers
+            .read(|db| db.query_row("SELECT latest FROM clock", [], |row| row.get(0)).optional())
     }
 
     fn remember_time(&self, now: u64) -> Answer<'_, u64> {
@@ -327,7 +323,7 @@ impl Store for SqliteStore {
     }
 
     fn export(&self, parts: PartsOut) -> Answer<'_, ()> {
-        self.reader.run(move |connection| copy::sqlite::export(connection, &parts))
+        self.readers.read(move |connection| copy::sqlite::export(connection, &parts))
     }
 
     fn import(&self, mut parts: Parts) -> Answer<'_, bool> {

@@ -14,27 +14,38 @@ export const USER = { username: 'demo', password: 'not a secret: for tests alone
 const USER_SCOPE = 'read write'
 
 /**
- * Starts the real issuer on a fresh database in a temporary folder, with one user.
+ * Starts the real issuer, on a fresh database in a temporary folder and with one user if nothing else is said.
  *
  * @param {object} [options]
  * @param {string[]} [options.corsOrigins] origins of pages that may call it
  * @param {string[]} [options.flags] more flags, such as `['--access-ttl', '1m']`
  * @param {boolean} [options.logged] whether its log is read, which under load costs more than writing it
+ * @param {(folder: string) => string[]} [options.database] the flags that say where the database is
+ * @param {(run: (args: string[], stdin?: string) => Promise<string>) => Promise<unknown>} [options.prepare] what is done
+ *   to the database before it serves
+ * @param {string[]} [options.within] the program that starts it, such as `['taskset', '-c', '0']`
  * @returns {Promise<{ url: string, pid: number, command: (...args: string[]) => string[], run: (args: string[], stdin?:
  *   string) => Promise<string>, stop: () => Promise<void> }>} `url` is its address and its `iss`; `command` answers program and
  *   arguments for another command on the same database, `run` runs it and answers its stdout; `stop` stops the issuer
  *   and removes the folder
  */
-export async function startIssuer({ corsOrigins = [], flags = [], logged = true } = {}) {
+export async function startIssuer({
+  corsOrigins = [],
+  flags = [],
+  logged = true,
+  database = (folder) => ['--database', `sqlite://${join(folder, 'test.db')}`],
+  prepare = addUser,
+  within = [],
+} = {}) {
   const binary = issuerBinary()
   const folder = await mkdtemp(join(tmpdir(), 'countersign-issuer-'))
-  const command = (...args) => [binary, '--database', `sqlite://${join(folder, 'test.db')}`, ...args]
+  const command = (...args) => [binary, ...database(folder), ...args]
   const run = (args, stdin = '') => runCommand(command(...args), stdin)
   try {
-    await run(['user', 'add', USER.username, '--scope', USER_SCOPE], `${USER.password}\n`)
+    await prepare(run)
     const origins = corsOrigins.length === 0 ? [] : ['--cors-origins', corsOrigins.join(',')]
     const listen = ['--listen', '127.0.0.1:0', '--admin-listen', 'none']
-    const [program, ...args] = command('serve', ...listen, ...origins, ...flags)
+    const [program, ...args] = [...within, ...command('serve', ...listen, ...origins, ...flags)]
     const child = spawn(program, args, { env: cleanEnv(), stdio: ['ignore', 'pipe', logged ? 'pipe' : 'ignore'] })
     const url = await address(child)
     const stop = async () => {
@@ -46,6 +57,11 @@ export async function startIssuer({ corsOrigins = [], flags = [], logged = true 
     await rm(folder, { recursive: true, force: true })
     throw error
   }
+}
+
+/** Adds the user. */
+export function addUser(run) {
+  return run(['user', 'add', USER.username, '--scope', USER_SCOPE], `${USER.password}\n`)
 }
 
 /**

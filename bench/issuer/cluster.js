@@ -1,0 +1,35 @@
+// One issuer and two on one PostgreSQL database.
+import { startIssuer } from '../../tests/js/support/issuer.js'
+import { makeDatabase } from './growth.js'
+import { LOGIN, TRUSTED } from './program.js'
+
+/**
+ * @returns {Promise<{ contestants: Record<string, () => Promise<object>>, stop: () => Promise<void> }>} what takes its turns
+ *   with the other contestants
+ */
+export async function startCluster({ tools, postgres }) {
+  await postgres.create('cluster')
+  const flags = postgres.flags('cluster')
+  const client = await makeDatabase(flags)
+  const issuers = []
+  const stop = async () => void (await Promise.all(issuers.map((issuer) => issuer.stop())))
+  try {
+    for (let count = 0; count < 2; count++) {
+      issuers.push(await startIssuer({ database: () => flags, prepare: async () => {}, flags: TRUSTED, logged: false }))
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  const urls = issuers.map(({ url }) => url)
+  const ask = (kind, urls, flags) => () => tools.load(kind, urls, { seconds: 3, flags })
+  return {
+    contestants: {
+      'tokens for clients, PostgreSQL': ask('clients', urls.slice(0, 1), client),
+      'tokens for clients, PostgreSQL, two issuers': ask('clients', urls, client),
+      'refreshes, PostgreSQL': ask('refreshes', urls.slice(0, 1), LOGIN),
+      'refreshes, PostgreSQL, two issuers': ask('refreshes', urls, LOGIN),
+    },
+    stop,
+  }
+}

@@ -1,0 +1,81 @@
+// A PostgreSQL server in a temporary folder, as `issuer/tests/issuer/cluster.rs` starts one.
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chown, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { freePort } from '../../tests/js/support/issuer.js'
+import { exists } from './program.js'
+
+/** PostgreSQL refuses to run as root. This is `nobody`. */
+const NOBODY = 65534
+const PROGRAMS = ['initdb', 'postgres', 'psql']
+const PASSWORD = 'for-benchmarks-alone'
+
+/** Ends the server, and removes its folder, as soon as the input ends: whatever becomes of this process. */
+const GUARD = '"$0" -D data -h 127.0.0.1 -p "$1" -k "$PWD" & server=$!; read -r word; kill -INT $server; wait $server; rm -rf "$PWD"'
+
+/**
+ * Starts a server with its settings as they come, so that each commit is on the disk; `undefined` where there is none.
+ *
+ * @returns {Promise<undefined | { flags: (name: string) => string[], create: (name: string) => Promise<void>,
+ *   sql: (name: string, statements: string) => Promise<string>, stop: () => Promise<void> }>} `flags`: where the
+ *   database of that name is, and its master key
+ */
+export async function startPostgres(masterKey) {
+  const binaries = await findBinaries()
+  if (binaries === undefined) {
+    console.log('  PostgreSQL is left out: there is none; Debian has it as the package postgresql')
+    return undefined
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'countersign-postgres-'))
+  const root = process.getuid?.() === 0
+  const options = { cwd: folder, env: { ...process.env, LC_ALL: 'C' }, ...(root && { uid: NOBODY, gid: NOBODY }) }
+  if (root) await chown(folder, NOBODY, NOBODY)
+  await writeFile(join(folder, 'password'), PASSWORD)
+  const made = ['--no-sync', '-A', 'scram-sha-256', '-U', 'postgres', '-E', 'UTF8', '--locale=C', '-D', 'data', '--pwfile=password']
+  await promisify(execFile)(join(binaries, 'initdb'), made, options)
+  const port = await freePort()
+  const guard = spawn('sh', ['-c', GUARD, join(binaries, 'postgres'), String(port)], { ...options, stdio: ['pipe', 'ignore', 'ignore'] })
+  const stop = async () => {
+    const exited = once(guard, 'exit')
+    guard.stdin.end()
+    await exited
+  }
+  const url = (name) => `postgres://postgres:${PASSWORD}@127.0.0.1:${port}/${name}`
+  const sql = async (name, statements) => {
+    const args = ['-X', '-A', '-t', '-q', '-v', 'ON_ERROR_STOP=1', '-d', url(name), '-c', statements]
+    return (await promisify(execFile)(join(binaries, 'psql'), args)).stdout.trim()
+  }
+  try {
+    await ready(join(folder, 'data/postmaster.pid'))
+    const create = async (name) => void (await sql('postgres', `CREATE DATABASE ${name}`))
+    return { flags: (name) => ['--database', url(name), '--master-key-file', masterKey], create, sql, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function ready(state) {
+  for (let attempt = 0; attempt < 600; attempt++) {
+    const text = await readFile(state, 'utf8').catch(() => '')
+    if (text.includes('ready')) return
+    await sleep(50)
+  }
+  throw new Error('PostgreSQL does not start')
+}
+
+async function findBinaries() {
+  const named = process.env.COUNTERSIGN_POSTGRES
+  const debian = '/usr/lib/postgresql'
+  const versions = await readdir(debian).catch(() => [])
+  const folders = named ? [named] : [...process.env.PATH.split(delimiter), ...versions.map((version) => join(debian, version, 'bin'))]
+  for (const folder of folders) {
+    const found = await Promise.all(PROGRAMS.map((name) => exists(join(folder, name))))
+    if (found.every(Boolean)) return folder
+  }
+  return undefined
+}

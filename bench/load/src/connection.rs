@@ -1,0 +1,150 @@
+//! One connection with one request at a time on it: as little HTTP/1.1 as that takes, because what
+//! the load costs is the server's loss.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use serde_json::Value;
+
+/// A connection, and what is under way on it.
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
+    request: Request,
+    /// What has come of the answer.
+    received: Vec<u8>,
+    sent: Vec<u8>,
+    /// When the request that is under way was to be sent; `None` when there is none.
+    pub(crate) due: Option<Instant>,
+}
+
+/// What is asked for, again and again.
+pub(crate) struct Request {
+    /// Method and path.
+    pub(crate) line: String,
+    /// Further headers, each with its end of line.
+    pub(crate) headers: String,
+    pub(crate) body: Body,
+}
+
+pub(crate) enum Body {
+    Same(String),
+    /// A login as each of these users in turn, and the refresh tokens that came of it.
+    Login {
+        names: VecDeque<String>,
+        password: String,
+        tokens: Vec<String>,
+    },
+    /// A refresh with each of these tokens in turn; its successor goes to the end.
+    Refresh(VecDeque<String>),
+}
+
+thread_local! {
+    /// Counts the networks that requests come from, so that none has too many.
+    static NETWORK: Cell<u32> = const { Cell::new(0) };
+}
+
+impl Connection {
+    pub(crate) fn open(address: &str, mut request: Request) -> Result<Self> {
+        let stream = TcpStream::connect(address);
+        let stream = stream.with_context(|| format!("nobody listens on {address}"))?;
+        stream.set_nodelay(true)?;
+        request.headers.insert_str(0, &format!("host: {address}\r\n"));
+        Ok(Self { stream, request, received: Vec::new(), sent: Vec::new(), due: None })
+    }
+
+    /// Sends the next request.
+    pub(crate) fn send(&mut self, due: Instant) -> Result<()> {
+        let Request { line, headers, body } = &mut self.request;
+        let body = body.next()?;
+        let [_, a, b, c] = NETWORK.replace(NETWORK.get().wrapping_add(1)).to_be_bytes();
+        self.sent.clear();
+        write!(
+            self.sent,
+            "{line} HTTP/1.1\r\n{headers}x-forwarded-for: 10.{a}.{b}.{c}\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+        self.due = Some(due);
+        self.stream.write_all(&self.sent).context("a request cannot be sent")
+    }
+
+    /// The refresh tokens that nobody has used yet.
+    pub(crate) fn tokens(&self) -> Vec<&str> {
+        match &self.request.body {
+            Body::Refresh(tokens) => tokens.iter().map(String::as_str).collect(),
+            Body::Login { tokens, .. } => tokens.iter().map(String::as_str).collect(),
+            Body::Same(_) => Vec::new(),
+        }
+    }
+
+    /// Takes what has come. Answers the body once that is whole.
+    pub(crate) fn receive(&mut self) -> Result<Option<Vec<u8>>> {
+        let mut buffer = [0; 8192];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => bail!("the server closed a connection"),
+            Ok(length) => self.received.extend(buffer.iter().take(length)),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(e) => return Err(e.into()),
+        }
+        let Some(head) = self.received.windows(4).position(|end| end == b"\r\n\r\n") else {
+            return Ok(None);
+        };
+        let (head, body) = self.received.split_at(head + 4);
+        let head = std::str::from_utf8(head)?;
+        let length: usize = head
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .ok_or_else(|| anyhow!("an answer does not say how long it is"))?
+            .1
+            .trim()
+            .parse()?;
+        if body.len() < length {
+            return Ok(None);
+        }
+        let status = head.split(' ').nth(1).unwrap_or_default();
+        ensure!(status == "200", "status {status}: {}", String::from_utf8_lossy(body));
+        let body = body.to_vec();
+        self.received.clear();
+        self.request.body.answered(&body)?;
+        Ok(Some(body))
+    }
+}
+
+impl Body {
+    /// The body of the next request.
+    fn next(&mut self) -> Result<String> {
+        Ok(match self {
+            Self::Same(body) => body.clone(),
+            Self::Login { names, password, .. } => {
+                names.rotate_left(1);
+                let name = names.front().context("there is no user")?;
+                serde_json::json!({ "username": name, "password": password }).to_string()
+            }
+            Self::Refresh(tokens) => {
+                let token = tokens.pop_front().context("there is no refresh token")?;
+                format!("grant_type=refresh_token&refresh_token={token}")
+            }
+        })
+    }
+
+    fn answered(&mut self, answer: &[u8]) -> Result<()> {
+        match self {
+            Self::Refresh(tokens) => tokens.push_back(refresh_token(answer)?),
+            Self::Login { tokens, .. } => tokens.push(refresh_token(answer)?),
+            Self::Same(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// The refresh token in an answer.
+pub(crate) fn refresh_token(answer: &[u8]) -> Result<String> {
+    let answer: Value = serde_json::from_slice(answer)?;
+    let token = answer.get("refresh_token").and_then(Value::as_str);
+    token.map(ToOwned::to_owned).context("an answer has no refresh token")
+}
