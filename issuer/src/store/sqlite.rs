@@ -266,11 +266,11 @@ impl Store for SqliteStore {
     }
 
     fn newest_status_list(&self) -> Answer<'_, u32> {
-        self.read(newest_status_list)
+        self.readers.read(|db| newest_status_list(db))
     }
 
     fn ended_sessions(&self, list: u32, at: u64) -> Answer<'_, Vec<u32>> {
-        self.read(move |db| {
+        self.readers.read(move |db| {
             let statement = "SELECT status_index FROM sessions
                              WHERE status_list = ?1 AND revoked = 1 AND expires_at > ?2";
             db.prepare_cached(statement)?.query_map(params![list, at], |row| row.get(0))?.collect()
@@ -331,7 +331,7 @@ impl Store for SqliteStore {
     }
 
     fn audit(&self, subject: Option<String>, most: u32) -> Answer<'_, Vec<AuditEntry>> {
-        self.read(move |db| {
+        self.readers.read(move |db| {
             db.prepare(
                 "SELECT * FROM (SELECT id, at, event, subject FROM audit
                                 WHERE ?1 IS NULL OR subject = ?1 ORDER BY id DESC LIMIT ?2)
