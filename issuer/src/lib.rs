@@ -20,7 +20,8 @@
 //!
 //! A request comes in through `serve` (connections and their time limits) and `http` (one file for
 //! each endpoint), and is decided by rules that know neither clock nor database: `session` for
-//! refresh tokens, `keys` for the life of signing keys. `store` is what is kept.
+//! refresh tokens, `attempt` for failed logins, `keys` for the life of signing keys. `store` is what is
+//! kept.
 
 #![forbid(unsafe_code)]
 
@@ -41,6 +42,8 @@ mod http;
 mod network;
 mod tls;
 
+mod attempt;
+mod counters;
 mod crypto;
 mod keys;
 mod password;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher as _, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
 use crate::{Error, crypto};
@@ -34,6 +34,11 @@ pub(crate) struct Hasher {
 /// What one hash works in.
 type Memory = Vec<Block>;
 
+/// A place in the queue: a password that is hashed, or waits for it.
+pub(crate) struct Admitted {
+    _place: OwnedSemaphorePermit,
+}
+
 /// More passwords are waiting to be hashed than the queue takes.
 #[derive(Debug)]
 pub(crate) struct QueueFull;
@@ -51,15 +56,22 @@ impl Hasher {
         })
     }
 
+    /// A place in the queue, for one hash.
+    pub(crate) fn admit(&self) -> Result<Admitted, QueueFull> {
+        let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| QueueFull)?;
+        Ok(Admitted { _place: place })
+    }
+
     /// Whether `password` is the one behind `stored`. Without a stored hash, or with a password
     /// that nobody can have, the answer is no, after the same work.
     pub(crate) async fn verify(
         &self,
+        admitted: Admitted,
         password: Zeroizing<String>,
         stored: Option<&str>,
-    ) -> Result<bool, QueueFull> {
-        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| QueueFull)?;
-        let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| QueueFull)?;
+    ) -> bool {
+        // It is never closed.
+        let Ok(running) = Arc::clone(&self.running).acquire_owned().await else { return false };
         let possible = stored.is_some() && (1..=MAX_BYTES).contains(&password.len());
         let (password, stored) = match stored {
             Some(stored) if possible => (password, stored.to_owned()),
@@ -79,7 +91,7 @@ impl Hasher {
         };
         // A panic in the hash is a no.
         let good = tokio::task::spawn_blocking(check).await.unwrap_or(false);
-        Ok(good && possible)
+        good && possible
     }
 
     /// How many hashes were computed by [`Hasher::verify`] so far.
@@ -178,18 +190,24 @@ mod tests {
         ];
         for (count, (password, stored, expected)) in (1..).zip(cases) {
             let password = Zeroizing::new(password.to_owned());
-            assert_eq!(hasher.verify(password, stored).await.unwrap(), expected);
+            let place = hasher.admit().unwrap();
+            assert_eq!(hasher.verify(place, password, stored).await, expected);
             assert_eq!(hasher.computed(), count);
         }
         // The dummy is a hash that parses: checking against it does the work.
         assert!(PasswordHash::new(&hasher.dummy).is_ok());
     }
 
+    async fn attempt(hasher: &Hasher) -> Result<bool, QueueFull> {
+        let place = hasher.admit()?;
+        Ok(hasher.verify(place, Zeroizing::new("password".to_owned()), None).await)
+    }
+
     #[tokio::test]
     async fn hashes_work_in_the_memory_of_those_before_and_leave_nothing_in_it() {
         let hasher = Hasher::new(2, 8).unwrap();
         for _ in 0..3 {
-            let attempt = || hasher.verify(Zeroizing::new("password".to_owned()), None);
+            let attempt = || attempt(&hasher);
             let (a, b, c) = tokio::join!(attempt(), attempt(), attempt());
             assert!(a.is_ok() && b.is_ok() && c.is_ok());
         }
@@ -204,7 +222,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_is_said_at_once() {
         let hasher = Hasher::new(1, 1).unwrap();
-        let attempt = || hasher.verify(Zeroizing::new("password".to_owned()), None);
+        let attempt = || attempt(&hasher);
         let (a, b, c) = tokio::join!(attempt(), attempt(), attempt());
         assert!(a.is_ok() && b.is_ok() && c.is_err());
     }

@@ -8,6 +8,7 @@ use countersign_claims::{Audience, Claims, NumericDate};
 
 use crate::clock::Steadiness;
 use crate::config::SESSION_MAX;
+use crate::counters::Counters;
 use crate::crypto::{self, DeploymentSecret, MasterKeySource};
 use crate::keys::{KeyRing, Rules, Vault, deposit};
 use crate::network::LoginLimit;
@@ -38,8 +39,9 @@ pub(crate) struct Inner {
     pub(crate) hasher: Hasher,
     pub(crate) login_limit: LoginLimit,
     pub(crate) refresh_key: hmac::Key,
+    pub(crate) counters: Counters,
     /// Where the keys come from that authenticate something else.
-    #[allow(dead_code, reason = "for what else is authenticated, such as the device cookie")]
+    #[allow(dead_code, reason = "for what else is authenticated")]
     pub(crate) secret: DeploymentSecret,
 }
 
@@ -83,6 +85,7 @@ impl State {
             hasher: Hasher::new(limits.hashes, limits.hash_queue)?,
             login_limit: LoginLimit::new(&limits),
             refresh_key: secret.refresh_key(),
+            counters: Counters::new(secret.derive("countersign logins v1")?),
             secret,
             config,
             limits,

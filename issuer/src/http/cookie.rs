@@ -1,12 +1,15 @@
-//! The refresh token as a cookie, for pages that must not be able to read it.
+//! The refresh token as a cookie, for pages that must not be able to read it; and the cookie of a device
+//! that has logged in before.
 
 use hyper::header::{COOKIE, HeaderMap, HeaderValue, ORIGIN, SET_COOKIE};
 
 use super::reply::{ApiError, Reply};
+use crate::counters::DEVICE_KNOWN_FOR;
 use crate::state::Shared;
 
 /// The prefix makes browsers insist on `Secure`, `Path=/` and no `Domain` (RFC 6265bis §4.1.3.2).
 const NAME: &str = "__Host-countersign-refresh";
+const DEVICE: &str = "__Host-countersign-device";
 
 /// The refresh token in the request's cookie.
 ///
@@ -17,13 +20,22 @@ pub(super) fn read<'a>(
     state: &Shared,
     headers: &'a HeaderMap,
 ) -> Result<Option<&'a str>, ApiError> {
-    let lines = headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).map(str::trim);
-    let token = pairs.find_map(|pair| pair.strip_prefix(NAME)?.strip_prefix('='));
+    let token = find(headers, NAME);
     if token.is_some() {
         check_site(state, headers)?;
     }
     Ok(token)
+}
+
+/// The device's cookie, where no page of another site may have sent it.
+pub(super) fn device<'a>(state: &Shared, headers: &'a HeaderMap) -> Option<&'a str> {
+    find(headers, DEVICE).filter(|_| check_site(state, headers).is_ok())
+}
+
+fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).map(str::trim);
+    pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
 /// Refuses what a browser says comes from another site. Clients that are not browsers say nothing.
@@ -37,11 +49,20 @@ pub(super) fn check_site(state: &Shared, headers: &HeaderMap) -> Result<(), ApiE
     if cross || foreign { Err(ApiError::cross_site()) } else { Ok(()) }
 }
 
-/// Sets the cookie for `seconds`; zero deletes it.
+/// Sets the refresh token's cookie for `seconds`; zero deletes it.
 pub(super) fn set(reply: &mut Reply, token: &str, seconds: u64) {
+    append(reply, NAME, token, seconds);
+}
+
+/// Sets the cookie by which a device that has logged in is known again.
+pub(super) fn set_device(reply: &mut Reply, device: &str) {
+    append(reply, DEVICE, device, DEVICE_KNOWN_FOR);
+}
+
+fn append(reply: &mut Reply, name: &str, value: &str, seconds: u64) {
     let cookie =
-        format!("{NAME}={token}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict");
-    // A refresh token is base64url, which every header may hold.
+        format!("{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict");
+    // The values are base64url, which every header may hold.
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         reply.headers_mut().append(SET_COOKIE, cookie);
     }

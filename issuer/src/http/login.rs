@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -6,6 +8,7 @@ use super::body::{JSON, is_type, missing};
 use super::reply::{ApiError, Reply};
 use super::token::{self, Delivery, FIRST_PARTY};
 use super::{Call, Shared, cookie};
+use crate::attempt::{Attempt, Counter, Reserved, Verdict};
 use crate::session::Session;
 use crate::{crypto, username};
 
@@ -20,13 +23,20 @@ pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> 
     state.login_limit.check(call.client).map_err(ApiError::too_many_requests)?;
     state.keys.signer().ok_or_else(ApiError::no_signing_key)?;
 
-    let user = match username::normalise(&username) {
+    // Before the attempt is counted: who finds the queue full has not tried a password.
+    let queue_full = |_| ApiError::unavailable("too many logins are waiting");
+    let place = state.hasher.admit().map_err(queue_full)?;
+    let name = username::normalise(&username);
+    // What cannot be a name is counted as it was typed.
+    let account = state.counters.account(name.as_deref().unwrap_or(&username));
+    let reserved = reserve(&state, &call, account).await?;
+
+    let user = match name {
         Some(name) => state.store.user(name).await?,
         None => None,
     };
     let stored = user.as_ref().map(|user| user.password_hash.as_str());
-    let verified = state.hasher.verify(password, stored).await;
-    let good = verified.map_err(|_| ApiError::unavailable("too many logins are waiting"))?;
+    let good = state.hasher.verify(place, password, stored).await;
     let Some(user) = user.filter(|user| good && !user.locked) else {
         return Err(ApiError::login_failed());
     };
@@ -44,10 +54,37 @@ pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> 
         revoked: false,
     };
     // The password may have been changed since it was checked.
-    if !state.store.open_session(session.clone(), user.password_hash).await? {
+    let opened =
+        state.store.open_session(session.clone(), user.password_hash, Some(reserved)).await?;
+    if !opened {
         return Err(ApiError::login_failed());
     }
-    token::grant_session(&state, &session, &session.scope, delivery, now)
+    let mut reply = token::grant_session(&state, &session, &session.scope, delivery, now)?;
+    // Only for who keeps cookies.
+    if delivery == Delivery::Cookie || cookie::device(&state, &call.headers).is_some() {
+        let device = state.counters.cookie(&account, crypto::random()?, now);
+        cookie::set_device(&mut reply, &device);
+    }
+    Ok(reply)
+}
+
+/// Counts the attempt as a failure before its password is looked at, so that no number of them at
+/// once is one too many. Where there were too many already, no hash is computed: that is so for
+/// names that nobody has as well.
+async fn reserve(state: &Shared, call: &Call, account: Counter) -> Result<Reserved, ApiError> {
+    let now = state.clock.now();
+    let device = cookie::device(state, &call.headers);
+    let attempt = Attempt {
+        account,
+        network: state.counters.network(&account, call.client),
+        device: device.and_then(|cookie| state.counters.device(&account, cookie, now)),
+        id: crypto::random()?,
+        now,
+    };
+    match state.store.attempt(attempt).await? {
+        Verdict::Admit(reserved) => Ok(reserved),
+        Verdict::Refuse(wait) => Err(ApiError::too_many_requests(Duration::from_secs(wait))),
+    }
 }
 
 struct Login {

@@ -190,7 +190,7 @@ mod tests {
             expires_at: 1_800_000_900,
             revoked: false,
         };
-        assert!(state.store.open_session(session, "hash".to_owned()).await.unwrap());
+        assert!(state.store.open_session(session, "hash".to_owned(), None).await.unwrap());
         let refresh_token =
             RefreshToken { session: [7; 16], counter: 0 }.encode(&state.refresh_key);
         let call = || Call {

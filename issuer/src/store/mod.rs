@@ -21,6 +21,7 @@ use self::postgres::PostgresStore;
 use self::postgres::url::{Address, is_postgres};
 use self::sqlite::SqliteStore;
 use crate::Error;
+use crate::attempt::{self, Attempt, Reserved};
 use crate::keys::{KeyRecord, Vault};
 use crate::session::{Refresh, Session, SessionId, Verdict};
 
@@ -133,7 +134,7 @@ pub(crate) enum ClientChange {
     Locked(bool),
 }
 
-/// Users, clients, sessions, keys, and the audit log that is written along with each change.
+/// Users, clients, failed logins, sessions, keys, and the audit log that is written along with each change.
 pub(crate) trait Store: Send + Sync {
     /// Adds a user; `false` if the name is taken.
     fn add_user(&self, user: User) -> Answer<'_, bool>;
@@ -156,9 +157,17 @@ pub(crate) trait Store: Send + Sync {
     /// All clients by name.
     fn clients(&self) -> Answer<'_, Vec<Client>>;
 
+    /// Applies [`attempt::decide`] to a login, and counts it as a failure where it is admitted.
+    fn attempt(&self, attempt: Attempt) -> Answer<'_, attempt::Verdict>;
     /// Opens a session, unless the user is gone, is locked, or has another password hash than the
-    /// one that the login was checked against.
-    fn open_session(&self, session: Session, password_hash: String) -> Answer<'_, bool>;
+    /// one that the login was checked against. Then the login was none of the failures that it is
+    /// counted among, nor are those before it at its own counter.
+    fn open_session(
+        &self,
+        session: Session,
+        password_hash: String,
+        reserved: Option<Reserved>,
+    ) -> Answer<'_, bool>;
     /// Applies [`crate::session::decide`] to the token's session; a session that does not exist is
     /// refused.
     fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict>;
@@ -166,7 +175,7 @@ pub(crate) trait Store: Send + Sync {
     fn session(&self, id: SessionId) -> Answer<'_, Option<Session>>;
     /// Ends a session. One that has ended or never was is left as it is.
     fn end_session(&self, id: SessionId, now: u64) -> Answer<'_, ()>;
-    /// Deletes sessions that have expired.
+    /// Deletes sessions that have expired, and failures that are forgotten.
     fn prune(&self, now: u64) -> Answer<'_, ()>;
 
     /// All keys, oldest first.

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("versions.sql"),
     include_str!("secrets.sql"),
     include_str!("clock.sql"),
+    include_str!("login_failures.sql"),
 ];
 
 /// The oldest version whose binaries work on the newest schema. It stays what it is as long as

@@ -10,6 +10,7 @@ use super::worker::Worker;
 use super::writer::Writer;
 use super::{Answer, Client, ClientChange, KeyChange, Store, User, hex, key_events};
 use crate::Error;
+use crate::attempt::{self, Attempt, Counter, Failures, Reserved};
 use crate::crypto::DeploymentSecret;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::session::{Refresh, Session, SessionId, Verdict, decide};
@@ -186,7 +187,28 @@ impl Store for SqliteStore {
         })
     }
 
-    fn open_session(&self, session: Session, password_hash: String) -> Answer<'_, bool> {
+    fn attempt(&self, attempt: Attempt) -> Answer<'_, attempt::Verdict> {
+        self.write(move |db| {
+            let mut found = Vec::new();
+            let counters = [Some(attempt.account), Some(attempt.network), attempt.device];
+            for counter in counters.into_iter().flatten() {
+                found.extend(failures_by(db, &counter)?);
+            }
+            let verdict = attempt::decide(&attempt, &found);
+            if let attempt::Verdict::Admit(reserved) = &verdict {
+                put_failures(db, &reserved.own)?;
+                reserved.everywhere.iter().try_for_each(|failures| put_failures(db, failures))?;
+            }
+            Ok(verdict)
+        })
+    }
+
+    fn open_session(
+        &self,
+        session: Session,
+        password_hash: String,
+        reserved: Option<Reserved>,
+    ) -> Answer<'_, bool> {
         self.write(move |db| {
             let opened = db.execute(
                 "INSERT INTO sessions (id, user_id, client_id, scope, counter, created_at,
@@ -207,6 +229,7 @@ impl Store for SqliteStore {
             )?;
             if opened == 1 {
                 audit(db, session.created_at, "login", &hex(&session.id))?;
+                reserved.map_or(Ok(()), |reserved| take_back(db, &reserved))?;
             }
             Ok(opened == 1)
         })
@@ -257,8 +280,22 @@ impl Store for SqliteStore {
     }
 
     fn prune(&self, now: u64) -> Answer<'_, ()> {
-        self.write(move |db| {
-            db.execute("DELETE FROM sessions WHERE expires_at <= ?1", [now])?;
+        Box::pin(async move {
+            let sessions = self
+                .write(move |db| db.execute("DELETE FROM sessions WHERE expires_at <= ?1", [now]));
+            sessions.await?;
+            // Strangers decide how many there are: in parts that make nobody wait for long.
+            let forgotten = attempt::forgotten_before(now);
+            let prune = || {
+                self.write(move |db| {
+                    db.execute(
+                        "DELETE FROM login_failures WHERE counter IN (
+                           SELECT counter FROM login_failures WHERE last_at <= ?1 LIMIT 1000)",
+                        [forgotten],
+                    )
+                })
+            };
+            while prune().await? > 0 {}
             Ok(())
         })
     }
@@ -349,6 +386,47 @@ fn client_of(row: &Row<'_>) -> rusqlite::Result<Client> {
         locked: row.get("locked")?,
         created_at: row.get("created_at")?,
     })
+}
+
+fn failures_by(db: &Connection, counter: &Counter) -> rusqlite::Result<Option<Failures>> {
+    let failures_of = |row: &Row<'_>| {
+        Ok(Failures {
+            counter: row.get("counter")?,
+            count: row.get("failures")?,
+            blocked_until: row.get("blocked_until")?,
+            last_at: row.get("last_at")?,
+            last: row.get("attempt")?,
+        })
+    };
+    db.prepare_cached("SELECT * FROM login_failures WHERE counter = ?1")?
+        .query_row([counter], failures_of)
+        .optional()
+}
+
+fn put_failures(db: &Connection, failures: &Failures) -> rusqlite::Result<()> {
+    let Failures { counter, count, blocked_until, last_at, last } = failures;
+    db.prepare_cached(
+        "INSERT INTO login_failures (counter, failures, blocked_until, last_at, attempt)
+         VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (counter) DO UPDATE SET failures = ?2, blocked_until = ?3, last_at = ?4,
+                                             attempt = ?5",
+    )?
+    .execute(params![counter, count, blocked_until, last_at, last])
+    .map(drop)
+}
+
+/// The attempt was no failure.
+fn take_back(db: &Connection, Reserved { own, everywhere }: &Reserved) -> rusqlite::Result<()> {
+    if let Some(everywhere) = everywhere {
+        db.prepare_cached(
+            "UPDATE login_failures SET failures = max(failures - 1, 0), blocked_until = 0
+             WHERE counter = ?1",
+        )?
+        .execute([everywhere.counter])?;
+    }
+    db.prepare_cached("DELETE FROM login_failures WHERE counter = ?1")?
+        .execute([own.counter])
+        .map(drop)
 }
 
 fn session_by(db: &Connection, id: &SessionId) -> rusqlite::Result<Option<Session>> {

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::{Client, Missing, Place, Store, User};
 use crate::Error;
+use crate::attempt::{self, Attempt, Reserved};
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::session::{Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict};
 
@@ -64,6 +65,9 @@ over_both!(
     without_a_grace_the_first_of_two_parallel_refreshes_is_answered_and_the_session_ends,
     a_session_that_is_ended_while_it_is_refreshed_has_ended,
     no_session_of_the_old_password_outlives_a_change_of_it,
+    of_many_attempts_at_once_as_many_are_admitted_as_one_after_the_other,
+    a_login_takes_its_own_failure_back_and_leaves_those_of_others,
+    failures_are_deleted_when_they_are_forgotten,
     of_two_that_change_the_keys_at_once_one_does,
     a_change_that_fails_changes_nothing_and_is_in_nobody_s_way,
     a_caller_that_goes_away_is_in_nobody_s_way,
@@ -161,7 +165,7 @@ async fn all_at_once(
 async fn of_parallel_refreshes_of_one_token_one_rotates_and_the_others_repeat(database: Database) {
     let stores = two(&database).await;
     for id in 0..10 {
-        assert!(stores[0].open_session(session(id), "hash".to_owned()).await.unwrap());
+        assert!(stores[0].open_session(session(id), "hash".to_owned(), None).await.unwrap());
         let verdicts = all_at_once(&stores, &refresh(id, 0, 10), 16).await;
         let rotated = verdicts.iter().filter(|v| matches!(v, Verdict::Rotate(_))).count();
         assert_eq!(rotated, 1);
@@ -179,7 +183,7 @@ async fn without_a_grace_the_first_of_two_parallel_refreshes_is_answered_and_the
 ) {
     let stores = two(&database).await;
     for id in 0..10 {
-        assert!(stores[0].open_session(session(id), "hash".to_owned()).await.unwrap());
+        assert!(stores[0].open_session(session(id), "hash".to_owned(), None).await.unwrap());
         let verdicts = all_at_once(&stores, &refresh(id, 0, 0), 2).await;
         assert!(verdicts.iter().any(|v| matches!(v, Verdict::Rotate(_))), "{verdicts:?}");
         assert!(verdicts.contains(&Verdict::Reuse), "{verdicts:?}");
@@ -190,7 +194,7 @@ async fn without_a_grace_the_first_of_two_parallel_refreshes_is_answered_and_the
 async fn a_session_that_is_ended_while_it_is_refreshed_has_ended(database: Database) {
     let stores = two(&database).await;
     for id in 0..20 {
-        assert!(stores[0].open_session(session(id), "hash".to_owned()).await.unwrap());
+        assert!(stores[0].open_session(session(id), "hash".to_owned(), None).await.unwrap());
         let (refreshed, ended) = tokio::join!(
             stores[0].refresh(refresh(id, 0, 10)),
             stores[1].end_session([id; 16], NOW)
@@ -214,7 +218,9 @@ async fn no_session_of_the_old_password_outlives_a_change_of_it(database: Databa
             .map(|index| {
                 let (store, hash) = (Arc::clone(&stores[index % 2]), hash.clone());
                 let id = u8::try_from(round * 4 + index).unwrap();
-                tokio::spawn(async move { store.open_session(session(id), hash).await.unwrap() })
+                tokio::spawn(
+                    async move { store.open_session(session(id), hash, None).await.unwrap() },
+                )
             })
             .collect();
         // Sometimes before them, sometimes between, sometimes after.
@@ -231,6 +237,98 @@ async fn no_session_of_the_old_password_outlives_a_change_of_it(database: Databa
         hash = next;
     }
     assert!(opened > 0, "no login was in time");
+}
+
+/// An attempt on the account of that number, from the network of that number.
+fn attempt(account: u8, network: u16, id: u8, now: u64) -> Attempt {
+    let mut counter = [account; 32];
+    counter[..2].copy_from_slice(&network.to_be_bytes());
+    Attempt { account: [account; 32], network: counter, device: None, id: [id; 16], now }
+}
+
+async fn of_many_attempts_at_once_as_many_are_admitted_as_one_after_the_other(database: Database) {
+    let stores = two(&database).await;
+    // From one network, and from as many as there are attempts.
+    for (account, networks, expected) in [(201, 1, 5), (202, u16::MAX, 100)] {
+        let attempts: Vec<_> = (0..150_u8)
+            .map(|index| {
+                let store = Arc::clone(&stores[usize::from(index) % 2]);
+                let attempt = attempt(account, u16::from(index) % networks, index, NOW);
+                tokio::spawn(async move { store.attempt(attempt).await.unwrap() })
+            })
+            .collect();
+        let mut admitted = 0;
+        for attempt in attempts {
+            match attempt.await.unwrap() {
+                attempt::Verdict::Admit(_) => admitted += 1,
+                attempt::Verdict::Refuse(wait) => assert_eq!(wait, 1),
+            }
+        }
+        assert_eq!(admitted, expected);
+    }
+}
+
+async fn a_login_takes_its_own_failure_back_and_leaves_those_of_others(database: Database) {
+    let stores = two(&database).await;
+    let reserve = async |attempt: Attempt| match stores[0].attempt(attempt).await.unwrap() {
+        attempt::Verdict::Admit(reserved) => reserved,
+        refused @ attempt::Verdict::Refuse(_) => panic!("{refused:?}"),
+    };
+    let counts = |reserved: &Reserved| {
+        (reserved.own.count, reserved.everywhere.as_ref().map(|failures| failures.count))
+    };
+    for id in 1..5 {
+        let reserved = reserve(attempt(1, 1, id, NOW)).await;
+        assert_eq!(counts(&reserved), (u32::from(id), Some(u32::from(id))));
+    }
+    let other = reserve(attempt(1, 2, 5, NOW)).await;
+    assert_eq!(counts(&other), (1, Some(5)));
+    // One that fails takes nothing back.
+    assert!(!stores[1].open_session(session(1), "x".to_owned(), Some(other)).await.unwrap());
+    let good = reserve(attempt(1, 1, 6, NOW)).await;
+    assert_eq!(counts(&good), (5, Some(6)));
+    let open = || stores[1].open_session(session(1), "hash".to_owned(), Some(good.clone()));
+    assert!(open().await.unwrap());
+    let next = reserve(attempt(1, 1, 7, NOW)).await;
+    assert_eq!(counts(&next), (1, Some(6)));
+    // The same transaction again, as after an answer that was lost.
+    let again = reserve(attempt(1, 1, 7, NOW)).await;
+    assert_eq!(again, next);
+
+    let with_device = |id| Attempt { device: Some([77; 32]), ..attempt(1, 1, id, NOW) };
+    let device = reserve(with_device(8)).await;
+    assert_eq!(counts(&device), (1, None));
+    assert_eq!(counts(&reserve(with_device(9)).await), (2, None));
+    let hash = || "hash".to_owned();
+    assert!(stores[1].open_session(session(2), hash(), Some(device)).await.unwrap());
+    assert_eq!(counts(&reserve(with_device(10)).await), (1, None));
+    assert_eq!(counts(&reserve(attempt(1, 1, 11, NOW)).await), (2, Some(7)));
+}
+
+async fn failures_are_deleted_when_they_are_forgotten(database: Database) {
+    const DAY: u64 = 86400;
+    let [store, other] = two(&database).await;
+    let count = async |account, network, now| match other
+        .attempt(attempt(account, network, 1, now))
+        .await
+        .unwrap()
+    {
+        attempt::Verdict::Admit(reserved) => reserved.own.count,
+        refused @ attempt::Verdict::Refuse(_) => panic!("{refused:?}"),
+    };
+    for network in 0..1100_u16 {
+        // As many accounts as there have to be, because all networks together have a limit.
+        let account = 100 + u8::try_from(network / 20).unwrap();
+        store.attempt(attempt(account, network, 9, NOW)).await.unwrap();
+    }
+    store.attempt(attempt(7, 1, 9, NOW + 1)).await.unwrap();
+    store.prune(NOW + DAY).await.unwrap();
+    // At a time at which no rule but that of deletion forgets them.
+    for network in [0, 999, 1099] {
+        let account = 100 + u8::try_from(network / 20).unwrap();
+        assert_eq!(count(account, network, NOW).await, 1, "{network}");
+    }
+    assert_eq!(count(7, 1, NOW).await, 2);
 }
 
 async fn of_two_that_change_the_keys_at_once_one_does(database: Database) {
@@ -266,7 +364,7 @@ async fn a_change_that_fails_changes_nothing_and_is_in_nobody_s_way(database: Da
         store.change_keys(Box::new(two), NOW).await.unwrap_err();
         store.ping().await.unwrap();
         assert!(store.keys().await.unwrap().is_empty());
-        assert!(store.open_session(session(round), "hash".to_owned()).await.unwrap());
+        assert!(store.open_session(session(round), "hash".to_owned(), None).await.unwrap());
         assert!(other.session([round; 16]).await.unwrap().is_some());
     }
 }
@@ -275,7 +373,7 @@ async fn a_caller_that_goes_away_is_in_nobody_s_way(database: Database) {
     let [store, _] = two(&database).await;
     let mut gone = 0;
     for id in 0_u8..60 {
-        assert!(store.open_session(session(id), "hash".to_owned()).await.unwrap());
+        assert!(store.open_session(session(id), "hash".to_owned(), None).await.unwrap());
         // By turns, because timers count in milliseconds, and a refresh may be over in one.
         let patience = async {
             for _ in 0..u32::from(id) * 20 {
@@ -383,14 +481,14 @@ async fn what_is_written_is_read_as_it_was(database: Database) {
     assert_eq!(other.client("client_x".to_owned()).await.unwrap(), Some(client));
     assert_eq!(other.client("client_\0".to_owned()).await.unwrap(), None);
 
-    assert!(store.open_session(session(1), "hash".to_owned()).await.unwrap());
-    assert!(!store.open_session(session(2), "another".to_owned()).await.unwrap());
+    assert!(store.open_session(session(1), "hash".to_owned(), None).await.unwrap());
+    assert!(!store.open_session(session(2), "another".to_owned(), None).await.unwrap());
     assert_eq!(other.session([1; 16]).await.unwrap(), Some(session(1)));
     store.prune(NOW + 899).await.unwrap();
     assert!(other.session([1; 16]).await.unwrap().is_some());
     for n in 0..1100 {
         let expired = Session { id: numbered(n), ..session(9) };
-        assert!(store.open_session(expired, "hash".to_owned()).await.unwrap());
+        assert!(store.open_session(expired, "hash".to_owned(), None).await.unwrap());
     }
     store.prune(NOW + 900).await.unwrap();
     for n in [0, 999, 1099] {

@@ -19,6 +19,7 @@ mod documentation;
 mod durability;
 mod endpoints;
 mod keys;
+mod login;
 mod postgres;
 mod sessions;
 mod startup;

@@ -20,6 +20,7 @@ use super::copy::{self, Parts, PartsOut};
 use super::{
     Answer, Client, ClientChange, KeyChange, Missing, Store, StoreError, User, hex, key_events,
 };
+use crate::attempt::{self, Attempt, Reserved};
 use crate::keys::{KeyRecord, Vault};
 use crate::session::{Lifetimes, Refresh, Session, SessionId, Verdict, decide};
 use crate::{Error, crypto};
@@ -273,9 +274,33 @@ impl Store for PostgresStore {
         })
     }
 
-    fn open_session(&self, session: Session, password_hash: String) -> Answer<'_, bool> {
+    fn attempt(&self, attempt: Attempt) -> Answer<'_, attempt::Verdict> {
         Box::pin(async move {
-            let (session, password_hash) = (&session, &password_hash);
+            let attempt = &attempt;
+            let count = |db: Lent| async move {
+                // The account's row is locked first by all that change one of its counters.
+                let found = rows::failures_to_change(&db, attempt).await?;
+                let verdict = attempt::decide(attempt, &found);
+                if let attempt::Verdict::Admit(Reserved { own, everywhere }) = &verdict {
+                    rows::put_failures(&db, own).await?;
+                    if let Some(everywhere) = everywhere {
+                        rows::put_failures(&db, everywhere).await?;
+                    }
+                }
+                Ok(verdict)
+            };
+            self.connections.transact(count).await
+        })
+    }
+
+    fn open_session(
+        &self,
+        session: Session,
+        password_hash: String,
+        reserved: Option<Reserved>,
+    ) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let (session, password_hash, reserved) = (&session, &password_hash, &reserved);
             let open = |db: Lent| async move {
                 let opened = db
                     .execute_typed(
@@ -302,6 +327,9 @@ impl Store for PostgresStore {
                     .await?;
                 if opened == 1 {
                     audit(&db, session.created_at, "login", &hex(&session.id)).await?;
+                    if let Some(reserved) = reserved {
+                        rows::take_back(&db, reserved).await?;
+                    }
                     return Ok(true);
                 }
                 // The id is random: an earlier attempt opened that session.
@@ -404,6 +432,14 @@ impl Store for PostgresStore {
                                    SELECT id FROM countersign.sessions WHERE expires_at <= $1
                                    LIMIT 1000 FOR UPDATE SKIP LOCKED)";
                 Ok(db.execute_typed(statement, &[(&signed(now)?, Type::INT8)]).await?)
+            };
+            while self.connections.transact(prune).await? > 0 {}
+            let prune = |db: Lent| async move {
+                let statement = "DELETE FROM countersign.login_failures WHERE counter IN (
+                                   SELECT counter FROM countersign.login_failures
+                                   WHERE last_at <= $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)";
+                let forgotten = signed(attempt::forgotten_before(now))?;
+                Ok(db.execute_typed(statement, &[(&forgotten, Type::INT8)]).await?)
             };
             while self.connections.transact(prune).await? > 0 {}
             Ok(())

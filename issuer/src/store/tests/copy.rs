@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use super::{Database, KeyState, cluster, key, numbered, refresh, session, user};
+use super::{Database, KeyState, NOW, attempt, cluster, key, numbered, refresh, session, user};
 use crate::keys::Vault;
 use crate::session::Session;
 use crate::store::copy::{Part, TABLES, Value, copy};
@@ -42,9 +42,9 @@ async fn fill(store: &dyn Store) {
     assert!(store.add_client(client).await.unwrap());
     for n in 0..2100 {
         let session = Session { id: numbered(n), ..session(9) };
-        assert!(store.open_session(session, "hash".to_owned()).await.unwrap());
+        assert!(store.open_session(session, "hash".to_owned(), None).await.unwrap());
     }
-    assert!(store.open_session(session(1), "hash".to_owned()).await.unwrap());
+    assert!(store.open_session(session(1), "hash".to_owned(), None).await.unwrap());
     store.refresh(refresh(1, 0, 10)).await.unwrap();
     store.end_session([1; 16], 7).await.unwrap();
     let keys = |_: &Vault| Vault {
@@ -53,6 +53,7 @@ async fn fill(store: &dyn Store) {
     };
     store.change_keys(Box::new(keys), 8).await.unwrap();
     store.remember_time(9).await.unwrap();
+    store.attempt(attempt(1, 1, 255, NOW)).await.unwrap();
 }
 
 async fn copied(from: &Database, to: &Database) {
