@@ -45,6 +45,7 @@ mod tls;
 mod attempt;
 mod counters;
 mod crypto;
+mod hasher;
 mod keys;
 mod password;
 mod pem;

@@ -10,9 +10,10 @@ use crate::clock::Steadiness;
 use crate::config::SESSION_MAX;
 use crate::counters::Counters;
 use crate::crypto::{self, DeploymentSecret, MasterKeySource};
+use crate::hasher::Hasher;
 use crate::keys::{KeyRing, Rules, Vault, deposit};
 use crate::network::LoginLimit;
-use crate::password::Hasher;
+use crate::password::Cost;
 use crate::session::Lifetimes;
 use crate::store::{Missing, Place, Store};
 use crate::{Clock, Config, Error, Limits};
@@ -82,7 +83,11 @@ impl State {
             store,
             keys,
             behind: AtomicU64::new(behind.unwrap_or(0)),
-            hasher: Hasher::new(limits.hashes, limits.hash_queue)?,
+            hasher: Hasher::new(
+                Cost::configured(&config),
+                limits.hashes.min(config.parallel_hashes()),
+                limits.hash_queue,
+            )?,
             login_limit: LoginLimit::new(&limits),
             refresh_key: secret.refresh_key(),
             counters: Counters::new(secret.derive("countersign logins v1")?),

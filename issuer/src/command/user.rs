@@ -4,6 +4,7 @@ use countersign_claims::scope;
 use zeroize::Zeroizing;
 
 use super::{existing, print};
+use crate::password::Cost;
 use crate::store::{Missing, Place, User};
 use crate::{Clock, Config, Error, crypto, password, username};
 
@@ -16,7 +17,7 @@ pub(super) async fn add(config: &Config, name: &str, scope: &str) -> Result<(), 
     if store.user(name.clone()).await?.is_some() {
         return Err(taken());
     }
-    let password_hash = new_password(&name)?;
+    let password_hash = new_password(config, &name)?;
     let user = User {
         id: format!("user_{}", crypto::random_id()?),
         name: name.clone(),
@@ -39,7 +40,7 @@ pub(super) async fn passwd(config: &Config, name: &str) -> Result<(), Error> {
     if store.user(name.clone()).await?.is_none() {
         return Err(unknown());
     }
-    let hash = new_password(&name)?;
+    let hash = new_password(config, &name)?;
     if !store.set_password(name.clone(), hash, Clock::system().now()).await? {
         return Err(unknown());
     }
@@ -90,7 +91,7 @@ fn user_name(name: &str) -> Result<String, Error> {
 }
 
 /// The hash of a password from the terminal, without echo and typed twice, or from a line of stdin.
-fn new_password(name: &str) -> Result<String, Error> {
+fn new_password(config: &Config, name: &str) -> Result<String, Error> {
     let unread = |e| Error::Refused(format!("the password can't be read: {e}"));
     let password = if std::io::stdin().is_terminal() {
         let ask = |prompt: String| rpassword::prompt_password(prompt).map(Zeroizing::new);
@@ -109,5 +110,5 @@ fn new_password(name: &str) -> Result<String, Error> {
         line
     };
     password::check_new(&password)?;
-    password::hash(&password)
+    Cost::configured(config).hash(&password, &mut Vec::new())
 }

@@ -31,6 +31,10 @@ impl Config {
             "behind_proxy" => self.behind_proxy = boolean(text)?,
             "trusted_proxies" => self.trusted_proxies = list(text, network)?,
             "cors_origins" => self.cors_origins = list(text, origin)?,
+            "argon2_memory" => self.argon2_memory = size(text)?,
+            "argon2_passes" => self.argon2_passes = number(text)?,
+            "argon2_lanes" => self.argon2_lanes = number(text)?,
+            "hash_memory" => self.hash_memory = size(text)?,
             _ => return Err("is not a configuration name".to_owned()),
         }
         Ok(())
@@ -58,6 +62,10 @@ impl Config {
             "behind_proxy" => Some(self.behind_proxy.to_string()),
             "trusted_proxies" => joined(&self.trusted_proxies),
             "cors_origins" => joined(&self.cors_origins),
+            "argon2_memory" => Some(show_size(self.argon2_memory)),
+            "argon2_passes" => Some(self.argon2_passes.to_string()),
+            "argon2_lanes" => Some(self.argon2_lanes.to_string()),
+            "hash_memory" => Some(show_size(self.hash_memory)),
             _ => None,
         }
     }
@@ -71,6 +79,25 @@ pub(super) fn show(duration: Duration) -> String {
         Some((unit, letter)) => format!("{}{letter}", seconds / unit),
         None => format!("{seconds}s"),
     }
+}
+
+const SIZES: [(u32, &str); 3] = [(1024 * 1024, "GiB"), (1024, "MiB"), (1, "KiB")];
+
+/// The shortest way to write a size in KiB.
+pub(super) fn show_size(size: u32) -> String {
+    let whole = |(unit, _): &(u32, &str)| size >= *unit && size.is_multiple_of(*unit);
+    let (unit, name) = SIZES.into_iter().find(whole).unwrap_or((1, "KiB"));
+    format!("{}{name}", size / unit)
+}
+
+fn size(text: &str) -> Result<u32, String> {
+    let size = SIZES.into_iter().find_map(|(unit, name)| Some((text.strip_suffix(name)?, unit)));
+    let (count, unit) = size.ok_or("expected a number with KiB, MiB or GiB, such as 64MiB")?;
+    number(count)?.checked_mul(unit).ok_or_else(|| "is far too much".to_owned())
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    text.trim_end().parse().map_err(|_| "expected a number".to_owned())
 }
 
 fn joined<T: ToString>(items: &[T]) -> Option<String> {

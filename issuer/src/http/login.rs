@@ -36,17 +36,17 @@ pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> 
         None => None,
     };
     let stored = user.as_ref().map(|user| user.password_hash.as_str());
-    let good = state.hasher.verify(place, password, stored).await;
-    let Some(user) = user.filter(|user| good && !user.locked) else {
+    let good = state.hasher.verify(place, &password, stored).await;
+    let Some(mut user) = user.filter(|user| good && !user.locked) else {
         return Err(ApiError::login_failed());
     };
 
     let now = state.clock.now();
     let session = Session {
         id: crypto::random()?,
-        user_id: user.id,
+        user_id: user.id.clone(),
         client_id: FIRST_PARTY.to_owned(),
-        scope: user.scope,
+        scope: user.scope.clone(),
         counter: 0,
         created_at: now,
         rotated_at: now,
@@ -54,10 +54,29 @@ pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> 
         revoked: false,
     };
     // The password may have been changed since it was checked.
-    let opened =
-        state.store.open_session(session.clone(), user.password_hash, Some(reserved)).await?;
+    let open =
+        |hash: String| state.store.open_session(session.clone(), hash, Some(reserved.clone()));
+    let mut opened = open(user.password_hash.clone()).await?;
+    let outdated = state.hasher.is_outdated(&user.password_hash);
+    // Or another login of the same user has just put the same password's hash in a new form.
+    if !opened
+        && outdated
+        && let Some(again) = state.store.user(user.name.clone()).await?
+    {
+        let place = state.hasher.admit().map_err(queue_full)?;
+        opened = state.hasher.verify(place, &password, Some(&again.password_hash)).await
+            && open(again.password_hash.clone()).await?;
+        user = again;
+    }
     if !opened {
         return Err(ApiError::login_failed());
+    }
+    if state.hasher.is_outdated(&user.password_hash)
+        && let Some(hash) = state.hasher.hash(&password).await
+    {
+        let replaced = state.store.replace_hash(user.id, user.password_hash, hash, now);
+        // The login is done all the same, and the next one will do.
+        replaced.await.unwrap_or_else(|e| tracing::warn!("a password's hash stays as it was: {e}"));
     }
     let mut reply = token::grant_session(&state, &session, &session.scope, delivery, now)?;
     // Only for who keeps cookies.

@@ -140,6 +140,9 @@ pub(crate) trait Store: Send + Sync {
     fn add_user(&self, user: User) -> Answer<'_, bool>;
     /// Sets a password and ends all of the user's sessions; `false` if there is no such user.
     fn set_password(&self, name: String, hash: String, now: u64) -> Answer<'_, bool>;
+    /// Puts another hash of the same password in the place of `old`, unless that has been replaced
+    /// already; sessions stay.
+    fn replace_hash(&self, user_id: String, old: String, new: String, now: u64) -> Answer<'_, ()>;
     /// Locks a user, which ends all of their sessions, or unlocks one; `false` if there is no such
     /// user.
     fn lock_user(&self, name: String, locked: bool, now: u64) -> Answer<'_, bool>;

@@ -95,6 +95,19 @@ impl Store for SqliteStore {
         })
     }
 
+    fn replace_hash(&self, user_id: String, old: String, new: String, now: u64) -> Answer<'_, ()> {
+        self.write(move |db| {
+            let replaced = db.execute(
+                "UPDATE users SET password_hash = ?3 WHERE id = ?1 AND password_hash = ?2",
+                [&user_id, &old, &new],
+            )?;
+            if replaced == 1 {
+                audit(db, now, "password_rehashed", &user_id)?;
+            }
+            Ok(())
+        })
+    }
+
     fn lock_user(&self, name: String, locked: bool, now: u64) -> Answer<'_, bool> {
         self.write(move |db| {
             let id: Option<String> = db

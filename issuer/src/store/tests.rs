@@ -65,6 +65,7 @@ over_both!(
     without_a_grace_the_first_of_two_parallel_refreshes_is_answered_and_the_session_ends,
     a_session_that_is_ended_while_it_is_refreshed_has_ended,
     no_session_of_the_old_password_outlives_a_change_of_it,
+    a_hash_is_replaced_where_it_is_still_the_same_and_no_session_ends,
     of_many_attempts_at_once_as_many_are_admitted_as_one_after_the_other,
     a_login_takes_its_own_failure_back_and_leaves_those_of_others,
     failures_are_deleted_when_they_are_forgotten,
@@ -237,6 +238,22 @@ async fn no_session_of_the_old_password_outlives_a_change_of_it(database: Databa
         hash = next;
     }
     assert!(opened > 0, "no login was in time");
+}
+
+async fn a_hash_is_replaced_where_it_is_still_the_same_and_no_session_ends(database: Database) {
+    let [store, other] = two(&database).await;
+    let hash = async || other.user("demo".to_owned()).await.unwrap().unwrap().password_hash;
+    let replace = async |old: &str, new: &str| {
+        let id = "user_x".to_owned();
+        store.replace_hash(id, old.to_owned(), new.to_owned(), NOW).await.unwrap();
+    };
+    assert!(store.open_session(session(1), "hash".to_owned(), None).await.unwrap());
+    replace("hash", "anew").await;
+    assert_eq!(hash().await, "anew");
+    assert!(!other.session([1; 16]).await.unwrap().unwrap().revoked);
+    assert!(store.set_password("demo".to_owned(), "changed".to_owned(), NOW).await.unwrap());
+    replace("anew", "late").await;
+    assert_eq!(hash().await, "changed");
 }
 
 /// An attempt on the account of that number, from the network of that number.

@@ -1,16 +1,19 @@
 //! `/login` under attack: what is counted, by what, and what a stranger cannot do.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::cluster::is_left_out;
 use crate::common::{
     Answer, Backend, PASSWORD, Server, add_user, client, folder_on, over_all, over_both,
 };
-use crate::common::{database, login, post_json, send, use_database};
+use crate::common::{Process, binary, database, login, post_json, refresh, send, use_database};
 
 over_both!(
     a_hundred_wrong_passwords_at_once_are_no_more_than_one_after_the_other,
     each_failure_doubles_the_wait_and_the_right_password_ends_it,
+    a_login_puts_the_hash_in_the_form_that_is_configured,
     no_name_that_somebody_typed_is_in_the_database,
 );
 
@@ -368,4 +371,103 @@ async fn who_finds_the_queue_full_has_not_failed() {
             .status,
         200
     );
+}
+
+fn hash_of(folder: &Path, backend: Backend) -> String {
+    let statement = "SELECT password_hash FROM users WHERE name = 'demo'";
+    match backend {
+        Backend::Sqlite => {
+            let db = rusqlite::Connection::open(folder.join("countersign.db")).unwrap();
+            db.query_row(statement, [], |row| row.get(0)).unwrap()
+        }
+        Backend::Postgres | Backend::PostgresTwice => {
+            let statement = statement.replace("users", "countersign.users");
+            crate::cluster::execute(&database(folder), &statement).remove(0)
+        }
+    }
+}
+
+async fn a_login_puts_the_hash_in_the_form_that_is_configured(backend: Backend) {
+    let before = Server::on(backend).await;
+    let device = device_of(&attempt(&before.url, "demo", PASSWORD, NOWHERE).await).unwrap();
+    let session = login(&before.url).await.refresh_token();
+    let old = hash_of(before.folder.path(), backend);
+    assert!(old.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{old}");
+    let server = Server::over(before.stop().await, |config, _| {
+        config.argon2_memory = 12 * 1024;
+        config.argon2_passes = 3;
+    })
+    .await;
+    wrong(&server.url, "demo").await.refused(401, "invalid_grant");
+    assert_eq!(server.state.password_hashes(), 1, "a failure costs one, as ever");
+    assert_eq!(hash_of(server.folder.path(), backend), old);
+
+    // All at once, of which each has been checked against the old one: none fails for another's.
+    let attempts: Vec<_> = (0..5)
+        .map(|_| {
+            let (url, device) = (server.url.clone(), device.clone());
+            tokio::spawn(async move {
+                let from = Source { cookie: &device, ..NOWHERE };
+                attempt(&url, "demo", PASSWORD, from).await.status
+            })
+        })
+        .collect();
+    for attempt in attempts {
+        assert_eq!(attempt.await.unwrap(), 200);
+    }
+    let new = hash_of(server.folder.path(), backend);
+    assert!(new.starts_with("$argon2id$v=19$m=12288,t=3,p=1$"), "{new}");
+    let hashes = server.state.password_hashes();
+    assert_eq!(login(&server.url).await.status, 200);
+    assert_eq!(server.state.password_hashes(), hashes + 1);
+    assert_eq!(hash_of(server.folder.path(), backend), new);
+    assert_eq!(refresh(&server.url, &session).await.status, 200, "no session ended");
+}
+
+/// Resident memory of a process in MiB: the most that it ever had, and what it has.
+fn memory_of(process: &Process) -> (u64, u64) {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
+    let field = |name: &str| -> u64 {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    };
+    (field("VmHWM:"), field("VmRSS:"))
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_logins_stays_within_its_memory() {
+    let folder = folder_on(Backend::Sqlite);
+    let mut command = binary(folder.path());
+    command.env("COUNTERSIGN_TRUSTED_PROXIES", "127.0.0.0/8");
+    // Room for one hash at a time, where the cores would do more.
+    command.env("COUNTERSIGN_ARGON2_MEMORY", "64MiB").env("COUNTERSIGN_HASH_MEMORY", "100MiB");
+    let process = Process::with(folder.path(), command);
+    assert_eq!(login(&process.url).await.status, 200);
+    let (_, idle) = memory_of(&process);
+    let attempts: Vec<_> = (0..400)
+        .map(|n| {
+            let url = process.url.clone();
+            tokio::spawn(async move {
+                let address = format!("198.51.100.{}", n % 200);
+                let forwarded: &[&str] = &[&address];
+                let (username, password) = match n % 4 {
+                    0 => ("demo".to_owned(), PASSWORD),
+                    1 => ("demo".to_owned(), "wrong"),
+                    _ => (format!("nobody{n}"), "wrong"),
+                };
+                attempt(&url, &username, password, Source { forwarded, cookie: "" }).await.status
+            })
+        })
+        .collect();
+    let mut statuses = std::collections::BTreeSet::new();
+    for attempt in attempts {
+        statuses.insert(attempt.await.unwrap());
+    }
+    assert!(statuses.is_subset(&[200, 401, 429, 503].into()), "{statuses:?}");
+    assert!(statuses.contains(&401) && statuses.contains(&503), "{statuses:?}");
+    let (most, _) = memory_of(&process);
+    // Idle it has the memory of the hash before; beside it there are 400 connections.
+    assert!(most < idle + 48, "{most} MiB, where {idle} MiB were idle");
+    assert!(most > 64, "no hash has run");
 }

@@ -154,6 +154,25 @@ impl Store for PostgresStore {
         })
     }
 
+    fn replace_hash(&self, user_id: String, old: String, new: String, now: u64) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let (user_id, old, new) = (&user_id, &old, &new);
+            let replace = |db: Lent| async move {
+                let update = "UPDATE countersign.users SET password_hash = $3
+                              WHERE id = $1 AND password_hash = $2";
+                let text = |text| (text as _, Type::TEXT);
+                let replaced =
+                    db.execute_typed(update, &[text(user_id), text(old), text(new)]).await?;
+                // An earlier attempt has done both, or neither.
+                if replaced == 1 {
+                    audit(&db, now, "password_rehashed", user_id).await?;
+                }
+                Ok(())
+            };
+            self.connections.transact(replace).await
+        })
+    }
+
     fn lock_user(&self, name: String, locked: bool, now: u64) -> Answer<'_, bool> {
         Box::pin(async move {
             let name = &name;
