@@ -38,15 +38,31 @@ fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
-/// Refuses what a browser says comes from another site. Clients that are not browsers say nothing.
+/// Refuses what a browser says comes from another site, or from an origin that is not listed. Clients
+/// that are not browsers say nothing.
 pub(super) fn check_site(state: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
-    let cross = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
-    let foreign = headers.get(ORIGIN).is_some_and(|origin| {
-        let known = |known: &str| origin.as_bytes().eq_ignore_ascii_case(known.as_bytes());
-        let own = origin_of(&state.issuer);
-        !known(own) && !state.config.cors_origins.iter().any(|listed| known(listed))
-    });
-    if cross || foreign { Err(ApiError::cross_site()) } else { Ok(()) }
+    let own = origin_of(&state.issuer);
+    let listed = &state.config.cors_origins;
+    if is_from_known_origin(headers, own, listed) { Ok(()) } else { Err(ApiError::cross_site()) }
+}
+
+fn is_from_known_origin(headers: &HeaderMap, own: &str, listed: &[String]) -> bool {
+    let known = |origin: &HeaderValue| {
+        let is = |known: &str| origin.as_bytes().eq_ignore_ascii_case(known.as_bytes());
+        is(own) || listed.iter().any(|listed| is(listed))
+    };
+    // A browser sends one of each, and no page can add another.
+    let mut origins = headers.get_all(ORIGIN).into_iter().peekable();
+    let names_origin = origins.peek().is_some();
+    let mut sites = headers.get_all("sec-fetch-site").into_iter();
+    // A page of the same site may be somebody else's: its origin has to say whose. A value that
+    // nobody knows yet is none that is allowed.
+    let may_come = |site: &HeaderValue| match site.as_bytes() {
+        b"same-origin" | b"none" => true,
+        b"same-site" => names_origin,
+        _ => false,
+    };
+    origins.all(known) && sites.all(may_come)
 }
 
 /// Sets the refresh token's cookie for `seconds`; zero deletes it.
@@ -68,16 +84,18 @@ fn append(reply: &mut Reply, name: &str, value: &str, seconds: u64) {
     }
 }
 
-/// Scheme, host and port of a URL.
+/// Scheme, host and port of a URL, as browsers write them: without the scheme's own port.
 fn origin_of(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
     let end = url.get(host..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host + at);
-    url.get(..end).unwrap_or(url)
+    let origin = url.get(..end).unwrap_or(url);
+    let port = if origin.starts_with("https:") { ":443" } else { ":80" };
+    origin.strip_suffix(port).unwrap_or(origin)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::origin_of;
+    use super::*;
 
     #[test]
     fn the_origin_of_a_url_has_no_path() {
@@ -85,9 +103,62 @@ mod tests {
             ("https://a.example", "https://a.example"),
             ("https://a.example/", "https://a.example"),
             ("http://127.0.0.1:8080/auth/x", "http://127.0.0.1:8080"),
+            ("https://a.example:443/", "https://a.example"),
+            ("http://a.example:80", "http://a.example"),
+            ("https://a.example:80", "https://a.example:80"),
+            ("http://[::80]", "http://[::80]"),
         ];
         for (url, origin) in cases {
             assert_eq!(origin_of(url), origin);
+        }
+    }
+
+    #[test]
+    fn only_known_origins_may_use_cookies() {
+        const OWN: &str = "https://auth.example";
+        const APP: &str = "https://app.example";
+        let cases: &[(&[&str], &[&str], bool)] = &[
+            (&[], &[], true),
+            (&[OWN], &[], true),
+            (&[APP], &[], true),
+            (&["https://AUTH.example"], &[], true),
+            (&["https://evil.example"], &[], false),
+            (&["http://auth.example"], &[], false),
+            (&["https://auth.example:8443"], &[], false),
+            (&["https://auth.example.evil.example"], &[], false),
+            (&["https://sub.auth.example"], &[], false),
+            (&["null"], &[], false),
+            (&[""], &[], false),
+            (&[OWN, "https://evil.example"], &[], false),
+            (&["https://evil.example", OWN], &[], false),
+            (&[], &["same-origin"], true),
+            (&[OWN], &["same-origin"], true),
+            (&["https://evil.example"], &["same-origin"], false),
+            (&[], &["none"], true),
+            (&["https://evil.example"], &["none"], false),
+            (&["null"], &["none"], false),
+            (&[APP], &["same-site"], true),
+            (&[], &["same-site"], false),
+            (&["https://evil.auth.example"], &["same-site"], false),
+            (&["null"], &["same-site"], false),
+            (&[], &["cross-site"], false),
+            (&[APP], &["cross-site"], false),
+            (&[OWN], &["cross-site"], false),
+            (&[OWN], &["same-origin", "cross-site"], false),
+            (&[OWN], &["Same-Origin"], false),
+            (&[OWN], &["something new"], false),
+            (&[OWN], &[""], false),
+        ];
+        for (origins, sites, expected) in cases {
+            let mut headers = HeaderMap::new();
+            for origin in *origins {
+                headers.append(ORIGIN, HeaderValue::from_static(origin));
+            }
+            for site in *sites {
+                headers.append("sec-fetch-site", HeaderValue::from_static(site));
+            }
+            let known = is_from_known_origin(&headers, OWN, &[APP.to_owned()]);
+            assert_eq!(known, *expected, "{origins:?} {sites:?}");
         }
     }
 }
