@@ -6,6 +6,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use zeroize::Zeroizing;
+use zxcvbn::{Score, zxcvbn};
 
 use crate::{Config, Error, crypto};
 
@@ -92,12 +93,13 @@ impl Cost {
     }
 }
 
-/// Whether a new password may be set.
+/// Whether a new password of the user may be set.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] when it is too short, too long, or holds a control character.
-pub(crate) fn check_new(password: &str) -> Result<(), Error> {
+/// [`Error::Refused`] when it is too short, too long, holds a control character, or is one of the
+/// first that an attacker tries.
+pub(crate) fn check_new(password: &str, user: &str, config: &Config) -> Result<(), Error> {
     let refuse = |line: String| Err(Error::Refused(line));
     if password.chars().count() < MIN_CHARACTERS {
         return refuse(format!(
@@ -110,7 +112,28 @@ pub(crate) fn check_new(password: &str) -> Result<(), Error> {
     if password.chars().any(char::is_control) {
         return refuse("the password holds a control character; leave it out".to_owned());
     }
+    if is_among_the_first(password, user, config) {
+        return refuse(
+            "the password is among the first that are tried, such as common ones, names and \
+             repetitions; use another one, such as four words that don't belong together"
+                .to_owned(),
+        );
+    }
     Ok(())
+}
+
+/// Whether the password is a common one, a word of this service or the user's name, also with
+/// capitals, digits and signs as people put them in (NIST SP 800-63B §3.1.1.2). There is no rule for
+/// what has to be in it.
+fn is_among_the_first(password: &str, user: &str, config: &Config) -> bool {
+    let issuer = config.issuer.as_deref().unwrap_or_default();
+    let host = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
+    let host = host.split(['/', ':']).next().unwrap_or_default();
+    let mut words = vec![user, host, "countersign"];
+    words.extend([user, host].into_iter().flat_map(|name| name.split(['.', '-', '_', '@', ' '])));
+    words.retain(|word| word.chars().count() > 2);
+    // Less than a million guesses.
+    zxcvbn(password, &words).score() < Score::Two
 }
 
 #[cfg(test)]
@@ -128,6 +151,44 @@ mod tests {
         assert!(!cost.matches("correct horsf", &stored, memory));
         assert_ne!(cost.hash("correct horse", memory).unwrap(), stored, "the salt is random");
         assert_eq!(memory.len(), 19 * 1024);
+    }
+
+    #[test]
+    fn a_password_that_is_tried_first_is_refused_and_no_other() {
+        let issuer = Some("https://login.example.org:8443/auth".to_owned());
+        let config = Config { issuer, ..Config::default() };
+        let cases = [
+            ("password", false),
+            ("Password123!", false),
+            ("P@ssw0rd!", false),
+            ("12345678", false),
+            ("qwertyuiop", false),
+            ("iloveyou", false),
+            ("drowssap1", false),
+            ("trustno1", false),
+            ("passwordpassword", false),
+            ("aaaaaaaaaaaaaaaa", false),
+            ("abcdefgh", false),
+            ("Countersign1", false),
+            ("countersign2026", false),
+            ("jane.doe", false),
+            ("Jane.Doe1", false),
+            ("login.example.org", false),
+            // Neither capitals nor digits are asked for.
+            ("ovtkxqbz", true),
+            ("plum carousel under seven lanterns", true),
+            ("a password of your own", true),
+            ("correct horse battery staple", true),
+            ("not a secret: for tests alone", true),
+            ("пять синих якорей", true),
+        ];
+        for (password, good) in cases {
+            let checked = check_new(password, "jane.doe", &config);
+            assert_eq!(checked.is_ok(), good, "{password}: {checked:?}");
+        }
+        assert!(check_new("jane.doe jane.doe", "eve", &config).is_ok(), "not of this user");
+        let long = "seven lanterns ".repeat(60);
+        assert!(check_new(&format!("{long}64 characters and more"), "eve", &config).is_ok());
     }
 
     /// As the hashes of earlier releases, which the library made.

@@ -61,6 +61,16 @@ pub(super) async fn lock(config: &Config, name: &str, locked: bool) -> Result<()
     })
 }
 
+/// `user delete NAME`: also ends the user's sessions.
+pub(super) async fn delete(config: &Config, name: &str) -> Result<(), Error> {
+    let name = user_name(name)?;
+    let store = existing(config).await?;
+    if !store.delete_user(name.clone(), Clock::system().now()).await? {
+        return Err(Error::Refused(format!("there is no user {name}; see user list")));
+    }
+    print(&format!("deleted user {name} and ended their sessions\n"))
+}
+
 /// `user list`: name, `sub`, scope of each, and whether it is locked, separated by tabs.
 pub(super) async fn list(config: &Config) -> Result<(), Error> {
     let users = existing(config).await?.users().await?;
@@ -96,7 +106,7 @@ fn new_password(config: &Config, name: &str) -> Result<String, Error> {
     let password = if std::io::stdin().is_terminal() {
         let ask = |prompt: String| rpassword::prompt_password(prompt).map(Zeroizing::new);
         let first = ask(format!("Password for {name}: ")).map_err(unread)?;
-        password::check_new(&first)?;
+        password::check_new(&first, name, config)?;
         if *first != *ask("Once more: ".to_owned()).map_err(unread)? {
             return Err(Error::Refused("the two passwords differ; nothing was changed".to_owned()));
         }
@@ -109,6 +119,6 @@ fn new_password(config: &Config, name: &str) -> Result<String, Error> {
         line.truncate(end);
         line
     };
-    password::check_new(&password)?;
+    password::check_new(&password, name, config)?;
     Cost::configured(config).hash(&password, &mut Vec::new())
 }

@@ -146,6 +146,8 @@ pub(crate) trait Store: Send + Sync {
     /// Locks a user, which ends all of their sessions, or unlocks one; `false` if there is no such
     /// user.
     fn lock_user(&self, name: String, locked: bool, now: u64) -> Answer<'_, bool>;
+    /// Deletes a user along with their sessions; `false` if there is no such user.
+    fn delete_user(&self, name: String, now: u64) -> Answer<'_, bool>;
     /// The user of that normalised name.
     fn user(&self, name: String) -> Answer<'_, Option<User>>;
     /// All users by name.

@@ -126,6 +126,20 @@ impl Store for SqliteStore {
         })
     }
 
+    fn delete_user(&self, name: String, now: u64) -> Answer<'_, bool> {
+        self.write(move |db| {
+            // Sessions go with it, by the schema.
+            let id: Option<String> = db
+                .query_row("DELETE FROM users WHERE name = ?1 RETURNING id", [name], |row| {
+                    row.get(0)
+                })
+                .optional()?;
+            let Some(id) = id else { return Ok(false) };
+            audit(db, now, "user_deleted", &id)?;
+            Ok(true)
+        })
+    }
+
     fn user(&self, name: String) -> Answer<'_, Option<User>> {
         self.read(move |db| {
             db.query_row("SELECT * FROM users WHERE name = ?1", [name], user_of).optional()

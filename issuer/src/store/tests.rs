@@ -69,6 +69,7 @@ over_both!(
     of_many_attempts_at_once_as_many_are_admitted_as_one_after_the_other,
     a_login_takes_its_own_failure_back_and_leaves_those_of_others,
     failures_are_deleted_when_they_are_forgotten,
+    no_session_outlives_its_user,
     of_two_that_change_the_keys_at_once_one_does,
     a_change_that_fails_changes_nothing_and_is_in_nobody_s_way,
     a_caller_that_goes_away_is_in_nobody_s_way,
@@ -346,6 +347,35 @@ async fn failures_are_deleted_when_they_are_forgotten(database: Database) {
         assert_eq!(count(account, network, NOW).await, 1, "{network}");
     }
     assert_eq!(count(7, 1, NOW).await, 2);
+}
+
+async fn no_session_outlives_its_user(database: Database) {
+    let stores = two(&database).await;
+    let mut refreshed = 0;
+    for round in 0..20_u8 {
+        let id = format!("user_{round}");
+        let user = User { id: id.clone(), name: id.clone(), ..user() };
+        assert!(stores[0].add_user(user).await.unwrap());
+        let session = |number| Session { user_id: id.clone(), ..session(number) };
+        let hash = || "hash".to_owned();
+        assert!(stores[0].open_session(session(2 * round), hash(), None).await.unwrap());
+        let (one, opened, deleted) = tokio::join!(
+            stores[0].refresh(refresh(2 * round, 0, 10)),
+            stores[0].open_session(session(2 * round + 1), hash(), None),
+            stores[1].delete_user(id.clone(), NOW),
+        );
+        opened.unwrap();
+        assert!(deleted.unwrap());
+        refreshed += usize::from(matches!(one.unwrap(), Verdict::Rotate(_)));
+        for number in [2 * round, 2 * round + 1] {
+            assert_eq!(stores[0].session([number; 16]).await.unwrap(), None);
+            let verdict = stores[1].refresh(refresh(number, 0, 10)).await.unwrap();
+            assert_eq!(verdict, Verdict::Refuse);
+        }
+        assert!(!stores[0].delete_user(id, NOW).await.unwrap());
+    }
+    assert!(refreshed > 0, "no refresh was in time");
+    assert!(stores[0].user("demo".to_owned()).await.unwrap().is_some());
 }
 
 async fn of_two_that_change_the_keys_at_once_one_does(database: Database) {

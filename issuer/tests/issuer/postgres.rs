@@ -207,7 +207,9 @@ async fn a_change_whose_commit_went_unanswered_is_made_once_and_answered_as_done
     assert_eq!(between.swallowed.load(Ordering::SeqCst), 4);
     assert_eq!(audited(&direct, "login"), 3);
 
-    for arguments in [&["user", "add"][..], &["user", "passwd"], &["user", "lock"]] {
+    for arguments in
+        [&["user", "add"][..], &["user", "passwd"], &["user", "lock"], &["user", "delete"]]
+    {
         // The first COMMIT of a command is that of opening the database.
         for which in [1, 2] {
             lose(which);
@@ -217,7 +219,7 @@ async fn a_change_whose_commit_went_unanswered_is_made_once_and_answered_as_done
             assert!(done.status.success(), "{}", stderr(&done));
         }
     }
-    for event in ["user_added", "password_changed", "user_locked"] {
+    for event in ["user_added", "password_changed", "user_locked", "user_deleted"] {
         let demo = usize::from(event == "user_added");
         assert_eq!(audited(&direct, event), 2 + demo, "{event}");
     }
@@ -226,7 +228,7 @@ async fn a_change_whose_commit_went_unanswered_is_made_once_and_answered_as_done
     assert_eq!(post_form(&server.url, "/revoke", &form).await.status, 200);
     refresh(&server.url, &third).await.refused(400, "invalid_grant");
     assert_eq!(audited(&direct, "session_ended"), 1);
-    assert_eq!(between.swallowed.load(Ordering::SeqCst), 4 + 6 + 1);
+    assert_eq!(between.swallowed.load(Ordering::SeqCst), 4 + 8 + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

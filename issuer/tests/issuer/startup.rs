@@ -207,6 +207,7 @@ fn passwords_are_checked_before_anything_is_written() {
         (long.as_str(), "longer than 1024 bytes"),
         (far_too_long.as_str(), "longer than 1024 bytes"),
         ("control\u{7}character", "control character"),
+        ("Password123!", "among the first that are tried"),
     ] {
         refused(&command(folder.path(), &["user", "add", "eve"], password), 1, &[word]);
         refused(&command(folder.path(), &["user", "passwd", "demo"], password), 1, &[word]);
@@ -216,7 +217,9 @@ fn passwords_are_checked_before_anything_is_written() {
     assert_eq!(snapshot(folder.path()), before);
 
     // Exactly the limits, and a line that ends as on Windows.
-    for (name, password) in [("a", "8 chars!".to_owned()), ("b", "x".repeat(1024))] {
+    let longest = "0 chars, and many more of them: ".repeat(32);
+    assert_eq!(longest.len(), 1024);
+    for (name, password) in [("a", "8 chars!"), ("b", &longest.replace("m: ", "m:!"))] {
         let done = command(folder.path(), &["user", "add", name], &format!("{password}\r"));
         assert!(done.status.success(), "{}", stderr(&done));
     }

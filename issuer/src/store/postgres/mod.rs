@@ -194,6 +194,23 @@ impl Store for PostgresStore {
         })
     }
 
+    fn delete_user(&self, name: String, now: u64) -> Answer<'_, bool> {
+        Box::pin(async move {
+            // Outside, so that an attempt after one that was committed still knows whom it is about.
+            let Some(user) = self.user(name).await? else { return Ok(false) };
+            let id = &user.id;
+            let delete = |db: Lent| async move {
+                // Sessions go with it, by the schema.
+                let delete = "DELETE FROM countersign.users WHERE id = $1";
+                if db.execute_typed(delete, &[(id, Type::TEXT)]).await? == 1 {
+                    audit(&db, now, "user_deleted", id).await?;
+                }
+                Ok(true)
+            };
+            self.connections.transact(delete).await
+        })
+    }
+
     fn user(&self, name: String) -> Answer<'_, Option<User>> {
         Box::pin(async move {
             let statement = "SELECT * FROM countersign.users WHERE name = $1";
