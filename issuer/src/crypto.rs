@@ -192,7 +192,6 @@ impl DeploymentSecret {
 
     /// A key for something else. HKDF has the secret as its input and not as its key (RFC 5869
     /// §2.2), so that no refresh token says anything about it.
-    #[allow(dead_code, reason = "for what else is authenticated, such as the device cookie")]
     pub(crate) fn derive(&self, purpose: &str) -> Result<hmac::Key, Error> {
         let key = derive(&self.0, purpose.as_bytes())?;
         Ok(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))

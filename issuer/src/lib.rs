@@ -20,8 +20,8 @@
 //!
 //! A request comes in through `serve` (connections and their time limits) and `http` (one file for
 //! each endpoint), and is decided by rules that know neither clock nor database: `session` for
-//! refresh tokens, `keys` for the life of signing keys. `store` is what is kept, `status` says which
-//! sessions were ended to whoever verifies their access tokens.
+//! refresh tokens, `attempt` for failed logins, `keys` for the life of signing keys. `store` is what is
+//! kept, `status` says which sessions were ended to whoever verifies their access tokens.
 
 #![forbid(unsafe_code)]
 
@@ -42,7 +42,10 @@ mod http;
 mod network;
 mod tls;
 
+mod attempt;
+mod counters;
 mod crypto;
+mod hasher;
 mod keys;
 mod metrics;
 mod password;

@@ -21,7 +21,8 @@ pub struct Limits {
     pub drain_timeout: Duration,
     /// Bytes in a request's body.
     pub body_bytes: usize,
-    /// Password hashes that run at a time: each takes 19 MiB and a core.
+    /// Password hashes that run at a time, where `hash_memory` has room for so many: each takes a
+    /// core.
     pub hashes: usize,
     /// Logins that may wait for a hash.
     pub hash_queue: usize,

@@ -58,6 +58,8 @@ pub(crate) struct Logins {
     pub(crate) locked: IntCounter,
     /// The network tried too often.
     pub(crate) limited: IntCounter,
+    /// The account failed too often, from there or from everywhere.
+    pub(crate) held_back: IntCounter,
     /// Too many wait for their password to be hashed.
     pub(crate) queue_full: IntCounter,
 }
@@ -259,6 +261,7 @@ fn logins(maker: &Maker) -> prometheus::Result<Logins> {
         wrong: result("wrong")?,
         locked: result("locked")?,
         limited: result("limited")?,
+        held_back: result("held_back")?,
         queue_full: result("queue_full")?,
     })
 }

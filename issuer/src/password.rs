@@ -1,18 +1,14 @@
-//! Passwords: argon2id on blocking threads, a bounded number at a time, and exactly one hash for
-//! each attempt whatever is wrong with it.
-
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+//! Passwords: what their hashes cost, and which of them may be set. Logins hash in [`crate::hasher`].
 
 use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher as _, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use prometheus::Histogram;
-use tokio::sync::Semaphore;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use zeroize::Zeroizing;
+use zxcvbn::{Score, zxcvbn};
 
-use crate::{Error, crypto};
+use crate::{Config, Error, crypto};
 
 /// The longest password that is hashed, in bytes of UTF-8.
 pub(crate) const MAX_BYTES: usize = 1024;
@@ -20,114 +16,90 @@ pub(crate) const MAX_BYTES: usize = 1024;
 /// (NIST SP 800-63B §3.1.1.2).
 pub(crate) const MIN_CHARACTERS: usize = 8;
 
-/// Hashes and checks passwords.
-pub(crate) struct Hasher {
-    dummy: String,
-    /// How many hashes run.
-    running: Arc<Semaphore>,
-    /// How many hashes run or wait.
-    admitted: Arc<Semaphore>,
-    /// What hashes work in, kept from one to the next: as many as have run at a time. Memory that
-    /// is allocated for each is kept by the allocator, for each thread that ever ran one.
-    memory: Arc<Mutex<Vec<Memory>>>,
-    computed: Arc<AtomicU64>,
-    /// The most that run, and that run or wait.
-    most: (usize, usize),
-    seconds: Option<Histogram>,
+/// The parameters of argon2id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cost {
+    /// KiB.
+    memory: u32,
+    passes: u32,
+    lanes: u32,
 }
 
-/// What one hash works in.
-type Memory = Vec<Block>;
-
-/// More passwords are waiting to be hashed than the queue takes.
-#[derive(Debug)]
-pub(crate) struct QueueFull;
-
-impl Hasher {
-    /// `parallel` hashes run at a time, `queue` more may wait.
-    pub(crate) fn new(parallel: usize, queue: usize) -> Result<Self, Error> {
-        let parallel = parallel.max(1);
-        Ok(Self {
-            dummy: hash(&crypto::random_id()?)?,
-            running: Arc::new(Semaphore::new(parallel)),
-            admitted: Arc::new(Semaphore::new(parallel + queue)),
-            memory: Arc::default(),
-            computed: Arc::default(),
-            most: (parallel, parallel + queue),
-            seconds: None,
-        })
+impl Cost {
+    pub(crate) const fn new(memory: u32, passes: u32, lanes: u32) -> Self {
+        Self { memory, passes, lanes }
     }
 
-    /// Lets the time of each hash be counted.
-    pub(crate) fn timed_by(self, seconds: Histogram) -> Self {
-        Self { seconds: Some(seconds), ..self }
+    /// That of new hashes.
+    pub(crate) const fn configured(config: &Config) -> Self {
+        Self::new(config.argon2_memory, config.argon2_passes, config.argon2_lanes)
     }
 
-    /// Whether `password` is the one behind `stored`. Without a stored hash, or with a password
-    /// that nobody can have, the answer is no, after the same work.
-    pub(crate) async fn verify(
-        &self,
-        password: Zeroizing<String>,
-        stored: Option<&str>,
-    ) -> Result<bool, QueueFull> {
-        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| QueueFull)?;
-        let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| QueueFull)?;
-        let possible = stored.is_some() && (1..=MAX_BYTES).contains(&password.len());
-        let (password, stored) = match stored {
-            Some(stored) if possible => (password, stored.to_owned()),
-            _ => (Zeroizing::new(String::new()), self.dummy.clone()),
+    /// The memory that it takes, in KiB.
+    pub(crate) const fn memory(self) -> u32 {
+        self.memory
+    }
+
+    /// That of a PHC string, if a password can be checked against it.
+    pub(crate) fn of(stored: &str) -> Option<Self> {
+        let stored = PasswordHash::new(stored).ok()?;
+        let whole = stored.salt.is_some() && stored.hash.is_some();
+        let known = stored.algorithm.as_str() == Algorithm::Argon2id.as_str()
+            && Version::try_from(stored.version?) == Ok(Version::V0x13);
+        let params = Params::try_from(&stored).ok()?;
+        let cost = Self::new(params.m_cost(), params.t_cost(), params.p_cost());
+        (whole && known).then_some(cost)
+    }
+
+    /// The PHC string of a password. What `memory` held does not matter; afterwards it holds what
+    /// the hash left there.
+    pub(crate) fn hash(self, password: &str, memory: &mut Vec<Block>) -> Result<String, Error> {
+        let salt = crypto::random::<16>()?;
+        let mut hash = Zeroizing::new([0; Params::DEFAULT_OUTPUT_LEN]);
+        self.compute(password, &salt, hash.as_mut(), memory)
+            .ok_or_else(|| Error::System("the password can't be hashed".to_owned()))?;
+        let Self { memory, passes, lanes } = self;
+        let [salt, hash] = [salt.as_slice(), hash.as_slice()].map(|b| STANDARD_NO_PAD.encode(b));
+        Ok(format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${hash}"))
+    }
+
+    /// Whether the password is the one behind the PHC string, which is one of this cost. For
+    /// `memory` see [`Cost::hash`].
+    pub(crate) fn matches(self, password: &str, stored: &str, memory: &mut Vec<Block>) -> bool {
+        let mut check = || {
+            let stored = PasswordHash::new(stored).ok()?;
+            let (salt, expected) = stored.salt.as_ref().zip(stored.hash.as_ref())?;
+            let mut hash = Zeroizing::new(vec![0; expected.len()]);
+            self.compute(password, salt.as_ref(), &mut hash, memory)?;
+            verify_slices_are_equal(&hash, expected.as_bytes()).ok()
         };
-        let computed = Arc::clone(&self.computed);
-        let pool = Arc::clone(&self.memory);
-        let seconds = self.seconds.clone();
-        // The permits move along, so that a client that hangs up frees nothing early.
-        let check = move || {
-            let _permits = (admitted, running);
-            computed.fetch_add(1, Ordering::Relaxed);
-            let pool = || pool.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut memory = pool().pop().unwrap_or_default();
-            let started = Instant::now();
-            let good = matches(&password, &stored, &mut memory);
-            if let Some(seconds) = seconds {
-                seconds.observe(started.elapsed().as_secs_f64());
-            }
-            pool().push(memory);
-            good
-        };
-        // A panic in the hash is a no.
-        let good = tokio::task::spawn_blocking(check).await.unwrap_or(false);
-        Ok(good && possible)
+        check().is_some()
     }
 
-    /// How many hashes run, and how many logins wait for one.
-    pub(crate) fn busy(&self) -> (usize, usize) {
-        let (most_running, most_admitted) = self.most;
-        let running = most_running.saturating_sub(self.running.available_permits());
-        let admitted = most_admitted.saturating_sub(self.admitted.available_permits());
-        (running, admitted.saturating_sub(running))
-    }
-
-    /// How many hashes were computed by [`Hasher::verify`] so far.
-    pub(crate) fn computed(&self) -> u64 {
-        self.computed.load(Ordering::Relaxed)
+    fn compute(
+        self,
+        password: &str,
+        salt: &[u8],
+        out: &mut [u8],
+        memory: &mut Vec<Block>,
+    ) -> Option<()> {
+        let params = Params::new(self.memory, self.passes, self.lanes, Some(out.len())).ok()?;
+        if memory.len() < params.block_count() {
+            memory.resize(params.block_count(), Block::default());
+        }
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into_with_memory(password.as_bytes(), salt, out, memory.as_mut_slice())
+            .ok()
     }
 }
 
-/// The PHC string of a new password.
-pub(crate) fn hash(password: &str) -> Result<String, Error> {
-    let salt = crypto::random::<16>()?;
-    argon2()
-        .and_then(|argon2| argon2.hash_password_with_salt(password.as_bytes(), &salt).ok())
-        .map(|hash| hash.to_string())
-        .ok_or_else(|| Error::System("the password can't be hashed".to_owned()))
-}
-
-/// Whether a new password may be set.
+/// Whether a new password of the user may be set.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] when it is too short, too long, or holds a control character.
-pub(crate) fn check_new(password: &str) -> Result<(), Error> {
+/// [`Error::Refused`] when it is too short, too long, holds a control character, or is one of the
+/// first that an attacker tries.
+pub(crate) fn check_new(password: &str, user: &str, config: &Config) -> Result<(), Error> {
     let refuse = |line: String| Err(Error::Refused(line));
     if password.chars().count() < MIN_CHARACTERS {
         return refuse(format!(
@@ -140,39 +112,28 @@ pub(crate) fn check_new(password: &str) -> Result<(), Error> {
     if password.chars().any(char::is_control) {
         return refuse("the password holds a control character; leave it out".to_owned());
     }
+    if is_among_the_first(password, user, config) {
+        return refuse(
+            "the password is among the first that are tried, such as common ones, names and \
+             repetitions; use another one, such as four words that don't belong together"
+                .to_owned(),
+        );
+    }
     Ok(())
 }
 
-/// Whether the password is the one behind the PHC string.
-fn matches(password: &str, stored: &str, memory: &mut Memory) -> bool {
-    check(password, stored, memory).unwrap_or(false)
-}
-
-fn check(password: &str, stored: &str, memory: &mut Memory) -> Option<bool> {
-    let stored = PasswordHash::new(stored).ok()?;
-    let (salt, expected) = stored.salt.as_ref().zip(stored.hash.as_ref())?;
-    // The parameters are those that the stored hash was made with.
-    let params = Params::try_from(&stored).ok()?;
-    memory.resize(params.block_count(), Block::default());
-    let algorithm = Algorithm::new(stored.algorithm.as_str()).ok()?;
-    let version = Version::try_from(stored.version?).ok()?;
-    let mut hash = Zeroizing::new(vec![0; expected.len()]);
-    let computed = Argon2::new(algorithm, version, params).hash_password_into_with_memory(
-        password.as_bytes(),
-        salt.as_ref(),
-        &mut hash,
-        memory.as_mut_slice(),
-    );
-    // From what it leaves there, passwords could be tried at less than their price.
-    memory.fill(Block::default());
-    computed.ok()?;
-    Some(verify_slices_are_equal(&hash, expected.as_bytes()).is_ok())
-}
-
-/// argon2id with 19 MiB, two passes, one lane (OWASP's first recommendation).
-fn argon2() -> Option<Argon2<'static>> {
-    let params = Params::new(19 * 1024, 2, 1, None).ok()?;
-    Some(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+/// Whether the password is a common one, a word of this service or the user's name, also with
+/// capitals, digits and signs as people put them in (NIST SP 800-63B §3.1.1.2). There is no rule for
+/// what has to be in it.
+fn is_among_the_first(password: &str, user: &str, config: &Config) -> bool {
+    let issuer = config.issuer.as_deref().unwrap_or_default();
+    let host = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
+    let host = host.split(['/', ':']).next().unwrap_or_default();
+    let mut words = vec![user, host, "countersign"];
+    words.extend([user, host].into_iter().flat_map(|name| name.split(['.', '-', '_', '@', ' '])));
+    words.retain(|word| word.chars().count() > 2);
+    // Less than a million guesses.
+    zxcvbn(password, &words).score() < Score::Two
 }
 
 #[cfg(test)]
@@ -181,56 +142,66 @@ mod tests {
 
     #[test]
     fn the_hash_is_argon2id_with_the_documented_parameters() {
-        let stored = hash("correct horse").unwrap();
+        let cost = Cost::configured(&Config::default());
+        let memory = &mut Vec::new();
+        let stored = cost.hash("correct horse", memory).unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-        assert!(matches("correct horse", &stored, &mut Vec::new()));
-        assert!(!matches("correct horsf", &stored, &mut Vec::new()));
-        assert!(!matches("", "not a hash", &mut Vec::new()));
+        assert_eq!(Cost::of(&stored), Some(cost));
+        assert!(cost.matches("correct horse", &stored, memory));
+        assert!(!cost.matches("correct horsf", &stored, memory));
+        assert_ne!(cost.hash("correct horse", memory).unwrap(), stored, "the salt is random");
+        assert_eq!(memory.len(), 19 * 1024);
     }
 
-    #[tokio::test]
-    async fn each_way_to_be_wrong_costs_one_hash() {
-        let hasher = Hasher::new(1, 0).unwrap();
-        let stored = hash("correct horse").unwrap();
-        let long = "x".repeat(MAX_BYTES + 1);
+    #[test]
+    fn a_password_that_is_tried_first_is_refused_and_no_other() {
+        let issuer = Some("https://login.example.org:8443/auth".to_owned());
+        let config = Config { issuer, ..Config::default() };
         let cases = [
-            ("correct horse", Some(stored.as_str()), true),
-            ("wrong horse", Some(&stored), false),
-            ("", Some(&stored), false),
-            (&long, Some(&stored), false),
-            ("correct horse", None, false),
-            ("", None, false),
+            ("password", false),
+            ("Password123!", false),
+            ("P@ssw0rd!", false),
+            ("12345678", false),
+            ("qwertyuiop", false),
+            ("iloveyou", false),
+            ("drowssap1", false),
+            ("trustno1", false),
+            ("passwordpassword", false),
+            ("aaaaaaaaaaaaaaaa", false),
+            ("abcdefgh", false),
+            ("Countersign1", false),
+            ("countersign2026", false),
+            ("jane.doe", false),
+            ("Jane.Doe1", false),
+            ("login.example.org", false),
+            // Neither capitals nor digits are asked for.
+            ("ovtkxqbz", true),
+            ("plum carousel under seven lanterns", true),
+            ("a password of your own", true),
+            ("correct horse battery staple", true),
+            ("not a secret: for tests alone", true),
+            ("пять синих якорей", true),
         ];
-        for (count, (password, stored, expected)) in (1..).zip(cases) {
-            let password = Zeroizing::new(password.to_owned());
-            assert_eq!(hasher.verify(password, stored).await.unwrap(), expected);
-            assert_eq!(hasher.computed(), count);
+        for (password, good) in cases {
+            let checked = check_new(password, "jane.doe", &config);
+            assert_eq!(checked.is_ok(), good, "{password}: {checked:?}");
         }
-        // The dummy is a hash that parses: checking against it does the work.
-        assert!(PasswordHash::new(&hasher.dummy).is_ok());
+        assert!(check_new("jane.doe jane.doe", "eve", &config).is_ok(), "not of this user");
+        let long = "seven lanterns ".repeat(60);
+        assert!(check_new(&format!("{long}64 characters and more"), "eve", &config).is_ok());
     }
 
-    #[tokio::test]
-    async fn hashes_work_in_the_memory_of_those_before_and_leave_nothing_in_it() {
-        let hasher = Hasher::new(2, 8).unwrap();
-        for _ in 0..3 {
-            let attempt = || hasher.verify(Zeroizing::new("password".to_owned()), None);
-            let (a, b, c) = tokio::join!(attempt(), attempt(), attempt());
-            assert!(a.is_ok() && b.is_ok() && c.is_ok());
-        }
-        let memory = hasher.memory.lock().unwrap();
-        assert!((1..=2).contains(&memory.len()));
-        for block in memory.iter().flatten() {
-            assert!(AsRef::<[u64]>::as_ref(block).iter().all(|word| *word == 0));
-        }
-        assert_eq!(memory[0].len(), 19 * 1024);
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_is_said_at_once() {
-        let hasher = Hasher::new(1, 1).unwrap();
-        let attempt = || hasher.verify(Zeroizing::new("password".to_owned()), None);
-        let (a, b, c) = tokio::join!(attempt(), attempt(), attempt());
-        assert!(a.is_ok() && b.is_ok() && c.is_err());
+    /// As the hashes of earlier releases, which the library made.
+    #[test]
+    fn a_hash_of_the_library_s_own_is_as_good() {
+        use argon2::PasswordHasher as _;
+        let params = Params::new(64, 3, 2, None).unwrap();
+        let library = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let stored = library.hash_password_with_salt(b"correct horse", &[7; 16]).unwrap();
+        let stored = stored.to_string();
+        let cost = Cost::of(&stored).unwrap();
+        assert_eq!(cost, Cost::new(64, 3, 2));
+        assert!(cost.matches("correct horse", &stored, &mut Vec::new()));
+        assert!(!cost.matches("wrong horse", &stored, &mut Vec::new()));
     }
 }

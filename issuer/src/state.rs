@@ -8,11 +8,13 @@ use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference}
 
 use crate::clock::Steadiness;
 use crate::config::SESSION_MAX;
+use crate::counters::Counters;
 use crate::crypto::{self, DeploymentSecret, MasterKeySource};
+use crate::hasher::Hasher;
 use crate::keys::{KeyRing, Rules, Vault, deposit};
 use crate::metrics::Metrics;
 use crate::network::LoginLimit;
-use crate::password::Hasher;
+use crate::password::Cost;
 use crate::session::Lifetimes;
 use crate::signing::TokenType;
 use crate::status::{self, Draw, Lists};
@@ -41,9 +43,7 @@ pub(crate) struct Inner {
     pub(crate) hasher: Hasher,
     pub(crate) login_limit: LoginLimit,
     pub(crate) refresh_key: hmac::Key,
-    /// Where the keys come from that authenticate something else.
-    #[allow(dead_code, reason = "for what else is authenticated, such as the device cookie")]
-    pub(crate) secret: DeploymentSecret,
+    pub(crate) counters: Counters,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) status_lists: Lists,
 }
@@ -87,11 +87,15 @@ impl State {
             store,
             keys,
             behind: AtomicU64::new(behind.unwrap_or(0)),
-            hasher: Hasher::new(limits.hashes, limits.hash_queue)?
-                .timed_by(metrics.hash_seconds.clone()),
+            hasher: Hasher::new(
+                Cost::configured(&config),
+                limits.hashes.min(config.parallel_hashes()),
+                limits.hash_queue,
+            )?
+            .timed_by(metrics.hash_seconds.clone()),
             login_limit: LoginLimit::new(&limits),
             refresh_key: secret.refresh_key(),
-            secret,
+            counters: Counters::new(secret.derive("countersign logins v1")?),
             metrics,
             status_lists: Lists::new(limits.status_list_size),
             config,
@@ -269,6 +273,9 @@ impl Inner {
                 let over = self.clock.now().saturating_sub(self.config.session_kept().as_secs());
                 if let Err(e) = self.store.prune(over).await {
                     tracing::error!("expired sessions cannot be deleted: {e}");
+                }
+                if let Err(e) = self.store.prune_failures(self.clock.now()).await {
+                    tracing::error!("forgotten failures of logins cannot be deleted: {e}");
                 }
             }
             if count.is_multiple_of(3600)

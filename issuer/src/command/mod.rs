@@ -79,6 +79,11 @@ fn command_line() -> Command {
                         .arg(name()),
                 )
                 .subcommand(Command::new("unlock").about("Undo lock").arg(name()))
+                .subcommand(
+                    Command::new("delete")
+                        .about("Delete a user; ends the user's sessions")
+                        .arg(name()),
+                )
                 .subcommand(Command::new("list").about("List the users")),
         )
         .subcommand(
@@ -258,6 +263,7 @@ fn execute(matches: &ArgMatches) -> Result<(), Error> {
             ("user", "lock" | "unlock") => {
                 user::lock(&config, text("name"), subcommand == "lock").await
             }
+            ("user", "delete") => user::delete(&config, text("name")).await,
             ("client", "add") => {
                 let json = matches.get_flag("json");
                 client::add(&config, text("name"), text("scope"), json).await

@@ -4,6 +4,7 @@ use countersign_claims::scope;
 use zeroize::Zeroizing;
 
 use super::{existing, print};
+use crate::password::Cost;
 use crate::store::{Missing, Place, User};
 use crate::{Clock, Config, Error, crypto, password, username};
 
@@ -16,7 +17,7 @@ pub(super) async fn add(config: &Config, name: &str, scope: &str) -> Result<(), 
     if store.user(name.clone()).await?.is_some() {
         return Err(taken());
     }
-    let password_hash = new_password(&name)?;
+    let password_hash = new_password(config, &name)?;
     let user = User {
         id: format!("user_{}", crypto::random_id()?),
         name: name.clone(),
@@ -39,7 +40,7 @@ pub(super) async fn passwd(config: &Config, name: &str) -> Result<(), Error> {
     if store.user(name.clone()).await?.is_none() {
         return Err(unknown());
     }
-    let hash = new_password(&name)?;
+    let hash = new_password(config, &name)?;
     if !store.set_password(name.clone(), hash, Clock::system().now()).await? {
         return Err(unknown());
     }
@@ -58,6 +59,16 @@ pub(super) async fn lock(config: &Config, name: &str, locked: bool) -> Result<()
     } else {
         format!("unlocked user {name}\n")
     })
+}
+
+/// `user delete NAME`: also ends the user's sessions.
+pub(super) async fn delete(config: &Config, name: &str) -> Result<(), Error> {
+    let name = user_name(name)?;
+    let store = existing(config).await?;
+    if !store.delete_user(name.clone(), Clock::system().now()).await? {
+        return Err(Error::Refused(format!("there is no user {name}; see user list")));
+    }
+    print(&format!("deleted user {name} and ended their sessions\n"))
 }
 
 /// `user list`: name, `sub`, scope of each, and whether it is locked, separated by tabs.
@@ -90,12 +101,12 @@ fn user_name(name: &str) -> Result<String, Error> {
 }
 
 /// The hash of a password from the terminal, without echo and typed twice, or from a line of stdin.
-fn new_password(name: &str) -> Result<String, Error> {
+fn new_password(config: &Config, name: &str) -> Result<String, Error> {
     let unread = |e| Error::Refused(format!("the password can't be read: {e}"));
     let password = if std::io::stdin().is_terminal() {
         let ask = |prompt: String| rpassword::prompt_password(prompt).map(Zeroizing::new);
         let first = ask(format!("Password for {name}: ")).map_err(unread)?;
-        password::check_new(&first)?;
+        password::check_new(&first, name, config)?;
         if *first != *ask("Once more: ".to_owned()).map_err(unread)? {
             return Err(Error::Refused("the two passwords differ; nothing was changed".to_owned()));
         }
@@ -108,6 +119,6 @@ fn new_password(name: &str) -> Result<String, Error> {
         line.truncate(end);
         line
     };
-    password::check_new(&password)?;
-    password::hash(&password)
+    password::check_new(&password, name, config)?;
+    Cost::configured(config).hash(&password, &mut Vec::new())
 }

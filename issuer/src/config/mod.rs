@@ -52,6 +52,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
     plain("log_format", "text or json"),
     plain("log_level", "What is logged: error, warn, info, debug or trace"),
     plain("status_lists", "Whether access tokens name a status list to look them up in"),
+    plain("argon2_memory", "Memory of one password hash"),
+    plain("argon2_passes", "Passes of a password hash over its memory"),
+    plain("argon2_lanes", "Lanes of a password hash"),
+    plain("hash_memory", "Memory that password hashes may have together"),
 ];
 
 const fn plain(name: &'static str, help: &'static str) -> Setting {
@@ -63,6 +67,12 @@ pub const SESSION_MAX: Duration = Duration::from_secs(30 * DAY);
 
 const MINUTE: u64 = 60;
 const DAY: u64 = 24 * 60 * MINUTE;
+/// In KiB.
+const MIB: u32 = 1024;
+
+/// The least memory for 1, 2, … passes, in KiB (OWASP Password Storage Cheat Sheet): all are as
+/// strong.
+const LEAST_MEMORY: [u32; 5] = [46 * MIB, 19 * MIB, 12 * MIB, 9 * MIB, 7 * MIB];
 
 /// The configuration in force. [`Config::default`] has the documented defaults; every command
 /// reads it through [`Sources`].
@@ -115,6 +125,14 @@ pub struct Config {
     pub log_level: tracing::Level,
     /// Whether access tokens of sessions have the claim `status`.
     pub status_lists: bool,
+    /// Memory of one password hash in KiB: what OWASP advises for the passes, to 1 GiB.
+    pub argon2_memory: u32,
+    /// Passes of a password hash over its memory: 1 to 16.
+    pub argon2_passes: u32,
+    /// Lanes of a password hash: 1 to 16.
+    pub argon2_lanes: u32,
+    /// Memory that the password hashes that run at a time may have together, in KiB.
+    pub hash_memory: u32,
 }
 
 /// How the log is written: a line for each event.
@@ -152,6 +170,10 @@ impl Default for Config {
             log_format: LogFormat::Text,
             log_level: tracing::Level::INFO,
             status_lists: false,
+            argon2_memory: 19 * MIB,
+            argon2_passes: 2,
+            argon2_lanes: 1,
+            hash_memory: 256 * MIB,
         }
     }
 }
@@ -226,6 +248,7 @@ impl Config {
         if let Some(kept) = self.audit_retention {
             between("audit_retention", kept, DAY, 3660 * DAY)?;
         }
+        self.check_hashes()?;
         if self.audience.is_empty() {
             return refuse("audience is empty; set it to the name of the API, such as \"api\"");
         }
@@ -281,6 +304,42 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// Checks the cost of password hashes, and that there is memory for one.
+    fn check_hashes(&self) -> Result<(), Error> {
+        for (name, value) in
+            [("argon2_passes", self.argon2_passes), ("argon2_lanes", self.argon2_lanes)]
+        {
+            if !(1..=16).contains(&value) {
+                return refuse(&format!("{name} is {value}; expected 1 to 16"));
+            }
+        }
+        let most = 1024 * MIB;
+        let row = self.argon2_passes.clamp(1, 5) as usize - 1;
+        let least = LEAST_MEMORY.get(row).copied().unwrap_or(most);
+        if !(least..=most).contains(&self.argon2_memory) {
+            return refuse(&format!(
+                "argon2_memory is {}; with argon2_passes = {} expected {} to {}",
+                value::show_size(self.argon2_memory),
+                self.argon2_passes,
+                value::show_size(least),
+                value::show_size(most),
+            ));
+        }
+        if self.hash_memory < self.argon2_memory {
+            return refuse(&format!(
+                "hash_memory is {}, less than one password hash takes (argon2_memory is {});                  nobody could log in; make it a multiple of argon2_memory",
+                value::show_size(self.hash_memory),
+                value::show_size(self.argon2_memory),
+            ));
+        }
+        Ok(())
+    }
+
+    /// How many password hashes may run at a time.
+    pub(crate) fn parallel_hashes(&self) -> usize {
+        (self.hash_memory / self.argon2_memory.max(1)) as usize
     }
 
     /// Checks what `serve` needs besides: off loopback it takes TLS or a proxy that ends it, an

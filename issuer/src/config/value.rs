@@ -37,6 +37,10 @@ impl Config {
             "log_format" => self.log_format = one_of(LOG_FORMATS, text)?,
             "log_level" => self.log_level = one_of(LOG_LEVELS, text)?,
             "status_lists" => self.status_lists = boolean(text)?,
+            "argon2_memory" => self.argon2_memory = size(text)?,
+            "argon2_passes" => self.argon2_passes = number(text)?,
+            "argon2_lanes" => self.argon2_lanes = number(text)?,
+            "hash_memory" => self.hash_memory = size(text)?,
             _ => return Err("is not a configuration name".to_owned()),
         }
         Ok(())
@@ -69,6 +73,10 @@ impl Config {
             "log_format" => name_of(LOG_FORMATS, &self.log_format),
             "log_level" => name_of(LOG_LEVELS, &self.log_level),
             "status_lists" => Some(self.status_lists.to_string()),
+            "argon2_memory" => Some(show_size(self.argon2_memory)),
+            "argon2_passes" => Some(self.argon2_passes.to_string()),
+            "argon2_lanes" => Some(self.argon2_lanes.to_string()),
+            "hash_memory" => Some(show_size(self.hash_memory)),
             _ => None,
         }
     }
@@ -118,6 +126,25 @@ fn or_none<T>(text: &str, item: fn(&str) -> Result<T, String>) -> Result<Option<
         return Ok(None);
     }
     item(text).map(Some).map_err(|wrong| format!("{wrong}, or none"))
+}
+
+const SIZES: [(u32, &str); 3] = [(1024 * 1024, "GiB"), (1024, "MiB"), (1, "KiB")];
+
+/// The shortest way to write a size in KiB.
+pub(super) fn show_size(size: u32) -> String {
+    let whole = |(unit, _): &(u32, &str)| size >= *unit && size.is_multiple_of(*unit);
+    let (unit, name) = SIZES.into_iter().find(whole).unwrap_or((1, "KiB"));
+    format!("{}{name}", size / unit)
+}
+
+fn size(text: &str) -> Result<u32, String> {
+    let size = SIZES.into_iter().find_map(|(unit, name)| Some((text.strip_suffix(name)?, unit)));
+    let (count, unit) = size.ok_or("expected a number with KiB, MiB or GiB, such as 64MiB")?;
+    number(count)?.checked_mul(unit).ok_or_else(|| "is far too much".to_owned())
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    text.trim_end().parse().map_err(|_| "expected a number".to_owned())
 }
 
 fn joined<T: ToString>(items: &[T]) -> Option<String> {

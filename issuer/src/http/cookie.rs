@@ -1,12 +1,15 @@
-//! The refresh token as a cookie, for pages that must not be able to read it.
+//! The refresh token as a cookie, for pages that must not be able to read it; and the cookie of a device
+//! that has logged in before.
 
 use hyper::header::{COOKIE, HeaderMap, HeaderValue, ORIGIN, SET_COOKIE};
 
 use super::reply::{ApiError, Reply};
+use crate::counters::DEVICE_KNOWN_FOR;
 use crate::state::Shared;
 
 /// The prefix makes browsers insist on `Secure`, `Path=/` and no `Domain` (RFC 6265bis §4.1.3.2).
 const NAME: &str = "__Host-countersign-refresh";
+const DEVICE: &str = "__Host-countersign-device";
 
 /// The refresh token in the request's cookie.
 ///
@@ -17,46 +20,82 @@ pub(super) fn read<'a>(
     state: &Shared,
     headers: &'a HeaderMap,
 ) -> Result<Option<&'a str>, ApiError> {
-    let lines = headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).map(str::trim);
-    let token = pairs.find_map(|pair| pair.strip_prefix(NAME)?.strip_prefix('='));
+    let token = find(headers, NAME);
     if token.is_some() {
         check_site(state, headers)?;
     }
     Ok(token)
 }
 
-/// Refuses what a browser says comes from another site. Clients that are not browsers say nothing.
-pub(super) fn check_site(state: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
-    let cross = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
-    let foreign = headers.get(ORIGIN).is_some_and(|origin| {
-        let known = |known: &str| origin.as_bytes().eq_ignore_ascii_case(known.as_bytes());
-        let own = origin_of(&state.issuer);
-        !known(own) && !state.config.cors_origins.iter().any(|listed| known(listed))
-    });
-    if cross || foreign { Err(ApiError::cross_site()) } else { Ok(()) }
+/// The device's cookie, where no page of another site may have sent it.
+pub(super) fn device<'a>(state: &Shared, headers: &'a HeaderMap) -> Option<&'a str> {
+    find(headers, DEVICE).filter(|_| check_site(state, headers).is_ok())
 }
 
-/// Sets the cookie for `seconds`; zero deletes it.
+fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).map(str::trim);
+    pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// Refuses what a browser says comes from another site, or from an origin that is not listed. Clients
+/// that are not browsers say nothing.
+pub(super) fn check_site(state: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
+    let own = origin_of(&state.issuer);
+    let listed = &state.config.cors_origins;
+    if is_from_known_origin(headers, own, listed) { Ok(()) } else { Err(ApiError::cross_site()) }
+}
+
+fn is_from_known_origin(headers: &HeaderMap, own: &str, listed: &[String]) -> bool {
+    let known = |origin: &HeaderValue| {
+        let is = |known: &str| origin.as_bytes().eq_ignore_ascii_case(known.as_bytes());
+        is(own) || listed.iter().any(|listed| is(listed))
+    };
+    // A browser sends one of each, and no page can add another.
+    let mut origins = headers.get_all(ORIGIN).into_iter().peekable();
+    let names_origin = origins.peek().is_some();
+    let mut sites = headers.get_all("sec-fetch-site").into_iter();
+    // A page of the same site may be somebody else's: its origin has to say whose. A value that
+    // nobody knows yet is none that is allowed.
+    let may_come = |site: &HeaderValue| match site.as_bytes() {
+        b"same-origin" | b"none" => true,
+        b"same-site" => names_origin,
+        _ => false,
+    };
+    origins.all(known) && sites.all(may_come)
+}
+
+/// Sets the refresh token's cookie for `seconds`; zero deletes it.
 pub(super) fn set(reply: &mut Reply, token: &str, seconds: u64) {
+    append(reply, NAME, token, seconds);
+}
+
+/// Sets the cookie by which a device that has logged in is known again.
+pub(super) fn set_device(reply: &mut Reply, device: &str) {
+    append(reply, DEVICE, device, DEVICE_KNOWN_FOR);
+}
+
+fn append(reply: &mut Reply, name: &str, value: &str, seconds: u64) {
     let cookie =
-        format!("{NAME}={token}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict");
-    // A refresh token is base64url, which every header may hold.
+        format!("{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict");
+    // The values are base64url, which every header may hold.
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         reply.headers_mut().append(SET_COOKIE, cookie);
     }
 }
 
-/// Scheme, host and port of a URL.
+/// Scheme, host and port of a URL, as browsers write them: without the scheme's own port.
 fn origin_of(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
     let end = url.get(host..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host + at);
-    url.get(..end).unwrap_or(url)
+    let origin = url.get(..end).unwrap_or(url);
+    let port = if origin.starts_with("https:") { ":443" } else { ":80" };
+    origin.strip_suffix(port).unwrap_or(origin)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::origin_of;
+    use super::*;
 
     #[test]
     fn the_origin_of_a_url_has_no_path() {
@@ -64,9 +103,62 @@ mod tests {
             ("https://a.example", "https://a.example"),
             ("https://a.example/", "https://a.example"),
             ("http://127.0.0.1:8080/auth/x", "http://127.0.0.1:8080"),
+            ("https://a.example:443/", "https://a.example"),
+            ("http://a.example:80", "http://a.example"),
+            ("https://a.example:80", "https://a.example:80"),
+            ("http://[::80]", "http://[::80]"),
         ];
         for (url, origin) in cases {
             assert_eq!(origin_of(url), origin);
+        }
+    }
+
+    #[test]
+    fn only_known_origins_may_use_cookies() {
+        const OWN: &str = "https://auth.example";
+        const APP: &str = "https://app.example";
+        let cases: &[(&[&str], &[&str], bool)] = &[
+            (&[], &[], true),
+            (&[OWN], &[], true),
+            (&[APP], &[], true),
+            (&["https://AUTH.example"], &[], true),
+            (&["https://evil.example"], &[], false),
+            (&["http://auth.example"], &[], false),
+            (&["https://auth.example:8443"], &[], false),
+            (&["https://auth.example.evil.example"], &[], false),
+            (&["https://sub.auth.example"], &[], false),
+            (&["null"], &[], false),
+            (&[""], &[], false),
+            (&[OWN, "https://evil.example"], &[], false),
+            (&["https://evil.example", OWN], &[], false),
+            (&[], &["same-origin"], true),
+            (&[OWN], &["same-origin"], true),
+            (&["https://evil.example"], &["same-origin"], false),
+            (&[], &["none"], true),
+            (&["https://evil.example"], &["none"], false),
+            (&["null"], &["none"], false),
+            (&[APP], &["same-site"], true),
+            (&[], &["same-site"], false),
+            (&["https://evil.auth.example"], &["same-site"], false),
+            (&["null"], &["same-site"], false),
+            (&[], &["cross-site"], false),
+            (&[APP], &["cross-site"], false),
+            (&[OWN], &["cross-site"], false),
+            (&[OWN], &["same-origin", "cross-site"], false),
+            (&[OWN], &["Same-Origin"], false),
+            (&[OWN], &["something new"], false),
+            (&[OWN], &[""], false),
+        ];
+        for (origins, sites, expected) in cases {
+            let mut headers = HeaderMap::new();
+            for origin in *origins {
+                headers.append(ORIGIN, HeaderValue::from_static(origin));
+            }
+            for site in *sites {
+                headers.append("sec-fetch-site", HeaderValue::from_static(site));
+            }
+            let known = is_from_known_origin(&headers, OWN, &[APP.to_owned()]);
+            assert_eq!(known, *expected, "{origins:?} {sites:?}");
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -6,6 +8,7 @@ use super::body::{JSON, is_type, missing};
 use super::reply::{ApiError, Reply};
 use super::token::{self, Delivery, FIRST_PARTY};
 use super::{Call, Shared, cookie};
+use crate::attempt::{Attempt, Counter, Reserved, Verdict};
 use crate::session::Session;
 use crate::{crypto, username};
 
@@ -24,17 +27,24 @@ pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> 
     })?;
     state.keys.signer().ok_or_else(ApiError::no_signing_key)?;
 
-    let user = match username::normalise(&username) {
+    // Before the attempt is counted: who finds the queue full has not tried a password.
+    let queue_full = |_| {
+        results.queue_full.inc();
+        ApiError::unavailable("too many logins are waiting")
+    };
+    let place = state.hasher.admit().map_err(queue_full)?;
+    let name = username::normalise(&username);
+    // What cannot be a name is counted as it was typed.
+    let account = state.counters.account(name.as_deref().unwrap_or(&username));
+    let reserved = reserve(&state, &call, account).await?;
+
+    let user = match name {
         Some(name) => state.store.user(name).await?,
         None => None,
     };
     let stored = user.as_ref().map(|user| user.password_hash.as_str());
-    let verified = state.hasher.verify(password, stored).await;
-    let good = verified.map_err(|_| {
-        results.queue_full.inc();
-        ApiError::unavailable("too many logins are waiting")
-    })?;
-    let Some(user) = user.filter(|_| good) else {
+    let good = state.hasher.verify(place, &password, stored).await;
+    let Some(mut user) = user.filter(|_| good) else {
         results.wrong.inc();
         return Err(ApiError::login_failed());
     };
@@ -46,9 +56,9 @@ pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> 
     let now = state.clock.now();
     let session = Session {
         id: crypto::random()?,
-        user_id: user.id,
+        user_id: user.id.clone(),
         client_id: FIRST_PARTY.to_owned(),
-        scope: user.scope,
+        scope: user.scope.clone(),
         counter: 0,
         created_at: now,
         rotated_at: now,
@@ -57,13 +67,63 @@ pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> 
         status: None,
     };
     // The password may have been changed since it was checked.
-    let opened = state.store.open_session(session, user.password_hash, state.draw()?);
-    let Some(session) = opened.await? else {
+    let open = |hash: String, draw| {
+        state.store.open_session(session.clone(), hash, Some(reserved.clone()), draw)
+    };
+    let mut opened = open(user.password_hash.clone(), state.draw()?).await?;
+    let outdated = state.hasher.is_outdated(&user.password_hash);
+    // Or another login of the same user has just put the same password's hash in a new form.
+    if opened.is_none()
+        && outdated
+        && let Some(again) = state.store.user(user.name.clone()).await?
+    {
+        let place = state.hasher.admit().map_err(queue_full)?;
+        if state.hasher.verify(place, &password, Some(&again.password_hash)).await {
+            opened = open(again.password_hash.clone(), state.draw()?).await?;
+        }
+        user = again;
+    }
+    let Some(session) = opened else {
         results.wrong.inc();
         return Err(ApiError::login_failed());
     };
     results.ok.inc();
-    token::grant_session(&state, &session, &session.scope, delivery, now)
+    if state.hasher.is_outdated(&user.password_hash)
+        && let Some(hash) = state.hasher.hash(&password).await
+    {
+        let replaced = state.store.replace_hash(user.id, user.password_hash, hash, now);
+        // The login is done all the same, and the next one will do.
+        replaced.await.unwrap_or_else(|e| tracing::warn!("a password's hash stays as it was: {e}"));
+    }
+    let mut reply = token::grant_session(&state, &session, &session.scope, delivery, now)?;
+    // Only for who keeps cookies.
+    if delivery == Delivery::Cookie || cookie::device(&state, &call.headers).is_some() {
+        let device = state.counters.cookie(&account, crypto::random()?, now);
+        cookie::set_device(&mut reply, &device);
+    }
+    Ok(reply)
+}
+
+/// Counts the attempt as a failure before its password is looked at, so that no number of them at
+/// once is one too many. Where there were too many already, no hash is computed: that is so for
+/// names that nobody has as well.
+async fn reserve(state: &Shared, call: &Call, account: Counter) -> Result<Reserved, ApiError> {
+    let now = state.clock.now();
+    let device = cookie::device(state, &call.headers);
+    let attempt = Attempt {
+        account,
+        network: state.counters.network(&account, call.client),
+        device: device.and_then(|cookie| state.counters.device(&account, cookie, now)),
+        id: crypto::random()?,
+        now,
+    };
+    match state.store.attempt(attempt).await? {
+        Verdict::Admit(reserved) => Ok(reserved),
+        Verdict::Refuse(wait) => {
+            state.metrics.logins.held_back.inc();
+            Err(ApiError::too_many_requests(Duration::from_secs(wait)))
+        }
+    }
 }
 
 struct Login {

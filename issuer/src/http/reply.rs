@@ -101,7 +101,7 @@ impl ApiError {
     }
 
     pub(super) fn too_many_requests(wait: std::time::Duration) -> Self {
-        let description = "too many logins from this network; wait before the next one";
+        let description = "too many logins; wait before the next one";
         // Rounded up: a client that comes back on the second must not be early.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", description)

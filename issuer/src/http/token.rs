@@ -210,7 +210,7 @@ mod tests {
             revoked: false,
             status: None,
         };
-        let opened = state.store.open_session(session, "hash".to_owned(), None);
+        let opened = state.store.open_session(session, "hash".to_owned(), None, None);
         assert!(opened.await.unwrap().is_some());
         let refresh_token =
             RefreshToken { session: [7; 16], counter: 0 }.encode(&state.refresh_key);

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::copy::{Parts, PartsOut};
 use super::{Answer, AuditEntry, Client, ClientChange, KeyChange, Store, User};
+use crate::attempt::{self, Attempt, Reserved};
 use crate::keys::{KeyRecord, Vault};
 use crate::metrics::Metrics;
 use crate::session::{Refresh, Session, SessionId, Verdict};
@@ -34,7 +35,10 @@ macro_rules! measured {
 measured! {
     write: add_user(user: User) -> bool;
     write: set_password(name: String, hash: String, now: u64) -> bool;
+    write: replace_hash(user_id: String, old: String, new: String, now: u64) -> ();
     write: lock_user(name: String, locked: bool, now: u64) -> bool;
+    write: delete_user(name: String, now: u64) -> bool;
+    write: attempt(attempt: Attempt) -> attempt::Verdict;
     read: user(name: String) -> Option<User>;
     read: users() -> Vec<User>;
     write: add_client(client: Client) -> bool;
@@ -42,12 +46,13 @@ measured! {
     read: client(id: String) -> Option<Client>;
     read: clients() -> Vec<Client>;
     write: open_session(
-        session: Session, password_hash: String, draw: Option<Draw>
+        session: Session, password_hash: String, reserved: Option<Reserved>, draw: Option<Draw>
     ) -> Option<Session>;
     write: refresh(refresh: Refresh) -> Verdict;
     read: session(id: SessionId) -> Option<Session>;
     write: end_session(id: SessionId, now: u64) -> ();
     bulk: prune(at: u64) -> ();
+    bulk: prune_failures(now: u64) -> ();
     read: newest_status_list() -> u32;
     read: ended_sessions(list: u32, at: u64) -> Vec<u32>;
     read: keys() -> Vec<KeyRecord>;

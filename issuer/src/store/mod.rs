@@ -24,6 +24,7 @@ use self::postgres::PostgresStore;
 use self::postgres::url::{Address, is_postgres};
 use self::sqlite::SqliteStore;
 use crate::Error;
+use crate::attempt::{self, Attempt, Reserved};
 use crate::keys::{KeyRecord, Vault};
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Draw;
@@ -146,15 +147,22 @@ pub(crate) struct AuditEntry {
     pub(crate) subject: String,
 }
 
-/// Users, clients, sessions, keys, and the audit log that is written along with each change.
+/// Users, clients, failed logins, sessions, keys, and the audit log that is written along with each
+/// change.
 pub(crate) trait Store: Send + Sync {
     /// Adds a user; `false` if the name is taken.
     fn add_user(&self, user: User) -> Answer<'_, bool>;
     /// Sets a password and ends all of the user's sessions; `false` if there is no such user.
     fn set_password(&self, name: String, hash: String, now: u64) -> Answer<'_, bool>;
+    /// Puts another hash of the same password in the place of `old`, unless that has been replaced
+    /// already; sessions stay.
+    fn replace_hash(&self, user_id: String, old: String, new: String, now: u64) -> Answer<'_, ()>;
     /// Locks a user, which ends all of their sessions, or unlocks one; `false` if there is no such
     /// user.
     fn lock_user(&self, name: String, locked: bool, now: u64) -> Answer<'_, bool>;
+    /// Deletes a user, which ends all of their sessions; `false` if there is no such user. What is
+    /// left without a name goes with the last of the sessions: until then status lists need these.
+    fn delete_user(&self, name: String, now: u64) -> Answer<'_, bool>;
     /// The user of that normalised name.
     fn user(&self, name: String) -> Answer<'_, Option<User>>;
     /// All users by name.
@@ -169,12 +177,17 @@ pub(crate) trait Store: Send + Sync {
     /// All clients by name.
     fn clients(&self) -> Answer<'_, Vec<Client>>;
 
+    /// Applies [`attempt::decide`] to a login, and counts it as a failure where it is admitted.
+    fn attempt(&self, attempt: Attempt) -> Answer<'_, attempt::Verdict>;
     /// Opens a session, unless the user is gone, is locked, or has another password hash than the
-    /// one that the login was checked against. With a draw it has a place in the status lists.
+    /// one that the login was checked against. Then the login was none of the failures that it is
+    /// counted among, nor are those before it at its own counter. With a draw it has a place in the
+    /// status lists.
     fn open_session(
         &self,
         session: Session,
         password_hash: String,
+        reserved: Option<Reserved>,
         draw: Option<Draw>,
     ) -> Answer<'_, Option<Session>>;
     /// Applies [`crate::session::decide`] to the token's session; a session that does not exist is
@@ -186,6 +199,8 @@ pub(crate) trait Store: Send + Sync {
     fn end_session(&self, id: SessionId, now: u64) -> Answer<'_, ()>;
     /// Deletes sessions that had expired at that time.
     fn prune(&self, at: u64) -> Answer<'_, ()>;
+    /// Deletes failed logins that are forgotten at that time.
+    fn prune_failures(&self, now: u64) -> Answer<'_, ()>;
     /// The number of the newest status list in which a session has a place; 0 if there is none.
     fn newest_status_list(&self) -> Answer<'_, u32>;
     /// The indices in a status list of the sessions that were ended, in any order; but of those that

@@ -19,11 +19,12 @@ const MIGRATIONS: &[&str] = &[
     include_str!("secrets.sql"),
     include_str!("clock.sql"),
     include_str!("status.sql"),
+    include_str!("login_failures.sql"),
 ];
 
 /// The oldest version whose binaries work on the newest schema. It stays what it is as long as
 /// scripts only add what those need not know.
-const COMPATIBLE: usize = 5;
+const COMPATIBLE: usize = 7;
 
 /// Marks the file as ours in SQLite's header: "`CSig`".
 const APPLICATION_ID: i64 = 0x4353_6967;

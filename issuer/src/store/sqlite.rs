@@ -10,6 +10,7 @@ use super::readers::Readers;
 use super::writer::Writer;
 use super::{Answer, AuditEntry, Client, ClientChange, KeyChange, Store, User, hex, key_events};
 use crate::Error;
+use crate::attempt::{self, Attempt, Counter, Failures, Reserved};
 use crate::crypto::DeploymentSecret;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::session::{Refresh, Session, SessionId, Verdict, decide};
@@ -88,6 +89,19 @@ impl Store for SqliteStore {
         })
     }
 
+    fn replace_hash(&self, user_id: String, old: String, new: String, now: u64) -> Answer<'_, ()> {
+        self.write(move |db| {
+            let replaced = db.execute(
+                "UPDATE users SET password_hash = ?3 WHERE id = ?1 AND password_hash = ?2",
+                [&user_id, &old, &new],
+            )?;
+            if replaced == 1 {
+                audit(db, now, "password_rehashed", &user_id)?;
+            }
+            Ok(())
+        })
+    }
+
     fn lock_user(&self, name: String, locked: bool, now: u64) -> Answer<'_, bool> {
         self.write(move |db| {
             let found = db.query_row("SELECT * FROM users WHERE name = ?1", [name], user_of);
@@ -106,6 +120,19 @@ impl Store for SqliteStore {
         })
     }
 
+    fn delete_user(&self, name: String, now: u64) -> Answer<'_, bool> {
+        self.write(move |db| {
+            // A name that nobody can have: with a control character.
+            let delete = "UPDATE users SET name = char(7) || id, scope = '', password_hash = '',
+                          locked = 1 WHERE name = ?1 RETURNING id";
+            let id: Option<String> = db.query_row(delete, [name], |row| row.get(0)).optional()?;
+            let Some(id) = id else { return Ok(false) };
+            db.execute("UPDATE sessions SET revoked = 1 WHERE user_id = ?1", [&id])?;
+            audit(db, now, "user_deleted", &id)?;
+            Ok(true)
+        })
+    }
+
     fn user(&self, name: String) -> Answer<'_, Option<User>> {
         self.readers.look_up(move |db| {
             db.prepare_cached("SELECT * FROM users WHERE name = ?1")?
@@ -116,7 +143,8 @@ impl Store for SqliteStore {
 
     fn users(&self) -> Answer<'_, Vec<User>> {
         self.readers.read(|db| {
-            db.prepare("SELECT * FROM users ORDER BY name")?.query_map([], user_of)?.collect()
+            let users = "SELECT * FROM users WHERE name >= char(8) ORDER BY name";
+            db.prepare(users)?.query_map([], user_of)?.collect()
         })
     }
 
@@ -178,10 +206,27 @@ impl Store for SqliteStore {
         })
     }
 
+    fn attempt(&self, attempt: Attempt) -> Answer<'_, attempt::Verdict> {
+        self.write(move |db| {
+            let mut found = Vec::new();
+            let counters = [Some(attempt.account), Some(attempt.network), attempt.device];
+            for counter in counters.into_iter().flatten() {
+                found.extend(failures_by(db, &counter)?);
+            }
+            let verdict = attempt::decide(&attempt, &found);
+            if let attempt::Verdict::Admit(reserved) = &verdict {
+                put_failures(db, &reserved.own)?;
+                reserved.everywhere.iter().try_for_each(|failures| put_failures(db, failures))?;
+            }
+            Ok(verdict)
+        })
+    }
+
     fn open_session(
         &self,
         mut session: Session,
         password_hash: String,
+        reserved: Option<Reserved>,
         draw: Option<Draw>,
     ) -> Answer<'_, Option<Session>> {
         self.write(move |db| {
@@ -207,6 +252,7 @@ impl Store for SqliteStore {
             }
             session.status = draw.map(|draw| place(db, &session.id, &draw)).transpose()?;
             audit(db, session.created_at, "login", &hex(&session.id))?;
+            reserved.map_or(Ok(()), |reserved| take_back(db, &reserved))?;
             Ok(Some(session))
         })
     }
@@ -261,6 +307,29 @@ impl Store for SqliteStore {
     fn prune(&self, at: u64) -> Answer<'_, ()> {
         self.write(move |db| {
             db.execute("DELETE FROM sessions WHERE expires_at <= ?1", [at])?;
+            db.execute(
+                "DELETE FROM users WHERE name >= char(7) AND name < char(8)
+                 AND NOT EXISTS (SELECT * FROM sessions WHERE user_id = users.id)",
+                [],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn prune_failures(&self, now: u64) -> Answer<'_, ()> {
+        // Strangers decide how many there are: in parts that make nobody wait for long.
+        let forgotten = attempt::forgotten_before(now);
+        let prune = move || {
+            self.write(move |db| {
+                db.execute(
+                    "DELETE FROM login_failures WHERE counter IN (
+                       SELECT counter FROM login_failures WHERE last_at <= ?1 LIMIT 1000)",
+                    [forgotten],
+                )
+            })
+        };
+        Box::pin(async move {
+            while prune().await? > 0 {}
             Ok(())
         })
     }
@@ -420,6 +489,47 @@ fn place(db: &Connection, id: &SessionId, draw: &Draw) -> rusqlite::Result<statu
     db.prepare_cached("UPDATE sessions SET status_list = ?2, status_index = ?3 WHERE id = ?1")?
         .execute(params![id, place.list, place.index])?;
     Ok(place)
+}
+
+fn failures_by(db: &Connection, counter: &Counter) -> rusqlite::Result<Option<Failures>> {
+    let failures_of = |row: &Row<'_>| {
+        Ok(Failures {
+            counter: row.get("counter")?,
+            count: row.get("failures")?,
+            blocked_until: row.get("blocked_until")?,
+            last_at: row.get("last_at")?,
+            last: row.get("attempt")?,
+        })
+    };
+    db.prepare_cached("SELECT * FROM login_failures WHERE counter = ?1")?
+        .query_row([counter], failures_of)
+        .optional()
+}
+
+fn put_failures(db: &Connection, failures: &Failures) -> rusqlite::Result<()> {
+    let Failures { counter, count, blocked_until, last_at, last } = failures;
+    db.prepare_cached(
+        "INSERT INTO login_failures (counter, failures, blocked_until, last_at, attempt)
+         VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (counter) DO UPDATE SET failures = ?2, blocked_until = ?3, last_at = ?4,
+                                             attempt = ?5",
+    )?
+    .execute(params![counter, count, blocked_until, last_at, last])
+    .map(drop)
+}
+
+/// The attempt was no failure.
+fn take_back(db: &Connection, Reserved { own, everywhere }: &Reserved) -> rusqlite::Result<()> {
+    if let Some(everywhere) = everywhere {
+        db.prepare_cached(
+            "UPDATE login_failures SET failures = max(failures - 1, 0), blocked_until = 0
+             WHERE counter = ?1",
+        )?
+        .execute([everywhere.counter])?;
+    }
+    db.prepare_cached("DELETE FROM login_failures WHERE counter = ?1")?
+        .execute([own.counter])
+        .map(drop)
 }
 
 fn session_by(db: &Connection, id: &SessionId) -> rusqlite::Result<Option<Session>> {

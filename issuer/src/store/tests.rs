@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::copy::Part;
 use super::{Client, ClientChange, Missing, Place, Store, User};
 use crate::Error;
+use crate::attempt::{self, Attempt, Reserved};
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::session::{Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict};
 use crate::status::{self, Draw};
@@ -65,6 +67,11 @@ over_both!(
     without_a_grace_the_first_of_two_parallel_refreshes_is_answered_and_the_session_ends,
     a_session_that_is_ended_while_it_is_refreshed_has_ended,
     no_session_of_the_old_password_outlives_a_change_of_it,
+    a_hash_is_replaced_where_it_is_still_the_same_and_no_session_ends,
+    of_many_attempts_at_once_as_many_are_admitted_as_one_after_the_other,
+    a_login_takes_its_own_failure_back_and_leaves_those_of_others,
+    failures_are_deleted_when_they_are_forgotten,
+    no_session_outlives_its_user,
     of_two_that_change_the_keys_at_once_one_does,
     a_change_that_fails_changes_nothing_and_is_in_nobody_s_way,
     a_caller_that_goes_away_is_in_nobody_s_way,
@@ -108,13 +115,13 @@ fn session(id: u8) -> Session {
 
 /// Opens a session without a place in the status lists; `false` if it may not be.
 async fn open(store: &dyn Store, session: Session, hash: &str) -> bool {
-    store.open_session(session, hash.to_owned(), None).await.unwrap().is_some()
+    store.open_session(session, hash.to_owned(), None, None).await.unwrap().is_some()
 }
 
 /// Opens one with a place in lists of that size.
 async fn open_in_list(store: &dyn Store, session: Session, size: u32) -> status::Place {
     let draw = Some(Draw::new(size).unwrap());
-    let opened = store.open_session(session, "hash".to_owned(), draw).await.unwrap();
+    let opened = store.open_session(session, "hash".to_owned(), None, draw).await.unwrap();
     opened.unwrap().status.unwrap()
 }
 
@@ -251,6 +258,158 @@ async fn no_session_of_the_old_password_outlives_a_change_of_it(database: Databa
         hash = next;
     }
     assert!(opened > 0, "no login was in time");
+}
+
+async fn a_hash_is_replaced_where_it_is_still_the_same_and_no_session_ends(database: Database) {
+    let [store, other] = two(&database).await;
+    let hash = async || other.user("demo".to_owned()).await.unwrap().unwrap().password_hash;
+    let replace = async |old: &str, new: &str| {
+        let id = "user_x".to_owned();
+        store.replace_hash(id, old.to_owned(), new.to_owned(), NOW).await.unwrap();
+    };
+    assert!(open(&*store, session(1), "hash").await);
+    replace("hash", "anew").await;
+    assert_eq!(hash().await, "anew");
+    assert!(!other.session([1; 16]).await.unwrap().unwrap().revoked);
+    assert!(store.set_password("demo".to_owned(), "changed".to_owned(), NOW).await.unwrap());
+    replace("anew", "late").await;
+    assert_eq!(hash().await, "changed");
+}
+
+/// An attempt on the account of that number, from the network of that number.
+fn attempt(account: u8, network: u16, id: u8, now: u64) -> Attempt {
+    let mut counter = [account; 32];
+    counter[..2].copy_from_slice(&network.to_be_bytes());
+    Attempt { account: [account; 32], network: counter, device: None, id: [id; 16], now }
+}
+
+async fn of_many_attempts_at_once_as_many_are_admitted_as_one_after_the_other(database: Database) {
+    let stores = two(&database).await;
+    // From one network, and from as many as there are attempts.
+    for (account, networks, expected) in [(201, 1, 5), (202, u16::MAX, 100)] {
+        let attempts: Vec<_> = (0..150_u8)
+            .map(|index| {
+                let store = Arc::clone(&stores[usize::from(index) % 2]);
+                let attempt = attempt(account, u16::from(index) % networks, index, NOW);
+                tokio::spawn(async move { store.attempt(attempt).await.unwrap() })
+            })
+            .collect();
+        let mut admitted = 0;
+        for attempt in attempts {
+            match attempt.await.unwrap() {
+                attempt::Verdict::Admit(_) => admitted += 1,
+                attempt::Verdict::Refuse(wait) => assert_eq!(wait, 1),
+            }
+        }
+        assert_eq!(admitted, expected);
+    }
+}
+
+async fn a_login_takes_its_own_failure_back_and_leaves_those_of_others(database: Database) {
+    let stores = two(&database).await;
+    let reserve = async |attempt: Attempt| match stores[0].attempt(attempt).await.unwrap() {
+        attempt::Verdict::Admit(reserved) => reserved,
+        refused @ attempt::Verdict::Refuse(_) => panic!("{refused:?}"),
+    };
+    let counts = |reserved: &Reserved| {
+        (reserved.own.count, reserved.everywhere.as_ref().map(|failures| failures.count))
+    };
+    for id in 1..5 {
+        let reserved = reserve(attempt(1, 1, id, NOW)).await;
+        assert_eq!(counts(&reserved), (u32::from(id), Some(u32::from(id))));
+    }
+    let other = reserve(attempt(1, 2, 5, NOW)).await;
+    assert_eq!(counts(&other), (1, Some(5)));
+    // One that fails takes nothing back.
+    let opened = stores[1].open_session(session(1), "x".to_owned(), Some(other), None);
+    assert_eq!(opened.await.unwrap(), None);
+    let good = reserve(attempt(1, 1, 6, NOW)).await;
+    assert_eq!(counts(&good), (5, Some(6)));
+    let opened = stores[1].open_session(session(1), "hash".to_owned(), Some(good), None);
+    assert!(opened.await.unwrap().is_some());
+    let next = reserve(attempt(1, 1, 7, NOW)).await;
+    assert_eq!(counts(&next), (1, Some(6)));
+    // The same transaction again, as after an answer that was lost.
+    let again = reserve(attempt(1, 1, 7, NOW)).await;
+    assert_eq!(again, next);
+
+    let with_device = |id| Attempt { device: Some([77; 32]), ..attempt(1, 1, id, NOW) };
+    let device = reserve(with_device(8)).await;
+    assert_eq!(counts(&device), (1, None));
+    assert_eq!(counts(&reserve(with_device(9)).await), (2, None));
+    let hash = || "hash".to_owned();
+    let opened = stores[1].open_session(session(2), hash(), Some(device), None);
+    assert!(opened.await.unwrap().is_some());
+    assert_eq!(counts(&reserve(with_device(10)).await), (1, None));
+    assert_eq!(counts(&reserve(attempt(1, 1, 11, NOW)).await), (2, Some(7)));
+}
+
+async fn failures_are_deleted_when_they_are_forgotten(database: Database) {
+    const DAY: u64 = 86400;
+    let [store, other] = two(&database).await;
+    let count = async |account, network, now| match other
+        .attempt(attempt(account, network, 1, now))
+        .await
+        .unwrap()
+    {
+        attempt::Verdict::Admit(reserved) => reserved.own.count,
+        refused @ attempt::Verdict::Refuse(_) => panic!("{refused:?}"),
+    };
+    for network in 0..1100_u16 {
+        // As many accounts as there have to be, because all networks together have a limit.
+        let account = 100 + u8::try_from(network / 20).unwrap();
+        store.attempt(attempt(account, network, 9, NOW)).await.unwrap();
+    }
+    store.attempt(attempt(7, 1, 9, NOW + 1)).await.unwrap();
+    store.prune_failures(NOW + DAY).await.unwrap();
+    // At a time at which no rule but that of deletion forgets them.
+    for network in [0, 999, 1099] {
+        let account = 100 + u8::try_from(network / 20).unwrap();
+        assert_eq!(count(account, network, NOW).await, 1, "{network}");
+    }
+    assert_eq!(count(7, 1, NOW).await, 2);
+}
+
+async fn no_session_outlives_its_user(database: Database) {
+    let stores = two(&database).await;
+    let mut refreshed = 0;
+    for round in 0..20_u8 {
+        let id = format!("user_{round}");
+        let user = User { id: id.clone(), name: id.clone(), ..user() };
+        assert!(stores[0].add_user(user).await.unwrap());
+        let session = |number| Session { user_id: id.clone(), ..session(number) };
+        let hash = || "hash".to_owned();
+        assert!(open(&*stores[0], session(2 * round), "hash").await);
+        let (one, opened, deleted) = tokio::join!(
+            stores[0].refresh(refresh(2 * round, 0, 10)),
+            stores[0].open_session(session(2 * round + 1), hash(), None, None),
+            stores[1].delete_user(id.clone(), NOW),
+        );
+        opened.unwrap();
+        assert!(deleted.unwrap());
+        refreshed += usize::from(matches!(one.unwrap(), Verdict::Rotate(_)));
+        for number in [2 * round, 2 * round + 1] {
+            let left = stores[0].session([number; 16]).await.unwrap();
+            assert!(left.is_none_or(|session| session.revoked));
+            let verdict = stores[1].refresh(refresh(number, 0, 10)).await.unwrap();
+            assert_eq!(verdict, Verdict::Refuse);
+        }
+        assert!(!stores[0].delete_user(id.clone(), NOW).await.unwrap());
+        assert!(stores[0].user(id).await.unwrap().is_none());
+    }
+    // Nothing of them is left when the sessions are gone, which the status lists needed until then.
+    let rows = async || {
+        let (sender, mut parts) = tokio::sync::mpsc::channel(100);
+        stores[0].export(sender).await.unwrap();
+        let Some(Part::Rows { table: 0, rows }) = parts.recv().await else { panic!() };
+        rows.len()
+    };
+    assert_eq!(stores[0].users().await.unwrap().len(), 1);
+    assert_eq!(rows().await, 21);
+    stores[0].prune(NOW + 900).await.unwrap();
+    assert_eq!(rows().await, 1);
+    assert!(refreshed > 0, "no refresh was in time");
+    assert!(stores[0].user("demo".to_owned()).await.unwrap().is_some());
 }
 
 async fn of_two_that_change_the_keys_at_once_one_does(database: Database) {

@@ -16,6 +16,7 @@ over_all!(
     introspection_tells_what_a_token_is_worth_at_this_moment,
     a_locked_client_s_tokens_are_worth_nothing_where_somebody_asks,
     a_locked_user_is_out_at_once_and_in_again_after,
+    a_deleted_user_is_out_at_once_and_another_of_that_name_is_another,
 );
 
 /// A client's id and secret.
@@ -169,13 +170,14 @@ async fn what_is_wrong_with_a_client_command_is_said_and_nothing_is_changed(back
     let server = Server::on(backend).await;
     let folder = server.folder.path();
     let worker = add(folder, "worker", "read");
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
         (&["client", "add", "worker"], "client worker exists; use client rotate"),
         (&["client", "add", "two words"], "is not a client name"),
         (&["client", "add", "new", "--scope", "a  b"], "is not a scope"),
         (&["client", "rotate", "nobody"], "there is no client nobody; see client list"),
         (&["client", "lock", "nobody"], "there is no client nobody; see client list"),
         (&["user", "lock", "nobody"], "there is no user nobody; see user list"),
+        (&["user", "delete", "nobody"], "there is no user nobody; see user list"),
     ];
     for (arguments, message) in cases {
         let done = command(folder, arguments, "");
@@ -250,4 +252,29 @@ async fn a_locked_user_is_out_at_once_and_in_again_after(backend: Backend) {
     run(folder, &["user", "unlock", "demo"]);
     refresh(&server.url, &token).await.refused(400, "invalid_grant");
     assert_eq!(login(&server.url).await.status, 200);
+}
+
+async fn a_deleted_user_is_out_at_once_and_another_of_that_name_is_another(backend: Backend) {
+    let server = Server::on(backend).await;
+    let folder = server.folder.path();
+    let api = add(folder, "api", "");
+    let answer = login(&server.url).await;
+    let (sub, token) = (answer.claims()["sub"].clone(), answer.refresh_token());
+    assert_eq!(
+        run(folder, &["user", "delete", "DEMO"]),
+        "deleted user demo and ended their sessions\n"
+    );
+    refresh(&server.url, &token).await.refused(400, "invalid_grant");
+    for token in [&token, &answer.field("access_token")] {
+        assert_eq!(introspect(&server, &api, token).await, json!({ "active": false }));
+    }
+    let hashes = server.state.password_hashes();
+    login(&server.url).await.refused(401, "invalid_grant");
+    assert_eq!(server.state.password_hashes(), hashes + 1);
+    assert_eq!(run(folder, &["user", "list"]), "");
+    crate::common::add_user(folder, "demo");
+    refresh(&server.url, &token).await.refused(400, "invalid_grant");
+    let again = login(&server.url).await;
+    assert_eq!(again.status, 200);
+    assert_ne!(again.claims()["sub"], sub);
 }

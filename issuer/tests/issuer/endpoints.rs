@@ -382,15 +382,17 @@ async fn logins_are_limited_for_each_network() {
 
 #[tokio::test]
 async fn a_full_hash_queue_answers_503_at_once() {
-    let server = Server::with(|_, limits| {
+    let server = Server::with(|config, limits| {
         limits.hashes = 1;
         limits.hash_queue = 1;
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
     })
     .await;
     let attempts: Vec<_> = (0..12)
-        .map(|_| {
-            let url = server.url.clone();
-            tokio::spawn(async move { login(&url).await })
+        .map(|n| {
+            let body = json!({ "username": "demo", "password": PASSWORD });
+            let request = client().post(format!("{}/login", server.url)).json(&body);
+            tokio::spawn(send(request.header("x-forwarded-for", format!("192.0.2.{n}"))))
         })
         .collect();
     let mut statuses = Vec::new();

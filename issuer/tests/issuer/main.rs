@@ -20,6 +20,7 @@ mod durability;
 mod endpoints;
 mod keys;
 mod log;
+mod login;
 mod postgres;
 mod promtool;
 mod sessions;

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::cluster::{Cluster, DATABASE_PASSWORD, execute, is_left_out, new_database};
 use crate::common::{Backend, PASSWORD, Process, Server, add_user, command, folder_on, get};
 use crate::common::{
-    database, distinct, login, post_form, refresh, send, stderr, stdout, use_database,
+    database, distinct, login, post_form, post_json, refresh, send, stderr, stdout, use_database,
 };
 
 /// A folder whose database is at `url`, with user `demo`.
@@ -188,15 +188,28 @@ async fn a_change_whose_commit_went_unanswered_is_made_once_and_answered_as_done
     let server = Server::over(folder, |config, _| config.refresh_grace = Duration::ZERO).await;
     let lose = |which| between.swallow.store(which, Ordering::SeqCst);
 
+    // Its first COMMIT is that of the failure which it is until the password was checked.
+    for which in [1, 2] {
+        lose(which);
+        login(&server.url).await.refresh_token();
+    }
+    let counted = "SELECT coalesce(sum(failures), 0) FROM countersign.login_failures";
+    assert_eq!(execute(&direct, counted), ["0"]);
     lose(1);
+    let wrong = serde_json::json!({ "username": "demo", "password": "wrong" });
+    post_json(&server.url, "/login", &wrong).await.refused(401, "invalid_grant");
+    // From its network, and from everywhere.
+    assert_eq!(execute(&direct, counted), ["2"]);
     let first = login(&server.url).await.refresh_token();
     lose(1);
     let second = refresh(&server.url, &first).await.refresh_token();
     let third = refresh(&server.url, &second).await.refresh_token();
-    assert_eq!(between.swallowed.load(Ordering::SeqCst), 2);
-    assert_eq!(audited(&direct, "login"), 1);
+    assert_eq!(between.swallowed.load(Ordering::SeqCst), 4);
+    assert_eq!(audited(&direct, "login"), 3);
 
-    for arguments in [&["user", "add"][..], &["user", "passwd"], &["user", "lock"]] {
+    for arguments in
+        [&["user", "add"][..], &["user", "passwd"], &["user", "lock"], &["user", "delete"]]
+    {
         // The first COMMIT of a command is that of opening the database.
         for which in [1, 2] {
             lose(which);
@@ -206,7 +219,7 @@ async fn a_change_whose_commit_went_unanswered_is_made_once_and_answered_as_done
             assert!(done.status.success(), "{}", stderr(&done));
         }
     }
-    for event in ["user_added", "password_changed", "user_locked"] {
+    for event in ["user_added", "password_changed", "user_locked", "user_deleted"] {
         let demo = usize::from(event == "user_added");
         assert_eq!(audited(&direct, event), 2 + demo, "{event}");
     }
@@ -215,7 +228,7 @@ async fn a_change_whose_commit_went_unanswered_is_made_once_and_answered_as_done
     assert_eq!(post_form(&server.url, "/revoke", &form).await.status, 200);
     refresh(&server.url, &third).await.refused(400, "invalid_grant");
     assert_eq!(audited(&direct, "session_ended"), 1);
-    assert_eq!(between.swallowed.load(Ordering::SeqCst), 2 + 6 + 1);
+    assert_eq!(between.swallowed.load(Ordering::SeqCst), 4 + 8 + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

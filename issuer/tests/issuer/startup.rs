@@ -88,6 +88,20 @@ fn bad_configuration_is_refused_in_one_line_and_leaves_no_file() {
         (&["serve", "--trusted-proxies", "10.0.0.0/33"], 1, &["--trusted-proxies", "10.0.0.0/8"]),
         (&["serve", "--cors-origins", "*"], 1, &["--cors-origins", "https://app.example"]),
         (&["serve", "--cors-origins", "https://a.example/"], 1, &["\"https://a.example/\""]),
+        (&["serve", "--argon2-memory", "18MiB"], 1, &["argon2_memory is 18MiB", "19MiB to 1GiB"]),
+        (&["serve", "--argon2-passes", "1"], 1, &["argon2_passes = 1", "46MiB to 1GiB"]),
+        (&["serve", "--argon2-memory", "7167KiB", "--argon2-passes", "9"], 1, &["7MiB to 1GiB"]),
+        (&["serve", "--argon2-memory", "2GiB"], 1, &["argon2_memory is 2GiB"]),
+        (&["serve", "--argon2-memory", "19"], 1, &["--argon2-memory", "64MiB"]),
+        (&["serve", "--argon2-memory", "99999999GiB"], 1, &["--argon2-memory", "far too much"]),
+        (&["serve", "--argon2-passes", "0"], 1, &["argon2_passes is 0", "1 to 16"]),
+        (&["serve", "--argon2-passes", "two"], 1, &["--argon2-passes", "a number"]),
+        (&["serve", "--argon2-lanes", "17"], 1, &["argon2_lanes is 17", "1 to 16"]),
+        (
+            &["serve", "--argon2-memory", "64MiB", "--hash-memory", "63MiB"],
+            1,
+            &["hash_memory is 63MiB", "nobody could log in", "64MiB"],
+        ),
         (&["serve", "--behind-proxy=maybe"], 1, &["--behind-proxy", "true or false"]),
         (&["serve", "--tls-cert", "a.pem"], 1, &["tls_cert and tls_key"]),
         (&["serve", "--tls-cert", "a.pem", "--tls-key", "b.pem"], 1, &["a.pem", "PEM"]),
@@ -198,6 +212,7 @@ fn passwords_are_checked_before_anything_is_written() {
         (long.as_str(), "longer than 1024 bytes"),
         (far_too_long.as_str(), "longer than 1024 bytes"),
         ("control\u{7}character", "control character"),
+        ("Password123!", "among the first that are tried"),
     ] {
         refused(&command(folder.path(), &["user", "add", "eve"], password), 1, &[word]);
         refused(&command(folder.path(), &["user", "passwd", "demo"], password), 1, &[word]);
@@ -207,7 +222,9 @@ fn passwords_are_checked_before_anything_is_written() {
     assert_eq!(snapshot(folder.path()), before);
 
     // Exactly the limits, and a line that ends as on Windows.
-    for (name, password) in [("a", "8 chars!".to_owned()), ("b", "x".repeat(1024))] {
+    let longest = "0 chars, and many more of them: ".repeat(32);
+    assert_eq!(longest.len(), 1024);
+    for (name, password) in [("a", "8 chars!"), ("b", &longest.replace("m: ", "m:!"))] {
         let done = command(folder.path(), &["user", "add", name], &format!("{password}\r"));
         assert!(done.status.success(), "{}", stderr(&done));
     }

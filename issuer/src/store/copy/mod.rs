@@ -50,6 +50,16 @@ pub(super) const TABLES: &[Table] = &[
         ],
     },
     Table {
+        name: "login_failures",
+        columns: &[
+            bytes("counter"),
+            integer("failures"),
+            integer("blocked_until"),
+            integer("last_at"),
+            bytes("attempt"),
+        ],
+    },
+    Table {
         name: "keys",
         columns: &[
             text("kid"),

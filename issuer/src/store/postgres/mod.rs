@@ -21,6 +21,7 @@ use super::{
     Answer, AuditEntry, Client, ClientChange, KeyChange, Missing, Store, StoreError, User, hex,
     key_events,
 };
+use crate::attempt::{self, Attempt, Reserved};
 use crate::keys::{KeyRecord, Vault};
 use crate::session::{Lifetimes, Refresh, Session, SessionId, Verdict, decide};
 use crate::status::Draw;
@@ -155,6 +156,25 @@ impl Store for PostgresStore {
         })
     }
 
+    fn replace_hash(&self, user_id: String, old: String, new: String, now: u64) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let (user_id, old, new) = (&user_id, &old, &new);
+            let replace = |db: Lent| async move {
+                let update = "UPDATE countersign.users SET password_hash = $3
+                              WHERE id = $1 AND password_hash = $2";
+                let text = |text| (text as _, Type::TEXT);
+                let replaced =
+                    db.execute_typed(update, &[text(user_id), text(old), text(new)]).await?;
+                // An earlier attempt has done both, or neither.
+                if replaced == 1 {
+                    audit(&db, now, "password_rehashed", user_id).await?;
+                }
+                Ok(())
+            };
+            self.connections.transact(replace).await
+        })
+    }
+
     fn lock_user(&self, name: String, locked: bool, now: u64) -> Answer<'_, bool> {
         Box::pin(async move {
             let name = &name;
@@ -176,6 +196,25 @@ impl Store for PostgresStore {
         })
     }
 
+    fn delete_user(&self, name: String, now: u64) -> Answer<'_, bool> {
+        Box::pin(async move {
+            // Outside, so that an attempt after one that was committed still knows whom it is about.
+            let Some(user) = self.user(name).await? else { return Ok(false) };
+            let (id, name) = (&user.id, &user.name);
+            let delete = |db: Lent| async move {
+                // A name that nobody can have: with a control character.
+                let delete = "UPDATE countersign.users SET name = chr(7) || id, scope = '',
+                              password_hash = '', locked = true WHERE id = $1 AND name = $2";
+                if db.execute_typed(delete, &[(id, Type::TEXT), (name, Type::TEXT)]).await? == 1 {
+                    revoke_all(&db, id).await?;
+                    audit(&db, now, "user_deleted", id).await?;
+                }
+                Ok(true)
+            };
+            self.connections.transact(delete).await
+        })
+    }
+
     fn user(&self, name: String) -> Answer<'_, Option<User>> {
         Box::pin(async move {
             let statement = "SELECT * FROM countersign.users WHERE name = $1";
@@ -186,7 +225,7 @@ impl Store for PostgresStore {
 
     fn users(&self) -> Answer<'_, Vec<User>> {
         Box::pin(async {
-            let statement = "SELECT * FROM countersign.users ORDER BY name";
+            let statement = "SELECT * FROM countersign.users WHERE name >= chr(8) ORDER BY name";
             let rows = self.connections.read(statement, &[]).await?;
             Ok(rows.iter().map(rows::user).collect::<Result<_, _>>()?)
         })
@@ -275,14 +314,35 @@ impl Store for PostgresStore {
         })
     }
 
+    fn attempt(&self, attempt: Attempt) -> Answer<'_, attempt::Verdict> {
+        Box::pin(async move {
+            let attempt = &attempt;
+            let count = |db: Lent| async move {
+                // The account's row is locked first by all that change one of its counters.
+                let found = rows::failures_to_change(&db, attempt).await?;
+                let verdict = attempt::decide(attempt, &found);
+                if let attempt::Verdict::Admit(Reserved { own, everywhere }) = &verdict {
+                    rows::put_failures(&db, own).await?;
+                    if let Some(everywhere) = everywhere {
+                        rows::put_failures(&db, everywhere).await?;
+                    }
+                }
+                Ok(verdict)
+            };
+            self.connections.transact(count).await
+        })
+    }
+
     fn open_session(
         &self,
         session: Session,
         password_hash: String,
+        reserved: Option<Reserved>,
         draw: Option<Draw>,
     ) -> Answer<'_, Option<Session>> {
         Box::pin(async move {
-            let (session, password_hash, draw) = (&session, &password_hash, &draw);
+            let (session, password_hash) = (&session, &password_hash);
+            let (reserved, draw) = (&reserved, &draw);
             let open = |db: Lent| async move {
                 let opened = db
                     .execute_typed(
@@ -313,6 +373,9 @@ impl Store for PostgresStore {
                         session.status = rows::set_place(&db, session.id, draw).await?;
                     }
                     audit(&db, session.created_at, "login", &hex(&session.id)).await?;
+                    if let Some(reserved) = reserved {
+                        rows::take_back(&db, reserved).await?;
+                    }
                     return Ok(Some(session));
                 }
                 // The id is random: an earlier attempt opened that session.
@@ -418,6 +481,28 @@ impl Store for PostgresStore {
                                    SELECT id FROM countersign.sessions WHERE expires_at <= $1
                                    LIMIT 1000 FOR UPDATE SKIP LOCKED)";
                 Ok(db.execute_typed(statement, &[(&signed(at)?, Type::INT8)]).await?)
+            };
+            while self.connections.transact(prune).await? > 0 {}
+            let prune = |db: Lent| async move {
+                let statement = "DELETE FROM countersign.users AS u
+                                 WHERE name >= chr(7) AND name < chr(8) AND NOT EXISTS
+                                   (SELECT FROM countersign.sessions WHERE user_id = u.id)";
+                Ok(db.execute_typed(statement, &[]).await?)
+            };
+            self.connections.transact(prune).await?;
+            Ok(())
+        })
+    }
+
+    fn prune_failures(&self, now: u64) -> Answer<'_, ()> {
+        Box::pin(async move {
+            // As with sessions.
+            let prune = |db: Lent| async move {
+                let statement = "DELETE FROM countersign.login_failures WHERE counter IN (
+                                   SELECT counter FROM countersign.login_failures
+                                   WHERE last_at <= $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)";
+                let forgotten = signed(attempt::forgotten_before(now))?;
+                Ok(db.execute_typed(statement, &[(&forgotten, Type::INT8)]).await?)
             };
             while self.connections.transact(prune).await? > 0 {}
             Ok(())

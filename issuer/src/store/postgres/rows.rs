@@ -5,6 +5,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::connection::{Failure, Parameters};
+use crate::attempt::{Attempt, Counter, Failures, Reserved};
 use crate::crypto::DeploymentSecret;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::session::{Session, SessionId};
@@ -177,6 +178,80 @@ pub(super) async fn set_place(
         }
         Err(e) => Err(e.into()),
     }
+}
+
+/// What there is of an attempt's counters, which nobody else changes before the end of the
+/// transaction.
+pub(super) async fn failures_to_change(
+    db: &Client,
+    attempt: &Attempt,
+) -> Result<Vec<Failures>, Failure> {
+    let account = (&attempt.account.as_slice() as _, Type::BYTEA);
+    let lock = "SELECT * FROM countersign.login_failures WHERE counter = $1 FOR UPDATE";
+    let mut account_row = db.query_typed_opt(lock, std::slice::from_ref(&account)).await?;
+    if account_row.is_none() {
+        // A row that is not there cannot be locked.
+        let make = "INSERT INTO countersign.login_failures
+                    (counter, failures, blocked_until, last_at, attempt)
+                    VALUES ($1, 0, 0, $2, '') ON CONFLICT DO NOTHING";
+        let now = signed(attempt.now)?;
+        db.execute_typed(make, &[account.clone(), (&now, Type::INT8)]).await?;
+        account_row = db.query_typed_opt(lock, &[account]).await?;
+    }
+    // A statement of its own: it sees what was done before the lock was had.
+    let others = "SELECT * FROM countersign.login_failures WHERE counter IN ($1, $2)";
+    let device = attempt.device.unwrap_or(attempt.network);
+    let (network, device) = (attempt.network.as_slice(), device.as_slice());
+    let others = db.query_typed(others, &[(&network, Type::BYTEA), (&device, Type::BYTEA)]).await?;
+    others.iter().chain(&account_row).map(failures).collect()
+}
+
+fn failures(row: &Row) -> Result<Failures, Failure> {
+    let (counter, last): (&[u8], &[u8]) = (row.try_get("counter")?, row.try_get("attempt")?);
+    Ok(Failures {
+        counter: Counter::try_from(counter).map_err(|_| malformed())?,
+        count: u32::try_from(number(row, "failures")?).map_err(|_| malformed())?,
+        blocked_until: number(row, "blocked_until")?,
+        last_at: number(row, "last_at")?,
+        // Of a row that nothing was counted in yet it is empty.
+        last: last.try_into().unwrap_or_default(),
+    })
+}
+
+pub(super) async fn put_failures(db: &Client, failures: &Failures) -> Result<(), Failure> {
+    db.execute_typed(
+        "INSERT INTO countersign.login_failures
+         (counter, failures, blocked_until, last_at, attempt)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (counter) DO UPDATE SET failures = excluded.failures,
+           blocked_until = excluded.blocked_until, last_at = excluded.last_at,
+           attempt = excluded.attempt",
+        &[
+            (&failures.counter.as_slice(), Type::BYTEA),
+            (&i64::from(failures.count), Type::INT8),
+            (&signed(failures.blocked_until)?, Type::INT8),
+            (&signed(failures.last_at)?, Type::INT8),
+            (&failures.last.as_slice(), Type::BYTEA),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// The attempt was no failure.
+pub(super) async fn take_back(db: &Client, reserved: &Reserved) -> Result<(), Failure> {
+    // The account's row first, as by attempts: they would else wait for each other.
+    if let Some(everywhere) = &reserved.everywhere {
+        db.execute_typed(
+            "UPDATE countersign.login_failures
+             SET failures = greatest(failures - 1, 0), blocked_until = 0 WHERE counter = $1",
+            &[(&everywhere.counter.as_slice(), Type::BYTEA)],
+        )
+        .await?;
+    }
+    let delete = "DELETE FROM countersign.login_failures WHERE counter = $1";
+    db.execute_typed(delete, &[(&reserved.own.counter.as_slice(), Type::BYTEA)]).await?;
+    Ok(())
 }
 
 pub(super) async fn audit(db: &Client, at: u64, event: &str, subject: &str) -> Result<(), Failure> {

@@ -3,7 +3,8 @@
 use tokio::sync::mpsc;
 
 use super::{
-    Database, KeyState, cluster, key, numbered, open, open_in_list, refresh, session, user,
+    Database, KeyState, NOW, attempt, cluster, key, numbered, open, open_in_list, refresh, session,
+    user,
 };
 use crate::keys::Vault;
 use crate::session::Session;
@@ -61,6 +62,7 @@ async fn fill(store: &dyn Store) {
     };
     store.change_keys(Box::new(keys), 8).await.unwrap();
     store.remember_time(9).await.unwrap();
+    store.attempt(attempt(1, 1, 255, NOW)).await.unwrap();
 }
 
 async fn copied(from: &Database, to: &Database) {

@@ -1,0 +1,473 @@
+//! `/login` under attack: what is counted, by what, and what a stranger cannot do.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::cluster::is_left_out;
+use crate::common::{
+    Answer, Backend, PASSWORD, Server, add_user, client, folder_on, over_all, over_both,
+};
+use crate::common::{Process, binary, database, login, post_json, refresh, send, use_database};
+
+over_both!(
+    a_hundred_wrong_passwords_at_once_are_no_more_than_one_after_the_other,
+    each_failure_doubles_the_wait_and_the_right_password_ends_it,
+    a_login_puts_the_hash_in_the_form_that_is_configured,
+    no_name_that_somebody_typed_is_in_the_database,
+);
+
+over_all!(
+    a_name_that_nobody_has_is_counted_as_any_other,
+    spellings_of_a_name_are_counted_together,
+    only_trusted_proxies_say_where_a_login_comes_from,
+    a_stranger_cannot_lock_out_a_device_that_has_logged_in,
+    failures_outlive_a_restart,
+);
+
+/// An attempt to log in, and what is known of where it comes from.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    forwarded: &'a [&'a str],
+    cookie: &'a str,
+}
+
+const NOWHERE: Source<'_> = Source { forwarded: &[], cookie: "" };
+
+async fn attempt(url: &str, username: &str, password: &str, from: Source<'_>) -> Answer {
+    let body = json!({ "username": username, "password": password, "session": "cookie" });
+    let mut request = client().post(format!("{url}/login")).json(&body);
+    for line in from.forwarded {
+        request = request.header("x-forwarded-for", *line);
+    }
+    if !from.cookie.is_empty() {
+        request = request.header("cookie", from.cookie);
+    }
+    send(request).await
+}
+
+async fn wrong(url: &str, username: &str) -> Answer {
+    attempt(url, username, "wrong", NOWHERE).await
+}
+
+/// Refused without a look at the password, for so many seconds.
+#[track_caller]
+fn has_to_wait(answer: &Answer, seconds: u64) {
+    answer.refused(429, "too_many_requests");
+    assert_eq!(answer.header("retry-after"), seconds.to_string());
+}
+
+/// Uses up what is free.
+async fn fail_five_times(url: &str, username: &str) {
+    for _ in 0..5 {
+        wrong(url, username).await.refused(401, "invalid_grant");
+    }
+    has_to_wait(&wrong(url, username).await, 1);
+}
+
+/// A server that takes its clients' addresses from `X-Forwarded-For`.
+async fn behind_proxy(backend: Backend) -> Server {
+    Server::over(folder_on(backend), |config, _| {
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await
+}
+
+async fn a_hundred_wrong_passwords_at_once_are_no_more_than_one_after_the_other(backend: Backend) {
+    let server = Server::over(folder_on(backend), |_, limits| {
+        limits.login_burst = 1000;
+        limits.hash_queue = 1000;
+    })
+    .await;
+    for username in ["demo", "nobody"] {
+        let before = server.state.password_hashes();
+        let attempts: Vec<_> = (0..100)
+            .map(|_| {
+                let url = server.url.clone();
+                tokio::spawn(async move { wrong(&url, username).await.status })
+            })
+            .collect();
+        let mut statuses = Vec::new();
+        for attempt in attempts {
+            statuses.push(attempt.await.unwrap());
+        }
+        let count = |status| statuses.iter().filter(|one| **one == status).count();
+        assert_eq!((count(401), count(429)), (5, 95), "{statuses:?}");
+        assert_eq!(server.state.password_hashes() - before, 5);
+    }
+}
+
+async fn each_failure_doubles_the_wait_and_the_right_password_ends_it(backend: Backend) {
+    let server = Server::on(backend).await;
+    let mut hashes = 0;
+    for wait in [0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900] {
+        wrong(&server.url, "demo").await.refused(401, "invalid_grant");
+        hashes += 1;
+        assert_eq!(server.state.password_hashes(), hashes);
+        if wait > 0 {
+            has_to_wait(&login(&server.url).await, wait);
+            server.advance(wait - 1);
+            // One that is refused does not make it longer.
+            has_to_wait(&login(&server.url).await, 1);
+            server.advance(1);
+        }
+        assert_eq!(server.state.password_hashes(), hashes, "who has to wait costs no hash");
+    }
+    assert_eq!(login(&server.url).await.status, 200);
+    fail_five_times(&server.url, "demo").await;
+    server.advance(86400);
+    fail_five_times(&server.url, "demo").await;
+}
+
+async fn a_name_that_nobody_has_is_counted_as_any_other(backend: Backend) {
+    let server = Server::on(backend).await;
+    add_user(server.folder.path(), "locked");
+    let lock = ["user", "lock", "locked"];
+    assert!(crate::common::command(server.folder.path(), &lock, "").status.success());
+    let mut seen = Vec::new();
+    for username in ["demo", "nobody", "locked", "\u{0}", ""] {
+        let mut answers = Vec::new();
+        for _ in 0..7 {
+            let answer = wrong(&server.url, username).await;
+            answers.push((answer.status, answer.header("retry-after").to_owned(), answer.text));
+        }
+        seen.push(answers);
+    }
+    assert_eq!(seen[0][5].0, 429);
+    assert!(seen.iter().all(|answers| *answers == seen[0]), "{seen:?}");
+}
+
+async fn spellings_of_a_name_are_counted_together(backend: Backend) {
+    let server = Server::on(backend).await;
+    for username in ["Demo", " demo", "demo\t", "ＤＥＭＯ", "ⓓemo"] {
+        wrong(&server.url, username).await.refused(401, "invalid_grant");
+    }
+    has_to_wait(&login(&server.url).await, 1);
+    has_to_wait(&wrong(&server.url, "DEMO ").await, 1);
+    wrong(&server.url, "demo2").await.refused(401, "invalid_grant");
+}
+
+async fn only_trusted_proxies_say_where_a_login_comes_from(backend: Backend) {
+    let server = Server::on(backend).await;
+    let spoofed: [&[&str]; 5] = [
+        &["192.0.2.1"],
+        &["192.0.2.2, 192.0.2.3"],
+        &["192.0.2.4", "192.0.2.5"],
+        &["127.0.0.1"],
+        &["2001:db8::1"],
+    ];
+    for forwarded in spoofed {
+        let from = Source { forwarded, ..NOWHERE };
+        attempt(&server.url, "demo", "wrong", from).await.refused(401, "invalid_grant");
+    }
+    for forwarded in spoofed {
+        has_to_wait(
+            &attempt(&server.url, "demo", PASSWORD, Source { forwarded, ..NOWHERE }).await,
+            1,
+        );
+    }
+
+    let server = behind_proxy(backend).await;
+    let spoofed: [&[&str]; 5] = [
+        &["192.0.2.1"],
+        &["203.0.113.1, 192.0.2.1"],
+        &["203.0.113.2", "192.0.2.1"],
+        &["203.0.113.3, 203.0.113.4", "unknown", "192.0.2.1, 127.0.0.9"],
+        &["192.0.2.1", "127.0.0.8,127.0.0.9"],
+    ];
+    for forwarded in spoofed {
+        let from = Source { forwarded, ..NOWHERE };
+        attempt(&server.url, "demo", "wrong", from).await.refused(401, "invalid_grant");
+    }
+    let from = |forwarded| attempt(&server.url, "demo", PASSWORD, Source { forwarded, ..NOWHERE });
+    has_to_wait(&from(&["203.0.113.9, 192.0.2.1"]).await, 1);
+    assert_eq!(from(&["192.0.2.1, 203.0.113.9"]).await.status, 200);
+}
+
+/// The device's cookie in the answer.
+fn device_of(answer: &Answer) -> Option<String> {
+    let mut cookies = answer.headers.get_all("set-cookie").into_iter();
+    let cookie = cookies
+        .find_map(|cookie| cookie.to_str().unwrap().strip_prefix("__Host-countersign-device="))?;
+    let (value, attributes) = cookie.split_once("; ").unwrap();
+    assert_eq!(attributes, "Path=/; Max-Age=15552000; Secure; HttpOnly; SameSite=Strict");
+    Some(format!("__Host-countersign-device={value}"))
+}
+
+async fn a_stranger_cannot_lock_out_a_device_that_has_logged_in(backend: Backend) {
+    let server = Server::over(folder_on(backend), |config, limits| {
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        limits.hash_queue = 200;
+    })
+    .await;
+    add_user(server.folder.path(), "eve");
+    let home: &[&str] = &["192.0.2.1"];
+    let at_home = |cookie| Source { forwarded: home, cookie };
+    let demo = attempt(&server.url, "demo", PASSWORD, at_home("")).await;
+    let demo = device_of(&demo).unwrap();
+    let eve = attempt(&server.url, "eve", PASSWORD, at_home("")).await;
+    let eve = device_of(&eve).unwrap();
+
+    // Strangers from everywhere, and one in the same network.
+    let attempts: Vec<_> = (0..110)
+        .map(|n| {
+            let url = server.url.clone();
+            tokio::spawn(async move {
+                let address = format!("198.51.100.{n}");
+                let forwarded: &[&str] = &[&address];
+                attempt(&url, "demo", "wrong", Source { forwarded, cookie: "" }).await.status
+            })
+        })
+        .collect();
+    let mut failed = 0;
+    for attempt in attempts {
+        failed += usize::from(attempt.await.unwrap() == 401);
+    }
+    assert_eq!(failed, 100, "from all networks together");
+    let elsewhere: &[&str] = &["203.0.113.1"];
+    for cookie in ["", &eve, "__Host-countersign-device=x"] {
+        for forwarded in [home, elsewhere] {
+            let from = Source { forwarded, cookie };
+            has_to_wait(&attempt(&server.url, "demo", PASSWORD, from).await, 1);
+        }
+    }
+    // The device is known, wherever it is.
+    let from = Source { forwarded: elsewhere, cookie: &demo };
+    let answer = attempt(&server.url, "demo", PASSWORD, from).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let demo = device_of(&answer).unwrap();
+
+    // Its own failures are counted too, and with too many of them it is a device like any.
+    for _ in 0..5 {
+        let answer = attempt(&server.url, "demo", "wrong", at_home(&demo)).await;
+        answer.refused(401, "invalid_grant");
+        assert_eq!(device_of(&answer), None);
+    }
+    has_to_wait(&attempt(&server.url, "demo", PASSWORD, at_home(&demo)).await, 1);
+    server.advance(1);
+    assert_eq!(attempt(&server.url, "demo", PASSWORD, at_home(&demo)).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_device_s_cookie_is_for_who_keeps_cookies_and_from_no_other_site() {
+    let server = Server::start().await;
+    let token = |headers: &[(&str, &str)]| {
+        let body = json!({ "username": "demo", "password": PASSWORD });
+        let mut request = client().post(format!("{}/login", server.url)).json(&body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        send(request)
+    };
+    assert_eq!(device_of(&token(&[]).await), None);
+    let first = device_of(&attempt(&server.url, "demo", PASSWORD, NOWHERE).await).unwrap();
+    let second = device_of(&token(&[("cookie", &first)]).await).unwrap();
+    assert_ne!(first, second);
+    let foreign = ("sec-fetch-site", "cross-site");
+    assert_eq!(device_of(&token(&[("cookie", &first), foreign]).await), None);
+
+    fail_five_times(&server.url, "demo").await;
+    let answer = token(&[("cookie", &first), foreign]).await;
+    has_to_wait(&answer, 1);
+    // Not a word of the account or of the device is in it, and it is known for half a year.
+    assert!(!first.contains("demo"));
+    assert_eq!(token(&[("cookie", &first)]).await.status, 200);
+    server.advance(180 * 86400 - 1);
+    fail_five_times(&server.url, "demo").await;
+    assert_eq!(token(&[("cookie", &first)]).await.status, 200);
+    server.advance(1);
+    wrong(&server.url, "demo").await.refused(401, "invalid_grant");
+    has_to_wait(&token(&[("cookie", &first)]).await, 2);
+}
+
+async fn failures_outlive_a_restart(backend: Backend) {
+    let server = Server::on(backend).await;
+    let device = device_of(&attempt(&server.url, "demo", PASSWORD, NOWHERE).await).unwrap();
+    fail_five_times(&server.url, "demo").await;
+    fail_five_times(&server.url, "nobody").await;
+    let server = Server::over(server.stop().await, |_, _| {}).await;
+    has_to_wait(&login(&server.url).await, 1);
+    has_to_wait(&wrong(&server.url, "nobody").await, 1);
+    let from = Source { cookie: &device, ..NOWHERE };
+    assert_eq!(attempt(&server.url, "demo", PASSWORD, from).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issuers_on_one_database_count_together() {
+    if is_left_out() {
+        return;
+    }
+    let folder = folder_on(Backend::Postgres);
+    let twin = tempfile::TempDir::new().unwrap();
+    use_database(twin.path(), &database(folder.path()));
+    let one = Server::over(folder, |_, _| {}).await;
+    let other = Server::over(twin, |_, _| {}).await;
+    let device = device_of(&attempt(&one.url, "demo", PASSWORD, NOWHERE).await).unwrap();
+    let attempts: Vec<_> = (0..40)
+        .map(|index| {
+            let url = if index % 2 == 0 { &one.url } else { &other.url }.clone();
+            tokio::spawn(async move { wrong(&url, "demo").await.status })
+        })
+        .collect();
+    let mut failed = 0;
+    for attempt in attempts {
+        failed += usize::from(attempt.await.unwrap() == 401);
+    }
+    assert_eq!(failed, 5);
+    assert_eq!(one.state.password_hashes() + other.state.password_hashes(), 1 + 5);
+    has_to_wait(&login(&other.url).await, 1);
+    let from = Source { cookie: &device, ..NOWHERE };
+    assert_eq!(attempt(&other.url, "demo", PASSWORD, from).await.status, 200);
+}
+
+async fn no_name_that_somebody_typed_is_in_the_database(backend: Backend) {
+    let typed = "my secret, in the wrong field";
+    let server = Server::on(backend).await;
+    wrong(&server.url, typed).await.refused(401, "invalid_grant");
+    wrong(&server.url, &format!("{typed}\u{0}")).await.refused(401, "invalid_grant");
+    let content = match backend {
+        Backend::Sqlite => {
+            let files = std::fs::read_dir(server.folder.path()).unwrap();
+            files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect::<Vec<_>>()
+        }
+        Backend::Postgres | Backend::PostgresTwice => {
+            let all = "SELECT encode(counter, 'escape') || f::text
+                       FROM countersign.login_failures f";
+            let rows = crate::cluster::execute(&database(server.folder.path()), all);
+            assert_eq!(rows.len(), 4);
+            rows.concat().into_bytes()
+        }
+    };
+    for word in [typed, "wrong field", "127.0.0.1"] {
+        assert!(!content.windows(word.len()).any(|found| found == word.as_bytes()), "{word}");
+    }
+}
+
+#[tokio::test]
+async fn who_finds_the_queue_full_has_not_failed() {
+    let server = Server::with(|config, limits| {
+        limits.hashes = 1;
+        limits.hash_queue = 0;
+        limits.login_burst = 1000;
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let mut full = 0;
+    for _ in 0..20 {
+        let from = |forwarded| Source { forwarded, cookie: "" };
+        let (one, other) = tokio::join!(
+            attempt(&server.url, "demo", PASSWORD, from(&["192.0.2.1"])),
+            attempt(&server.url, "demo", PASSWORD, from(&["192.0.2.1"])),
+        );
+        for answer in [one, other] {
+            assert!([200, 503].contains(&answer.status), "{answer:?}");
+            full += usize::from(answer.status == 503);
+        }
+    }
+    assert!(full > 5, "only {full} found the queue full");
+    assert_eq!(
+        post_json(&server.url, "/login", &json!({ "username": "demo", "password": PASSWORD }))
+            .await
+            .status,
+        200
+    );
+}
+
+fn hash_of(folder: &Path, backend: Backend) -> String {
+    let statement = "SELECT password_hash FROM users WHERE name = 'demo'";
+    match backend {
+        Backend::Sqlite => {
+            let db = rusqlite::Connection::open(folder.join("countersign.db")).unwrap();
+            db.query_row(statement, [], |row| row.get(0)).unwrap()
+        }
+        Backend::Postgres | Backend::PostgresTwice => {
+            let statement = statement.replace("users", "countersign.users");
+            crate::cluster::execute(&database(folder), &statement).remove(0)
+        }
+    }
+}
+
+async fn a_login_puts_the_hash_in_the_form_that_is_configured(backend: Backend) {
+    let before = Server::on(backend).await;
+    let device = device_of(&attempt(&before.url, "demo", PASSWORD, NOWHERE).await).unwrap();
+    let session = login(&before.url).await.refresh_token();
+    let old = hash_of(before.folder.path(), backend);
+    assert!(old.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{old}");
+    let server = Server::over(before.stop().await, |config, _| {
+        config.argon2_memory = 12 * 1024;
+        config.argon2_passes = 3;
+    })
+    .await;
+    wrong(&server.url, "demo").await.refused(401, "invalid_grant");
+    assert_eq!(server.state.password_hashes(), 1, "a failure costs one, as ever");
+    assert_eq!(hash_of(server.folder.path(), backend), old);
+
+    // All at once, of which each has been checked against the old one: none fails for another's.
+    let attempts: Vec<_> = (0..5)
+        .map(|_| {
+            let (url, device) = (server.url.clone(), device.clone());
+            tokio::spawn(async move {
+                let from = Source { cookie: &device, ..NOWHERE };
+                attempt(&url, "demo", PASSWORD, from).await.status
+            })
+        })
+        .collect();
+    for attempt in attempts {
+        assert_eq!(attempt.await.unwrap(), 200);
+    }
+    let new = hash_of(server.folder.path(), backend);
+    assert!(new.starts_with("$argon2id$v=19$m=12288,t=3,p=1$"), "{new}");
+    let hashes = server.state.password_hashes();
+    assert_eq!(login(&server.url).await.status, 200);
+    assert_eq!(server.state.password_hashes(), hashes + 1);
+    assert_eq!(hash_of(server.folder.path(), backend), new);
+    assert_eq!(refresh(&server.url, &session).await.status, 200, "no session ended");
+}
+
+/// Resident memory of a process in MiB: the most that it ever had, and what it has.
+fn memory_of(process: &Process) -> (u64, u64) {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
+    let field = |name: &str| -> u64 {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    };
+    (field("VmHWM:"), field("VmRSS:"))
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_logins_stays_within_its_memory() {
+    let folder = folder_on(Backend::Sqlite);
+    let mut command = binary(folder.path());
+    command.env("COUNTERSIGN_TRUSTED_PROXIES", "127.0.0.0/8");
+    // Room for one hash at a time, where the cores would do more.
+    command.env("COUNTERSIGN_ARGON2_MEMORY", "64MiB").env("COUNTERSIGN_HASH_MEMORY", "100MiB");
+    let process = Process::with(folder.path(), command);
+    assert_eq!(login(&process.url).await.status, 200);
+    let (_, idle) = memory_of(&process);
+    let attempts: Vec<_> = (0..400)
+        .map(|n| {
+            let url = process.url.clone();
+            tokio::spawn(async move {
+                let address = format!("198.51.100.{}", n % 200);
+                let forwarded: &[&str] = &[&address];
+                let (username, password) = match n % 4 {
+                    0 => ("demo".to_owned(), PASSWORD),
+                    1 => ("demo".to_owned(), "wrong"),
+                    _ => (format!("nobody{n}"), "wrong"),
+                };
+                attempt(&url, &username, password, Source { forwarded, cookie: "" }).await.status
+            })
+        })
+        .collect();
+    let mut statuses = std::collections::BTreeSet::new();
+    for attempt in attempts {
+        statuses.insert(attempt.await.unwrap());
+    }
+    assert!(statuses.is_subset(&[200, 401, 429, 503].into()), "{statuses:?}");
+    assert!(statuses.contains(&401) && statuses.contains(&503), "{statuses:?}");
+    let (most, _) = memory_of(&process);
+    // Idle it has the memory of the hash before; beside it there are 400 connections.
+    assert!(most < idle + 48, "{most} MiB, where {idle} MiB were idle");
+    assert!(most > 64, "no hash has run");
+}
