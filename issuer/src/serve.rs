@@ -45,8 +45,12 @@ pub async fn run(
         tls: state.tls.clone(),
         limits: state.limits,
     };
-    let mut maintenance = JoinSet::from_iter([async move { state.maintain().await }]);
-    // Keys must not stand still while requests are answered.
+    let mut maintenance = JoinSet::new();
+    if let Some(tls) = state.tls.clone() {
+        maintenance.spawn(tls.watch(state.clock.clone()));
+    }
+    maintenance.spawn(async move { state.maintain().await });
+    // Keys and certificate must not stand still while requests are answered.
     let broken = async {
         maintenance.join_next().await;
         Error::System("the maintenance task ended".to_owned())

@@ -113,6 +113,14 @@ impl State {
         format!("{scheme}://{}", self.0.config.listen)
     }
 
+    /// Lets a running issuer read its certificate and key now, and not when it notices by itself
+    /// that they have changed. Without TLS there is nothing to read.
+    pub fn reload_certificate(&self) {
+        if let Some(tls) = &self.0.tls {
+            tls.look_now();
+        }
+    }
+
     /// How many password hashes logins have cost so far.
     #[must_use]
     pub fn password_hashes(&self) -> u64 {
