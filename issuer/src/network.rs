@@ -65,7 +65,7 @@ impl LoginLimit {
 }
 
 /// An IPv4 address stands for itself. One subscriber usually has a whole IPv6 /64.
-fn network_of(client: IpAddr) -> IpAddr {
+pub(crate) fn network_of(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => {
             IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))

@@ -268,6 +268,9 @@ impl Service {
         if request.uri().path_and_query().is_none() {
             return Err(ApiError::not_found());
         }
+        if self.is_around_proxy(peer) && !request.uri().path().starts_with("/healthz/") {
+            return Err(ApiError::around_proxy());
+        }
         let (parts, body) = request.into_parts();
         let body = timeout(limits.request_timeout, body::read(body, limits.body_bytes))
             .await
@@ -282,6 +285,16 @@ impl Service {
             Ok(response) => Ok(response),
             Err(infallible) => match infallible {},
         }
+    }
+
+    /// Whether the peer is not the proxy that ends TLS: its passwords crossed the network in the
+    /// clear. Without `trusted_proxies` nobody can tell.
+    fn is_around_proxy(&self, Peer(peer): Peer) -> bool {
+        let config = &self.state.config;
+        let exempt = self.state.limits.loopback_is_exempt && peer.to_canonical().is_loopback();
+        let known = config.behind_proxy && !config.trusted_proxies.is_empty();
+        let public = self.listener == Listener::Public;
+        public && known && !exempt && !network::is_trusted(peer, &config.trusted_proxies)
     }
 
     /// Headers that each answer has, unless its endpoint said otherwise.

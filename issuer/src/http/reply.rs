@@ -74,6 +74,11 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "access_denied", description)
     }
 
+    pub(super) fn around_proxy() -> Self {
+        let description = "the issuer is to be reached through its proxy";
+        Self::new(StatusCode::FORBIDDEN, "access_denied", description)
+    }
+
     pub(super) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
     }

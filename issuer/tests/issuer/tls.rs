@@ -43,18 +43,19 @@ impl Pair {
     }
 }
 
-async fn server() -> (Server, CertificateDer<'static>) {
+pub(crate) async fn server() -> (Server, CertificateDer<'static>) {
     let (folder, pair) = (folder(), Pair::make());
     pair.write(folder.path());
     let quick = |limits: &mut Limits| {
         limits.header_timeout = Duration::from_millis(700);
+        limits.request_timeout = Duration::from_millis(900);
         limits.idle_timeout = Duration::from_millis(700);
     };
     (server_over(folder, quick).await, pair.der)
 }
 
 /// With the certificate that is in the folder.
-async fn server_over(folder: TempDir, change: impl FnOnce(&mut Limits)) -> Server {
+pub(crate) async fn server_over(folder: TempDir, change: impl FnOnce(&mut Limits)) -> Server {
     let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     let server = Server::over(folder, |config, limits| {
         config.tls_cert = Some(cert);
@@ -66,7 +67,7 @@ async fn server_over(folder: TempDir, change: impl FnOnce(&mut Limits)) -> Serve
     server
 }
 
-async fn connect(
+pub(crate) async fn connect(
     address: SocketAddr,
     trusted: &[&CertificateDer<'static>],
     protocol: &[u8],
