@@ -46,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) secret: DeploymentSecret,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) status_lists: Lists,
+    pub(crate) openapi: crate::http::Document,
 }
 
 impl State {
@@ -82,6 +83,7 @@ impl State {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let issuer = config.issuer.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
         Ok(Self(Arc::new(Inner {
+            openapi: crate::http::Document::of(&issuer),
             issuer,
             tls,
             store,

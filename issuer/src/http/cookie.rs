@@ -6,7 +6,7 @@ use super::reply::{ApiError, Reply};
 use crate::state::Shared;
 
 /// The prefix makes browsers insist on `Secure`, `Path=/` and no `Domain` (RFC 6265bis §4.1.3.2).
-const NAME: &str = "__Host-countersign-refresh";
+pub(super) const NAME: &str = "__Host-countersign-refresh";
 
 /// The refresh token in the request's cookie.
 ///
