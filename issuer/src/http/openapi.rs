@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
-    Components, Content, HeaderBuilder, Object, OpenApi, Ref, RefOr, Required, Response,
+    Components, Content, Header, HeaderBuilder, Object, OpenApi, Ref, RefOr, Required, Response,
     ResponseBuilder, Schema, Server, Type,
 };
 use utoipa::{Modify, OpenApi as _};
@@ -147,12 +147,15 @@ impl Modify for Common {
                 let failed = "`server_error`: the issuer failed";
                 add(operation, StatusCode::INTERNAL_SERVER_ERROR, refusal(failed));
                 let mut away = refusal("`temporarily_unavailable`: try again later");
-                let seconds = HeaderBuilder::new()
-                    .schema(Some(Object::with_type(Type::Integer)))
-                    .description(Some("Seconds to wait"))
-                    .build();
+                let seconds = header_of(Type::Integer, "Seconds to wait");
                 away.headers.insert("Retry-After".to_owned(), seconds.into());
                 add(operation, StatusCode::SERVICE_UNAVAILABLE, away);
+                for response in operation.responses.responses.values_mut() {
+                    if let RefOr::T(response) = response {
+                        let id = header_of(Type::String, "As in the issuer's log");
+                        response.headers.insert("X-Request-Id".to_owned(), id.into());
+                    }
+                }
             }
         }
     }
@@ -162,6 +165,11 @@ impl Modify for Common {
 fn add(operation: &mut Operation, status: StatusCode, response: Response) {
     let responses = &mut operation.responses.responses;
     responses.entry(status.as_str().to_owned()).or_insert(RefOr::T(response));
+}
+
+fn header_of(kind: Type, description: &str) -> Header {
+    let schema = Object::with_type(kind);
+    HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build()
 }
 
 fn refusal(description: &str) -> Response {
