@@ -40,6 +40,7 @@ mod serve;
 pub use serve::{run, run_admin};
 mod http;
 mod network;
+mod places;
 mod tls;
 
 mod attempt;

@@ -9,6 +9,13 @@ use crate::status;
 pub struct Limits {
     /// Connections that are open at a time; further ones wait in the kernel's queue.
     pub connections: usize,
+    /// Those of one network (IPv4 address, IPv6 /64); further ones are closed. Trusted proxies have
+    /// as many as they need.
+    pub connections_per_network: usize,
+    /// Whether what is for clients on a network is not for those on this machine: the limit on
+    /// connections, and having to come through the proxy. Tests, which are all on this machine,
+    /// say no.
+    pub loopback_is_exempt: bool,
     /// Time for the TLS handshake and the first header together, and then for each next header,
     /// counted from the answer before it.
     pub header_timeout: Duration,
@@ -38,6 +45,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1000,
+            connections_per_network: 128,
+            loopback_is_exempt: true,
             header_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),

@@ -13,11 +13,12 @@ use hyper::{Request, server::conn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use crate::http::{Listener, Peer, Service};
+use crate::places::{Free, Places};
 use crate::tls::Acceptor;
 use crate::{Error, Limits, State};
 
@@ -45,8 +46,13 @@ pub async fn run(
         tls: state.tls.clone(),
         limits: state.limits,
     };
-    let mut maintenance = JoinSet::from_iter([async move { state.maintain().await }]);
-    // Keys must not stand still while requests are answered.
+    let places = Places::new(&state.limits, &state.config);
+    let mut maintenance = JoinSet::new();
+    if let Some(tls) = state.tls.clone() {
+        maintenance.spawn(tls.watch(state.clock.clone()));
+    }
+    maintenance.spawn(async move { state.maintain().await });
+    // Keys and certificate must not stand still while requests are answered.
     let broken = async {
         maintenance.join_next().await;
         Error::System("the maintenance task ended".to_owned())
@@ -55,7 +61,7 @@ pub async fn run(
         shutdown.await;
         tracing::info!("stopping");
     };
-    serve(listener, front, shutdown, broken).await
+    serve(listener, front, places, shutdown, broken).await
 }
 
 /// Serves the metrics on `listener` until `shutdown` completes, as [`run`] serves everything else:
@@ -63,10 +69,12 @@ pub async fn run(
 pub async fn run_admin(listener: TcpListener, state: State, shutdown: impl Future<Output = ()>) {
     let State(state) = state;
     let connections = state.limits.connections.min(ADMIN_CONNECTIONS);
-    let limits = Limits { connections, ..state.limits };
+    // Who reads metrics is one client, and may have all of them.
+    let limits = Limits { connections, connections_per_network: connections, ..state.limits };
+    let places = Places::new(&limits, &state.config);
     let front = Front { service: Service::new(state, Listener::Admin), tls: None, limits };
     // Nothing breaks here.
-    let _ = serve(listener, front, shutdown, std::future::pending()).await;
+    let _ = serve(listener, front, places, shutdown, std::future::pending()).await;
 }
 
 /// The most connections of the admin listener: whoever reads metrics needs one.
@@ -84,12 +92,12 @@ struct Front {
 async fn serve(
     listener: TcpListener,
     front: Front,
+    places: Places,
     shutdown: impl Future<Output = ()>,
     broken: impl Future<Output = Error>,
 ) -> Result<(), Error> {
     let (stop, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
-    let places = Arc::new(Semaphore::new(front.limits.connections.max(1)));
     tokio::pin!(shutdown, broken);
     loop {
         let (stream, peer, place) = tokio::select! {
@@ -97,7 +105,12 @@ async fn serve(
             e = &mut broken => return Err(e),
             Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &places) => match accepted {
-                Ok(accepted) => accepted,
+                Ok((stream, peer, free)) => {
+                    let place = places.take(free, peer.ip());
+                    // Dropped, the stream is closed.
+                    let Some(place) = place else { continue };
+                    (stream, peer, place)
+                }
                 Err(e) => {
                     tracing::warn!("a connection could not be accepted: {e}");
                     // Out of file descriptors, most likely: wait for some to be closed.
@@ -127,11 +140,11 @@ async fn serve(
 
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    places: &Places,
+) -> io::Result<(TcpStream, SocketAddr, Free)> {
+    let free = places.free().await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, place))
+    Ok((stream, peer, free))
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -186,6 +199,20 @@ const HEADER_BYTES: usize = 16 * 1024;
 /// The most requests at a time on one HTTP/2 connection: each may hold a whole body in memory.
 const STREAMS: u32 = 16;
 
+/// The longest HTTP/2 frame; with the longest header it also says how many CONTINUATION frames one
+/// may have.
+const FRAME_BYTES: u32 = 16 * 1024;
+
+/// How much of a body may be on its way before it is read: a whole one.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// How much of an answer waits in memory for a client that reads slowly.
+const SEND_BYTES: usize = 64 * 1024;
+
+/// Requests that a client takes back before they are begun (CVE-2023-44487), and those that it gets
+/// wrong: with more, the connection is closed.
+const RESETS: usize = 20;
+
 /// How long a connection may take to close that has no request in flight.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -219,6 +246,12 @@ async fn http2(
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEADER_BYTES as u32)
+        .max_frame_size(FRAME_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW * STREAMS)
+        .max_send_buf_size(SEND_BYTES)
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(RESETS)
         .keep_alive_interval(limits.header_timeout)
         .keep_alive_timeout(limits.header_timeout)
         .serve_connection(TokioIo::new(stream), service_fn(answer(&activity, &service, peer)));

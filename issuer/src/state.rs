@@ -46,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) counters: Counters,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) status_lists: Lists,
+    pub(crate) openapi: crate::http::Document,
 }
 
 impl State {
@@ -82,6 +83,7 @@ impl State {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let issuer = config.issuer.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
         Ok(Self(Arc::new(Inner {
+            openapi: crate::http::Document::of(&issuer),
             issuer,
             tls,
             store,
@@ -115,6 +117,14 @@ impl State {
     pub fn url(&self) -> String {
         let scheme = if self.0.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.0.config.listen)
+    }
+
+    /// Lets a running issuer read its certificate and key now, and not when it notices by itself
+    /// that they have changed. Without TLS there is nothing to read.
+    pub fn reload_certificate(&self) {
+        if let Some(tls) = &self.0.tls {
+            tls.look_now();
+        }
     }
 
     /// How many password hashes logins have cost so far.

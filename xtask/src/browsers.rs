@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
-    debian, node, postgres, promtool,
+    debian, node, postgres, promtool, schemathesis,
     step::{Plan, Step},
     workspace::Workspace,
 };
@@ -145,7 +145,7 @@ pub(crate) fn is_skipped(name: &str) -> Result<bool> {
 }
 
 fn parse_skipped(list: &str) -> Result<Vec<&'static str>> {
-    let others = [postgres::NAME, promtool::NAME];
+    let others = [postgres::NAME, promtool::NAME, schemathesis::NAME];
     let known: Vec<_> = ALL.iter().map(|browser| browser.name).chain(others).collect();
     let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
     names
@@ -292,10 +292,8 @@ mod tests {
         assert_eq!(parse_skipped(" firefox, chromium,").unwrap(), ["firefox", "chromium"]);
         for list in ["opera", "webkit,opera", "Firefox", "firefox webkit"] {
             let refusal = parse_skipped(list).unwrap_err().to_string();
-            assert!(
-                refusal.ends_with("it takes chromium, firefox, webkit, postgres, promtool"),
-                "{refusal}"
-            );
+            let all = "it takes chromium, firefox, webkit, postgres, promtool, schemathesis";
+            assert!(refusal.ends_with(all), "{refusal}");
         }
     }
 

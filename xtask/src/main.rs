@@ -23,6 +23,7 @@ mod node;
 mod postgres;
 mod prerequisites;
 mod promtool;
+mod schemathesis;
 mod step;
 mod tools;
 mod wasi;

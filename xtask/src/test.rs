@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    browsers, node, package, postgres, prerequisites, promtool,
+    browsers, node, package, postgres, prerequisites, promtool, schemathesis,
     step::{Plan, Step},
     wasi,
     workspace::Workspace,
@@ -56,6 +56,9 @@ fn plan_suites<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, wants: impl Fn
         node::plan(plan, workspace);
         package::plan(plan, workspace);
     }
+    if js {
+        schemathesis::plan(plan, workspace);
+    }
     if packaging {
         browsers::plan(plan, workspace, browsers::ALL.to_vec());
     } else if browser {
@@ -79,6 +82,9 @@ fn plan_suites<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, wants: impl Fn
             let mut files = Vec::new();
             if js {
                 files.extend(test_files(&workspace.root, "tests/js")?);
+                if browsers::is_skipped(schemathesis::NAME)? {
+                    files.retain(|file| file != schemathesis::TEST);
+                }
             }
             if browser && browsers::is_left_out(&browsers::CHROMIUM)? {
                 step.note("      left out: tests/browser");

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -30,10 +30,17 @@ pub(super) async fn serve(config: Config) -> Result<(), Error> {
     let state = State::open(config, address, Limits::default(), Clock::system()).await?;
     let admin = admin.map(|(listener, address)| Admin::start(listener, address, state.clone()));
     print(&format!("countersign-issuer listening on {}\n", state.url()))?;
+    // Without a certificate it means what it means to any program: the terminal is gone.
+    let tls = state.0.tls.is_some();
+    let mut hangup = tls.then(|| signals(SignalKind::hangup())).transpose()?;
+    let reloaded = state.clone();
     let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                () = received(&mut hangup) => reloaded.reload_certificate(),
+            };
         }
     };
     let result = run(listener, state, shutdown).await;
@@ -75,5 +82,13 @@ impl Admin {
         if self.running.await.is_err() {
             tracing::error!("the admin listener had ended");
         }
+    }
+}
+
+/// Completes with the next signal; never, if none is waited for.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }

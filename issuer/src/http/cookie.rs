@@ -8,7 +8,7 @@ use crate::counters::DEVICE_KNOWN_FOR;
 use crate::state::Shared;
 
 /// The prefix makes browsers insist on `Secure`, `Path=/` and no `Domain` (RFC 6265bis §4.1.3.2).
-const NAME: &str = "__Host-countersign-refresh";
+pub(super) const NAME: &str = "__Host-countersign-refresh";
 const DEVICE: &str = "__Host-countersign-device";
 
 /// The refresh token in the request's cookie.

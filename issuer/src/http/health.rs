@@ -1,21 +1,52 @@
 use std::pin::Pin;
 
 use hyper::StatusCode;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::reply::{self, ApiError, Reply};
+use super::reply::{self, ApiError, ErrorBody, Reply};
 use super::{Call, Shared};
 
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+const OK: Health = Health { status: "ok" };
+
 /// `GET /healthz/live`: the process answers.
+#[utoipa::path(
+    get,
+    path = "/healthz/live",
+    tag = "health",
+    summary = "Whether the process answers",
+    responses((status = 200, description = "It does.", body = Health)),
+)]
 pub(super) async fn live(_: Shared, _: Call) -> Result<Reply, ApiError> {
-    Ok(reply::json(StatusCode::OK, &json!({ "status": "ok" })))
+    Ok(reply::json(StatusCode::OK, &OK))
 }
 
 /// `GET /healthz/ready`: logins and refreshes would be answered.
+#[utoipa::path(
+    get,
+    path = "/healthz/ready",
+    tag = "health",
+    summary = "Whether logins and refreshes would be answered",
+    responses(
+        (status = 200, description = "They would.", body = Health),
+        (
+            status = 503,
+            description = "Database or keys cannot be had.",
+            body = ErrorBody,
+            headers(("Retry-After" = u64, description = "Seconds to wait")),
+        ),
+    ),
+)]
 pub(super) async fn ready(state: Shared, _: Call) -> Result<Reply, ApiError> {
     let failing = failing(&state).await;
     if failing.is_empty() {
-        return Ok(reply::json(StatusCode::OK, &json!({ "status": "ok" })));
+        return Ok(reply::json(StatusCode::OK, &OK));
     }
     let lines: Vec<_> =
         failing.iter().map(|(name, e)| format!("{name}: {}", e.description())).collect();

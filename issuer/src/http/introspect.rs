@@ -1,13 +1,34 @@
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::body::Form;
-use super::reply::{self, ApiError, Reply};
+use super::reply::{self, ApiError, ErrorBody, Reply};
+use super::revoke::TokenForm;
 use super::{Call, Shared, client};
 use crate::session::{RefreshToken, Session, SessionId};
 
 /// `POST /introspect` (RFC 7662): what a token is worth at this moment, to clients that
 /// authenticate. Of a token that is worth nothing nobody learns more than that.
+#[utoipa::path(
+    post,
+    path = "/introspect",
+    tag = "OAuth",
+    summary = "What a token is worth at this moment",
+    description = "RFC 7662. The client authenticates by Basic, or by `client_id` and `client_secret` in the form.",
+    request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "What it says, or `active: false` alone", body = Introspection),
+        (status = 400, description = "`invalid_request`", body = ErrorBody),
+        (
+            status = 401,
+            description = "`invalid_client`",
+            body = ErrorBody,
+            headers(("WWW-Authenticate" = String, description = "`Basic`")),
+        ),
+    ),
+    security(("client" = [])),
+)]
 pub(super) async fn introspect(state: Shared, call: Call) -> Result<Reply, ApiError> {
     let form = Form::read(&call)?;
     client::authenticate(&state, &call, &form).await?;
@@ -17,6 +38,35 @@ pub(super) async fn introspect(state: Shared, call: Call) -> Result<Reply, ApiEr
         None => access_token(&state, token).await?,
     };
     Ok(reply::json(StatusCode::OK, &found.unwrap_or_else(|| json!({ "active": false }))))
+}
+
+/// What `/introspect` answers; of an access token all of its claims.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the claims of a token come as they are")]
+struct Introspection {
+    active: bool,
+    #[schema(nullable = false, example = "read write")]
+    scope: Option<String>,
+    #[schema(nullable = false, example = "client_first_party")]
+    client_id: Option<String>,
+    #[schema(nullable = false)]
+    token_type: Option<String>,
+    /// Seconds since 1970.
+    #[schema(nullable = false)]
+    exp: Option<u64>,
+    /// Seconds since 1970.
+    #[schema(nullable = false)]
+    iat: Option<u64>,
+    #[schema(nullable = false)]
+    sub: Option<String>,
+    #[schema(nullable = false)]
+    aud: Option<String>,
+    #[schema(nullable = false)]
+    iss: Option<String>,
+    #[schema(nullable = false)]
+    jti: Option<String>,
+    #[schema(nullable = false)]
+    sid: Option<String>,
 }
 
 async fn refresh_token(state: &Shared, token: RefreshToken) -> Result<Option<Value>, ApiError> {

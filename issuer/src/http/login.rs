@@ -2,11 +2,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::body::{JSON, is_type, missing};
-use super::reply::{ApiError, Reply};
-use super::token::{self, Delivery, FIRST_PARTY};
+use super::reply::{ApiError, ErrorBody, Reply};
+use super::token::{self, Delivery, FIRST_PARTY, Tokens};
 use super::{Call, Shared, cookie};
 use crate::attempt::{Attempt, Counter, Reserved, Verdict};
 use crate::session::Session;
@@ -14,6 +15,34 @@ use crate::{crypto, username};
 
 /// `POST /login`: a user's name and password for the tokens of a new session. Every way to fail
 /// has the same answer, after the work of one password hash.
+#[utoipa::path(
+    post,
+    path = "/login",
+    tag = "users",
+    summary = "Open a session with a user's name and password",
+    request_body = Body,
+    responses(
+        (
+            status = 200,
+            description = "Tokens. With `session: cookie` the refresh token is in the cookie alone.",
+            body = Tokens<'_>,
+            headers(("Set-Cookie" = String, description = "With `session: cookie`")),
+        ),
+        (status = 400, description = "`invalid_request`", body = ErrorBody),
+        (status = 401, description = "`invalid_grant`, whatever was wrong", body = ErrorBody),
+        (
+            status = 403,
+            description = "`access_denied`: the page is of another site, or the request came around the proxy",
+            body = ErrorBody,
+        ),
+        (
+            status = 429,
+            description = "`too_many_requests` from this network",
+            body = ErrorBody,
+            headers(("Retry-After" = u64, description = "Seconds to wait")),
+        ),
+    ),
+)]
 pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> {
     let Login { username, password, delivery } = Login::read(&call)?;
     if delivery == Delivery::Cookie {
@@ -126,6 +155,19 @@ async fn reserve(state: &Shared, call: &Call, account: Counter) -> Result<Reserv
     }
 }
 
+// Any values, so that each has a message of its own.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Login)]
+struct Body {
+    #[schema(value_type = String, required, example = "alice")]
+    username: Option<Value>,
+    #[schema(value_type = String, required, format = Password, example = "a password of your own")]
+    password: Option<Value>,
+    /// Where the refresh token goes: into the answer, or into a cookie that no script can read.
+    #[schema(value_type = Option<Delivery>, default = "token")]
+    session: Option<Value>,
+}
+
 struct Login {
     username: String,
     password: Zeroizing<String>,
@@ -134,12 +176,6 @@ struct Login {
 
 impl Login {
     fn read(call: &Call) -> Result<Self, ApiError> {
-        #[derive(Deserialize)]
-        struct Body {
-            username: Option<Value>,
-            password: Option<Value>,
-            session: Option<Value>,
-        }
         if !is_type(&call.headers, JSON) {
             return Err(ApiError::unsupported_media_type(JSON));
         }

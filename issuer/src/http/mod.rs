@@ -9,6 +9,7 @@ mod health;
 mod introspect;
 mod login;
 mod metrics;
+mod openapi;
 mod reply;
 mod request_id;
 mod revoke;
@@ -35,6 +36,7 @@ use warp::{Filter as _, Reply as _};
 use crate::metrics::Connection;
 use crate::network;
 use crate::state::Shared;
+pub(crate) use openapi::Document;
 use reply::{ApiError, Reply};
 
 /// The address at the other end of the connection.
@@ -65,7 +67,7 @@ type Handler = fn(Shared, Call) -> Answer;
 type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
 
 /// All that there is in public; each handler is in a file of its own.
-const ENDPOINTS: [Endpoint; 10] = [
+const ENDPOINTS: [Endpoint; 11] = [
     post("/login", |state, call| Box::pin(login::login(state, call))),
     post("/token", |state, call| Box::pin(token::token(state, call))),
     post("/logout", |state, call| Box::pin(revoke::logout(state, call))),
@@ -87,6 +89,10 @@ const ENDPOINTS: [Endpoint; 10] = [
     Endpoint {
         cors: cors::Kind::Public,
         ..get("/status/{n}", |state, call| Box::pin(status::status(state, call)))
+    },
+    Endpoint {
+        cors: cors::Kind::Public,
+        ..get("/openapi.json", |state, call| Box::pin(openapi::openapi(state, call)))
     },
     get("/healthz/live", |state, call| Box::pin(health::live(state, call))),
     get("/healthz/ready", |state, call| Box::pin(health::ready(state, call))),
@@ -268,6 +274,9 @@ impl Service {
         if request.uri().path_and_query().is_none() {
             return Err(ApiError::not_found());
         }
+        if self.is_around_proxy(peer) && !request.uri().path().starts_with("/healthz/") {
+            return Err(ApiError::around_proxy());
+        }
         let (parts, body) = request.into_parts();
         let body = timeout(limits.request_timeout, body::read(body, limits.body_bytes))
             .await
@@ -282,6 +291,16 @@ impl Service {
             Ok(response) => Ok(response),
             Err(infallible) => match infallible {},
         }
+    }
+
+    /// Whether the peer is not the proxy that ends TLS: its passwords crossed the network in the
+    /// clear. Without `trusted_proxies` nobody can tell.
+    fn is_around_proxy(&self, Peer(peer): Peer) -> bool {
+        let config = &self.state.config;
+        let exempt = self.state.limits.loopback_is_exempt && peer.to_canonical().is_loopback();
+        let known = config.behind_proxy && !config.trusted_proxies.is_empty();
+        let public = self.listener == Listener::Public;
+        public && known && !exempt && !network::is_trusted(peer, &config.trusted_proxies)
     }
 
     /// Headers that each answer has, unless its endpoint said otherwise.

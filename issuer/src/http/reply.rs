@@ -2,6 +2,7 @@ use bytes::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::store::StoreError;
 
@@ -26,6 +27,18 @@ pub(super) fn empty(status: StatusCode) -> Reply {
     let mut reply = Reply::default();
     *reply.status_mut() = status;
     reply
+}
+
+/// What is wrong, and what to do about it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct ErrorBody {
+    /// For programs: one of the codes of RFC 6749 section 5.2 and the like.
+    #[schema(example = "invalid_request")]
+    error: &'static str,
+    /// For people.
+    #[schema(example = "token is missing")]
+    error_description: String,
 }
 
 /// A refusal, in the shape of RFC 6749 §5.2 on every endpoint.
@@ -71,6 +84,11 @@ impl ApiError {
 
     pub(super) fn cross_site() -> Self {
         let description = "the session cookie is not accepted from another site's page";
+        Self::new(StatusCode::FORBIDDEN, "access_denied", description)
+    }
+
+    pub(super) fn around_proxy() -> Self {
+        let description = "the issuer is to be reached through its proxy";
         Self::new(StatusCode::FORBIDDEN, "access_denied", description)
     }
 
@@ -138,12 +156,7 @@ impl ApiError {
     }
 
     pub(super) fn reply(self) -> Reply {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            error: &'a str,
-            error_description: &'a str,
-        }
-        let body = Body { error: self.error, error_description: &self.description };
+        let body = ErrorBody { error: self.error, error_description: self.description };
         let mut reply = json(self.status, &body);
         if let Some((name, value)) = self.header
             && let Ok(value) = HeaderValue::from_str(&value)

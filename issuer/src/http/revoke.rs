@@ -1,8 +1,9 @@
 use hyper::StatusCode;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::body::{FORM, Form, JSON, is_type, missing};
-use super::reply::{self, ApiError, Reply};
+use super::reply::{self, ApiError, ErrorBody, Reply};
 use super::token::FIRST_PARTY;
 use super::{Call, Shared, cookie, introspect};
 use crate::session::{RefreshToken, Session, SessionId};
@@ -10,6 +11,22 @@ use crate::session::{RefreshToken, Session, SessionId};
 /// `POST /revoke` (RFC 7009): ends the session of a refresh token, or of an access token that names a
 /// status list. A token that means nothing is answered in the same way. `token_type_hint` is not
 /// needed to tell them apart.
+#[utoipa::path(
+    post,
+    path = "/revoke",
+    tag = "OAuth",
+    summary = "End the session of a token",
+    description = "RFC 7009; optionally with `client_id`.",
+    request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "There is no such session any more."),
+        (
+            status = 400,
+            description = "`invalid_request`, `invalid_grant` for another client's token, or `unsupported_token_type` for an access token that names no status list",
+            body = ErrorBody,
+        ),
+    ),
+)]
 pub(super) async fn revoke(state: Shared, call: Call) -> Result<Reply, ApiError> {
     let form = Form::read(&call)?;
     let token = form.require("token")?;
@@ -42,7 +59,40 @@ fn session_of(state: &Shared, token: &str) -> Result<Option<SessionId>, ApiError
     session.map(Some)
 }
 
+/// A form with a token.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is read by name")]
+pub(super) struct TokenForm {
+    #[schema(min_length = 1, example = "AVbk…")]
+    token: String,
+}
+
 /// `POST /logout`: ends the session of the cookie, or of `refresh_token` in a form or in JSON.
+#[utoipa::path(
+    post,
+    path = "/logout",
+    tag = "users",
+    summary = "End a session",
+    description = "That of `refresh_token`, or without a body that of the cookie.",
+    request_body(content(
+        (LogoutForm = "application/x-www-form-urlencoded"),
+        (Logout = "application/json"),
+    )),
+    responses(
+        (
+            status = 204,
+            description = "There is no such session any more.",
+            headers(("Set-Cookie" = String, description = "Without the session, if it came in the cookie")),
+        ),
+        (status = 400, description = "`invalid_request`", body = ErrorBody),
+        (
+            status = 403,
+            description = "`access_denied`: another site's page sent the cookie, or the request came around the proxy",
+            body = ErrorBody,
+        ),
+    ),
+    security((), ("session" = [])),
+)]
 pub(super) async fn logout(state: Shared, call: Call) -> Result<Reply, ApiError> {
     let given = refresh_token(&call)?;
     let token = match &given {
@@ -55,6 +105,22 @@ pub(super) async fn logout(state: Shared, call: Call) -> Result<Reply, ApiError>
         cookie::set(&mut reply, "", 0);
     }
     Ok(reply)
+}
+
+/// The body of `/logout`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is read by name")]
+struct Logout {
+    #[schema(min_length = 1, example = "AVbk…")]
+    refresh_token: String,
+}
+
+/// The same as a form.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is read by name")]
+struct LogoutForm {
+    #[schema(min_length = 1, example = "AVbk…")]
+    refresh_token: String,
 }
 
 /// The refresh token in the body, if there is a body.
@@ -75,6 +141,8 @@ fn refresh_token(call: &Call) -> Result<Option<String>, ApiError> {
     let body: serde_json::Map<_, _> = serde_json::from_slice(&call.body).map_err(malformed)?;
     match body.get("refresh_token") {
         None => Ok(None),
+        // As in a form.
+        Some(Value::String(token)) if token.is_empty() => Ok(None),
         Some(Value::String(token)) => Ok(Some(token.clone())),
         Some(_) => Err(ApiError::invalid_request("refresh_token must be a string")),
     }

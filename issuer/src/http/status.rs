@@ -1,9 +1,35 @@
-use super::reply::{ApiError, Reply};
+use super::reply::{ApiError, ErrorBody, Reply};
 use super::{Call, Shared, well_known};
 use crate::status::TTL;
 
 /// `GET /status/{n}`: a Token Status List (draft-ietf-oauth-status-list §8), whatever `Accept`
 /// says: there is no other form of it.
+#[utoipa::path(
+    get,
+    path = "/status/{n}",
+    tag = "documents",
+    summary = "Which access tokens are dead before they expire",
+    description = "A Token Status List (draft-ietf-oauth-status-list), signed.",
+    params(
+        ("n" = u32, Path, minimum = 1, description = "As in the tokens' `status` claim"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of what the client has"),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "A JWT",
+            body = String,
+            content_type = "application/statuslist+jwt",
+            headers(("ETag" = String, description = "Strong"), ("Cache-Control" = String)),
+        ),
+        (
+            status = 304,
+            description = "The client has it.",
+            headers(("ETag" = String), ("Cache-Control" = String)),
+        ),
+        (status = 404, description = "`not_found`: there is no such list", body = ErrorBody),
+    ),
+)]
 pub(super) async fn status(state: Shared, call: Call) -> Result<Reply, ApiError> {
     let number = number(&call.path).ok_or_else(ApiError::not_found)?;
     let list = state.status_lists.list(&state, number).await;

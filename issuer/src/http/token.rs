@@ -1,9 +1,10 @@
 use countersign_claims::scope;
 use hyper::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::body::{Form, missing};
-use super::reply::{self, ApiError, Reply};
+use super::reply::{self, ApiError, ErrorBody, Reply};
 use super::{Call, Shared, client, cookie};
 use crate::session::{Refresh, RefreshToken, Session, Verdict};
 use crate::state::Access;
@@ -12,13 +13,125 @@ use crate::state::Access;
 pub(super) const FIRST_PARTY: &str = "client_first_party";
 
 /// How the client gets its refresh token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(as = Session)]
 pub(super) enum Delivery {
+    #[schema(rename = "token")]
     Body,
+    #[schema(rename = "cookie")]
     Cookie,
 }
 
+/// What is answered to whom may have it (RFC 6749 §5.1).
+#[derive(Serialize, ToSchema)]
+pub(super) struct Tokens<'a> {
+    /// A JWT (RFC 9068).
+    #[schema(example = "eyJ0eXAi…")]
+    access_token: String,
+    #[schema(example = "Bearer")]
+    token_type: &'a str,
+    /// Seconds.
+    #[schema(example = 900)]
+    expires_in: u64,
+    /// Works once: each refresh answers the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "AVbk…")]
+    refresh_token: Option<&'a str>,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 604_800)]
+    refresh_expires_in: Option<u64>,
+    #[schema(example = "read write")]
+    scope: &'a str,
+}
+
+/// The form of `/token`.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is read by name")]
+enum TokenRequest {
+    Refresh(RefreshRequest),
+    ClientCredentials(ClientCredentialsRequest),
+}
+
+/// A refresh token for the next one and an access token.
+#[derive(Serialize, ToSchema)]
+struct RefreshRequest {
+    grant_type: RefreshGrant,
+    /// Without it the session cookie is taken.
+    #[schema(nullable = false, example = "AVbk…")]
+    refresh_token: Option<String>,
+    /// Not more than the session has.
+    #[schema(
+        nullable = false,
+        pattern = r"^([\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*)?$",
+        example = "read"
+    )]
+    scope: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it is read by name")]
+enum RefreshGrant {
+    RefreshToken,
+}
+
+/// An access token for a client itself.
+#[derive(Serialize, ToSchema)]
+struct ClientCredentialsRequest {
+    grant_type: ClientCredentialsGrant,
+    /// Not more than the client has.
+    #[schema(
+        nullable = false,
+        pattern = r"^([\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*)?$",
+        example = "read"
+    )]
+    scope: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it is read by name")]
+enum ClientCredentialsGrant {
+    ClientCredentials,
+}
+
 /// `POST /token`.
+#[utoipa::path(
+    post,
+    path = "/token",
+    tag = "OAuth",
+    summary = "Refresh a session, or get an access token for a client",
+    description = "RFC 6749 sections 4.4 and 6. A refresh takes the refresh token or the cookie; a client \
+                   authenticates by Basic, or by `client_id` and `client_secret` in the form.",
+    request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (
+            status = 200,
+            description = "Tokens. The refresh token that was presented is spent.",
+            body = Tokens<'_>,
+            headers(("Set-Cookie" = String, description = "If the refresh token came in the cookie")),
+        ),
+        (
+            status = 400,
+            description = "`invalid_request`, `invalid_grant`, `invalid_scope` or `unsupported_grant_type`",
+            body = ErrorBody,
+        ),
+        (
+            status = 401,
+            description = "`invalid_client`",
+            body = ErrorBody,
+            headers(("WWW-Authenticate" = String, description = "`Basic`")),
+        ),
+        (
+            status = 403,
+            description = "`access_denied`: another site's page sent the cookie, or the request came around the proxy",
+            body = ErrorBody,
+        ),
+    ),
+    security((), ("session" = []), ("client" = [])),
+)]
 pub(super) async fn token(state: Shared, call: Call) -> Result<Reply, ApiError> {
     let form = Form::read(&call)?;
     match form.require("grant_type")? {
@@ -145,21 +258,10 @@ fn grant(
     refresh: Option<(&str, Delivery, u64)>,
     now: u64,
 ) -> Result<Reply, ApiError> {
-    #[derive(Serialize)]
-    struct Body<'a> {
-        access_token: String,
-        token_type: &'a str,
-        expires_in: u64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        refresh_token: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        refresh_expires_in: Option<u64>,
-        scope: &'a str,
-    }
     let scope = access.scope;
     let access_token = state.access_token(access, now).ok_or_else(ApiError::no_signing_key)??;
     let in_body = |(token, delivery, _)| (delivery == Delivery::Body).then_some(token);
-    let body = Body {
+    let body = Tokens {
         access_token,
         token_type: "Bearer",
         expires_in: state.config.access_ttl.as_secs(),

@@ -1,12 +1,60 @@
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::reply::{self, ApiError, Reply};
 use super::{Call, Shared};
 
+/// The public keys (RFC 7517).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the keys are written by countersign-claims")]
+struct JwkSet {
+    keys: Vec<Jwk>,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the keys are written by countersign-claims")]
+struct Jwk {
+    #[schema(example = "RSA")]
+    kty: String,
+    #[schema(example = "sig")]
+    r#use: String,
+    #[schema(example = "RS256")]
+    alg: String,
+    /// The RFC 7638 thumbprint.
+    kid: String,
+    n: String,
+    #[schema(example = "AQAB")]
+    e: String,
+}
+
 /// `GET /.well-known/jwks.json` (RFC 7517 §8.5).
+#[utoipa::path(
+    get,
+    path = "/.well-known/jwks.json",
+    tag = "documents",
+    summary = "The keys that access tokens are verified with",
+    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of what the client has")),
+    responses(
+        (
+            status = 200,
+            description = "RFC 7517",
+            body = JwkSet,
+            content_type = "application/jwk-set+json",
+            headers(
+                ("ETag" = String, description = "Strong"),
+                ("Cache-Control" = String, description = "Until the keys change at the latest"),
+            ),
+        ),
+        (
+            status = 304,
+            description = "The client has it.",
+            headers(("ETag" = String), ("Cache-Control" = String)),
+        ),
+    ),
+)]
 pub(super) async fn jwks(state: Shared, call: Call) -> Result<Reply, ApiError> {
     let keys = state.keys.current();
     let max_age = keys.max_age(state.clock.now(), state.config.jwks_max_age);
@@ -14,26 +62,58 @@ pub(super) async fn jwks(state: Shared, call: Call) -> Result<Reply, ApiError> {
     Ok(document(&call.headers, media_type, &keys.jwks, &keys.etag, max_age))
 }
 
+/// What there is (RFC 8414 §2).
+#[derive(Serialize, ToSchema)]
+struct Metadata<'a> {
+    #[schema(example = "https://auth.example")]
+    issuer: &'a str,
+    token_endpoint: String,
+    token_endpoint_auth_methods_supported: &'static [&'static str],
+    revocation_endpoint: String,
+    revocation_endpoint_auth_methods_supported: &'static [&'static str],
+    introspection_endpoint: String,
+    introspection_endpoint_auth_methods_supported: &'static [&'static str],
+    jwks_uri: String,
+    grant_types_supported: &'static [&'static str],
+    /// Required, and empty: there is no authorization endpoint.
+    response_types_supported: &'static [&'static str],
+}
+
 /// `GET /.well-known/oauth-authorization-server` (RFC 8414): what exists, and nothing else.
+#[utoipa::path(
+    get,
+    path = "/.well-known/oauth-authorization-server",
+    tag = "documents",
+    summary = "What there is, and where",
+    responses((
+        status = 200,
+        description = "RFC 8414",
+        body = Metadata<'_>,
+        headers(("Cache-Control" = String)),
+    )),
+)]
 pub(super) async fn metadata(state: Shared, _: Call) -> Result<Reply, ApiError> {
-    let mut reply = reply::json(
-        StatusCode::OK,
-        &json!({
-            "issuer": state.issuer,
-            "token_endpoint": state.endpoint("/token"),
-            "token_endpoint_auth_methods_supported":
-                ["none", "client_secret_basic", "client_secret_post"],
-            "revocation_endpoint": state.endpoint("/revoke"),
-            "revocation_endpoint_auth_methods_supported": ["none"],
-            "introspection_endpoint": state.endpoint("/introspect"),
-            "introspection_endpoint_auth_methods_supported":
-                ["client_secret_basic", "client_secret_post"],
-            "jwks_uri": state.endpoint("/.well-known/jwks.json"),
-            "grant_types_supported": ["refresh_token", "client_credentials"],
-            // Required, and empty: there is no authorization endpoint.
-            "response_types_supported": [],
-        }),
-    );
+    let at = |path| state.endpoint(path);
+    let metadata = Metadata {
+        issuer: &state.issuer,
+        token_endpoint: at("/token"),
+        token_endpoint_auth_methods_supported: &[
+            "none",
+            "client_secret_basic",
+            "client_secret_post",
+        ],
+        revocation_endpoint: at("/revoke"),
+        revocation_endpoint_auth_methods_supported: &["none"],
+        introspection_endpoint: at("/introspect"),
+        introspection_endpoint_auth_methods_supported: &[
+            "client_secret_basic",
+            "client_secret_post",
+        ],
+        jwks_uri: at("/.well-known/jwks.json"),
+        grant_types_supported: &["refresh_token", "client_credentials"],
+        response_types_supported: &[],
+    };
+    let mut reply = reply::json(StatusCode::OK, &metadata);
     public(&mut reply, state.config.jwks_max_age.as_secs());
     Ok(reply)
 }

@@ -1,11 +1,12 @@
 //! Connections that stall: each is closed in its time, and none holds up the end.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
-use crate::common::{Server, get, login, refresh};
+use crate::common::{Server, client, get, login, post_json, refresh, send};
 
 async fn quick() -> Server {
     Server::with(|_, limits| {
@@ -124,6 +125,82 @@ async fn what_is_not_http_is_refused() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_as_a_request_is_refused_without_a_body() {
+    let server = quick().await;
+    let long = "x".repeat(40_000);
+    let many = "x: y\r\n".repeat(200);
+    let cases = [
+        ("G@T / HTTP/1.1\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/1.1\r\nno colon\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/3.0\r\n\r\n".to_owned(), "400"),
+        ("POST /login HTTP/1.1\r\ncontent-length: x\r\n\r\n".to_owned(), "400"),
+        (format!("GET / HTTP/1.1\r\nx: {long}\r\n\r\n"), "431"),
+        (format!("GET / HTTP/1.1\r\n{many}\r\n"), "431"),
+        (format!("GET /{long} HTTP/1.1\r\n\r\n"), "431"),
+    ];
+    for (request, status) in cases {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 1024];
+        let length = stream.read(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+        let request = &request[..request.len().min(60)];
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+        // So that it has nothing that the headers of all other answers would protect.
+        assert!(answer.contains("content-length: 0\r\n"), "{request}: {answer}");
+        assert!(answer.contains("connection: close\r\n"), "{request}: {answer}");
+    }
+}
+
+/// Sends a body of 200 MiB after the header, until the server closes; answers how much of it.
+async fn send_too_much(server: &Server, header: &str, chunk: &[u8]) -> (String, usize) {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let header = format!("POST /token HTTP/1.1\r\nhost: x\r\n{header}\r\n\r\n");
+    stream.write_all(header.as_bytes()).await.unwrap();
+    let (mut reader, mut writer) = stream.split();
+    let mut answer = Vec::new();
+    let read = async {
+        let _ = reader.read_buf(&mut answer).await;
+    };
+    let write = async {
+        let mut sent = 0;
+        while sent < 200 << 20 && writer.write_all(chunk).await.is_ok() {
+            sent += chunk.len();
+        }
+        sent
+    };
+    let both = async { tokio::join!(read, write).1 };
+    let sent = tokio::time::timeout(Duration::from_secs(20), both).await.expect("still open");
+    (String::from_utf8_lossy(&answer).into_owned(), sent)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_200_mib_is_refused_before_it_is_sent() {
+    let server = Server::start().await;
+    let data = [b'a'; 16 * 1024];
+    let chunk = [b"4000\r\n", &data[..], b"\r\n"].concat();
+    // What the kernel's buffers on both sides take comes on top.
+    let buffers = 12 << 20;
+
+    let started = Instant::now();
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let header = b"POST /token HTTP/1.1\r\nhost: x\r\ncontent-length: 209715200\r\n\r\n";
+    stream.write_all(header).await.unwrap();
+    let mut answer = [0; 1024];
+    let length = stream.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 413"), "without a byte of it: {answer}");
+    assert!(answer.contains("\"error\":\"content_too_large\""), "{answer}");
+    assert!(started.elapsed() < Duration::from_secs(5));
+
+    let (_, sent) = send_too_much(&server, "content-length: 209715200", &data).await;
+    assert!(sent < buffers, "{sent} bytes");
+    let (answer, sent) = send_too_much(&server, "transfer-encoding: chunked", &chunk).await;
+    assert!(sent > 64 * 1024 && sent < buffers, "{sent} bytes");
+    assert!(answer.starts_with("HTTP/1.1 413") || answer.is_empty(), "{answer}");
+}
+
+#[tokio::test]
 async fn a_request_target_without_a_path_is_answered_like_any_that_is_not_there() {
     let server = quick().await;
     for target in ["CONNECT auth.example:443", "OPTIONS *", "GET //login", "GET http://x"] {
@@ -149,6 +226,87 @@ async fn stalled_connections_take_the_places_of_others_for_a_short_time_only() {
     assert_eq!(get(&server.url, "/healthz/live").await.status, 200);
     let took = started.elapsed();
     assert!(took > Duration::from_millis(300) && took < Duration::from_secs(5), "{took:?}");
+}
+
+/// As another client on the network: all of 127.0.0.0/8 is this machine.
+async fn connect_from(source: [u8; 4], server: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((source, 0))).unwrap();
+    socket.connect(server).await.unwrap()
+}
+
+/// Whether the server closes the connection before it answers a request.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    let _ = stream.write_all(b"GET /healthz/live HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let mut answer = [0; 1024];
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut answer)).await;
+    let length = read.expect("neither an answer nor the end").unwrap_or(0);
+    assert!(length == 0 || answer.starts_with(b"HTTP/1.1 200"));
+    length == 0
+}
+
+#[tokio::test]
+async fn one_network_can_take_its_own_places_and_not_those_of_others() {
+    let server = Server::with(|_, limits| {
+        limits.connections = 4;
+        limits.connections_per_network = 3;
+        limits.loopback_is_exempt = false;
+        // Longer than the test: nothing is free because something stalled for too long.
+        limits.header_timeout = Duration::from_secs(60);
+        limits.idle_timeout = Duration::from_secs(60);
+    })
+    .await;
+    let (one, other) = ([127, 0, 0, 1], [127, 0, 0, 2]);
+    let mut stalled = Vec::new();
+    for _ in 0..3 {
+        stalled.push(connect_from(one, server.address).await);
+    }
+    let mut refused = Vec::new();
+    for _ in 0..100 {
+        refused.push(connect_from(one, server.address).await);
+    }
+    assert!(!is_closed(&mut connect_from(other, server.address).await).await);
+    for mut stream in refused {
+        assert!(is_closed(&mut stream).await);
+    }
+    // One that ends makes room for another of the same network.
+    drop(stalled.pop());
+    let started = Instant::now();
+    while is_closed(&mut connect_from(one, server.address).await).await {
+        assert!(started.elapsed() < Duration::from_secs(10), "its place is not free");
+    }
+}
+
+#[tokio::test]
+async fn who_comes_around_the_proxy_is_refused_but_for_its_health() {
+    let around = Server::with(|config, limits| {
+        config.behind_proxy = true;
+        config.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
+        limits.loopback_is_exempt = false;
+    })
+    .await;
+    login(&around.url).await.refused(403, "access_denied");
+    get(&around.url, "/.well-known/jwks.json").await.refused(403, "access_denied");
+    get(&around.url, "/nothing").await.refused(403, "access_denied");
+    let named = client().get(format!("{}/nothing", around.url));
+    send(named.header("x-forwarded-for", "192.0.2.1")).await.refused(403, "access_denied");
+    for path in ["/healthz/live", "/healthz/ready"] {
+        assert_eq!(get(&around.url, path).await.status, 200);
+    }
+    assert_eq!(around.state.password_hashes(), 0);
+
+    for (behind_proxy, trusted, exempt) in
+        [(true, "127.0.0.1", false), (true, "192.0.2.1", true), (false, "192.0.2.1", false)]
+    {
+        let server = Server::with(|config, limits| {
+            config.behind_proxy = behind_proxy;
+            config.trusted_proxies = vec![trusted.parse::<std::net::IpAddr>().unwrap().into()];
+            limits.loopback_is_exempt = exempt;
+        })
+        .await;
+        let body = serde_json::json!({});
+        post_json(&server.url, "/login", &body).await.refused(400, "invalid_request");
+    }
 }
 
 #[tokio::test]

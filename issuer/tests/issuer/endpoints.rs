@@ -92,6 +92,25 @@ async fn a_user_name_is_found_in_any_spelling() {
 }
 
 #[tokio::test]
+async fn the_openapi_document_is_of_this_issuer_and_cached() {
+    let origin = "https://app.example";
+    let server = Server::with(|config, _| config.cors_origins = vec![origin.to_owned()]).await;
+    let answer = get(&server.url, "/openapi.json").await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
+    assert_eq!(answer.header("cache-control"), "public, max-age=3600");
+    let document = answer.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(document["servers"], json!([{ "url": server.url }]));
+    assert!(document["paths"]["/login"]["post"]["responses"]["429"]["headers"].is_object());
+    let request = client().get(format!("{}/openapi.json", server.url));
+    let request = request.header("if-none-match", answer.header("etag")).header("origin", origin);
+    let again = send(request).await;
+    assert_eq!((again.status, again.text.as_str()), (304, ""));
+    assert_eq!(again.header("etag"), answer.header("etag"));
+    assert_eq!(again.header("access-control-allow-origin"), origin);
+}
+
+#[tokio::test]
 async fn bad_requests_are_refused_in_the_error_shape() {
     let server = Server::start().await;
     let (json_type, form_type) = ("application/json", "application/x-www-form-urlencoded");
@@ -197,6 +216,15 @@ async fn bad_requests_are_refused_in_the_error_shape() {
         ("POST", "/logout", "", "", 400, "invalid_request", "refresh_token"),
         ("POST", "/logout", json_type, "{", 400, "invalid_request", "JSON"),
         ("POST", "/logout", json_type, "{}", 400, "invalid_request", "refresh_token"),
+        (
+            "POST",
+            "/logout",
+            json_type,
+            r#"{"refresh_token":""}"#,
+            400,
+            "invalid_request",
+            "is missing",
+        ),
         (
             "POST",
             "/logout",

@@ -18,6 +18,7 @@ mod deploy;
 mod documentation;
 mod durability;
 mod endpoints;
+mod http2;
 mod keys;
 mod log;
 mod login;

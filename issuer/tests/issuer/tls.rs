@@ -1,12 +1,18 @@
 //! TLS: HTTP/1.1 and HTTP/2 by ALPN, and no way to hold a connection open.
 
 use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use countersign_issuer::Limits;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -15,32 +21,61 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::common::{PASSWORD, Server, command, folder, stderr};
+use crate::common::{PASSWORD, Process, Server, binary, command, folder, stderr};
 
-async fn server() -> (Server, CertificateDer<'static>) {
-    let folder = folder();
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+/// A certificate for localhost and its key, in PEM, and the certificate as connections show it.
+struct Pair {
+    cert: String,
+    key: String,
+    der: CertificateDer<'static>,
+}
+
+impl Pair {
+    fn make() -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        Self { cert, key, der: made.cert.der().clone() }
+    }
+
+    fn write(&self, folder: &Path) {
+        fs::write(folder.join("cert.pem"), &self.cert).unwrap();
+        fs::write(folder.join("key.pem"), &self.key).unwrap();
+    }
+}
+
+pub(crate) async fn server() -> (Server, CertificateDer<'static>) {
+    let (folder, pair) = (folder(), Pair::make());
+    pair.write(folder.path());
+    let quick = |limits: &mut Limits| {
+        limits.header_timeout = Duration::from_millis(700);
+        limits.request_timeout = Duration::from_millis(900);
+        limits.idle_timeout = Duration::from_millis(700);
+    };
+    (server_over(folder, quick).await, pair.der)
+}
+
+/// With the certificate that is in the folder.
+pub(crate) async fn server_over(folder: TempDir, change: impl FnOnce(&mut Limits)) -> Server {
     let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    fs::write(&cert, made.cert.pem()).unwrap();
-    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let server = Server::over(folder, |config, limits| {
         config.tls_cert = Some(cert);
         config.tls_key = Some(key);
-        limits.header_timeout = Duration::from_millis(700);
-        limits.idle_timeout = Duration::from_millis(700);
+        change(limits);
     })
     .await;
     assert!(server.url.starts_with("https://127.0.0.1:"), "{}", server.url);
-    (server, made.cert.der().clone())
+    server
 }
 
-async fn connect(
-    server: &Server,
-    root: CertificateDer<'static>,
+pub(crate) async fn connect(
+    address: SocketAddr,
+    trusted: &[&CertificateDer<'static>],
     protocol: &[u8],
 ) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
-    roots.add(root).unwrap();
+    for root in trusted {
+        roots.add((*root).clone()).unwrap();
+    }
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -48,7 +83,7 @@ async fn connect(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![protocol.to_vec()];
-    let stream = TcpStream::connect(server.address).await.unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
@@ -63,7 +98,7 @@ fn live() -> Request<Empty<bytes::Bytes>> {
 #[tokio::test]
 async fn both_versions_of_http_are_spoken_over_tls() {
     let (server, root) = server().await;
-    let stream = TokioIo::new(connect(&server, root.clone(), b"http/1.1").await);
+    let stream = TokioIo::new(connect(server.address, &[&root], b"http/1.1").await);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
     tokio::spawn(connection);
     let response = sender.send_request(live()).await.unwrap();
@@ -73,7 +108,7 @@ async fn both_versions_of_http_are_spoken_over_tls() {
     let metadata: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(metadata["issuer"], server.url);
 
-    let stream = TokioIo::new(connect(&server, root, b"h2").await);
+    let stream = TokioIo::new(connect(server.address, &[&root], b"h2").await);
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
     let (mut sender, mut connection) = handshake.await.unwrap();
     tokio::select! {
@@ -96,19 +131,119 @@ async fn a_connection_that_says_nothing_is_closed_before_and_after_the_handshake
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     let _ = silent.read_to_end(&mut buffer).await;
     for protocol in [&b"http/1.1"[..], b"h2"] {
-        let mut stream = connect(&server, root.clone(), protocol).await;
+        let mut stream = connect(server.address, &[&root], protocol).await;
         let _ = stream.read_to_end(&mut buffer).await;
     }
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
 
+/// Waits until a new connection shows that certificate.
+async fn until_shown(address: SocketAddr, expected: &Pair, before: &Pair) {
+    let started = Instant::now();
+    while !shows(address, expected, before).await {
+        assert!(started.elapsed() < Duration::from_secs(30), "the old certificate is still there");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Whether a new connection shows the one certificate and not the other.
+async fn shows(address: SocketAddr, one: &Pair, other: &Pair) -> bool {
+    let stream = connect(address, &[&one.der, &other.der], b"http/1.1").await;
+    let shown = stream.get_ref().1.peer_certificates().unwrap();
+    assert!(shown == [one.der.clone()] || shown == [other.der.clone()]);
+    shown == [one.der.clone()]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_connections_get_a_renewed_certificate_and_open_ones_go_on() {
+    let (folder, old, new) = (folder(), Pair::make(), Pair::make());
+    old.write(folder.path());
+    let server = server_over(folder, |_| {}).await;
+    let stream = TokioIo::new(connect(server.address, &[&old.der], b"h2").await);
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+    let (mut open, connection) = handshake.await.unwrap();
+    let connection = tokio::spawn(connection);
+    assert_eq!(open.send_request(live()).await.unwrap().status(), 200);
+
+    new.write(server.folder.path());
+    until_shown(server.address, &new, &old).await;
+    assert_eq!(open.send_request(live()).await.unwrap().status(), 200);
+    assert!(!connection.is_finished());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_that_are_exchanged_are_followed() {
+    // As Kubernetes mounts a secret: cert.pem -> data/cert.pem, and data -> a folder.
+    let (folder, old, new) = (folder(), Pair::make(), Pair::make());
+    let path = folder.path().to_owned();
+    for (name, pair) in [("one", &old), ("two", &new)] {
+        fs::create_dir(path.join(name)).unwrap();
+        pair.write(&path.join(name));
+    }
+    symlink("one", path.join("data")).unwrap();
+    symlink("data/cert.pem", path.join("cert.pem")).unwrap();
+    symlink("data/key.pem", path.join("key.pem")).unwrap();
+    let server = server_over(folder, |_| {}).await;
+    assert!(shows(server.address, &old, &new).await);
+    symlink("two", path.join("data.new")).unwrap();
+    fs::rename(path.join("data.new"), path.join("data")).unwrap();
+    until_shown(server.address, &new, &old).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_pair_is_not_taken_and_said_once_and_a_hangup_is_answered_at_once() {
+    let (folder, old, new) = (folder(), Pair::make(), Pair::make());
+    let folder = folder.path();
+    old.write(folder);
+    let mut command = binary(folder);
+    command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    let server = Process::with(folder, command);
+    let address = server.url.strip_prefix("https://").unwrap().parse().unwrap();
+    let log = || fs::read_to_string(folder.join("issuer.log")).unwrap();
+    let said = |words: &str| log().matches(words).count();
+    let until_said = async |words: &str| {
+        let started = Instant::now();
+        while said(words) == 0 {
+            assert!(started.elapsed() < Duration::from_secs(30), "{words:?} not in: {}", log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let hang_up = || {
+        let pid = server.child.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    };
+
+    // The new certificate without its key, and then half of it.
+    fs::write(folder.join("cert.pem"), &new.cert).unwrap();
+    until_said("cannot be used together").await;
+    assert!(shows(address, &old, &new).await);
+    fs::write(folder.join("cert.pem"), &new.cert[..new.cert.len() / 2]).unwrap();
+    fs::write(folder.join("key.pem"), &new.key).unwrap();
+    until_said("cert.pem: ").await;
+    assert!(shows(address, &old, &new).await);
+    fs::remove_file(folder.join("cert.pem")).unwrap();
+    until_said("No such file").await;
+    // Three more looks.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(said("the certificate from before stays in force"), 3, "{}", log());
+
+    hang_up();
+    let started = Instant::now();
+    while said("No such file") < 2 {
+        assert!(started.elapsed() < Duration::from_secs(10), "{}", log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    new.write(folder);
+    hang_up();
+    until_said("new connections get the certificate").await;
+    assert!(shows(address, &new, &old).await);
+    assert_eq!(said("the certificate from before stays in force"), 4, "{}", log());
+}
+
 #[test]
 fn files_that_are_no_pair_are_refused() {
     let folder = folder();
-    let make = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (one, other) = (make(), make());
-    fs::write(folder.path().join("cert.pem"), one.cert.pem()).unwrap();
-    fs::write(folder.path().join("key.pem"), other.signing_key.serialize_pem()).unwrap();
+    Pair { key: Pair::make().key, ..Pair::make() }.write(folder.path());
     let run = |cert: &str| {
         let flags = ["config", "check", "--tls-key", "key.pem", "--tls-cert", cert];
         command(folder.path(), &flags, PASSWORD)

@@ -87,7 +87,8 @@ export async function freePort() {
   return port
 }
 
-function issuerBinary() {
+/** The path of the issuer. */
+export function issuerBinary() {
   const path = process.env.COUNTERSIGN_ISSUER_BINARY
   if (path) return path
   throw new Error(

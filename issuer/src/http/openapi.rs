@@ -1,0 +1,253 @@
+//! The OpenAPI document: what each handler says of itself, and what holds for all of them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use hyper::StatusCode;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{
+    Components, Content, Header, HeaderBuilder, Object, OpenApi, Ref, RefOr, Required, Response,
+    ResponseBuilder, Schema, Server, Type,
+};
+use utoipa::{Modify, OpenApi as _};
+
+use super::reply::{ApiError, ErrorBody, Reply};
+use super::{Call, Shared, cookie, health, introspect, login, revoke, status, token, well_known};
+use crate::crypto::sha256;
+
+/// How many seconds the document may be cached: it changes with the issuer's version.
+const MAX_AGE: u64 = 3600;
+
+/// `GET /openapi.json`: what there is, for programs that write clients and tests.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "documents",
+    summary = "This document",
+    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of what the client has")),
+    responses(
+        (
+            status = 200,
+            description = "OpenAPI",
+            body = Object,
+            headers(("ETag" = String, description = "Strong"), ("Cache-Control" = String)),
+        ),
+        (
+            status = 304,
+            description = "The client has it.",
+            headers(("ETag" = String), ("Cache-Control" = String)),
+        ),
+    ),
+)]
+pub(super) async fn openapi(state: Shared, call: Call) -> Result<Reply, ApiError> {
+    let Document { json, etag } = &state.openapi;
+    Ok(well_known::document(&call.headers, "application/json", json, etag, MAX_AGE))
+}
+
+/// The document of one issuer.
+pub(crate) struct Document {
+    json: Bytes,
+    /// Its strong entity tag, quotes included.
+    etag: String,
+}
+
+impl Document {
+    pub(crate) fn of(issuer: &str) -> Self {
+        let mut document = Endpoints::openapi();
+        document.servers = Some(vec![Server::new(issuer.trim_end_matches('/'))]);
+        let json = serde_json::to_vec(&document).unwrap_or_default();
+        let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(sha256(&json)));
+        Self { json: json.into(), etag }
+    }
+}
+
+/// Each endpoint is to be named here and in [`super::ENDPOINTS`].
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Countersign issuer",
+        description = "Logs users in and gives them, and programs, short-lived RS256 access tokens.",
+    ),
+    paths(
+        login::login,
+        token::token,
+        revoke::logout,
+        revoke::revoke,
+        introspect::introspect,
+        well_known::jwks,
+        well_known::metadata,
+        status::status,
+        openapi,
+        health::live,
+        health::ready,
+    ),
+    components(schemas(ErrorBody)),
+    modifiers(&Security, &Forms, &Common),
+)]
+struct Endpoints;
+
+/// How callers show who they are.
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut OpenApi) {
+        let components = document.components.get_or_insert_with(Components::new);
+        let client = Http::new(HttpAuthScheme::Basic);
+        components.add_security_scheme("client", SecurityScheme::Http(client));
+        let session = ApiKey::Cookie(ApiKeyValue::new(cookie::NAME));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(session));
+    }
+}
+
+/// The schemas of forms.
+const FORMS: [&str; 4] = ["RefreshRequest", "ClientCredentialsRequest", "TokenForm", "LogoutForm"];
+
+/// A parameter that nobody knows is ignored, but may not be there twice (RFC 6749 §3.2): it is one
+/// text.
+struct Forms;
+
+impl Modify for Forms {
+    fn modify(&self, document: &mut OpenApi) {
+        let Some(components) = &mut document.components else { return };
+        for name in FORMS {
+            if let Some(RefOr::T(Schema::Object(form))) = components.schemas.get_mut(name) {
+                let text = RefOr::T(Schema::Object(Object::with_type(Type::String)));
+                form.additional_properties = Some(Box::new(text.into()));
+            }
+        }
+    }
+}
+
+/// What every endpoint may answer besides.
+struct Common;
+
+impl Modify for Common {
+    fn modify(&self, document: &mut OpenApi) {
+        for (path, item) in &mut document.paths.paths {
+            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+                if !path.starts_with("/healthz/") {
+                    let around = "`access_denied`: the request came around the proxy";
+                    add(operation, StatusCode::FORBIDDEN, refusal(around));
+                }
+                if let Some(body) = &mut operation.request_body {
+                    // The session cookie is enough.
+                    if let RefOr::T(body) = body
+                        && path == "/logout"
+                    {
+                        body.required = Some(Required::False);
+                    }
+                    let wrong = "`unsupported_media_type` of the body";
+                    add(operation, StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal(wrong));
+                }
+                let slow = "`request_timeout`: the body did not arrive in time";
+                add(operation, StatusCode::REQUEST_TIMEOUT, refusal(slow));
+                let long = "`content_too_large`: the body is over 64 KiB";
+                add(operation, StatusCode::PAYLOAD_TOO_LARGE, refusal(long));
+                let failed = "`server_error`: the issuer failed";
+                add(operation, StatusCode::INTERNAL_SERVER_ERROR, refusal(failed));
+                let mut away = refusal("`temporarily_unavailable`: try again later");
+                let seconds = header_of(Type::Integer, "Seconds to wait");
+                away.headers.insert("Retry-After".to_owned(), seconds.into());
+                add(operation, StatusCode::SERVICE_UNAVAILABLE, away);
+                for response in operation.responses.responses.values_mut() {
+                    if let RefOr::T(response) = response {
+                        let id = header_of(Type::String, "As in the issuer's log");
+                        response.headers.insert("X-Request-Id".to_owned(), id.into());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the endpoint says itself stays.
+fn add(operation: &mut Operation, status: StatusCode, response: Response) {
+    let responses = &mut operation.responses.responses;
+    responses.entry(status.as_str().to_owned()).or_insert(RefOr::T(response));
+}
+
+fn header_of(kind: Type, description: &str) -> Header {
+    let schema = Object::with_type(kind);
+    HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build()
+}
+
+fn refusal(description: &str) -> Response {
+    let content = Content::new(Some(Ref::from_schema_name("Error")));
+    ResponseBuilder::new().description(description).content("application/json", content).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::http::ENDPOINTS;
+
+    #[test]
+    fn the_document_has_every_endpoint_with_its_methods_and_no_other() {
+        let document = Endpoints::openapi();
+        let mut documented = BTreeSet::new();
+        for (path, item) in &document.paths.paths {
+            // A `{name}` stands for what ENDPOINTS matches.
+            let item = serde_json::to_value(item).unwrap();
+            for method in item.as_object().unwrap().keys() {
+                documented.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+        let mut served = BTreeSet::new();
+        for endpoint in ENDPOINTS {
+            // HEAD is what GET is.
+            for method in endpoint.allow.split(", ").filter(|method| *method != "HEAD") {
+                served.insert(format!("{method} {}", endpoint.path));
+            }
+        }
+        assert_eq!(documented, served);
+    }
+
+    #[test]
+    fn a_form_has_texts_alone() {
+        let document = serde_json::to_value(Endpoints::openapi()).unwrap();
+        let schema = |reference: &serde_json::Value| {
+            let pointer = reference["$ref"].as_str().unwrap().trim_start_matches('#').to_owned();
+            document.pointer(&pointer).unwrap().clone()
+        };
+        let mut forms = 0;
+        for item in document["paths"].as_object().unwrap().values() {
+            let form = &item["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"];
+            let Some(reference) = form.get("schema") else { continue };
+            let one = schema(reference);
+            let variants = one.get("oneOf").and_then(|all| all.as_array().cloned());
+            let variants = variants.map(|all| all.iter().map(schema).collect());
+            for variant in variants.unwrap_or_else(|| vec![one]) {
+                assert_eq!(variant["additionalProperties"]["type"], "string", "{variant}");
+                forms += 1;
+            }
+        }
+        assert_eq!(forms, 5);
+    }
+
+    #[test]
+    fn every_refusal_has_the_one_shape_and_says_when_to_come_back() {
+        let document = serde_json::to_value(Endpoints::openapi()).unwrap();
+        let mut refusals = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for operation in item.as_object().unwrap().values() {
+                for (status, response) in operation["responses"].as_object().unwrap() {
+                    if status.as_str() < "400" {
+                        continue;
+                    }
+                    refusals += 1;
+                    let shape = &response["content"]["application/json"]["schema"]["$ref"];
+                    assert_eq!(shape, "#/components/schemas/Error", "{path} {status}");
+                    let waits = response["headers"].get("Retry-After").is_some();
+                    assert_eq!(waits, ["429", "503"].contains(&status.as_str()), "{path} {status}");
+                    let asks = response["headers"].get("WWW-Authenticate").is_some();
+                    let basic = status == "401" && path != "/login";
+                    assert_eq!(asks, basic, "{path} {status}");
+                }
+            }
+        }
+        assert!(refusals > 40, "{refusals}");
+    }
+}

@@ -1,0 +1,58 @@
+// The running issuer against its own OpenAPI document: Schemathesis makes requests that the document allows and
+// requests that it does not, and compares each answer with what the document says of it.
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { issuerBinary, startIssuer } from './support/issuer.js'
+
+const CONFIGURATION = fileURLToPath(new URL('../openapi/schemathesis.toml', import.meta.url))
+
+/** Schemathesis leaves out the document's own address. */
+const UNTESTED = ['GET /openapi.json']
+
+test('every answer of the running issuer is as its OpenAPI document says', { timeout: 180_000 }, async (t) => {
+  const issuer = await startIssuer()
+  const folder = await mkdtemp(join(tmpdir(), 'countersign-openapi-'))
+  t.after(async () => {
+    await issuer.stop()
+    await rm(folder, { recursive: true, force: true })
+  })
+  const address = `${issuer.url}/openapi.json`
+  const document = await (await fetch(address)).json()
+  // Who logs in in the document's example can.
+  const { username, password } = document.components.schemas.Login.properties
+  await issuer.run(['user', 'add', username.example, '--scope', 'read write'], `${password.example}\n`)
+  const client = JSON.parse(await issuer.run(['client', 'add', 'tests', '--scope', 'read write', '--json']))
+
+  const report = join(folder, 'report.json')
+  const credentials = `${client.client_id}:${client.client_secret}`
+  const flags = ['--auth', credentials, '--no-color', '--report', 'json', '--report-json-path', report]
+  const { passed, output } = await schemathesis(['--config-file', CONFIGURATION, 'run', address, ...flags], folder)
+  assert.ok(passed, output)
+
+  const { complete, errors, failures, valid_rates: rates } = JSON.parse(await readFile(report, 'utf8'))
+  assert.deepEqual({ complete, errors, failures }, { complete: true, errors: [], failures: [] })
+  // A run of refusals alone would be conformant too.
+  const answered = Object.keys(rates).filter((name) => Object.values(rates[name]).some(({ accepted }) => accepted > 0))
+  assert.deepEqual([...answered, ...UNTESTED].sort(), operations(document).sort())
+})
+
+function operations({ paths }) {
+  return Object.entries(paths).flatMap(([path, item]) => Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`))
+}
+
+/** `cargo xtask test js` installs it beside the issuer, in cargo's target folder. */
+function schemathesis(args, cwd) {
+  const program = resolve(dirname(issuerBinary()), '../tools/schemathesis/bin/schemathesis')
+  if (!existsSync(program)) throw new Error(`${program} is missing; \`cargo xtask test js\` installs it`)
+  return new Promise((done) => {
+    execFile(program, args, { cwd, maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
+      done({ passed: error === null, output: `${stdout}${stderr}${error?.code ?? ''}` })
+    })
+  })
+}
