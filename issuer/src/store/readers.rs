@@ -109,8 +109,8 @@ mod tests {
         assert_eq!(setting.ask().await.unwrap(), (7, here));
         let taken = setting.readers.at_hand[0].lock().unwrap();
         let elsewhere = setting.ask();
-        let (n, thread) = elsewhere.await.unwrap();
         drop(taken);
+        let (n, thread) = elsewhere.await.unwrap();
         assert!(n == 7 && thread != here);
         assert_eq!(setting.ask().await.unwrap(), (7, here));
     }
