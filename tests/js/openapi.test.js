@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { issuerBinary, startIssuer } from './support/issuer.js'
+import { issuerBinary, logIn, startIssuer } from './support/issuer.js'
 
 const CONFIGURATION = fileURLToPath(new URL('../openapi/schemathesis.toml', import.meta.url))
 
@@ -16,7 +16,7 @@ const CONFIGURATION = fileURLToPath(new URL('../openapi/schemathesis.toml', impo
 const UNTESTED = ['GET /openapi.json']
 
 test('every answer of the running issuer is as its OpenAPI document says', { timeout: 180_000 }, async (t) => {
-  const issuer = await startIssuer()
+  const issuer = await startIssuer({ flags: ['--status-lists'] })
   const folder = await mkdtemp(join(tmpdir(), 'countersign-openapi-'))
   t.after(async () => {
     await issuer.stop()
@@ -24,6 +24,8 @@ test('every answer of the running issuer is as its OpenAPI document says', { tim
   })
   const address = `${issuer.url}/openapi.json`
   const document = await (await fetch(address)).json()
+  // The first session begins the first status list.
+  await logIn(issuer.url)
   // Who logs in in the document's example can.
   const { username, password } = document.components.schemas.Login.properties
   await issuer.run(['user', 'add', username.example, '--scope', 'read write'], `${password.example}\n`)

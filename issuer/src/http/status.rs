@@ -11,7 +11,7 @@ use crate::status::TTL;
     summary = "Which access tokens are dead before they expire",
     description = "A Token Status List (draft-ietf-oauth-status-list), signed.",
     params(
-        ("n" = u32, Path, minimum = 1, description = "As in the tokens' `status` claim"),
+        ("n" = u32, Path, minimum = 1, example = 1, description = "As in the tokens' `status` claim"),
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of what the client has"),
     ),
     responses(

@@ -35,10 +35,10 @@ const END_HEADERS: u8 = 4;
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
 const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
 
-/// GET https://x/ with entries of the static table (RFC 7541, appendix A).
+/// `GET https://x/` with entries of the static table (RFC 7541, appendix A).
 const GET: &[u8] = &[0x82, 0x87, 0x84, 0x41, 1, b'x'];
 
-/// POST https://x/login
+/// `POST https://x/login`
 const POST: &[u8] = &[0x83, 0x87, 0x04, 6, b'/', b'l', b'o', b'g', b'i', b'n', 0x41, 1, b'x'];
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
