@@ -406,7 +406,7 @@ async fn no_session_outlives_its_user(database: Database) {
     };
     assert_eq!(stores[0].users().await.unwrap().len(), 1);
     assert_eq!(rows().await, 21);
-    stores[0].prune(NOW + 900).await.unwrap();
+    stores[0].prune(NOW + 9000).await.unwrap();
     assert_eq!(rows().await, 1);
     assert!(refreshed > 0, "no refresh was in time");
     assert!(stores[0].user("demo".to_owned()).await.unwrap().is_some());
