@@ -26,7 +26,7 @@ use crate::{crypto, username};
             status = 200,
             description = "Tokens. With `session: cookie` the refresh token is in the cookie alone.",
             body = Tokens<'_>,
-            headers(("Set-Cookie" = String, description = "With `session: cookie`")),
+            headers(("Set-Cookie" = String, description = "With `session: cookie`: the refresh token, and the device")),
         ),
         (status = 400, description = "`invalid_request`", body = ErrorBody),
         (status = 401, description = "`invalid_grant`, whatever was wrong", body = ErrorBody),
@@ -37,7 +37,7 @@ use crate::{crypto, username};
         ),
         (
             status = 429,
-            description = "`too_many_requests` from this network",
+            description = "`too_many_requests` from this network, or for this user",
             body = ErrorBody,
             headers(("Retry-After" = u64, description = "Seconds to wait")),
         ),
