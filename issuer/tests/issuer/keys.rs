@@ -579,22 +579,31 @@ async fn issuers_and_a_command_that_rotate_at_once_make_one_rotation() {
     };
     let (one, other) =
         (Process::with(folder.path(), issuer()), Process::with(folder.path(), issuer()));
-    let (first, next) = (signer(&one.url).await, kids(folder.path(), "published"));
-    // As if it had been published long ago, so that it may sign at once.
     let rotate = || issuer().args(["keys", "rotate"]).spawn().unwrap();
-    execute(folder.path(), "UPDATE countersign.keys SET published_at = published_at - 3600");
-    let commands = [rotate(), rotate(), rotate()];
-    for command in commands {
-        assert!(command.wait_with_output().unwrap().status.success());
+    let rounds = 3;
+    for _ in 0..rounds {
+        let (first, next) = (signer(&one.url).await, kids(folder.path(), "published"));
+        // As if both had been there for long. Whoever sees that it is due makes the next key first,
+        // which takes so long that the others see it as well.
+        let age = "UPDATE countersign.keys SET published_at = published_at - 4000000,
+                   activates_at = activates_at - 4000000 WHERE state <> 'retiring'";
+        execute(folder.path(), age);
+        for command in [rotate(), rotate(), rotate()] {
+            assert!(command.wait_with_output().unwrap().status.success());
+        }
+        until(async || signer(&one.url).await != first && signer(&other.url).await != first).await;
+        for url in [&one.url, &other.url] {
+            assert_eq!(signer(url).await, next[0]);
+        }
+        assert_eq!(published(&one.url).await, published(&other.url).await);
+        assert_eq!(kids(folder.path(), "active"), next);
+        assert_eq!(kids(folder.path(), "published").len(), 1);
     }
-    until(async || signer(&one.url).await != first && signer(&other.url).await != first).await;
-    for url in [&one.url, &other.url] {
-        assert_eq!(signer(url).await, next[0]);
-    }
-    assert_eq!(published(&one.url).await, published(&other.url).await);
-    assert_eq!(kids(folder.path(), "active"), next);
-    assert_eq!(kids(folder.path(), "retiring"), [first]);
-    assert_eq!(kids(folder.path(), "published").len(), 1);
-    let active = "SELECT subject FROM countersign.audit WHERE event = 'key_active'";
-    assert_eq!(execute(folder.path(), active).len(), 2);
+    assert_eq!(kids(folder.path(), "retiring").len(), rounds);
+    let audited = |event: &str| {
+        let rows = "SELECT subject FROM countersign.audit WHERE event = ";
+        execute(folder.path(), &format!("{rows}'{event}'")).len()
+    };
+    assert_eq!(audited("key_active"), 1 + rounds);
+    assert_eq!(audited("key_dropped"), 0, "a next key was replaced by another");
 }
