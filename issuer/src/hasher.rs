@@ -1,13 +1,16 @@
-//! Password hashes for logins: on blocking threads, within a budget of memory, and exactly one for each
-//! attempt whatever is wrong with it.
+//! Password hashes for logins: on threads of their own, within a budget of memory, and exactly one
+//! for each attempt whatever is wrong with it.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread;
 use std::time::Instant;
 
 use argon2::Block;
 use prometheus::Histogram;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use zeroize::Zeroizing;
 
 use crate::password::{Cost, MAX_BYTES};
@@ -17,15 +20,12 @@ use crate::{Error, crypto};
 pub(crate) struct Hasher {
     cost: Cost,
     dummy: String,
-    /// What is left of the memory that hashes may have at a time, in KiB...
-    room: Arc<Semaphore>,
-    /// ...of so much.
-    all_room: u32,
     /// How many hashes run or wait.
     places: Arc<Semaphore>,
-    memory: Arc<Pool>,
+    queue: Arc<Queue>,
+    /// Held for writing by a hash that takes more memory than others: it runs alone.
+    memory: Arc<RwLock<()>>,
     computed: Arc<AtomicU64>,
-    running: Arc<AtomicUsize>,
     seconds: Option<Histogram>,
 }
 
@@ -39,27 +39,38 @@ pub(crate) struct Admitted {
 pub(crate) struct QueueFull;
 
 impl Hasher {
-    /// `parallel` hashes of that cost run at a time, `queue` more may wait.
-    pub(crate) fn new(cost: Cost, parallel: usize, queue: usize) -> Result<Self, Error> {
-        let parallel = u32::try_from(parallel.max(1)).unwrap_or(u32::MAX);
-        let all_room = cost.memory().saturating_mul(parallel);
-        Ok(Self {
+    /// `parallel` hashes of that cost run at a time, `waiting` more may wait.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be started.
+    pub(crate) fn new(cost: Cost, parallel: usize, waiting: usize) -> Result<Self, Error> {
+        let parallel = parallel.max(1);
+        // Of the same cost as others, so that it takes as long.
+        let dummy = cost.hash(&crypto::random_id()?, &mut Vec::new())?;
+        let hasher = Self {
             cost,
-            // Of the same cost as others, so that it takes as long.
-            dummy: cost.hash(&crypto::random_id()?, &mut Vec::new())?,
-            room: Arc::new(Semaphore::new(usize::try_from(all_room).unwrap_or(usize::MAX))),
-            all_room,
-            places: Arc::new(Semaphore::new(queue.saturating_add(parallel as usize))),
-            memory: Arc::new(Pool { each: cost.memory() as usize, kept: Mutex::default() }),
+            dummy,
+            places: Arc::new(Semaphore::new(waiting.saturating_add(parallel))),
+            queue: Arc::default(),
+            memory: Arc::default(),
             computed: Arc::default(),
-            running: Arc::default(),
             seconds: None,
-        })
+        };
+        for _ in 0..parallel {
+            let mut worker = Worker::new(Arc::clone(&hasher.queue), cost);
+            thread::Builder::new()
+                .name("password-hash".to_owned())
+                .spawn(move || worker.work())
+                .map_err(|e| Error::System(format!("cannot start a thread: {e}")))?;
+        }
+        Ok(hasher)
     }
 
     /// Lets the time of each hash be counted.
-    pub(crate) fn timed_by(self, seconds: Histogram) -> Self {
-        Self { seconds: Some(seconds), ..self }
+    pub(crate) fn timed_by(mut self, seconds: Histogram) -> Self {
+        self.seconds = Some(seconds);
+        self
     }
 
     /// A place in the queue, for one hash.
@@ -100,39 +111,42 @@ impl Hasher {
         self.run(self.admit().ok()?, cost, hash).await?
     }
 
-    /// Does the work of one hash as soon as there is room for it.
+    /// Does the work of one hash when it is its turn.
     async fn run<T: Send + 'static>(
         &self,
         admitted: Admitted,
         cost: Cost,
         work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
     ) -> Option<T> {
-        let waiting = Waiting::new(&self.memory);
-        // One that was stored with more memory than all of it runs alone.
-        let room = cost.memory().max(self.cost.memory()).min(self.all_room);
-        let room = Arc::clone(&self.room).acquire_many_owned(room).await.ok()?;
-        let (computed, running) = (Arc::clone(&self.computed), Arc::clone(&self.running));
-        let seconds = self.seconds.clone();
-        // The permits move along, so that a client that hangs up frees nothing early.
-        let work = move || {
-            let _permits = (admitted, room);
+        let (sender, answer) = oneshot::channel();
+        let is_large = cost.memory() > self.cost.memory();
+        let all_memory = Arc::clone(&self.memory);
+        let (computed, seconds) = (Arc::clone(&self.computed), self.seconds.clone());
+        self.queue.push(Box::new(move |memory| {
+            if sender.is_closed() {
+                return;
+            }
+            let _alone =
+                is_large.then(|| all_memory.write().unwrap_or_else(PoisonError::into_inner));
+            let _beside =
+                (!is_large).then(|| all_memory.read().unwrap_or_else(PoisonError::into_inner));
             computed.fetch_add(1, Ordering::Relaxed);
-            let _running = Running::new(running);
-            let (pool, mut memory) = waiting.take();
             let started = Instant::now();
-            let done = work(&mut memory);
+            let done = work(memory);
             if let Some(seconds) = seconds {
                 seconds.observe(started.elapsed().as_secs_f64());
             }
-            pool.give(memory);
-            done
-        };
-        tokio::task::spawn_blocking(work).await.ok()
+            // It moved along, so that a client that hangs up frees nothing early.
+            drop(admitted);
+            let _ = sender.send(done);
+        }));
+        answer.await.ok()
     }
 
     /// How many hashes run, and how many wait.
     pub(crate) fn busy(&self) -> (usize, usize) {
-        (self.running.load(Ordering::Relaxed), self.memory.kept().waiting)
+        let waiting = self.queue.lock();
+        (waiting.running, waiting.jobs.len())
     }
 
     /// How many hashes were computed so far.
@@ -141,95 +155,96 @@ impl Hasher {
     }
 }
 
-/// A hash that runs.
-struct Running(Arc<AtomicUsize>);
-
-impl Running {
-    fn new(count: Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Running {
+impl Drop for Hasher {
+    /// The threads end when nothing waits any more.
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.queue.lock().closed = true;
+        self.queue.changed.notify_all();
     }
 }
 
-/// What hashes work in, kept from one to the next: as much as was ever in use at a time. Memory that
-/// is allocated for each is kept by the allocator, for each thread that ever ran one.
-///
-/// From what a hash leaves there, passwords could be tried at less than their price. It is wiped, but
-/// where another hash is about to overwrite all of it, as Argon2's first pass does: under load that
-/// would be a twentieth of each login's price.
-struct Pool {
-    /// So many blocks are kept of one hash's memory.
-    each: usize,
-    kept: Mutex<Kept>,
+/// A hash to be computed, in that memory.
+type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
+
+/// The hashes that wait, first come first served. A thread that is done takes its next one itself:
+/// under load no core waits for another thread to hand it over.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
 }
 
 #[derive(Default)]
-struct Kept {
-    /// Memory to be wiped: never more than there are hashes about to begin.
-    used: Vec<Vec<Block>>,
-    wiped: Vec<Vec<Block>>,
-    /// How many hashes are about to begin.
-    waiting: usize,
+struct Waiting {
+    jobs: VecDeque<Job>,
+    running: usize,
+    closed: bool,
 }
 
-impl Pool {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give(&self, mut memory: Vec<Block>) {
-        if memory.len() > self.each {
-            memory.fill(Block::default());
-            memory.truncate(self.each);
-            memory.shrink_to_fit();
-        }
-        let mut kept = self.kept();
-        if kept.used.len() < kept.waiting {
-            kept.used.push(memory);
-            return;
-        }
-        drop(kept);
-        memory.fill(Block::default());
-        self.kept().wiped.push(memory);
+    fn push(&self, job: Job) {
+        self.lock().jobs.push_back(job);
+        self.changed.notify_one();
     }
 }
 
-/// A hash that is about to begin.
-struct Waiting(Arc<Pool>);
-
-impl Waiting {
-    fn new(pool: &Arc<Pool>) -> Self {
-        pool.kept().waiting += 1;
-        Self(Arc::clone(pool))
-    }
-
-    /// Memory to begin with.
-    fn take(self) -> (Arc<Pool>, Vec<Block>) {
-        let mut kept = self.0.kept();
-        let memory = kept.used.pop().or_else(|| kept.wiped.pop()).unwrap_or_default();
-        drop(kept);
-        (Arc::clone(&self.0), memory)
-    }
+/// What one thread works with. It keeps its memory from one hash to the next: memory that is
+/// allocated for each is kept by the allocator for each thread that ever ran one.
+///
+/// From what a hash leaves there, passwords could be tried at less than their price. It is wiped
+/// before the thread waits, and not before another hash, as Argon2's first pass overwrites it: under
+/// load that would be a twentieth of each login's price.
+struct Worker {
+    queue: Arc<Queue>,
+    memory: Vec<Block>,
+    /// So many blocks are kept.
+    kept: usize,
 }
 
-impl Drop for Waiting {
-    /// Also where who waited has gone away: then nobody overwrites what was kept for them.
-    fn drop(&mut self) {
-        let mut kept = self.0.kept();
-        kept.waiting -= 1;
-        if kept.used.len() > kept.waiting
-            && let Some(mut memory) = kept.used.pop()
-        {
-            drop(kept);
-            memory.fill(Block::default());
-            self.0.kept().wiped.push(memory);
+impl Worker {
+    fn new(queue: Arc<Queue>, cost: Cost) -> Self {
+        Self { queue, memory: Vec::new(), kept: cost.memory() as usize }
+    }
+
+    fn work(&mut self) {
+        while let Some(job) = self.next() {
+            // Whose answer it was sees that there is none.
+            let _ = catch_unwind(AssertUnwindSafe(|| job(&mut self.memory)));
+            self.queue.lock().running -= 1;
+            if self.memory.len() > self.kept {
+                self.wipe();
+                self.memory.truncate(self.kept);
+                self.memory.shrink_to_fit();
+            }
         }
+    }
+
+    /// The next one, as soon as there is one; `None` once there will be none.
+    fn next(&mut self) -> Option<Job> {
+        let mut waiting = self.queue.lock();
+        if waiting.jobs.is_empty() {
+            drop(waiting);
+            self.wipe();
+            waiting = self.queue.lock();
+        }
+        loop {
+            if let Some(job) = waiting.jobs.pop_front() {
+                waiting.running += 1;
+                return Some(job);
+            }
+            if waiting.closed {
+                return None;
+            }
+            waiting = self.queue.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn wipe(&mut self) {
+        self.memory.fill(Block::default());
     }
 }
 
@@ -246,16 +261,6 @@ mod tests {
     async fn attempt(hasher: &Hasher) -> Result<bool, QueueFull> {
         let place = hasher.admit()?;
         Ok(hasher.verify(place, &Zeroizing::new("password".to_owned()), None).await)
-    }
-
-    /// How much memory is kept, all of it wiped.
-    fn wiped(hasher: &Hasher) -> Vec<usize> {
-        let kept = hasher.memory.kept();
-        assert_eq!((kept.used.len(), kept.waiting), (0, 0));
-        for block in kept.wiped.iter().flatten() {
-            assert!(AsRef::<[u64]>::as_ref(block).iter().all(|word| *word == 0));
-        }
-        kept.wiped.iter().map(Vec::len).collect()
     }
 
     #[tokio::test]
@@ -298,55 +303,76 @@ mod tests {
             let place = hasher.admit().unwrap();
             assert!(hasher.verify(place, &password, Some(&anew)).await);
         }
-        // The largest of them has left no more than others do.
-        assert!(wiped(&hasher).iter().all(|blocks| *blocks <= 64));
     }
 
-    #[tokio::test]
-    async fn hashes_work_in_the_memory_of_those_before_and_leave_nothing_in_it() {
-        let hasher = Hasher::new(COST, 2, 100).unwrap();
-        for _ in 0..20 {
-            let attempts: Vec<_> = (0..50).map(|_| Box::pin(attempt(&hasher))).collect();
-            for attempt in attempts {
-                assert!(attempt.await.is_ok());
-            }
-            let attempt = || attempt(&hasher);
-            let (a, b, c) = tokio::join!(attempt(), attempt(), attempt());
-            assert!(a.is_ok() && b.is_ok() && c.is_ok());
-            let kept = wiped(&hasher);
-            assert!((1..=2).contains(&kept.len()));
-            assert!(kept.iter().all(|blocks| *blocks == 64));
-        }
+    /// A worker whose memory a hash has just used, and its queue.
+    fn used(blocks: usize) -> (Arc<Queue>, Worker) {
+        let queue = Arc::<Queue>::default();
+        let mut worker = Worker::new(Arc::clone(&queue), COST);
+        let mut block = Block::default();
+        block.as_mut().fill(7);
+        worker.memory = vec![block; blocks];
+        (queue, worker)
+    }
+
+    fn is_wiped(memory: &[Block]) -> bool {
+        memory.iter().flat_map(AsRef::<[u64]>::as_ref).all(|word| *word == 0)
     }
 
     #[test]
     fn memory_is_wiped_unless_a_hash_is_about_to_overwrite_it() {
-        let pool = Arc::new(Pool { each: 2, kept: Mutex::default() });
-        let mut used = Block::default();
-        used.as_mut().fill(7);
-        let memory = || vec![used; 2];
-        let state = || {
-            let kept = pool.kept();
-            (kept.used.len(), kept.wiped.len())
-        };
+        let (queue, mut worker) = used(64);
+        queue.push(Box::new(|memory| assert!(!is_wiped(memory))));
+        queue.push(Box::new(|memory| assert!(!is_wiped(memory))));
+        for left in [1, 0] {
+            worker.next().unwrap()(&mut worker.memory);
+            assert_eq!(queue.lock().jobs.len(), left);
+        }
+        queue.lock().closed = true;
+        assert!(worker.next().is_none());
+        assert!(is_wiped(&worker.memory));
+        assert_eq!(worker.memory.len(), 64);
+    }
 
-        pool.give(memory());
-        assert_eq!(state(), (0, 1));
-        let waits = Waiting::new(&pool);
-        pool.give(memory());
-        pool.give(memory());
-        assert_eq!(state(), (1, 2), "one is kept as it is, for the one that waits");
-        let (_, taken) = waits.take();
-        assert_eq!(AsRef::<[u64]>::as_ref(&taken[0])[0], 7);
-        assert_eq!(state(), (0, 2));
-        let gone = Waiting::new(&pool);
-        pool.give(taken);
-        assert_eq!(state(), (1, 2));
-        drop(gone);
-        assert_eq!(state(), (0, 3), "who waited has gone away");
-        let kept = pool.kept();
-        let mut words = kept.wiped.iter().flatten().flat_map(|b| AsRef::<[u64]>::as_ref(b).iter());
-        assert!(words.all(|word| *word == 0));
+    #[test]
+    fn a_hash_that_takes_more_memory_than_others_leaves_no_more_than_they_do() {
+        let (queue, mut worker) = used(10);
+        queue.push(Box::new(|memory| memory.resize(1000, memory[0])));
+        queue.push(Box::new(|memory| assert!(is_wiped(memory) && memory.len() == 64)));
+        queue.lock().closed = true;
+        worker.work();
+        assert_eq!(worker.memory.capacity(), 64);
+    }
+
+    #[test]
+    fn a_hash_that_panics_ends_no_thread() {
+        let (queue, mut worker) = used(10);
+        queue.push(Box::new(|_| panic!("a test")));
+        queue.push(Box::new(Vec::clear));
+        queue.lock().closed = true;
+        worker.work();
+        assert!(worker.memory.is_empty());
+        assert_eq!(queue.lock().running, 0);
+    }
+
+    #[tokio::test]
+    async fn one_that_was_stored_with_more_memory_runs_alone() {
+        let hasher = Hasher::new(COST, 4, 100).unwrap();
+        let running = Arc::<AtomicU64>::default();
+        let hash = |cost: Cost| {
+            let running = Arc::clone(&running);
+            hasher.run(hasher.admit().unwrap(), cost, move |_| {
+                let before = running.fetch_add(1, Ordering::SeqCst);
+                thread::sleep(std::time::Duration::from_millis(2));
+                running.fetch_sub(1, Ordering::SeqCst);
+                before
+            })
+        };
+        let large = Cost::new(65, 1, 1);
+        for _ in 0..20 {
+            let beside = tokio::join!(hash(COST), hash(COST), hash(COST), hash(large), hash(COST));
+            assert_eq!(beside.3, Some(0));
+        }
     }
 
     #[test]
@@ -379,9 +405,9 @@ mod tests {
             let (first, _gone) = tokio::join!(first, gone);
             assert!(first.is_ok());
         }
-        // Those that had begun end by themselves.
+        // One that had begun ends by itself.
         let all = Arc::clone(&hasher.places).acquire_many_owned(4).await.unwrap();
         drop(all);
-        wiped(&hasher);
+        assert_eq!(hasher.busy().1, 0);
     }
 }

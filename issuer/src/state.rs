@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -32,6 +32,7 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
+    steadiness: Mutex<Steadiness>,
     /// The `iss` claim.
     pub(crate) issuer: String,
     pub(crate) tls: Option<crate::tls::Acceptor>,
@@ -82,7 +83,10 @@ impl State {
         let keys = keys.await?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let issuer = config.issuer.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
+        let tolerance = config.clock_skew + CLOCK_TOLERANCE;
+        let calm = config.jwks_max_age.max(CALM);
         Ok(Self(Arc::new(Inner {
+            steadiness: Mutex::new(Steadiness::new(tolerance, calm)),
             openapi: crate::http::Document::of(&issuer),
             issuer,
             tls,
@@ -244,6 +248,12 @@ impl Inner {
         now >= self.behind.load(Ordering::Relaxed)
     }
 
+    /// Whether what is over by this clock is over: it is sane, and has not jumped a moment ago.
+    pub(crate) fn clock_is_steady(&self) -> bool {
+        let mut steadiness = self.steadiness.lock().unwrap_or_else(PoisonError::into_inner);
+        steadiness.look(&self.clock) && self.clock_is_sane()
+    }
+
     /// Remembers the time; and learns whether what this one has to wait for was taken back.
     async fn remember_time(&self) -> Result<(), Error> {
         if self.clock_is_sane() {
@@ -258,14 +268,12 @@ impl Inner {
 
     /// Runs until it is dropped: takes the steps of the keys' life, and clears what has expired.
     pub(crate) async fn maintain(&self) {
-        let tolerance = self.config.clock_skew + CLOCK_TOLERANCE;
-        let mut steadiness = Steadiness::new(tolerance, self.config.jwks_max_age.max(CALM));
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for count in 0_u64.. {
             tick.tick().await;
             // What a wrong clock does to keys and sessions could not be undone.
-            let steady = steadiness.look(&self.clock) && self.clock_is_sane();
+            let steady = self.clock_is_steady();
             if let Err(e) = self.keys.refresh(steady).await {
                 tracing::error!("the signing keys cannot be read: {e}");
             }

@@ -44,7 +44,7 @@ impl Rules {
             let spares: Vec<_> = (0..self.spares_needed(&keys, now))
                 .map(|_| {
                     made += 1;
-                    to_come(made)
+                    to_come(format!("to come {made}"))
                 })
                 .collect();
             keys = self.step(&keys, now, &spares);
@@ -58,10 +58,10 @@ impl Rules {
     }
 }
 
-fn to_come(number: usize) -> KeyRecord {
+/// A key that is still to be made, with the name that it has until then: no thumbprint has a space.
+pub(super) fn to_come(kid: String) -> KeyRecord {
     KeyRecord {
-        // No thumbprint has a space.
-        kid: format!("to come {number}"),
+        kid,
         bits: 0,
         n: String::new(),
         e: String::new(),
@@ -82,7 +82,8 @@ mod tests {
     #[test]
     fn what_is_and_what_will_be_follow_one_another() {
         let rules = Rules::new(&Config::default());
-        let keys = rules.step(&[], 1000, &[to_come(8), to_come(9)]);
+        let keys =
+            rules.step(&[], 1000, &[8, 9].map(|number| to_come(format!("to come {number}"))));
         let lives = rules.forecast(&keys, 2000, 2);
         let period = 30 * 86400;
         let life = |kid: Option<usize>, published, activates, retires: Option<u64>| Life {

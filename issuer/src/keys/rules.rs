@@ -114,23 +114,13 @@ impl Rules {
 mod tests {
     use super::*;
     use crate::keys::Request;
+    use crate::keys::forecast::to_come;
 
     const RULES: Rules =
         Rules { lead: 60, period: 1000, lag: 200, skew: 10, bits: KeyBits::Rsa2048 };
 
     fn spare(kid: usize) -> KeyRecord {
-        KeyRecord {
-            kid: kid.to_string(),
-            bits: 2048,
-            n: String::new(),
-            e: String::new(),
-            sealed: Vec::new(),
-            state: KeyState::Published,
-            published_at: 0,
-            activates_at: None,
-            retired_at: None,
-            drops_at: None,
-        }
+        to_come(kid.to_string())
     }
 
     fn step(keys: &[KeyRecord], now: u64, next: &mut usize) -> Vec<KeyRecord> {

@@ -159,7 +159,9 @@ impl Lists {
     async fn renew(&self, state: &Inner, number: u32, slot: &mut Slot) -> Result<(), Error> {
         // From before it is read: it holds what was so at that time.
         let now = state.clock.now();
-        let over = now.saturating_sub(state.config.token_end().as_secs());
+        // By a clock that has jumped ahead all sessions would be over, and their tokens are not.
+        let end = state.config.token_end().as_secs();
+        let over = if state.clock_is_steady() { now.saturating_sub(end) } else { 0 };
         self.readings.fetch_add(1, Ordering::Relaxed);
         let set = state.store.ended_sessions(number, over).await?;
         let bits = bits::pack(self.size, &set);

@@ -178,6 +178,7 @@ pub(crate) trait Store: Send + Sync {
     fn clients(&self) -> Answer<'_, Vec<Client>>;
 
     /// Applies [`attempt::decide`] to a login, and counts it as a failure where it is admitted.
+    /// Others see that at once; it need not be on the disk, as nobody who guesses can cut the power.
     fn attempt(&self, attempt: Attempt) -> Answer<'_, attempt::Verdict>;
     /// Opens a session, unless the user is gone, is locked, or has another password hash than the
     /// one that the login was checked against. Then the login was none of the failures that it is

@@ -207,7 +207,7 @@ impl Store for SqliteStore {
     }
 
     fn attempt(&self, attempt: Attempt) -> Answer<'_, attempt::Verdict> {
-        self.write(move |db| {
+        self.writer.run_unsynced(move |db| {
             let mut found = Vec::new();
             let counters = [Some(attempt.account), Some(attempt.network), attempt.device];
             for counter in counters.into_iter().flatten() {

@@ -15,7 +15,8 @@ use super::{Answer, StoreError};
 const MOST: usize = 256;
 
 /// Takes all jobs that wait into one transaction, each in a savepoint of its own, and answers them
-/// once that is on the disk. So the disk is waited for once, and not once for each.
+/// once that is on the disk. So the disk is waited for once, and not once for each; and where no
+/// job of it has to be there, it is not waited for.
 pub(super) struct Writer {
     jobs: Option<Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
@@ -38,8 +39,25 @@ impl Writer {
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Answer<'_, T> {
+        self.send(true, job)
+    }
+
+    /// Runs `job`, and answers once others see what it changed: when the power fails soon after,
+    /// that may be undone.
+    pub(super) fn run_unsynced<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Answer<'_, T> {
+        self.send(false, job)
+    }
+
+    fn send<T: Send + 'static>(
+        &self,
+        synced: bool,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Answer<'_, T> {
         let (sender, answer) = oneshot::channel();
-        let job = Box::new(Waiting { job: Some(job), result: None, sender });
+        let job = Box::new(Waiting { synced, job: Some(job), result: None, sender });
         let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
         Box::pin(async move {
             let answer = if sent { answer.await.ok() } else { None };
@@ -65,14 +83,27 @@ impl Drop for Writer {
 }
 
 fn work(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>, failing: &AtomicBool) {
+    // As the connection was opened.
+    let mut synced = true;
     while let Ok(first) = jobs.recv() {
         let mut batch: Vec<_> = iter::once(first).chain(jobs.try_iter()).take(MOST).collect();
-        let outcome = commit(&mut connection, &mut batch);
+        let outcome = sync(&connection, &mut synced, batch.iter().any(|job| job.is_synced()))
+            .and_then(|()| commit(&mut connection, &mut batch));
         failing.store(!outcome.as_ref().is_ok_and(|all| *all), Ordering::Relaxed);
         for job in batch {
             job.answer(outcome.as_ref().err());
         }
     }
+}
+
+/// Lets commits wait for the disk from now on, or not; `synced` says whether they do.
+fn sync(connection: &Connection, synced: &mut bool, wanted: bool) -> Result<(), StoreError> {
+    if *synced != wanted {
+        let level = if wanted { "FULL" } else { "NORMAL" };
+        connection.pragma_update(None, "synchronous", level)?;
+        *synced = wanted;
+    }
+    Ok(())
 }
 
 /// Runs all jobs in one transaction. Answers whether each of them succeeded.
@@ -92,6 +123,8 @@ fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<boo
 
 /// What the thread is given to do.
 trait Job: Send {
+    /// Whether it is done only when it is on the disk.
+    fn is_synced(&self) -> bool;
     /// Does it. Answers whether it succeeded.
     fn run(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<bool>;
     /// Says what came of it. `failure` is why the transaction failed, if it did.
@@ -99,6 +132,7 @@ trait Job: Send {
 }
 
 struct Waiting<F, T> {
+    synced: bool,
     job: Option<F>,
     result: Option<rusqlite::Result<T>>,
     sender: oneshot::Sender<Result<T, StoreError>>,
@@ -109,6 +143,10 @@ where
     F: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
     T: Send,
 {
+    fn is_synced(&self) -> bool {
+        self.synced
+    }
+
     fn run(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<bool> {
         let Some(job) = self.job.take() else { return Ok(true) };
         // Undone when it is dropped.
@@ -189,6 +227,22 @@ mod tests {
         assert_eq!(count(&other), Ok(100));
         for insert in inserts {
             assert_eq!(insert.await.unwrap(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_disk_is_waited_for_where_one_job_of_many_asks_for_it() {
+        const FULL: i64 = 2;
+        let writer = writer();
+        let level = |db: &Connection| {
+            db.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0))
+        };
+        assert_eq!(writer.run(level).await.unwrap(), FULL);
+        assert_eq!(writer.run_unsynced(level).await.unwrap(), FULL - 1);
+        assert_eq!(writer.run(level).await.unwrap(), FULL);
+        let asked = while_busy(&writer, || [writer.run_unsynced(level), writer.run(level)]);
+        for answer in asked.await {
+            assert_eq!(answer.await.unwrap(), FULL);
         }
     }
 

@@ -275,6 +275,18 @@ impl Server {
     }
 }
 
+/// A server whose clock is compared with another one: the test sets both.
+pub(crate) async fn with_clocks(
+    backend: Backend,
+    change: impl FnOnce(&mut Config, &mut Limits),
+) -> (Server, Arc<AtomicU64>) {
+    let monotonic = Arc::new(AtomicU64::new(0));
+    let elapsed = Arc::clone(&monotonic);
+    let elapsed = move || Duration::from_secs(elapsed.load(Ordering::Relaxed));
+    let compared = |clock: Clock| clock.with_monotonic(elapsed);
+    (Server::by(folder_on(backend), compared, change).await, monotonic)
+}
+
 impl Issuer {
     async fn start(config: Config, limits: Limits, clock: Clock) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
@@ -14,13 +14,12 @@ use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::{hkdf, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use countersign_issuer::Clock;
 use serde_json::Value;
 
 use crate::cluster;
 use crate::common::{
     Backend, MASTER_KEY, Process, START, Server, binary, client, command, database, folder_on, get,
-    jwt_part, login, over_all, over_both, refresh, stderr, stdout,
+    jwt_part, login, over_all, over_both, refresh, stderr, stdout, with_clocks,
 };
 
 over_all!(
@@ -426,18 +425,9 @@ async fn an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it(backe
     assert_eq!(published(&server.url).await.len(), 3);
 }
 
-/// A server whose clock is compared with one that a test sets as well.
-async fn with_clocks(backend: Backend) -> (Server, Arc<AtomicU64>) {
-    let monotonic = Arc::new(AtomicU64::new(0));
-    let elapsed = Arc::clone(&monotonic);
-    let elapsed = move || Duration::from_secs(elapsed.load(Ordering::Relaxed));
-    let compared = |clock: Clock| clock.with_monotonic(elapsed);
-    (Server::by(folder_on(backend), compared, |_, _| {}).await, monotonic)
-}
-
 async fn a_clock_that_jumps_forth_and_back_costs_no_key_and_no_session(backend: Backend) {
     const DAY: u64 = 86400;
-    let (server, monotonic) = with_clocks(backend).await;
+    let (server, monotonic) = with_clocks(backend, |_, _| {}).await;
     let url = &server.url;
     let looked = || tokio::time::sleep(Duration::from_millis(2200));
     let first = login(url).await.refresh_token();

@@ -1,6 +1,7 @@
 //! Status lists over real HTTP: what is in them, when it is, and what it costs.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -17,7 +18,7 @@ use crate::common::{
 use crate::common::{
     get, jwt_part, login, over_all, over_both, post_form, post_json, refresh, send,
 };
-use crate::common::{stderr, use_database};
+use crate::common::{stderr, use_database, with_clocks};
 
 over_all!(
     each_way_to_end_a_session_sets_its_bit_and_no_other_one,
@@ -32,6 +33,7 @@ over_both!(
     who_has_the_list_is_told_so_until_it_is_signed_again,
     however_many_ask_it_costs_a_signature_when_something_changed,
     the_bit_of_an_ended_session_stays_as_long_as_its_last_access_token,
+    a_clock_that_jumps_ahead_takes_no_session_off_the_list,
 );
 
 async fn with_lists(backend: Backend) -> Server {
@@ -336,6 +338,22 @@ async fn the_bit_of_an_ended_session_stays_as_long_as_its_last_access_token(back
         assert_eq!(found.as_ref(), expected, "{after}");
         folder = server.stop().await;
     }
+}
+
+async fn a_clock_that_jumps_ahead_takes_no_session_off_the_list(backend: Backend) {
+    const YEAR: u64 = 365 * 86400;
+    let lists = |config: &mut Config, _: &mut Limits| config.status_lists = true;
+    let (server, monotonic) = with_clocks(backend, lists).await;
+    let session = login(&server.url).await;
+    let (uri, index) = place(&session);
+    revoke(&server, &session.refresh_token()).await;
+    assert_eq!(read_again(&uri).await, HashSet::from([index]));
+    server.advance(YEAR);
+    assert_eq!(read_again(&uri).await, HashSet::from([index]), "its tokens may be good elsewhere");
+    // A new time is the time once it has been steady.
+    server.advance(600);
+    monotonic.fetch_add(600, Ordering::Relaxed);
+    assert_eq!(read_again(&uri).await, HashSet::new());
 }
 
 async fn a_full_list_is_followed_by_the_next_and_stays(backend: Backend) {

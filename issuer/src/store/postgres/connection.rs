@@ -35,12 +35,10 @@ const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
 /// How often a transaction is tried, where another one or a lost connection is in its way.
 const ATTEMPTS: u32 = 4;
 
-/// The server ends by itself what an issuer that is gone has left behind. What is committed is on
-/// the disk, also where the database was set to be quicker.
+/// The server ends by itself what an issuer that is gone has left behind.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
      SET LOCAL statement_timeout = '4s'; \
-     SET LOCAL idle_in_transaction_session_timeout = '4s'; \
-     SET LOCAL synchronous_commit = on";
+     SET LOCAL idle_in_transaction_session_timeout = '4s'";
 
 /// A statement's parameters with their types. Without types the server would be asked for them,
 /// and would keep the statement until the next transaction.
@@ -124,9 +122,34 @@ impl Connections {
     where
         Job: Future<Output = Result<T, Failure>>,
     {
+        // Also where the database was set to be quicker.
+        self.transact_with("on", job).await
+    }
+
+    /// Like [`Connections::transact`], but answers once others see what the job changed: when the
+    /// server crashes soon after, that may be undone.
+    pub(super) async fn transact_unsynced<T, Job>(
+        &self,
+        job: impl Fn(Lent) -> Job,
+    ) -> Result<T, StoreError>
+    where
+        Job: Future<Output = Result<T, Failure>>,
+    {
+        self.transact_with("off", job).await
+    }
+
+    async fn transact_with<T, Job>(
+        &self,
+        synchronous_commit: &str,
+        job: impl Fn(Lent) -> Job,
+    ) -> Result<T, StoreError>
+    where
+        Job: Future<Output = Result<T, Failure>>,
+    {
+        let begin = &format!("{BEGIN}; SET LOCAL synchronous_commit = {synchronous_commit}");
         let job = &job;
         let transaction = |db: Lent| async move {
-            db.batch_execute(BEGIN).await?;
+            db.batch_execute(begin).await?;
             let result = job(Arc::clone(&db)).await?;
             db.batch_execute("COMMIT").await?;
             Ok(result)

@@ -329,7 +329,7 @@ impl Store for PostgresStore {
                 }
                 Ok(verdict)
             };
-            self.connections.transact(count).await
+            self.connections.transact_unsynced(count).await
         })
     }
 
