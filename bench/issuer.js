@@ -7,7 +7,7 @@ import { startIssuer } from '../tests/js/support/issuer.js'
 import { startCluster } from './issuer/cluster.js'
 import { GROWTH_HEAD, growPostgres, growSqlite, growthRows, newMasterKey } from './issuer/growth.js'
 import { startNginx } from './issuer/nginx.js'
-import { startOidcProvider } from './issuer/peers.js'
+import { startLeast, startOidcProvider } from './issuer/peers.js'
 import { startPostgres } from './issuer/postgres.js'
 import { addClient, CONNECTIONS, LOGIN, measuring, median, memoryOf, ratio, TRUSTED } from './issuer/program.js'
 import { printTable, versionOf, writeResults } from './report.js'
@@ -36,12 +36,13 @@ export async function runIssuer({ out, load, rounds = 3 }) {
     const single = await started(startIssuer({ flags: TRUSTED, logged: false, within: ON_ONE_CORE }))
     const peer = await started(startOidcProvider(ON_ONE_CORE))
     const nginx = await started(startNginx(issuer.url))
+    const least = await started(startLeast(load))
     const masterKey = await newMasterKey(folder)
     const postgres = await started(startPostgres(masterKey))
     const cluster = postgres && (await started(startCluster({ tools, postgres })))
 
     const memory = { idle: await memoryOf(issuer.pid) }
-    const contestants = { ...(await contestantsFor({ tools, issuer, single, peer, nginx })), ...cluster?.contestants }
+    const contestants = { ...(await contestantsFor({ tools, issuer, single, peer, nginx, least })), ...cluster?.contestants }
     const rates = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]))
     for (let round = 1; round <= rounds; round++) {
       for (const [name, measure] of Object.entries(contestants)) {
@@ -50,7 +51,7 @@ export async function runIssuer({ out, load, rounds = 3 }) {
         console.log(`  round ${round} of ${rounds}: ${name} ${Math.round(rates[name].at(-1))} a second`)
       }
     }
-    const latencies = await latenciesOf({ contestants, rates, rounds })
+    const latencies = await latenciesOf({ contestants, rounds })
     memory[`at most, with ${FLOOD} logins at a time`] = await memoryInFlood({ tools, issuer })
     const sqlite = await growSqlite({ tools, rounds })
     const server = postgres && (await growPostgres({ tools, rounds, postgres, folder }))
@@ -76,6 +77,7 @@ export async function runIssuer({ out, load, rounds = 3 }) {
 
 const COMPARISONS = [
   ['raw signatures'],
+  ['the least that signs', 'raw signatures'],
   ['tokens for clients', 'raw signatures'],
   ['refreshes, durable', 'raw signatures'],
   ['tokens for clients, PostgreSQL', 'raw signatures'],
@@ -98,11 +100,12 @@ function compare(rates, [what, against]) {
   return { what, rate: Math.round(median(rates[what])), times, against: others === undefined ? '' : against }
 }
 
-async function contestantsFor({ tools, issuer, single, peer, nginx }) {
+async function contestantsFor({ tools, issuer, single, peer, nginx, least }) {
   const [client, other] = [await addClient(issuer.run), await addClient(single.run)]
-  const ask = (kind, { url }, flags) => (pace = []) => tools.load(kind, [url], { flags: [...(flags ?? []), ...pace] })
+  const ask = (kind, { url }, flags = []) => ({ pace = [], seconds } = {}) => tools.load(kind, [url], { seconds, flags: [...flags, ...pace] })
   return {
-    'raw signatures': () => tools.raw('signatures'),
+    'raw signatures': (time) => tools.raw('signatures', time),
+    'the least that signs': ask('clients', least, client),
     'tokens for clients': ask('clients', issuer, client),
     'refreshes, durable': ask('refreshes', issuer, LOGIN),
     'tokens for clients, on one core': ask('clients', single, other),
@@ -114,31 +117,42 @@ async function contestantsFor({ tools, issuer, single, peer, nginx }) {
   }
 }
 
-/** How soon tokens come, at full load and at part of it: medians of the rounds, as one hitch of the machine makes a tail. */
-async function latenciesOf({ contestants, rates, rounds }) {
+/** In each round, so many turns of that many seconds. */
+const TURNS = 4
+const TURN = { seconds: 2 }
+
+/**
+ * How soon tokens come, at full load and at part of it. In each turn the load and the signature are those of that turn, as
+ * machines have faster and slower moments; and the results are the medians of the turns, as one hitch of the machine
+ * makes a tail.
+ */
+async function latenciesOf({ contestants, rounds }) {
   const ask = contestants['tokens for clients']
-  const rate = median(rates['tokens for clients']) * MODERATE
-  const signature = (availableParallelism() / median(rates['raw signatures'])) * 1e6
   const share = `at ${100 * MODERATE} % of it`
-  const paces = {
-    'at full load': [],
-    [`${share}, evenly`]: ['--rate', rate, '--gaps', 'even'],
-    [`${share}, at random`]: ['--rate', rate, '--gaps', 'random'],
+  const measured = []
+  for (let turn = 1; turn <= rounds * TURNS; turn++) {
+    const { per_second: signatures } = await contestants['raw signatures'](TURN)
+    const full = await ask(TURN)
+    const rate = full.per_second * MODERATE
+    const paced = (gaps) => ({ ...TURN, pace: ['--rate', rate, '--gaps', gaps] })
+    const latencies = {
+      'at full load': full,
+      [`${share}, evenly`]: await ask(paced('even')),
+      'the same from the least that signs': await contestants['the least that signs'](paced('even')),
+      [`${share}, at random`]: await ask(paced('random')),
+    }
+    measured.push({ signature: (availableParallelism() / signatures) * 1e6, latencies })
+    console.log(`  turn ${turn} of ${rounds * TURNS}: latencies`)
   }
-  const measured = Object.fromEntries(Object.keys(paces).map((name) => [name, []]))
-  for (let round = 1; round <= rounds; round++) {
-    for (const [name, pace] of Object.entries(paces)) measured[name].push(await ask(pace))
-    console.log(`  round ${round} of ${rounds}: latencies`)
-  }
-  const of = (name, part) => median(measured[name].map(part))
-  const p99 = (name) => of(name, ({ microseconds }) => microseconds.p99) / signature
-  const rows = Object.keys(paces).map((name) => [
+  const of = (name, part) => median(measured.map(({ signature, latencies }) => part(latencies[name], signature)))
+  const p99 = (name) => of(name, ({ microseconds }, signature) => microseconds.p99 / signature)
+  const rows = Object.keys(measured[0].latencies).map((name) => [
     name,
-    ...['p50', 'p99', 'p99.9'].map((share) => Math.round(of(name, ({ microseconds }) => microseconds[share]))),
+    ...['p50', 'p99', 'p99.9'].map((percentile) => Math.round(of(name, ({ microseconds }) => microseconds[percentile]))),
     p99(name).toFixed(1),
-    paces[name].length === 0 ? '' : Math.round(of(name, ({ late }) => late.p99)),
+    measured[0].latencies[name].late.p99 === null ? '' : Math.round(of(name, ({ late }) => late.p99)),
   ])
-  return { measured: { signature, ...measured }, rows, moderate: p99(`${share}, evenly`) }
+  return { measured, rows, moderate: p99(`${share}, evenly`) }
 }
 
 /** As many as may run and wait at a time, or nearly. */

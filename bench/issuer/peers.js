@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { freePort } from '../../tests/js/support/issuer.js'
 import { answers, basic } from './program.js'
@@ -21,9 +22,7 @@ export async function startOidcProvider(within = []) {
   let log = ''
   child.stderr.on('data', (chunk) => (log += chunk))
   const url = `http://127.0.0.1:${port}`
-  const stop = async () => {
-    if (child.exitCode === null && child.signalCode === null && child.kill()) await once(child, 'exit')
-  }
+  const stop = () => stopped(child)
   try {
     if (!(await answers(`${url}/jwks`))) throw new Error(`oidc-provider does not start: ${log.trim()}`)
     const authorization = basic(...CLIENT.map(encodeURIComponent))
@@ -38,4 +37,23 @@ export async function startOidcProvider(within = []) {
     await stop()
     throw error
   }
+}
+
+/**
+ * Starts the least server that signs.
+ *
+ * @param {string} program that of `bench/load`
+ */
+export async function startLeast(program) {
+  const child = spawn(program, ['least'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const stop = () => stopped(child)
+  const [address] = await Promise.race([
+    once(createInterface({ input: child.stdout }), 'line'),
+    once(child, 'exit').then(() => Promise.reject(new Error('the least server does not start'))),
+  ])
+  return { url: `http://${address}`, stop: () => stopped(child) }
+}
+
+async function stopped(child) {
+  if (child.exitCode === null && child.signalCode === null && child.kill()) await once(child, 'exit')
 }

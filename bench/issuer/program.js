@@ -21,7 +21,8 @@ export function measuring(path) {
   return {
     program,
     /** What all cores do in a second with nothing else to do. */
-    raw: (what, threads = availableParallelism()) => program('raw', what, '--threads', threads, '--seconds', 3),
+    raw: (what, { threads = availableParallelism(), seconds = 3 } = {}) =>
+      program('raw', what, '--threads', threads, '--seconds', seconds),
     /** @param {string[]} urls servers that the load is spread over */
     load: (kind, urls, { seconds = 5, connections = CONNECTIONS, flags = [] } = {}) => {
       const address = urls.map((url) => new URL(url).host).join(',')

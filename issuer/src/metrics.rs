@@ -188,13 +188,13 @@ impl Metrics {
 }
 
 impl Operation {
-    /// Waits for an answer, and counts it.
-    pub(crate) async fn time<T, E>(
-        &self,
-        answer: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
+    /// Asks, waits for the answer, and counts it. Some of the work may be done when it is asked.
+    pub(crate) async fn time<T, E, Answer>(&self, ask: impl FnOnce() -> Answer) -> Result<T, E>
+    where
+        Answer: Future<Output = Result<T, E>>,
+    {
         let started = Instant::now();
-        let result = answer.await;
+        let result = ask().await;
         self.seconds.observe(started.elapsed().as_secs_f64());
         if result.is_err() {
             self.errors.inc();
@@ -360,5 +360,29 @@ impl Maker {
 
     fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
         self.register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.into()))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_time_of_an_answer_is_counted_also_where_it_is_made_when_it_is_asked_for() {
+        let metrics = Metrics::new(Duration::from_secs(1)).unwrap();
+        let read = &metrics.store.read;
+        let work = || std::thread::sleep(Duration::from_millis(20));
+        let at_once = read.time(|| {
+            work();
+            std::future::ready(Ok::<_, ()>(7))
+        });
+        assert_eq!(at_once.await, Ok(7));
+        let later = read.time(|| async {
+            work();
+            Err::<(), _>("gone")
+        });
+        assert_eq!(later.await, Err("gone"));
+        assert!(read.seconds.get_sample_sum() >= 0.04);
+        assert_eq!((read.seconds.get_sample_count(), read.errors.get()), (2, 1));
     }
 }

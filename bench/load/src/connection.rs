@@ -90,22 +90,7 @@ impl Connection {
             Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
             Err(e) => return Err(e.into()),
         }
-        let Some(head) = self.received.windows(4).position(|end| end == b"\r\n\r\n") else {
-            return Ok(None);
-        };
-        let (head, body) = self.received.split_at(head + 4);
-        let head = std::str::from_utf8(head)?;
-        let length: usize = head
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-            .ok_or_else(|| anyhow!("an answer does not say how long it is"))?
-            .1
-            .trim()
-            .parse()?;
-        if body.len() < length {
-            return Ok(None);
-        }
+        let Some((head, body)) = whole(&self.received)? else { return Ok(None) };
         let status = head.split(' ').nth(1).unwrap_or_default();
         ensure!(status == "200", "status {status}: {}", String::from_utf8_lossy(body));
         let body = body.to_vec();
@@ -113,6 +98,24 @@ impl Connection {
         self.request.body.answered(&body)?;
         Ok(Some(body))
     }
+}
+
+/// Head and body of a message that says how long it is, once it is all there.
+pub(crate) fn whole(received: &[u8]) -> Result<Option<(&str, &[u8])>> {
+    let Some(head) = received.windows(4).position(|end| end == b"\r\n\r\n") else {
+        return Ok(None);
+    };
+    let (head, body) = received.split_at(head + 4);
+    let head = std::str::from_utf8(head)?;
+    let length: usize = head
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .ok_or_else(|| anyhow!("a message does not say how long it is"))?
+        .1
+        .trim()
+        .parse()?;
+    Ok((body.len() >= length).then_some((head, body)))
 }
 
 impl Body {

@@ -1,9 +1,10 @@
 //! What `cargo xtask bench issuer` measures with: what the machine can do at most, and how an issuer
 //! does under load; and what it is measured on, databases of many users. Each command prints one
-//! line of JSON.
+//! line of JSON, but for that which serves.
 
 mod connection;
 mod fill;
+mod least;
 mod load;
 mod raw;
 mod requests;
@@ -21,6 +22,8 @@ enum Command {
         #[arg(long)]
         seconds: f64,
     },
+    /// Serves signatures and nothing else, and prints its address
+    Least,
     /// How many requests a server answers in a second, and how soon
     Load(load::Options),
     /// Adds users with one session each to an issuer's SQLite file
@@ -38,6 +41,7 @@ enum Work {
 
 fn main() -> anyhow::Result<()> {
     let result = match Command::parse() {
+        Command::Least => return least::serve(),
         Command::Raw { what, threads, seconds } => raw::measure(what, threads, seconds)?,
         Command::Load(options) => load::measure(&options)?,
         Command::Fill(options) => fill::fill(&options)?,

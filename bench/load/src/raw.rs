@@ -32,14 +32,26 @@ pub(crate) fn measure(what: Work, threads: usize, seconds: f64) -> Result<Value>
 }
 
 fn signatures(time: Duration) -> Result<f64> {
-    let pair = RsaKeyPair::generate(KeySize::Rsa2048).context("no key pair can be made")?;
-    let random = SystemRandom::new();
-    let mut signature = vec![0; pair.public_modulus_len()];
-    // As long as what is signed of an access token.
-    let message = [b'a'; 400];
-    rate(time, || {
-        pair.sign(&RSA_PKCS1_SHA256, &random, &message, &mut signature).context("cannot sign")
-    })
+    let signer = Signer::new()?;
+    let mut signature = Vec::new();
+    rate(time, || signer.sign(&mut signature))
+}
+
+/// Makes what the issuer makes for each token, and nothing else of it.
+pub(crate) struct Signer(RsaKeyPair);
+
+impl Signer {
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self(RsaKeyPair::generate(KeySize::Rsa2048).context("no key pair can be made")?))
+    }
+
+    pub(crate) fn sign(&self, signature: &mut Vec<u8>) -> Result<()> {
+        // As long as what is signed of an access token.
+        let message = [b'a'; 400];
+        signature.resize(self.0.public_modulus_len(), 0);
+        let signed = self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &message, signature);
+        signed.context("cannot sign")
+    }
 }
 
 fn hashes(time: Duration) -> Result<f64> {

@@ -25,8 +25,8 @@ macro_rules! measured {
     ($($class:ident: $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
         impl Store for Measured {$(
             fn $name(&self, $($argument: $type),*) -> Answer<'_, $answer> {
-                let answer = self.store.$name($($argument),*);
-                Box::pin(self.metrics.store.$class.time(answer))
+                let ask = move || self.store.$name($($argument),*);
+                Box::pin(self.metrics.store.$class.time(ask))
             }
         )*}
     };
