@@ -15,6 +15,7 @@ use prometheus::{
 
 use crate::keys::KeyState;
 use crate::state::Inner;
+use crate::tls::{Acceptor, Validity};
 use crate::{Error, http, process};
 
 /// The media type of [`Metrics::text`].
@@ -99,6 +100,8 @@ struct Read {
     key_signing: Gauge,
     key_next_change: Gauge,
     keys_read: Gauge,
+    certificate_expires: Gauge,
+    certificate_lifetime: Gauge,
     process: process::Metrics,
 }
 
@@ -222,6 +225,11 @@ impl Read {
         }
         self.key_next_change.set(keys.changes_at.map_or(f64::INFINITY, |at| -since(at)));
         self.keys_read.set(keys.read_at.elapsed().as_secs_f64());
+        // Read again when it is renewed.
+        let validity = issuer.tls.as_ref().and_then(Acceptor::validity);
+        let seconds = |of: fn(Validity) -> u64| validity.map_or(f64::INFINITY, |v| of(v) as f64);
+        self.certificate_expires.set(seconds(|validity| validity.until) - now as f64);
+        self.certificate_lifetime.set(seconds(|v| v.until.saturating_sub(v.from)));
         self.process.update();
         Ok(())
     }
@@ -323,6 +331,14 @@ fn read(maker: &Maker) -> prometheus::Result<Read> {
         keys_read: maker.gauge(
             "countersign_keys_read_age_seconds",
             "Time since the keys were read from the database",
+        )?,
+        certificate_expires: maker.gauge(
+            "countersign_certificate_expires_seconds",
+            "Time until the certificate in tls_cert expires, negative after that; infinite without one",
+        )?,
+        certificate_lifetime: maker.gauge(
+            "countersign_certificate_lifetime_seconds",
+            "How long the certificate in tls_cert is good in all; infinite without one",
         )?,
         process: process::Metrics::new(&maker.0)?,
     })

@@ -170,7 +170,7 @@ pub(crate) async fn behind(
 pub(crate) fn clock_behind(now: u64, latest: u64) -> String {
     format!(
         "the clock is behind: it says {now}, and an issuer on this database saw {latest} (UNIX \
-         seconds); set it right, or if that one was wrong, empty the table clock of the database"
+         seconds); set it right, or if that one was wrong, run store reset-clock"
     )
 }
 

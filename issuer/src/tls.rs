@@ -70,6 +70,11 @@ impl Acceptor {
         Ok((stream, h2))
     }
 
+    /// When the certificate in force is good, if that can be read.
+    pub(crate) fn validity(&self) -> Option<Validity> {
+        self.0.in_force().validity
+    }
+
     /// Lets [`Self::watch`] read the files now, and take them as they are.
     pub(crate) fn look_now(&self) {
         self.0.asked.notify_one();
@@ -190,9 +195,9 @@ fn unusable(path: &Path, e: &dyn std::fmt::Display) -> Error {
 
 /// The first and the last second of a certificate.
 #[derive(Clone, Copy)]
-struct Validity {
-    from: u64,
-    until: u64,
+pub(crate) struct Validity {
+    pub(crate) from: u64,
+    pub(crate) until: u64,
 }
 
 impl Validity {

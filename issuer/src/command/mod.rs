@@ -151,11 +151,16 @@ fn command_line() -> Command {
                 ),
         )
         .subcommand(
-            group("store", "What is kept").subcommand(
-                Command::new("copy")
-                    .about("Copy a database into an empty one, of the same kind or the other")
-                    .args([url("from", "Database to read"), url("to", "Empty database")]),
-            ),
+            group("store", "What is kept")
+                .subcommand(
+                    Command::new("copy")
+                        .about("Copy a database into an empty one, of the same kind or the other")
+                        .args([url("from", "Database to read"), url("to", "Empty database")]),
+                )
+                .subcommand(
+                    Command::new("reset-clock")
+                        .about("Forget what an issuer saw whose clock was ahead of this machine's"),
+                ),
         )
         .subcommand(
             Command::new("migrate").about("Bring the database to this version's schema, and stop"),
@@ -281,6 +286,7 @@ fn execute(matches: &ArgMatches) -> Result<(), Error> {
             ("keys", "rotate") => keys::rotate(&config).await,
             ("keys", "revoke") => keys::revoke(&config, text("kid")).await,
             ("store", "copy") => store::copy(&config, text("from"), text("to")).await,
+            ("store", "reset-clock") => store::reset_clock(&config).await,
             ("migrate", _) => migrate(&config).await,
             ("keys", "import") => keys::import(&config, &file("file")).await,
             ("keys", "rewrap") => keys::rewrap(&config, &file("to")).await,

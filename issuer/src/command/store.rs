@@ -3,7 +3,7 @@ use std::io::{IsTerminal as _, Write as _};
 use super::print;
 use crate::store::copy::{Counts, copy as copy_all};
 use crate::store::{Missing, Place};
-use crate::{Config, Error, state};
+use crate::{Clock, Config, Error, state};
 
 /// `store copy --from URL --to URL`: all that a database holds, into one that holds nothing. The
 /// sealed keys are copied as they are, so that the copy needs the same master key.
@@ -44,4 +44,20 @@ fn show(counts: &Counts) {
             counts.iter().map(|(table, count)| format!("{table} {count}")).collect();
         let _ = write!(std::io::stderr(), "\rcopying: {}", counts.join(", "));
     }
+}
+
+/// `store reset-clock`: an issuer whose clock was ahead has left a time that others wait for; this
+/// machine's clock is the right one.
+pub(super) async fn reset_clock(config: &Config) -> Result<(), Error> {
+    let place = Place::parse(&config.database)?;
+    let opened = state::open_store(config, &place, Missing::Refuse).await?;
+    let now = Clock::system().now();
+    print(&if opened.store.reset_time(now).await? {
+        format!(
+            "no issuer waits for a later time than {now} (UNIX seconds) any more; those that run \
+             take it up within a minute\n"
+        )
+    } else {
+        format!("no issuer saw a later time than {now} (UNIX seconds): there is nothing to reset\n")
+    })
 }

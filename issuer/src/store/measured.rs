@@ -59,6 +59,7 @@ measured! {
     write: change_keys(change: KeyChange, now: u64) -> Vault;
     read: latest_time() -> Option<u64>;
     write: remember_time(now: u64) -> u64;
+    write: reset_time(now: u64) -> bool;
     bulk: export(parts: PartsOut) -> ();
     bulk: import(parts: Parts) -> bool;
     read: audit(subject: Option<String>, most: u32) -> Vec<AuditEntry>;

@@ -25,7 +25,7 @@ use self::postgres::url::{Address, is_postgres};
 use self::sqlite::SqliteStore;
 use crate::Error;
 use crate::attempt::{self, Attempt, Reserved};
-use crate::keys::{KeyRecord, Vault};
+use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Draw;
 
@@ -218,6 +218,8 @@ pub(crate) trait Store: Send + Sync {
     fn latest_time(&self) -> Answer<'_, Option<u64>>;
     /// Remembers that an issuer saw this time. Answers the latest.
     fn remember_time(&self, now: u64) -> Answer<'_, u64>;
+    /// Takes back a latest time that is after this one, and answers whether it was.
+    fn reset_time(&self, now: u64) -> Answer<'_, bool>;
 
     /// Sends all that the database holds at this moment, and then says so.
     fn export(&self, parts: PartsOut) -> Answer<'_, ()>;
@@ -262,19 +264,33 @@ fn hex(id: &SessionId) -> String {
 }
 
 /// What the audit log says of a change of the keys: each event with its subject.
-fn key_events(before: &Vault, after: &Vault) -> Vec<(String, String)> {
-    let known = |keys: &[KeyRecord], kid: &str| keys.iter().any(|key| key.kid == kid);
-    let dropped = before.keys.iter().filter(|key| !known(&after.keys, &key.kid));
-    let dropped = dropped.map(|key| ("key_dropped".to_owned(), key.kid.clone()));
-    // That a key was only sealed anew is told once for all.
-    let changed = after.keys.iter().filter(|key| {
-        !before
-            .keys
-            .iter()
-            .any(|old| KeyRecord { sealed: key.sealed.clone(), ..old.clone() } == **key)
-    });
-    let changed = changed.map(|key| (format!("key_{}", key.state.name()), key.kid.clone()));
-    let rewrapped = before.secret.is_some() && before.secret != after.secret;
-    let rewrapped = rewrapped.then(|| ("master_key_changed".to_owned(), "-".to_owned()));
-    dropped.chain(changed).chain(rewrapped).collect()
+fn key_events(before: &Vault, after: &Vault, now: u64) -> Vec<(String, String)> {
+    let mut events = Vec::new();
+    for old in before.keys.iter().filter(|old| !after.keys.iter().any(|key| key.kid == old.kid)) {
+        let was_due = old.drops_at.is_some_and(|at| at <= now);
+        let event = if was_due { "key_dropped" } else { "key_withdrawn" };
+        events.push((event.to_owned(), old.kid.clone()));
+    }
+    for key in &after.keys {
+        let old = before.keys.iter().find(|old| old.kid == key.kid);
+        // That a key was only sealed anew is told once for all.
+        if old.is_some_and(|old| KeyRecord { sealed: key.sealed.clone(), ..old.clone() } == *key) {
+            continue;
+        }
+        let waited = |old: &KeyRecord| old.state == key.state && old.activates_at.is_none();
+        let event = match key.state {
+            KeyState::Published if key.activates_at.is_some() && old.is_some_and(waited) => {
+                "key_rotation_requested".to_owned()
+            }
+            state => format!("key_{}", state.name()),
+        };
+        events.push((event, key.kid.clone()));
+    }
+    if before.secret.is_some() && before.secret != after.secret {
+        events.push(("master_key_changed".to_owned(), NO_SUBJECT.to_owned()));
+    }
+    events
 }
+
+/// The subject of what is not about one user, client, session or key.
+const NO_SUBJECT: &str = "-";

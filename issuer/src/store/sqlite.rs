@@ -8,7 +8,9 @@ use super::copy::{self, Parts, PartsOut};
 use super::open::{self, Connections};
 use super::readers::Readers;
 use super::writer::Writer;
-use super::{Answer, AuditEntry, Client, ClientChange, KeyChange, Store, User, hex, key_events};
+use super::{
+    Answer, AuditEntry, Client, ClientChange, KeyChange, NO_SUBJECT, Store, User, hex, key_events,
+};
 use crate::Error;
 use crate::attempt::{self, Attempt, Counter, Failures, Reserved};
 use crate::crypto::DeploymentSecret;
@@ -367,7 +369,7 @@ impl Store for SqliteStore {
                     params![DeploymentSecret::NAME, after.secret],
                 )?;
             }
-            for (event, subject) in key_events(&before, &after) {
+            for (event, subject) in key_events(&before, &after, now) {
                 audit(db, now, &event, &subject)?;
             }
             vault_of(db)
@@ -388,6 +390,17 @@ impl Store for SqliteStore {
                 [now],
                 |row| row.get(0),
             )
+        })
+    }
+
+    fn reset_time(&self, now: u64) -> Answer<'_, bool> {
+        self.write(move |db| {
+            let was_later =
+                db.execute("UPDATE clock SET latest = ?1 WHERE latest > ?1", [now])? > 0;
+            if was_later {
+                audit(db, now, "clock_reset", NO_SUBJECT)?;
+            }
+            Ok(was_later)
         })
     }
 

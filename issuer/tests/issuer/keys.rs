@@ -30,10 +30,12 @@ over_both!(
     a_revoked_key_is_gone_at_once_and_the_next_one_signs,
     the_next_key_that_is_made_has_the_configured_size,
     another_master_key_ends_no_session_and_issuers_with_the_old_one_go_on,
+    a_change_of_the_master_key_that_is_killed_is_whole_or_none,
     refresh_tokens_from_before_the_secret_was_stored_go_on,
     an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it,
     a_clock_that_jumps_forth_and_back_costs_no_key_and_no_session,
     an_issuer_whose_clock_is_behind_is_not_ready_until_it_is_past_it,
+    a_time_that_was_wrong_is_forgotten_when_somebody_says_so,
     the_plan_shows_each_key_and_the_intervals_in_force,
     the_key_set_is_never_empty_at_the_start,
 );
@@ -326,6 +328,34 @@ fn token_of_old(master_key: &str, sid: &str) -> String {
     URL_SAFE_NO_PAD.encode(token)
 }
 
+async fn a_change_of_the_master_key_that_is_killed_is_whole_or_none(backend: Backend) {
+    let folder = folder_on(backend);
+    let mut keys = ["one", "other"];
+    fs::write(folder.path().join(keys[0]), MASTER_KEY).unwrap();
+    fs::write(folder.path().join(keys[1]), NEW_MASTER_KEY).unwrap();
+    let with = |key: &str| {
+        let mut command = binary(folder.path());
+        command.env_remove("COUNTERSIGN_MASTER_KEY").env("COUNTERSIGN_MASTER_KEY_FILE", key);
+        command
+    };
+    drop(Process::with(folder.path(), with(keys[0])));
+    // It needs the key; more than once it changes nothing.
+    let opens = |key: &str| with(key).args(["keys", "rotate"]).output().unwrap().status.success();
+    // From before it has begun until after it has ended.
+    for round in 0..24 {
+        let mut rewrap = with(keys[0]).args(["keys", "rewrap", "--to", keys[1]]).spawn().unwrap();
+        tokio::time::sleep(Duration::from_millis(round * 4)).await;
+        rewrap.kill().unwrap();
+        rewrap.wait().unwrap();
+        if opens(keys[1]) {
+            keys.swap(0, 1);
+        }
+        assert_eq!(keys.map(opens), [true, false], "round {round}");
+    }
+    let issuer = Process::with(folder.path(), with(keys[0]));
+    login(&issuer.url).await.refresh_token();
+}
+
 async fn refresh_tokens_from_before_the_secret_was_stored_go_on(backend: Backend) {
     let folder = folder_on(backend);
     let process = Process::start(folder.path());
@@ -497,6 +527,24 @@ async fn an_issuer_whose_clock_is_behind_is_not_ready_until_it_is_past_it(backen
     until(async || states(server.folder.path()) != before).await;
 }
 
+async fn a_time_that_was_wrong_is_forgotten_when_somebody_says_so(backend: Backend) {
+    let folder = folder_on(backend);
+    let issuer = Process::start(folder.path());
+    let run = |arguments: &[&str]| command(folder.path(), arguments, "");
+    let reset = || stdout(&run(&["store", "reset-clock"]));
+    assert!(reset().contains("there is nothing to reset"));
+    drop(issuer);
+    execute(folder.path(), "DELETE FROM countersign.clock");
+    execute(folder.path(), "INSERT INTO countersign.clock VALUES (1, 99999999999)");
+    assert!(stderr(&run(&["keys", "rotate"])).contains("run store reset-clock"));
+    assert!(reset().contains("no issuer waits for a later time"));
+    assert!(reset().contains("there is nothing to reset"));
+    assert!(run(&["keys", "rotate"]).status.success());
+    let told = stdout(&run(&["audit", "list"]));
+    assert_eq!(told.matches("clock_reset").count(), 1, "{told}");
+    assert_eq!(told.matches("key_rotation_requested").count(), 1, "{told}");
+}
+
 async fn the_plan_shows_each_key_and_the_intervals_in_force(backend: Backend) {
     let folder = folder_on(backend);
     drop(Process::start(folder.path()));
@@ -595,5 +643,5 @@ async fn issuers_and_a_command_that_rotate_at_once_make_one_rotation() {
         execute(folder.path(), &format!("{rows}'{event}'")).len()
     };
     assert_eq!(audited("key_active"), 1 + rounds);
-    assert_eq!(audited("key_dropped"), 0, "a next key was replaced by another");
+    assert_eq!(audited("key_withdrawn"), 0, "a next key was replaced by another");
 }

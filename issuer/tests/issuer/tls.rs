@@ -12,6 +12,7 @@ use countersign_issuer::Limits;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -21,7 +22,8 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::common::{PASSWORD, Process, Server, binary, command, folder, stderr};
+use crate::common::{PASSWORD, Process, START, Server, binary, command, folder, stderr};
+use crate::watch::{self, admin, metrics};
 
 /// A certificate for localhost and its key, in PEM, and the certificate as connections show it.
 struct Pair {
@@ -32,9 +34,17 @@ struct Pair {
 
 impl Pair {
     fn make() -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-        Self { cert, key, der: made.cert.der().clone() }
+        Self::lasting(4000)
+    }
+
+    /// From the year 2000 to the beginning of that one.
+    fn lasting(until: i32) -> Self {
+        let mut parameters = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        parameters.not_before = date_time_ymd(2000, 1, 1);
+        parameters.not_after = date_time_ymd(until, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let cert = parameters.self_signed(&key).unwrap();
+        Self { cert: cert.pem(), key: key.serialize_pem(), der: cert.der().clone() }
     }
 
     fn write(&self, folder: &Path) {
@@ -169,6 +179,27 @@ async fn new_connections_get_a_renewed_certificate_and_open_ones_go_on() {
     until_shown(server.address, &new, &old).await;
     assert_eq!(open.send_request(live()).await.unwrap().status(), 200);
     assert!(!connection.is_finished());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_say_when_the_certificate_in_force_expires() {
+    const FROM: f64 = 946_684_800.0;
+    let (folder, old, new) = (folder(), Pair::lasting(2100), Pair::lasting(2200));
+    old.write(folder.path());
+    let server = server_over(folder, |_| {}).await;
+    let admin = admin(&server).await;
+    let says = async |until: f64| {
+        let metrics = metrics(&admin).await;
+        assert_eq!(metrics["countersign_certificate_expires_seconds"], until - START as f64);
+        assert_eq!(metrics["countersign_certificate_lifetime_seconds"], until - FROM);
+    };
+    says(4_102_444_800.0).await;
+    new.write(server.folder.path());
+    until_shown(server.address, &new, &old).await;
+    says(7_258_118_400.0).await;
+
+    let without = metrics(&watch::admin(&Server::start().await).await).await;
+    assert_eq!(without["countersign_certificate_expires_seconds"], f64::INFINITY);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,7 +30,7 @@ pub(crate) async fn admin(server: &Server) -> String {
 }
 
 /// Every series with its value.
-async fn metrics(admin: &str) -> BTreeMap<String, f64> {
+pub(crate) async fn metrics(admin: &str) -> BTreeMap<String, f64> {
     let answer = get(admin, "/metrics").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let lines = answer.text.lines().filter(|line| !line.starts_with('#'));

@@ -21,8 +21,8 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::TIME_TO_CONNECT;
 use super::url::Address;
-use super::{TIME_TO_CONNECT, describe};
 use crate::Error;
 use crate::store::StoreError;
 
@@ -69,6 +69,26 @@ impl From<tokio_postgres::Error> for Failure {
         let passing = e.code().map_or_else(lost, |code| PASSING.contains(code));
         let text = describe(&e);
         if passing { Self::Passing(text) } else { Self::Lasting(text) }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(e: Failure) -> Self {
+        let (Failure::Passing(e) | Failure::Lasting(e)) = e;
+        Self(format!("the database failed: {e}"))
+    }
+}
+
+/// What a server or the connection to it says, in one line. Details and hints are left out: they
+/// can hold values.
+pub(super) fn describe(e: &tokio_postgres::Error) -> String {
+    if let Some(e) = e.as_db_error() {
+        return format!("{} ({})", e.message(), e.code().code());
+    }
+    let text = e.to_string();
+    match std::error::Error::source(e).map(ToString::to_string) {
+        Some(source) if !text.contains(&source) => format!("{text}: {source}"),
+        _ => text,
     }
 }
 

@@ -3,11 +3,10 @@
 mod connection;
 mod open;
 mod rows;
+mod unanswered;
 pub(crate) mod url;
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_postgres::types::Type;
@@ -15,11 +14,12 @@ use tokio_postgres::types::Type;
 pub(in crate::store) use self::connection::Failure;
 use self::connection::{Connections, Lent, Parameters};
 use self::rows::{audit, signed};
+use self::unanswered::{Rotation, Unanswered, UnderWay};
 use self::url::Address;
 use super::copy::{self, Parts, PartsOut};
 use super::{
-    Answer, AuditEntry, Client, ClientChange, KeyChange, Missing, Store, StoreError, User, hex,
-    key_events,
+    Answer, AuditEntry, Client, ClientChange, KeyChange, Missing, NO_SUBJECT, Store, StoreError,
+    User, hex, key_events,
 };
 use crate::attempt::{self, Attempt, Reserved};
 use crate::keys::{KeyRecord, Vault};
@@ -50,52 +50,6 @@ impl PostgresStore {
         let connections = Connections::new(address)?;
         let admitted = open::open(&connections, address, missing, admit).await?;
         Ok((Self { connections, unanswered: Unanswered::default() }, admitted))
-    }
-}
-
-/// The refreshes that may have moved a counter, and of which nobody was told: the connection was
-/// lost after COMMIT. Nobody has the successor that they made, so that the token before it is not
-/// replayed when it comes again, however late the database came back. (Where it comes to another
-/// issuer, the grace is what it has.)
-#[derive(Default)]
-struct Unanswered(Mutex<VecDeque<Rotation>>);
-
-/// The random number of a refresh: tells its change of a session from any other.
-type Rotation = [u8; 16];
-
-/// A refresh that is under way. Dropped before it is answered (it failed, or who asked has gone
-/// away), it is unanswered from then on.
-struct UnderWay<'a> {
-    rotation: Rotation,
-    /// Whether the counter may have been moved.
-    moved: AtomicBool,
-    answered: bool,
-    unanswered: &'a Unanswered,
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        if !self.answered && *self.moved.get_mut() {
-            self.unanswered.add(self.rotation);
-        }
-    }
-}
-
-impl Unanswered {
-    /// Each is kept until so many others have come.
-    const MOST: usize = 4096;
-
-    fn add(&self, rotation: Rotation) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push_back(rotation);
-        if all.len() > Self::MOST {
-            all.pop_front();
-        }
-    }
-
-    fn contains(&self, rotation: &[u8]) -> bool {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().any(|one| one == rotation)
     }
 }
 
@@ -554,7 +508,7 @@ impl Store for PostgresStore {
                 if before.secret != after.secret {
                     rows::set_secret(&db, after.secret.as_deref()).await?;
                 }
-                for (event, subject) in key_events(&before, &after) {
+                for (event, subject) in key_events(&before, &after, now) {
                     audit(&db, now, &event, &subject).await?;
                 }
                 rows::vault(&db).await
@@ -595,6 +549,20 @@ impl Store for PostgresStore {
                 rows::number(&row, "latest")
             };
             self.connections.transact(remember).await
+        })
+    }
+
+    fn reset_time(&self, now: u64) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let reset = |db: Lent| async move {
+                let reset = "UPDATE countersign.clock SET latest = $1 WHERE latest > $1";
+                let reset = db.execute_typed(reset, &[(&signed(now)?, Type::INT8)]).await?;
+                if reset > 0 {
+                    audit(&db, now, "clock_reset", NO_SUBJECT).await?;
+                }
+                Ok(reset > 0)
+            };
+            self.connections.transact(reset).await
         })
     }
 
@@ -654,24 +622,4 @@ async fn revoke_all(db: &Lent, user_id: &str) -> Result<(), Failure> {
     let statement = "UPDATE countersign.sessions SET revoked = true WHERE user_id = $1";
     db.execute_typed(statement, &[(&user_id, Type::TEXT)]).await?;
     Ok(())
-}
-
-impl From<Failure> for StoreError {
-    fn from(e: Failure) -> Self {
-        let (Failure::Passing(e) | Failure::Lasting(e)) = e;
-        Self(format!("the database failed: {e}"))
-    }
-}
-
-/// What a server or the connection to it says, in one line. Details and hints are left out: they
-/// can hold values.
-fn describe(e: &tokio_postgres::Error) -> String {
-    if let Some(e) = e.as_db_error() {
-        return format!("{} ({})", e.message(), e.code().code());
-    }
-    let text = e.to_string();
-    match std::error::Error::source(e).map(ToString::to_string) {
-        Some(source) if !text.contains(&source) => format!("{text}: {source}"),
-        _ => text,
-    }
 }

@@ -52,8 +52,9 @@ impl Address {
         }
         let url_without = format!("{base}?{}", rest.join("&"));
         // The parser's messages name parameters, and hold no values.
-        let mut config: tokio_postgres::Config =
-            url_without.parse().map_err(|e: tokio_postgres::Error| refuse(&super::describe(&e)))?;
+        let mut config: tokio_postgres::Config = url_without
+            .parse()
+            .map_err(|e: tokio_postgres::Error| refuse(&super::connection::describe(&e)))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(refuse("the URL names no host"));
         }

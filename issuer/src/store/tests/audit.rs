@@ -1,0 +1,124 @@
+//! The audit log.
+
+use super::*;
+use crate::store::key_events;
+
+over_both!(
+    each_change_is_audited_once_and_what_changes_nothing_is_not,
+    old_entries_of_the_audit_log_are_deleted_and_no_other,
+);
+
+async fn each_change_is_audited_once_and_what_changes_nothing_is_not(database: Database) {
+    let [store, other] = two(&database).await;
+    let name = || "demo".to_owned();
+    assert!(!store.add_user(User { id: "user_y".to_owned(), ..user() }).await.unwrap());
+    for locked in [true, true, false, false] {
+        assert!(store.lock_user(name(), locked, NOW).await.unwrap());
+    }
+    assert!(store.set_password(name(), "another".to_owned(), NOW).await.unwrap());
+    let client = Client {
+        id: "client_x".to_owned(),
+        name: "worker".to_owned(),
+        scope: String::new(),
+        secret_hash: vec![1],
+        locked: false,
+        created_at: NOW,
+    };
+    assert!(store.add_client(client.clone()).await.unwrap());
+    assert!(!store.add_client(Client { id: "client_y".to_owned(), ..client }).await.unwrap());
+    for change in [
+        ClientChange::Secret(vec![1]),
+        ClientChange::Secret(vec![2]),
+        ClientChange::Locked(false),
+        ClientChange::Locked(true),
+        ClientChange::Locked(true),
+        ClientChange::Locked(false),
+    ] {
+        assert!(store.change_client("worker".to_owned(), change, NOW).await.unwrap());
+    }
+    assert!(!open(&*store, session(1), "hash").await);
+    for id in [1, 2] {
+        assert!(open(&*store, session(id), "another").await);
+    }
+    for counter in [0, 0, 1, 0, 2] {
+        store.refresh(refresh(1, counter, 10)).await.unwrap();
+    }
+    for id in [1, 2, 2, 3] {
+        store.end_session([id; 16], NOW).await.unwrap();
+    }
+    for state in [KeyState::Active, KeyState::Active, KeyState::Retiring] {
+        let change = move |_: &Vault| of(vec![key("kid", state)]);
+        store.change_keys(Box::new(change), NOW).await.unwrap();
+    }
+    store.change_keys(Box::new(|_| of(Vec::new())), NOW).await.unwrap();
+
+    let entries = other.audit(None, 100).await.unwrap();
+    let told: Vec<_> =
+        entries.iter().map(|entry| (entry.event.as_str(), entry.subject.as_str())).collect();
+    let (one, two) = ("01".repeat(16), "02".repeat(16));
+    let expected = [
+        ("user_added", "user_x"),
+        ("user_locked", "user_x"),
+        ("user_unlocked", "user_x"),
+        ("password_changed", "user_x"),
+        ("client_added", "client_x"),
+        ("client_secret_changed", "client_x"),
+        ("client_locked", "client_x"),
+        ("client_unlocked", "client_x"),
+        ("login", one.as_str()),
+        ("login", two.as_str()),
+        ("refresh_repeated", one.as_str()),
+        ("refresh_reused", one.as_str()),
+        ("session_ended", two.as_str()),
+        ("key_active", "kid"),
+        ("key_retiring", "kid"),
+        ("key_withdrawn", "kid"),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(other.audit(None, 2).await.unwrap(), entries[14..]);
+    let of_one = other.audit(Some(one), 2).await.unwrap();
+    assert_eq!(of_one, entries[10..12]);
+}
+
+#[test]
+fn each_change_of_a_key_has_an_event_of_its_own() {
+    let published = KeyRecord { activates_at: None, ..key("a", KeyState::Published) };
+    let requested = KeyRecord { activates_at: Some(NOW), ..published.clone() };
+    let active = KeyRecord { state: KeyState::Active, ..requested.clone() };
+    let retiring =
+        KeyRecord { state: KeyState::Retiring, drops_at: Some(NOW + 9), ..active.clone() };
+    let sealed_anew = KeyRecord { sealed: vec![1], ..retiring.clone() };
+    let life = [
+        (None, Some(&published), NOW, "key_published"),
+        (Some(&published), Some(&requested), NOW, "key_rotation_requested"),
+        (Some(&published), Some(&active), NOW, "key_active"),
+        (Some(&requested), Some(&active), NOW, "key_active"),
+        (Some(&active), Some(&retiring), NOW, "key_retiring"),
+        (Some(&retiring), Some(&sealed_anew), NOW, ""),
+        (Some(&retiring), None, NOW + 9, "key_dropped"),
+        (Some(&retiring), None, NOW + 8, "key_withdrawn"),
+        (Some(&active), None, NOW, "key_withdrawn"),
+        (Some(&requested), None, NOW, "key_withdrawn"),
+    ];
+    for (before, after, now, expected) in life {
+        let [before, after] = [before, after].map(|key| of(key.into_iter().cloned().collect()));
+        let events = key_events(&before, &after, now);
+        let expected = Some((expected.to_owned(), "a".to_owned())).filter(|(e, _)| !e.is_empty());
+        assert_eq!(events, expected.into_iter().collect::<Vec<_>>());
+    }
+}
+
+async fn old_entries_of_the_audit_log_are_deleted_and_no_other(database: Database) {
+    let [store, other] = two(&database).await;
+    for n in 0..2100 {
+        let opened =
+            Session { id: numbered(n), created_at: NOW + u64::from(n / 100), ..session(9) };
+        assert!(open(&*store, opened, "hash").await);
+    }
+    store.prune_audit(NOW).await.unwrap();
+    assert_eq!(other.audit(None, 9999).await.unwrap().len(), 2101);
+    store.prune_audit(NOW + 20).await.unwrap();
+    let left = other.audit(None, 9999).await.unwrap();
+    assert_eq!(left.len(), 100);
+    assert!(left.iter().all(|entry| entry.at == NOW + 20));
+}

@@ -1,0 +1,96 @@
+//! What is counted of logins that fail.
+
+use super::*;
+
+over_both!(
+    of_many_attempts_at_once_as_many_are_admitted_as_one_after_the_other,
+    a_login_takes_its_own_failure_back_and_leaves_those_of_others,
+    failures_are_deleted_when_they_are_forgotten,
+);
+
+async fn of_many_attempts_at_once_as_many_are_admitted_as_one_after_the_other(database: Database) {
+    let stores = two(&database).await;
+    // From one network, and from as many as there are attempts.
+    for (account, networks, expected) in [(201, 1, 5), (202, u16::MAX, 100)] {
+        let attempts: Vec<_> = (0..150_u8)
+            .map(|index| {
+                let store = Arc::clone(&stores[usize::from(index) % 2]);
+                let attempt = attempt(account, u16::from(index) % networks, index, NOW);
+                tokio::spawn(async move { store.attempt(attempt).await.unwrap() })
+            })
+            .collect();
+        let mut admitted = 0;
+        for attempt in attempts {
+            match attempt.await.unwrap() {
+                attempt::Verdict::Admit(_) => admitted += 1,
+                attempt::Verdict::Refuse(wait) => assert_eq!(wait, 1),
+            }
+        }
+        assert_eq!(admitted, expected);
+    }
+}
+
+async fn a_login_takes_its_own_failure_back_and_leaves_those_of_others(database: Database) {
+    let stores = two(&database).await;
+    let reserve = async |attempt: Attempt| match stores[0].attempt(attempt).await.unwrap() {
+        attempt::Verdict::Admit(reserved) => reserved,
+        refused @ attempt::Verdict::Refuse(_) => panic!("{refused:?}"),
+    };
+    let counts = |reserved: &Reserved| {
+        (reserved.own.count, reserved.everywhere.as_ref().map(|failures| failures.count))
+    };
+    for id in 1..5 {
+        let reserved = reserve(attempt(1, 1, id, NOW)).await;
+        assert_eq!(counts(&reserved), (u32::from(id), Some(u32::from(id))));
+    }
+    let other = reserve(attempt(1, 2, 5, NOW)).await;
+    assert_eq!(counts(&other), (1, Some(5)));
+    // One that fails takes nothing back.
+    let opened = stores[1].open_session(session(1), "x".to_owned(), Some(other), None);
+    assert_eq!(opened.await.unwrap(), None);
+    let good = reserve(attempt(1, 1, 6, NOW)).await;
+    assert_eq!(counts(&good), (5, Some(6)));
+    let opened = stores[1].open_session(session(1), "hash".to_owned(), Some(good), None);
+    assert!(opened.await.unwrap().is_some());
+    let next = reserve(attempt(1, 1, 7, NOW)).await;
+    assert_eq!(counts(&next), (1, Some(6)));
+    // The same transaction again, as after an answer that was lost.
+    let again = reserve(attempt(1, 1, 7, NOW)).await;
+    assert_eq!(again, next);
+
+    let with_device = |id| Attempt { device: Some([77; 32]), ..attempt(1, 1, id, NOW) };
+    let device = reserve(with_device(8)).await;
+    assert_eq!(counts(&device), (1, None));
+    assert_eq!(counts(&reserve(with_device(9)).await), (2, None));
+    let hash = || "hash".to_owned();
+    let opened = stores[1].open_session(session(2), hash(), Some(device), None);
+    assert!(opened.await.unwrap().is_some());
+    assert_eq!(counts(&reserve(with_device(10)).await), (1, None));
+    assert_eq!(counts(&reserve(attempt(1, 1, 11, NOW)).await), (2, Some(7)));
+}
+
+async fn failures_are_deleted_when_they_are_forgotten(database: Database) {
+    const DAY: u64 = 86400;
+    let [store, other] = two(&database).await;
+    let count = async |account, network, now| match other
+        .attempt(attempt(account, network, 1, now))
+        .await
+        .unwrap()
+    {
+        attempt::Verdict::Admit(reserved) => reserved.own.count,
+        refused @ attempt::Verdict::Refuse(_) => panic!("{refused:?}"),
+    };
+    for network in 0..1100_u16 {
+        // As many accounts as there have to be, because all networks together have a limit.
+        let account = 100 + u8::try_from(network / 20).unwrap();
+        store.attempt(attempt(account, network, 9, NOW)).await.unwrap();
+    }
+    store.attempt(attempt(7, 1, 9, NOW + 1)).await.unwrap();
+    store.prune_failures(NOW + DAY).await.unwrap();
+    // At a time at which no rule but that of deletion forgets them.
+    for network in [0, 999, 1099] {
+        let account = 100 + u8::try_from(network / 20).unwrap();
+        assert_eq!(count(account, network, NOW).await, 1, "{network}");
+    }
+    assert_eq!(count(7, 1, NOW).await, 2);
+}

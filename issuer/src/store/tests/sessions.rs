@@ -1,0 +1,164 @@
+//! Refreshes, log-outs and new passwords that come at the same time.
+
+use super::*;
+
+over_both!(
+    of_parallel_refreshes_of_one_token_one_rotates_and_the_others_repeat,
+    without_a_grace_the_first_of_two_parallel_refreshes_is_answered_and_the_session_ends,
+    a_session_that_is_ended_while_it_is_refreshed_has_ended,
+    no_session_of_the_old_password_outlives_a_change_of_it,
+    a_hash_is_replaced_where_it_is_still_the_same_and_no_session_ends,
+    no_session_outlives_its_user,
+);
+
+/// The verdicts of so many refreshes at once, half of them in each store.
+async fn all_at_once(
+    stores: &[Arc<dyn Store>; 2],
+    refresh: &Refresh,
+    count: usize,
+) -> Vec<Verdict> {
+    let tasks: Vec<_> = (0..count)
+        .map(|index| {
+            let (store, refresh) = (Arc::clone(&stores[index % 2]), refresh.clone());
+            tokio::spawn(async move { store.refresh(refresh).await.unwrap() })
+        })
+        .collect();
+    let mut verdicts = Vec::new();
+    for task in tasks {
+        verdicts.push(task.await.unwrap());
+    }
+    verdicts
+}
+
+async fn of_parallel_refreshes_of_one_token_one_rotates_and_the_others_repeat(database: Database) {
+    let stores = two(&database).await;
+    for id in 0..10 {
+        assert!(open(&*stores[0], session(id), "hash").await);
+        let verdicts = all_at_once(&stores, &refresh(id, 0, 10), 16).await;
+        let rotated = verdicts.iter().filter(|v| matches!(v, Verdict::Rotate(_))).count();
+        assert_eq!(rotated, 1);
+        for verdict in verdicts {
+            let (Verdict::Rotate(next) | Verdict::Repeat(next)) = verdict else {
+                panic!("{verdict:?}")
+            };
+            assert_eq!(next.counter, 1);
+        }
+    }
+}
+
+async fn without_a_grace_the_first_of_two_parallel_refreshes_is_answered_and_the_session_ends(
+    database: Database,
+) {
+    let stores = two(&database).await;
+    for id in 0..10 {
+        assert!(open(&*stores[0], session(id), "hash").await);
+        let verdicts = all_at_once(&stores, &refresh(id, 0, 0), 2).await;
+        assert!(verdicts.iter().any(|v| matches!(v, Verdict::Rotate(_))), "{verdicts:?}");
+        assert!(verdicts.contains(&Verdict::Reuse), "{verdicts:?}");
+        assert_eq!(stores[1].refresh(refresh(id, 1, 0)).await.unwrap(), Verdict::Refuse);
+    }
+}
+
+async fn a_session_that_is_ended_while_it_is_refreshed_has_ended(database: Database) {
+    let stores = two(&database).await;
+    for id in 0..20 {
+        assert!(open(&*stores[0], session(id), "hash").await);
+        let (refreshed, ended) = tokio::join!(
+            stores[0].refresh(refresh(id, 0, 10)),
+            stores[1].end_session([id; 16], NOW)
+        );
+        ended.unwrap();
+        assert!(!matches!(refreshed.unwrap(), Verdict::Reuse));
+        for counter in [0, 1] {
+            let verdict = stores[0].refresh(refresh(id, counter, 10)).await.unwrap();
+            assert_eq!(verdict, Verdict::Refuse);
+        }
+        assert!(stores[0].session([id; 16]).await.unwrap().unwrap().revoked);
+    }
+}
+
+async fn no_session_of_the_old_password_outlives_a_change_of_it(database: Database) {
+    let stores = two(&database).await;
+    let (mut hash, mut opened) = ("hash".to_owned(), 0);
+    for round in 0..20 {
+        let next = format!("hash{round}");
+        let logins: Vec<_> = (0..4)
+            .map(|index| {
+                let (store, hash) = (Arc::clone(&stores[index % 2]), hash.clone());
+                let id = u8::try_from(round * 4 + index).unwrap();
+                tokio::spawn(async move { open(&*store, session(id), &hash).await })
+            })
+            .collect();
+        // Sometimes before them, sometimes between, sometimes after.
+        tokio::time::sleep(Duration::from_micros(400 * u64::try_from(round % 8).unwrap())).await;
+        assert!(stores[1].set_password("demo".to_owned(), next.clone(), NOW).await.unwrap());
+        for login in logins {
+            opened += usize::from(login.await.unwrap());
+        }
+        for index in 0..4 {
+            let id = [u8::try_from(round * 4 + index).unwrap(); 16];
+            let left = stores[0].session(id).await.unwrap();
+            assert!(left.is_none_or(|session| session.revoked), "round {round}");
+        }
+        hash = next;
+    }
+    assert!(opened > 0, "no login was in time");
+}
+
+async fn a_hash_is_replaced_where_it_is_still_the_same_and_no_session_ends(database: Database) {
+    let [store, other] = two(&database).await;
+    let hash = async || other.user("demo".to_owned()).await.unwrap().unwrap().password_hash;
+    let replace = async |old: &str, new: &str| {
+        let id = "user_x".to_owned();
+        store.replace_hash(id, old.to_owned(), new.to_owned(), NOW).await.unwrap();
+    };
+    assert!(open(&*store, session(1), "hash").await);
+    replace("hash", "anew").await;
+    assert_eq!(hash().await, "anew");
+    assert!(!other.session([1; 16]).await.unwrap().unwrap().revoked);
+    assert!(store.set_password("demo".to_owned(), "changed".to_owned(), NOW).await.unwrap());
+    replace("anew", "late").await;
+    assert_eq!(hash().await, "changed");
+}
+
+async fn no_session_outlives_its_user(database: Database) {
+    let stores = two(&database).await;
+    let mut refreshed = 0;
+    for round in 0..20_u8 {
+        let id = format!("user_{round}");
+        let user = User { id: id.clone(), name: id.clone(), ..user() };
+        assert!(stores[0].add_user(user).await.unwrap());
+        let session = |number| Session { user_id: id.clone(), ..session(number) };
+        let hash = || "hash".to_owned();
+        assert!(open(&*stores[0], session(2 * round), "hash").await);
+        let (one, opened, deleted) = tokio::join!(
+            stores[0].refresh(refresh(2 * round, 0, 10)),
+            stores[0].open_session(session(2 * round + 1), hash(), None, None),
+            stores[1].delete_user(id.clone(), NOW),
+        );
+        opened.unwrap();
+        assert!(deleted.unwrap());
+        refreshed += usize::from(matches!(one.unwrap(), Verdict::Rotate(_)));
+        for number in [2 * round, 2 * round + 1] {
+            let left = stores[0].session([number; 16]).await.unwrap();
+            assert!(left.is_none_or(|session| session.revoked));
+            let verdict = stores[1].refresh(refresh(number, 0, 10)).await.unwrap();
+            assert_eq!(verdict, Verdict::Refuse);
+        }
+        assert!(!stores[0].delete_user(id.clone(), NOW).await.unwrap());
+        assert!(stores[0].user(id).await.unwrap().is_none());
+    }
+    // Nothing of them is left when the sessions are gone, which the status lists needed until then.
+    let rows = async || {
+        let (sender, mut parts) = tokio::sync::mpsc::channel(100);
+        stores[0].export(sender).await.unwrap();
+        let Some(Part::Rows { table: 0, rows }) = parts.recv().await else { panic!() };
+        rows.len()
+    };
+    assert_eq!(stores[0].users().await.unwrap().len(), 1);
+    assert_eq!(rows().await, 21);
+    stores[0].prune(NOW + 9000).await.unwrap();
+    assert_eq!(rows().await, 1);
+    assert!(refreshed > 0, "no refresh was in time");
+    assert!(stores[0].user("demo".to_owned()).await.unwrap().is_some());
+}
