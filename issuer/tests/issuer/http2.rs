@@ -79,6 +79,23 @@ fn goaway(frames: &[(u8, Vec<u8>)]) -> Option<&[u8]> {
     payload.get(4..8)
 }
 
+#[tokio::test]
+async fn the_settings_say_how_much_one_connection_may_have_under_way() {
+    let (_server, stream) = begin().await;
+    let frames = until_closed(stream).await;
+    let (_, settings) = frames.iter().find(|(kind, _)| *kind == SETTINGS).unwrap();
+    // RFC 9113 §6.5.2.
+    for (name, identifier, expected) in [
+        ("MAX_CONCURRENT_STREAMS", 3_u16, 16),
+        ("INITIAL_WINDOW_SIZE", 4, 64 * 1024),
+        ("MAX_HEADER_LIST_SIZE", 6, 16 * 1024),
+    ] {
+        let setting = settings.chunks(6).find(|one| one[..2] == identifier.to_be_bytes());
+        let value = setting.map(|one| u32::from_be_bytes(one[2..].try_into().unwrap()));
+        assert_eq!(value, Some(expected), "{name}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_are_taken_back_at_once_close_the_connection() {
     let (_server, stream) = begin().await;

@@ -272,6 +272,21 @@ async fn what_is_no_pair_is_not_taken_and_said_once_and_a_hangup_is_answered_at_
 }
 
 #[test]
+fn a_certificate_that_has_expired_is_served_and_complained_of() {
+    let folder = folder();
+    Pair::lasting(2020).write(folder.path());
+    let mut command = binary(folder.path());
+    command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    let _server = Process::with(folder.path(), command);
+    let log = || fs::read_to_string(folder.path().join("issuer.log")).unwrap();
+    let started = Instant::now();
+    while !log().contains("the certificate in tls_cert has expired; renew it") {
+        assert!(started.elapsed() < Duration::from_secs(30), "{}", log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn files_that_are_no_pair_are_refused() {
     let folder = folder();
     Pair { key: Pair::make().key, ..Pair::make() }.write(folder.path());

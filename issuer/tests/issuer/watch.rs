@@ -279,6 +279,22 @@ async fn the_admin_listener_has_the_limits_of_the_public_one() {
     assert_eq!(get(&admin, "/metrics").await.status, 200);
 }
 
+#[tokio::test]
+async fn the_admin_listener_has_sixteen_connections_and_others_wait() {
+    let server = Server::start().await;
+    let admin = admin(&server).await;
+    let connect = || TcpStream::connect(admin.strip_prefix("http://").unwrap());
+    let mut open = Vec::new();
+    for _ in 0..16 {
+        open.push(connect().await.unwrap());
+    }
+    let mut one_more = Box::pin(get(&admin, "/metrics"));
+    let answered = tokio::time::timeout(Duration::from_millis(500), &mut one_more).await;
+    assert!(answered.is_err(), "{answered:?}");
+    drop(open.pop());
+    assert_eq!(one_more.await.status, 200);
+}
+
 /// The binary with an admin listener, and the URL of that.
 pub(crate) fn process_with_admin(
     folder: &Path,
