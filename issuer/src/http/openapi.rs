@@ -25,7 +25,7 @@ const MAX_AGE: u64 = 3600;
     path = "/openapi.json",
     tag = "documents",
     summary = "This document",
-    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of what the client has")),
+    params(("If-None-Match" = Option<String>, Header, nullable = false, description = "The `ETag` of what the client has")),
     responses(
         (
             status = 200,

@@ -12,7 +12,7 @@ use crate::status::TTL;
     description = "A Token Status List (draft-ietf-oauth-status-list), signed.",
     params(
         ("n" = u32, Path, minimum = 1, example = 1, description = "As in the tokens' `status` claim"),
-        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of what the client has"),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "The `ETag` of what the client has"),
     ),
     responses(
         (

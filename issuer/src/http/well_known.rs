@@ -36,7 +36,7 @@ struct Jwk {
     path = "/.well-known/jwks.json",
     tag = "documents",
     summary = "The keys that access tokens are verified with",
-    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of what the client has")),
+    params(("If-None-Match" = Option<String>, Header, nullable = false, description = "The `ETag` of what the client has")),
     responses(
         (
             status = 200,
