@@ -129,6 +129,10 @@ fn command_line() -> Command {
                         ),
                 )
                 .subcommand(
+                    Command::new("exchange-secret")
+                        .about("Make all refresh tokens worthless: everybody has to log in again"),
+                )
+                .subcommand(
                     Command::new("import").about("Make the key in a file the next one").arg(
                         Arg::new("file")
                             .required(true)
@@ -288,6 +292,7 @@ fn execute(matches: &ArgMatches) -> Result<(), Error> {
             ("store", "copy") => store::copy(&config, text("from"), text("to")).await,
             ("store", "reset-clock") => store::reset_clock(&config).await,
             ("migrate", _) => migrate(&config).await,
+            ("keys", "exchange-secret") => keys::exchange_secret(&config).await,
             ("keys", "import") => keys::import(&config, &file("file")).await,
             ("keys", "rewrap") => keys::rewrap(&config, &file("to")).await,
             ("audit", "list") => {

@@ -112,6 +112,18 @@ pub(crate) async fn deposit(
     secret.ok_or(ChangeError::MasterKey)
 }
 
+/// Puts another deployment secret in the place of the one that is. Refresh tokens and device cookies
+/// of before are none for every issuer that starts from then on.
+pub(crate) async fn exchange_secret(
+    store: &dyn Store,
+    sealer: &Arc<Sealer>,
+    now: u64,
+) -> Result<(), ChangeError> {
+    let new = DeploymentSecret::random()?.seal(sealer)?;
+    let put = move |vault: &Vault| Vault { secret: Some(new.clone()), ..vault.clone() };
+    change(store, sealer, put, now).await.map(drop)
+}
+
 /// Seals all that is under the master key of `from` under that of `to`, in one transaction: a crash
 /// leaves all of it under one of them.
 pub(crate) async fn rewrap(

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::Error;
 use crate::crypto::{DeploymentSecret, Sealer};
 use change::read;
-pub(crate) use change::{ChangeError, Request, advance, deposit, rewrap};
+pub(crate) use change::{ChangeError, Request, advance, deposit, exchange_secret, rewrap};
 pub(crate) use forecast::Life;
 pub(crate) use ring::KeyRing;
 pub(crate) use rules::Rules;

@@ -287,7 +287,10 @@ fn key_events(before: &Vault, after: &Vault, now: u64) -> Vec<(String, String)> 
         events.push((event, key.kid.clone()));
     }
     if before.secret.is_some() && before.secret != after.secret {
-        events.push(("master_key_changed".to_owned(), NO_SUBJECT.to_owned()));
+        // With another master key the keys are sealed anew as well.
+        let alone = before.keys == after.keys;
+        let event = if alone { "secret_exchanged" } else { "master_key_changed" };
+        events.push((event.to_owned(), NO_SUBJECT.to_owned()));
     }
     events
 }

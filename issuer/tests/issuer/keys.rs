@@ -31,6 +31,7 @@ over_both!(
     the_next_key_that_is_made_has_the_configured_size,
     another_master_key_ends_no_session_and_issuers_with_the_old_one_go_on,
     a_change_of_the_master_key_that_is_killed_is_whole_or_none,
+    with_another_secret_everybody_logs_in_again_and_no_key_changes,
     refresh_tokens_from_before_the_secret_was_stored_go_on,
     an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it,
     a_clock_that_jumps_forth_and_back_costs_no_key_and_no_session,
@@ -354,6 +355,27 @@ async fn a_change_of_the_master_key_that_is_killed_is_whole_or_none(backend: Bac
     }
     let issuer = Process::with(folder.path(), with(keys[0]));
     login(&issuer.url).await.refresh_token();
+}
+
+async fn with_another_secret_everybody_logs_in_again_and_no_key_changes(backend: Backend) {
+    let folder = folder_on(backend);
+    let issuer = Process::start(folder.path());
+    let first = login(&issuer.url).await.refresh_token();
+    let before = states(folder.path());
+    let done = command(folder.path(), &["keys", "exchange-secret"], "");
+    assert!(stdout(&done).contains("next: restart all issuers"), "{done:?}");
+    // What runs goes on with what it has.
+    let second = refresh(&issuer.url, &first).await.refresh_token();
+    drop(issuer);
+
+    let issuer = Process::start(folder.path());
+    refresh(&issuer.url, &second).await.refused(400, "invalid_grant");
+    let again = login(&issuer.url).await.refresh_token();
+    refresh(&issuer.url, &again).await.refresh_token();
+    assert_eq!(states(folder.path()), before);
+    let told = stdout(&command(folder.path(), &["audit", "list"], ""));
+    assert_eq!(told.matches("secret_exchanged").count(), 1, "{told}");
+    assert_eq!(told.matches("master_key_changed").count(), 0, "{told}");
 }
 
 async fn refresh_tokens_from_before_the_secret_was_stored_go_on(backend: Backend) {

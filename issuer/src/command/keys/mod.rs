@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{complain, existing, print};
 use crate::keys::{KeyRecord, KeyState, Request, Rules, advance};
 use crate::store::{Missing, Place};
-use crate::{Clock, Config, Error, state};
+use crate::{Clock, Config, Error, keys, state};
 pub(super) use import::import;
 pub(super) use plan::plan;
 pub(super) use rewrap::rewrap;
@@ -103,6 +103,18 @@ pub(super) async fn revoke(config: &Config, kid: &str) -> Result<(), Error> {
         text += &format!("key {after} signs from now on\n");
     }
     print(&text)
+}
+
+/// `keys exchange-secret`: for when the database was copied along with the master key.
+pub(super) async fn exchange_secret(config: &Config) -> Result<(), Error> {
+    let (state::Opened { store, sealer, .. }, now) = open_to_change(config).await?;
+    keys::exchange_secret(&*store, &sealer, now).await?;
+    print(
+        "refresh tokens and the cookies of known devices are made with another secret by every \
+         issuer that starts from now on\n\
+         next: restart all issuers; everybody has to log in again then, and access tokens that are \
+         out live on for up to access_ttl\n",
+    )
 }
 
 /// The database with its keys, to change them now; refused while the clock is behind, because keys

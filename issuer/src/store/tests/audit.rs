@@ -100,6 +100,15 @@ fn each_change_of_a_key_has_an_event_of_its_own() {
         (Some(&active), None, NOW, "key_withdrawn"),
         (Some(&requested), None, NOW, "key_withdrawn"),
     ];
+    let with =
+        |key: &KeyRecord, secret: u8| Vault { secret: Some(vec![secret]), ..of(vec![key.clone()]) };
+    for (before, after, expected) in [
+        (with(&active, 1), with(&active, 2), "secret_exchanged"),
+        (with(&retiring, 1), with(&sealed_anew, 2), "master_key_changed"),
+    ] {
+        let told = key_events(&before, &after, NOW);
+        assert_eq!(told, [(expected.to_owned(), "-".to_owned())]);
+    }
     for (before, after, now, expected) in life {
         let [before, after] = [before, after].map(|key| of(key.into_iter().cloned().collect()));
         let events = key_events(&before, &after, now);
