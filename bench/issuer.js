@@ -84,7 +84,8 @@ const COMPARISONS = [
   ['tokens for clients, PostgreSQL, two issuers', 'tokens for clients, PostgreSQL'],
   ['refreshes, PostgreSQL', 'raw signatures'],
   ['refreshes, PostgreSQL, two issuers', 'refreshes, PostgreSQL'],
-  ['tokens for clients, on one core'],
+  ['raw signatures, on one core'],
+  ['tokens for clients, on one core', 'raw signatures, on one core'],
   ['tokens for clients from oidc-provider, on one core', 'tokens for clients, on one core'],
   ['key set', 'key set from nginx'],
   ['raw password hashes'],
@@ -108,6 +109,7 @@ async function contestantsFor({ tools, issuer, single, peer, nginx, least }) {
     'the least that signs': ask('clients', least, client),
     'tokens for clients': ask('clients', issuer, client),
     'refreshes, durable': ask('refreshes', issuer, LOGIN),
+    'raw signatures, on one core': () => tools.raw('signatures', { threads: 1, within: ON_ONE_CORE }),
     'tokens for clients, on one core': ask('clients', single, other),
     'tokens for clients from oidc-provider, on one core': ask('clients', peer, peer.flags),
     'key set': ask('jwks', issuer),
@@ -173,6 +175,12 @@ function limitsOf({ rates, latencies, memory }) {
   const most = (name, now, limit) => [name, `≤ ${limit}`, now.toFixed(1), now <= limit ? 'ok' : 'missed']
   return [
     least('tokens for clients ÷ raw signatures', 'tokens for clients', 'raw signatures', 0.8),
+    least(
+      'the same on one core, asked from the other',
+      'tokens for clients, on one core',
+      'raw signatures, on one core',
+      0.8,
+    ),
     least('refreshes, durable, on SQLite ÷ raw signatures', 'refreshes, durable', 'raw signatures', 0.6),
     least('key set ÷ nginx', 'key set', 'key set from nginx', 0.6),
     least('logins ÷ raw password hashes', 'logins', 'raw password hashes', 0.9),

@@ -17,12 +17,13 @@ export const LOGIN = ['--username', USER.username, '--password', USER.password]
 
 /** @param {string} path the program of `bench/load` */
 export function measuring(path) {
-  const program = async (...args) => JSON.parse((await promisify(execFile)(path, args.map(String))).stdout)
+  const execute = async ([program, ...args]) => JSON.parse((await promisify(execFile)(program, args.map(String))).stdout)
+  const program = (...args) => execute([path, ...args])
   return {
     program,
-    /** What all cores do in a second with nothing else to do. */
-    raw: (what, { threads = availableParallelism(), seconds = 3 } = {}) =>
-      program('raw', what, '--threads', threads, '--seconds', seconds),
+    /** What so many cores do in a second with nothing else to do: all, or those that `within` leaves. */
+    raw: (what, { threads = availableParallelism(), seconds = 3, within = [] } = {}) =>
+      execute([...within, path, 'raw', what, '--threads', threads, '--seconds', seconds]),
     /** @param {string[]} urls servers that the load is spread over */
     load: (kind, urls, { seconds = 5, connections = CONNECTIONS, flags = [] } = {}) => {
       const address = urls.map((url) => new URL(url).host).join(',')
