@@ -252,6 +252,9 @@ async fn http2(
         .max_send_buf_size(SEND_BYTES)
         .max_pending_accept_reset_streams(RESETS)
         .max_local_error_reset_streams(RESETS)
+        // Who has gone without a word has its place for longer otherwise: until it is idle for good.
+        .keep_alive_interval(limits.header_timeout)
+        .keep_alive_timeout(limits.header_timeout)
         .serve_connection(TokioIo::new(stream), service_fn(answer(&activity, &service, peer)));
     drive!(connection, activity, limits, stopped, deadline)
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use countersign_issuer::Limits;
 use http_body_util::BodyExt as _;
 use hyper::Request;
 use hyper::body::{Body, Frame, SizeHint};
@@ -17,14 +18,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::common::Server;
-use crate::tls::{connect, server};
+use crate::tls::{connect, server, server_with};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
 
@@ -48,7 +51,12 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// A connection on which the settings were exchanged.
 async fn begin() -> (Server, TlsStream<TcpStream>) {
-    let (server, root) = server().await;
+    begin_at(server().await).await
+}
+
+async fn begin_at(
+    (server, root): (Server, CertificateDer<'static>),
+) -> (Server, TlsStream<TcpStream>) {
     let mut stream = connect(server.address, &[&root], b"h2").await;
     let mut preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     preface.extend(frame(SETTINGS, 0, 0, &[]));
@@ -93,6 +101,22 @@ async fn the_settings_say_how_much_one_connection_may_have_under_way() {
         let setting = settings.chunks(6).find(|one| one[..2] == identifier.to_be_bytes());
         let value = setting.map(|one| u32::from_be_bytes(one[2..].try_into().unwrap()));
         assert_eq!(value, Some(expected), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_answers_no_ping_is_given_up_before_it_is_idle_for_too_long() {
+    let limits = |limits: &mut Limits| {
+        limits.header_timeout = Duration::from_millis(300);
+        limits.idle_timeout = Duration::from_secs(3600);
+    };
+    let (_server, mut stream) = begin_at(server_with(limits).await).await;
+    // Without a request it would be closed for that.
+    let request = frame(HEADERS, END_STREAM | END_HEADERS, 1, GET);
+    stream.write_all(&request).await.unwrap();
+    let frames = until_closed(stream).await;
+    for expected in [HEADERS, PING] {
+        assert!(frames.iter().any(|(kind, _)| *kind == expected), "{frames:?}");
     }
 }
 

@@ -54,14 +54,20 @@ impl Pair {
 }
 
 pub(crate) async fn server() -> (Server, CertificateDer<'static>) {
-    let (folder, pair) = (folder(), Pair::make());
-    pair.write(folder.path());
-    let quick = |limits: &mut Limits| {
+    server_with(|limits| {
         limits.header_timeout = Duration::from_millis(700);
         limits.request_timeout = Duration::from_millis(900);
         limits.idle_timeout = Duration::from_millis(700);
-    };
-    (server_over(folder, quick).await, pair.der)
+    })
+    .await
+}
+
+pub(crate) async fn server_with(
+    change: impl FnOnce(&mut Limits),
+) -> (Server, CertificateDer<'static>) {
+    let (folder, pair) = (folder(), Pair::make());
+    pair.write(folder.path());
+    (server_over(folder, change).await, pair.der)
 }
 
 /// With the certificate that is in the folder.
