@@ -46,7 +46,6 @@ export async function startOidcProvider(within = []) {
  */
 export async function startLeast(program) {
   const child = spawn(program, ['least'], { stdio: ['ignore', 'pipe', 'inherit'] })
-  const stop = () => stopped(child)
   const [address] = await Promise.race([
     once(createInterface({ input: child.stdout }), 'line'),
     once(child, 'exit').then(() => Promise.reject(new Error('the least server does not start'))),

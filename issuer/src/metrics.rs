@@ -15,7 +15,7 @@ use prometheus::{
 
 use crate::keys::KeyState;
 use crate::state::Inner;
-use crate::tls::{Acceptor, Validity};
+use crate::tls::Acceptor;
 use crate::{Error, http, process};
 
 /// The media type of [`Metrics::text`].
@@ -227,9 +227,10 @@ impl Read {
         self.keys_read.set(keys.read_at.elapsed().as_secs_f64());
         // Read again when it is renewed.
         let validity = issuer.tls.as_ref().and_then(Acceptor::validity);
-        let seconds = |of: fn(Validity) -> u64| validity.map_or(f64::INFINITY, |v| of(v) as f64);
-        self.certificate_expires.set(seconds(|validity| validity.until) - now as f64);
-        self.certificate_lifetime.set(seconds(|v| v.until.saturating_sub(v.from)));
+        let until = validity.map_or(f64::INFINITY, |validity| validity.until as f64);
+        self.certificate_expires.set(until - now as f64);
+        self.certificate_lifetime
+            .set(until - validity.map_or(0.0, |validity| validity.from as f64));
         self.process.update();
         Ok(())
     }

@@ -240,7 +240,7 @@ async fn a_body_of_200_mib_is_refused_before_it_is_sent() {
 
 async fn http2(
     server: &Server,
-    root: tokio_rustls::rustls::pki_types::CertificateDer<'static>,
+    root: CertificateDer<'static>,
     window: u32,
 ) -> (SendRequest<Counted>, JoinHandle<Result<(), hyper::Error>>) {
     let stream = TokioIo::new(connect(server.address, &[&root], b"h2").await);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -233,6 +233,13 @@ fn execute(folder: &Path, statement: &str) -> Vec<String> {
     }
 }
 
+/// The issuer with the master key in that file of the folder.
+fn with_master_key(folder: &Path, file: &str) -> Command {
+    let mut command = binary(folder);
+    command.env_remove("COUNTERSIGN_MASTER_KEY").env("COUNTERSIGN_MASTER_KEY_FILE", file);
+    command
+}
+
 const NEW_MASTER_KEY: &str = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=";
 
 async fn another_master_key_ends_no_session_and_issuers_with_the_old_one_go_on(backend: Backend) {
@@ -270,9 +277,7 @@ async fn another_master_key_ends_no_session_and_issuers_with_the_old_one_go_on(b
     // Once more is nothing more, however it is asked for.
     let again = command(folder.path(), &rewrap, "");
     assert!(stdout(&again).starts_with("all of the database was sealed already"), "{again:?}");
-    let mut same = binary(folder.path());
-    same.env_remove("COUNTERSIGN_MASTER_KEY").env("COUNTERSIGN_MASTER_KEY_FILE", "new-key");
-    let same = same.args(rewrap).output().unwrap();
+    let same = with_master_key(folder.path(), "new-key").args(rewrap).output().unwrap();
     assert!(stderr(&same).contains("the master key that is configured"), "{same:?}");
     assert_eq!(sealed(folder.path()), after);
 
@@ -292,11 +297,7 @@ async fn another_master_key_ends_no_session_and_issuers_with_the_old_one_go_on(b
         assert!(stderr(&refused).contains("the master key does not open"), "{refused:?}");
         assert!(stderr(&refused).contains("keys rewrap"), "{refused:?}");
     }
-    let with_new = || {
-        let mut command = binary(folder.path());
-        command.env_remove("COUNTERSIGN_MASTER_KEY").env("COUNTERSIGN_MASTER_KEY_FILE", "new-key");
-        command
-    };
+    let with_new = || with_master_key(folder.path(), "new-key");
     let new = Process::with(folder.path(), with_new());
     assert_eq!(signer(&new.url).await, kid);
     let third = refresh(&new.url, &second).await.refresh_token();
@@ -334,11 +335,7 @@ async fn a_change_of_the_master_key_that_is_killed_is_whole_or_none(backend: Bac
     let mut keys = ["one", "other"];
     fs::write(folder.path().join(keys[0]), MASTER_KEY).unwrap();
     fs::write(folder.path().join(keys[1]), NEW_MASTER_KEY).unwrap();
-    let with = |key: &str| {
-        let mut command = binary(folder.path());
-        command.env_remove("COUNTERSIGN_MASTER_KEY").env("COUNTERSIGN_MASTER_KEY_FILE", key);
-        command
-    };
+    let with = |key: &str| with_master_key(folder.path(), key);
     drop(Process::with(folder.path(), with(keys[0])));
     // It needs the key; more than once it changes nothing.
     let opens = |key: &str| with(key).args(["keys", "rotate"]).output().unwrap().status.success();
@@ -402,9 +399,7 @@ async fn refresh_tokens_from_before_the_secret_was_stored_go_on(backend: Backend
     fs::write(folder.path().join("new-key"), NEW_MASTER_KEY).unwrap();
     let done = command(folder.path(), &["keys", "rewrap", "--to", "new-key"], "");
     assert!(done.status.success(), "{done:?}");
-    let mut with_new = binary(folder.path());
-    with_new.env_remove("COUNTERSIGN_MASTER_KEY").env("COUNTERSIGN_MASTER_KEY_FILE", "new-key");
-    let process = Process::with(folder.path(), with_new);
+    let process = Process::with(folder.path(), with_master_key(folder.path(), "new-key"));
     refresh(&process.url, &next).await.refresh_token();
 
     // The secret alone is enough for the wrong master key to be refused.

@@ -168,13 +168,7 @@ impl Connections {
     {
         let begin = &format!("{BEGIN}; SET LOCAL synchronous_commit = {synchronous_commit}");
         let job = &job;
-        let transaction = |db: Lent| async move {
-            db.batch_execute(begin).await?;
-            let result = job(Arc::clone(&db)).await?;
-            db.batch_execute("COMMIT").await?;
-            Ok(result)
-        };
-        let result = self.attempts(transaction).await;
+        let result = self.attempts(|db| in_transaction(db, begin, job)).await;
         self.failing.store(result.is_err(), Ordering::Relaxed);
         result
     }
@@ -192,14 +186,7 @@ impl Connections {
         let connection = self.pool.get().await.map_err(|e| unreachable_because(&e))?;
         let db = Arc::new(connection);
         let mut lender = Lender(Some(Arc::clone(&db)));
-        let transaction = async {
-            db.batch_execute(begin).await?;
-            let result = job(Arc::clone(&db)).await?;
-            db.batch_execute("COMMIT").await?;
-            Ok::<_, Failure>(result)
-        };
-        let result = transaction.await;
-        drop(db);
+        let result = in_transaction(db, begin, job).await;
         if result.is_ok() {
             lender.0 = None;
         }
@@ -235,6 +222,20 @@ impl Connections {
         let slow = || failed(&"it does not answer in time");
         timeout(TIME_TO_ANSWER, attempts).await.unwrap_or_else(|_| Err(slow()))
     }
+}
+
+async fn in_transaction<T, Job>(
+    db: Lent,
+    begin: &str,
+    job: impl FnOnce(Lent) -> Job,
+) -> Result<T, Failure>
+where
+    Job: Future<Output = Result<T, Failure>>,
+{
+    db.batch_execute(begin).await?;
+    let result = job(Arc::clone(&db)).await?;
+    db.batch_execute("COMMIT").await?;
+    Ok(result)
 }
 
 /// A connection, for one attempt.
