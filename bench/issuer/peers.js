@@ -42,10 +42,10 @@ export async function startOidcProvider(within = []) {
 /**
  * Starts the least server that signs.
  *
- * @param {string} program that of `bench/load`
+ * @param {string[]} command the program of `bench/load`, and what starts it
  */
-export async function startLeast(program) {
-  const child = spawn(program, ['least'], { stdio: ['ignore', 'pipe', 'inherit'] })
+export async function startLeast([program, ...args]) {
+  const child = spawn(program, [...args, 'least'], { stdio: ['ignore', 'pipe', 'inherit'] })
   const [address] = await Promise.race([
     once(createInterface({ input: child.stdout }), 'line'),
     once(child, 'exit').then(() => Promise.reject(new Error('the least server does not start'))),

@@ -25,9 +25,10 @@ export function measuring(path) {
     raw: (what, { threads = availableParallelism(), seconds = 3, within = [] } = {}) =>
       execute([...within, path, 'raw', what, '--threads', threads, '--seconds', seconds]),
     /** @param {string[]} urls servers that the load is spread over */
-    load: (kind, urls, { seconds = 5, connections = CONNECTIONS, flags = [] } = {}) => {
+    load: (kind, urls, { seconds = 5, connections = CONNECTIONS, flags = [], within = [] } = {}) => {
       const address = urls.map((url) => new URL(url).host).join(',')
-      return program('load', kind, '--address', address, '--connections', connections, '--seconds', seconds, ...flags)
+      const asked = ['load', kind, '--address', address, '--connections', connections, '--seconds', seconds]
+      return execute([...within, path, ...asked, ...flags])
     },
   }
 }

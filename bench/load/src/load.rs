@@ -80,6 +80,10 @@ enum Gaps {
 /// How long it goes on before anything counts.
 const WARM_UP: Duration = Duration::from_secs(1);
 
+/// Whoever is later than that with a request, though there was a connection for it, stood still:
+/// this program, or the whole machine.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// Nobody answers later than that.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -94,6 +98,7 @@ pub(crate) fn measure(options: &Options) -> Result<Value> {
         end: begin + Duration::from_secs_f64(options.seconds),
         latencies: Vec::new(),
         delays: Vec::new(),
+        paused: Duration::ZERO,
     };
     match options.rate {
         Some(rate) => load.paced(rate, options.gaps)?,
@@ -103,13 +108,14 @@ pub(crate) fn measure(options: &Options) -> Result<Value> {
         let tokens: Vec<_> = load.connections.iter().flat_map(Connection::tokens).collect();
         fs::write(path, tokens.join("\n"))?;
     }
-    let Load { mut latencies, mut delays, .. } = load;
+    let Load { mut latencies, mut delays, paused, .. } = load;
     ensure!(!latencies.is_empty(), "no request was answered");
     Ok(json!({
         "requests": latencies.len(),
         "per_second": latencies.len() as f64 / options.seconds,
         "microseconds": percentiles(&mut latencies),
         "late": percentiles(&mut delays),
+        "paused": paused.as_micros(),
     }))
 }
 
@@ -123,6 +129,8 @@ struct Load {
     latencies: Vec<Duration>,
     /// How much later than that it was asked for.
     delays: Vec<Duration>,
+    /// For how long the load itself stood still.
+    paused: Duration,
 }
 
 /// What the timer's events are marked with, instead of the number of a connection.
@@ -152,7 +160,9 @@ impl Load {
         Ok(())
     }
 
-    /// Requests are sent when they are due, on any connection that is free; while none is, they wait.
+    /// Requests are sent when they are due, on any connection that is free; while none is, they wait,
+    /// and the server pays for that. It does not pay for pauses of the load: after one, requests are
+    /// as far apart as ever, where they would else come all at once, which clients elsewhere do not.
     fn paced(&mut self, rate: f64, gaps: Gaps) -> Result<()> {
         // Clients on other machines wait for no core of this one. Where that is not allowed, this
         // waits, and says how late it was.
@@ -168,7 +178,12 @@ impl Load {
         let mut free: Vec<_> = (0..self.connections.len()).collect();
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         let mut due = Instant::now();
+        let mut lacking = false;
         loop {
+            let late = due.elapsed();
+            if late > PAUSE && !lacking && due < self.end {
+                due += self.pause(late, due);
+            }
             while let Some(&number) = free.last()
                 && due < self.end
                 && due <= Instant::now()
@@ -188,7 +203,8 @@ impl Load {
             if due >= self.end && free.len() == self.connections.len() {
                 return Ok(());
             }
-            if due < self.end && !free.is_empty() {
+            lacking = free.is_empty();
+            if due < self.end && !lacking {
                 set(&timer, due)?;
             }
             for number in self.wait()? {
@@ -197,6 +213,17 @@ impl Load {
                 }
             }
         }
+    }
+
+    /// Puts off what is left by that much.
+    fn pause(&mut self, time: Duration, due: Instant) -> Duration {
+        if due < self.begin {
+            self.begin += time;
+        } else {
+            self.paused += time;
+        }
+        self.end += time;
+        time
     }
 
     fn watch(&self) -> Result<()> {
