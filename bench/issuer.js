@@ -21,14 +21,22 @@ const MODERATE = 0.7
  */
 const ON_ONE_CORE = ['nice', '-n', '-20', 'taskset', '-c', '0']
 
+/** The contestants there. */
+const ON_ONE = {
+  signatures: 'raw signatures, on one core',
+  least: 'the least that signs, on one core',
+  tokens: 'tokens for clients, on one core',
+  peer: 'tokens for clients from oidc-provider, on one core',
+}
+
 /** Another one for who asks it, as clients take no time of the machine that they ask. */
 const FROM_ANOTHER = ['taskset', '-c', '1']
 
 /**
  * @param {{ out: string, load: string, rounds?: number }} setting `load`: the program of bench/load; `rounds`: how often
- *   everything takes its turn, of some seconds
+ *   everything takes its turn, of some seconds; what grows, a third as often
  */
-export async function runIssuer({ out, load, rounds = 3 }) {
+export async function runIssuer({ out, load, rounds = 9 }) {
   const tools = measuring(load)
   const folder = await mkdtemp(join(tmpdir(), 'countersign-bench-'))
   const stops = [() => rm(folder, { recursive: true, force: true })]
@@ -50,18 +58,25 @@ export async function runIssuer({ out, load, rounds = 3 }) {
 
     const memory = { idle: await memoryOf(issuer.pid) }
     const contestants = { ...(await contestantsFor({ tools, issuer, single, peer, nginx, least, leastSingle })), ...cluster?.contestants }
-    const rates = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]))
+    const measured = []
     for (let round = 1; round <= rounds; round++) {
+      const progress = `  round ${round} of ${rounds}:`
+      const results = {}
       for (const [name, measure] of Object.entries(contestants)) {
-        rates[name].push((await measure()).per_second)
+        results[name] = await measure()
         if (OF_THE_ISSUER.has(name)) memory[`after ${name}`] = await memoryOf(issuer.pid)
-        console.log(`  round ${round} of ${rounds}: ${name} ${Math.round(rates[name].at(-1))} a second`)
+        console.log(`${progress} ${name} ${Math.round(results[name].per_second)} a second`)
       }
+      measured.push({ results, latencies: await measureLatencies(contestants, results) })
+      console.log(`${progress} latencies of ${ON_ONE.tokens}`)
     }
-    const latencies = await latenciesOf({ contestants, rounds })
+    const of = (name) => measured.map(({ results }) => results[name].per_second)
+    const rates = Object.fromEntries(Object.keys(contestants).map((name) => [name, of(name)]))
+    const latencies = summarize(measured.map(({ latencies }) => latencies))
     memory[`at most, with ${FLOOD} logins at a time`] = await memoryInFlood({ tools, issuer })
-    const sqlite = await growSqlite({ tools, rounds })
-    const server = postgres && (await growPostgres({ tools, rounds, postgres, folder }))
+    const fewer = Math.ceil(rounds / 3)
+    const sqlite = await growSqlite({ tools, rounds: fewer })
+    const server = postgres && (await growPostgres({ tools, rounds: fewer, postgres, folder }))
 
     const compared = COMPARISONS.filter(([what]) => rates[what]).map((row) => compare(rates, row))
     printTable('a second, medians of the rounds', ['', 'a second', 'ratio', 'to'], compared.map(Object.values))
@@ -76,7 +91,7 @@ export async function runIssuer({ out, load, rounds = 3 }) {
     printTable('what the project demands, on a machine that does nothing else', ['', 'limit', 'now', ''], limits)
     const peers = { 'oidc-provider': versionOf('oidc-provider') }
     const growth = { sqlite, postgres: server }
-    await writeResults(out, 'issuer', { connections: CONNECTIONS, peers, rates, latencies: latencies.measured, memory, growth, limits })
+    await writeResults(out, 'issuer', { connections: CONNECTIONS, peers, rates, latencies: latencies.rounds, memory, growth, limits })
   } finally {
     for (const stop of stops.reverse()) await stop()
   }
@@ -91,10 +106,10 @@ const COMPARISONS = [
   ['tokens for clients, PostgreSQL, two issuers', 'tokens for clients, PostgreSQL'],
   ['refreshes, PostgreSQL', 'raw signatures'],
   ['refreshes, PostgreSQL, two issuers', 'refreshes, PostgreSQL'],
-  ['raw signatures, on one core'],
-  ['the least that signs, on one core', 'raw signatures, on one core'],
-  ['tokens for clients, on one core', 'raw signatures, on one core'],
-  ['tokens for clients from oidc-provider, on one core', 'tokens for clients, on one core'],
+  [ON_ONE.signatures],
+  [ON_ONE.least, ON_ONE.signatures],
+  [ON_ONE.tokens, ON_ONE.signatures],
+  [ON_ONE.peer, ON_ONE.tokens],
   ['key set', 'key set from nginx'],
   ['raw password hashes'],
   ['logins', 'raw password hashes'],
@@ -111,16 +126,16 @@ function compare(rates, [what, against]) {
 
 async function contestantsFor({ tools, issuer, single, peer, nginx, least, leastSingle }) {
   const [client, other] = [await addClient(issuer.run), await addClient(single.run)]
-  const ask = (kind, { url }, flags = []) => ({ pace = [], seconds } = {}) => tools.load(kind, [url], { seconds, flags: [...flags, ...pace] })
+  const ask = (kind, { url }, flags = [], within) => (pace = []) => tools.load(kind, [url], { flags: [...flags, ...pace], within })
   return {
     'raw signatures': () => tools.raw('signatures'),
     'the least that signs': ask('clients', least, client),
     'tokens for clients': ask('clients', issuer, client),
     'refreshes, durable': ask('refreshes', issuer, LOGIN),
-    'raw signatures, on one core': (time) => tools.raw('signatures', { threads: 1, within: ON_ONE_CORE, ...time }),
-    'the least that signs, on one core': ask('clients', leastSingle, other, FROM_ANOTHER),
-    'tokens for clients, on one core': ask('clients', single, other, FROM_ANOTHER),
-    'tokens for clients from oidc-provider, on one core': ask('clients', peer, peer.flags, FROM_ANOTHER),
+    [ON_ONE.signatures]: () => tools.raw('signatures', { threads: 1, within: ON_ONE_CORE }),
+    [ON_ONE.least]: ask('clients', leastSingle, other, FROM_ANOTHER),
+    [ON_ONE.tokens]: ask('clients', single, other, FROM_ANOTHER),
+    [ON_ONE.peer]: ask('clients', peer, peer.flags, FROM_ANOTHER),
     'key set': ask('jwks', issuer),
     ...(nginx && { 'key set from nginx': ask('jwks', nginx) }),
     'raw password hashes': () => tools.raw('hashes'),
@@ -128,47 +143,39 @@ async function contestantsFor({ tools, issuer, single, peer, nginx, least, least
   }
 }
 
-/** In each round, so many turns of that many seconds. */
-const TURNS = 4
-const TURN = { seconds: 2 }
-
+const EVENLY = `at ${100 * MODERATE} % of it, evenly`
 const LATENCIES_HEAD = ['', 'p50', 'p99', 'p99.9', 'p99 ÷ raw signature', 'asked late, p99', 'stood still in all, ms']
 
 /**
- * How soon tokens come, at full load and at part of it. In each turn the load and the signature are those of that turn, as
- * machines have faster and slower moments; and the results are the medians of the turns, as one hitch of the machine
- * makes a tail.
+ * How soon tokens come, at full load and at part of it: of the load and beside the signature of the same round, as machines
+ * have faster and slower moments.
+ *
+ * @param {Record<string, { per_second: number }>} results what each contestant did in that round
  */
-async function latenciesOf({ contestants, rounds }) {
-  const sign = contestants['raw signatures, on one core']
-  const ask = contestants['tokens for clients, on one core']
-  const askLeast = contestants['the least that signs, on one core']
-  const share = `at ${100 * MODERATE} % of it`
-  const measured = []
-  for (let turn = 1; turn <= rounds * TURNS; turn++) {
-    const { per_second: signatures } = await sign(TURN)
-    const full = await ask(TURN)
-    const rate = full.per_second * MODERATE
-    const paced = (gaps) => ({ ...TURN, pace: ['--rate', rate, '--gaps', gaps] })
-    const latencies = {
-      'at full load': full,
-      [`${share}, evenly`]: await ask(paced('even')),
-      'the same from the least that signs': await askLeast(paced('even')),
-      [`${share}, at random`]: await ask(paced('random')),
-    }
-    measured.push({ signature: 1e6 / signatures, latencies })
-    console.log(`  turn ${turn} of ${rounds * TURNS}: latencies`)
+async function measureLatencies(contestants, results) {
+  const rate = results[ON_ONE.tokens].per_second * MODERATE
+  const paced = (name, gaps) => contestants[name](['--rate', rate, '--gaps', gaps])
+  const measured = {
+    'at full load': results[ON_ONE.tokens],
+    [EVENLY]: await paced(ON_ONE.tokens, 'even'),
+    'the same from the least that signs': await paced(ON_ONE.least, 'even'),
+    [`at ${100 * MODERATE} % of it, at random`]: await paced(ON_ONE.tokens, 'random'),
   }
-  const of = (name, part) => median(measured.map(({ signature, latencies }) => part(latencies[name], signature)))
+  return { signature: 1e6 / results[ON_ONE.signatures].per_second, measured }
+}
+
+/** The medians of the rounds: one hitch of the machine makes a tail. */
+function summarize(rounds) {
+  const of = (name, part) => median(rounds.map(({ measured, signature }) => part(measured[name], signature)))
   const p99 = (name) => of(name, ({ microseconds }, signature) => microseconds.p99 / signature)
-  const still = (name) => measured.reduce((sum, { latencies }) => sum + latencies[name].paused, 0) / 1000
-  const rows = Object.keys(measured[0].latencies).map((name) => [
+  const still = (name) => rounds.reduce((sum, { measured }) => sum + measured[name].paused, 0) / 1000
+  const rows = Object.entries(rounds[0].measured).map(([name, { late }]) => [
     name,
     ...['p50', 'p99', 'p99.9'].map((percentile) => Math.round(of(name, ({ microseconds }) => microseconds[percentile]))),
     p99(name).toFixed(1),
-    ...(measured[0].latencies[name].late.p99 === null ? ['', ''] : [of(name, ({ late }) => late.p99), still(name)].map(Math.round)),
+    ...(late.p99 === null ? ['', ''] : [of(name, ({ late }) => late.p99), still(name)].map(Math.round)),
   ])
-  return { measured, rows, moderate: p99(`${share}, evenly`) }
+  return { rounds, rows, moderate: p99(EVENLY) }
 }
 
 /** As many as may run and wait at a time, or nearly. */
@@ -189,12 +196,7 @@ function limitsOf({ rates, latencies, memory }) {
   const most = (name, now, limit) => [name, `≤ ${limit}`, now.toFixed(1), now <= limit ? 'ok' : 'missed']
   return [
     least('tokens for clients ÷ raw signatures', 'tokens for clients', 'raw signatures', 0.8),
-    least(
-      'the same on one core, asked from the other',
-      'tokens for clients, on one core',
-      'raw signatures, on one core',
-      0.8,
-    ),
+    least('the same on one core, asked from another', ON_ONE.tokens, ON_ONE.signatures, 0.8),
     least('refreshes, durable, on SQLite ÷ raw signatures', 'refreshes, durable', 'raw signatures', 0.6),
     least('key set ÷ nginx', 'key set', 'key set from nginx', 0.6),
     least('logins ÷ raw password hashes', 'logins', 'raw password hashes', 0.9),

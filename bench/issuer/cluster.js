@@ -22,7 +22,7 @@ export async function startCluster({ tools, postgres }) {
     throw error
   }
   const urls = issuers.map(({ url }) => url)
-  const ask = (kind, urls, flags) => () => tools.load(kind, urls, { seconds: 3, flags })
+  const ask = (kind, urls, flags) => () => tools.load(kind, urls, { flags })
   return {
     contestants: {
       'tokens for clients, PostgreSQL': ask('clients', urls.slice(0, 1), client),

@@ -102,7 +102,7 @@ async function measureAll({ tools, rounds, places, client, folder, name }) {
     }
     for (let round = 1; round <= rounds; round++) {
       for (const one of running) {
-        const ask = async (kind, flags) => one.measured[kind].push(await tools.load(kind, [one.issuer.url], { seconds: 2, flags }))
+        const ask = async (kind, flags) => one.measured[kind].push(await tools.load(kind, [one.issuer.url], { flags }))
         await ask('logins', [...LOGIN, '--users', one.size, '--tokens', one.tokens])
         // Of the sessions that were just opened: their ids are random, so that they are all over the table.
         await ask('refreshes', ['--tokens', one.tokens])

@@ -9,11 +9,20 @@ import { USER } from '../../tests/js/support/issuer.js'
 /** Enough that no core is idle while answers are under way. */
 export const CONNECTIONS = 32
 
+/** How long a turn takes: so short that what is compared meets the same moments of the machine. */
+const SECONDS = 2
+
 /** For clients that come from more networks than one, so that no limit for one of them is in the way. */
 export const TRUSTED = ['--trusted-proxies', '127.0.0.0/8']
 
 /** Flags for a login as the user whom `startIssuer` adds. */
 export const LOGIN = ['--username', USER.username, '--password', USER.password]
+
+/**
+ * How what asks shares the cores of the server: it takes one when it is free, and interrupts no signature to do so
+ * (SCHED_BATCH).
+ */
+const BETWEEN_ANSWERS = ['chrt', '--batch', '0']
 
 /** @param {string} path the program of `bench/load` */
 export function measuring(path) {
@@ -22,12 +31,12 @@ export function measuring(path) {
   return {
     program,
     /** What so many cores do in a second with nothing else to do: all, or those that `within` leaves. */
-    raw: (what, { threads = availableParallelism(), seconds = 3, within = [] } = {}) =>
-      execute([...within, path, 'raw', what, '--threads', threads, '--seconds', seconds]),
+    raw: (what, { threads = availableParallelism(), within = [] } = {}) =>
+      execute([...within, path, 'raw', what, '--threads', threads, '--seconds', SECONDS]),
     /** @param {string[]} urls servers that the load is spread over */
-    load: (kind, urls, { seconds = 5, connections = CONNECTIONS, flags = [], within = [] } = {}) => {
+    load: (kind, urls, { connections = CONNECTIONS, flags = [], within = BETWEEN_ANSWERS } = {}) => {
       const address = urls.map((url) => new URL(url).host).join(',')
-      const asked = ['load', kind, '--address', address, '--connections', connections, '--seconds', seconds]
+      const asked = ['load', kind, '--address', address, '--connections', connections, '--seconds', SECONDS]
       return execute([...within, path, ...asked, ...flags])
     },
   }
