@@ -80,8 +80,8 @@ enum Gaps {
 /// How long it goes on before anything counts.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// Whoever is later than that with a request, though there was a connection for it, stood still:
-/// this program, or the whole machine.
+/// Later than that with a request, though there was a connection for it, this program stood still,
+/// and perhaps the whole machine.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Nobody answers later than that.
@@ -178,11 +178,11 @@ impl Load {
         let mut free: Vec<_> = (0..self.connections.len()).collect();
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         let mut due = Instant::now();
+        // Whether requests wait for connections, which is the server's doing.
         let mut lacking = false;
         loop {
-            let late = due.elapsed();
-            if late > PAUSE && !lacking && due < self.end {
-                due += self.pause(late, due);
+            if !lacking && due < self.end {
+                self.put_off(&mut due);
             }
             while let Some(&number) = free.last()
                 && due < self.end
@@ -215,15 +215,19 @@ impl Load {
         }
     }
 
-    /// Puts off what is left by that much.
-    fn pause(&mut self, time: Duration, due: Instant) -> Duration {
-        if due < self.begin {
-            self.begin += time;
-        } else {
-            self.paused += time;
+    /// Puts off what is due, and all after it, by the time that the load stood still, if it did.
+    fn put_off(&mut self, due: &mut Instant) {
+        let late = due.elapsed();
+        if late <= PAUSE {
+            return;
         }
-        self.end += time;
-        time
+        if *due < self.begin {
+            self.begin += late;
+        } else {
+            self.paused += late;
+        }
+        self.end += late;
+        *due += late;
     }
 
     fn watch(&self) -> Result<()> {
