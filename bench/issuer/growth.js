@@ -21,7 +21,7 @@ export async function growSqlite({ tools, rounds }) {
     let before = 0
     for (const size of SIZES) {
       if (size !== first) await copyFile(path(before), path(size))
-      const filled = await tools.program('fill', '--database', path(size), '--from', before, '--to', size, '--like', USER.username)
+      const filled = await tools.fill('--database', path(size), '--from', before, '--to', size, '--like', USER.username)
       const { size: file } = await stat(path(size))
       console.log(`  filled: ${size} users and sessions, ${(file / 2 ** 20).toFixed(0)} MiB, ${filled.seconds.toFixed(1)} s`)
       places.push({ size, flags: flags(size), file, bytes: filled.bytes })

@@ -26,18 +26,20 @@ const BETWEEN_ANSWERS = ['chrt', '--batch', '0']
 
 /** @param {string} path the program of `bench/load` */
 export function measuring(path) {
-  const execute = async ([program, ...args]) => JSON.parse((await promisify(execFile)(program, args.map(String))).stdout)
-  const program = (...args) => execute([path, ...args])
+  const run = async (within, ...args) => {
+    const [program, ...rest] = [...within, path, ...args].map(String)
+    return JSON.parse((await promisify(execFile)(program, rest)).stdout)
+  }
   return {
-    program,
+    /** Adds users to a database. */
+    fill: (...options) => run([], 'fill', ...options),
     /** What so many cores do in a second with nothing else to do: all, or those that `within` leaves. */
     raw: (what, { threads = availableParallelism(), within = [] } = {}) =>
-      execute([...within, path, 'raw', what, '--threads', threads, '--seconds', SECONDS]),
+      run(within, 'raw', what, '--threads', threads, '--seconds', SECONDS),
     /** @param {string[]} urls servers that the load is spread over */
     load: (kind, urls, { connections = CONNECTIONS, flags = [], within = BETWEEN_ANSWERS } = {}) => {
       const address = urls.map((url) => new URL(url).host).join(',')
-      const asked = ['load', kind, '--address', address, '--connections', connections, '--seconds', SECONDS]
-      return execute([...within, path, ...asked, ...flags])
+      return run(within, 'load', kind, '--address', address, '--connections', connections, '--seconds', SECONDS, ...flags)
     },
   }
 }
