@@ -25,38 +25,39 @@
 
 #![forbid(unsafe_code)]
 
+// Base: values, time, cryptography.
 mod error;
 pub use error::Error;
 mod clock;
 pub use clock::Clock;
-mod limits;
-pub use limits::Limits;
 mod config;
 pub use config::{Config, KeyBits, LogFormat, SESSION_MAX, Secret, Sources};
+mod limits;
+pub use limits::Limits;
+mod crypto;
+mod network;
+mod pem;
+mod sealing;
 
-mod state;
-pub use state::State;
+// The rules. They read no clock, no database and no request.
+mod keys;
+mod login;
+mod session;
+mod status;
+
+// The database.
+mod store;
+
+// The service joins rules and store.
+mod metrics;
+mod service;
+pub use service::State;
+
+// Requests and connections.
+mod http;
 mod serve;
 pub use serve::{run, run_admin};
-mod http;
-mod network;
-mod places;
-mod tls;
 
-mod attempt;
-mod counters;
-mod crypto;
-mod hasher;
-mod keys;
-mod metrics;
-mod password;
-mod pem;
-mod process;
-mod session;
-mod signing;
-mod status;
-mod store;
-mod username;
-
-mod command;
-pub use command::main;
+// Commands.
+mod cli;
+pub use cli::main;

@@ -1,15 +1,8 @@
-//! Who is calling: the client's address behind trusted proxies, and the limit on logins for each
-//! network.
+//! The client's address behind trusted proxies, and its network.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroU32;
-use std::time::Duration;
 
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
-
-use crate::Limits;
 
 /// The client's address: the peer's, or, if that is a trusted proxy, the last address in
 /// `X-Forwarded-For` that is not one. An entry that is not an address ends the search, because
@@ -34,34 +27,6 @@ pub(crate) fn client<'a>(
 pub(crate) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
     let peer = peer.to_canonical();
     trusted.iter().any(|network| network.contains(&peer))
-}
-
-/// How many logins each network may try.
-pub(crate) struct LoginLimit {
-    limiter: DefaultKeyedRateLimiter<IpAddr>,
-    clock: DefaultClock,
-}
-
-impl LoginLimit {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        let burst = NonZeroU32::new(limits.login_burst).unwrap_or(NonZeroU32::MIN);
-        let period = limits.login_period.max(Duration::from_millis(1));
-        let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN));
-        let limiter = RateLimiter::hashmap(quota.allow_burst(burst));
-        Self { limiter, clock: DefaultClock::default() }
-    }
-
-    /// Counts one attempt; if there were too many, says how long to wait.
-    pub(crate) fn check(&self, client: IpAddr) -> Result<(), Duration> {
-        let refused = self.limiter.check_key(&network_of(client));
-        refused.map_err(|until| until.wait_time_from(self.clock.now()))
-    }
-
-    /// Forgets networks that have been quiet.
-    pub(crate) fn prune(&self) {
-        self.limiter.retain_recent();
-        self.limiter.shrink_to_fit();
-    }
 }
 
 /// An IPv4 address stands for itself. One subscriber usually has a whole IPv6 /64.
@@ -109,19 +74,5 @@ mod tests {
         for (address, network) in cases {
             assert_eq!(network_of(address.parse().unwrap()).to_string(), network);
         }
-    }
-
-    #[test]
-    fn one_network_that_tries_too_often_does_not_hinder_another() {
-        let period = Duration::from_secs(600);
-        let limit =
-            LoginLimit::new(&Limits { login_burst: 2, login_period: period, ..Limits::default() });
-        let (one, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        assert!(limit.check(one).is_ok() && limit.check(one).is_ok());
-        let wait = limit.check(one).unwrap_err();
-        assert!(wait <= period && wait > Duration::from_secs(590), "{wait:?}");
-        assert!(limit.check(other).is_ok());
-        limit.prune();
-        assert!(limit.check(one).is_err());
     }
 }

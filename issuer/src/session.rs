@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_claims::scope;
 
-use crate::status::{self, Draw};
+use crate::status::{self, Candidates};
 
 /// 128 random bits that name a session.
 pub(crate) type SessionId = [u8; 16];
@@ -31,7 +31,7 @@ pub(crate) struct Session {
     /// Whether it was ended: by logout, revocation, reuse, or a new password.
     pub(crate) revoked: bool,
     /// Where verifiers see whether it was ended; none if it was opened without.
-    pub(crate) status: Option<status::Place>,
+    pub(crate) status: Option<status::StatusIndex>,
 }
 
 impl Session {
@@ -70,7 +70,7 @@ pub(crate) struct Refresh {
     pub(crate) now: u64,
     pub(crate) lifetimes: Lifetimes,
     /// What a session that has no place in the status lists gets one of, where it shall have one.
-    pub(crate) draw: Option<Draw>,
+    pub(crate) draw: Option<Candidates>,
 }
 
 /// What becomes of a refresh.

@@ -1,7 +1,9 @@
 //! The configuration: every name with its default, in one table, and the rules that hold between
 //! them. Where the values come from is in [`layers`].
 
+mod database;
 mod layers;
+mod postgres_url;
 mod value;
 
 use std::fmt::Write as _;
@@ -11,9 +13,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub(crate) use self::database::DatabaseUrl;
+pub(crate) use self::postgres_url::{PostgresUrl, TIME_TO_CONNECT, describe};
+use self::postgres_url::{is_postgres, show as show_url};
 use crate::Error;
 use crate::status;
-use crate::store::postgres::url::{is_postgres, show as show_url};
 pub use layers::Sources;
 
 /// One configuration name.

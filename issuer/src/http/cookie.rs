@@ -4,8 +4,8 @@
 use hyper::header::{COOKIE, HeaderMap, HeaderValue, ORIGIN, SET_COOKIE};
 
 use super::reply::{ApiError, Reply};
-use crate::counters::DEVICE_KNOWN_FOR;
-use crate::state::Shared;
+use crate::login::counters::DEVICE_KNOWN_FOR;
+use crate::service::Shared;
 
 /// The prefix makes browsers insist on `Secure`, `Path=/` and no `Domain` (RFC 6265bis §4.1.3.2).
 pub(super) const NAME: &str = "__Host-countersign-refresh";

@@ -5,7 +5,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 
 use super::reply::{self, Reply};
 use super::{ApiError, Endpoint};
-use crate::state::Shared;
+use crate::service::Shared;
 
 /// What pages of other origins may do with an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq)]

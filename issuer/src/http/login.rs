@@ -9,9 +9,10 @@ use super::body::{JSON, is_type, missing};
 use super::reply::{ApiError, ErrorBody, Reply};
 use super::token::{self, Delivery, FIRST_PARTY, Tokens};
 use super::{Call, Shared, cookie};
-use crate::attempt::{Attempt, Counter, Reserved, Verdict};
+use crate::crypto;
+use crate::login::attempt::{Attempt, Counter, Reserved, Verdict};
+use crate::login::user_name;
 use crate::session::Session;
-use crate::{crypto, username};
 
 /// `POST /login`: a user's name and password for the tokens of a new session. Every way to fail
 /// has the same answer, after the work of one password hash.
@@ -62,7 +63,7 @@ pub(super) async fn login(state: Shared, call: Call) -> Result<Reply, ApiError> 
         ApiError::unavailable("too many logins are waiting")
     };
     let place = state.hasher.admit().map_err(queue_full)?;
-    let name = username::normalise(&username);
+    let name = user_name::normalise(&username);
     // What cannot be a name is counted as it was typed.
     let account = state.counters.account(name.as_deref().unwrap_or(&username));
     let reserved = reserve(&state, &call, account).await?;

@@ -35,7 +35,7 @@ use warp::{Filter as _, Reply as _};
 
 use crate::metrics::Connection;
 use crate::network;
-use crate::state::Shared;
+use crate::service::Shared;
 pub(crate) use openapi::Document;
 use reply::{ApiError, Reply};
 

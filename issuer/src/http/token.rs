@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use super::body::{Form, missing};
 use super::reply::{self, ApiError, ErrorBody, Reply};
 use super::{Call, Shared, client, cookie};
+use crate::service::Access;
 use crate::session::{Refresh, RefreshToken, Session, Verdict};
-use crate::state::Access;
 
 /// The client of `/login`. Client ids have a prefix, so that none equals a `sub` (RFC 9068 §5).
 pub(super) const FIRST_PARTY: &str = "client_first_party";

@@ -3,21 +3,16 @@
 //! and no database; [`change`] takes the steps in the database; the keys that a running issuer
 //! signs with are in [`ring`].
 
-mod change;
 mod forecast;
-mod ring;
+mod request;
 mod rules;
-#[cfg(test)]
-mod simulation;
 
 use std::time::Duration;
 
 use crate::Error;
-use crate::crypto::{DeploymentSecret, Sealer};
-use change::read;
-pub(crate) use change::{ChangeError, Request, advance, deposit, exchange_secret, rewrap};
+use crate::sealing::{DeploymentSecret, Sealer};
 pub(crate) use forecast::Life;
-pub(crate) use ring::KeyRing;
+pub(crate) use request::Request;
 pub(crate) use rules::Rules;
 
 /// An issuer stops signing when it has not read the keys for this long; so a key that another
@@ -92,11 +87,11 @@ impl Vault {
 }
 
 /// Whether all of these keys were sealed under the sealer's key.
-fn open_under(keys: &[KeyRecord], sealer: &Sealer) -> bool {
+pub(crate) fn open_under(keys: &[KeyRecord], sealer: &Sealer) -> bool {
     keys.iter().all(|key| sealer.open(&key.sealed, &key.kid).is_some())
 }
 
-fn wrong_master_key() -> Error {
+pub(crate) fn wrong_master_key() -> Error {
     Error::MasterKey(
         "the master key does not open the keys in the database; set master_key or \
          master_key_file to the one that the database was made with, or that keys rewrap gave it"
@@ -104,6 +99,6 @@ fn wrong_master_key() -> Error {
     )
 }
 
-fn in_state(keys: &[KeyRecord], state: KeyState) -> Option<&KeyRecord> {
+pub(crate) fn in_state(keys: &[KeyRecord], state: KeyState) -> Option<&KeyRecord> {
     keys.iter().find(|key| key.state == state)
 }

@@ -7,15 +7,15 @@ use crate::{Config, KeyBits};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     /// From published to active, at least.
-    pub(super) lead: u64,
+    pub(crate) lead: u64,
     /// From active to retiring.
-    pub(super) period: u64,
+    pub(crate) period: u64,
     /// From retiring to gone, at least.
-    pub(super) lag: u64,
+    pub(crate) lag: u64,
     /// How far the clocks of issuers may differ.
-    pub(super) skew: u64,
+    pub(crate) skew: u64,
     /// The size of new keys.
-    pub(super) bits: KeyBits,
+    pub(crate) bits: KeyBits,
 }
 
 impl Rules {
@@ -55,7 +55,7 @@ impl Rules {
     }
 
     /// How many new keys [`Rules::step`] needs at `now`.
-    pub(super) fn spares_needed(&self, keys: &[KeyRecord], now: u64) -> usize {
+    pub(crate) fn spares_needed(&self, keys: &[KeyRecord], now: u64) -> usize {
         let keys = &keys.iter().map(|key| self.possible(key, now)).collect::<Vec<_>>();
         let missing = |state| usize::from(in_state(keys, state).is_none());
         let switch = self.switches_at(keys).is_some_and(|at| at <= now);
@@ -64,7 +64,7 @@ impl Rules {
 
     /// The keys as they have to be at `now`. With too few `spares` a step is left for the next
     /// time, so that one key is always active and the next is always published ahead of it.
-    pub(super) fn step(
+    pub(crate) fn step(
         &self,
         keys: &[KeyRecord],
         now: u64,

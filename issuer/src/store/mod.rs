@@ -2,44 +2,31 @@
 //! what it changed is on the disk.
 
 pub(crate) mod copy;
-mod measured;
-mod open;
 pub(crate) mod postgres;
-mod readers;
 mod schema;
 mod sqlite;
 #[cfg(test)]
 mod tests;
-mod worker;
-mod writer;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use self::copy::{Parts, PartsOut};
-pub(crate) use self::measured::Measured;
 use self::postgres::PostgresStore;
-use self::postgres::url::{Address, is_postgres};
 use self::sqlite::SqliteStore;
 use crate::Error;
-use crate::attempt::{self, Attempt, Reserved};
+use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, KeyState, Vault};
+use crate::login::attempt::{self, Attempt, Reserved};
 use crate::session::{Refresh, Session, SessionId, Verdict};
-use crate::status::Draw;
+use crate::status::Candidates;
 
 /// The answer of a store, some time later.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Decides what is sealed under the master key from what was; may be asked more than once.
 pub(crate) type KeyChange = Box<dyn Fn(&Vault) -> Vault + Send + Sync>;
-
-/// Where a database is.
-pub(crate) enum Place {
-    File(PathBuf),
-    Server(Box<Address>),
-}
 
 /// What becomes of a database that is not there.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,54 +36,32 @@ pub(crate) enum Missing {
     Refuse,
 }
 
-impl Place {
-    /// What the setting `database` says.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`] when it can't be read.
-    pub(crate) fn parse(url: &str) -> Result<Self, Error> {
-        if is_postgres(url) {
-            return Ok(Self::Server(Box::new(Address::parse(url)?)));
+/// Opens the database, and runs the migrations that it lacks. `admit` sees what is
+/// sealed under the master key before any of that is kept, perhaps more than once; what it answers comes along.
+///
+/// # Errors
+///
+/// [`Error::Database`] when it can't be used, and what `admit` refuses with; the database is
+/// then as it was.
+pub(crate) async fn open<T>(
+    database: &DatabaseUrl,
+    missing: Missing,
+    admit: impl Fn(&Vault) -> Result<T, Error>,
+) -> Result<(Arc<dyn Store>, T), Error> {
+    match database {
+        DatabaseUrl::Sqlite(path) if missing == Missing::Refuse && !path.exists() => {
+            Err(Error::Database(format!(
+                "there is no database {}; make it with serve or user add, or set database",
+                path.display()
+            )))
         }
-        Ok(Self::File(open::path(url)?))
-    }
-
-    /// The URL, without a password.
-    pub(crate) fn show(&self) -> String {
-        match self {
-            Self::File(path) => format!("sqlite://{}", path.display()),
-            Self::Server(address) => address.shown.clone(),
+        DatabaseUrl::Sqlite(path) => {
+            let (store, admitted) = SqliteStore::open(path, admit)?;
+            Ok((Arc::new(store), admitted))
         }
-    }
-
-    /// Opens the database, and runs the migrations that it lacks. `admit` sees what is
-    /// sealed under the master key before any of that is kept, perhaps more than once; what it answers comes along.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Database`] when it can't be used, and what `admit` refuses with; the database is
-    /// then as it was.
-    pub(crate) async fn open<T>(
-        &self,
-        missing: Missing,
-        admit: impl Fn(&Vault) -> Result<T, Error>,
-    ) -> Result<(Arc<dyn Store>, T), Error> {
-        match self {
-            Self::File(path) if missing == Missing::Refuse && !path.exists() => {
-                Err(Error::Database(format!(
-                    "there is no database {}; make it with serve or user add, or set database",
-                    path.display()
-                )))
-            }
-            Self::File(path) => {
-                let (store, admitted) = SqliteStore::open(path, admit)?;
-                Ok((Arc::new(store), admitted))
-            }
-            Self::Server(address) => {
-                let (store, admitted) = PostgresStore::open(address, missing, admit).await?;
-                Ok((Arc::new(store), admitted))
-            }
+        DatabaseUrl::Postgres(url) => {
+            let (store, admitted) = PostgresStore::open(url, missing, admit).await?;
+            Ok((Arc::new(store), admitted))
         }
     }
 }
@@ -189,7 +154,7 @@ pub(crate) trait Store: Send + Sync {
         session: Session,
         password_hash: String,
         reserved: Option<Reserved>,
-        draw: Option<Draw>,
+        draw: Option<Candidates>,
     ) -> Answer<'_, Option<Session>>;
     /// Applies [`crate::session::decide`] to the token's session; a session that does not exist is
     /// refused.

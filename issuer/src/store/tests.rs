@@ -7,12 +7,13 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::copy::Part;
-use super::{Client, ClientChange, Missing, Place, Store, User};
+use super::{Client, ClientChange, Missing, Store, User};
 use crate::Error;
-use crate::attempt::{self, Attempt, Reserved};
+use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, KeyState, Vault};
+use crate::login::attempt::{self, Attempt, Reserved};
 use crate::session::{Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict};
-use crate::status::{self, Draw};
+use crate::status::{self, Candidates};
 
 #[allow(dead_code, reason = "the other tests use all of it")]
 #[path = "../../tests/issuer/cluster.rs"]
@@ -22,23 +23,23 @@ const NOW: u64 = 1_800_000_000;
 
 /// A new database, which can be opened more than once.
 struct Database {
-    place: Place,
+    url: DatabaseUrl,
     _folder: TempDir,
 }
 
 impl Database {
     fn sqlite() -> Self {
         let folder = TempDir::new().unwrap();
-        Self { place: Place::File(folder.path().join("x.db")), _folder: folder }
+        Self { url: DatabaseUrl::Sqlite(folder.path().join("x.db")), _folder: folder }
     }
 
     fn postgres() -> Self {
-        let place = Place::parse(&cluster::new_database()).unwrap();
-        Self { place, _folder: TempDir::new().unwrap() }
+        let url = DatabaseUrl::parse(&cluster::new_database()).unwrap();
+        Self { url, _folder: TempDir::new().unwrap() }
     }
 
     async fn open(&self) -> Arc<dyn Store> {
-        self.place.open(Missing::Make, |_| Ok(())).await.unwrap().0
+        super::open(&self.url, Missing::Make, |_| Ok(())).await.unwrap().0
     }
 }
 
@@ -107,8 +108,8 @@ async fn open(store: &dyn Store, session: Session, hash: &str) -> bool {
 }
 
 /// Opens one with a place in lists of that size.
-async fn open_in_list(store: &dyn Store, session: Session, size: u32) -> status::Place {
-    let draw = Some(Draw::new(size).unwrap());
+async fn open_in_list(store: &dyn Store, session: Session, size: u32) -> status::StatusIndex {
+    let draw = Some(Candidates::from_random(crate::crypto::random().unwrap(), size));
     let opened = store.open_session(session, "hash".to_owned(), None, draw).await.unwrap();
     opened.unwrap().status.unwrap()
 }
@@ -207,11 +208,13 @@ async fn the_latest_time_that_any_issuer_saw_is_remembered(database: Database) {
 }
 
 async fn many_that_open_an_empty_database_at_once_make_it_once(database: Database) {
-    let place = Arc::new(database.place);
+    let url = Arc::new(database.url);
     let opens: Vec<_> = (0..8)
         .map(|_| {
-            let place = Arc::clone(&place);
-            tokio::spawn(async move { place.open(Missing::Make, |_| Ok(())).await.unwrap().0 })
+            let url = Arc::clone(&url);
+            tokio::spawn(
+                async move { super::open(&url, Missing::Make, |_| Ok(())).await.unwrap().0 },
+            )
         })
         .collect();
     let mut added = HashSet::new();

@@ -21,9 +21,8 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::TIME_TO_CONNECT;
-use super::url::Address;
 use crate::Error;
+use crate::config::{PostgresUrl, TIME_TO_CONNECT, describe};
 use crate::store::StoreError;
 
 /// Connections that one issuer has open: a server takes 100 in all where nobody changed that.
@@ -79,19 +78,6 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// What a server or the connection to it says, in one line. Details and hints are left out: they
-/// can hold values.
-pub(super) fn describe(e: &tokio_postgres::Error) -> String {
-    if let Some(e) = e.as_db_error() {
-        return format!("{} ({})", e.message(), e.code().code());
-    }
-    let text = e.to_string();
-    match std::error::Error::source(e).map(ToString::to_string) {
-        Some(source) if !text.contains(&source) => format!("{text}: {source}"),
-        _ => text,
-    }
-}
-
 /// The connections to one database.
 pub(super) struct Connections {
     pool: Pool,
@@ -105,7 +91,7 @@ impl Connections {
     /// # Errors
     ///
     /// [`Error::Tls`] when the certificates to trust can't be read.
-    pub(super) fn new(address: &Address) -> Result<Self, Error> {
+    pub(super) fn new(address: &PostgresUrl) -> Result<Self, Error> {
         let tls = MakeRustlsConnect::new(tls(address)?);
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(address.config.clone(), tls, recycling);
@@ -268,7 +254,7 @@ fn unreachable_because(e: &PoolError) -> StoreError {
 }
 
 /// Always verifies the certificate and the name in it.
-fn tls(address: &Address) -> Result<ClientConfig, Error> {
+fn tls(address: &PostgresUrl) -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = &address.root_certificates {
         let bad = |e: &dyn std::fmt::Display| {

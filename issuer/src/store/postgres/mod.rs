@@ -4,10 +4,8 @@ mod connection;
 mod open;
 mod rows;
 mod unanswered;
-pub(crate) mod url;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
@@ -15,20 +13,17 @@ pub(in crate::store) use self::connection::Failure;
 use self::connection::{Connections, Lent, Parameters};
 use self::rows::{audit, signed};
 use self::unanswered::{Rotation, Unanswered, UnderWay};
-use self::url::Address;
 use super::copy::{self, Parts, PartsOut};
 use super::{
     Answer, AuditEntry, Client, ClientChange, KeyChange, Missing, NO_SUBJECT, Store, StoreError,
     User, hex, key_events,
 };
-use crate::attempt::{self, Attempt, Reserved};
+use crate::config::PostgresUrl;
 use crate::keys::{KeyRecord, Vault};
+use crate::login::attempt::{self, Attempt, Reserved};
 use crate::session::{Lifetimes, Refresh, Session, SessionId, Verdict, decide};
-use crate::status::Draw;
+use crate::status::Candidates;
 use crate::{Error, crypto};
-
-/// The time to get a connection, or to learn that there is none.
-const TIME_TO_CONNECT: Duration = Duration::from_secs(2);
 
 /// A store in a PostgreSQL database.
 pub(crate) struct PostgresStore {
@@ -43,7 +38,7 @@ impl PostgresStore {
     ///
     /// As there.
     pub(crate) async fn open<T>(
-        address: &Address,
+        address: &PostgresUrl,
         missing: Missing,
         admit: impl Fn(&Vault) -> Result<T, Error>,
     ) -> Result<(Self, T), Error> {
@@ -292,7 +287,7 @@ impl Store for PostgresStore {
         session: Session,
         password_hash: String,
         reserved: Option<Reserved>,
-        draw: Option<Draw>,
+        draw: Option<Candidates>,
     ) -> Answer<'_, Option<Session>> {
         Box::pin(async move {
             let (session, password_hash) = (&session, &password_hash);

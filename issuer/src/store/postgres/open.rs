@@ -7,8 +7,8 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connections, Failure};
 use super::rows::{self, number};
-use super::url::Address;
 use crate::Error;
+use crate::config::PostgresUrl;
 use crate::keys::Vault;
 use crate::store::Missing;
 use crate::store::schema::Schema;
@@ -43,7 +43,7 @@ const LOCK: i64 = 0x4353_6967;
 /// version, and what `admit` refuses with; the database is then as it was.
 pub(super) async fn open<T>(
     connections: &Connections,
-    address: &Address,
+    address: &PostgresUrl,
     missing: Missing,
     admit: impl Fn(&Vault) -> Result<T, Error>,
 ) -> Result<T, Error> {

@@ -5,11 +5,11 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::connection::{Failure, Parameters};
-use crate::attempt::{Attempt, Counter, Failures, Reserved};
-use crate::crypto::DeploymentSecret;
 use crate::keys::{KeyRecord, KeyState, Vault};
+use crate::login::attempt::{Attempt, Counter, Failures, Reserved};
+use crate::sealing::DeploymentSecret;
 use crate::session::{Session, SessionId};
-use crate::status::{self, Draw};
+use crate::status::{self, Candidates};
 use crate::store::{self, User};
 
 /// The order that the other store has as well.
@@ -132,13 +132,13 @@ pub(super) fn entry(row: &Row) -> Result<store::AuditEntry, Failure> {
 }
 
 /// A session's place in the status lists.
-fn place(row: &Row) -> Result<Option<status::Place>, Failure> {
+fn place(row: &Row) -> Result<Option<status::StatusIndex>, Failure> {
     let number = |name| -> Result<Option<u32>, Failure> {
         let number: Option<i64> = row.try_get(name)?;
         number.map(small).transpose()
     };
     let (list, index) = (number("status_list")?, number("status_index")?);
-    Ok(list.zip(index).map(|(list, index)| status::Place { list, index }))
+    Ok(list.zip(index).map(|(list, index)| status::StatusIndex { list, index }))
 }
 
 /// The number of a status list or an index in one, alone in its row.
@@ -150,8 +150,8 @@ pub(super) fn only(row: &Row) -> Result<u32, Failure> {
 pub(super) async fn set_place(
     db: &Client,
     id: SessionId,
-    draw: &Draw,
-) -> Result<Option<status::Place>, Failure> {
+    draw: &Candidates,
+) -> Result<Option<status::StatusIndex>, Failure> {
     let statement = "
         WITH newest AS (
           SELECT coalesce(max(status_list), 1) AS list FROM countersign.sessions

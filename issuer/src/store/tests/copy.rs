@@ -6,11 +6,12 @@ use super::{
     Database, KeyState, NOW, attempt, cluster, key, numbered, open, open_in_list, refresh, session,
     user,
 };
+use crate::config::DatabaseUrl;
 use crate::keys::Vault;
 use crate::session::Session;
 use crate::status::SIZE;
 use crate::store::copy::{Part, TABLES, Value, copy};
-use crate::store::{Client, Place, Store};
+use crate::store::{Client, Store};
 
 /// All that a database holds, with the index of the table before each row.
 async fn content(store: &dyn Store) -> Vec<(usize, Vec<Value>)> {
@@ -143,7 +144,7 @@ fn described() -> Vec<String> {
 async fn no_table_and_no_column_is_forgotten() {
     let database = Database::sqlite();
     drop(database.open().await);
-    let Place::File(path) = &database.place else { panic!() };
+    let DatabaseUrl::Sqlite(path) = &database.url else { panic!() };
     let db = rusqlite::Connection::open(path).unwrap();
     let columns = "SELECT t.name || '.' || c.name FROM sqlite_schema t, pragma_table_info(t.name) c
                    WHERE t.type = 'table' AND t.name NOT IN ('database', 'sqlite_sequence')
@@ -155,9 +156,8 @@ async fn no_table_and_no_column_is_forgotten() {
 
     if !cluster::is_left_out() {
         let database = cluster::new_database();
-        drop(
-            Place::parse(&database).unwrap().open(super::Missing::Make, |_| Ok(())).await.unwrap(),
-        );
+        let url = DatabaseUrl::parse(&database).unwrap();
+        drop(crate::store::open(&url, super::Missing::Make, |_| Ok(())).await.unwrap());
         // The number of a session's last refresh says something to the process alone that made it.
         let columns = "SELECT table_name || '.' || column_name FROM information_schema.columns
                        WHERE table_schema = 'countersign' AND table_name <> 'database'

@@ -43,7 +43,10 @@ async fn the_secret_is_kept_and_changed_along_with_the_keys(database: Database) 
         let change = move |_: &Vault| vault(sealed);
         let changed = stores[0].change_keys(Box::new(change), NOW).await.unwrap();
         assert_eq!(changed, vault(sealed));
-        let seen = database.place.open(Missing::Make, |vault| Ok(vault.clone())).await.unwrap().1;
+        let seen = crate::store::open(&database.url, Missing::Make, |vault| Ok(vault.clone()))
+            .await
+            .unwrap()
+            .1;
         assert_eq!(seen, vault(sealed));
     }
     // A change that fails leaves the secret as it was.
@@ -58,11 +61,14 @@ async fn the_secret_is_kept_and_changed_along_with_the_keys(database: Database) 
 
 async fn keys_that_are_refused_leave_an_empty_database_empty(database: Database) {
     let refuse = |_: &Vault| Err::<(), _>(Error::MasterKey("refused".to_owned()));
-    let refused = database.place.open(Missing::Make, refuse).await.err().unwrap();
+    let refused = crate::store::open(&database.url, Missing::Make, refuse).await.err().unwrap();
     assert_eq!(refused.to_string(), "refused");
     let store = database.open().await;
     assert!(store.users().await.unwrap().is_empty());
     store.change_keys(Box::new(|_| of(vec![key("a", KeyState::Active)])), NOW).await.unwrap();
-    let seen = database.place.open(Missing::Make, |vault| Ok(vault.clone())).await.unwrap().1;
+    let seen = crate::store::open(&database.url, Missing::Make, |vault| Ok(vault.clone()))
+        .await
+        .unwrap()
+        .1;
     assert_eq!(seen, of(vec![key("a", KeyState::Active)]));
 }

@@ -88,7 +88,7 @@ async fn a_session_without_a_place_in_the_status_lists_gets_one_when_it_is_refre
     let [store, other] = two(&database).await;
     assert!(open(&*store, session(1), "hash").await);
     let refreshed = async |counter| {
-        let draw = Some(Draw::new(status::SIZE).unwrap());
+        let draw = Some(Candidates::from_random(crate::crypto::random().unwrap(), status::SIZE));
         let verdict = store.refresh(Refresh { draw, ..refresh(1, counter, 10) }).await.unwrap();
         let (Verdict::Rotate(next) | Verdict::Repeat(next)) = verdict else {
             panic!("{verdict:?}")

@@ -1,0 +1,407 @@
+//! What the issuer counts and times, for Prometheus to read at the admin listener: all of it is in
+//! [`Metrics`]. Each counter is looked up when the issuer starts, so that counting is an addition.
+//!
+//! No label holds what a client sent: they are routes, results and states of which there are a few,
+//! and kids.
+
+mod process;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::keys::KeyState;
+use crate::serve::tls::Acceptor;
+use crate::service::Inner;
+use crate::{Error, http};
+
+/// The media type of [`Metrics::text`].
+pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// All metrics of one issuer.
+pub(crate) struct Metrics {
+    registry: Registry,
+    routes: Vec<Route>,
+    pub(crate) logins: Logins,
+    pub(crate) refreshes: Refreshes,
+    /// The time of one password hash, without its wait.
+    pub(crate) hash_seconds: Histogram,
+    /// The time of one signature.
+    pub(crate) sign_seconds: Histogram,
+    pub(crate) store: Operations,
+    connections: IntGauge,
+    ready: IntGaugeVec,
+    read: Mutex<Read>,
+}
+
+/// Requests to one route.
+struct Route {
+    path: &'static str,
+    counts: Vec<(u16, IntCounter)>,
+    /// Those with another status.
+    other: IntCounter,
+    seconds: Histogram,
+}
+
+/// Every status that there is an answer with.
+const STATUSES: [u16; 14] = [200, 204, 304, 400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503];
+
+/// What logins came to. A login whose body cannot be read is none, and one that the database or the
+/// keys failed is a request with status 503.
+pub(crate) struct Logins {
+    pub(crate) ok: IntCounter,
+    /// The name or the password is wrong.
+    pub(crate) wrong: IntCounter,
+    /// Name and password are right, and the user is locked.
+    pub(crate) locked: IntCounter,
+    /// The network tried too often.
+    pub(crate) limited: IntCounter,
+    /// The account failed too often, from there or from everywhere.
+    pub(crate) held_back: IntCounter,
+    /// Too many wait for their password to be hashed.
+    pub(crate) queue_full: IntCounter,
+}
+
+/// What refreshes came to, as [`crate::session::Verdict`] has it.
+pub(crate) struct Refreshes {
+    pub(crate) rotated: IntCounter,
+    pub(crate) repeated: IntCounter,
+    pub(crate) reused: IntCounter,
+    /// The token is none, or its session has ended or expired.
+    pub(crate) refused: IntCounter,
+    pub(crate) scope_too_wide: IntCounter,
+}
+
+/// What the store is asked for, by what it costs.
+pub(crate) struct Operations {
+    pub(crate) read: Operation,
+    /// Waits for the disk.
+    pub(crate) write: Operation,
+    /// May work for long: deletes what is old, or copies everything.
+    pub(crate) bulk: Operation,
+    /// Whether it is there.
+    pub(crate) ping: Operation,
+}
+
+/// One class of what the store is asked for.
+pub(crate) struct Operation {
+    pub(crate) seconds: Histogram,
+    pub(crate) errors: IntCounter,
+}
+
+/// What is read when it is asked for, and by one at a time.
+struct Read {
+    hashes_running: IntGauge,
+    hashes_waiting: IntGauge,
+    key_age: GaugeVec,
+    key_signing: Gauge,
+    key_next_change: Gauge,
+    keys_read: Gauge,
+    certificate_expires: Gauge,
+    certificate_lifetime: Gauge,
+    process: process::Metrics,
+}
+
+/// An open connection, counted until it is dropped.
+pub(crate) struct Connection(IntGauge);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    /// All of them at zero.
+    ///
+    /// # Errors
+    ///
+    /// Never, but that two have one name.
+    pub(crate) fn new(rotation_period: Duration) -> Result<Arc<Self>, Error> {
+        Self::make(rotation_period)
+            .map(Arc::new)
+            .map_err(|e| Error::System(format!("no metrics: {e}")))
+    }
+
+    fn make(rotation_period: Duration) -> prometheus::Result<Self> {
+        let maker = Maker(Registry::new());
+        maker
+            .gauge_vec("countersign_build_info", "1, with the version", &["version"])?
+            .get_metric_with_label_values(&[env!("CARGO_PKG_VERSION")])?
+            .set(1.0);
+        maker
+            .gauge("countersign_key_rotation_period_seconds", "How long one key signs")?
+            .set(rotation_period.as_secs_f64());
+        Ok(Self {
+            routes: routes(&maker)?,
+            logins: logins(&maker)?,
+            refreshes: refreshes(&maker)?,
+            hash_seconds: maker.histogram(
+                "countersign_password_hash_duration_seconds",
+                "Time of one password hash, without its wait",
+                &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5],
+            )?,
+            sign_seconds: maker.histogram(
+                "countersign_token_sign_duration_seconds",
+                "Time of the signature of one access token",
+                &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0],
+            )?,
+            store: operations(&maker)?,
+            connections: maker.int_gauge("countersign_connections_open", "Open connections")?,
+            ready: maker.register(IntGaugeVec::new(
+                Opts::new("countersign_ready", "Whether a check of /healthz/ready passes"),
+                &["check"],
+            )?)?,
+            read: Mutex::new(read(&maker)?),
+            registry: maker.0,
+        })
+    }
+
+    /// Counts an answer of the public listener. `path` is one of its routes.
+    pub(crate) fn count_request(&self, path: &'static str, status: u16, took: Duration) {
+        let Some(route) = self.routes.iter().find(|route| route.path == path) else { return };
+        let known = route.counts.iter().find(|(known, _)| *known == status);
+        known.map_or(&route.other, |(_, count)| count).inc();
+        route.seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a connection of the public listener until it is dropped.
+    pub(crate) fn connection(&self) -> Connection {
+        self.connections.inc();
+        Connection(self.connections.clone())
+    }
+
+    /// Keeps what a check of readiness has found.
+    pub(crate) fn set_ready(&self, check: &str, is_ready: bool) {
+        if let Ok(gauge) = self.ready.get_metric_with_label_values(&[check]) {
+            gauge.set(is_ready.into());
+        }
+    }
+
+    /// All of it in Prometheus' text format.
+    pub(crate) fn text(&self, issuer: &Inner) -> Result<String, Error> {
+        let failed = |e: prometheus::Error| Error::System(format!("no metrics: {e}"));
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.update(issuer).map_err(failed)?;
+        TextEncoder::new().encode_to_string(&self.registry.gather()).map_err(failed)
+    }
+}
+
+impl Operation {
+    /// Asks, waits for the answer, and counts it. Some of the work may be done when it is asked.
+    pub(crate) async fn time<T, E, Answer>(&self, ask: impl FnOnce() -> Answer) -> Result<T, E>
+    where
+        Answer: Future<Output = Result<T, E>>,
+    {
+        let started = Instant::now();
+        let result = ask().await;
+        self.seconds.observe(started.elapsed().as_secs_f64());
+        if result.is_err() {
+            self.errors.inc();
+        }
+        result
+    }
+}
+
+impl Read {
+    fn update(&self, issuer: &Inner) -> prometheus::Result<()> {
+        let (running, waiting) = issuer.hasher.busy();
+        self.hashes_running.set(running.try_into().unwrap_or(i64::MAX));
+        self.hashes_waiting.set(waiting.try_into().unwrap_or(i64::MAX));
+
+        let (keys, now) = (issuer.keys.current(), issuer.clock.now());
+        let since = |at: u64| now as f64 - at as f64;
+        // A key that is gone must not be seen for good.
+        self.key_age.reset();
+        for key in &keys.records {
+            let labels = [key.kid.as_str(), key.state.name()];
+            self.key_age.get_metric_with_label_values(&labels)?.set(since(key.published_at));
+            if key.state == KeyState::Active {
+                self.key_signing.set(since(key.activates_at.unwrap_or(key.published_at)));
+            }
+        }
+        self.key_next_change.set(keys.changes_at.map_or(f64::INFINITY, |at| -since(at)));
+        self.keys_read.set(keys.read_at.elapsed().as_secs_f64());
+        // Read again when it is renewed.
+        let validity = issuer.tls.as_ref().and_then(Acceptor::validity);
+        let until = validity.map_or(f64::INFINITY, |validity| validity.until as f64);
+        self.certificate_expires.set(until - now as f64);
+        self.certificate_lifetime
+            .set(until - validity.map_or(0.0, |validity| validity.from as f64));
+        self.process.update();
+        Ok(())
+    }
+}
+
+fn routes(maker: &Maker) -> prometheus::Result<Vec<Route>> {
+    let labels = ["route", "status"];
+    let counts = maker.counters("countersign_http_requests_total", "Requests answered", &labels)?;
+    let seconds = maker.register(HistogramVec::new(
+        HistogramOpts::new(
+            "countersign_http_request_duration_seconds",
+            "Time from a request's header to its answer",
+        )
+        .buckets(vec![
+            0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+        ]),
+        &["route"],
+    )?)?;
+    let of_route = |path| {
+        let count = |status: &str| counts.get_metric_with_label_values(&[path, status]);
+        let known = |status: u16| Ok((status, count(&status.to_string())?));
+        Ok(Route {
+            path,
+            counts: STATUSES.into_iter().map(known).collect::<prometheus::Result<_>>()?,
+            other: count("other")?,
+            seconds: seconds.get_metric_with_label_values(&[path])?,
+        })
+    };
+    http::public_routes().map(of_route).collect()
+}
+
+fn logins(maker: &Maker) -> prometheus::Result<Logins> {
+    let logins = maker.counters("countersign_logins_total", "Logins by result", &["result"])?;
+    let result = |result: &str| logins.get_metric_with_label_values(&[result]);
+    Ok(Logins {
+        ok: result("ok")?,
+        wrong: result("wrong")?,
+        locked: result("locked")?,
+        limited: result("limited")?,
+        held_back: result("held_back")?,
+        queue_full: result("queue_full")?,
+    })
+}
+
+fn refreshes(maker: &Maker) -> prometheus::Result<Refreshes> {
+    let help = "Uses of refresh tokens by result";
+    let refreshes = maker.counters("countersign_refreshes_total", help, &["result"])?;
+    let result = |result: &str| refreshes.get_metric_with_label_values(&[result]);
+    Ok(Refreshes {
+        rotated: result("rotated")?,
+        repeated: result("repeated")?,
+        reused: result("reused")?,
+        refused: result("refused")?,
+        scope_too_wide: result("scope_too_wide")?,
+    })
+}
+
+fn operations(maker: &Maker) -> prometheus::Result<Operations> {
+    let buckets =
+        [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+    let seconds = maker.register(HistogramVec::new(
+        HistogramOpts::new("countersign_store_duration_seconds", "Time of the database's answers")
+            .buckets(buckets.into()),
+        &["operation"],
+    )?)?;
+    let help = "Answers that the database failed to give";
+    let errors = maker.counters("countersign_store_errors_total", help, &["operation"])?;
+    let operation = |name: &str| {
+        prometheus::Result::Ok(Operation {
+            seconds: seconds.get_metric_with_label_values(&[name])?,
+            errors: errors.get_metric_with_label_values(&[name])?,
+        })
+    };
+    Ok(Operations {
+        read: operation("read")?,
+        write: operation("write")?,
+        bulk: operation("bulk")?,
+        ping: operation("ping")?,
+    })
+}
+
+fn read(maker: &Maker) -> prometheus::Result<Read> {
+    Ok(Read {
+        hashes_running: maker
+            .int_gauge("countersign_password_hashes_running", "Password hashes that run")?,
+        hashes_waiting: maker
+            .int_gauge("countersign_password_hashes_waiting", "Logins that wait for a hash")?,
+        key_age: maker.gauge_vec(
+            "countersign_key_age_seconds",
+            "Time since a key was published",
+            &["kid", "state"],
+        )?,
+        key_signing: maker
+            .gauge("countersign_key_signing_seconds", "Time since the active key began to sign")?,
+        key_next_change: maker.gauge(
+            "countersign_key_next_change_seconds",
+            "Time until the key set changes; negative when that is overdue",
+        )?,
+        keys_read: maker.gauge(
+            "countersign_keys_read_age_seconds",
+            "Time since the keys were read from the database",
+        )?,
+        certificate_expires: maker.gauge(
+            "countersign_certificate_expires_seconds",
+            "Time until the certificate in tls_cert expires, negative after that; infinite without one",
+        )?,
+        certificate_lifetime: maker.gauge(
+            "countersign_certificate_lifetime_seconds",
+            "How long the certificate in tls_cert is good in all; infinite without one",
+        )?,
+        process: process::Metrics::new(&maker.0)?,
+    })
+}
+
+/// Makes metrics, and registers each.
+struct Maker(Registry);
+
+impl Maker {
+    fn register<M: Collector + Clone + 'static>(&self, metric: M) -> prometheus::Result<M> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<IntCounterVec> {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {
+        self.register(Gauge::new(name, help)?)
+    }
+
+    fn int_gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        self.register(IntGauge::new(name, help)?)
+    }
+
+    fn gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+        self.register(GaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
+        self.register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.into()))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_time_of_an_answer_is_counted_also_where_it_is_made_when_it_is_asked_for() {
+        let metrics = Metrics::new(Duration::from_secs(1)).unwrap();
+        let read = &metrics.store.read;
+        let work = || std::thread::sleep(Duration::from_millis(20));
+        let at_once = read.time(|| {
+            work();
+            std::future::ready(Ok::<_, ()>(7))
+        });
+        assert_eq!(at_once.await, Ok(7));
+        let later = read.time(|| async {
+            work();
+            Err::<(), _>("gone")
+        });
+        assert_eq!(later.await, Err("gone"));
+        assert!(read.seconds.get_sample_sum() >= 0.04);
+        assert_eq!((read.seconds.get_sample_count(), read.errors.get()), (2, 1));
+    }
+}

@@ -1,0 +1,303 @@
+//! The master key, the secrets that it seals in the database, and the keys derived from them.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::{hkdf, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use zeroize::Zeroizing;
+
+use crate::config::DatabaseUrl;
+use crate::crypto::{broken, random, random_id};
+use crate::{Config, Error};
+
+/// The 32 bytes that private keys and the deployment secret are encrypted under.
+#[derive(Clone)]
+pub(crate) struct MasterKey(Zeroizing<[u8; 32]>);
+
+/// Where the master key comes from, settled before anything is written to the disk.
+pub(crate) enum MasterKeySource {
+    Given(MasterKey),
+    /// On loopback alone: the file beside the database is made with the database.
+    Made(PathBuf),
+}
+
+impl MasterKeySource {
+    /// Reads the configured key, or the file that an earlier start made beside the database.
+    /// `may_make` says whether one may be made now: on loopback alone, and beside a file alone.
+    pub(crate) fn find(
+        config: &Config,
+        database: &DatabaseUrl,
+        may_make: bool,
+    ) -> Result<Self, Error> {
+        if let Some(key) = &config.master_key {
+            return MasterKey::decode(key.expose(), "master_key").map(Self::Given);
+        }
+        if let Some(path) = &config.master_key_file {
+            return read_key(path).map(Self::Given);
+        }
+        let DatabaseUrl::Sqlite(database) = database else {
+            return Err(Error::MasterKey(
+                "a PostgreSQL database has no file beside it for a master key; set master_key or \
+                 master_key_file (make a key with: openssl rand -base64 32)"
+                    .to_owned(),
+            ));
+        };
+        let mut beside = database.as_os_str().to_owned();
+        beside.push(".master-key");
+        let beside = PathBuf::from(beside);
+        if beside.exists() {
+            return read_key(&beside).map(Self::Given);
+        }
+        if !may_make {
+            return Err(Error::MasterKey(
+                "no master key; set master_key or master_key_file (make a key with: openssl rand \
+                 -base64 32)"
+                    .to_owned(),
+            ));
+        }
+        Ok(Self::Made(beside))
+    }
+
+    /// The key; makes the file if there is none. `sealed` says whether the database already holds
+    /// keys, which a new master key could not open.
+    pub(crate) fn resolve(&self, sealed: bool) -> Result<MasterKey, Error> {
+        match self {
+            Self::Given(key) => Ok(key.clone()),
+            Self::Made(path) if sealed && !path.exists() => Err(Error::MasterKey(format!(
+                "the database holds keys, but the master key file {} is missing; restore it, or \
+                 set master_key",
+                path.display()
+            ))),
+            Self::Made(path) => make_key(path),
+        }
+    }
+}
+
+fn read_key(path: &Path) -> Result<MasterKey, Error> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|e| {
+        Error::MasterKey(format!(
+            "cannot read the master key file {shown}: {e}; make a key with: openssl rand -base64 32"
+        ))
+    })?;
+    MasterKey::decode(text.trim_ascii(), &format!("master key file {shown}"))
+}
+
+/// Makes the key file with mode 0600. It is complete and on the disk before its name is visible,
+/// because keys are sealed under it a moment later.
+fn make_key(path: &Path) -> Result<MasterKey, Error> {
+    let key = MasterKey(Zeroizing::new(random()?));
+    let draft_id = random_id()?;
+    let write = || -> std::io::Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or_else(|| Path::new("."));
+        let mut draft = path.as_os_str().to_owned();
+        // Not the process id: in a container it is the same after each start, and a draft that a
+        // kill left behind would stand in the way for good.
+        draft.push(format!(".{draft_id}"));
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        writeln!(file, "{}", *Zeroizing::new(STANDARD.encode(*key.0)))?;
+        file.sync_all()?;
+        // A hard link fails where a rename would replace the key that somebody else just made.
+        let linked = std::fs::hard_link(&draft, path);
+        std::fs::remove_file(&draft)?;
+        linked?;
+        std::fs::File::open(folder)?.sync_all()
+    };
+    match write() {
+        Ok(()) => Ok(key),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => read_key(path),
+        Err(e) => Err(Error::MasterKey(format!(
+            "cannot write the master key file {}: {e}; make its folder writable, or set master_key",
+            path.display()
+        ))),
+    }
+}
+
+impl MasterKey {
+    /// Reads the file that holds it.
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        read_key(path)
+    }
+
+    fn decode(text: &str, place: &str) -> Result<Self, Error> {
+        let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
+        let bytes = engines.iter().find_map(|engine| engine.decode(text).ok().map(Zeroizing::new));
+        let bytes = bytes.as_deref().and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok());
+        bytes.map(|bytes| Self(Zeroizing::new(bytes))).ok_or_else(|| {
+            Error::MasterKey(format!(
+                "{place} is not 32 bytes in base64; make one with: openssl rand -base64 32"
+            ))
+        })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The cipher for private keys at rest.
+    pub(crate) fn sealer(&self) -> Result<Sealer, Error> {
+        let key = self.derive(b"countersign private keys v1")?;
+        RandomizedNonceKey::new(&AES_256_GCM, key.as_ref()).map(Sealer).map_err(|_| broken())
+    }
+
+    fn derive(&self, purpose: &[u8]) -> Result<Zeroizing<[u8; 32]>, Error> {
+        derive(&self.0, purpose)
+    }
+}
+
+impl PartialEq for MasterKey {
+    fn eq(&self, other: &Self) -> bool {
+        verify_slices_are_equal(self.0.as_ref(), other.0.as_ref()).is_ok()
+    }
+}
+
+/// The 32 bytes that all keys come from that authenticate what this deployment gives out. They are
+/// in the database, sealed under the master key, so that they outlive it.
+pub(crate) struct DeploymentSecret(Zeroizing<[u8; 32]>);
+
+impl DeploymentSecret {
+    /// What it is called in the database, and sealed with as its context: no kid is like it.
+    pub(crate) const NAME: &str = "deployment";
+
+    /// That of a new database.
+    pub(crate) fn random() -> Result<Self, Error> {
+        random().map(Zeroizing::new).map(Self)
+    }
+
+    /// That of a database from before there was one: the key of its refresh tokens, which came
+    /// from the master key.
+    pub(crate) fn of_master_key(master: &MasterKey) -> Result<Self, Error> {
+        master.derive(b"countersign refresh tokens v1").map(Self)
+    }
+
+    pub(crate) fn seal(&self, sealer: &Sealer) -> Result<Vec<u8>, Error> {
+        sealer.seal(self.0.as_ref(), Self::NAME)
+    }
+
+    /// `None` if it was sealed under another master key.
+    pub(crate) fn open(sealed: &[u8], sealer: &Sealer) -> Option<Self> {
+        let plain = sealer.open(sealed, Self::NAME)?;
+        <[u8; 32]>::try_from(plain.as_slice()).ok().map(Zeroizing::new).map(Self)
+    }
+
+    /// The key that refresh tokens are authenticated with: the secret itself, so that those from
+    /// before there was one go on.
+    pub(crate) fn refresh_key(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, self.0.as_ref())
+    }
+
+    /// A key for something else. HKDF has the secret as its input and not as its key (RFC 5869
+    /// §2.2), so that no refresh token says anything about it.
+    pub(crate) fn derive(&self, purpose: &str) -> Result<hmac::Key, Error> {
+        let key = derive(&self.0, purpose.as_bytes())?;
+        Ok(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))
+    }
+}
+
+/// HKDF-SHA256 without a salt (RFC 5869), with the purpose as its `info`.
+fn derive(secret: &[u8; 32], purpose: &[u8]) -> Result<Zeroizing<[u8; 32]>, Error> {
+    let mut out = Zeroizing::new([0; 32]);
+    let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(secret);
+    let info = [purpose];
+    let okm = secret.expand(&info, hkdf::HKDF_SHA256).map_err(|_| broken())?;
+    okm.fill(out.as_mut()).map_err(|_| broken())?;
+    Ok(out)
+}
+
+/// AES-256-GCM over private keys; a text that belongs to the key goes in as associated data, so
+/// that no sealed key passes for another.
+pub(crate) struct Sealer(RandomizedNonceKey);
+
+impl Sealer {
+    /// Nonce, ciphertext and tag of `plain`, bound to `context`.
+    pub(crate) fn seal(&self, plain: &[u8], context: &str) -> Result<Vec<u8>, Error> {
+        let mut body = plain.to_vec();
+        let aad = Aad::from(context.as_bytes());
+        let nonce = self.0.seal_in_place_append_tag(aad, &mut body).map_err(|_| broken())?;
+        Ok([nonce.as_ref().as_slice(), &body].concat())
+    }
+
+    /// What was sealed with the same context; `None` under another key or context.
+    pub(crate) fn open(&self, sealed: &[u8], context: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, body) = sealed.split_at_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut body = Zeroizing::new(body.to_vec());
+        let aad = Aad::from(context.as_bytes());
+        let length = self.0.open_in_place(nonce, aad, &mut body).ok()?.len();
+        body.truncate(length);
+        Some(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_key_opens_under_its_own_master_key_and_context_alone() {
+        let sealer = MasterKey(Zeroizing::new([1; 32])).sealer().unwrap();
+        let sealed = sealer.seal(b"plain", "kid").unwrap();
+        assert_eq!(sealer.open(&sealed, "kid").unwrap().as_slice(), b"plain");
+        assert!(sealer.open(&sealed, "other").is_none());
+        assert!(sealer.open(&sealed[..20], "kid").is_none());
+        assert!(sealer.open(&[], "kid").is_none());
+        let other = MasterKey(Zeroizing::new([2; 32])).sealer().unwrap();
+        assert!(other.open(&sealed, "kid").is_none());
+    }
+
+    #[test]
+    fn the_secret_of_an_old_database_authenticates_the_refresh_tokens_that_are_out() {
+        let master = MasterKey(Zeroizing::new([7; 32]));
+        let secret = DeploymentSecret::of_master_key(&master).unwrap();
+        // HKDF-SHA256 of 32 bytes 7, without a salt, info "countersign refresh tokens v1": the key
+        // that HMACs were made with before the secret was stored.
+        let before = master.derive(b"countersign refresh tokens v1").unwrap();
+        let before = hmac::Key::new(hmac::HMAC_SHA256, before.as_ref());
+        let tag = hmac::sign(&before, b"token");
+        hmac::verify(&secret.refresh_key(), b"token", tag.as_ref()).unwrap();
+        let sealer = master.sealer().unwrap();
+        let stored = secret.seal(&sealer).unwrap();
+        let opened = DeploymentSecret::open(&stored, &sealer).unwrap();
+        hmac::verify(&opened.refresh_key(), b"token", tag.as_ref()).unwrap();
+        for purpose in ["device cookies", "another"] {
+            let key = secret.derive(purpose).unwrap();
+            assert!(hmac::verify(&key, b"token", tag.as_ref()).is_err());
+            let same = hmac::sign(&opened.derive(purpose).unwrap(), b"x");
+            hmac::verify(&key, b"x", same.as_ref()).unwrap();
+            let other = hmac::sign(&secret.derive("something else").unwrap(), b"x");
+            assert!(hmac::verify(&key, b"x", other.as_ref()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_draft_that_a_kill_left_behind_does_not_stand_in_the_way() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("master-key");
+        let left = folder.path().join(format!("master-key.{}", std::process::id()));
+        std::fs::write(left, "half a ke").unwrap();
+        let made = make_key(&path).unwrap();
+        assert_eq!(read_key(&path).unwrap().0, made.0);
+        // Who comes second takes the first one's key.
+        assert_eq!(make_key(&path).unwrap().0, made.0);
+    }
+
+    #[test]
+    fn a_master_key_is_thirty_two_bytes_in_any_base64() {
+        for text in [STANDARD.encode([255; 32]), URL_SAFE_NO_PAD.encode([255; 32])] {
+            assert!(MasterKey::decode(&text, "here").is_ok());
+        }
+        for text in [STANDARD.encode([255; 31]), "secret".to_owned(), String::new()] {
+            let error = MasterKey::decode(&text, "here").err().unwrap().to_string();
+            assert!(error.starts_with("here is not 32 bytes"), "{error}");
+            assert!(text.is_empty() || !error.contains(&text));
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The steps of the keys' life, taken in the database: by a running issuer when they are due, and by
+//! commands.
+
+use std::sync::Arc;
+
+use super::signing;
+use crate::Error;
+use crate::keys::{KeyRecord, Request, Rules, Vault, open_under, wrong_master_key};
+use crate::sealing::{DeploymentSecret, Sealer};
+use crate::store::{Store, StoreError};
+
+/// Brings the stored keys to what they have to be at `now`, and to what is asked. Answers the keys
+/// afterwards.
+///
+/// # Errors
+///
+/// [`ChangeError::MasterKey`] when the database has another master key by now: nothing is written
+/// then, since the issuers that have that one could not open it.
+pub(crate) async fn advance(
+    store: &dyn Store,
+    sealer: &Arc<Sealer>,
+    rules: Rules,
+    now: u64,
+    request: Request,
+) -> Result<Vec<KeyRecord>, ChangeError> {
+    let stored = read(store, sealer).await?;
+    let asked = request.apply(&stored, now);
+    let mut spares = Vec::new();
+    for _ in 0..rules.spares_needed(&asked, now) {
+        let sealer = Arc::clone(sealer);
+        let make = move || signing::generate(&sealer, rules.bits, now);
+        let made = tokio::task::spawn_blocking(make).await;
+        let made = made.map_err(|_| Error::System("a key pair can't be made".to_owned()))?;
+        spares.push(made?);
+    }
+    if rules.step(&asked, now, &spares) == stored {
+        return Ok(stored);
+    }
+    // Decided once more within the transaction: another process may have been here in between.
+    let step = move |vault: &Vault| Vault {
+        keys: rules.step(&request.apply(&vault.keys, now), now, &spares),
+        ..vault.clone()
+    };
+    Ok(change(store, sealer, step, now).await?.keys)
+}
+
+/// The keys as they are.
+///
+/// # Errors
+///
+/// As those of [`advance`].
+pub(super) async fn read(
+    store: &dyn Store,
+    sealer: &Sealer,
+) -> Result<Vec<KeyRecord>, ChangeError> {
+    let stored = store.keys().await?;
+    if open_under(&stored, sealer) { Ok(stored) } else { Err(ChangeError::MasterKey) }
+}
+
+/// The database's deployment secret, which is `first` where there was none.
+pub(crate) async fn deposit(
+    store: &dyn Store,
+    sealer: &Arc<Sealer>,
+    first: &DeploymentSecret,
+) -> Result<DeploymentSecret, ChangeError> {
+    let first = first.seal(sealer)?;
+    let put = move |vault: &Vault| Vault {
+        secret: vault.secret.clone().or_else(|| Some(first.clone())),
+        ..vault.clone()
+    };
+    // No time: the audit log says nothing of it.
+    let vault = change(store, sealer, put, 0).await?;
+    let secret = vault.secret.and_then(|sealed| DeploymentSecret::open(&sealed, sealer));
+    secret.ok_or(ChangeError::MasterKey)
+}
+
+/// Puts another deployment secret in the place of the one that is. Refresh tokens and device cookies
+/// of before are none for every issuer that starts from then on.
+pub(crate) async fn exchange_secret(
+    store: &dyn Store,
+    sealer: &Arc<Sealer>,
+    now: u64,
+) -> Result<(), ChangeError> {
+    let new = DeploymentSecret::random()?.seal(sealer)?;
+    let put = move |vault: &Vault| Vault { secret: Some(new.clone()), ..vault.clone() };
+    change(store, sealer, put, now).await.map(drop)
+}
+
+/// Seals all that is under the master key of `from` under that of `to`, in one transaction: a crash
+/// leaves all of it under one of them.
+pub(crate) async fn rewrap(
+    store: &dyn Store,
+    from: &Arc<Sealer>,
+    to: &Arc<Sealer>,
+    now: u64,
+) -> Result<(), ChangeError> {
+    let (old, new) = (Arc::clone(from), Arc::clone(to));
+    // Where it does not open under `from`, it may be that an earlier run of this was committed.
+    let reseal = move |vault: &Vault| resealed(vault, &old, &new).unwrap_or_else(|| vault.clone());
+    let vault = store.change_keys(Box::new(reseal), now).await?;
+    if vault.opens_under(to) { Ok(()) } else { Err(ChangeError::MasterKey) }
+}
+
+pub(super) fn resealed(vault: &Vault, from: &Sealer, to: &Sealer) -> Option<Vault> {
+    let reseal = |sealed: &[u8], context: &str| {
+        let plain = from.open(sealed, context)?;
+        to.seal(&plain, context).ok()
+    };
+    let key =
+        |key: &KeyRecord| Some(KeyRecord { sealed: reseal(&key.sealed, &key.kid)?, ..key.clone() });
+    let secret = match &vault.secret {
+        Some(sealed) => Some(reseal(sealed, DeploymentSecret::NAME)?),
+        None => None,
+    };
+    Some(Vault { keys: vault.keys.iter().map(key).collect::<Option<_>>()?, secret })
+}
+
+/// Makes of the vault what `change` says, unless it has another master key by now.
+pub(super) async fn change(
+    store: &dyn Store,
+    sealer: &Arc<Sealer>,
+    change: impl Fn(&Vault) -> Vault + Send + Sync + 'static,
+    now: u64,
+) -> Result<Vault, ChangeError> {
+    let ours = Arc::clone(sealer);
+    let guarded = move |vault: &Vault| {
+        if vault.opens_under(&ours) { change(vault) } else { vault.clone() }
+    };
+    let vault = store.change_keys(Box::new(guarded), now).await?;
+    if vault.opens_under(sealer) { Ok(vault) } else { Err(ChangeError::MasterKey) }
+}
+
+/// Why keys could not be changed.
+#[derive(Debug)]
+pub(crate) enum ChangeError {
+    Store(StoreError),
+    /// The database has another master key by now.
+    MasterKey,
+    Key(Error),
+}
+
+impl From<StoreError> for ChangeError {
+    fn from(e: StoreError) -> Self {
+        Self::Store(e)
+    }
+}
+
+impl From<Error> for ChangeError {
+    fn from(e: Error) -> Self {
+        Self::Key(e)
+    }
+}
+
+impl From<ChangeError> for Error {
+    fn from(e: ChangeError) -> Self {
+        match e {
+            ChangeError::Store(e) => Self::Database(e.to_string()),
+            ChangeError::MasterKey => wrong_master_key(),
+            ChangeError::Key(e) => e,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+use std::sync::Arc;
+
+use crate::keys::{KeyRecord, Vault};
+use crate::login::attempt::{self, Attempt, Reserved};
+use crate::metrics::Metrics;
+use crate::session::{Refresh, Session, SessionId, Verdict};
+use crate::status::Candidates;
+use crate::store::copy::{Parts, PartsOut};
+use crate::store::{Answer, AuditEntry, Client, ClientChange, KeyChange, Store, User};
+
+/// A store whose answers are timed and counted.
+pub(crate) struct Measured {
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+}
+
+impl Measured {
+    pub(crate) fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
+        Self { store, metrics }
+    }
+}
+
+/// Each method of [`Store`] with what it counts as: a field of [`crate::metrics::Operations`].
+macro_rules! measured {
+    ($($class:ident: $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        impl Store for Measured {$(
+            fn $name(&self, $($argument: $type),*) -> Answer<'_, $answer> {
+                let ask = move || self.store.$name($($argument),*);
+                Box::pin(self.metrics.store.$class.time(ask))
+            }
+        )*}
+    };
+}
+
+measured! {
+    write: add_user(user: User) -> bool;
+    write: set_password(name: String, hash: String, now: u64) -> bool;
+    write: replace_hash(user_id: String, old: String, new: String, now: u64) -> ();
+    write: lock_user(name: String, locked: bool, now: u64) -> bool;
+    write: delete_user(name: String, now: u64) -> bool;
+    write: attempt(attempt: Attempt) -> attempt::Verdict;
+    read: user(name: String) -> Option<User>;
+    read: users() -> Vec<User>;
+    write: add_client(client: Client) -> bool;
+    write: change_client(name: String, change: ClientChange, now: u64) -> bool;
+    read: client(id: String) -> Option<Client>;
+    read: clients() -> Vec<Client>;
+    write: open_session(
+        session: Session, password_hash: String, reserved: Option<Reserved>, draw: Option<Candidates>
+    ) -> Option<Session>;
+    write: refresh(refresh: Refresh) -> Verdict;
+    read: session(id: SessionId) -> Option<Session>;
+    write: end_session(id: SessionId, now: u64) -> ();
+    bulk: prune(at: u64) -> ();
+    bulk: prune_failures(now: u64) -> ();
+    read: newest_status_list() -> u32;
+    read: ended_sessions(list: u32, at: u64) -> Vec<u32>;
+    read: keys() -> Vec<KeyRecord>;
+    write: change_keys(change: KeyChange, now: u64) -> Vault;
+    read: latest_time() -> Option<u64>;
+    write: remember_time(now: u64) -> u64;
+    write: reset_time(now: u64) -> bool;
+    bulk: export(parts: PartsOut) -> ();
+    bulk: import(parts: Parts) -> bool;
+    read: audit(subject: Option<String>, most: u32) -> Vec<AuditEntry>;
+    bulk: prune_audit(before: u64) -> ();
+    ping: ping() -> ();
+}

@@ -1,0 +1,223 @@
+//! The signed lists as they are served: made when somebody asks, from what the store says, and kept
+//! for a second. However many ask, each list costs a reading a second at most, and a signature
+//! where something changed.
+
+mod bits;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until};
+
+use super::Inner;
+use super::keys::signing::TokenType;
+use crate::Error;
+use crate::status::{LIFETIME, TTL};
+
+/// How long a list that was read is served before it is read again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
+/// The pause between readings of which list is the newest.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// When a list that stays as it is gets a new signature, in seconds: until then its `ETag` is the
+/// same, and whoever has it is told so; it has two thirds of its life left then.
+const SIGN_AGAIN: u64 = LIFETIME / 3;
+
+/// The lists of a running issuer.
+pub(crate) struct Lists {
+    /// The bits in each.
+    size: u32,
+    kept: std::sync::Mutex<HashMap<u32, Arc<Mutex<Slot>>>>,
+    /// The greatest number that was seen.
+    newest: AtomicU32,
+    /// The last reading of it.
+    reading: Mutex<Option<Reading>>,
+    readings: AtomicU64,
+    signatures: AtomicU64,
+}
+
+/// What is known of one list. Its lock is held while it is read, so that one reading answers all
+/// that wait.
+#[derive(Default)]
+struct Slot {
+    /// When the last reading ended, also if it failed.
+    read_at: Option<Instant>,
+    bits: Vec<u8>,
+    signed: Option<Arc<Signed>>,
+}
+
+struct Reading {
+    began: Instant,
+    failed: bool,
+}
+
+/// A Status List Token (§5.1 of the draft).
+pub(crate) struct Signed {
+    pub(crate) jwt: Bytes,
+    /// Its strong entity tag, quotes included.
+    pub(crate) etag: String,
+    /// When it expires.
+    pub(crate) exp: u64,
+    iat: u64,
+    kid: String,
+}
+
+impl Lists {
+    /// Of so many bits each. Nothing is read yet.
+    pub(crate) fn new(size: u32) -> Self {
+        Self {
+            size,
+            kept: std::sync::Mutex::default(),
+            newest: AtomicU32::new(0),
+            reading: Mutex::default(),
+            readings: AtomicU64::new(0),
+            signatures: AtomicU64::new(0),
+        }
+    }
+
+    /// The list of that number, as it was a second ago or later; `None` if there is none. While it
+    /// cannot be read, the last one until it expires.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or signed, and the last one has expired.
+    pub(crate) async fn list(
+        &self,
+        state: &Inner,
+        number: u32,
+    ) -> Result<Option<Arc<Signed>>, Unavailable> {
+        if !self.exists(state, number).await? {
+            return Ok(None);
+        }
+        let slot = self.slot(number);
+        let mut slot = slot.lock().await;
+        if slot.read_at.is_none_or(|at| at.elapsed() >= READ_AGAIN) {
+            if let Err(e) = self.renew(state, number, &mut slot).await {
+                tracing::error!("a status list cannot be renewed: {e}");
+            }
+            slot.read_at = Some(Instant::now());
+        }
+        let now = state.clock.now();
+        let signed = slot.signed.as_ref().filter(|signed| now < signed.exp);
+        signed.map(|signed| Some(Arc::clone(signed))).ok_or(Unavailable)
+    }
+
+    /// How many readings of the database the lists have cost so far.
+    pub(crate) fn readings(&self) -> u64 {
+        self.readings.load(Ordering::Relaxed)
+    }
+
+    /// How many signatures they have cost.
+    pub(crate) fn signatures(&self) -> u64 {
+        self.signatures.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is a list of that number. One that may have just begun is looked for: another
+    /// issuer may have begun it.
+    async fn exists(&self, state: &Inner, number: u32) -> Result<bool, Unavailable> {
+        let known = || number <= self.newest.load(Ordering::Relaxed);
+        if known() {
+            return Ok(true);
+        }
+        let asked = Instant::now();
+        let mut last = self.reading.lock().await;
+        // A reading answers all that asked before it began; so there are few, whoever asks.
+        let answered = last.as_ref().is_some_and(|last| last.began > asked);
+        if !known() && !answered {
+            if let Some(last) = &*last {
+                sleep_until(last.began + PAUSE).await;
+            }
+            let began = Instant::now();
+            self.readings.fetch_add(1, Ordering::Relaxed);
+            let newest = state.store.newest_status_list().await;
+            if let Err(e) = &newest {
+                tracing::error!("the status lists cannot be read: {e}");
+            }
+            *last = Some(Reading { began, failed: newest.is_err() });
+            self.newest.fetch_max(newest.unwrap_or(0), Ordering::Relaxed);
+        }
+        match &*last {
+            _ if known() => Ok(true),
+            Some(Reading { failed: true, .. }) => Err(Unavailable),
+            _ => Ok(false),
+        }
+    }
+
+    fn slot(&self, number: u32) -> Arc<Mutex<Slot>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(kept.entry(number).or_default())
+    }
+
+    /// Reads the list, and signs it unless the last one is still right.
+    async fn renew(&self, state: &Inner, number: u32, slot: &mut Slot) -> Result<(), Error> {
+        // From before it is read: it holds what was so at that time.
+        let now = state.clock.now();
+        // By a clock that has jumped ahead all sessions would be over, and their tokens are not.
+        let end = state.config.token_end().as_secs();
+        let over = if state.clock_is_steady() { now.saturating_sub(end) } else { 0 };
+        self.readings.fetch_add(1, Ordering::Relaxed);
+        let set = state.store.ended_sessions(number, over).await?;
+        let bits = bits::pack(self.size, &set);
+        let signer = state.keys.signer().ok_or_else(no_key)?;
+        let right = slot.signed.as_ref().is_some_and(|signed| {
+            // Counted in both directions: the clock may have been set back.
+            signed.kid == signer.kid() && now.abs_diff(signed.iat) < SIGN_AGAIN
+        });
+        if right && bits == slot.bits {
+            return Ok(());
+        }
+        let exp = now + LIFETIME;
+        let jwt = signer.sign(
+            TokenType::StatusList,
+            &Claims {
+                iss: &state.issuer,
+                sub: &state.status_uri(number),
+                iat: now,
+                exp,
+                ttl: TTL,
+                status_list: StatusList { bits: 1, lst: bits::compress(&bits) },
+            },
+        )?;
+        self.signatures.fetch_add(1, Ordering::Relaxed);
+        let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(digest(&SHA256, jwt.as_bytes())));
+        let kid = signer.kid().to_owned();
+        slot.signed = Some(Arc::new(Signed { jwt: jwt.into(), etag, exp, iat: now, kid }));
+        slot.bits = bits;
+        Ok(())
+    }
+}
+
+/// A list cannot be had at the moment. The log says why.
+#[derive(Debug)]
+pub(crate) struct Unavailable;
+
+fn no_key() -> Error {
+    Error::System("the signing keys cannot be read".to_owned())
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    /// Where the list is, as the tokens have it in `uri`.
+    sub: &'a str,
+    iat: u64,
+    exp: u64,
+    ttl: u64,
+    status_list: StatusList,
+}
+
+#[derive(Serialize)]
+struct StatusList {
+    /// For each session.
+    bits: u8,
+    lst: String,
+}
