@@ -1,4 +1,5 @@
-//! A database of many users, written directly: to log each of them in would take hours.
+//! Databases with many users. They are written directly, because logging each user in would take
+//! hours.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -20,7 +21,7 @@ pub(crate) struct Options {
     /// The number after the last one's
     #[arg(long)]
     to: u64,
-    /// A user that is there: the others have the same password
+    /// An existing user; the new ones get the same password
     #[arg(long)]
     like: String,
 }
@@ -28,7 +29,7 @@ pub(crate) struct Options {
 /// Adds users, each with one session that lasts for a week, in one transaction.
 pub(crate) fn fill(options: &Options) -> Result<Value> {
     let started = Instant::now();
-    let changed = "the issuer's tables have changed: bring bench/load/src/fill.rs up to them";
+    let changed = "the issuer's tables have changed; update bench/load/src/fill.rs";
     let mut db = Connection::open(&options.database)?;
     db.pragma_update(None, "cache_size", -200_000)?;
     let (hash, now): (String, i64) = db
@@ -37,7 +38,7 @@ pub(crate) fn fill(options: &Options) -> Result<Value> {
             [&options.like],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
-        .context("there is no such user to be like")?;
+        .context("there is no such user to copy")?;
     let transaction = db.transaction()?;
     {
         let mut user = transaction
@@ -56,7 +57,7 @@ pub(crate) fn fill(options: &Options) -> Result<Value> {
         for number in options.from..options.to {
             let id = format!("user_{number:016}");
             user.execute(params![id, name(number), hash, now]).context(changed)?;
-            // Not all at one time, as if they had come in the course of a week.
+            // Expiries are spread, as if the sessions had begun in the course of a week.
             let expires_at = now + 86_400 + i64::try_from(number % 518_400)?;
             session.execute(params![session_id(number), id, now, expires_at]).context(changed)?;
         }
@@ -68,7 +69,7 @@ pub(crate) fn fill(options: &Options) -> Result<Value> {
     Ok(json!({ "seconds": seconds, "bytes": bytes }))
 }
 
-/// What a table takes in the file, with its indexes.
+/// Returns the bytes of a table in the file, with its indexes.
 fn bytes(db: &Connection, table: &str) -> Result<u64> {
     let pages = "SELECT sum(pgsize) FROM dbstat WHERE aggregate = TRUE
                  AND name IN (SELECT name FROM sqlite_schema WHERE tbl_name = ?1)";
@@ -76,12 +77,12 @@ fn bytes(db: &Connection, table: &str) -> Result<u64> {
     Ok(bytes.try_into()?)
 }
 
-/// The name of a user.
+/// Returns the name of a user.
 pub(crate) fn name(number: u64) -> String {
     format!("user{number}@example.com")
 }
 
-/// The id of a user's session: from all over the table, as random ones are.
+/// Returns the id of a user's session. Like random ones, the ids are spread over the whole table.
 pub(crate) fn session_id(number: u64) -> [u8; 16] {
     let hash = digest(&SHA256, format!("session {number}").as_bytes());
     let mut id = [0; 16];
