@@ -9,10 +9,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
+use xshell::Cmd;
 
-/// How long a server may take until it answers.
+/// The longest time from a server's start to its announcement.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// How long a server may take to end: longer than the issuer waits for open requests.
+/// The longest time that a server may take to end: longer than the issuer waits for open requests.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 
 /// The running servers. Dropping this stops them all and waits for them.
@@ -30,24 +31,25 @@ enum Event {
 }
 
 impl Children {
-    /// No servers yet; from here on Ctrl-C and its like stop the servers instead of xtask alone.
+    /// Returns no servers yet. From now on, Ctrl-C and its like stop the servers too.
     pub(crate) fn new() -> Result<Self> {
         let (sender, events) = channel();
         let stop = sender.clone();
         ctrlc::set_handler(move || {
-            // Nobody listens any more when xtask is about to end anyway.
+            // The receiver is gone when xtask is about to end anyway.
             let _ = stop.send(Event::Stop);
         })
         .context("Ctrl-C can't be handled")?;
         Ok(Self { running: Vec::new(), sender, events })
     }
 
-    /// Starts a server. What it writes to standard error is passed through.
-    pub(crate) fn start(&mut self, name: &'static str, command: &mut Command) -> Result<()> {
+    /// Starts a server. Its standard error is passed through.
+    pub(crate) fn start(&mut self, name: &'static str, command: Cmd<'_>) -> Result<()> {
+        let mut command: Command = command.into();
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        // In a group of its own it does not get the terminal's Ctrl-C besides the signal from here.
+        // In a group of its own it gets the signal from here, but not the terminal's Ctrl-C too.
         #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(command, 0);
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().with_context(|| format!("{name} did not start"))?;
         if let Some(output) = child.stdout.take() {
             let sender = self.sender.clone();
@@ -62,7 +64,8 @@ impl Children {
         Ok(())
     }
 
-    /// Waits until `name` prints the line that says that it answers. False if the user wants to stop.
+    /// Waits until `name` prints the line that announces its address. Returns false if the user
+    /// wants to stop.
     pub(crate) fn wait_for(&mut self, name: &'static str, announcement: &str) -> Result<bool> {
         let deadline = Instant::now() + START_LIMIT;
         loop {
@@ -81,7 +84,7 @@ impl Children {
         }
     }
 
-    /// Waits until the user wants to stop; an error if a server ends before.
+    /// Waits until the user wants to stop. Fails if a server ends before.
     pub(crate) fn wait(mut self) -> Result<()> {
         while let Ok(event) = self.events.recv() {
             match event {
@@ -94,7 +97,7 @@ impl Children {
         Ok(())
     }
 
-    /// The error for a server that ended by itself, with its exit status if it has ended for good.
+    /// Returns the error for a server that ended by itself.
     fn ended(&mut self, name: &'static str) -> anyhow::Error {
         let child = self.running.iter_mut().find(|(who, _)| *who == name);
         match child.map(|(_, child)| child.wait()) {
@@ -134,7 +137,7 @@ fn terminate(child: &mut Child) {
         unistd::Pid,
     };
 
-    // It may have ended in the meantime; it is not waited for yet, so its id is still its own.
+    // Even if it has ended meanwhile, its id is still its own until somebody waits for it.
     if let Ok(id) = i32::try_from(child.id()) {
         let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
     }
