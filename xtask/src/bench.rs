@@ -27,8 +27,8 @@ pub(crate) struct Options {
     /// Run only this one
     #[arg(value_enum)]
     only: Option<Benchmark>,
-    /// Where to measure, separated by commas: node (the one in use), node20, node22, node24,
-    /// node26, deno, bun, chromium, firefox, webkit
+    /// The runtimes to measure in, separated by commas: node (the one in use), node20, node22,
+    /// node24, node26, deno, bun, chromium, firefox, webkit
     #[arg(long)]
     runtime: Option<String>,
     /// How many turns each contestant takes; the results are medians over them
@@ -43,9 +43,9 @@ pub(crate) struct Options {
 enum Benchmark {
     /// The time to verify a token
     Verify,
-    /// The issuer's answers per second, against what the machine can do
+    /// The issuer's answers per second, compared with the machine's limits
     Issuer,
-    /// The bytes that a browser downloads, and what they consist of
+    /// The bytes that a browser downloads, by kind, crate and function
     Size,
     /// The time from the start of a process to its first verdict
     Coldstart,

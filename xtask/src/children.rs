@@ -3,12 +3,12 @@
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    sync::mpsc::{Receiver, Sender, channel},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use xshell::Cmd;
 
 /// The longest time from a server's start to its announcement.
@@ -69,17 +69,13 @@ impl Children {
     pub(crate) fn wait_for(&mut self, name: &'static str, announcement: &str) -> Result<bool> {
         let deadline = Instant::now() + START_LIMIT;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.events.recv_timeout(left) {
+            match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Event::Said(who, line)) if who == name && line.starts_with(announcement) => {
                     return Ok(true);
                 }
-                Ok(Event::Said(who, line)) => println!("{who}: {line}"),
-                Ok(Event::Ended(who)) => return Err(self.ended(who)),
-                Ok(Event::Stop) => return Ok(false),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    bail!("{name} did not answer within {} s", START_LIMIT.as_secs());
-                }
+                Ok(event) if self.goes_on(&event)? => {}
+                Ok(_) => return Ok(false),
+                Err(_) => bail!("{name} did not answer within {} s", START_LIMIT.as_secs()),
             }
         }
     }
@@ -87,23 +83,26 @@ impl Children {
     /// Waits until the user wants to stop. Fails if a server ends before.
     pub(crate) fn wait(mut self) -> Result<()> {
         while let Ok(event) = self.events.recv() {
-            match event {
-                Event::Said(who, line) => println!("{who}: {line}"),
-                Event::Ended(who) => return Err(self.ended(who)),
-                Event::Stop => break,
+            if !self.goes_on(&event)? {
+                break;
             }
         }
         println!("\nstopping …");
         Ok(())
     }
 
-    /// Returns the error for a server that ended by itself.
-    fn ended(&mut self, name: &'static str) -> anyhow::Error {
-        let child = self.running.iter_mut().find(|(who, _)| *who == name);
-        match child.map(|(_, child)| child.wait()) {
-            Some(Ok(status)) => anyhow!("{name} ended with {status}; its message is above"),
-            _ => anyhow!("{name} ended; its message is above"),
+    /// Passes a server's line on. Returns false if the user wants to stop.
+    fn goes_on(&mut self, event: &Event) -> Result<bool> {
+        match event {
+            Event::Said(who, line) => println!("{who}: {line}"),
+            Event::Ended(who) => {
+                let mut ended = self.running.iter_mut().filter(|(name, _)| name == who);
+                let status = ended.find_map(|(_, child)| child.wait().ok()).unwrap_or_default();
+                bail!("{who} ended with {status}; its message is above");
+            }
+            Event::Stop => return Ok(false),
         }
+        Ok(true)
     }
 }
 
@@ -121,7 +120,6 @@ impl Drop for Children {
                     eprintln!("{name} did not end within {} s and is killed", STOP_LIMIT.as_secs());
                     let _ = child.kill();
                     let _ = child.wait();
-                    break;
                 }
                 thread::sleep(Duration::from_millis(20));
             }

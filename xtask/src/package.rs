@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use xshell::{Cmd, cmd};
+use xshell::cmd;
 
 use crate::{
     node,
@@ -124,11 +124,12 @@ impl Build {
         let flags = format!(
             "target.{WASM_TARGET}.rustflags=['{INLINE_LESS}', '-Ctarget-feature={features}']"
         );
-        let command: Cmd<'_> = cmd!(
-            sh,
-            "cargo build --profile {PROFILE} -p {package} --target {WASM_TARGET} --target-dir {folder} --config {flags}"
-        );
-        step.stream(command, "fix the compiler's errors above, then run this again")
+        let command =
+            cmd!(sh, "cargo build --profile {PROFILE} -p {package} --target {WASM_TARGET}");
+        step.stream(
+            command.arg("--target-dir").arg(folder).args(["--config", &flags]),
+            "fix the compiler's errors above, then run this again",
+        )
     }
 
     /// Returns the path of a compiled library.
@@ -170,20 +171,14 @@ fn assemble(step: &Step, workspace: &Workspace) -> Result<()> {
         sh.create_dir("pkg/dist/wasm")?;
         sh.copy_file(from, format!("pkg/dist/wasm/{module}"))?;
     }
-    write_bytes(step, workspace)?;
-    step.quiet(cmd!(sh, "node pkg/scripts/commonjs.js"), "delete node_modules and run this again")?;
-    Ok(())
-}
-
-/// Writes the modules as JavaScript, for `countersign/inline`.
-fn write_bytes(step: &Step, workspace: &Workspace) -> Result<()> {
-    const SCRIPT: &str = r"
+    // The modules as JavaScript, for `countersign/inline`.
+    const BYTES: &str = r"
         const { readFileSync, writeFileSync } = require('node:fs')
         const base64 = (file) => readFileSync(`pkg/dist/wasm/${file}`).toString('base64')
         writeFileSync('pkg/dist/wasm/bytes.js', `export const portable = '${base64('countersign.wasm')}'\n` +
           `export const relaxed = '${base64('countersign.relaxed.wasm')}'\n`)";
-    let sh = &workspace.sh;
-    step.quiet(cmd!(sh, "node -e {SCRIPT}"), "run this again")?;
+    step.quiet(cmd!(sh, "node -e {BYTES}"), "run this again")?;
+    step.quiet(cmd!(sh, "node pkg/scripts/commonjs.js"), "delete node_modules and run this again")?;
     Ok(())
 }
 

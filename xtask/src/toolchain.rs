@@ -1,7 +1,7 @@
 //! Rust, Node.js, npm and git, and cargo's tools: checked first, and completed if rustup or cargo
 //! can do that.
 
-use std::{fmt, path::Path, path::PathBuf};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use xshell::{Cmd, cmd};
@@ -16,7 +16,7 @@ use crate::{
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
 /// The first version of Node.js 20 with `require()` of an ES module.
-const NODE_NEEDED: Version = Version(20, 19);
+const NODE_NEEDED: (u32, u32) = (20, 19);
 
 /// Adds the step that names every missing program, and installs the wasm target.
 pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace) {
@@ -27,11 +27,14 @@ pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace) {
 }
 
 fn check(workspace: &Workspace) -> Result<()> {
-    let node = version_of(workspace, "node");
     let mut missing = Vec::new();
-    if node.as_deref().and_then(Version::parse).is_none_or(|version| version < NODE_NEEDED) {
-        let found = node.map(|version| format!(" (found {version})")).unwrap_or_default();
-        missing.push(format!("Node.js >= {NODE_NEEDED}{found}: get it at https://nodejs.org"));
+    let node = version_of(workspace, "node").unwrap_or_default();
+    if !is_new_enough(&node) {
+        let (major, minor) = NODE_NEEDED;
+        let found = if node.is_empty() { "none" } else { &node };
+        missing.push(format!(
+            "Node.js >= {major}.{minor} (found {found}): get it at https://nodejs.org"
+        ));
     }
     for (program, source) in [
         (NPM, "it comes with Node.js; Debian has it as the package npm"),
@@ -127,22 +130,10 @@ impl Tool {
     }
 }
 
-/// Major and minor version.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Version(u32, u32);
-
-impl Version {
-    /// Reads the output of `node --version`: `v20.19.0`.
-    fn parse(text: &str) -> Option<Self> {
-        let mut numbers = text.trim_start_matches('v').split('.').map(str::parse);
-        Some(Self(numbers.next()?.ok()?, numbers.next()?.ok()?))
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}.{}", self.0, self.1)
-    }
+/// Reads the output of `node --version`: `v20.19.0`.
+fn is_new_enough(node_version: &str) -> bool {
+    let mut numbers = node_version.trim_start_matches('v').split('.').map_while(|n| n.parse().ok());
+    matches!((numbers.next(), numbers.next()), (Some(major), Some(minor)) if (major, minor) >= NODE_NEEDED)
 }
 
 #[cfg(test)]
@@ -165,8 +156,7 @@ mod tests {
             ("", false),
         ];
         for (text, enough) in cases {
-            let found = Version::parse(text).is_some_and(|version| version >= NODE_NEEDED);
-            assert_eq!(found, enough, "{text:?}");
+            assert_eq!(is_new_enough(text), enough, "{text:?}");
         }
     }
 }
