@@ -75,6 +75,7 @@ export async function startServer([program, ...args], url, env = process.env) {
   const child = spawn(program, args.map(String), { env, stdio: ['ignore', 'ignore', 'pipe'] })
   let log = ''
   child.stderr.on('data', (chunk) => (log += chunk))
+  child.once('error', ({ message }) => (log += message))
   const ended = new Promise((resolve) => child.once('error', resolve).once('close', resolve))
   const stop = async () => {
     child.kill()

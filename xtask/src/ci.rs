@@ -55,7 +55,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             )
         })
         .step("check advisories", |step| check_advisories(step, workspace));
-    test::plan(&mut steps, workspace);
+    test::plan(&mut steps, workspace, test::Options::default());
     steps.run()
 }
 

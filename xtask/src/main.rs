@@ -72,7 +72,7 @@ fn run(command: &Command) -> Result<()> {
     let workspace = Workspace::find()?;
     match command {
         Command::Start(options) => start::run(&workspace, options),
-        Command::Test(options) => test::run(&workspace, options),
+        Command::Test(options) => test::run(&workspace, *options),
         Command::Build => package::run(&workspace),
         Command::Bench(options) => bench::run(&workspace, options),
         Command::Fuzz(options) => fuzz::run(&workspace, options),

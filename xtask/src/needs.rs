@@ -1,8 +1,8 @@
-//! Programs that the tests use and that are not part of the checkout: browsers, `PostgreSQL`,
-//! `promtool` and Python.
+//! Programs that the tests use but the checkout does not contain: browsers, `PostgreSQL`, `promtool`
+//! and Python.
 //!
-//! A missing one is installed if that is possible without asking anybody: as a Debian package if
-//! xtask runs as root. Chromium can also come from playwright, for any user on any system.
+//! On Debian, as root, missing ones are installed as packages. Chromium can also come from
+//! playwright, for any user on any system.
 
 use std::{
     env, fs,
@@ -21,7 +21,7 @@ use crate::{
 
 const SKIP_VARIABLE: &str = "COUNTERSIGN_SKIP";
 
-/// A group of tests' need. [`SKIP_VARIABLE`] leaves out the tests together with the need.
+/// The programs that a group of tests needs. [`SKIP_VARIABLE`] leaves out these tests.
 pub(crate) struct Need {
     /// Its name in [`SKIP_VARIABLE`].
     name: &'static str,
@@ -33,9 +33,9 @@ struct Program {
     names: &'static [&'static str],
     /// Other places, searched after the `PATH`.
     elsewhere: fn(&Workspace) -> Vec<PathBuf>,
-    /// The environment variable that names its path, or the folder that contains it.
+    /// The environment variable with its path, or with the folder that contains it.
     variable: Option<Variable>,
-    /// Arguments that make it start and end with success; none if existing is enough.
+    /// Arguments with which it only starts and succeeds. Without any, its file is enough.
     probe: &'static [&'static str],
     /// Debian's packages.
     packages: &'static [&'static str],
@@ -152,7 +152,7 @@ pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, needs: Vec
         }
         let mut missing = find_missing(workspace, &wanted)?;
         if !missing.is_empty() && can_install() {
-            // A package that is not to be had is named below, with the other ways out.
+            // If a package cannot be installed, the advice below names it.
             if let Err(error) = install(step, workspace, &packages(&missing)) {
                 step.note(&format!("      {error:#}"));
             }

@@ -69,8 +69,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace) {
     plan.step("build the WASM modules", |step| compile(step, workspace))
         .step("shrink them", |step| shrink(step, workspace))
-        .step("put the package together", |step| assemble(step, workspace))
-        .step("measure the package", |step| print_sizes(step, workspace));
+        .step("put the package together", |step| assemble(step, workspace));
 }
 
 fn compile(step: &Step, workspace: &Workspace) -> Result<()> {
@@ -179,23 +178,6 @@ fn assemble(step: &Step, workspace: &Workspace) -> Result<()> {
           `export const relaxed = '${base64('countersign.relaxed.wasm')}'\n`)";
     step.quiet(cmd!(sh, "node -e {BYTES}"), "run this again")?;
     step.quiet(cmd!(sh, "node pkg/scripts/commonjs.js"), "delete node_modules and run this again")?;
-    Ok(())
-}
-
-fn print_sizes(step: &Step, workspace: &Workspace) -> Result<()> {
-    const SCRIPT: &str = r"
-        const { brotliCompressSync } = require('node:zlib')
-        const { readFileSync } = require('node:fs')
-        for (const path of process.argv.slice(1)) {
-          const bytes = readFileSync(path)
-          const sizes = [bytes.length, brotliCompressSync(bytes).length]
-          const [raw, brotli] = sizes.map((size) => `${(size / 1024).toFixed(1)} KiB`.padStart(11))
-          console.log(`      ${path.padEnd(40)} ${raw}, ${brotli} with brotli`)
-        }";
-    let (sh, modules) =
-        (&workspace.sh, BUILDS.map(|build| format!("pkg/dist/wasm/{}", build.module)));
-    let sizes = step.quiet(cmd!(sh, "node -e {SCRIPT} {modules...}"), "run this again")?;
-    step.note(sizes.trim_end());
     Ok(())
 }
 

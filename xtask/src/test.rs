@@ -4,7 +4,8 @@ use anyhow::{Result, bail};
 use xshell::cmd;
 
 use crate::{
-    needs, node, package, schemathesis,
+    needs::{self, Need},
+    node, package, schemathesis,
     step::{Plan, Step},
     toolchain, wasi,
     workspace::Workspace,
@@ -14,7 +15,7 @@ use crate::{
 pub(crate) const ISSUER_VARIABLE: &str = "COUNTERSIGN_ISSUER_BINARY";
 
 /// The options of `cargo xtask test`.
-#[derive(clap::Args)]
+#[derive(Clone, Copy, Default, clap::Args)]
 pub(crate) struct Options {
     /// Run only these tests
     #[arg(value_enum)]
@@ -34,29 +35,32 @@ enum Suite {
 }
 
 /// Runs `cargo xtask test`.
-pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<()> {
     let mut steps = Plan::default();
     toolchain::plan(&mut steps, workspace);
-    plan_suites(&mut steps, workspace, options.only);
+    plan(&mut steps, workspace, options);
     steps.run()
 }
 
-/// Adds the steps of all tests, without the check of Rust, Node.js and git.
-pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace) {
-    plan_suites(plan, workspace, None);
-}
-
-fn plan_suites<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, only: Option<Suite>) {
-    let wants = |suite| only.is_none_or(|only| only == suite);
-    let javascript = only != Some(Suite::Rust);
+/// Adds the steps of the tests, without the check of Rust, Node.js and git.
+pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, options: Options) {
+    let javascript = options.only != Some(Suite::Rust);
     if javascript {
         node::plan(plan, workspace);
     }
-    plan_needs(plan, workspace, wants);
+    needs::plan(plan, workspace, needs_of(options));
+    if options.run(Suite::Js) {
+        plan.step("find Schemathesis", |step| {
+            if needs::SCHEMATHESIS.is_left_out()? {
+                return Ok(());
+            }
+            schemathesis::install(step, workspace)
+        });
+    }
     if javascript {
         package::plan(plan, workspace);
     }
-    if wants(Suite::Rust) {
+    if options.run(Suite::Rust) {
         let sh = &workspace.sh;
         // Together with the tests: for the issuer alone cargo would compile many crates once more.
         plan.step("build the issuer and the Rust tests", |step| {
@@ -75,48 +79,48 @@ fn plan_suites<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, only: Option<S
         plan.step("build the issuer", |step| workspace.build_issuer(step));
     }
     if javascript {
-        plan.step("run the JavaScript tests", move |step| run_javascript(step, workspace, only));
+        plan.step("run the JavaScript tests", move |step| run_javascript(step, workspace, options));
     }
 }
 
-fn plan_needs<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, wants: impl Fn(Suite) -> bool) {
+impl Options {
+    fn run(self, suite: Suite) -> bool {
+        self.only.is_none_or(|only| only == suite)
+    }
+}
+
+fn needs_of(options: Options) -> Vec<&'static Need> {
     let mut needed = Vec::new();
-    if wants(Suite::Packaging) {
+    if options.run(Suite::Packaging) {
         needed.extend(needs::BROWSERS);
-    } else if wants(Suite::Browser) {
+    } else if options.run(Suite::Browser) {
         needed.push(&needs::CHROMIUM);
     }
-    if wants(Suite::Rust) {
+    if options.run(Suite::Rust) {
         needed.extend([&needs::POSTGRES, &needs::PROMTOOL]);
     }
-    let openapi = wants(Suite::Js);
-    if openapi {
+    if options.run(Suite::Js) {
         needed.push(&needs::SCHEMATHESIS);
     }
-    needs::plan(plan, workspace, needed);
-    if openapi {
-        plan.step("find Schemathesis", |step| match needs::SCHEMATHESIS.is_left_out()? {
-            true => Ok(()),
-            false => schemathesis::install(step, workspace),
-        });
-    }
+    needed
 }
 
-fn run_javascript(step: &Step, workspace: &Workspace, only: Option<Suite>) -> Result<()> {
-    let wants = |suite| only.is_none_or(|only| only == suite);
+fn run_javascript(step: &Step, workspace: &Workspace, options: Options) -> Result<()> {
     let mut files = Vec::new();
-    if wants(Suite::Js) {
+    if options.run(Suite::Js) {
         files.extend(test_files(workspace, "tests/js")?);
         if needs::SCHEMATHESIS.is_left_out()? {
             files.retain(|file| file != schemathesis::TEST);
         }
     }
-    if wants(Suite::Browser) && needs::CHROMIUM.is_left_out()? {
-        step.note("      left out: tests/browser");
-    } else if wants(Suite::Browser) {
-        files.extend(test_files(workspace, "tests/browser")?);
+    if options.run(Suite::Browser) {
+        if needs::CHROMIUM.is_left_out()? {
+            step.note("      left out: tests/browser");
+        } else {
+            files.extend(test_files(workspace, "tests/browser")?);
+        }
     }
-    if wants(Suite::Packaging) {
+    if options.run(Suite::Packaging) {
         files.extend(test_files(workspace, "tests/packaging")?);
     }
     // Without files Node.js would search for tests by itself, in node_modules too.

@@ -15,12 +15,12 @@ use rustix::time::{
 use serde_json::{Value, json};
 
 use crate::connection::Connection;
-use crate::requests;
+use crate::requests::{self, Requests};
 
 #[derive(Args)]
 pub(crate) struct Options {
     #[command(flatten)]
-    requests: requests::Options,
+    requests: Requests,
     #[arg(long)]
     seconds: f64,
     /// Requests per second, even if the server does not keep up; without it each connection asks

@@ -39,3 +39,13 @@ fn main() -> anyhow::Result<()> {
     println!("{result}");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn clap_accepts_the_commands() {
+        super::Command::command().debug_assert();
+    }
+}

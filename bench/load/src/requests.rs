@@ -11,8 +11,9 @@ use clap::{Args, ValueEnum};
 use crate::connection::{Body, Connection, Request, refresh_token};
 use crate::fill;
 
+/// The requests to send, and the connections for them.
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct Requests {
     /// The kind of request
     #[arg(value_enum)]
     kind: Kind,
@@ -55,7 +56,7 @@ enum Kind {
 }
 
 /// Opens the connections, each with its requests.
-pub(crate) fn open(options: &Options) -> Result<Vec<Connection>> {
+pub(crate) fn open(options: &Requests) -> Result<Vec<Connection>> {
     let tokens = match &options.tokens {
         Some(path) if options.kind == Kind::Refreshes => {
             let text = fs::read_to_string(path);
@@ -103,7 +104,7 @@ pub(crate) fn open(options: &Options) -> Result<Vec<Connection>> {
 }
 
 /// Writes the unused refresh tokens to the file that the options name, if they name one.
-pub(crate) fn save_tokens(options: &Options, connections: &[Connection]) -> Result<()> {
+pub(crate) fn save_tokens(options: &Requests, connections: &[Connection]) -> Result<()> {
     if let Some(path) = &options.tokens {
         let tokens: Vec<_> = connections.iter().flat_map(Connection::tokens).collect();
         fs::write(path, tokens.join("\n"))?;
@@ -117,7 +118,7 @@ fn post(path: &str, body: Body) -> Request {
     Request { line: format!("POST {path}"), headers: FORM.to_owned(), body }
 }
 
-fn login(options: &Options, number: u64) -> Request {
+fn login(options: &Requests, number: u64) -> Request {
     let names = match options.users {
         // Each connection has users of its own, from all over the table.
         Some(users) => (0..1000).map(|one| fill::name((one * 7919 + number) % users)).collect(),
