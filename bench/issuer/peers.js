@@ -23,16 +23,18 @@ export async function startOidcProvider(within) {
   const script = fileURLToPath(new URL('oidc-provider.js', import.meta.url))
   const command = [...within, process.execPath, script, port, ...CLIENT]
   const server = await startServer(command, `${url}/jwks`, { ...process.env, NODE_ENV: 'production' })
-  const authorization = basic(...CLIENT.map(encodeURIComponent))
-  const headers = { authorization, 'content-type': 'application/x-www-form-urlencoded' }
-  const response = await fetch(`${url}/token`, { method: 'POST', headers, body: FORM })
-  const { access_token = '' } = await response.json()
-  const { alg, typ } = JSON.parse(Buffer.from(access_token.split('.')[0], 'base64url').toString() || '{}')
-  if (alg !== 'RS256' || typ !== 'at+jwt') {
+  try {
+    const authorization = basic(...CLIENT.map(encodeURIComponent))
+    const headers = { authorization, 'content-type': 'application/x-www-form-urlencoded' }
+    const response = await fetch(`${url}/token`, { method: 'POST', headers, body: FORM })
+    const { access_token = '' } = await response.json()
+    const { alg, typ } = JSON.parse(Buffer.from(access_token.split('.')[0], 'base64url').toString() || '{}')
+    if (alg !== 'RS256' || typ !== 'at+jwt') throw new Error(`oidc-provider gives no RS256 access token (${response.status})`)
+    return { url, flags: ['--authorization', authorization, '--form', FORM], ...server }
+  } catch (error) {
     await server.stop()
-    throw new Error(`oidc-provider gives no RS256 access token (${response.status})`)
+    throw error
   }
-  return { url, flags: ['--authorization', authorization, '--form', FORM], ...server }
 }
 
 /** Serves the bytes and the headers of the issuer's key set. Returns `undefined` without nginx. */
