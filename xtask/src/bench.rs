@@ -8,7 +8,7 @@ use xshell::cmd;
 
 use crate::{
     needs, node,
-    package::{self, BUILDS, Names},
+    package::{self, Names},
     step::{Plan, Step},
     test::ISSUER_VARIABLE,
     toolchain::{self, Tool},
@@ -53,22 +53,25 @@ enum Benchmark {
 
 /// Runs `cargo xtask bench`.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let runs = |one| options.only.is_none_or(|only| only == one);
     let mut steps = Plan::default();
     toolchain::plan(&mut steps, workspace);
     node::plan(&mut steps, workspace);
     package::plan(&mut steps, workspace);
-    if runs(Benchmark::Verify) {
-        steps.step("build the kernels alone", |step| build_kernels(step, workspace));
+    if options.run(Benchmark::Verify) {
+        steps.step("build the kernels alone", |step| {
+            let folder = workspace.target.join("bench/kernels");
+            let kernel = "countersign-bench-kernel";
+            package::write_modules(step, workspace, kernel, &folder, Names::Removed)
+        });
     }
-    if runs(Benchmark::Size) {
+    if options.run(Benchmark::Size) {
         steps.step("find twiggy", |step| TWIGGY.install(step, workspace));
         steps.step("build the WASM modules with names", |step| {
             let folder = workspace.target.join("bench/named");
-            package::write_named_modules(step, workspace, &folder)
+            package::write_modules(step, workspace, "countersign-wasm", &folder, Names::Kept)
         });
     }
-    if runs(Benchmark::Issuer) {
+    if options.run(Benchmark::Issuer) {
         steps.step("build the issuer and its load, optimised", |step| {
             let sh = &workspace.sh;
             step.stream(
@@ -81,20 +84,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     steps.run()
 }
 
-/// Compiles `bench/kernel` as the package's modules are compiled.
-fn build_kernels(step: &Step, workspace: &Workspace) -> Result<()> {
-    let folder = workspace.sh.create_dir(workspace.target.join("bench/kernels"))?;
-    for build in &BUILDS {
-        build.compile(step, workspace, "countersign-bench-kernel")?;
-        let compiled = build.compiled(workspace, "countersign_bench_kernel");
-        build.optimise(step, workspace, &compiled, &folder.join(build.module), Names::Removed)?;
+impl Options {
+    fn run(&self, benchmark: Benchmark) -> bool {
+        self.only.is_none_or(|only| only == benchmark)
     }
-    Ok(())
 }
 
 fn measure(step: &Step, workspace: &Workspace, options: &Options) -> Result<()> {
     let chosen = Benchmark::value_variants().iter();
-    let chosen = chosen.filter(|one| options.only.is_none_or(|only| only == **one));
+    let chosen = chosen.filter(|one| options.run(**one));
     let names = chosen.filter_map(Benchmark::to_possible_value);
     let names = names.map(|value| value.get_name().to_owned());
     let (sh, out) = (&workspace.sh, workspace.target.join("bench"));

@@ -26,9 +26,9 @@ const PROFILE: &str = "wasm";
 const INLINE_LESS: &str = "-Cllvm-args=-inline-threshold=50";
 
 /// A build of the WASM module.
-pub(crate) struct Build {
+struct Build {
     /// Its file in the package.
-    pub(crate) module: &'static str,
+    module: &'static str,
     /// Its folder below the target folder. The artifacts of both builds have the same names.
     folder: &'static str,
     /// Engine features besides rustc's defaults, as rustc and as wasm-opt name them.
@@ -36,7 +36,7 @@ pub(crate) struct Build {
     wasm_opt_features: &'static [&'static str],
 }
 
-pub(crate) const BUILDS: [Build; 2] = [
+const BUILDS: [Build; 2] = [
     Build { module: "countersign.wasm", folder: "", target_features: "", wasm_opt_features: &[] },
     Build {
         module: "countersign.relaxed.wasm",
@@ -67,25 +67,29 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 
 /// Adds the steps that build `pkg/dist`.
 pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace) {
-    plan.step("build the WASM modules", |step| compile(step, workspace))
-        .step("shrink them", |step| shrink(step, workspace))
-        .step("put the package together", |step| assemble(step, workspace));
+    plan.step("build the WASM modules", |step| {
+        let folder = workspace.target.join("modules");
+        write_modules(step, workspace, "countersign-wasm", &folder, Names::Removed)
+    })
+    .step("put the package together", |step| assemble(step, workspace));
 }
 
-fn compile(step: &Step, workspace: &Workspace) -> Result<()> {
-    BUILDS.iter().try_for_each(|build| build.compile(step, workspace, "countersign-wasm"))
-}
-
-/// Runs wasm-opt on the modules that changed.
-fn shrink(step: &Step, workspace: &Workspace) -> Result<()> {
+/// Builds the modules of the crate `name` into `folder`. Runs wasm-opt only on changed ones.
+pub(crate) fn write_modules(
+    step: &Step,
+    workspace: &Workspace,
+    name: &str,
+    folder: &Path,
+    names: Names,
+) -> Result<()> {
     let wasm_opt = workspace.root.join("node_modules/binaryen/package.json");
     let xtask = env::current_exe().context("the path of xtask itself is unknown")?;
-    let folder = workspace.sh.create_dir(workspace.target.join("modules"))?;
+    workspace.sh.create_dir(folder)?;
     for build in &BUILDS {
-        let compiled = build.compiled(workspace, "countersign_wasm");
-        let shrunk = folder.join(build.module);
-        if is_stale(&shrunk, &[&compiled, &wasm_opt, &xtask]) {
-            build.optimise(step, workspace, &compiled, &shrunk, Names::Removed)?;
+        let compiled = build.compile(step, workspace, name)?;
+        let module = folder.join(build.module);
+        if is_stale(&module, &[&compiled, &wasm_opt, &xtask]) {
+            build.optimise(step, workspace, &compiled, &module, names)?;
         }
     }
     Ok(())
@@ -98,16 +102,6 @@ fn is_stale(output: &Path, inputs: &[&Path]) -> bool {
     made.is_none() || inputs.iter().any(|input| modified(input) > made)
 }
 
-/// Writes the modules as they are in the package, but with the names of their functions.
-pub(crate) fn write_named_modules(step: &Step, workspace: &Workspace, folder: &Path) -> Result<()> {
-    workspace.sh.create_dir(folder)?;
-    for build in &BUILDS {
-        let compiled = build.compiled(workspace, "countersign_wasm");
-        build.optimise(step, workspace, &compiled, &folder.join(build.module), Names::Kept)?;
-    }
-    Ok(())
-}
-
 /// The names of a module's functions: removed or kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Names {
@@ -116,29 +110,27 @@ pub(crate) enum Names {
 }
 
 impl Build {
-    /// Compiles `package` for this build.
-    pub(crate) fn compile(&self, step: &Step, workspace: &Workspace, package: &str) -> Result<()> {
+    /// Compiles the crate `name`. Returns the path of its module.
+    fn compile(&self, step: &Step, workspace: &Workspace, name: &str) -> Result<PathBuf> {
         let (sh, folder) = (&workspace.sh, workspace.target.join(self.folder));
         let features = self.target_features;
         let flags = format!(
             "target.{WASM_TARGET}.rustflags=['{INLINE_LESS}', '-Ctarget-feature={features}']"
         );
-        let command =
-            cmd!(sh, "cargo build --profile {PROFILE} -p {package} --target {WASM_TARGET}");
+        let command = cmd!(sh, "cargo build --profile {PROFILE} -p {name} --target {WASM_TARGET}");
         step.stream(
-            command.arg("--target-dir").arg(folder).args(["--config", &flags]),
+            command.arg("--target-dir").arg(&folder).args(["--config", &flags]),
             "fix the compiler's errors above, then run this again",
-        )
-    }
-
-    /// Returns the path of a compiled library.
-    pub(crate) fn compiled(&self, workspace: &Workspace, library: &str) -> PathBuf {
-        let folder = workspace.target.join(self.folder).join(WASM_TARGET);
-        folder.join(PROFILE).join(library).with_extension("wasm")
+        )?;
+        Ok(folder
+            .join(WASM_TARGET)
+            .join(PROFILE)
+            .join(name.replace('-', "_"))
+            .with_extension("wasm"))
     }
 
     /// Runs wasm-opt.
-    pub(crate) fn optimise(
+    fn optimise(
         &self,
         step: &Step,
         workspace: &Workspace,
@@ -159,23 +151,24 @@ impl Build {
     }
 }
 
+/// Writes the modules as JavaScript, for `countersign/inline`.
+const BYTES: &str = r"
+  const { readFileSync, writeFileSync } = require('node:fs')
+  const base64 = (file) => readFileSync(`pkg/dist/wasm/${file}`).toString('base64')
+  writeFileSync('pkg/dist/wasm/bytes.js', `export const portable = '${base64('countersign.wasm')}'\n` +
+    `export const relaxed = '${base64('countersign.relaxed.wasm')}'\n`)";
+
 fn assemble(step: &Step, workspace: &Workspace) -> Result<()> {
     let sh = &workspace.sh;
     // Files that pkg/src no longer has must not stay in the package.
     sh.remove_path("pkg/dist")?;
     let command = node::tool(workspace, "typescript/bin/tsc").args(["-p", "pkg"]);
     step.quiet(command, "fix the TypeScript compiler's errors above")?;
+    sh.create_dir("pkg/dist/wasm")?;
     for Build { module, .. } in &BUILDS {
         let from = workspace.target.join("modules").join(module);
-        sh.create_dir("pkg/dist/wasm")?;
         sh.copy_file(from, format!("pkg/dist/wasm/{module}"))?;
     }
-    // The modules as JavaScript, for `countersign/inline`.
-    const BYTES: &str = r"
-        const { readFileSync, writeFileSync } = require('node:fs')
-        const base64 = (file) => readFileSync(`pkg/dist/wasm/${file}`).toString('base64')
-        writeFileSync('pkg/dist/wasm/bytes.js', `export const portable = '${base64('countersign.wasm')}'\n` +
-          `export const relaxed = '${base64('countersign.relaxed.wasm')}'\n`)";
     step.quiet(cmd!(sh, "node -e {BYTES}"), "run this again")?;
     step.quiet(cmd!(sh, "node pkg/scripts/commonjs.js"), "delete node_modules and run this again")?;
     Ok(())
