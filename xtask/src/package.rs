@@ -118,6 +118,8 @@ impl Build {
             "target.{WASM_TARGET}.rustflags=['{INLINE_LESS}', '-Ctarget-feature={features}']"
         );
         let command = cmd!(sh, "cargo build --profile {PROFILE} -p {name} --target {WASM_TARGET}");
+        // Incremental modules are larger.
+        let command = command.env("CARGO_INCREMENTAL", "0");
         step.stream(
             command.arg("--target-dir").arg(&folder).args(["--config", &flags]),
             "fix the compiler's errors above, then run this again",
