@@ -70,7 +70,7 @@ fn a_refused_header_is_told_what_was_expected() {
             Error::TypeMismatch { expected: "at+jwt".into() },
             "the header parameter typ is missing or not \"at+jwt\": is it an ID token? If \
              the issuer's access tokens have another typ, set the option type to it (type: 'JWT'), \
-             but only where its ID tokens have another aud",
+             but only if its ID tokens have another aud",
         ),
         (
             header().set("crit", r#"["exp"]"#),
@@ -87,6 +87,30 @@ fn a_refused_header_is_told_what_was_expected() {
         assert_eq!(error, expected);
         assert_eq!(error.to_string(), message);
         assert_eq!(error.claim(), None);
+    }
+}
+
+#[test]
+fn a_reason_names_the_header_parameter_or_the_option() {
+    let (key, header) = (key(), Object::header);
+    for (header, reason) in [
+        (header().without("alg"), Some("alg")),
+        (header().set("kid", "1"), Some("kid")),
+        (header().set("typ", "1"), Some("typ")),
+        (header().set("zip", r#""DEF""#), Some("zip")),
+        (header().set("alg", r#""none""#), None),
+    ] {
+        let error = refusal(&key, &policy(), &signed(&key, header.text(), Object::claims().text()));
+        assert_eq!(error.reason(), reason, "{error}");
+    }
+    for (options, reason) in [
+        ("[]", "options"),
+        (r#"{ "issuer": "a", "audience": "b", "clockTolerance": 301 }"#, "clockTolerance"),
+        (r#"{ "issuer": "a", "audience": "b", "other": 1 }"#, "other"),
+        (r#"{ "issuer": "a" }"#, "audience"),
+    ] {
+        let error = Policy::from_json(options).expect_err("a bad option");
+        assert_eq!((error.code(), error.reason()), ("options_invalid", Some(reason)), "{error}");
     }
 }
 

@@ -90,6 +90,17 @@ fn keys_that_are_gone_verify_nothing_from_then_on() {
 }
 
 #[test]
+fn a_verifier_whose_keys_were_dropped_is_as_one_that_never_had_keys() {
+    let (mut verifier, key) = fixture(policy());
+    let token = signed(&key, Object::header().text(), Object::claims().text());
+    verifier.clear_keys();
+    assert_eq!(verifier.verify(&token, AT_NOW).err(), Some(Error::JwksUnavailable));
+    let keys = json!({ "keys": [key.jwk("main")] }).to_string();
+    verifier.set_keys(KeySet::from_json(&keys).expect("the key set is good"));
+    assert!(verifier.verify(&token, AT_NOW).is_ok());
+}
+
+#[test]
 fn what_is_printed_for_debugging_names_the_type_and_nothing_of_the_token() {
     let (verifier, key) = fixture(policy());
     let token = signed(&key, Object::header().text(), Object::claims().text());

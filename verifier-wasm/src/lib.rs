@@ -93,12 +93,20 @@ pub extern "C" fn set_keys(instance: &mut Instance) -> bool {
     })
 }
 
+/// Drops the key set: [`verify`] refuses with `jwks_unavailable` until the next [`set_keys`].
+#[unsafe(no_mangle)]
+pub extern "C" fn drop_keys(instance: &mut Instance) {
+    if let Some(verifier) = &mut instance.verifier {
+        verifier.clear_keys();
+    }
+}
+
 /// Verifies the input, a token, at the time `now` in seconds since the UNIX epoch; the output is
 /// the JSON text of its claims. A `now` that is no time counts as the end of time, when every token
 /// is expired.
 ///
 /// May refuse with every code but `options_invalid`; with `jwks_unavailable` before the first
-/// [`set_keys`]. The error has `claims` where the signature was good.
+/// [`set_keys`] and after [`drop_keys`]. The error has `claims` where the signature was good.
 #[unsafe(no_mangle)]
 pub extern "C" fn verify(instance: &mut Instance, now: f64) -> bool {
     let now = Duration::try_from_secs_f64(now).unwrap_or(Duration::MAX);
@@ -134,7 +142,7 @@ impl Instance {
     }
 }
 
-/// The JSON text of `{ code, message, retryable, wwwAuthenticate, claim?, claims? }`, which are
+/// The JSON text of `{ code, message, retryable, wwwAuthenticate, reason?, claim?, claims? }`, which are
 /// members of the npm package's `VerifyError`. `claims` is JSON text, or empty.
 fn error_json(error: &Error, claims: &[u8]) -> Vec<u8> {
     let mut json = br#"{"code":"#.to_vec();
@@ -145,6 +153,10 @@ fn error_json(error: &Error, claims: &[u8]) -> Vec<u8> {
     json.extend(if error.retryable() { &b"true"[..] } else { b"false" });
     json.extend(br#","wwwAuthenticate":"#);
     push_quoted(&mut json, &error.www_authenticate());
+    if let Some(reason) = error.reason() {
+        json.extend(br#","reason":"#);
+        push_quoted(&mut json, reason);
+    }
     if let Some(claim) = error.claim() {
         json.extend(br#","claim":"#);
         push_quoted(&mut json, claim);
@@ -221,6 +233,24 @@ mod tests {
     }
 
     #[test]
+    fn dropped_keys_are_unavailable_until_the_next_ones() {
+        let mut instance = create();
+        drop_keys(&mut instance);
+        let policy = r#"{"issuer":"https://auth.example","audience":"api"}"#;
+        assert!(call(&mut instance, policy, |it| set_policy(it)).0);
+        let token = "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9.e30.AAAA";
+        let refusal =
+            |instance: &mut Instance| code(&call(instance, token, |it| verify(it, 0.0)).1);
+        assert_eq!(refusal(&mut instance), "jwks_unavailable");
+        for _ in 0..2 {
+            assert!(call(&mut instance, r#"{"keys":[]}"#, |it| set_keys(it)).0);
+            assert_eq!(refusal(&mut instance), "key_not_found");
+            drop_keys(&mut instance);
+            assert_eq!(refusal(&mut instance), "jwks_unavailable");
+        }
+    }
+
+    #[test]
     fn an_error_is_json_whatever_the_text() {
         let every =
             (0..=0x2ff).filter_map(char::from_u32).collect::<String>() + "\u{1f98a}\u{2028}";
@@ -248,6 +278,9 @@ mod tests {
         let bare: serde_json::Value =
             serde_json::from_slice(&error_json(&Error::JwksUnavailable, b"")).unwrap();
         assert_eq!(bare["retryable"], true);
-        assert!(bare.get("claim").is_none() && bare.get("claims").is_none());
+        assert!(["reason", "claim", "claims"].iter().all(|member| bare.get(member).is_none()));
+        let option = Error::OptionsInvalid { option: "\"clock\"".into(), problem: "is unknown" };
+        let option: serde_json::Value = serde_json::from_slice(&error_json(&option, b"")).unwrap();
+        assert_eq!(option["reason"], "\"clock\"");
     }
 }

@@ -1,3 +1,6 @@
+//! Every refusal: its stable code and reason for programs, its message for people, and the
+//! challenge for an HTTP response.
+
 use alloc::{
     string::{String, ToString},
     vec::Vec,
@@ -36,7 +39,9 @@ pub enum Error {
     },
     /// A header parameter is missing, of the wrong type, or not supported.
     HeaderInvalid {
-        /// Which parameter, and what is wrong with it.
+        /// The parameter's name.
+        parameter: &'static str,
+        /// The fault, in words that follow the name.
         problem: &'static str,
     },
     /// The header's `alg` is not one that the policy allows. It is never taken from the token.
@@ -62,7 +67,9 @@ pub enum Error {
     JwksUnavailable,
     /// The key set is not a JWK Set (RFC 7517 §5), or holds two keys of the same `kid`.
     JwksInvalid {
-        /// What is wrong with it.
+        /// A stable name of the fault, listed at [`Error::reason`].
+        reason: &'static str,
+        /// The fault, in words that follow "the key set".
         problem: &'static str,
     },
     /// The signature is not the key's signature of this header and payload.
@@ -191,8 +198,8 @@ impl Error {
         self.code_and_stage().1
     }
 
-    /// The message, which is also what [`Display`](fmt::Display) shows.
-    // Put together without `core::fmt`, which would be a good part of the WASM module.
+    /// Returns the message, which [`Display`](fmt::Display) shows too.
+    // `core::fmt` would be a good part of the WASM module, so the parts are joined without it.
     #[must_use]
     pub fn message(&self) -> String {
         match self {
@@ -203,34 +210,24 @@ impl Error {
                 " bytes that maxTokenBytes allows",
             ]),
             Self::TokenMalformed { part, problem } => say(&[part.name(), " ", problem]),
-            Self::HeaderInvalid { problem } => say(&[problem]),
+            Self::HeaderInvalid { parameter, problem } => {
+                say(&[HEADER_PARAMETER, parameter, " ", problem])
+            }
             Self::AlgorithmNotAllowed => {
-                say(&["the header parameter alg is not RS256, the only algorithm allowed"])
+                say(&[HEADER_PARAMETER, "alg is not RS256, the only algorithm allowed"])
             }
-            Self::TypeMismatch { expected } => say(&[
-                "the header parameter typ is missing or not \"",
-                expected,
-                "\": is it an ID token? If the issuer's access tokens have another typ, set the \
-                 option type to it (type: 'JWT'), but only where its ID tokens have another aud",
-            ]),
-            Self::CriticalUnsupported => say(&[
-                "the header has crit or b64, and this verifier understands no critical extension",
-            ]),
-            Self::KeyNotFound { named: true } => {
-                say(&["the key set has no key with the kid that the header names"])
+            Self::TypeMismatch { expected } => {
+                say(&[HEADER_PARAMETER, "typ is missing or not \"", expected, TYPE_ADVICE])
             }
-            Self::KeyNotFound { named: false } => say(&[
-                "the header has no kid, which is allowed only when the key set has exactly one \
-                 usable key",
-            ]),
+            Self::CriticalUnsupported => CRITICAL.to_string(),
+            Self::KeyNotFound { named: true } => KID_UNKNOWN.to_string(),
+            Self::KeyNotFound { named: false } => KID_MISSING.to_string(),
             Self::KeyRejected { reason } => {
-                say(&["the token's key must not be used: ", reason.description()])
+                say(&["the token's key must not be used: ", &reason.message()])
             }
-            Self::JwksUnavailable => say(&["no key set is loaded"]),
-            Self::JwksInvalid { problem } => say(&["the key set ", problem]),
-            Self::SignatureInvalid => say(&[
-                "the signature does not belong to this header and payload under the issuer's key",
-            ]),
+            Self::JwksUnavailable => "no key set is loaded".to_string(),
+            Self::JwksInvalid { problem, .. } => say(&["the key set ", problem]),
+            Self::SignatureInvalid => SIGNATURE.to_string(),
             Self::ClaimMissing { claim } => say(&["the required claim ", claim, " is missing"]),
             Self::ClaimInvalid { claim, expected } => {
                 say(&["the claim ", claim, " is not ", expected])
@@ -238,43 +235,55 @@ impl Error {
             Self::IssuerMismatch { expected, but_for_slash } => say(&[
                 "the claim iss is not the expected issuer, ",
                 &alternatives(expected),
-                match but_for_slash {
-                    true => {
-                        ": they differ by a / at the end; set the option issuer as in the \
-                         issuer's metadata"
-                    }
-                    false => "",
-                },
+                if *but_for_slash { SLASH_ADVICE } else { "" },
             ]),
             Self::AudienceMismatch { expected } => say(&[
                 "the claim aud does not hold the expected audience, ",
                 &alternatives(expected),
-                ": is it for another API, or an ID token? Ask the issuer for this audience, or \
-                 correct the option audience",
+                AUDIENCE_ADVICE,
             ]),
             Self::TokenExpired { seconds_ago } => {
                 say(&["the token expired ", &decimal(*seconds_ago), " s ago: get a new one", CLOCK])
             }
-            Self::TokenNotYetValid { claim, seconds_left } => say(&[
-                "the token is not valid yet: the claim ",
-                claim,
-                " lies ",
-                &decimal(*seconds_left),
-                " s ahead of this clock",
-                CLOCK,
-            ]),
-            Self::TokenTooOld { max_token_age } => say(&[
-                "the token was issued longer ago than the ",
-                &decimal(*max_token_age),
-                " s that maxTokenAge allows",
-            ]),
+            Self::TokenNotYetValid { claim, seconds_left } => {
+                let seconds = &decimal(*seconds_left);
+                say(&[NOT_YET, claim, " lies ", seconds, " s ahead of this clock", CLOCK])
+            }
+            Self::TokenTooOld { max_token_age } => {
+                let seconds = &decimal(*max_token_age);
+                say(&["the token was issued longer ago than the ", seconds, TOO_OLD])
+            }
             Self::ScopeInsufficient { required } => {
                 say(&["the claim scope does not hold all of the required scope \"", required, "\""])
             }
-            Self::TokenRevoked => say(&["the token was revoked"]),
-            Self::StatusUnavailable => {
-                say(&["whether the token was revoked could not be found out"])
-            }
+            Self::TokenRevoked => "the token was revoked".to_string(),
+            Self::StatusUnavailable => STATUS_UNAVAILABLE.to_string(),
+        }
+    }
+    /// Returns the reason: a short stable name for the fault within the [`code`](Self::code), so that
+    /// no program has to read the message.
+    ///
+    /// | code | reason |
+    /// |---|---|
+    /// | `options_invalid` | the option's name, such as `clockTolerance`; `options` if the options as a whole are not a JSON object |
+    /// | `header_invalid` | the header parameter's name: `alg`, `kid`, `typ` or `zip` |
+    /// | `key_rejected` | one of [`KeyRejection::name`] |
+    /// | `jwks_invalid` | `json`: the text is not strict JSON, or not an object |
+    /// | | `no_keys_array`: it has no array `keys` |
+    /// | | `private_key`: it is a single private key |
+    /// | | `too_many_keys`: it has more than 64 keys |
+    /// | | `key_not_object`: a member of `keys` is not an object |
+    /// | | `duplicate_kid`: two keys have the `kid` that the token names |
+    ///
+    /// The other codes have no reason.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::OptionsInvalid { option, .. } => Some(option),
+            Self::HeaderInvalid { parameter, .. } => Some(parameter),
+            Self::KeyRejected { reason } => Some(reason.name()),
+            Self::JwksInvalid { reason, .. } => Some(reason),
+            _ => None,
         }
     }
 
@@ -390,14 +399,32 @@ fn alternatives(texts: &[String]) -> String {
     alternatives
 }
 
-/// What to do about a difference that may be one between clocks.
+const HEADER_PARAMETER: &str = "the header parameter ";
+const TYPE_ADVICE: &str = "\": is it an ID token? If the issuer's access tokens have another typ, \
+    set the option type to it (type: 'JWT'), but only if its ID tokens have another aud";
+const CRITICAL: &str =
+    "the header has crit or b64, and this verifier understands no critical extension";
+const KID_UNKNOWN: &str = "the key set has no key with the kid that the header names";
+const KID_MISSING: &str =
+    "the header has no kid, which is allowed only when the key set has exactly one usable key";
+const SIGNATURE: &str =
+    "the signature does not belong to this header and payload under the issuer's key";
+const SLASH_ADVICE: &str =
+    ": they differ by a / at the end; set the option issuer as in the issuer's metadata";
+const AUDIENCE_ADVICE: &str = ": is it for another API, or an ID token? Ask the issuer for this \
+    audience, or correct the option audience";
+const NOT_YET: &str = "the token is not valid yet: the claim ";
+const TOO_OLD: &str = " s that maxTokenAge allows";
+/// The advice for a time that may differ because a clock is wrong.
 const CLOCK: &str = "; if a clock is wrong, set it, or the option clockTolerance (up to 300 s)";
+const STATUS_UNAVAILABLE: &str =
+    "the status list is not available, so the token may have been revoked: try again later";
 
-fn say(parts: &[&str]) -> String {
+pub(crate) fn say(parts: &[&str]) -> String {
     parts.concat()
 }
 
-fn decimal(number: u64) -> String {
+pub(crate) fn decimal(number: u64) -> String {
     let mut digits = if number < 10 { String::new() } else { decimal(number / 10) };
     digits.push(char::from(b'0' + (number % 10) as u8));
     digits
@@ -449,7 +476,7 @@ mod tests {
         for error in [
             Error::OptionsInvalid { option: "x".into(), problem: "is unknown" },
             Error::JwksUnavailable,
-            Error::JwksInvalid { problem: "is not JSON" },
+            Error::JwksInvalid { reason: "json", problem: "is not JSON" },
             Error::StatusUnavailable,
         ] {
             assert_eq!(error.www_authenticate(), "Bearer", "{error}");

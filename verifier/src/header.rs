@@ -13,12 +13,12 @@ pub(crate) struct Header<'a> {
 
 impl<'a> Header<'a> {
     pub(crate) fn read(header: &'a Document, policy: &Policy) -> Result<Self, Error> {
-        let invalid = |problem| Error::HeaderInvalid { problem };
+        let invalid = |parameter, problem| Error::HeaderInvalid { parameter, problem };
 
         let alg = header
             .get("alg")
             .and_then(Value::as_str)
-            .ok_or_else(|| invalid("the header parameter alg is missing or not a string"))?;
+            .ok_or_else(|| invalid("alg", "is missing or not a string"))?;
         if algorithm::by_name(alg).is_none() {
             return Err(Error::AlgorithmNotAllowed);
         }
@@ -29,15 +29,12 @@ impl<'a> Header<'a> {
             return Err(Error::CriticalUnsupported);
         }
         if header.get("zip").is_some() {
-            return Err(invalid("the header parameter zip is not for signed tokens"));
+            return Err(invalid("zip", "is not for signed tokens"));
         }
 
         if let Some(expected) = &policy.token_type {
             let typ = match header.get("typ") {
-                Some(typ) => Some(
-                    typ.as_str()
-                        .ok_or_else(|| invalid("the header parameter typ is not a string"))?,
-                ),
+                Some(typ) => Some(typ.as_str().ok_or_else(|| invalid("typ", "is not a string"))?),
                 None => None,
             };
             if !typ.is_some_and(|typ| same_media_type(typ, expected)) {
@@ -46,9 +43,7 @@ impl<'a> Header<'a> {
         }
 
         let kid = match header.get("kid") {
-            Some(kid) => Some(
-                kid.as_str().ok_or_else(|| invalid("the header parameter kid is not a string"))?,
-            ),
+            Some(kid) => Some(kid.as_str().ok_or_else(|| invalid("kid", "is not a string"))?),
             None => None,
         };
         Ok(Self { kid })

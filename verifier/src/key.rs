@@ -1,7 +1,13 @@
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 use core::fmt;
 
-use crate::{algorithm::Algorithm, base64url, json::Value, kernel::Kernel};
+use crate::{
+    algorithm::Algorithm,
+    base64url,
+    error::{decimal, say},
+    json::Value,
+    kernel::Kernel,
+};
 
 /// An RSA public key that may check signatures.
 pub(crate) struct PublicKey(Kernel);
@@ -25,7 +31,10 @@ pub enum KeyRejection {
     /// `n` is missing or not canonical base64url (RFC 7518 §6.3.1.1: no leading zero bytes).
     ModulusEncoding,
     /// `n` is shorter than 2048 or longer than 8192 bits.
-    ModulusSize,
+    ModulusSize {
+        /// The length that it has.
+        bits: usize,
+    },
     /// `n` is even, so that it is no RSA modulus.
     ModulusEven,
     /// `e` is missing or not canonical base64url.
@@ -66,8 +75,9 @@ impl PublicKey {
 
         let n = unsigned_integer(jwk.get("n")).ok_or(KeyRejection::ModulusEncoding)?;
         let leading_zeros = n.first().map_or(0, |byte| byte.leading_zeros() as usize);
-        if !MODULUS_BITS.contains(&(n.len() * 8 - leading_zeros)) {
-            return Err(KeyRejection::ModulusSize);
+        let bits = n.len() * 8 - leading_zeros;
+        if !MODULUS_BITS.contains(&bits) {
+            return Err(KeyRejection::ModulusSize { bits });
         }
         let e = unsigned_integer(jwk.get("e")).ok_or(KeyRejection::ExponentEncoding)?;
         let exponent = match e.len() {
@@ -103,31 +113,50 @@ fn unsigned_integer(member: Option<Value<'_>>) -> Option<Vec<u8>> {
 }
 
 impl KeyRejection {
-    pub(crate) const fn description(self) -> &'static str {
+    /// Returns the stable name, which [`Error::reason`](crate::Error::reason) gives too: `private`,
+    /// `key_type`, `use`, `key_ops`, `alg`, `kid`, `modulus_encoding`, `modulus_size`,
+    /// `modulus_even`, `exponent_encoding` or `exponent_range`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::KeyType => "key_type",
+            Self::Use => "use",
+            Self::KeyOperations => "key_ops",
+            Self::Algorithm => "alg",
+            Self::KeyId => "kid",
+            Self::ModulusEncoding => "modulus_encoding",
+            Self::ModulusSize { .. } => "modulus_size",
+            Self::ModulusEven => "modulus_even",
+            Self::ExponentEncoding => "exponent_encoding",
+            Self::ExponentRange => "exponent_range",
+        }
+    }
+
+    pub(crate) fn message(self) -> String {
+        let encoding = "is missing, or not base64url without padding and leading zero bytes";
         match self {
             Self::Private => {
-                "it is a private key: remove it, and rotate it, since it may have leaked"
+                say(&["it is a private key: remove it, and rotate it, since it may have leaked"])
             }
-            Self::KeyType => "its kty is not \"RSA\"",
-            Self::Use => "its use is not \"sig\"",
-            Self::KeyOperations => "its key_ops do not contain \"verify\"",
-            Self::Algorithm => "its alg is not \"RS256\"",
-            Self::KeyId => "its kid is not a string",
-            Self::ModulusEncoding => {
-                "its modulus n is not base64url without padding and leading zero bytes"
+            Self::KeyType => say(&["its kty is not \"RSA\""]),
+            Self::Use => say(&["its use is not \"sig\""]),
+            Self::KeyOperations => say(&["its key_ops do not contain \"verify\""]),
+            Self::Algorithm => say(&["its alg is not \"RS256\""]),
+            Self::KeyId => say(&["its kid is not a string"]),
+            Self::ModulusEncoding => say(&["its modulus n ", encoding]),
+            Self::ModulusSize { bits } => {
+                say(&["its modulus n has ", &decimal(bits as u64), " bits: expected 2048 to 8192"])
             }
-            Self::ModulusSize => "its modulus n has not between 2048 and 8192 bits",
-            Self::ModulusEven => "its modulus n is even",
-            Self::ExponentEncoding => {
-                "its exponent e is not base64url without padding and leading zero bytes"
-            }
-            Self::ExponentRange => "its exponent e is not odd, at least 3 and below 2^33",
+            Self::ModulusEven => say(&["its modulus n is even"]),
+            Self::ExponentEncoding => say(&["its exponent e ", encoding]),
+            Self::ExponentRange => say(&["its exponent e is not odd, at least 3 and below 2^33"]),
         }
     }
 }
 
 impl fmt::Display for KeyRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.description())
+        f.write_str(&self.message())
     }
 }

@@ -36,19 +36,26 @@ impl KeySet {
     /// [`Error::JwksInvalid`] for text that is not strict JSON, has no array `keys`, has more than
     /// 64 keys, or keys that are not objects.
     pub fn from_json(jwks: &str) -> Result<Self, Error> {
-        let invalid = |problem| Error::JwksInvalid { problem };
-        let document = Document::parse(jwks.as_bytes().to_vec()).map_err(invalid)?;
-        let keys = document.get("keys").and_then(Value::as_array).ok_or_else(|| {
-            invalid(match document.get("d") {
-                Some(_) => "is a private key: remove it, and rotate it, since it may have leaked",
-                None => "has no array `keys`: expected { \"keys\": [ … ] }",
-            })
+        let invalid = |reason, problem| Error::JwksInvalid { reason, problem };
+        let document = Document::parse(jwks.as_bytes().to_vec())
+            .map_err(|problem| invalid("json", problem))?;
+        let keys = document.get("keys").and_then(Value::as_array).ok_or_else(|| match document
+            .get("d")
+        {
+            Some(_) => invalid(
+                "private_key",
+                "is a private key: remove it, and rotate it, since it may have leaked",
+            ),
+            None => invalid("no_keys_array", "has no array `keys`: expected { \"keys\": [ … ] }"),
         })?;
         if keys.len() > MAX_KEYS {
-            return Err(invalid("has more than 64 keys"));
+            return Err(invalid("too_many_keys", "has more than 64 keys"));
         }
         let entries = keys.map(Entry::import).collect::<Option<_>>();
-        Ok(Self { entries: entries.ok_or_else(|| invalid("has a key that is not an object"))? })
+        Ok(Self {
+            entries: entries
+                .ok_or_else(|| invalid("key_not_object", "has a key that is not an object"))?,
+        })
     }
 
     /// The key for a token: exactly the one that its header names, or, where it names none, the
@@ -62,7 +69,10 @@ impl KeySet {
         let entry = candidates.next().ok_or(Error::KeyNotFound { named })?;
         if candidates.next().is_some() {
             return Err(match named {
-                true => Error::JwksInvalid { problem: "has two keys with the token's kid" },
+                true => Error::JwksInvalid {
+                    reason: "duplicate_kid",
+                    problem: "has two keys with the token's kid",
+                },
                 false => Error::KeyNotFound { named },
             });
         }

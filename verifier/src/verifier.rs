@@ -35,6 +35,12 @@ impl Verifier {
         self.keys = Some(keys);
     }
 
+    /// Drops the key set: the verifier refuses as one that never had keys, until the next
+    /// [`set_keys`](Self::set_keys).
+    pub fn clear_keys(&mut self) {
+        self.keys = None;
+    }
+
     /// The policy that tokens are checked against.
     #[must_use]
     pub const fn policy(&self) -> &Policy {
