@@ -1,6 +1,6 @@
-//! What no vector can hold: documents that are no JWK Set, as an endpoint may serve them (in a vector
-//! the set is a JSON value, and of a JavaScript type that has an array `keys`), and why exactly a key
-//! is rejected.
+//! Documents that are not a JWK Set, as an endpoint may serve them, and the exact rejection of keys.
+//! Vectors cannot express these: in a vector, the key set is a JSON value with an array `keys`, and a
+//! verdict is only a code.
 
 #![allow(clippy::expect_used, reason = "a fault in a test's own tools should fail the test")]
 
@@ -13,7 +13,7 @@ use countersign_verifier::{Error, KeyRejection, KeySet, Policy, Verifier};
 use serde_json::json;
 
 #[test]
-fn a_document_that_is_no_key_set_is_invalid() {
+fn a_document_that_is_not_a_key_set_is_invalid() {
     for document in [
         "",
         " ",
@@ -68,7 +68,7 @@ fn an_invalid_key_set_names_its_fault() {
 }
 
 #[test]
-fn a_private_key_in_the_place_of_a_set_is_called_one() {
+fn a_private_key_instead_of_a_set_is_reported_as_one() {
     let jwk = |member, value| {
         let mut jwk = RsaKey::generate("main", 2048, 65537).jwk("main");
         jwk[member] = json!(value);
@@ -93,7 +93,7 @@ fn a_private_key_in_the_place_of_a_set_is_called_one() {
 }
 
 #[test]
-fn a_rejected_key_says_which_of_its_members_is_at_fault() {
+fn a_rejected_key_names_the_faulty_member() {
     let key = RsaKey::generate("main", 2048, 65537);
     let token = signed(&key, Object::header().without("kid").text(), Object::claims().text());
     let mut even = [0; 256];
