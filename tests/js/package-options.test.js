@@ -85,10 +85,13 @@ for (const [changes, message] of refused) {
   test(`options are refused where ${name} is wrong: ${message}`, async () => {
     const refusal = await createVerifier(options([key], changes)).then(() => assert.fail('accepted'), (error) => error)
     assert.ok(refusal instanceof VerifyError, String(refusal))
-    const { code, stage, retryable, wwwAuthenticate } = refusal
+    const { code, stage, reason, retryable, wwwAuthenticate } = refusal
+    const [inner] = name === 'jwksOptions' ? Object.keys(Object(changes[name])) : []
     assert.deepEqual({ code, stage, retryable, wwwAuthenticate }, {
       code: 'options_invalid', stage: 'options', retryable: false, wwwAuthenticate: 'Bearer',
     })
+    assert.equal(reason, /`([^`]*)`/.exec(refusal.message)[1])
+    assert.ok(reason.startsWith(inner === undefined ? name : `${name}.`), reason)
     assert.match(refusal.message, message)
     assert.match(refusal.message, /^[^\n]{1,300}$/)
     for (const secret of [privateJwk.d, pem.split('\n')[1], 'pass@']) assert.ok(!refusal.message.includes(secret))
@@ -97,7 +100,7 @@ for (const [changes, message] of refused) {
 
 test('no options at all are refused', async () => {
   for (const nothing of [undefined, null, [], 'options', () => {}]) {
-    await assert.rejects(createVerifier(nothing), { code: 'options_invalid' })
+    await assert.rejects(createVerifier(nothing), { code: 'options_invalid', reason: 'options' })
   }
 })
 

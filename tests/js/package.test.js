@@ -3,11 +3,13 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { createVerifier, decodeUnverified, expiry, VerifyError } from 'countersign'
 import { SignJWT } from 'jose'
+import { PROBLEMS } from '../../pkg/dist/cli/lint.js'
 import { STAGE_OF } from '../../pkg/dist/errors.js'
 import { AUDIENCE, claims, ISSUER, makeKey, makeToken, NOW, options } from './package-tokens.js'
 
 const key = makeKey('k1')
 const verifier = await createVerifier(options([key]))
+const DOCUMENTS = ['../../pkg/README.md', '../../pkg/dist/errors.d.ts']
 
 test('a good token gives its header and payload, at once or in time', async () => {
   const token = makeToken(key, claims({ roles: ['reader', { deep: [1] }] }))
@@ -107,10 +109,77 @@ test('every code is the Rust verifier\'s, stage for stage', () => {
 })
 
 test('README and types name every code', () => {
-  for (const file of ['README.md', 'dist/errors.d.ts']) {
-    const text = readFileSync(new URL(`../../pkg/${file}`, import.meta.url), 'utf8')
+  for (const file of DOCUMENTS) {
+    const text = readFileSync(new URL(file, import.meta.url), 'utf8')
     for (const code of Object.keys(STAGE_OF)) assert.ok(text.includes(`\`${code}\``), `${file} lacks ${code}`)
   }
+})
+
+const { n, e } = key.jwk
+const withKey = (changes) => ({ jwks: { keys: [{ ...key.jwk, ...changes }] } })
+/** The refusal for each `reason`: the changed options or header, and the response of the endpoint. */
+const REASONS = {
+  header_invalid: {
+    alg: { header: { alg: 7 } },
+    kid: { header: { kid: 7 } },
+    typ: { header: { typ: 7 } },
+    zip: { header: { zip: 'DEF' } },
+  },
+  key_rejected: {
+    private: withKey({ d: 'AAAA' }),
+    key_type: withKey({ kty: 'EC' }),
+    use: withKey({ use: 'enc' }),
+    key_ops: withKey({ key_ops: ['encrypt'] }),
+    alg: withKey({ alg: 'RS512' }),
+    kid: { ...withKey({ kid: 7 }), header: { kid: undefined } },
+    modulus_encoding: withKey({ n: `${n}=` }),
+    modulus_size: withKey({ n: n.slice(4) }),
+    modulus_even: withKey({ n: `${n.slice(0, -2)}AA` }),
+    exponent_encoding: withKey({ e: 'AAEAAQ' }),
+    exponent_range: withKey({ e: 'Ag' }),
+  },
+  jwks_invalid: {
+    json: { response: '{"keys":[],"keys":[]}' },
+    no_keys_array: { response: '{}' },
+    private_key: { response: '{"d":"AAAA"}' },
+    too_many_keys: { jwks: { keys: Array(65).fill(key.jwk) } },
+    key_not_object: { jwks: { keys: [7] } },
+    duplicate_kid: { jwks: { keys: [key.jwk, key.jwk] } },
+  },
+}
+for (const [code, cases] of Object.entries(REASONS)) {
+  for (const [reason, { header, response, ...changes }] of Object.entries(cases)) {
+    test(`${code} has the reason ${reason}`, async () => {
+      const endpoint = response && { jwks: 'https://auth.example/jwks', fetch: async () => new Response(response) }
+      const verify = async () => (await createVerifier(options([key], { ...changes, ...endpoint }))).verify(makeToken(key, claims(), header))
+      await assert.rejects(verify, { name: 'VerifyError', code, reason })
+    })
+  }
+}
+
+test('no other code has a reason', () => {
+  assert.throws(() => verifier.verifySync(makeToken(key, claims({ exp: NOW }))), (error) => !('reason' in error))
+  assert.throws(() => decodeUnverified(''), (error) => !('reason' in error))
+})
+
+test('README, types and the Rust verifier have the same reasons', () => {
+  for (const file of DOCUMENTS) {
+    const text = readFileSync(new URL(file, import.meta.url), 'utf8')
+    for (const [code, cases] of Object.entries(REASONS)) {
+      const [, list] = new RegExp(`\\| \`${code}\` \\| the [\\w ]+: (\`[^|]*) \\|`).exec(text)
+      assert.deepEqual(list.split(', '), Object.keys(cases).map((reason) => `\`${reason}\``), `${file}, ${code}`)
+    }
+  }
+  const rust = (file, pattern) => {
+    const source = readFileSync(new URL(`../../verifier/src/${file}.rs`, import.meta.url), 'utf8')
+    return [...new Set([...source.matchAll(pattern)].map(([, reason]) => reason))].sort()
+  }
+  assert.deepEqual(rust('key', /Self::\w+(?: \{ \.\. \})? => "(\w+)",/g), Object.keys(REASONS.key_rejected).sort())
+  assert.deepEqual(rust('key_set', /(?:invalid\(\s*|reason: )"(\w+)"/g), Object.keys(REASONS.jwks_invalid).sort())
+})
+
+test('the command line has a text for each reason of an unusable key', () => {
+  for (const reason of [...Object.keys(REASONS.key_rejected), 'duplicate_kid']) assert.ok(PROBLEMS[reason], reason)
 })
 
 test('a policy of several issuers, audiences and scopes accepts any, any and all', async () => {
