@@ -1,3 +1,4 @@
+import { decoder, encoder } from './text.js'
 import type { JwtPayload, Verified } from './types.js'
 
 /** The policy's options that change a token's own times, in seconds. */
@@ -86,9 +87,6 @@ function keyOf(token: string): string {
 function ownCopy(token: string): string {
   return decoder.decode(encoder.encode(token))
 }
-
-const encoder = new TextEncoder()
-const decoder = new TextDecoder()
 
 /**
  * Returns the span in which the WebAssembly module is certain to accept the times of this payload.

@@ -1,6 +1,6 @@
 import { refuseToken } from './errors.js'
 import { deepFreeze } from './freeze.js'
-import { checkNames, members, readClock } from './options.js'
+import { checkNames, isObject, members, readClock } from './options.js'
 
 /** The content of a token. Anybody can write such a token: **nothing was verified**. */
 export interface Unverified {
@@ -72,10 +72,8 @@ export function readObject(part: string, name: string): Record<string, unknown> 
   } catch {
     throw refuseToken('token_malformed', `the token's ${name} is not JSON in base64url`)
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw refuseToken('token_malformed', `the token's ${name} is not a JSON object`)
-  }
-  return value as Record<string, unknown>
+  if (!isObject(value)) throw refuseToken('token_malformed', `the token's ${name} is not a JSON object`)
+  return value
 }
 
 /** A byte order mark is kept, so that `JSON.parse` refuses it (RFC 8259 §8.1). */

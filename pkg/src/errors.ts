@@ -83,9 +83,9 @@ export interface VerifyErrorFields {
  */
 export class VerifyError extends Error {
   /** The kind of the refusal, as a stable string. */
-  readonly code: ErrorCode
+  declare readonly code: ErrorCode
   /** The step that refused. A token with two faults reports the earlier step. */
-  readonly stage: Stage
+  declare readonly stage: Stage
   /**
    * The detail of the code, as a stable string. It is set for four codes:
    *
@@ -100,9 +100,9 @@ export class VerifyError extends Error {
   /** The claim that the code is about, if it is about one. */
   declare readonly claim?: string
   /** True if the same call can succeed later: for `jwks_unavailable`, `status_unavailable` and `token_not_yet_valid`. */
-  readonly retryable: boolean
+  declare readonly retryable: boolean
   /** The value for a `WWW-Authenticate` response header (RFC 6750 §3). */
-  readonly wwwAuthenticate: string
+  declare readonly wwwAuthenticate: string
   /** The token's claims, frozen. Set only if the signature was valid: at the stages `claims` and `status`. */
   declare readonly claims?: Readonly<Record<string, unknown>>
 
@@ -110,13 +110,7 @@ export class VerifyError extends Error {
   constructor(fields: VerifyErrorFields, cause?: unknown) {
     super(fields.message, cause === undefined ? undefined : { cause })
     this.name = 'VerifyError'
-    this.code = fields.code
-    this.stage = fields.stage
-    if (fields.reason !== undefined) this.reason = fields.reason
-    if (fields.claim !== undefined) this.claim = fields.claim
-    this.retryable = fields.retryable
-    this.wwwAuthenticate = fields.wwwAuthenticate
-    if (fields.claims !== undefined) this.claims = fields.claims
+    Object.assign(this, fields)
   }
 }
 

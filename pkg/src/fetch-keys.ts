@@ -51,7 +51,7 @@ export async function fetchKeySet(
       }
       // Browsers report a redirect as status 0.
       if (status === 0 || (status >= 300 && status < 400)) {
-        throw unavailable('the response is a redirect; give the URL it leads to')
+        throw unavailable('the response is a redirect; give the final URL')
       }
       if (status !== 200) throw unavailable(`HTTP status ${status}; expected 200`)
       const text = await read(response)

@@ -8,21 +8,16 @@ import { WasmVerifier } from './wasm.js'
 /** The source of a key set. */
 export type Origin = 'store' | 'endpoint'
 
-/** The outcome of an attempt that succeeded. */
-interface Outcome {
-  origin: Origin
-  /** Settles when the store has the set. */
-  stored?: Promise<void>
-}
-
 /** An attempt to get a key set. */
-interface Attempt extends Outcome {
+interface Attempt {
   readonly startedAt: number
+  /** `endpoint` after a fetch that succeeded. */
+  origin: Origin
+  error?: unknown
   /** Settles with the attempt. */
   done?: Promise<void>
-  /** The same for Workers, which must not await another request's promise. */
-  settled: boolean
-  error?: unknown
+  /** Settles when the store has the set. */
+  stored?: Promise<void>
 }
 
 /** The last attempts, if they failed. */
@@ -30,7 +25,7 @@ interface Failure {
   readonly at: number
   /** The seconds until the next attempt. */
   readonly backoff: number
-  readonly count: number
+  readonly retries: number
   readonly error: unknown
 }
 
@@ -70,10 +65,11 @@ export class KeyResolver {
   /** Returns the cached set, the same object until another replaces it; or `undefined` if there is none or it is too old. */
   current(now: number): CacheEntry | undefined {
     const entry = this.#entry
-    if (entry === undefined) return undefined
-    // The age is unknown if the clock was set back. The lifetime then ends now.
-    if (now < entry.at) entry.at = now - entry.ttl
-    if (now >= entry.at + entry.ttl + this.#settings.staleIfError) this.#entry = undefined
+    if (entry !== undefined) {
+      // The age is unknown if the clock was set back. The lifetime then ends now.
+      if (now < entry.at) entry.at = now - entry.ttl
+      if (now >= entry.at + entry.ttl + this.#settings.staleIfError) this.#entry = undefined
+    }
     return this.#entry
   }
 
@@ -87,7 +83,7 @@ export class KeyResolver {
    *
    * @throws {@link VerifyError} - The last failure, if there are no keys and the backoff is not over.
    */
-  renew(missing: { readonly kid: unknown } | undefined): Promise<Origin> | undefined {
+  renew(missing?: { readonly kid: unknown }): Promise<Origin> | undefined {
     const now = this.#now()
     const age = this.#entry === undefined ? Infinity : (now - this.#entry.at) / this.#entry.ttl
     if (age < RENEW_AHEAD && missing === undefined) return undefined
@@ -122,7 +118,7 @@ export class KeyResolver {
   }
 
   /** Begins an attempt, or waits for the one in flight: there is never a second. */
-  async #load(fromStore: boolean): Promise<Outcome> {
+  async #load(fromStore: boolean): Promise<Pick<Attempt, 'origin' | 'stored'>> {
     const now = this.#now()
     const other = this.#attemptInFlight(now)
     if (other !== undefined && runtime() !== WORKERS) {
@@ -133,11 +129,10 @@ export class KeyResolver {
     for (let polls = 0; other !== undefined && polls < MAX_POLLS; polls++) {
       await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL_MS))
       if (other.error !== undefined) throw other.error
-      if (other.settled) return { origin: other.origin }
-      // Another request took over and may have loaded keys: like keys from the store, they are tried before a fetch.
-      if (this.#inFlight !== other) return { origin: 'store' }
+      // If another request took over, there may be keys already: like those from the store, they are tried before a fetch.
+      if (this.#inFlight !== other) return { origin: other.origin }
     }
-    const attempt: Attempt = { startedAt: now, origin: 'store', settled: false }
+    const attempt: Attempt = { startedAt: now, origin: 'store' }
     this.#inFlight = attempt
     await (attempt.done = this.#run(attempt, fromStore))
     return attempt
@@ -154,17 +149,16 @@ export class KeyResolver {
     try {
       const cached = this.current(at)
       if (fromStore && cached === undefined && (await this.#loadStored(at))) return
-      attempt.origin = 'endpoint'
       const entry = { ...(await fetchKeySet(this.#url, this.#settings, this.#entry)), at }
       this.#replace(entry)
       this.#failure = undefined
+      attempt.origin = 'endpoint'
       attempt.stored = writeStored(this.#url, this.#settings, entry)
     } catch (error) {
       attempt.error = error
       this.#fail(error)
       throw error
     } finally {
-      attempt.settled = true
       if (this.#inFlight === attempt) this.#inFlight = undefined
     }
   }
@@ -190,9 +184,9 @@ export class KeyResolver {
 
   /** Doubles the backoff, from one second on, with jitter, so that verifiers that failed together retry apart. */
   #fail(error: unknown): void {
-    const count = (this.#failure?.count ?? 0) + 1
-    const backoff = Math.min(2 ** (count - 1) * (1 + Math.random() / 4), MAX_BACKOFF)
-    this.#failure = { at: this.#now(), backoff, count, error }
+    const retries = this.#failure === undefined ? 0 : this.#failure.retries + 1
+    const backoff = Math.min(2 ** retries * (1 + Math.random() / 4), MAX_BACKOFF)
+    this.#failure = { at: this.#now(), backoff, retries, error }
     this.#unknownKids.clear()
   }
 }

@@ -69,7 +69,7 @@ export function members(value: unknown, name: string, expected: string): Record<
   return { ...value }
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
@@ -181,7 +181,7 @@ function problemOfUrl(text: string): string | undefined {
     return `is a URL with ${url.protocol}; expected https: (http: only to a loopback host)`
   }
   if (url.username !== '' || url.password !== '') {
-    return 'is a URL with a user name or password; expected one without: fetch takes none'
+    return 'has a user name or password; expected a URL without: fetch takes none'
   }
   return undefined
 }

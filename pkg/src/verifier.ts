@@ -54,8 +54,7 @@ class WasmBackedVerifier implements Verifier {
       } catch (error) {
         refusal = error
       }
-      const mayChange = origin !== 'endpoint' && (verified !== undefined || reachedTheKeys(refusal))
-      const renewal = mayChange ? this.#resolver.renew(missingKid(token, refusal)) : undefined
+      const renewal = origin === 'endpoint' ? undefined : renewFor(this.#resolver, token, refusal)
       if (renewal !== undefined) origin = await renewal
       else if (verified !== undefined) return verified
       else throw refusal
@@ -120,14 +119,11 @@ class WasmBackedVerifier implements Verifier {
   }
 }
 
-/** Returns false if the token was refused before its key mattered: no fetch is worth a token that no key can save. */
-function reachedTheKeys(refusal: unknown): boolean {
-  return refusal instanceof VerifyError && !['options', 'parse', 'header'].includes(refusal.stage)
-}
-
-function missingKid(token: string, refusal: unknown): { kid: unknown } | undefined {
-  if (!(refusal instanceof VerifyError) || refusal.code !== 'key_not_found') return undefined
-  return { kid: readObject(encodedHeader(token), 'header')['kid'] }
+/** Renews the keys unless the token was refused before its key mattered: then no key can save it. */
+function renewFor(resolver: KeyResolver, token: string, refusal: unknown): Promise<Origin> | undefined {
+  if (refusal === undefined) return resolver.renew()
+  if (!(refusal instanceof VerifyError) || ['options', 'parse', 'header'].includes(refusal.stage)) return undefined
+  return resolver.renew(refusal.code === 'key_not_found' ? { kid: readObject(encodedHeader(token), 'header')['kid'] } : undefined)
 }
 
 function encodedHeader(token: string): string {

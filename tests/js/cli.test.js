@@ -150,7 +150,7 @@ const inputs = {
   'a URL that is not https': [['verify', '--jwks', 'http://auth.example/jwks', ...policy, token], /http:\/\/auth\.example\/jwks is a URL with http:; expected https:/],
   'a URL of a kind that has no keys': [['lint', 'ftp://auth.example/jwks'], /ftp:\/\/auth.example\/jwks is a URL with ftp:/],
   'no file': [['lint', join(folder, 'none')], /does not exist: give the path of a JWK Set, or a URL that begins with https:\/\//],
-  'a URL with a password': [['lint', 'https://user:hunter2@auth.example/jwks'], /https:\/\/auth\.example\/jwks is a URL with a user name or password/],
+  'a URL with a password': [['lint', 'https://user:hunter2@auth.example/jwks'], /https:\/\/auth\.example\/jwks has a user name or password/],
   'a folder': [['lint', folder], /is a folder/],
   'an empty file': [['lint', await file('empty', '\n')], /is empty/],
   'HTML': [['lint', await file('html', '<!doctype html><p>404')], /is HTML or XML, not JSON: .*jwks_uri/],
