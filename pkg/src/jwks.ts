@@ -20,7 +20,7 @@ interface Attempt {
   stored?: Promise<void>
 }
 
-/** The last attempts, if they failed. */
+/** The attempts since the last success, all of which failed. */
 interface Failure {
   readonly at: number
   /** The seconds until the next attempt. */
@@ -41,7 +41,8 @@ const MAX_POLLS = 20
 
 /**
  * Resolves the URL of a key set to the set: fetches it, caches it, renews it, and backs off while the endpoint fails. It
- * hands out none but JWK Sets. Times are in seconds.
+ * knows no tokens: the verifier asks for keys and verifies again. Every set that it returns is a JWK Set. Times are in
+ * seconds.
  */
 export class KeyResolver {
   readonly #url: URL
@@ -62,7 +63,7 @@ export class KeyResolver {
     this.#unknownKids = new UnknownKids(settings.cooldown)
   }
 
-  /** Returns the cached set, the same object until another replaces it; or `undefined` if there is none or it is too old. */
+  /** Returns the cached set, or `undefined` if there is none or it is too old. The object stays the same until it is replaced. */
   current(now: number): CacheEntry | undefined {
     const entry = this.#entry
     if (entry !== undefined) {
@@ -77,9 +78,9 @@ export class KeyResolver {
    * Gets fresh keys if they are due, or if `missing` names a `kid` that the set lacks. Returns a promise if the caller
    * should wait for them and verify again, and `undefined` if the verdict stands.
    *
-   * The promise resolves to the origin of the keys. Those out of the store can be past their lifetime, or lack the `kid`
-   * too: then a second call asks the endpoint. If the endpoint fails, the cached keys count as its answer, and the promise
-   * rejects if there are none.
+   * The promise resolves to the origin of the keys. Keys from the store can be past their lifetime, or lack the `kid` too:
+   * then a second call asks the endpoint. If the endpoint fails, the promise resolves to `endpoint` while there are cached
+   * keys, and rejects otherwise.
    *
    * @throws {@link VerifyError} - The last failure, if there are no keys and the backoff is not over.
    */
@@ -117,7 +118,7 @@ export class KeyResolver {
     }
   }
 
-  /** Begins an attempt, or waits for the one in flight: there is never a second. */
+  /** Begins an attempt, or waits for the one in flight. */
   async #load(fromStore: boolean): Promise<Pick<Attempt, 'origin' | 'stored'>> {
     const now = this.#now()
     const other = this.#attemptInFlight(now)

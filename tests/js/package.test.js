@@ -5,6 +5,7 @@ import { createVerifier, decodeUnverified, expiry, VerifyError } from 'countersi
 import { SignJWT } from 'jose'
 import { PROBLEMS } from '../../pkg/dist/cli/lint.js'
 import { STAGE_OF } from '../../pkg/dist/errors.js'
+import { WasmVerifier } from '../../pkg/dist/wasm.js'
 import { AUDIENCE, claims, ISSUER, makeKey, makeToken, NOW, options } from './package-tokens.js'
 
 const key = makeKey('k1')
@@ -180,6 +181,19 @@ test('README, types and the Rust verifier have the same reasons', () => {
 
 test('the command line has a text for each reason of an unusable key', () => {
   for (const reason of [...Object.keys(REASONS.key_rejected), 'duplicate_kid']) assert.ok(PROBLEMS[reason], reason)
+})
+
+test('keys can be set, dropped and set again in one WasmVerifier', () => {
+  const wasm = new WasmVerifier()
+  wasm.setKeys(JSON.stringify({ keys: [] }))
+  assert.throws(() => wasm.setKeys('{}'), { code: 'jwks_invalid', reason: 'no_keys_array' })
+  wasm.setPolicy(JSON.stringify({ issuer: ISSUER, audience: AUDIENCE }))
+  for (let i = 0; i < 2; i++) {
+    assert.throws(() => wasm.verify(makeToken(key), NOW), { code: 'jwks_unavailable' })
+    wasm.setKeys(JSON.stringify({ keys: [key.jwk] }))
+    assert.equal(JSON.parse(wasm.verify(makeToken(key), NOW)).iss, ISSUER)
+    wasm.dropKeys()
+  }
 })
 
 test('several issuers and audiences are alternatives, and several scopes are all required', async () => {
