@@ -12,7 +12,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference};
 
-use self::hasher::Hasher;
+use self::hasher::{Cost, Hasher};
 use self::keys::signing::TokenType;
 use self::keys::{KeyRing, deposit};
 use self::login_limit::LoginLimit;
@@ -24,7 +24,6 @@ use crate::config::SESSION_MAX;
 use crate::crypto;
 use crate::keys::{Rules, Vault};
 use crate::login::counters::Counters;
-use crate::login::password::Cost;
 use crate::metrics::Metrics;
 use crate::sealing::{DeploymentSecret, MasterKeySource, Sealer};
 use crate::session::Lifetimes;
