@@ -10,7 +10,7 @@ use super::reply::{ApiError, ErrorBody, Reply};
 use super::token::{self, Delivery, FIRST_PARTY, Tokens};
 use super::{Call, Shared, cookie};
 use crate::crypto;
-use crate::login::attempt::{Attempt, Counter, Reserved, Verdict};
+use crate::login::throttle::{Attempt, Counter, Reserved, Verdict};
 use crate::login::user_name;
 use crate::session::Session;
 
