@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Issuer;
 use super::clock_guard::ClockGuard;
-use super::hasher::Hasher;
+use super::hasher::{Cost, Hasher};
 use super::issuer_url::IssuerUrl;
 use super::keys::{KeyRing, deposit};
 use super::login_limit::LoginLimit;
@@ -13,7 +13,7 @@ use super::status::{Lists, Source};
 use crate::config::DatabaseUrl;
 use crate::keys::{Rules, Vault};
 use crate::login::counters::Counters;
-use crate::login::password::Cost;
+
 use crate::metrics::Metrics;
 use crate::sealing::{DeploymentSecret, MasterKeySource, Sealer};
 use crate::store::{self, Missing, Store};
