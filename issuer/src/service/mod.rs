@@ -82,7 +82,7 @@ impl State {
         let database = DatabaseUrl::parse(&config.database)?;
         let opened = open_store(&config, &database, Missing::Make).await?;
         let Opened { store, sealer, secret } = opened;
-        let metrics = Metrics::new(config.rotation_period)?;
+        let metrics = Metrics::new(crate::http::public_routes(), config.rotation_period)?;
         let store: Arc<dyn Store> = Arc::new(Measured::new(store, Arc::clone(&metrics)));
         let rules = Rules::new(&config);
         let behind = behind(&*store, &config, clock.now()).await?;
