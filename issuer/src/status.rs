@@ -4,16 +4,13 @@
 //! A session gets its place when it is opened. Whether its bit is set is nowhere but in the
 //! session's row: a list is made from the sessions that were ended.
 
+use crate::config::STATUS_LIST_LIFETIME;
+
 /// How long a fetched list is good, in seconds: the member `ttl` and `max-age`.
 pub(crate) const TTL: u64 = 60;
 
-/// How long a list lives when it cannot be fetched again, in seconds: access tokens are good for
-/// about as long while the issuer is away.
-pub(crate) const LIFETIME: u64 = 15 * 60;
-
-/// The bits in a list. It is always that long, so that its length says nothing about how many
-/// sessions there are.
-pub(crate) const SIZE: u32 = 1 << 17;
+/// How long a list may be used that cannot be fetched again, in seconds.
+pub(crate) const LIFETIME: u64 = STATUS_LIST_LIFETIME.as_secs();
 
 /// The list and index of a session's bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -81,13 +81,13 @@ pub(super) async fn failing(state: &Shared) -> Vec<(&'static str, ApiError)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Clock, Config, Limits, State};
+    use crate::{Clock, Config, DatabaseUrl, Limits, State};
 
     #[tokio::test]
     async fn the_answer_and_the_metrics_name_the_check_that_fails() {
         let folder = tempfile::TempDir::new().unwrap();
         let config = Config {
-            database: format!("sqlite://{}", folder.path().join("x.db").display()),
+            database: DatabaseUrl::Sqlite(folder.path().join("x.db")),
             ..Config::default()
         };
         let (address, clock) = (config.listen, Clock::system());

@@ -279,13 +279,13 @@ mod tests {
     use super::*;
     use crate::http::body::FORM;
     use crate::store::User;
-    use crate::{Clock, Config, Limits, State};
+    use crate::{Clock, Config, DatabaseUrl, Limits, State};
 
     #[tokio::test]
     async fn a_refresh_spends_nothing_while_no_key_may_sign() {
         let folder = tempfile::TempDir::new().unwrap();
         let config = Config {
-            database: format!("sqlite://{}", folder.path().join("x.db").display()),
+            database: DatabaseUrl::Sqlite(folder.path().join("x.db")),
             refresh_grace: std::time::Duration::ZERO,
             ..Config::default()
         };

@@ -79,8 +79,7 @@ impl State {
         config.listen = address;
         config.check_serve()?;
         let tls = crate::serve::tls::Acceptor::load(&config)?;
-        let database = DatabaseUrl::parse(&config.database)?;
-        let opened = open_store(&config, &database, Missing::Make).await?;
+        let opened = open_store(&config, &config.database, Missing::Make).await?;
         let Opened { store, sealer, secret } = opened;
         let metrics = Metrics::new(config.rotation_period)?;
         let store: Arc<dyn Store> = Arc::new(Measured::new(store, Arc::clone(&metrics)));
