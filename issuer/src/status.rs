@@ -4,16 +4,14 @@
 //! A session gets its index when it is opened. Its bit is not stored: a list is computed from the
 //! rows of ended sessions.
 
+use crate::config::STATUS_LIST_LIFETIME;
+
 /// The lifetime of a fetched list in caches, in seconds: its `ttl` and `max-age`.
 pub(crate) const TTL: u64 = 60;
 
 /// The validity of a signed list, in seconds. If the issuer is down, verifiers can use a list that
 /// long.
-pub(crate) const LIFETIME: u64 = 15 * 60;
-
-/// The number of bits in a list. The length is constant, so that it does not tell the number of
-/// sessions.
-pub(crate) const SIZE: u32 = 1 << 17;
+pub(crate) const LIFETIME: u64 = STATUS_LIST_LIFETIME.as_secs();
 
 /// The list and index of a session's bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -9,17 +9,12 @@ mod forecast;
 mod request;
 mod rules;
 
-use std::time::Duration;
-
 use crate::Error;
+pub(crate) use crate::config::NOTICE_WITHIN;
 use crate::sealing::{DeploymentSecret, Sealer};
 pub(crate) use forecast::Life;
 pub(crate) use request::Request;
 pub(crate) use rules::Rules;
-
-/// An issuer stops signing if it has not read the keys for this long. A key that another process
-/// retired therefore signs no longer than this.
-pub(crate) const NOTICE_WITHIN: Duration = Duration::from_secs(30);
 
 /// A step of a key's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

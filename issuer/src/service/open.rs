@@ -34,9 +34,8 @@ impl Issuer {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
-        let database = DatabaseUrl::parse(&config.database)?;
-        let Opened { store, sealer, secret } =
-            open_store(&config, &database, Missing::Make).await?;
+        let opened = open_store(&config, &config.database, Missing::Make).await?;
+        let Opened { store, sealer, secret } = opened;
         let store: Arc<dyn Store> = Arc::new(Measured::new(store, Arc::clone(&metrics)));
         let clock_guard = Arc::new(ClockGuard::open(&*store, &config, clock.clone()).await?);
         let rules = Rules::new(&config);
