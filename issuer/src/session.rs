@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_claims::scope;
 
+use crate::audit::Event;
 use crate::status::{self, Candidates};
 
 /// 128 random bits that name a session.
@@ -73,6 +74,14 @@ pub(crate) struct Refresh {
     pub(crate) draw: Option<Candidates>,
 }
 
+impl Refresh {
+    /// Returns the candidates for a status index if the session gets one with this refresh: it has
+    /// none yet.
+    pub(crate) fn candidates_for(&self, session: &Session) -> Option<&Candidates> {
+        self.draw.as_ref().filter(|_| session.status.is_none())
+    }
+}
+
 /// What becomes of a refresh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -86,6 +95,23 @@ pub(crate) enum Verdict {
     Refuse,
     /// The scope asked for is not within the session's; nothing changes.
     ScopeTooWide,
+}
+
+impl Verdict {
+    /// Returns the event that the audit log records. A rotation is not recorded: the session's row
+    /// has its time.
+    pub(crate) fn event(&self) -> Option<Event> {
+        match self {
+            Self::Repeat(_) => Some(Event::RefreshRepeated),
+            Self::Reuse => Some(Event::RefreshReused),
+            Self::Rotate(_) | Self::Refuse | Self::ScopeTooWide => None,
+        }
+    }
+
+    /// Returns true if the store has to end the session.
+    pub(crate) fn ends_session(&self) -> bool {
+        matches!(self, Self::Reuse)
+    }
 }
 
 /// The rules for a presented refresh token (RFC 9700 §4.14.2).

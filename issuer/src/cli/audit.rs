@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::{existing, print};
-use crate::store::AuditEntry;
+use crate::audit::AuditEntry;
 use crate::{Config, Error};
 
 /// `audit list [--subject ID] [--limit N] [--json]`: the last entries, oldest first: time in UNIX

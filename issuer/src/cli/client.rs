@@ -2,8 +2,9 @@ use serde_json::json;
 
 use super::user::check_scope;
 use super::{existing, print};
+use crate::clients::{Client, ClientChange};
 use crate::config::DatabaseUrl;
-use crate::store::{self, Client, ClientChange, Missing};
+use crate::store::{self, Missing};
 use crate::{Clock, Config, Error, crypto};
 
 /// `client add NAME [--scope SCOPE] [--json]`: prints the id and, this once, the secret.

@@ -7,7 +7,8 @@ use super::{existing, print};
 use crate::config::DatabaseUrl;
 use crate::login::password::{self, Cost};
 use crate::login::user_name;
-use crate::store::{self, Missing, User};
+use crate::store::{self, Missing};
+use crate::users::User;
 use crate::{Clock, Config, Error, crypto};
 
 /// `user add NAME [--scope SCOPE]`.

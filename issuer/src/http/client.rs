@@ -8,8 +8,8 @@ use hyper::header::AUTHORIZATION;
 use super::body::{Form, decode};
 use super::reply::ApiError;
 use super::{Call, Shared};
+use crate::clients::Client;
 use crate::crypto;
-use crate::store::Client;
 
 /// The client that the request comes from (RFC 6749 §2.3.1): by the scheme Basic, or by `client_id`
 /// and `client_secret` in the form. Every way to fail has the same answer.

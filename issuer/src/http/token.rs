@@ -278,7 +278,7 @@ mod tests {
 
     use super::*;
     use crate::http::body::FORM;
-    use crate::store::User;
+    use crate::users::User;
     use crate::{Clock, Config, Limits, State};
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! and no database; [`change`] takes the steps in the database; the keys that a running issuer
 //! signs with are in [`ring`].
 
+pub(crate) mod events;
 mod forecast;
 mod request;
 mod rules;

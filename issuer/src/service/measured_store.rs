@@ -1,12 +1,15 @@
 use std::sync::Arc;
 
+use crate::audit::AuditEntry;
+use crate::clients::{Client, ClientChange};
 use crate::keys::{KeyRecord, Vault};
 use crate::login::attempt::{self, Attempt, Reserved};
 use crate::metrics::Metrics;
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::store::copy::{Parts, PartsOut};
-use crate::store::{Answer, AuditEntry, Client, ClientChange, KeyChange, Store, User};
+use crate::store::{Answer, KeyChange, Store};
+use crate::users::User;
 
 /// A store whose answers are timed and counted.
 pub(crate) struct Measured {

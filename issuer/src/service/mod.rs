@@ -111,7 +111,7 @@ impl State {
             )?
             .timed_by(metrics.hash_seconds.clone()),
             login_limit: LoginLimit::new(&limits),
-            refresh_key: secret.refresh_key(),
+            refresh_key: secret.refresh_key()?,
             counters: Counters::new(secret.derive("countersign logins v1")?),
             metrics,
             status_lists: Lists::new(limits.status_list_size),
@@ -343,15 +343,10 @@ pub(crate) async fn open_store(
         vault.check(&sealer)?;
         let stored = vault.secret.as_ref();
         let stored = stored.and_then(|sealed| DeploymentSecret::open(sealed, &sealer));
-        let secret = match stored {
-            Some(secret) => secret,
-            None if vault.keys.is_empty() => DeploymentSecret::random()?,
-            None => DeploymentSecret::of_master_key(&master)?,
-        };
+        let secret = stored.map_or_else(DeploymentSecret::random, Ok)?;
         Ok((Arc::new(sealer), secret, vault.secret.is_some()))
     };
     let (store, (sealer, secret, is_stored)) = store::open(database, missing, admit).await?;
-    // Before there is any key, so that a new database is told from an old one by these.
     let secret = if is_stored { secret } else { deposit(&*store, &sealer, &secret).await? };
     Ok(Opened { store, sealer, secret })
 }

@@ -7,13 +7,15 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::copy::Part;
-use super::{Client, ClientChange, Missing, Store, User};
+use super::{Missing, Store};
 use crate::Error;
+use crate::clients::{Client, ClientChange};
 use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::login::attempt::{self, Attempt, Reserved};
 use crate::session::{Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict};
 use crate::status::{self, Candidates};
+use crate::users::User;
 
 #[allow(dead_code, reason = "the other tests use all of it")]
 #[path = "../../tests/issuer/cluster.rs"]

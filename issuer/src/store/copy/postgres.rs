@@ -57,7 +57,7 @@ pub(in crate::store) async fn import(
                 write(db, table, rows).await?;
             }
             Some(Part::End) => break,
-            None => return Err(Failure::Lasting("the copy broke off".to_owned())),
+            None => return Err(Failure::Permanent("the copy broke off".to_owned())),
         }
     }
     // The next entry of the log comes after those that were copied.
@@ -102,7 +102,7 @@ fn values(row: &Row, table: &Table) -> Result<Vec<Value>, Failure> {
 }
 
 fn sql(kind: Kind, value: Value) -> Result<Box<dyn ToSql + Sync + Send>, Failure> {
-    let malformed = || Failure::Lasting("a row holds what no issuer wrote".to_owned());
+    let malformed = || Failure::Permanent("a row holds what no issuer wrote".to_owned());
     Ok(match (kind, value) {
         (Kind::Text, Value::Null) => Box::new(None::<String>),
         (Kind::Bytes, Value::Null) => Box::new(None::<Vec<u8>>),

@@ -1,7 +1,6 @@
 //! The audit log.
 
 use super::*;
-use crate::store::key_events;
 
 over_both!(
     each_change_is_audited_once_and_what_changes_nothing_is_not,
@@ -78,43 +77,6 @@ async fn each_change_is_audited_once_and_what_changes_nothing_is_not(database: D
     assert_eq!(other.audit(None, 2).await.unwrap(), entries[14..]);
     let of_one = other.audit(Some(one), 2).await.unwrap();
     assert_eq!(of_one, entries[10..12]);
-}
-
-#[test]
-fn each_change_of_a_key_has_an_event_of_its_own() {
-    let published = KeyRecord { activates_at: None, ..key("a", KeyState::Published) };
-    let requested = KeyRecord { activates_at: Some(NOW), ..published.clone() };
-    let active = KeyRecord { state: KeyState::Active, ..requested.clone() };
-    let retiring =
-        KeyRecord { state: KeyState::Retiring, drops_at: Some(NOW + 9), ..active.clone() };
-    let sealed_anew = KeyRecord { sealed: vec![1], ..retiring.clone() };
-    let life = [
-        (None, Some(&published), NOW, "key_published"),
-        (Some(&published), Some(&requested), NOW, "key_rotation_requested"),
-        (Some(&published), Some(&active), NOW, "key_active"),
-        (Some(&requested), Some(&active), NOW, "key_active"),
-        (Some(&active), Some(&retiring), NOW, "key_retiring"),
-        (Some(&retiring), Some(&sealed_anew), NOW, ""),
-        (Some(&retiring), None, NOW + 9, "key_dropped"),
-        (Some(&retiring), None, NOW + 8, "key_withdrawn"),
-        (Some(&active), None, NOW, "key_withdrawn"),
-        (Some(&requested), None, NOW, "key_withdrawn"),
-    ];
-    let with =
-        |key: &KeyRecord, secret: u8| Vault { secret: Some(vec![secret]), ..of(vec![key.clone()]) };
-    for (before, after, expected) in [
-        (with(&active, 1), with(&active, 2), "secret_exchanged"),
-        (with(&retiring, 1), with(&sealed_anew, 2), "master_key_changed"),
-    ] {
-        let told = key_events(&before, &after, NOW);
-        assert_eq!(told, [(expected.to_owned(), "-".to_owned())]);
-    }
-    for (before, after, now, expected) in life {
-        let [before, after] = [before, after].map(|key| of(key.into_iter().cloned().collect()));
-        let events = key_events(&before, &after, now);
-        let expected = Some((expected.to_owned(), "a".to_owned())).filter(|(e, _)| !e.is_empty());
-        assert_eq!(events, expected.into_iter().collect::<Vec<_>>());
-    }
 }
 
 async fn old_entries_of_the_audit_log_are_deleted_and_no_other(database: Database) {

@@ -6,12 +6,13 @@ use super::{
     Database, KeyState, NOW, attempt, cluster, key, numbered, open, open_in_list, refresh, session,
     user,
 };
+use crate::clients::Client;
 use crate::config::DatabaseUrl;
 use crate::keys::Vault;
 use crate::session::Session;
 use crate::status::SIZE;
+use crate::store::Store;
 use crate::store::copy::{Part, TABLES, Value, copy};
-use crate::store::{Client, Store};
 
 /// All that a database holds, with the index of the table before each row.
 async fn content(store: &dyn Store) -> Vec<(usize, Vec<Value>)> {
