@@ -59,7 +59,7 @@ pub(super) async fn open<T>(
         refusal.unwrap_or_else(|| {
             Error::Database(format!(
                 "cannot use the database {shown}: {e}; make it reachable, let its user create a \
-                 schema in it, or set database to another place"
+                 schema in it, or set database to another database"
             ))
         })
     })
@@ -78,7 +78,7 @@ async fn prepare(
         )),
         Found::Foreign => Err(format!(
             "{shown} has a schema countersign that is something else's; set database to another \
-             place"
+             database"
         )),
         Found::Nothing { sql_schema } => Ok((sql_schema, Schema::EMPTY)),
         Found::Ours(schema) => Ok((true, schema)),

@@ -53,7 +53,7 @@ pub(super) fn open<T>(
     let failed = |e: &dyn std::fmt::Display| {
         Error::Database(format!(
             "cannot use the database {shown}: {e}; make the file and its folder writable, or \
-             set database to another place"
+             set database to another file"
         ))
     };
     // SQLite itself would make the file readable for everybody.
@@ -61,7 +61,7 @@ pub(super) fn open<T>(
     let mut writer = Connection::open(path).map_err(|e| failed(&e))?;
     let Some(schema) = schema(&writer).map_err(|e| failed(&e))? else {
         return Err(Error::Database(format!(
-            "{shown} is a database of something else; set database to another place"
+            "{shown} is a database of something else; set database to another file"
         )));
     };
     schema.missing(MIGRATIONS, &shown.to_string()).map_err(Error::Database)?;

@@ -3,11 +3,11 @@
 use super::*;
 
 over_both!(
-    each_change_is_audited_once_and_what_changes_nothing_is_not,
-    old_entries_of_the_audit_log_are_deleted_and_no_other,
+    each_change_is_audited_once_and_only_if_it_changes_something,
+    only_old_entries_of_the_audit_log_are_deleted,
 );
 
-async fn each_change_is_audited_once_and_what_changes_nothing_is_not(database: Database) {
+async fn each_change_is_audited_once_and_only_if_it_changes_something(database: Database) {
     let [store, other] = two(&database).await;
     let name = || "demo".to_owned();
     assert!(!store.add_user(User { id: "user_y".to_owned(), ..user() }).await.unwrap());
@@ -46,13 +46,13 @@ async fn each_change_is_audited_once_and_what_changes_nothing_is_not(database: D
         store.end_session([id; 16], NOW).await.unwrap();
     }
     for state in [KeyState::Active, KeyState::Active, KeyState::Retiring] {
-        let change = move |_: &Vault| of(vec![key("kid", state)]);
+        let change = move |_: &Vault| vault(vec![key("kid", state)]);
         store.change_keys(Box::new(change), NOW).await.unwrap();
     }
-    store.change_keys(Box::new(|_| of(Vec::new())), NOW).await.unwrap();
+    store.change_keys(Box::new(|_| vault(Vec::new())), NOW).await.unwrap();
 
     let entries = other.audit(None, 100).await.unwrap();
-    let told: Vec<_> =
+    let recorded: Vec<_> =
         entries.iter().map(|entry| (entry.event.as_str(), entry.subject.as_str())).collect();
     let (one, two) = ("01".repeat(16), "02".repeat(16));
     let expected = [
@@ -73,13 +73,13 @@ async fn each_change_is_audited_once_and_what_changes_nothing_is_not(database: D
         ("key_retiring", "kid"),
         ("key_withdrawn", "kid"),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(recorded, expected);
     assert_eq!(other.audit(None, 2).await.unwrap(), entries[14..]);
     let of_one = other.audit(Some(one), 2).await.unwrap();
     assert_eq!(of_one, entries[10..12]);
 }
 
-async fn old_entries_of_the_audit_log_are_deleted_and_no_other(database: Database) {
+async fn only_old_entries_of_the_audit_log_are_deleted(database: Database) {
     let [store, other] = two(&database).await;
     for n in 0..2100 {
         let opened =
