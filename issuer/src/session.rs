@@ -11,6 +11,9 @@ use countersign_claims::scope;
 use crate::audit::Event;
 use crate::status::{self, Candidates};
 
+/// The client of every session. Client ids have a prefix, so that none equals a `sub` (RFC 9068 §5).
+pub(crate) const FIRST_PARTY: &str = "client_first_party";
+
 /// 128 random bits that name a session.
 pub(crate) type SessionId = [u8; 16];
 
@@ -70,15 +73,15 @@ pub(crate) struct Refresh {
     pub(crate) scope: Option<String>,
     pub(crate) now: u64,
     pub(crate) lifetimes: Lifetimes,
-    /// What a session that has no place in the status lists gets one of, where it shall have one.
-    pub(crate) draw: Option<Candidates>,
+    /// Candidate indices for a session without one. None if there are no status lists.
+    pub(crate) candidates: Option<Candidates>,
 }
 
 impl Refresh {
     /// Returns the candidates for a status index if the session gets one with this refresh: it has
     /// none yet.
     pub(crate) fn candidates_for(&self, session: &Session) -> Option<&Candidates> {
-        self.draw.as_ref().filter(|_| session.status.is_none())
+        self.candidates.as_ref().filter(|_| session.status.is_none())
     }
 }
 
@@ -210,7 +213,7 @@ mod tests {
 
     fn refresh(counter: u64, now: u64, scope: Option<&str>) -> Refresh {
         let token = RefreshToken { session: [7; 16], counter };
-        Refresh { token, scope: scope.map(Into::into), now, lifetimes: LIFETIMES, draw: None }
+        Refresh { token, scope: scope.map(Into::into), now, lifetimes: LIFETIMES, candidates: None }
     }
 
     #[test]

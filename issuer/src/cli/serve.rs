@@ -31,7 +31,7 @@ pub(super) async fn serve(config: Config) -> Result<(), Error> {
     let admin = admin.map(|(listener, address)| Admin::start(listener, address, state.clone()));
     print(&format!("countersign-issuer listening on {}\n", state.url()))?;
     // Without a certificate it means what it means to any program: the terminal is gone.
-    let tls = state.0.tls.is_some();
+    let tls = state.has_tls();
     let mut hangup = tls.then(|| signals(SignalKind::hangup())).transpose()?;
     let reloaded = state.clone();
     let shutdown = async move {

@@ -6,6 +6,7 @@
 
 mod process;
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,8 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use crate::keys::KeyState;
-use crate::serve::tls::Acceptor;
-use crate::service::Inner;
-use crate::{Error, http};
+use crate::Error;
+use crate::keys::{KeyRecord, KeyState};
 
 /// The media type of [`Metrics::text`].
 pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -107,6 +106,21 @@ struct Read {
     process: process::Metrics,
 }
 
+/// The values that are read when somebody asks for the metrics.
+pub(crate) struct Snapshot<'a> {
+    /// UNIX seconds, as all times here.
+    pub(crate) now: u64,
+    pub(crate) hashes_running: usize,
+    pub(crate) hashes_waiting: usize,
+    pub(crate) keys: &'a [KeyRecord],
+    /// The time of the next change of the key set, if one is due.
+    pub(crate) keys_change_at: Option<u64>,
+    /// The time since the keys were read from the database.
+    pub(crate) keys_read_age: Duration,
+    /// The time in which the TLS certificate is valid.
+    pub(crate) certificate: Option<Range<u64>>,
+}
+
 /// An open connection, counted until it is dropped.
 pub(crate) struct Connection(IntGauge);
 
@@ -117,18 +131,24 @@ impl Drop for Connection {
 }
 
 impl Metrics {
-    /// All of them at zero.
+    /// Returns all of them at zero. `routes` are the paths that [`Self::count_request`] counts.
     ///
     /// # Errors
     ///
     /// Never, but that two have one name.
-    pub(crate) fn new(rotation_period: Duration) -> Result<Arc<Self>, Error> {
-        Self::make(rotation_period)
+    pub(crate) fn new(
+        rotation_period: Duration,
+        routes: impl Iterator<Item = &'static str>,
+    ) -> Result<Arc<Self>, Error> {
+        Self::make(rotation_period, routes)
             .map(Arc::new)
             .map_err(|e| Error::System(format!("no metrics: {e}")))
     }
 
-    fn make(rotation_period: Duration) -> prometheus::Result<Self> {
+    fn make(
+        rotation_period: Duration,
+        paths: impl Iterator<Item = &'static str>,
+    ) -> prometheus::Result<Self> {
         let maker = Maker(Registry::new());
         maker
             .gauge_vec("countersign_build_info", "1, with the version", &["version"])?
@@ -138,7 +158,7 @@ impl Metrics {
             .gauge("countersign_key_rotation_period_seconds", "How long one key signs")?
             .set(rotation_period.as_secs_f64());
         Ok(Self {
-            routes: routes(&maker)?,
+            routes: routes(&maker, paths)?,
             logins: logins(&maker)?,
             refreshes: refreshes(&maker)?,
             hash_seconds: maker.histogram(
@@ -184,10 +204,10 @@ impl Metrics {
     }
 
     /// All of it in Prometheus' text format.
-    pub(crate) fn text(&self, issuer: &Inner) -> Result<String, Error> {
+    pub(crate) fn text(&self, snapshot: &Snapshot<'_>) -> Result<String, Error> {
         let failed = |e: prometheus::Error| Error::System(format!("no metrics: {e}"));
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        read.update(issuer).map_err(failed)?;
+        read.update(snapshot).map_err(failed)?;
         TextEncoder::new().encode_to_string(&self.registry.gather()).map_err(failed)
     }
 }
@@ -209,36 +229,37 @@ impl Operation {
 }
 
 impl Read {
-    fn update(&self, issuer: &Inner) -> prometheus::Result<()> {
-        let (running, waiting) = issuer.hasher.busy();
-        self.hashes_running.set(running.try_into().unwrap_or(i64::MAX));
-        self.hashes_waiting.set(waiting.try_into().unwrap_or(i64::MAX));
+    fn update(&self, snapshot: &Snapshot<'_>) -> prometheus::Result<()> {
+        let count = |count: usize| count.try_into().unwrap_or(i64::MAX);
+        self.hashes_running.set(count(snapshot.hashes_running));
+        self.hashes_waiting.set(count(snapshot.hashes_waiting));
 
-        let (keys, now) = (issuer.keys.current(), issuer.clock.now());
-        let since = |at: u64| now as f64 - at as f64;
+        let since = |at: u64| snapshot.now as f64 - at as f64;
         // A key that is gone must not be seen for good.
         self.key_age.reset();
-        for key in &keys.records {
+        for key in snapshot.keys {
             let labels = [key.kid.as_str(), key.state.name()];
             self.key_age.get_metric_with_label_values(&labels)?.set(since(key.published_at));
             if key.state == KeyState::Active {
                 self.key_signing.set(since(key.activates_at.unwrap_or(key.published_at)));
             }
         }
-        self.key_next_change.set(keys.changes_at.map_or(f64::INFINITY, |at| -since(at)));
-        self.keys_read.set(keys.read_at.elapsed().as_secs_f64());
-        // Read again when it is renewed.
-        let validity = issuer.tls.as_ref().and_then(Acceptor::validity);
-        let until = validity.map_or(f64::INFINITY, |validity| validity.until as f64);
-        self.certificate_expires.set(until - now as f64);
+        self.key_next_change.set(snapshot.keys_change_at.map_or(f64::INFINITY, |at| -since(at)));
+        self.keys_read.set(snapshot.keys_read_age.as_secs_f64());
+        let validity = snapshot.certificate.as_ref();
+        let until = validity.map_or(f64::INFINITY, |validity| validity.end as f64);
+        self.certificate_expires.set(until - snapshot.now as f64);
         self.certificate_lifetime
-            .set(until - validity.map_or(0.0, |validity| validity.from as f64));
+            .set(until - validity.map_or(0.0, |validity| validity.start as f64));
         self.process.update();
         Ok(())
     }
 }
 
-fn routes(maker: &Maker) -> prometheus::Result<Vec<Route>> {
+fn routes(
+    maker: &Maker,
+    paths: impl Iterator<Item = &'static str>,
+) -> prometheus::Result<Vec<Route>> {
     let labels = ["route", "status"];
     let counts = maker.counters("countersign_http_requests_total", "Requests answered", &labels)?;
     let seconds = maker.register(HistogramVec::new(
@@ -261,7 +282,7 @@ fn routes(maker: &Maker) -> prometheus::Result<Vec<Route>> {
             seconds: seconds.get_metric_with_label_values(&[path])?,
         })
     };
-    http::public_routes().map(of_route).collect()
+    paths.map(of_route).collect()
 }
 
 fn logins(maker: &Maker) -> prometheus::Result<Logins> {
@@ -388,7 +409,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_time_of_an_answer_is_counted_also_where_it_is_made_when_it_is_asked_for() {
-        let metrics = Metrics::new(Duration::from_secs(1)).unwrap();
+        let metrics = Metrics::new(Duration::from_secs(1), std::iter::empty()).unwrap();
         let read = &metrics.store.read;
         let work = || std::thread::sleep(Duration::from_millis(20));
         let at_once = read.time(|| {

@@ -2,6 +2,7 @@
 //! silent connections open for good; here each of them has its time.
 
 mod permits;
+mod state;
 pub(crate) mod tls;
 
 use std::io;
@@ -21,9 +22,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use self::permits::{Free, Places};
+pub use self::state::State;
 use self::tls::Acceptor;
 use crate::http::{Listener, Peer, Service};
-use crate::{Error, Limits, State};
+use crate::service::Issuer;
+use crate::{Error, Limits};
 
 /// Serves on `listener` until `shutdown` completes; then takes no more connections, lets requests
 /// in flight end for [`Limits::drain_timeout`], and returns.
@@ -36,25 +39,26 @@ pub async fn run(
     state: State,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let State(state) = state;
+    let State { api, tls } = state;
+    let issuer = &api.issuer;
     // What is allowed on loopback alone was decided by that address.
-    if listener.local_addr().ok() != Some(state.config.listen) {
+    if listener.local_addr().ok() != Some(issuer.config.listen) {
         return Err(Error::Config(format!(
             "the state was opened for {}; open it for the listener's address",
-            state.config.listen
+            issuer.config.listen
         )));
     }
     let front = Front {
-        service: Service::new(Arc::clone(&state), Listener::Public),
-        tls: state.tls.clone(),
-        limits: state.limits,
+        service: Service::new(Arc::clone(&api), Listener::Public),
+        tls: tls.clone(),
+        limits: issuer.limits,
     };
-    let places = Places::new(&state.limits, &state.config);
+    let places = Places::new(&issuer.limits, &issuer.config);
     let mut maintenance = JoinSet::new();
-    if let Some(tls) = state.tls.clone() {
-        maintenance.spawn(tls.watch(state.clock.clone()));
+    if let Some(tls) = tls {
+        maintenance.spawn(tls.watch(issuer.clock.clone()));
     }
-    maintenance.spawn(async move { state.maintain().await });
+    maintenance.spawn(async move { api.issuer.maintain().await });
     // Keys and certificate must not stand still while requests are answered.
     let broken = async {
         maintenance.join_next().await;
@@ -70,12 +74,13 @@ pub async fn run(
 /// Serves the metrics on `listener` until `shutdown` completes, as [`run`] serves everything else:
 /// within the same limits, but without TLS. `state` is that of the issuer that [`run`] runs.
 pub async fn run_admin(listener: TcpListener, state: State, shutdown: impl Future<Output = ()>) {
-    let State(state) = state;
-    let connections = state.limits.connections.min(ADMIN_CONNECTIONS);
+    let State { api, .. } = state;
+    let Issuer { limits, config, .. } = &api.issuer;
+    let connections = limits.connections.min(ADMIN_CONNECTIONS);
     // Who reads metrics is one client, and may have all of them.
-    let limits = Limits { connections, connections_per_network: connections, ..state.limits };
-    let places = Places::new(&limits, &state.config);
-    let front = Front { service: Service::new(state, Listener::Admin), tls: None, limits };
+    let limits = Limits { connections, connections_per_network: connections, ..*limits };
+    let places = Places::new(&limits, config);
+    let front = Front { service: Service::new(api, Listener::Admin), tls: None, limits };
     // Nothing breaks here.
     let _ = serve(listener, front, places, shutdown, std::future::pending()).await;
 }

@@ -49,7 +49,7 @@ measured! {
     read: client(id: String) -> Option<Client>;
     read: clients() -> Vec<Client>;
     write: open_session(
-        session: Session, password_hash: String, reserved: Option<Reserved>, draw: Option<Candidates>
+        session: Session, password_hash: String, failure: Option<Reserved>, candidates: Option<Candidates>
     ) -> Option<Session>;
     write: refresh(refresh: Refresh) -> Verdict;
     read: session(id: SessionId) -> Option<Session>;

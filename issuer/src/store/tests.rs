@@ -128,7 +128,7 @@ fn refresh(id: u8, counter: u64, grace: u64) -> Refresh {
         scope: None,
         now: NOW + 1,
         lifetimes: Lifetimes { idle: 900, absolute: 9000, grace },
-        draw: None,
+        candidates: None,
     }
 }
 

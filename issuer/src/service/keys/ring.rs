@@ -104,8 +104,7 @@ impl KeyRing {
     /// The key that signs now; `None` if the keys could not be read for [`NOTICE_WITHIN`], or the
     /// active one does not open under this issuer's master key.
     pub(crate) fn signer(&self) -> Option<Arc<SigningKey>> {
-        let current = self.current();
-        current.signer.clone().filter(|_| current.read_at.elapsed() < NOTICE_WITHIN)
+        self.current().signer().cloned()
     }
 
     /// The claims of an access token that one of the published keys has signed, as they are.
@@ -126,6 +125,12 @@ impl KeyRing {
 }
 
 impl Current {
+    /// As [`KeyRing::signer`]. A request that keeps one state of the ring asks again when it signs:
+    /// a key that was retired in the meantime signs for no longer than any other issuer's.
+    pub(crate) fn signer(&self) -> Option<&Arc<SigningKey>> {
+        self.signer.as_ref().filter(|_| self.read_at.elapsed() < NOTICE_WITHIN)
+    }
+
     fn new(
         records: Vec<KeyRecord>,
         before: Option<&Arc<SigningKey>>,

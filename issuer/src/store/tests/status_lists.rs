@@ -81,8 +81,10 @@ async fn a_session_without_a_status_index_gets_one_when_it_is_refreshed(database
     let [store, other] = two(&database).await;
     assert!(open(&*store, session(1), "hash").await);
     let refreshed = async |counter| {
-        let draw = Some(Candidates::from_random(crate::crypto::random().unwrap(), status::SIZE));
-        let verdict = store.refresh(Refresh { draw, ..refresh(1, counter, 10) }).await.unwrap();
+        let candidates =
+            Some(Candidates::from_random(crate::crypto::random().unwrap(), status::SIZE));
+        let verdict =
+            store.refresh(Refresh { candidates, ..refresh(1, counter, 10) }).await.unwrap();
         let (Verdict::Rotate(next) | Verdict::Repeat(next)) = verdict else {
             panic!("{verdict:?}")
         };
