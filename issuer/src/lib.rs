@@ -51,12 +51,11 @@ mod store;
 // The service joins rules and store.
 mod metrics;
 mod service;
-pub use service::State;
 
 // Requests and connections.
 mod http;
 mod serve;
-pub use serve::{run, run_admin};
+pub use serve::{State, run, run_admin};
 
 // Commands.
 mod cli;

@@ -33,7 +33,7 @@ pub(super) async fn serve(config: Config) -> Result<(), Error> {
     let admin = admin.map(|(listener, address)| Admin::start(listener, address, state.clone()));
     print(&format!("countersign-issuer listening on {}\n", state.url()))?;
     // Without a certificate, SIGHUP ends the process, as it does by default.
-    let tls = state.0.tls.is_some();
+    let tls = state.has_tls();
     let mut hangup = tls.then(|| signals(SignalKind::hangup())).transpose()?;
     let reloaded = state.clone();
     let shutdown = async move {

@@ -5,8 +5,8 @@ use countersign_claims::scope;
 use zeroize::Zeroizing;
 
 use super::{existing, existing_or_new, print};
-use crate::login::password::{self, Cost};
-use crate::login::user_name;
+use crate::login::{password, user_name};
+use crate::service::hasher::Cost;
 use crate::store::User;
 use crate::{Clock, Config, Error, crypto};
 
@@ -154,7 +154,7 @@ fn new_password(config: &Config, name: &str) -> Result<String, Error> {
     let password = if std::io::stdin().is_terminal() {
         let ask = |prompt: String| rpassword::prompt_password(prompt).map(Zeroizing::new);
         let first = ask(format!("Password for {name}: ")).map_err(unread)?;
-        password::check_new(&first, name, config)?;
+        password::check_new(&first, name, config.issuer.as_deref())?;
         if *first != *ask("Once more: ".to_owned()).map_err(unread)? {
             return Err(Error::Refused("the two passwords differ; nothing was changed".to_owned()));
         }
@@ -167,6 +167,6 @@ fn new_password(config: &Config, name: &str) -> Result<String, Error> {
         line.truncate(end);
         line
     };
-    password::check_new(&password, name, config)?;
+    password::check_new(&password, name, config.issuer.as_deref())?;
     Cost::configured(config).hash(&password, &mut Vec::new())
 }

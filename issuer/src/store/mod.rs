@@ -18,7 +18,7 @@ use self::sqlite::SqliteStore;
 use crate::Error;
 use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, KeyState, Vault};
-use crate::login::attempt::{self, Attempt, Reserved};
+use crate::login::throttle::{self, Attempt, Reserved};
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
 
@@ -142,9 +142,9 @@ pub(crate) trait Store: Send + Sync {
     /// All clients by name.
     fn clients(&self) -> Answer<'_, Vec<Client>>;
 
-    /// Applies [`attempt::decide`] to a login, and counts it as a failure where it is admitted.
+    /// Applies [`throttle::decide`] to a login, and counts it as a failure where it is admitted.
     /// Others see that at once; it need not be on the disk, as nobody who guesses can cut the power.
-    fn attempt(&self, attempt: Attempt) -> Answer<'_, attempt::Verdict>;
+    fn attempt(&self, attempt: Attempt) -> Answer<'_, throttle::Verdict>;
     /// Opens a session, unless the user is gone, is locked, or has another password hash than the
     /// one that the login was checked against. Then the login was none of the failures that it is
     /// counted among, nor are those before it at its own counter. With a draw it has a place in the

@@ -11,7 +11,7 @@ use super::{Client, ClientChange, Missing, Store, User};
 use crate::Error;
 use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, KeyState, Vault};
-use crate::login::attempt::{self, Attempt, Reserved};
+use crate::login::throttle::{self, Attempt, Reserved};
 use crate::session::{Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict};
 use crate::status::{self, Candidates};
 

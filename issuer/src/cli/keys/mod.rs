@@ -167,8 +167,8 @@ async fn exchange_secret(config: &Config) -> Result<(), Error> {
 async fn open_to_change(config: &Config) -> Result<(service::Opened, u64), Error> {
     let opened = service::open_store(config, &config.database, Missing::Refuse).await?;
     let now = Clock::system().now();
-    match service::behind(&*opened.store, config, now).await? {
-        Some(latest) => Err(Error::Refused(service::clock_behind(now, latest))),
+    match service::later_time_seen(&*opened.store, config, now).await? {
+        Some(latest) => Err(Error::Refused(service::behind_message(now, latest))),
         None => Ok((opened, now)),
     }
 }

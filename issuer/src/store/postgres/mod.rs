@@ -20,7 +20,7 @@ use super::{
 };
 use crate::config::PostgresUrl;
 use crate::keys::{KeyRecord, Vault};
-use crate::login::attempt::{self, Attempt, Reserved};
+use crate::login::throttle::{self, Attempt, Reserved};
 use crate::session::{Lifetimes, Refresh, Session, SessionId, Verdict, decide};
 use crate::status::Candidates;
 use crate::{Error, crypto};
@@ -263,14 +263,14 @@ impl Store for PostgresStore {
         })
     }
 
-    fn attempt(&self, attempt: Attempt) -> Answer<'_, attempt::Verdict> {
+    fn attempt(&self, attempt: Attempt) -> Answer<'_, throttle::Verdict> {
         Box::pin(async move {
             let attempt = &attempt;
             let count = |db: Lent| async move {
                 // The account's row is locked first by all that change one of its counters.
                 let found = rows::failures_to_change(&db, attempt).await?;
-                let verdict = attempt::decide(attempt, &found);
-                if let attempt::Verdict::Admit(Reserved { own, everywhere }) = &verdict {
+                let verdict = throttle::decide(attempt, &found);
+                if let throttle::Verdict::Admit(Reserved { own, everywhere }) = &verdict {
                     rows::put_failures(&db, own).await?;
                     if let Some(everywhere) = everywhere {
                         rows::put_failures(&db, everywhere).await?;
@@ -450,7 +450,7 @@ impl Store for PostgresStore {
                 let statement = "DELETE FROM countersign.login_failures WHERE counter IN (
                                    SELECT counter FROM countersign.login_failures
                                    WHERE last_at <= $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)";
-                let forgotten = signed(attempt::forgotten_before(now))?;
+                let forgotten = signed(throttle::forgotten_before(now))?;
                 Ok(db.execute_typed(statement, &[(&forgotten, Type::INT8)]).await?)
             };
             while self.connections.transact(prune).await? > 0 {}

@@ -6,7 +6,7 @@ use tokio_postgres::{Client, Row};
 
 use super::connection::{Failure, Parameters};
 use crate::keys::{KeyRecord, KeyState, Vault};
-use crate::login::attempt::{Attempt, Counter, Failures, Reserved};
+use crate::login::throttle::{Attempt, Counter, Failures, Reserved};
 use crate::sealing::DeploymentSecret;
 use crate::session::{Session, SessionId};
 use crate::status::{self, Candidates};

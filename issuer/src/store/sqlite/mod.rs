@@ -18,7 +18,7 @@ use super::{
 };
 use crate::Error;
 use crate::keys::{KeyRecord, KeyState, Vault};
-use crate::login::attempt::{self, Attempt, Counter, Failures, Reserved};
+use crate::login::throttle::{self, Attempt, Counter, Failures, Reserved};
 use crate::sealing::DeploymentSecret;
 use crate::session::{Refresh, Session, SessionId, Verdict, decide};
 use crate::status::{self, Candidates};
@@ -213,15 +213,15 @@ impl Store for SqliteStore {
         })
     }
 
-    fn attempt(&self, attempt: Attempt) -> Answer<'_, attempt::Verdict> {
+    fn attempt(&self, attempt: Attempt) -> Answer<'_, throttle::Verdict> {
         self.writer.run_unsynced(move |db| {
             let mut found = Vec::new();
             let counters = [Some(attempt.account), Some(attempt.network), attempt.device];
             for counter in counters.into_iter().flatten() {
                 found.extend(failures_by(db, &counter)?);
             }
-            let verdict = attempt::decide(&attempt, &found);
-            if let attempt::Verdict::Admit(reserved) = &verdict {
+            let verdict = throttle::decide(&attempt, &found);
+            if let throttle::Verdict::Admit(reserved) = &verdict {
                 put_failures(db, &reserved.own)?;
                 reserved.everywhere.iter().try_for_each(|failures| put_failures(db, failures))?;
             }
@@ -325,7 +325,7 @@ impl Store for SqliteStore {
 
     fn prune_failures(&self, now: u64) -> Answer<'_, ()> {
         // Strangers decide how many there are: in parts that make nobody wait for long.
-        let forgotten = attempt::forgotten_before(now);
+        let forgotten = throttle::forgotten_before(now);
         let prune = move || {
             self.write(move |db| {
                 db.execute(
