@@ -31,7 +31,7 @@ pub use error::Error;
 mod clock;
 pub use clock::Clock;
 mod config;
-pub use config::{Config, KeyBits, LogFormat, SESSION_MAX, Secret, Sources};
+pub use config::{Config, DatabaseUrl, KeyBits, LogFormat, SESSION_MAX, Secret, Sources};
 mod limits;
 pub use limits::Limits;
 mod crypto;
@@ -51,12 +51,11 @@ mod store;
 // The service joins rules and store.
 mod metrics;
 mod service;
-pub use service::State;
 
 // Requests and connections.
 mod http;
 mod serve;
-pub use serve::{run, run_admin};
+pub use serve::{State, run, run_admin};
 
 // Commands.
 mod cli;

@@ -10,6 +10,9 @@ use countersign_claims::scope;
 
 use crate::status::{self, Candidates};
 
+/// The client of every session. Client ids have a prefix, so that none equals a `sub` (RFC 9068 §5).
+pub(crate) const FIRST_PARTY: &str = "client_first_party";
+
 /// 128 random bits that name a session.
 pub(crate) type SessionId = [u8; 16];
 

@@ -5,7 +5,7 @@ use hyper::header::{COOKIE, HeaderMap, HeaderValue, ORIGIN, SET_COOKIE};
 
 use super::reply::{ApiError, Reply};
 use crate::login::counters::DEVICE_KNOWN_FOR;
-use crate::service::Shared;
+use crate::service::Issuer;
 
 /// The prefix makes browsers insist on `Secure`, `Path=/` and no `Domain` (RFC 6265bis §4.1.3.2).
 pub(super) const NAME: &str = "__Host-countersign-refresh";
@@ -17,19 +17,19 @@ const DEVICE: &str = "__Host-countersign-device";
 ///
 /// When there is one, and a page of another site may have sent it.
 pub(super) fn read<'a>(
-    state: &Shared,
+    issuer: &Issuer,
     headers: &'a HeaderMap,
 ) -> Result<Option<&'a str>, ApiError> {
     let token = find(headers, NAME);
     if token.is_some() {
-        check_site(state, headers)?;
+        check_site(issuer, headers)?;
     }
     Ok(token)
 }
 
 /// The device's cookie, where no page of another site may have sent it.
-pub(super) fn device<'a>(state: &Shared, headers: &'a HeaderMap) -> Option<&'a str> {
-    find(headers, DEVICE).filter(|_| check_site(state, headers).is_ok())
+pub(super) fn device<'a>(issuer: &Issuer, headers: &'a HeaderMap) -> Option<&'a str> {
+    find(headers, DEVICE).filter(|_| check_site(issuer, headers).is_ok())
 }
 
 fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -40,9 +40,9 @@ fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// Refuses what a browser says comes from another site, or from an origin that is not listed. Clients
 /// that are not browsers say nothing.
-pub(super) fn check_site(state: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
-    let own = origin_of(&state.issuer);
-    let listed = &state.config.cors_origins;
+pub(super) fn check_site(issuer: &Issuer, headers: &HeaderMap) -> Result<(), ApiError> {
+    let own = origin_of(issuer.url.as_str());
+    let listed = &issuer.config.cors_origins;
     if is_from_known_origin(headers, own, listed) { Ok(()) } else { Err(ApiError::cross_site()) }
 }
 

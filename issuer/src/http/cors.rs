@@ -5,7 +5,6 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 
 use super::reply::{self, Reply};
 use super::{ApiError, Endpoint};
-use crate::service::Shared;
 
 /// What pages of other origins may do with an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,8 +26,7 @@ pub(super) struct Cors {
 }
 
 impl Cors {
-    pub(super) fn new(state: &Shared, endpoint: Endpoint, headers: &HeaderMap) -> Self {
-        let listed = &state.config.cors_origins;
+    pub(super) fn new(listed: &[String], endpoint: Endpoint, headers: &HeaderMap) -> Self {
         let varies = endpoint.cors != Kind::None && !listed.is_empty();
         let origin = headers.get(header::ORIGIN).filter(|origin| {
             varies && listed.iter().any(|one| one.as_bytes() == origin.as_bytes())

@@ -1,12 +1,15 @@
+use std::sync::Arc;
+
 use hyper::StatusCode;
 
 use super::reply::{self, ApiError, Reply};
-use super::{Call, Shared, health};
+use super::{Api, Call};
 use crate::metrics::MEDIA_TYPE;
 
-/// `GET /metrics` at the admin listener. What `/healthz/ready` looks at is looked at now.
-pub(super) async fn metrics(state: Shared, _: Call) -> Result<Reply, ApiError> {
-    health::failing(&state).await;
-    let text = state.metrics.text(&state)?;
+/// `GET /metrics` at the admin listener. Runs the checks of `/healthz/ready`, so that the metrics
+/// have their results.
+pub(super) async fn metrics(api: Arc<Api>, _: Call) -> Result<Reply, ApiError> {
+    api.issuer.failing_checks().await;
+    let text = api.issuer.metrics_text((api.certificate)())?;
     Ok(reply::typed(StatusCode::OK, MEDIA_TYPE, text.into()))
 }

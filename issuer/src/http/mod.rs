@@ -1,13 +1,17 @@
 //! The endpoints. [`ENDPOINTS`] has all of them in one place; each handler is in a file of its own
 //! and answers a reply or an [`ApiError`]. What holds for every answer is in [`Service`].
 
+mod api;
 mod body;
 mod client;
 mod cookie;
 mod cors;
+mod document;
+mod form;
 mod health;
 mod introspect;
 mod login;
+mod logout;
 mod metrics;
 mod openapi;
 mod reply;
@@ -15,10 +19,13 @@ mod request_id;
 mod revoke;
 mod status;
 mod token;
+mod token_form;
+mod tokens;
 mod well_known;
 
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -35,8 +42,8 @@ use warp::{Filter as _, Reply as _};
 
 use crate::metrics::Connection;
 use crate::network;
-use crate::service::Shared;
-pub(crate) use openapi::Document;
+use crate::service::Issuer;
+pub(crate) use api::Api;
 use reply::{ApiError, Reply};
 
 /// The address at the other end of the connection.
@@ -63,44 +70,44 @@ struct Endpoint {
     handler: Handler,
 }
 
-type Handler = fn(Shared, Call) -> Answer;
+type Handler = fn(Arc<Api>, Call) -> Answer;
 type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
 
 /// All that there is in public; each handler is in a file of its own.
 const ENDPOINTS: [Endpoint; 11] = [
-    post("/login", |state, call| Box::pin(login::login(state, call))),
-    post("/token", |state, call| Box::pin(token::token(state, call))),
-    post("/logout", |state, call| Box::pin(revoke::logout(state, call))),
-    post("/revoke", |state, call| Box::pin(revoke::revoke(state, call))),
+    post("/login", |api, call| Box::pin(login::login(api, call))),
+    post("/token", |api, call| Box::pin(token::token(api, call))),
+    post("/logout", |api, call| Box::pin(logout::logout(api, call))),
+    post("/revoke", |api, call| Box::pin(revoke::revoke(api, call))),
     Endpoint {
         cors: cors::Kind::None,
-        ..post("/introspect", |state, call| Box::pin(introspect::introspect(state, call)))
+        ..post("/introspect", |api, call| Box::pin(introspect::introspect(api, call)))
     },
     Endpoint {
         cors: cors::Kind::Public,
-        ..get("/.well-known/jwks.json", |state, call| Box::pin(well_known::jwks(state, call)))
+        ..get("/.well-known/jwks.json", |api, call| Box::pin(well_known::jwks(api, call)))
     },
     Endpoint {
         cors: cors::Kind::Public,
-        ..get("/.well-known/oauth-authorization-server", |state, call| {
-            Box::pin(well_known::metadata(state, call))
+        ..get("/.well-known/oauth-authorization-server", |api, call| {
+            Box::pin(well_known::metadata(api, call))
         })
     },
     Endpoint {
         cors: cors::Kind::Public,
-        ..get("/status/{n}", |state, call| Box::pin(status::status(state, call)))
+        ..get("/status/{n}", |api, call| Box::pin(status::status(api, call)))
     },
     Endpoint {
         cors: cors::Kind::Public,
-        ..get("/openapi.json", |state, call| Box::pin(openapi::openapi(state, call)))
+        ..get("/openapi.json", |api, call| Box::pin(openapi::openapi(api, call)))
     },
-    get("/healthz/live", |state, call| Box::pin(health::live(state, call))),
-    get("/healthz/ready", |state, call| Box::pin(health::ready(state, call))),
+    get("/healthz/live", |api, call| Box::pin(health::live(api, call))),
+    get("/healthz/ready", |api, call| Box::pin(health::ready(api, call))),
 ];
 
 /// All that there is at the admin listener.
 const ADMIN_ENDPOINTS: [Endpoint; 1] =
-    [get("/metrics", |state, call| Box::pin(metrics::metrics(state, call)))];
+    [get("/metrics", |api, call| Box::pin(metrics::metrics(api, call)))];
 
 /// Where requests come in.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -157,20 +164,20 @@ const METHODS: [Method; 9] = [
 
 /// One filter for all endpoints: with one for each, every request is refused by those before its
 /// own.
-fn routes(state: &Shared, endpoints: &'static [Endpoint]) -> BoxedFilter<(Reply,)> {
-    let state = state.clone();
+fn routes(api: &Arc<Api>, endpoints: &'static [Endpoint]) -> BoxedFilter<(Reply,)> {
+    let api = Arc::clone(api);
     warp::path::full()
         .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Peer>())
         .and(warp::body::bytes())
         .then(move |path: FullPath, method, headers, peer, body| {
-            let state = state.clone();
+            let api = Arc::clone(&api);
             async move {
                 match endpoint_at(endpoints, path.as_str()) {
                     Some(endpoint) => {
                         let path = path.as_str().to_owned();
-                        answer(state, endpoint, path, &method, headers, peer, body).await
+                        answer(api, endpoint, path, &method, headers, peer, body).await
                     }
                     None => ApiError::not_found().reply(),
                 }
@@ -181,7 +188,7 @@ fn routes(state: &Shared, endpoints: &'static [Endpoint]) -> BoxedFilter<(Reply,
 
 /// The answer of an endpoint, to any method, with CORS where it is due.
 async fn answer(
-    state: Shared,
+    api: Arc<Api>,
     endpoint: Endpoint,
     path: String,
     method: &Method,
@@ -189,17 +196,17 @@ async fn answer(
     peer: Peer,
     body: Bytes,
 ) -> Reply {
-    let cors = cors::Cors::new(&state, endpoint, &headers);
+    let config = &api.issuer.config;
+    let cors = cors::Cors::new(&config.cors_origins, endpoint, &headers);
     // A line that is not text is an entry that is not an address.
     let forwarded = headers.get_all("x-forwarded-for").into_iter();
     let forwarded: Vec<_> = forwarded.map(|line| line.to_str().unwrap_or("?")).collect();
-    let trusted = &state.config.trusted_proxies;
-    let client = network::client(peer.0, forwarded.iter().copied(), trusted);
+    let client = network::client(peer.0, forwarded.iter().copied(), &config.trusted_proxies);
     let mut reply = if method == Method::OPTIONS {
         cors.preflight()
     } else if endpoint.allow.split(", ").any(|one| one == method.as_str()) {
         let call = Call { headers, client, path, body };
-        (endpoint.handler)(state, call).await.unwrap_or_else(ApiError::reply)
+        (endpoint.handler)(api, call).await.unwrap_or_else(ApiError::reply)
     } else {
         ApiError::method_not_allowed(endpoint.allow).reply()
     };
@@ -211,19 +218,19 @@ async fn answer(
 /// with the headers that each answer has.
 #[derive(Clone)]
 pub(crate) struct Service {
-    state: Shared,
+    api: Arc<Api>,
     listener: Listener,
     routes: BoxedFilter<(Reply,)>,
 }
 
 impl Service {
-    pub(crate) fn new(state: Shared, listener: Listener) -> Self {
-        Self { routes: routes(&state, listener.endpoints()), listener, state }
+    pub(crate) fn new(api: Arc<Api>, listener: Listener) -> Self {
+        Self { routes: routes(&api, listener.endpoints()), listener, api }
     }
 
     /// Counts a connection until it is dropped.
     pub(crate) fn connection(&self) -> Option<Connection> {
-        (self.listener == Listener::Public).then(|| self.state.metrics.connection())
+        (self.listener == Listener::Public).then(|| self.api.issuer.metrics.connection())
     }
 
     pub(crate) async fn call(
@@ -231,7 +238,7 @@ impl Service {
         request: Request<Incoming>,
         peer: Peer,
     ) -> warp::reply::Response {
-        let trusted = &self.state.config.trusted_proxies;
+        let trusted = &self.api.issuer.config.trusted_proxies;
         let id = request_id::of(request.headers(), peer.0, trusted);
         // Of the level error, so that each line has it, whatever the level of the log.
         let span = tracing::error_span!("request", id = id.to_str().unwrap_or("-"));
@@ -255,7 +262,7 @@ impl Service {
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         match self.listener {
             Listener::Public => {
-                self.state.metrics.count_request(path, status, took);
+                self.api.issuer.metrics.count_request(path, status, took);
                 tracing::info!(method, path, status, ms);
             }
             // Whoever reads the metrics does so all the time.
@@ -269,7 +276,7 @@ impl Service {
         request: Request<Incoming>,
         peer: Peer,
     ) -> Result<warp::reply::Response, ApiError> {
-        let limits = &self.state.limits;
+        let limits = &self.api.issuer.limits;
         // The target of CONNECT (RFC 9112 §3.2.3). warp's path filter panics on it.
         if request.uri().path_and_query().is_none() {
             return Err(ApiError::not_found());
@@ -296,8 +303,8 @@ impl Service {
     /// Whether the peer is not the proxy that ends TLS: its passwords crossed the network in the
     /// clear. Without `trusted_proxies` nobody can tell.
     fn is_around_proxy(&self, Peer(peer): Peer) -> bool {
-        let config = &self.state.config;
-        let exempt = self.state.limits.loopback_is_exempt && peer.to_canonical().is_loopback();
+        let Issuer { config, limits, .. } = &self.api.issuer;
+        let exempt = limits.loopback_is_exempt && peer.to_canonical().is_loopback();
         let known = config.behind_proxy && !config.trusted_proxies.is_empty();
         let public = self.listener == Listener::Public;
         public && known && !exempt && !network::is_trusted(peer, &config.trusted_proxies)
@@ -312,7 +319,7 @@ impl Service {
         default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
         default(header::REFERRER_POLICY, "no-referrer");
         default(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
-        if self.state.issuer.starts_with("https://") {
+        if self.api.issuer.url.as_str().starts_with("https://") {
             default(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
         }
     }

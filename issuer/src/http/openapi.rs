@@ -1,5 +1,7 @@
 //! The OpenAPI document: what each handler says of itself, and what holds for all of them.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -13,7 +15,10 @@ use utoipa::openapi::{
 use utoipa::{Modify, OpenApi as _};
 
 use super::reply::{ApiError, ErrorBody, Reply};
-use super::{Call, Shared, cookie, health, introspect, login, revoke, status, token, well_known};
+use super::{
+    Api, Call, cookie, document, health, introspect, login, logout, revoke, status, token,
+    well_known,
+};
 use crate::crypto::sha256;
 
 /// How many seconds the document may be cached: it changes with the issuer's version.
@@ -40,20 +45,20 @@ const MAX_AGE: u64 = 3600;
         ),
     ),
 )]
-pub(super) async fn openapi(state: Shared, call: Call) -> Result<Reply, ApiError> {
-    let Document { json, etag } = &state.openapi;
-    Ok(well_known::document(&call.headers, "application/json", json, etag, MAX_AGE))
+pub(super) async fn openapi(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
+    let Document { json, etag } = &api.openapi;
+    Ok(document::answer(&call.headers, "application/json", json, etag, MAX_AGE))
 }
 
 /// The document of one issuer.
-pub(crate) struct Document {
+pub(super) struct Document {
     json: Bytes,
     /// Its strong entity tag, quotes included.
     etag: String,
 }
 
 impl Document {
-    pub(crate) fn of(issuer: &str) -> Self {
+    pub(super) fn of(issuer: &str) -> Self {
         let mut document = Endpoints::openapi();
         document.servers = Some(vec![Server::new(issuer.trim_end_matches('/'))]);
         let json = serde_json::to_vec(&document).unwrap_or_default();
@@ -72,7 +77,7 @@ impl Document {
     paths(
         login::login,
         token::token,
-        revoke::logout,
+        logout::logout,
         revoke::revoke,
         introspect::introspect,
         well_known::jwks,
@@ -101,21 +106,29 @@ impl Modify for Security {
 }
 
 /// The schemas of forms.
-const FORMS: [&str; 4] = ["RefreshRequest", "ClientCredentialsRequest", "TokenForm", "LogoutForm"];
+const FORMS: [&str; 3] = ["TokenRequest", "TokenForm", "LogoutForm"];
 
-/// A parameter that nobody knows is ignored, but may not be there twice (RFC 6749 §3.2): it is one
-/// text.
+/// Unknown parameters of a form are ignored, but none may be there twice (RFC 6749 §3.2): each is
+/// one text.
 struct Forms;
 
 impl Modify for Forms {
     fn modify(&self, document: &mut OpenApi) {
         let Some(components) = &mut document.components else { return };
         for name in FORMS {
-            if let Some(RefOr::T(Schema::Object(form))) = components.schemas.get_mut(name) {
-                let text = RefOr::T(Schema::Object(Object::with_type(Type::String)));
-                form.additional_properties = Some(Box::new(text.into()));
+            match components.schemas.get_mut(name) {
+                Some(RefOr::T(Schema::OneOf(forms))) => forms.items.iter_mut().for_each(text_alone),
+                Some(form) => text_alone(form),
+                None => {}
             }
         }
+    }
+}
+
+fn text_alone(form: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::Object(form)) = form {
+        let text = RefOr::T(Schema::Object(Object::with_type(Type::String)));
+        form.additional_properties = Some(Box::new(text.into()));
     }
 }
 
@@ -218,7 +231,6 @@ mod tests {
             let Some(reference) = form.get("schema") else { continue };
             let one = schema(reference);
             let variants = one.get("oneOf").and_then(|all| all.as_array().cloned());
-            let variants = variants.map(|all| all.iter().map(schema).collect());
             for variant in variants.unwrap_or_else(|| vec![one]) {
                 assert_eq!(variant["additionalProperties"]["type"], "string", "{variant}");
                 forms += 1;

@@ -1,10 +1,12 @@
+use std::time::Duration;
+
 use bytes::Bytes;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::store::StoreError;
+use crate::service::ServiceError;
 
 /// What a handler answers.
 pub(crate) type Reply = Response<Bytes>;
@@ -47,7 +49,7 @@ pub(crate) struct ApiError {
     status: StatusCode,
     error: &'static str,
     description: String,
-    header: Option<(header::HeaderName, String)>,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl ApiError {
@@ -64,22 +66,12 @@ impl ApiError {
         Self::bad_request("invalid_request", description)
     }
 
-    /// The refresh token is not one that can be used. The description never says why.
-    pub(super) fn invalid_refresh_token() -> Self {
-        Self::bad_request("invalid_grant", "the refresh token is invalid, expired or was replaced")
-    }
-
     /// The client did not show who it is (RFC 6749 §5.2). The description never says why.
     pub(super) fn invalid_client() -> Self {
-        let description = "the client's id or its secret is wrong";
+        let basic = HeaderValue::from_static("Basic realm=\"countersign\"");
+        let description = ServiceError::InvalidClient.to_string();
         Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description)
-            .with_header(header::WWW_AUTHENTICATE, "Basic realm=\"countersign\"".to_owned())
-    }
-
-    /// The login failed. The description never says why.
-    pub(super) fn login_failed() -> Self {
-        let description = "the user name or the password is wrong";
-        Self::new(StatusCode::UNAUTHORIZED, "invalid_grant", description)
+            .with_header(header::WWW_AUTHENTICATE, basic)
     }
 
     pub(super) fn cross_site() -> Self {
@@ -99,7 +91,7 @@ impl ApiError {
     pub(super) fn method_not_allowed(allow: &'static str) -> Self {
         let description = format!("use {allow}");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", description)
-            .with_header(header::ALLOW, allow.to_owned())
+            .with_header(header::ALLOW, HeaderValue::from_static(allow))
     }
 
     pub(super) fn unsupported_media_type(expected: &str) -> Self {
@@ -115,68 +107,76 @@ impl ApiError {
     pub(super) fn body_too_slow() -> Self {
         let description = "the body did not arrive in time";
         Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", description)
-            .with_header(header::CONNECTION, "close".to_owned())
+            .with_header(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
-    pub(super) fn too_many_requests(wait: std::time::Duration) -> Self {
-        let description = "too many logins; wait before the next one";
-        // Rounded up: a client that comes back on the second must not be early.
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", description)
-            .with_header(header::RETRY_AFTER, seconds.max(1).to_string())
-    }
-
-    /// It may work a second later.
+    /// The same request may succeed a second later.
     pub(super) fn unavailable(description: &str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", description)
-            .with_header(header::RETRY_AFTER, "1".to_owned())
-    }
-
-    /// The keys could not be read for a while, so that none may sign.
-    pub(super) fn no_signing_key() -> Self {
-        Self::unavailable("the signing keys cannot be read")
-    }
-
-    /// An issuer on this database saw a later time before this one started.
-    pub(super) fn clock_behind() -> Self {
-        Self::unavailable("the clock is behind")
-    }
-
-    pub(super) fn internal() -> Self {
-        let description = "the issuer failed; its log says more";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", description)
+            .retry_after(Duration::from_secs(1))
     }
 
     pub(super) fn description(&self) -> &str {
         &self.description
     }
 
-    fn with_header(self, name: header::HeaderName, value: String) -> Self {
+    fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
         Self { header: Some((name, value)), ..self }
+    }
+
+    fn retry_after(self, wait: Duration) -> Self {
+        // Rounded up: a client that comes back on the second must not be early.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.with_header(header::RETRY_AFTER, seconds.max(1).into())
     }
 
     pub(super) fn reply(self) -> Reply {
         let body = ErrorBody { error: self.error, error_description: self.description };
         let mut reply = json(self.status, &body);
-        if let Some((name, value)) = self.header
-            && let Ok(value) = HeaderValue::from_str(&value)
-        {
+        if let Some((name, value)) = self.header {
             reply.headers_mut().insert(name, value);
         }
         reply
     }
 }
 
-impl From<StoreError> for ApiError {
-    fn from(e: StoreError) -> Self {
-        tracing::error!("{e}");
-        Self::unavailable("the database does not answer")
+/// The only place that turns an error of the service into a status and a code.
+impl From<ServiceError> for ApiError {
+    fn from(e: ServiceError) -> Self {
+        let refused = |status, code| Self::new(status, code, e.to_string());
+        match &e {
+            ServiceError::LoginFailed => refused(StatusCode::UNAUTHORIZED, "invalid_grant"),
+            ServiceError::TooManyLogins(wait) => {
+                refused(StatusCode::TOO_MANY_REQUESTS, "too_many_requests").retry_after(*wait)
+            }
+            ServiceError::InvalidRefreshToken | ServiceError::TokenOfAnotherClient => {
+                refused(StatusCode::BAD_REQUEST, "invalid_grant")
+            }
+            ServiceError::InvalidClient => Self::invalid_client(),
+            ServiceError::MalformedScope
+            | ServiceError::ScopeExceedsSession
+            | ServiceError::ScopeExceedsClient => refused(StatusCode::BAD_REQUEST, "invalid_scope"),
+            ServiceError::UnrevocableToken => {
+                refused(StatusCode::BAD_REQUEST, "unsupported_token_type")
+            }
+            ServiceError::HashQueueFull
+            | ServiceError::NoSigningKey
+            | ServiceError::ClockBehind
+            | ServiceError::StatusListUnavailable => Self::unavailable(&e.to_string()),
+            ServiceError::Store(cause) => {
+                tracing::error!("{cause}");
+                Self::unavailable(&e.to_string())
+            }
+            ServiceError::Internal(cause) => {
+                tracing::error!("{cause}");
+                refused(StatusCode::INTERNAL_SERVER_ERROR, "server_error")
+            }
+        }
     }
 }
 
 impl From<crate::Error> for ApiError {
     fn from(e: crate::Error) -> Self {
-        tracing::error!("{e}");
-        Self::internal()
+        ServiceError::Internal(e).into()
     }
 }

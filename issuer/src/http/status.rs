@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use super::reply::{ApiError, ErrorBody, Reply};
-use super::{Call, Shared, well_known};
+use super::{Api, Call, document};
 use crate::status::TTL;
 
 /// `GET /status/{n}`: a Token Status List (draft-ietf-oauth-status-list §8), whatever `Accept`
@@ -30,15 +32,13 @@ use crate::status::TTL;
         (status = 404, description = "`not_found`: there is no such list", body = ErrorBody),
     ),
 )]
-pub(super) async fn status(state: Shared, call: Call) -> Result<Reply, ApiError> {
+pub(super) async fn status(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     let number = number(&call.path).ok_or_else(ApiError::not_found)?;
-    let list = state.status_lists.list(&state, number).await;
-    let list = list.map_err(|_| ApiError::unavailable("the status list cannot be read"))?;
-    let list = list.ok_or_else(ApiError::not_found)?;
+    let list = api.issuer.status_lists.list(number).await?.ok_or_else(ApiError::not_found)?;
     // No cache shall hold it for longer than it lives.
-    let max_age = list.exp.saturating_sub(state.clock.now()).min(TTL);
+    let max_age = list.exp.saturating_sub(api.issuer.clock.now()).min(TTL);
     let media_type = "application/statuslist+jwt";
-    Ok(well_known::document(&call.headers, media_type, &list.jwt, &list.etag, max_age))
+    Ok(document::answer(&call.headers, media_type, &list.jwt, &list.etag, max_age))
 }
 
 /// The number of the list at that path, if it is the path that tokens have.

@@ -1,11 +1,12 @@
-use bytes::Bytes;
+use std::sync::Arc;
+
 use hyper::StatusCode;
-use hyper::header::{self, HeaderMap, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::reply::{self, ApiError, Reply};
-use super::{Call, Shared};
+use super::{Api, Call, document};
+use crate::service::Issuer;
 
 /// The public keys (RFC 7517).
 #[derive(ToSchema)]
@@ -55,11 +56,12 @@ struct Jwk {
         ),
     ),
 )]
-pub(super) async fn jwks(state: Shared, call: Call) -> Result<Reply, ApiError> {
-    let keys = state.keys.current();
-    let max_age = keys.max_age(state.clock.now(), state.config.jwks_max_age);
+pub(super) async fn jwks(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
+    let Issuer { keys, clock, config, .. } = &api.issuer;
+    let keys = keys.current();
+    let max_age = keys.max_age(clock.now(), config.jwks_max_age);
     let media_type = "application/jwk-set+json";
-    Ok(document(&call.headers, media_type, &keys.jwks, &keys.etag, max_age))
+    Ok(document::answer(&call.headers, media_type, &keys.jwks, &keys.etag, max_age))
 }
 
 /// What there is (RFC 8414 §2).
@@ -92,10 +94,11 @@ struct Metadata<'a> {
         headers(("Cache-Control" = String)),
     )),
 )]
-pub(super) async fn metadata(state: Shared, _: Call) -> Result<Reply, ApiError> {
-    let at = |path| state.endpoint(path);
+pub(super) async fn metadata(api: Arc<Api>, _: Call) -> Result<Reply, ApiError> {
+    let Issuer { url, config, .. } = &api.issuer;
+    let at = |path| url.endpoint(path);
     let metadata = Metadata {
-        issuer: &state.issuer,
+        issuer: url.as_str(),
         token_endpoint: at("/token"),
         token_endpoint_auth_methods_supported: &[
             "none",
@@ -114,42 +117,6 @@ pub(super) async fn metadata(state: Shared, _: Call) -> Result<Reply, ApiError> 
         response_types_supported: &[],
     };
     let mut reply = reply::json(StatusCode::OK, &metadata);
-    public(&mut reply, state.config.jwks_max_age.as_secs());
+    document::set_cacheable(&mut reply, config.jwks_max_age.as_secs());
     Ok(reply)
-}
-
-/// A document that anybody may have, and any cache for `max_age`; 304 to whom has it.
-pub(super) fn document(
-    headers: &HeaderMap,
-    media_type: &'static str,
-    body: &Bytes,
-    etag: &str,
-    max_age: u64,
-) -> Reply {
-    let mut reply = if holds(headers, etag) {
-        reply::empty(StatusCode::NOT_MODIFIED)
-    } else {
-        reply::typed(StatusCode::OK, media_type, body.clone())
-    };
-    public(&mut reply, max_age);
-    if let Ok(etag) = HeaderValue::from_str(etag) {
-        reply.headers_mut().insert(header::ETAG, etag);
-    }
-    reply
-}
-
-fn public(reply: &mut Reply, max_age: u64) {
-    if let Ok(value) = HeaderValue::from_str(&format!("public, max-age={max_age}")) {
-        reply.headers_mut().insert(header::CACHE_CONTROL, value);
-    }
-}
-
-/// Whether the client says that it has the document with that tag (RFC 9110 §13.1.2).
-fn holds(headers: &HeaderMap, etag: &str) -> bool {
-    let lines = headers.get_all(header::IF_NONE_MATCH).into_iter();
-    let mut tags = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
-    tags.any(|tag| {
-        let tag = tag.trim();
-        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
-    })
 }

@@ -6,6 +6,7 @@
 mod activity;
 mod connection;
 mod permits;
+mod state;
 pub(crate) mod tls;
 
 use std::io;
@@ -20,8 +21,10 @@ use tokio::time::{sleep, timeout};
 
 use self::connection::Server;
 use self::permits::{Free, Permits};
+pub use self::state::State;
 use crate::http::{Listener, Service};
-use crate::{Error, Limits, State};
+use crate::service::Issuer;
+use crate::{Error, Limits};
 
 /// Serves on `listener` until `shutdown` completes. Then accepts no more connections, waits up to
 /// [`Limits::drain_timeout`] for the requests in flight, and returns.
@@ -35,25 +38,26 @@ pub async fn run(
     state: State,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let State(state) = state;
+    let State { api, tls } = state;
+    let issuer = &api.issuer;
     // The address decided which settings are allowed: some only on loopback.
-    if listener.local_addr().ok() != Some(state.config.listen) {
+    if listener.local_addr().ok() != Some(issuer.config.listen) {
         return Err(Error::Config(format!(
             "the state was opened for {}; open it for the address of the listener",
-            state.config.listen
+            issuer.config.listen
         )));
     }
     let server = Server {
-        service: Service::new(Arc::clone(&state), Listener::Public),
-        tls: state.tls.clone(),
-        limits: state.limits,
+        service: Service::new(Arc::clone(&api), Listener::Public),
+        tls: tls.clone(),
+        limits: issuer.limits,
     };
-    let permits = Permits::new(&state.limits, &state.config);
+    let permits = Permits::new(&issuer.limits, &issuer.config);
     let mut maintenance = JoinSet::new();
-    if let Some(tls) = state.tls.clone() {
-        maintenance.spawn(tls.watch(state.clock.clone()));
+    if let Some(tls) = tls {
+        maintenance.spawn(tls.watch(issuer.clock.clone()));
     }
-    maintenance.spawn(async move { state.maintain().await });
+    maintenance.spawn(async move { api.issuer.maintain().await });
     // Without maintenance, keys and certificate would grow old while requests are answered.
     let broken = async {
         maintenance.join_next().await;
@@ -69,12 +73,13 @@ pub async fn run(
 /// Serves the metrics on `listener` until `shutdown` completes, within the same limits as [`run`]
 /// but without TLS. `state` is the one of the issuer that [`run`] serves.
 pub async fn run_admin(listener: TcpListener, state: State, shutdown: impl Future<Output = ()>) {
-    let State(state) = state;
-    let connections = state.limits.connections.min(ADMIN_CONNECTIONS);
+    let State { api, .. } = state;
+    let Issuer { limits, config, .. } = &api.issuer;
+    let connections = limits.connections.min(ADMIN_CONNECTIONS);
     // One client reads the metrics. It may have every connection.
-    let limits = Limits { connections, connections_per_network: connections, ..state.limits };
-    let permits = Permits::new(&limits, &state.config);
-    let server = Server { service: Service::new(state, Listener::Admin), tls: None, limits };
+    let limits = Limits { connections, connections_per_network: connections, ..*limits };
+    let permits = Permits::new(&limits, config);
+    let server = Server { service: Service::new(api, Listener::Admin), tls: None, limits };
     // The loop fails only if `broken` completes, which this one never does.
     let _ = accept_loop(listener, server, permits, shutdown, std::future::pending()).await;
 }

@@ -34,7 +34,7 @@ impl Database {
     }
 
     fn postgres() -> Self {
-        let url = DatabaseUrl::parse(&cluster::new_database()).unwrap();
+        let url = cluster::new_database().parse().unwrap();
         Self { url, _folder: TempDir::new().unwrap() }
     }
 

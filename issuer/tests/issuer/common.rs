@@ -236,7 +236,7 @@ impl Server {
     ) -> Self {
         let clock = Arc::new(AtomicU64::new(time));
         let (mut config, mut limits) = (Config::default(), Limits::default());
-        config.database = database(folder.path());
+        config.database = database(folder.path()).parse().unwrap();
         if folder.path().join(URL).exists() {
             config.master_key = Some(Secret::new(MASTER_KEY.to_owned()));
         }

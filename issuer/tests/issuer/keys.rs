@@ -156,7 +156,7 @@ async fn a_revoked_key_is_dropped_at_once_and_the_next_one_signs(backend: Backen
     }
 
     let done = stdout(&command(folder, &["keys", "revoke", &first], ""));
-    assert!(done.starts_with(&format!("key {first} is gone from the key set; ")), "{done}");
+    assert!(done.starts_with(&format!("key {first} is no longer in the key set; ")), "{done}");
     assert!(done.ends_with(&format!("key {} signs from now on\n", next[0])), "{done}");
     until(async || signer(url).await == next[0]).await;
     let after = published(url).await;
@@ -262,10 +262,10 @@ async fn a_change_of_the_master_key_ends_no_session_and_running_issuers_continue
 
     let done = command(folder.path(), &rewrap, "");
     assert!(done.status.success(), "{done:?}");
-    assert!(stdout(&done).starts_with("all of the database is sealed under the master key in "));
+    assert!(stdout(&done).starts_with("the database is sealed under the master key in "));
     let next = match backend {
-        Backend::Sqlite => "put new-key in the place of ",
-        _ => "set master_key to what new-key holds, or master_key_file to new-key",
+        Backend::Sqlite => "next: replace ",
+        _ => "set master_key to the content of new-key, or master_key_file to new-key",
     };
     assert!(stdout(&done).contains(next), "{}", stdout(&done));
     assert!(stderr(&done).contains("chmod 600 new-key"), "{}", stderr(&done));
@@ -276,9 +276,9 @@ async fn a_change_of_the_master_key_ends_no_session_and_running_issuers_continue
     assert_eq!(execute(folder.path(), changed).len(), 1);
     // A second change to the same key does nothing.
     let again = command(folder.path(), &rewrap, "");
-    assert!(stdout(&again).starts_with("all of the database was sealed already"), "{again:?}");
+    assert!(stdout(&again).starts_with("the database was sealed already"), "{again:?}");
     let same = with_master_key(folder.path(), "new-key").args(rewrap).output().unwrap();
-    assert!(stderr(&same).contains("the master key that is configured"), "{same:?}");
+    assert!(stderr(&same).contains("the configured master key"), "{same:?}");
     assert_eq!(sealed(folder.path()), after);
 
     // The running issuer continues, logs the change once, and changes nothing.
@@ -456,7 +456,7 @@ async fn an_imported_key_is_next_and_signs_when_caches_have_it(backend: Backend)
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     let again = command(folder, &import, "");
     assert!(stderr(&again).contains("warning: others on this machine may read key.pem"));
-    assert!(stderr(&again).contains(&format!("key {} is there already", imported[0])));
+    assert!(stderr(&again).contains(&format!("key {} is in the database already", imported[0])));
 
     until(async || published(&server.url).await.contains(&imported[0])).await;
     assert_eq!(signer(&server.url).await, first);
@@ -556,7 +556,7 @@ async fn reset_clock_forgets_a_wrong_time(backend: Backend) {
     execute(folder.path(), "DELETE FROM countersign.clock");
     execute(folder.path(), "INSERT INTO countersign.clock VALUES (1, 99999999999)");
     assert!(stderr(&run(&["keys", "rotate"])).contains("run store reset-clock"));
-    assert!(reset().contains("no issuer waits for a later time"));
+    assert!(reset().contains("the latest time that an issuer saw is now"));
     assert!(reset().contains("there is nothing to reset"));
     assert!(run(&["keys", "rotate"]).status.success());
     let told = stdout(&run(&["audit", "list"]));

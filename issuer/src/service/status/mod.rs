@@ -17,10 +17,14 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-use super::Inner;
+use super::ServiceError;
+use super::clock_guard::ClockGuard;
+use super::issuer_url::IssuerUrl;
+use super::keys::KeyRing;
 use super::keys::signing::TokenType;
-use crate::Error;
 use crate::status::{LIFETIME, TTL};
+use crate::store::Store;
+use crate::{Clock, Error};
 
 /// How long a list that was read is served before it is read again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
@@ -32,8 +36,20 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// same, and whoever has it is told so; it has two thirds of its life left then.
 const SIGN_AGAIN: u64 = LIFETIME / 3;
 
+/// The parts of an issuer that the lists are made from.
+pub(super) struct Source {
+    pub(super) issuer: IssuerUrl,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) keys: Arc<KeyRing>,
+    pub(super) clock: Clock,
+    pub(super) clock_guard: Arc<ClockGuard>,
+    /// How long after the end of a session an access token of it may be accepted somewhere.
+    pub(super) token_end: Duration,
+}
+
 /// The lists of a running issuer.
 pub(crate) struct Lists {
+    source: Source,
     /// The bits in each.
     size: u32,
     kept: std::sync::Mutex<HashMap<u32, Arc<Mutex<Slot>>>>,
@@ -73,8 +89,9 @@ pub(crate) struct Signed {
 
 impl Lists {
     /// Of so many bits each. Nothing is read yet.
-    pub(crate) fn new(size: u32) -> Self {
+    pub(super) fn new(source: Source, size: u32) -> Self {
         Self {
+            source,
             size,
             kept: std::sync::Mutex::default(),
             newest: AtomicU32::new(0),
@@ -90,25 +107,21 @@ impl Lists {
     /// # Errors
     ///
     /// When it cannot be read or signed, and the last one has expired.
-    pub(crate) async fn list(
-        &self,
-        state: &Inner,
-        number: u32,
-    ) -> Result<Option<Arc<Signed>>, Unavailable> {
-        if !self.exists(state, number).await? {
+    pub(crate) async fn list(&self, number: u32) -> Result<Option<Arc<Signed>>, ServiceError> {
+        if !self.exists(number).await? {
             return Ok(None);
         }
         let slot = self.slot(number);
         let mut slot = slot.lock().await;
         if slot.read_at.is_none_or(|at| at.elapsed() >= READ_AGAIN) {
-            if let Err(e) = self.renew(state, number, &mut slot).await {
+            if let Err(e) = self.renew(number, &mut slot).await {
                 tracing::error!("a status list cannot be renewed: {e}");
             }
             slot.read_at = Some(Instant::now());
         }
-        let now = state.clock.now();
+        let now = self.source.clock.now();
         let signed = slot.signed.as_ref().filter(|signed| now < signed.exp);
-        signed.map(|signed| Some(Arc::clone(signed))).ok_or(Unavailable)
+        signed.map(|signed| Some(Arc::clone(signed))).ok_or(ServiceError::StatusListUnavailable)
     }
 
     /// How many readings of the database the lists have cost so far.
@@ -123,7 +136,7 @@ impl Lists {
 
     /// Whether there is a list of that number. One that may have just begun is looked for: another
     /// issuer may have begun it.
-    async fn exists(&self, state: &Inner, number: u32) -> Result<bool, Unavailable> {
+    async fn exists(&self, number: u32) -> Result<bool, ServiceError> {
         let known = || number <= self.newest.load(Ordering::Relaxed);
         if known() {
             return Ok(true);
@@ -138,7 +151,7 @@ impl Lists {
             }
             let began = Instant::now();
             self.readings.fetch_add(1, Ordering::Relaxed);
-            let newest = state.store.newest_status_list().await;
+            let newest = self.source.store.newest_status_list().await;
             if let Err(e) = &newest {
                 tracing::error!("the status lists cannot be read: {e}");
             }
@@ -147,7 +160,7 @@ impl Lists {
         }
         match &*last {
             _ if known() => Ok(true),
-            Some(Reading { failed: true, .. }) => Err(Unavailable),
+            Some(Reading { failed: true, .. }) => Err(ServiceError::StatusListUnavailable),
             _ => Ok(false),
         }
     }
@@ -158,16 +171,17 @@ impl Lists {
     }
 
     /// Reads the list, and signs it unless the last one is still right.
-    async fn renew(&self, state: &Inner, number: u32, slot: &mut Slot) -> Result<(), Error> {
+    async fn renew(&self, number: u32, slot: &mut Slot) -> Result<(), Error> {
+        let Source { issuer, store, keys, clock, clock_guard, token_end } = &self.source;
         // From before it is read: it holds what was so at that time.
-        let now = state.clock.now();
+        let now = clock.now();
         // By a clock that has jumped ahead all sessions would be over, and their tokens are not.
-        let end = state.config.token_end().as_secs();
-        let over = if state.clock_is_steady() { now.saturating_sub(end) } else { 0 };
+        let end = token_end.as_secs();
+        let over = if clock_guard.is_steady() { now.saturating_sub(end) } else { 0 };
         self.readings.fetch_add(1, Ordering::Relaxed);
-        let set = state.store.ended_sessions(number, over).await?;
+        let set = store.ended_sessions(number, over).await?;
         let bits = bits::pack(self.size, &set);
-        let signer = state.keys.signer().ok_or_else(no_key)?;
+        let signer = keys.signer().ok_or_else(no_key)?;
         let right = slot.signed.as_ref().is_some_and(|signed| {
             // Counted in both directions: the clock may have been set back.
             signed.kid == signer.kid() && now.abs_diff(signed.iat) < SIGN_AGAIN
@@ -179,8 +193,8 @@ impl Lists {
         let jwt = signer.sign(
             TokenType::StatusList,
             &Claims {
-                iss: &state.issuer,
-                sub: &state.status_uri(number),
+                iss: issuer.as_str(),
+                sub: &issuer.status_list(number),
                 iat: now,
                 exp,
                 ttl: TTL,
@@ -195,10 +209,6 @@ impl Lists {
         Ok(())
     }
 }
-
-/// A list cannot be had at the moment. The log says why.
-#[derive(Debug)]
-pub(crate) struct Unavailable;
 
 fn no_key() -> Error {
     Error::System("the signing keys cannot be read".to_owned())

@@ -6,10 +6,10 @@ use super::{
     Database, KeyState, NOW, attempt, cluster, key, numbered, open, open_in_list, refresh, session,
     user,
 };
+use crate::Limits;
 use crate::config::DatabaseUrl;
 use crate::keys::Vault;
 use crate::session::Session;
-use crate::status::SIZE;
 use crate::store::copy::{Part, TABLES, Value, copy};
 use crate::store::{Client, Store};
 
@@ -49,7 +49,7 @@ async fn fill(store: &dyn Store) {
         let session = Session { id: numbered(n), ..session(9) };
         // Some have a place in the status lists.
         if n % 3 == 0 {
-            open_in_list(store, session, SIZE).await;
+            open_in_list(store, session, Limits::default().status_list_size).await;
         } else {
             assert!(open(store, session, "hash").await);
         }
@@ -156,7 +156,7 @@ async fn no_table_and_no_column_is_forgotten() {
 
     if !cluster::is_left_out() {
         let database = cluster::new_database();
-        let url = DatabaseUrl::parse(&database).unwrap();
+        let url = database.parse().unwrap();
         drop(crate::store::open(&url, super::Missing::Make, |_| Ok(())).await.unwrap());
         // The number of a session's last refresh says something to the process alone that made it.
         let columns = "SELECT table_name || '.' || column_name FROM information_schema.columns

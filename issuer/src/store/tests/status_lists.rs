@@ -53,7 +53,11 @@ async fn a_status_list_has_the_sessions_that_were_ended_until_they_expired_howev
     let [store, other] = two(&database).await;
     let mut indices = Vec::new();
     for id in 0..4 {
-        indices.push(open_in_list(&*store, session(id), status::SIZE).await.index);
+        indices.push(
+            open_in_list(&*store, session(id), crate::Limits::default().status_list_size)
+                .await
+                .index,
+        );
     }
     assert!(open(&*store, session(9), "hash").await);
     let ended = async |list, at| {
@@ -88,7 +92,10 @@ async fn a_session_without_a_place_in_the_status_lists_gets_one_when_it_is_refre
     let [store, other] = two(&database).await;
     assert!(open(&*store, session(1), "hash").await);
     let refreshed = async |counter| {
-        let draw = Some(Candidates::from_random(crate::crypto::random().unwrap(), status::SIZE));
+        let draw = Some(Candidates::from_random(
+            crate::crypto::random().unwrap(),
+            crate::Limits::default().status_list_size,
+        ));
         let verdict = store.refresh(Refresh { draw, ..refresh(1, counter, 10) }).await.unwrap();
         let (Verdict::Rotate(next) | Verdict::Repeat(next)) = verdict else {
             panic!("{verdict:?}")

@@ -1,0 +1,26 @@
+use std::ops::Range;
+
+use super::openapi::Document;
+use crate::service::Issuer;
+
+/// The state that handlers share.
+pub(crate) struct Api {
+    pub(crate) issuer: Issuer,
+    pub(super) openapi: Document,
+    pub(super) certificate: Certificate,
+}
+
+/// Returns the time in which the TLS certificate is valid, in UNIX seconds; `None` without one.
+type Certificate = Box<dyn Fn() -> Option<Range<u64>> + Send + Sync>;
+
+impl Api {
+    /// `certificate` returns the time in which the TLS certificate is valid, in UNIX seconds; `None`
+    /// without one.
+    pub(crate) fn new(
+        issuer: Issuer,
+        certificate: impl Fn() -> Option<Range<u64>> + Send + Sync + 'static,
+    ) -> Self {
+        let openapi = Document::of(issuer.url.as_str());
+        Self { issuer, openapi, certificate: Box::new(certificate) }
+    }
+}

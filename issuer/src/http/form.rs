@@ -1,0 +1,154 @@
+//! Forms (`application/x-www-form-urlencoded`): decoded strictly, then read into the types that the
+//! OpenAPI document shows.
+
+use std::fmt;
+
+use serde::de::value::MapDeserializer;
+use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, Visitor};
+use serde::forward_to_deserialize_any;
+
+use super::Call;
+use super::body::{FORM, is_type, missing};
+use super::reply::ApiError;
+
+/// The most parameters that a form may have: each is compared with those before it.
+const MAX_PARAMETERS: usize = 32;
+
+/// The parameters of a form.
+pub(super) struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Reads the call's body as a form.
+    ///
+    /// RFC 6749 §3.2: no parameter may be there twice, and an empty one counts as absent.
+    pub(super) fn read(call: &Call) -> Result<Self, ApiError> {
+        if !is_type(&call.headers, FORM) {
+            return Err(ApiError::unsupported_media_type(FORM));
+        }
+        let malformed = || ApiError::invalid_request("the body is not a well-formed form");
+        let mut form: Vec<(String, String)> = Vec::new();
+        for pair in call.body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+            let mut parts = pair.splitn(2, |byte| *byte == b'=');
+            let mut part = || decode(parts.next().unwrap_or_default());
+            if form.len() == MAX_PARAMETERS {
+                let description = format!("the form has more than {MAX_PARAMETERS} parameters");
+                return Err(ApiError::invalid_request(description));
+            }
+            let (name, value) = part().zip(part()).ok_or_else(malformed)?;
+            if form.iter().any(|(earlier, _)| *earlier == name) {
+                return Err(ApiError::invalid_request("a parameter is there twice"));
+            }
+            form.push((name, value));
+        }
+        form.retain(|(_, value)| !value.is_empty());
+        Ok(Self(form))
+    }
+
+    /// Returns the parameters as a `T`. Ignores those that it does not have.
+    pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
+        let parameters = self.0.iter().map(|(name, value)| (Text(name), Text(value)));
+        T::deserialize(MapDeserializer::new(parameters)).map_err(|FormError(e)| e)
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A name or a value, which serde reads without a copy.
+struct Text<'a>(&'a str);
+
+impl<'a> IntoDeserializer<'a, FormError> for Text<'a> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for Text<'de> {
+    type Error = FormError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+        visitor.visit_borrowed_str(self.0)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+        visitor.visit_some(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// The refusal of a form, made from the error that serde reports.
+#[derive(Debug)]
+struct FormError(ApiError);
+
+impl de::Error for FormError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self(ApiError::invalid_request(message.to_string()))
+    }
+
+    fn missing_field(name: &'static str) -> Self {
+        Self(missing(name))
+    }
+
+    /// The only parameter with listed values is `grant_type`, which chooses the variant of
+    /// [`super::token::TokenRequest`].
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        let description = format!("grant_type must be {}", expected.join(" or "));
+        Self(ApiError::bad_request("unsupported_grant_type", description))
+    }
+}
+
+impl fmt::Display for FormError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.description())
+    }
+}
+
+impl std::error::Error for FormError {}
+
+/// Undoes `application/x-www-form-urlencoded`; `None` if an escape is cut short or the result is
+/// not UTF-8.
+pub(super) fn decode(text: &[u8]) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.iter();
+    while let Some(&byte) = bytes.next() {
+        out.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || bytes.next().and_then(|byte| char::from(*byte).to_digit(16));
+                let (high, low) = (digit()?, digit()?);
+                u8::try_from(high * 16 + low).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(out).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decode;
+
+    #[test]
+    fn a_form_value_is_decoded_strictly() {
+        let cases = [
+            ("a+b%20c", Some("a b c")),
+            ("%C3%a9", Some("é")),
+            ("", Some("")),
+            ("%", None),
+            ("%2", None),
+            ("%zz", None),
+            ("%ff", None),
+            ("\u{e9}", Some("é")),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(decode(text.as_bytes()).as_deref(), expected, "{text}");
+        }
+    }
+}

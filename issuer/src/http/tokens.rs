@@ -1,0 +1,63 @@
+//! The answer of `/login` and `/token`.
+
+use hyper::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::cookie;
+use super::reply::{self, Reply};
+use crate::service::Grant;
+
+/// How the client gets its refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(as = Session)]
+pub(super) enum Delivery {
+    #[schema(rename = "token")]
+    Body,
+    #[schema(rename = "cookie")]
+    Cookie,
+}
+
+/// Tokens for the client (RFC 6749 §5.1).
+#[derive(Serialize, ToSchema)]
+pub(super) struct Tokens<'a> {
+    /// A JWT (RFC 9068).
+    #[schema(example = "eyJ0eXAi…")]
+    access_token: &'a str,
+    #[schema(example = "Bearer")]
+    token_type: &'a str,
+    /// Seconds.
+    #[schema(example = 900)]
+    expires_in: u64,
+    /// Works once: each refresh answers the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "AVbk…")]
+    refresh_token: Option<&'a str>,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 604_800)]
+    refresh_expires_in: Option<u64>,
+    #[schema(example = "read write")]
+    scope: &'a str,
+}
+
+/// Writes the answer. With [`Delivery::Cookie`] the refresh token is in the cookie alone.
+pub(super) fn tokens(grant: &Grant, delivery: Delivery) -> Reply {
+    let refresh = grant.refresh.as_ref();
+    let in_body = refresh.filter(|_| delivery == Delivery::Body);
+    let body = Tokens {
+        access_token: &grant.access_token,
+        token_type: "Bearer",
+        expires_in: grant.expires_in,
+        refresh_token: in_body.map(|refresh| refresh.token.as_str()),
+        refresh_expires_in: refresh.map(|refresh| refresh.expires_in),
+        scope: &grant.scope,
+    };
+    let mut reply = reply::json(StatusCode::OK, &body);
+    if delivery == Delivery::Cookie
+        && let Some(refresh) = refresh
+    {
+        cookie::set(&mut reply, &refresh.token, refresh.expires_in);
+    }
+    reply
+}

@@ -1,0 +1,97 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::tls::Acceptor;
+use crate::http::{self, Api};
+use crate::metrics::Metrics;
+use crate::service::Issuer;
+use crate::{Clock, Config, Error, Limits};
+
+/// An issuer that is open and can be served: its service, its endpoints and its certificate. Cheap
+/// to clone.
+#[derive(Clone)]
+pub struct State {
+    pub(super) api: Arc<Api>,
+    pub(super) tls: Option<Acceptor>,
+}
+
+impl State {
+    /// Opens the database and reads the keys. Makes the database, and on loopback a master key, if
+    /// there is none. `address` is the one that the listener is bound to.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration does not allow to serve on `address`, the TLS files can't be used,
+    /// the database can't be used, or the master key does not open it. An existing database is
+    /// then unchanged.
+    pub async fn open(
+        mut config: Config,
+        address: SocketAddr,
+        limits: Limits,
+        clock: Clock,
+    ) -> Result<Self, Error> {
+        config.listen = address;
+        config.check_serve()?;
+        let tls = Acceptor::load(&config)?;
+        let metrics = Metrics::new(config.rotation_period, http::public_routes())?;
+        let url = config.issuer.clone().unwrap_or_else(|| url_of(address, tls.is_some()));
+        let issuer = Issuer::open(config, &url, limits, clock, metrics).await?;
+        let certificate = tls.clone();
+        let certificate = move || {
+            let validity = certificate.as_ref()?.validity()?;
+            Some(validity.from..validity.until)
+        };
+        Ok(Self { api: Arc::new(Api::new(issuer, certificate)), tls })
+    }
+
+    fn service(&self) -> &Issuer {
+        &self.api.issuer
+    }
+
+    /// The issuer's URL: the `iss` claim of its tokens.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        self.service().url.as_str()
+    }
+
+    /// The URL of the address that it listens on, which behind a proxy is not the issuer's.
+    #[must_use]
+    pub fn url(&self) -> String {
+        url_of(self.service().config.listen, self.has_tls())
+    }
+
+    pub(crate) fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Lets a running issuer read its certificate and key now, before it notices a change by
+    /// itself. Does nothing without TLS.
+    pub fn reload_certificate(&self) {
+        if let Some(tls) = &self.tls {
+            tls.look_now();
+        }
+    }
+
+    /// Returns the number of password hashes that logins have cost so far.
+    #[must_use]
+    pub fn password_hashes(&self) -> u64 {
+        self.service().hasher.computed()
+    }
+
+    /// Returns the number of database readings that status lists have cost so far.
+    #[must_use]
+    pub fn status_list_readings(&self) -> u64 {
+        self.service().status_lists.readings()
+    }
+
+    /// Returns the number of signatures that status lists have cost so far.
+    #[must_use]
+    pub fn status_list_signatures(&self) -> u64 {
+        self.service().status_lists.signatures()
+    }
+}
+
+fn url_of(address: SocketAddr, has_tls: bool) -> String {
+    let scheme = if has_tls { "https" } else { "http" };
+    format!("{scheme}://{address}")
+}

@@ -1,0 +1,62 @@
+//! Access tokens (RFC 9068): minted, and read again where somebody presents one.
+
+use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference};
+
+use super::keys::Current;
+use super::keys::signing::TokenType;
+use super::{Issuer, ServiceError};
+use crate::crypto;
+use crate::status::StatusIndex;
+
+/// The claims of one access token that differ from those of others.
+pub(super) struct Access<'a> {
+    pub(super) sub: &'a str,
+    pub(super) client_id: &'a str,
+    /// Of a user's session; a client has none.
+    pub(super) sid: Option<String>,
+    pub(super) status: Option<StatusIndex>,
+    pub(super) scope: &'a str,
+}
+
+impl Issuer {
+    /// Signs an access token (RFC 9068 §2.2). `keys` are those that the request began with.
+    pub(super) fn access_token(
+        &self,
+        keys: &Current,
+        Access { sub, client_id, sid, status, scope }: Access<'_>,
+        now: u64,
+    ) -> Result<String, ServiceError> {
+        let signer = keys.signer().ok_or(ServiceError::NoSigningKey)?;
+        let status = status.filter(|_| self.config.status_lists).map(|status| Status {
+            status_list: Some(StatusReference {
+                idx: status.index.into(),
+                uri: self.url.status_list(status.list),
+            }),
+        });
+        let claims = Claims {
+            iss: Some(self.url.as_str().to_owned()),
+            sub: Some(sub.to_owned()),
+            aud: Some(Audience::One(self.config.audience.clone())),
+            client_id: Some(client_id.to_owned()),
+            scope: (!scope.is_empty()).then(|| scope.to_owned()),
+            iat: Some(NumericDate::from_seconds(now)),
+            exp: Some(NumericDate::from_seconds(now + self.config.access_ttl.as_secs())),
+            jti: Some(crypto::random_id()?),
+            sid,
+            status,
+            ..Claims::default()
+        };
+        let sign = || signer.sign(TokenType::AccessToken, &claims);
+        Ok(self.metrics.sign_seconds.observe_closure_duration(sign)?)
+    }
+
+    /// Returns the claims of an access token of this issuer that has not expired. Its session may
+    /// have ended.
+    pub(super) fn unexpired_access_token(&self, token: &str) -> Option<Claims> {
+        let claims = self.keys.open_access_token(token)?;
+        let claims: Claims = serde_json::from_value(claims).ok()?;
+        let is_ours = claims.iss.as_deref() == Some(self.url.as_str());
+        let now = NumericDate::from_seconds(self.clock.now());
+        (is_ours && claims.exp.is_some_and(|exp| now < exp)).then_some(claims)
+    }
+}

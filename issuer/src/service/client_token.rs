@@ -1,0 +1,55 @@
+//! Confidential clients: their authentication, and access tokens for themselves.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use countersign_claims::scope;
+
+use super::{Grant, Issuer, ServiceError};
+use crate::crypto;
+use crate::store::Client;
+
+/// The id and the secret that a client presents.
+pub(crate) struct ClientCredentials {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+}
+
+impl Issuer {
+    /// Returns the client with these credentials. Every way to fail has the same error.
+    pub(crate) async fn authenticate_client(
+        &self,
+        ClientCredentials { id, secret }: ClientCredentials,
+    ) -> Result<Client, ServiceError> {
+        let client = self.store.client(id).await?;
+        // Also compares if there is no such client: a faster answer would tell.
+        let expected = client.as_ref().map_or(&[0; 32][..], |client| &client.secret_hash);
+        let given = crypto::sha256(secret.as_bytes());
+        let matches = verify_slices_are_equal(expected, &given).is_ok();
+        client.filter(|client| matches && !client.locked).ok_or(ServiceError::InvalidClient)
+    }
+
+    /// Returns an access token for the client itself (RFC 6749 §4.4). There is no refresh token:
+    /// the client can ask again.
+    pub(crate) async fn client_token(
+        &self,
+        credentials: ClientCredentials,
+        wanted: Option<&str>,
+    ) -> Result<Grant, ServiceError> {
+        let client = self.authenticate_client(credentials).await?;
+        check_form_of_scope(wanted)?;
+        if !is_within(wanted, &client.scope) {
+            return Err(ServiceError::ScopeExceedsClient);
+        }
+        self.grant_client(&self.keys.current(), client, wanted, self.clock.now())
+    }
+}
+
+/// Refuses a scope that is not a list of scope tokens (RFC 6749 §3.3).
+pub(super) fn check_form_of_scope(wanted: Option<&str>) -> Result<(), ServiceError> {
+    let is_well_formed = wanted.is_none_or(scope::is_well_formed);
+    is_well_formed.then_some(()).ok_or(ServiceError::MalformedScope)
+}
+
+/// Returns `true` if `granted` has each scope token of `wanted`.
+fn is_within(wanted: Option<&str>, granted: &str) -> bool {
+    scope::tokens(wanted.unwrap_or_default()).all(|one| scope::contains(granted, one))
+}

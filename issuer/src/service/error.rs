@@ -1,0 +1,76 @@
+use std::fmt;
+use std::time::Duration;
+
+use crate::store::StoreError;
+
+/// The reason why a request was refused or could not be answered.
+///
+/// `Display` is the description that a client may see. It never says which part of its credentials
+/// was wrong, and no detail of a failure.
+#[derive(Debug)]
+pub(crate) enum ServiceError {
+    /// The user name or the password is wrong, or the user is locked.
+    LoginFailed,
+    /// The network or the account tried too often; the next login is possible after this time.
+    TooManyLogins(Duration),
+    /// More logins are waiting for a password hash than the queue takes.
+    HashQueueFull,
+    /// The refresh token is none of ours, expired, ended, or was replaced.
+    InvalidRefreshToken,
+    /// The client's id or secret is wrong, or the client is locked.
+    InvalidClient,
+    /// `scope` is not a list of scope tokens.
+    MalformedScope,
+    /// `scope` asks for more than the session has.
+    ScopeExceedsSession,
+    /// `scope` asks for more than the client has.
+    ScopeExceedsClient,
+    /// A client may only revoke its own tokens.
+    TokenOfAnotherClient,
+    /// The access token names no status list, so that nobody can see its end.
+    UnrevocableToken,
+    /// The keys could not be read for a while, so that none may sign.
+    NoSigningKey,
+    /// An issuer on this database saw a later time before this one started.
+    ClockBehind,
+    /// The status list cannot be read or signed, and the last one has expired.
+    StatusListUnavailable,
+    Store(StoreError),
+    Internal(crate::Error),
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LoginFailed => "the user name or the password is wrong",
+            Self::TooManyLogins(_) => "too many logins; wait before the next one",
+            Self::HashQueueFull => "too many logins are waiting",
+            Self::InvalidRefreshToken => "the refresh token is invalid, expired or was replaced",
+            Self::InvalidClient => "the client's id or its secret is wrong",
+            Self::MalformedScope => "scope is malformed",
+            Self::ScopeExceedsSession => "scope asks for more than the session was granted",
+            Self::ScopeExceedsClient => "scope asks for more than the client was given",
+            Self::TokenOfAnotherClient => "the token is another client's",
+            Self::UnrevocableToken => {
+                "this access token expires by itself; revoke the session's refresh token"
+            }
+            Self::NoSigningKey => "the signing keys cannot be read",
+            Self::ClockBehind => "the clock is behind",
+            Self::StatusListUnavailable => "the status list cannot be read",
+            Self::Store(_) => "the database does not answer",
+            Self::Internal(_) => "the issuer failed; its log says more",
+        })
+    }
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(e: StoreError) -> Self {
+        Self::Store(e)
+    }
+}
+
+impl From<crate::Error> for ServiceError {
+    fn from(e: crate::Error) -> Self {
+        Self::Internal(e)
+    }
+}

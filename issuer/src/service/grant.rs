@@ -1,0 +1,85 @@
+//! The tokens that a login, a refresh or a client gets.
+
+use super::access_token::Access;
+use super::keys::Current;
+use super::{Issuer, ServiceError};
+use crate::session::{RefreshToken, Session};
+use crate::store::Client;
+
+/// Tokens for a client (RFC 6749 §5.1).
+pub(crate) struct Grant {
+    pub(crate) access_token: String,
+    /// The seconds that the access token lives.
+    pub(crate) expires_in: u64,
+    pub(crate) scope: String,
+    /// A client's own access token comes without one.
+    pub(crate) refresh: Option<RefreshGrant>,
+}
+
+pub(crate) struct RefreshGrant {
+    pub(crate) token: String,
+    /// The seconds until the refresh token expires.
+    pub(crate) expires_in: u64,
+}
+
+impl Issuer {
+    /// Returns the session's current refresh token and a new access token. Without a narrower
+    /// `scope` the access token has the session's.
+    pub(super) fn grant_session(
+        &self,
+        keys: &Current,
+        session: Session,
+        scope: Option<&str>,
+        now: u64,
+    ) -> Result<Grant, ServiceError> {
+        let access_token = self.access_token(
+            keys,
+            Access {
+                sub: &session.user_id,
+                client_id: &session.client_id,
+                sid: Some(session.sid()),
+                status: session.status,
+                scope: scope.unwrap_or(&session.scope),
+            },
+            now,
+        )?;
+        let token = RefreshToken { session: session.id, counter: session.counter };
+        Ok(Grant {
+            access_token,
+            expires_in: self.config.access_ttl.as_secs(),
+            scope: scope.map_or(session.scope, str::to_owned),
+            refresh: Some(RefreshGrant {
+                token: token.encode(&self.refresh_key),
+                expires_in: session.expires_at.saturating_sub(now),
+            }),
+        })
+    }
+
+    /// Returns an access token for the client itself, which is then its `sub` (RFC 9068 §2.2).
+    /// Without a narrower `scope` it has the client's.
+    pub(super) fn grant_client(
+        &self,
+        keys: &Current,
+        client: Client,
+        scope: Option<&str>,
+        now: u64,
+    ) -> Result<Grant, ServiceError> {
+        let access_token = self.access_token(
+            keys,
+            Access {
+                sub: &client.id,
+                client_id: &client.id,
+                sid: None,
+                status: None,
+                scope: scope.unwrap_or(&client.scope),
+            },
+            now,
+        )?;
+        Ok(Grant {
+            access_token,
+            expires_in: self.config.access_ttl.as_secs(),
+            scope: scope.map_or(client.scope, str::to_owned),
+            refresh: None,
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! Readiness and metrics.
+
+use std::ops::Range;
+
+use super::{Issuer, ServiceError};
+use crate::Error;
+use crate::metrics::Snapshot;
+
+impl Issuer {
+    /// Returns the checks that fail now, by name; none if logins and refreshes would be answered.
+    /// Records each result in the metrics.
+    pub(crate) async fn failing_checks(&self) -> Vec<(&'static str, ServiceError)> {
+        let checks = [
+            ("database", self.check_database().await),
+            ("clock", self.check_clock()),
+            ("signing_key", self.check_signing_key()),
+        ];
+        let record = |(name, result): (&'static str, Result<(), ServiceError>)| {
+            self.metrics.set_ready(name, result.is_ok());
+            result.err().map(|e| (name, e))
+        };
+        checks.into_iter().filter_map(record).collect()
+    }
+
+    async fn check_database(&self) -> Result<(), ServiceError> {
+        self.store.ping().await.inspect_err(|e| tracing::error!("{e}"))?;
+        Ok(())
+    }
+
+    fn check_clock(&self) -> Result<(), ServiceError> {
+        if self.clock_guard.is_sane() { Ok(()) } else { Err(ServiceError::ClockBehind) }
+    }
+
+    fn check_signing_key(&self) -> Result<(), ServiceError> {
+        self.keys.current().signer().map(drop).ok_or(ServiceError::NoSigningKey)
+    }
+
+    /// Returns the metrics as text for Prometheus. `certificate` is the time in which the TLS
+    /// certificate is valid, in UNIX seconds.
+    pub(crate) fn metrics_text(&self, certificate: Option<Range<u64>>) -> Result<String, Error> {
+        let keys = self.keys.current();
+        let (hashes_running, hashes_waiting) = self.hasher.busy();
+        self.metrics.text(&Snapshot {
+            now: self.clock.now(),
+            hashes_running,
+            hashes_waiting,
+            keys: &keys.records,
+            keys_change_at: keys.changes_at,
+            keys_read_age: keys.read_at.elapsed(),
+            certificate,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn checks_and_metrics_name_the_check_that_fails() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let issuer = Issuer::for_tests(&folder).await;
+        let line = |check: &str, value| format!("countersign_ready{{check=\"{check}\"}} {value}\n");
+        assert!(issuer.failing_checks().await.is_empty());
+        assert!(issuer.metrics_text(None).unwrap().contains(&line("signing_key", 1)));
+
+        issuer.keys.age();
+        let (name, e) = issuer.failing_checks().await.pop().unwrap();
+        assert_eq!((name, &*e.to_string()), ("signing_key", "the signing keys cannot be read"));
+        let text = issuer.metrics_text(None).unwrap();
+        assert!(text.contains(&line("signing_key", 0)) && text.contains(&line("database", 1)));
+    }
+}

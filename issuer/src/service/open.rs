@@ -1,0 +1,111 @@
+//! Starting an issuer: the database and the master key are opened together.
+
+use std::sync::Arc;
+
+use super::Issuer;
+use super::clock_guard::ClockGuard;
+use super::hasher::{Cost, Hasher};
+use super::issuer_url::IssuerUrl;
+use super::keys::{KeyRing, deposit};
+use super::login_limit::LoginLimit;
+use super::measured_store::Measured;
+use super::status::{Lists, Source};
+use crate::config::DatabaseUrl;
+use crate::keys::{Rules, Vault};
+use crate::login::counters::Counters;
+
+use crate::metrics::Metrics;
+use crate::sealing::{DeploymentSecret, MasterKeySource, Sealer};
+use crate::store::{self, Missing, Store};
+use crate::{Clock, Config, Error, Limits};
+
+impl Issuer {
+    /// Opens the database and reads the keys. Makes the database, and on loopback a master key, if
+    /// there is none. `url` is the `iss` claim.
+    ///
+    /// # Errors
+    ///
+    /// If the database can't be used, or the master key does not open it. An existing database is
+    /// then unchanged.
+    pub(crate) async fn open(
+        config: Config,
+        url: &str,
+        limits: Limits,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Error> {
+        let opened = open_store(&config, &config.database, Missing::Make).await?;
+        let Opened { store, sealer, secret } = opened;
+        let store: Arc<dyn Store> = Arc::new(Measured::new(store, Arc::clone(&metrics)));
+        let clock_guard = Arc::new(ClockGuard::open(&*store, &config, clock.clone()).await?);
+        let rules = Rules::new(&config);
+        let may_step = clock_guard.is_sane();
+        let keys = KeyRing::open(Arc::clone(&store), sealer, rules, clock.clone(), may_step);
+        let keys = Arc::new(keys.await?);
+        let url = IssuerUrl::new(url);
+        let status_lists = Lists::new(
+            Source {
+                issuer: url.clone(),
+                store: Arc::clone(&store),
+                keys: Arc::clone(&keys),
+                clock: clock.clone(),
+                clock_guard: Arc::clone(&clock_guard),
+                token_end: config.token_end(),
+            },
+            limits.status_list_size,
+        );
+        let cost = Cost::configured(&config);
+        let parallel = limits.hashes.min(config.parallel_hashes());
+        let hasher =
+            Hasher::new(cost, parallel, limits.hash_queue)?.timed_by(metrics.hash_seconds.clone());
+        Ok(Self {
+            login_limit: LoginLimit::new(&limits),
+            refresh_key: secret.refresh_key(),
+            counters: Counters::new(secret.derive("countersign logins v1")?),
+            config,
+            limits,
+            url,
+            clock,
+            clock_guard,
+            store,
+            keys,
+            hasher,
+            metrics,
+            status_lists,
+        })
+    }
+}
+
+/// A database with the master key that opens its signing keys, and its deployment secret.
+pub(crate) struct Opened {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sealer: Arc<Sealer>,
+    pub(crate) secret: DeploymentSecret,
+}
+
+/// Opens the database and the master key together. If either can't be used, the other is neither
+/// made nor changed.
+pub(crate) async fn open_store(
+    config: &Config,
+    database: &DatabaseUrl,
+    missing: Missing,
+) -> Result<Opened, Error> {
+    let source = MasterKeySource::find(config, database, config.listen.ip().is_loopback())?;
+    let admit = |vault: &Vault| {
+        let master = source.resolve(!vault.is_empty())?;
+        let sealer = master.sealer()?;
+        vault.check(&sealer)?;
+        let stored = vault.secret.as_ref();
+        let stored = stored.and_then(|sealed| DeploymentSecret::open(sealed, &sealer));
+        let secret = match stored {
+            Some(secret) => secret,
+            None if vault.keys.is_empty() => DeploymentSecret::random()?,
+            None => DeploymentSecret::of_master_key(&master)?,
+        };
+        Ok((Arc::new(sealer), secret, vault.secret.is_some()))
+    };
+    let (store, (sealer, secret, is_stored)) = store::open(database, missing, admit).await?;
+    // Before there is any key: a database without keys counts as new.
+    let secret = if is_stored { secret } else { deposit(&*store, &sealer, &secret).await? };
+    Ok(Opened { store, sealer, secret })
+}

@@ -1,0 +1,64 @@
+//! Refreshes (RFC 6749 §6): a refresh token for its successor and a new access token.
+
+use super::client_token::check_form_of_scope;
+use super::{Grant, Issuer, ServiceError};
+use crate::session::{FIRST_PARTY, Refresh, RefreshToken, Verdict};
+
+/// A refresh token that a client presents.
+pub(crate) struct RefreshRequest<'a> {
+    pub(crate) token: &'a str,
+    pub(crate) client_id: Option<&'a str>,
+    /// A narrower scope for the access token.
+    pub(crate) scope: Option<&'a str>,
+}
+
+impl Issuer {
+    /// Moves the session on to its next refresh token.
+    pub(crate) async fn refresh(
+        &self,
+        RefreshRequest { token, client_id, scope }: RefreshRequest<'_>,
+    ) -> Result<Grant, ServiceError> {
+        let results = &self.metrics.refreshes;
+        let refused = || {
+            results.refused.inc();
+            ServiceError::InvalidRefreshToken
+        };
+        if client_id.is_some_and(|id| id != FIRST_PARTY) {
+            return Err(refused());
+        }
+        check_form_of_scope(scope)?;
+        let token = RefreshToken::decode(token, &self.refresh_key).ok_or_else(refused)?;
+        let keys = self.keys.current();
+        // Before the token is used up: a client that comes back after the grace period would lose
+        // its session.
+        keys.signer().ok_or(ServiceError::NoSigningKey)?;
+        let now = self.clock.now();
+        let refresh = Refresh {
+            token,
+            scope: scope.map(Into::into),
+            now,
+            lifetimes: self.lifetimes(),
+            draw: self.candidates()?,
+        };
+        let verdict = self.store.refresh(refresh).await?;
+        match &verdict {
+            Verdict::Rotate(_) => &results.rotated,
+            Verdict::Repeat(_) => &results.repeated,
+            Verdict::Reuse => &results.reused,
+            Verdict::Refuse => &results.refused,
+            Verdict::ScopeTooWide => &results.scope_too_wide,
+        }
+        .inc();
+        match verdict {
+            Verdict::Rotate(session) | Verdict::Repeat(session) => {
+                self.grant_session(&keys, session, scope, now)
+            }
+            Verdict::Reuse => {
+                tracing::warn!("a replaced refresh token was used; its session is ended");
+                Err(ServiceError::InvalidRefreshToken)
+            }
+            Verdict::Refuse => Err(ServiceError::InvalidRefreshToken),
+            Verdict::ScopeTooWide => Err(ServiceError::ScopeExceedsSession),
+        }
+    }
+}
