@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::audit::AuditEntry;
 use crate::clients::{Client, ClientChange};
 use crate::keys::{KeyRecord, Vault};
-use crate::login::attempt::{self, Attempt, Reserved};
+use crate::login::throttle::{self, Attempt, Reserved};
 use crate::metrics::Metrics;
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
@@ -41,7 +41,7 @@ measured! {
     write: replace_hash(user_id: String, old: String, new: String, now: u64) -> ();
     write: lock_user(name: String, locked: bool, now: u64) -> bool;
     write: delete_user(name: String, now: u64) -> bool;
-    write: attempt(attempt: Attempt) -> attempt::Verdict;
+    write: attempt(attempt: Attempt) -> throttle::Verdict;
     read: user(name: String) -> Option<User>;
     read: users() -> Vec<User>;
     write: add_client(client: Client) -> bool;

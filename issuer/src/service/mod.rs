@@ -94,7 +94,7 @@ impl Issuer {
     /// Opens an issuer with a new database in `folder`.
     pub(crate) async fn for_tests(folder: &tempfile::TempDir) -> Self {
         let config = Config {
-            database: format!("sqlite://{}", folder.path().join("x.db").display()),
+            database: crate::config::DatabaseUrl::Sqlite(folder.path().join("x.db")),
             refresh_grace: std::time::Duration::ZERO,
             ..Config::default()
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Issuer;
 use super::clock_guard::ClockGuard;
-use super::hasher::Hasher;
+use super::hasher::{Cost, Hasher};
 use super::issuer_url::IssuerUrl;
 use super::keys::{KeyRing, deposit};
 use super::login_limit::LoginLimit;
@@ -13,7 +13,7 @@ use super::status::{Lists, Source};
 use crate::config::DatabaseUrl;
 use crate::keys::{Rules, Vault};
 use crate::login::counters::Counters;
-use crate::login::password::Cost;
+
 use crate::metrics::Metrics;
 use crate::sealing::{DeploymentSecret, MasterKeySource, Sealer};
 use crate::store::{self, Missing, Store};
@@ -34,9 +34,8 @@ impl Issuer {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
-        let database = DatabaseUrl::parse(&config.database)?;
-        let Opened { store, sealer, secret } =
-            open_store(&config, &database, Missing::Make).await?;
+        let opened = open_store(&config, &config.database, Missing::Make).await?;
+        let Opened { store, sealer, secret } = opened;
         let store: Arc<dyn Store> = Arc::new(Measured::new(store, Arc::clone(&metrics)));
         let clock_guard = Arc::new(ClockGuard::open(&*store, &config, clock.clone()).await?);
         let rules = Rules::new(&config);

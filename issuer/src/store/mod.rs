@@ -20,7 +20,7 @@ use crate::audit::AuditEntry;
 use crate::clients::{Client, ClientChange};
 use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, Vault};
-use crate::login::attempt::{self, Attempt, Reserved};
+use crate::login::throttle::{self, Attempt, Reserved};
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::users::User;
@@ -104,10 +104,10 @@ pub(crate) trait Store: Send + Sync {
 
     // Failed logins.
 
-    /// Applies [`attempt::decide`] to a login, and counts it as a failure if it is admitted. Others
+    /// Applies [`throttle::decide`] to a login, and counts it as a failure if it is admitted. Others
     /// see the count at once. It need not be on the disk yet: somebody who guesses passwords cannot
     /// cut the power.
-    fn attempt(&self, attempt: Attempt) -> Answer<'_, attempt::Verdict>;
+    fn attempt(&self, attempt: Attempt) -> Answer<'_, throttle::Verdict>;
     /// Deletes failed logins that are forgotten at `now`.
     fn prune_failures(&self, now: u64) -> Answer<'_, ()>;
 

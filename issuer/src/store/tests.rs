@@ -13,7 +13,7 @@ use crate::Error;
 use crate::clients::{Client, ClientChange};
 use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, KeyState, Vault};
-use crate::login::attempt::{self, Attempt, Reserved};
+use crate::login::throttle::{self, Attempt, Reserved};
 use crate::session::{Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict};
 use crate::status::{self, Candidates};
 use crate::users::User;
@@ -23,6 +23,8 @@ use crate::users::User;
 mod cluster;
 
 const NOW: u64 = 1_800_000_000;
+/// The bits of a status list.
+const LIST_SIZE: u32 = 1 << 17;
 
 /// A new database that can be opened more than once.
 struct Database {
@@ -37,7 +39,7 @@ impl Database {
     }
 
     fn postgres() -> Self {
-        let url = DatabaseUrl::parse(&cluster::new_database()).unwrap();
+        let url = cluster::new_database().parse().unwrap();
         Self { url, _folder: TempDir::new().unwrap() }
     }
 

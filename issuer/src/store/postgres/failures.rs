@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Failure};
 use super::rows;
-use crate::login::attempt::{Attempt, Counter, Failures, Reserved, Verdict, decide};
+use crate::login::throttle::{Attempt, Counter, Failures, Reserved, Verdict, decide};
 
 const LOCK: &str = "SELECT * FROM countersign.login_failures WHERE counter = $1 FOR UPDATE";
 

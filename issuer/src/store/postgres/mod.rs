@@ -27,7 +27,7 @@ use crate::audit::AuditEntry;
 use crate::clients::{Client, ClientChange};
 use crate::config::PostgresUrl;
 use crate::keys::{KeyRecord, Vault};
-use crate::login::attempt::{self, Attempt, Reserved};
+use crate::login::throttle::{self, Attempt, Reserved};
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::users::{User, UserChange};
@@ -150,7 +150,7 @@ impl Store for PostgresStore {
         })
     }
 
-    fn attempt(&self, attempt: Attempt) -> Answer<'_, attempt::Verdict> {
+    fn attempt(&self, attempt: Attempt) -> Answer<'_, throttle::Verdict> {
         Box::pin(async move {
             let attempt = &attempt;
             self.connections
@@ -161,7 +161,7 @@ impl Store for PostgresStore {
 
     fn prune_failures(&self, now: u64) -> Answer<'_, ()> {
         Box::pin(async move {
-            let until = attempt::forgotten_before(now);
+            let until = throttle::forgotten_before(now);
             let prune = |db: Connection| async move { failures::prune_some(&db, until).await };
             while self.connections.transact(prune).await? > 0 {}
             Ok(())

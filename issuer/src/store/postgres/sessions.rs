@@ -6,7 +6,7 @@ use super::connection::{Connection, Failure};
 use super::unacknowledged::{InFlight, Rotation};
 use super::{audit, failures, rows};
 use crate::audit::{Event, session_subject};
-use crate::login::attempt::Reserved;
+use crate::login::throttle::Reserved;
 use crate::session::{Lifetimes, Refresh, Session, SessionId, Verdict, decide};
 use crate::status::{Candidates, StatusIndex};
 

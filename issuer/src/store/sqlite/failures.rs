@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::login::attempt::{Attempt, Counter, Failures, Reserved, Verdict, decide};
+use crate::login::throttle::{Attempt, Counter, Failures, Reserved, Verdict, decide};
 
 /// Decides a login and counts it as a failure if it is admitted.
 pub(super) fn attempt(db: &Connection, attempt: &Attempt) -> rusqlite::Result<Verdict> {

@@ -28,7 +28,7 @@ use crate::Error;
 use crate::audit::AuditEntry;
 use crate::clients::{Client, ClientChange};
 use crate::keys::{KeyRecord, Vault};
-use crate::login::attempt::{self, Attempt, Reserved};
+use crate::login::throttle::{self, Attempt, Reserved};
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::users::{User, UserChange};
@@ -132,12 +132,12 @@ impl Store for SqliteStore {
         self.readers.read(|db| clients::all(db))
     }
 
-    fn attempt(&self, attempt: Attempt) -> Answer<'_, attempt::Verdict> {
+    fn attempt(&self, attempt: Attempt) -> Answer<'_, throttle::Verdict> {
         self.writer.run_unsynced(move |db| failures::attempt(db, &attempt))
     }
 
     fn prune_failures(&self, now: u64) -> Answer<'_, ()> {
-        let until = attempt::forgotten_before(now);
+        let until = throttle::forgotten_before(now);
         self.prune_in_parts(move |db| failures::prune_some(db, until))
     }
 

@@ -2,7 +2,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{audit, failures};
 use crate::audit::{Event, session_subject};
-use crate::login::attempt::Reserved;
+use crate::login::throttle::Reserved;
 use crate::session::{Refresh, Session, SessionId, Verdict, decide};
 use crate::status::{Candidates, StatusIndex};
 

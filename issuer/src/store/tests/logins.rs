@@ -22,8 +22,8 @@ async fn as_many_parallel_attempts_are_admitted_as_sequential_ones(database: Dat
         let mut admitted = 0;
         for attempt in attempts {
             match attempt.await.unwrap() {
-                attempt::Verdict::Admit(_) => admitted += 1,
-                attempt::Verdict::Refuse(wait) => assert_eq!(wait, 1),
+                throttle::Verdict::Admit(_) => admitted += 1,
+                throttle::Verdict::Refuse(wait) => assert_eq!(wait, 1),
             }
         }
         assert_eq!(admitted, expected);
@@ -33,8 +33,8 @@ async fn as_many_parallel_attempts_are_admitted_as_sequential_ones(database: Dat
 async fn a_login_undoes_its_own_failure_and_leaves_those_of_others(database: Database) {
     let stores = two(&database).await;
     let reserve = async |attempt: Attempt| match stores[0].attempt(attempt).await.unwrap() {
-        attempt::Verdict::Admit(reserved) => reserved,
-        refused @ attempt::Verdict::Refuse(_) => panic!("{refused:?}"),
+        throttle::Verdict::Admit(reserved) => reserved,
+        refused @ throttle::Verdict::Refuse(_) => panic!("{refused:?}"),
     };
     let counts = |reserved: &Reserved| {
         (reserved.own.count, reserved.everywhere.as_ref().map(|failures| failures.count))
@@ -77,8 +77,8 @@ async fn forgotten_failures_are_deleted(database: Database) {
         .await
         .unwrap()
     {
-        attempt::Verdict::Admit(reserved) => reserved.own.count,
-        refused @ attempt::Verdict::Refuse(_) => panic!("{refused:?}"),
+        throttle::Verdict::Admit(reserved) => reserved.own.count,
+        refused @ throttle::Verdict::Refuse(_) => panic!("{refused:?}"),
     };
     for network in 0..1100_u16 {
         // Several accounts, because the counter of all networks together has a limit.
