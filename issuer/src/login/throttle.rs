@@ -51,8 +51,8 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
-    /// Returns the counter of the account from everywhere after a login succeeded: without its
-    /// provisional failure, and without a wait. The login's own counter is deleted.
+    /// Returns the counter of the account from all unknown devices after a login succeeded: without
+    /// its provisional failure, and without a wait. The login's own counter is deleted.
     pub(crate) fn after_success(&self) -> Self {
         Self { count: self.count.saturating_sub(1), blocked_until: 0, ..self.clone() }
     }
