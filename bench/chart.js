@@ -1,4 +1,4 @@
-// Draws the bars for the README by hand: one SVG that follows the reader's light or dark theme.
+// Draws the README's chart: one SVG that follows the reader's light or dark theme.
 
 const COLUMNS = 2
 const [WIDTH, PANEL_WIDTH, MARGIN, LABEL_WIDTH, VALUE_WIDTH] = [880, 420, 20, 140, 52]
@@ -48,7 +48,7 @@ ${drawn.join('\n')}
 `
 }
 
-/** Each library in its fastest way, the fastest first. */
+/** Returns each library in its fastest way, the fastest first. */
 export function barsOf(results) {
   const best = new Map()
   for (const { name, ns } of results) {

@@ -1,8 +1,9 @@
-// From the start of a process to the first verdict: fresh processes, ours and jose's in turn.
+// The time from the start of a process to its first verdict: fresh processes, ours and jose's in turn.
 import { spawnSync } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { median } from './lib/measure.js'
 import { makeKey, makeTokens } from './lib/tokens.js'
 import { microseconds, printTable, writeResults } from './report.js'
 import { commandOf, RUNTIMES } from '../tests/runtimes/runtimes.js'
@@ -11,7 +12,7 @@ const PROGRAMS = ['countersign', 'jose', 'nothing']
 const DEFAULT_ROUNDS = 40
 const LIMIT = 1.2
 
-/** @param {{ out: string, rounds?: number, names?: string[] }} setting `names`: of the runtimes; browsers start no script */
+/** @param {{ out: string, rounds?: number, names?: string[] }} setting `names`: the runtimes; browsers start no script */
 export async function runColdStart({ out, rounds = DEFAULT_ROUNDS, names = ['node'] }) {
   const scripted = names.filter((name) => RUNTIMES.includes(name))
   if (scripted.length === 0) return console.log('\n  cold start is left out: browsers start no script')
@@ -34,7 +35,7 @@ export async function runColdStart({ out, rounds = DEFAULT_ROUNDS, names = ['nod
 
 function measure([program, ...args], task, rounds) {
   const times = PROGRAMS.map(() => [])
-  // The first of each fills the file system's caches and does not count.
+  // The first of each fills the file system's caches and is not counted.
   for (let round = -1; round < rounds; round++) {
     for (let turn = 0; turn < PROGRAMS.length; turn++) {
       const at = (turn + Math.max(round, 0)) % PROGRAMS.length
@@ -52,10 +53,6 @@ function measure([program, ...args], task, rounds) {
     inside: median(times[at].map(({ inside }) => inside)),
     ratio: median(times[at].map(({ wall }, round) => times[0][round].wall / wall)),
   }))
-}
-
-function median(numbers) {
-  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]
 }
 
 function milliseconds(ns) {

@@ -1,4 +1,4 @@
-// The verification, measured in each runtime in turn, and the tables and the chart of it.
+// Measures the verification in each runtime in turn, and reports it in tables and a chart.
 import { spawn } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,10 +15,12 @@ const PACKAGE_README = new URL('../pkg/README.md', import.meta.url)
 const ALL = [...RUNTIMES.filter((name) => !isThisNode(name)), ...BROWSERS]
 
 /**
- * @param {{ out: string, kernels: string, names?: string[], rounds?: number, save?: string }} setting `names`: of the
- *   runtimes; `save`: a path for the chart besides the one in `out`; the npm package's README gets the comparison then too
+ * @param {{ out: string, names?: string[], rounds?: number, save?: string }} setting `out`: the folder of the results, with
+ *   the kernels' modules in `kernels`; `names`: the runtimes; `save`: a second path for the chart. With it, the npm package's
+ *   README gets the comparison too
  */
-export async function runVerifyEverywhere({ out, kernels, names = ALL, rounds = 150, save }) {
+export async function runVerifyEverywhere({ out, names = ALL, rounds = 150, save }) {
+  const kernels = join(out, 'kernels')
   const runtimes = []
   const missing = []
   for (const name of names) {
@@ -45,7 +47,7 @@ export async function runVerifyEverywhere({ out, kernels, names = ALL, rounds = 
   if (save) await writeTable(PACKAGE_README, 'comparison', comparisonOf(runtimes))
 }
 
-/** For each library how many times as long as `countersign` it takes, and that in microseconds. */
+/** Returns the table of the package's README: each library's time as a multiple of ours, and ours in microseconds. */
 function comparisonOf(runtimes) {
   const columns = runtimes.map(({ oneAtATime }) => new Map(barsOf(oneAtATime).map(({ library, ns }) => [library, ns])))
   const { countersign: _, ...others } = circumstances().versions
@@ -57,7 +59,7 @@ function comparisonOf(runtimes) {
   return [['', ...runtimes.map(({ runtime }) => runtime)], ours, ...rows]
 }
 
-/** Runs verify.js and answers what it prints. */
+/** Runs verify.js and returns its results. */
 function runScript([program, ...args], rounds, kernels) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, [...args, SCRIPT, String(rounds), kernels], { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -97,7 +99,7 @@ function printSweep(what, rows) {
   printTable('how it grows, µs', head, cells)
 }
 
-/** What the whole comes to: a line for each runtime. */
+/** Prints a line for each runtime. */
 function printSummary(runtimes) {
   const rows = runtimes.map(({ runtime, oneAtATime, kernel, cache }) => {
     const [ours, ...others] = oneAtATime

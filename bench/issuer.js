@@ -1,27 +1,23 @@
-// The issuer against what the machine can do (raw signatures and password hashes, and nginx for the key set), against
-// oidc-provider, and against itself with more users, and on PostgreSQL.
+// The issuer compared with the machine's limits (raw signatures and password hashes, and nginx for the key set), with
+// oidc-provider, with more users, and with PostgreSQL.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startIssuer } from '../tests/js/support/issuer.js'
 import { startCluster } from './issuer/cluster.js'
 import { GROWTH_HEAD, growPostgres, growSqlite, growthRows, newMasterKey } from './issuer/growth.js'
-import { startNginx } from './issuer/nginx.js'
-import { startLeast, startOidcProvider } from './issuer/peers.js'
+import { startLeast, startNginx, startOidcProvider } from './issuer/peers.js'
 import { startPostgres } from './issuer/postgres.js'
-import { addClient, CONNECTIONS, LOGIN, measuring, median, memoryOf, ratio, TRUSTED } from './issuer/program.js'
+import { addClient, CONNECTIONS, LOGIN, measuring, memoryOf, ratio, startLoadedIssuer } from './issuer/program.js'
+import { median } from './lib/measure.js'
 import { printTable, versionOf, writeResults } from './report.js'
 
-/** The share of the load that the server can bear at most at which latencies are measured. */
+/** Latencies are measured at this share of the highest load. */
 const MODERATE = 0.7
 
-/**
- * One core for a server that is compared as it is on one. It goes before whatever else the machine does: what is
- * demanded is demanded of one that does nothing else.
- */
+/** One core for a server, with priority over other programs: the targets assume an idle machine. */
 const ON_ONE_CORE = ['nice', '-n', '-20', 'taskset', '-c', '0']
 
-/** The contestants there. */
+/** The contestants on that core. */
 const ON_ONE = {
   signatures: 'raw signatures, on one core',
   least: 'the least that signs, on one core',
@@ -29,12 +25,12 @@ const ON_ONE = {
   peer: 'tokens for clients from oidc-provider, on one core',
 }
 
-/** Another one for who asks it, as clients take no time of the machine that they ask. */
+/** Another core for the load: clients on other machines take no time from the server. */
 const FROM_ANOTHER = ['taskset', '-c', '1']
 
 /**
- * @param {{ out: string, load: string, rounds?: number }} setting `load`: the program of bench/load; `rounds`: how often
- *   everything takes its turn, of some seconds; what grows, a third as often
+ * @param {{ out: string, load: string, rounds?: number }} setting `load`: the program of bench/load; `rounds`: the number
+ *   of turns of each contestant; the growth takes a third of them
  */
 export async function runIssuer({ out, load, rounds = 9 }) {
   const tools = measuring(load)
@@ -46,8 +42,8 @@ export async function runIssuer({ out, load, rounds = 9 }) {
     return one
   }
   try {
-    const issuer = await started(startIssuer({ flags: TRUSTED, logged: false }))
-    const single = await started(startIssuer({ flags: TRUSTED, logged: false, within: ON_ONE_CORE }))
+    const issuer = await started(startLoadedIssuer())
+    const single = await started(startLoadedIssuer({ within: ON_ONE_CORE }))
     const peer = await started(startOidcProvider(ON_ONE_CORE))
     const nginx = await started(startNginx(issuer.url))
     const least = await started(startLeast([load]))
@@ -88,7 +84,7 @@ export async function runIssuer({ out, load, rounds = 9 }) {
     const bytes = sizes.map(([name, results]) => [name, ...Object.values(results.at(-1).bytes_each).map(Math.round)])
     printTable('bytes in the database for each, with the indexes', ['', 'user', 'session'], bytes)
     const limits = limitsOf({ rates, latencies, memory })
-    printTable('what the project demands, on a machine that does nothing else', ['', 'limit', 'now', ''], limits)
+    printTable('the targets of the project, for an idle machine', ['', 'limit', 'now', ''], limits)
     const peers = { 'oidc-provider': versionOf('oidc-provider') }
     const growth = { sqlite, postgres: server }
     await writeResults(out, 'issuer', { connections: CONNECTIONS, peers, rates, latencies: latencies.rounds, memory, growth, limits })
@@ -115,7 +111,7 @@ const COMPARISONS = [
   ['logins', 'raw password hashes'],
 ]
 
-/** What is asked of the issuer whose memory is looked at. */
+/** The contestants that load the issuer whose memory is measured. */
 const OF_THE_ISSUER = new Set(['tokens for clients', 'refreshes, durable', 'key set', 'logins'])
 
 function compare(rates, [what, against]) {
@@ -147,10 +143,10 @@ const EVENLY = `at ${100 * MODERATE} % of it, evenly`
 const LATENCIES_HEAD = ['', 'p50', 'p99', 'p99.9', 'p99 ÷ raw signature', 'asked late, p99', 'stood still in all, ms']
 
 /**
- * How soon tokens come, at full load and at part of it: of the load and beside the signature of the same round, as machines
- * have faster and slower moments.
+ * Measures the latency of tokens at full load and at part of it. Load and signature are those of the same round, because
+ * machines have faster and slower moments.
  *
- * @param {Record<string, { per_second: number }>} results what each contestant did in that round
+ * @param {Record<string, { per_second: number }>} results of each contestant in that round
  */
 async function measureLatencies(contestants, results) {
   const rate = results[ON_ONE.tokens].per_second * MODERATE
@@ -164,7 +160,7 @@ async function measureLatencies(contestants, results) {
   return { signature: 1e6 / results[ON_ONE.signatures].per_second, measured }
 }
 
-/** The medians of the rounds: one hitch of the machine makes a tail. */
+/** Takes the medians of the rounds: a single pause of the machine would make a tail. */
 function summarize(rounds) {
   const of = (name, part) => median(rounds.map(({ measured, signature }) => part(measured[name], signature)))
   const p99 = (name) => of(name, ({ microseconds }, signature) => microseconds.p99 / signature)
@@ -178,7 +174,7 @@ function summarize(rounds) {
   return { rounds, rows, moderate: p99(EVENLY) }
 }
 
-/** As many as may run and wait at a time, or nearly. */
+/** Logins at a time: nearly as many as the issuer lets run and wait. */
 const FLOOD = 64
 
 async function memoryInFlood({ tools, issuer }) {
@@ -186,7 +182,7 @@ async function memoryInFlood({ tools, issuer }) {
   return await memoryOf(issuer.pid, 'VmHWM')
 }
 
-/** What is demanded, what is the case, and whether that is enough. Nothing is asserted: machines differ, and moments do. */
+/** Compares the results with the targets. Nothing fails: machines differ, and moments do. */
 function limitsOf({ rates, latencies, memory }) {
   const least = (name, what, against, limit) => {
     if (rates[against] === undefined) return [name, `≥ ${limit.toFixed(2)}`, '–', 'not measured']

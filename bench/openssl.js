@@ -1,15 +1,16 @@
-// The kernels against OpenSSL, which everything native is measured by: node:crypto in the same process, and the program
-// `openssl`, where there is one, between two measurements in the same run.
+// Our kernels against OpenSSL: node:crypto in the same process, and the program `openssl`, if there is one, between two
+// measurements of the same run.
 import { constants, createPublicKey, publicDecrypt, verify } from 'node:crypto'
 import { execFileSync } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BUILDS, makeSignature, measureKernels } from './lib/kernels.js'
+import { median } from './lib/measure.js'
 import { makeKey } from './lib/tokens.js'
 
 const SPEED_RUNS = 3
 
-/** @param {string} folder where the kernels' modules are */
+/** @param {string} folder contains the kernels' modules */
 export async function kernelsAgainstOpenssl(folder, rounds) {
   const modules = {}
   for (const build of BUILDS) modules[build] = await readFile(join(folder, build))
@@ -22,19 +23,18 @@ export async function kernelsAgainstOpenssl(folder, rounds) {
     runs.push(await measureKernels(modules, others, sample, Math.ceil(rounds / SPEED_RUNS)))
     speeds.push(opensslSpeed())
   }
-  const middle = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]
   const results = runs[0].map(({ name }, row) => {
-    const of = (field) => middle(runs.map((run) => run[row][field]))
+    const of = (field) => median(runs.map((run) => run[row][field]))
     return { name, ns: of('ns'), low: of('low'), high: of('high'), ratio: of('ratio'), quiet: of('quiet') }
   })
   if (!speeds.includes(undefined)) {
-    const ratio = middle(runs.map(([first], run) => first.ns / speeds[run].ns))
-    results.push({ name: speeds[0].name, ns: middle(speeds.map(({ ns }) => ns)), ratio })
+    const ratio = median(runs.map(([first], run) => first.ns / speeds[run].ns))
+    results.push({ name: speeds[0].name, ns: median(speeds.map(({ ns }) => ns)), ratio })
   }
   return results
 }
 
-/** Not every runtime's node:crypto can do all of it. */
+/** Leaves out the ways that a runtime's node:crypto cannot do. */
 function throughNodeCrypto({ pem }, { message, signature }) {
   const key = createPublicKey(pem)
   const raw = { key, padding: constants.RSA_NO_PADDING }
@@ -61,7 +61,7 @@ function repeat(name, work) {
   }
 }
 
-/** What `openssl speed` says of one verification, or `undefined` where there is no such program. */
+/** Returns the time of one verification by `openssl speed`, or `undefined` without that program. */
 function opensslSpeed() {
   try {
     const options = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }

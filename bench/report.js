@@ -1,4 +1,4 @@
-// Tables for terminals, the file of results, and what one has to know to read them.
+// Tables for terminals, and the files of results with machine, date and versions.
 import { execFileSync } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { readFileSync } from 'node:fs'
@@ -7,7 +7,7 @@ import { cpus, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** Prints rows of cells under a headline; the first column to the left, numbers to the right. */
+/** Prints rows of cells under a headline. The first column is aligned to the left, numbers to the right. */
 export function printTable(headline, head, rows) {
   const lines = [head, ...rows].map((cells) => cells.map(String))
   const widths = head.map((_, column) => Math.max(...lines.map((cells) => cells[column].length)))
@@ -17,19 +17,19 @@ export function printTable(headline, head, rows) {
   }
 }
 
-/** Nanoseconds as microseconds. */
+/** Formats nanoseconds as microseconds. */
 export function microseconds(ns) {
   return (ns / 1000).toFixed(ns < 10_000 ? 2 : 1)
 }
 
-/** Writes the results with when, where and what of. */
+/** Writes the results with their circumstances. */
 export async function writeResults(folder, name, results) {
   const path = join(folder, `${name}.json`)
   await writeFile(path, `${JSON.stringify({ ...circumstances(), ...results }, null, 2)}\n`)
   console.log(`\n  written to ${path}`)
 }
 
-/** Machine, date and versions. */
+/** Returns machine, date and versions. */
 export function circumstances() {
   const [{ model }] = cpus()
   return {
@@ -42,7 +42,7 @@ export function circumstances() {
 
 const LIBRARIES = ['countersign', 'jose', 'fast-jwt', 'jsonwebtoken', 'aws-jwt-verify', 'hono', '@tsndr/cloudflare-worker-jwt']
 
-/** The version of an installed package, also of one that hides its package.json. */
+/** Returns the version of an installed package, even if its exports hide its package.json. */
 export function versionOf(name) {
   const require = createRequire(import.meta.url)
   for (const folder of require.resolve.paths(name)) {

@@ -1,5 +1,5 @@
-// What `cargo xtask bench` runs: `node bench/run.js <verify|issuer|size|coldstart>… --out FOLDER [options]`. Prints tables and
-// writes FOLDER/<what>.json.
+// The program behind `cargo xtask bench`: `node bench/run.js <verify|issuer|size|coldstart>… --out FOLDER [options]`.
+// Prints tables and writes FOLDER/<benchmark>.json.
 import { mkdir } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { BROWSERS } from '../tests/runtimes/browsers.js'
@@ -12,28 +12,18 @@ import { runSize } from './size.js'
 const BENCHMARKS = { verify: runVerifyEverywhere, issuer: runIssuer, size: runSize, coldstart: runColdStart }
 
 try {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      out: { type: 'string' },
-      kernels: { type: 'string' },
-      named: { type: 'string' },
-      load: { type: 'string' },
-      runtime: { type: 'string' },
-      rounds: { type: 'string' },
-      save: { type: 'string' },
-    },
-  })
-  const { runtime, rounds, ...folders } = values
-  const setting = { ...folders, names: readNames(runtime), rounds: rounds && Number(rounds) }
+  const options = Object.fromEntries(['out', 'load', 'twiggy', 'runtime', 'rounds', 'save'].map((name) => [name, { type: 'string' }]))
+  const { values, positionals } = parseArgs({ allowPositionals: true, options })
+  const { runtime, rounds, ...paths } = values
+  const setting = { ...paths, names: readNames(runtime), rounds: rounds && Number(rounds) }
   await mkdir(setting.out, { recursive: true })
-  for (const what of positionals) await BENCHMARKS[what](setting)
+  for (const benchmark of positionals) await BENCHMARKS[benchmark](setting)
 } catch (error) {
   console.error(process.env.DEBUG ? error : `bench: ${error.message}`)
   process.exitCode = 1
 }
 
-/** Names with commas in between. */
+/** Reads names of runtimes, separated by commas. */
 function readNames(text) {
   const known = [...RUNTIMES, ...BROWSERS]
   const names = text?.split(',')

@@ -1,19 +1,21 @@
-// What a browser downloads to verify tokens, and what the bytes of the WebAssembly module are.
-import { readFile } from 'node:fs/promises'
+// The bytes that a browser downloads to verify tokens, and the contents of the WebAssembly modules.
+import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { build } from 'vite'
 import { printTable, writeResults } from './report.js'
-import { crateOf, functionsOf } from './wasm-names.js'
 
-/** What the design asks for: JavaScript and one module, minified, with brotli. */
+/** The targets of the design for JavaScript and one module, minified, with brotli. */
 const [LIMIT, AIM] = [30 * 1024, 20 * 1024]
 const MODULES = ['countersign.wasm', 'countersign.relaxed.wasm']
 const SHOWN = 25
 
-/** @param {{ out: string, named: string }} values `named`: the folder of the modules with their functions' names */
-export async function runSize({ out, named }) {
+/**
+ * @param {{ out: string, twiggy: string }} setting `out`: the folder of the results, with modules that kept the names of their
+ *   functions in `named`; `twiggy`: the path of that program
+ */
+export async function runSize({ out, twiggy }) {
   const ours = await bundle('countersign.js')
   const theirs = await bundle('jose.js')
   const script = sizesOf(ours.script)
@@ -22,7 +24,7 @@ export async function runSize({ out, named }) {
   const jose = sizesOf(theirs.script)
 
   const row = (name, { raw, gzip, brotli }) => [name, kib(raw), kib(gzip), kib(brotli)]
-  printTable('what a browser downloads, through Vite, minified (KiB)', ['', 'raw', 'gzip', 'brotli'], [
+  printTable('the download of a browser, built by Vite, minified (KiB)', ['', 'raw', 'gzip', 'brotli'], [
     row('countersign, JavaScript', script),
     ...modules.map(({ name, sizes }) => row(name, sizes)),
     ...totals.map(({ name, sizes }) => row(name, sizes)),
@@ -33,13 +35,12 @@ export async function runSize({ out, named }) {
     console.log(`    ${name}: ${kib(brotli)} KiB, ${verdict} (limit ${kib(LIMIT)}, aim ${kib(AIM)})`)
   }
 
-  const contents = []
-  for (const name of MODULES) contents.push(contentsOf(name, await readFile(join(named, name))))
+  const contents = MODULES.map((name) => contentsOf(twiggy, name, join(out, 'named', name)))
   contents.forEach(printContents)
   await writeResults(out, 'size', { script, modules, totals, jose, contents })
 }
 
-/** The page's script, and its modules by the names that they have in the package. */
+/** Builds a page. Returns its script, and its WebAssembly modules by their names in the package. */
 async function bundle(entry) {
   const root = fileURLToPath(new URL('download/', import.meta.url))
   const rolldownOptions = { input: join(root, entry), output: { codeSplitting: false } }
@@ -68,23 +69,42 @@ function kib(bytes) {
   return (bytes / 1024).toFixed(1)
 }
 
-/** Bytes by section, by crate and by function, the most first. */
-function contentsOf(name, bytes) {
-  const { sections, functions } = functionsOf(bytes)
-  const crates = new Map()
-  for (const { name, size } of functions) crates.set(crateOf(name), (crates.get(crateOf(name)) ?? 0) + size)
-  const listed = (pairs) => [...pairs].map(([name, size]) => ({ name, size })).sort((a, b) => b.size - a.size)
-  return {
-    module: name,
-    sections: listed(sections),
-    crates: listed(crates),
-    functions: functions.toSorted((a, b) => b.size - a.size).slice(0, SHOWN),
+/** Returns bytes by kind, by crate and by function, the most first. Inlined code counts for the function around it. */
+function contentsOf(twiggy, name, path) {
+  const items = JSON.parse(execFileSync(twiggy, ['top', '-n', '100000', '-f', 'json', path], { encoding: 'utf8' }))
+  const [kinds, crates, functions] = [new Map(), new Map(), []]
+  const count = (sizes, key, size) => sizes.set(key, (sizes.get(key) ?? 0) + size)
+  for (const { name: item, shallow_size: size } of items) {
+    // rustc adds hashes to names, in two ways.
+    const name = item.replace(/::h[0-9a-f]{16}$|\[[0-9a-f]{16}\]/g, '')
+    const kind = kindOf(name)
+    // The package's modules have no names.
+    if (kind === 'names') continue
+    count(kinds, kind, size)
+    if (kind !== 'code') continue
+    count(crates, crateOf(name), size)
+    functions.push({ name, size })
   }
+  const listed = (sizes) => [...sizes].map(([name, size]) => ({ name, size })).sort((a, b) => b.size - a.size)
+  return { module: name, kinds: listed(kinds), crates: listed(crates), functions: functions.slice(0, SHOWN) }
 }
 
-function printContents({ module, sections, crates, functions }) {
+/** Returns the kind of an item by twiggy's name for it. */
+function kindOf(name) {
+  if (/^"|^custom section/.test(name)) return 'names'
+  if (name.startsWith('data segment')) return 'data'
+  return /^(type|import|table|memory|global|elem)\b.*\[|^(import|export) | headers$|^wasm magic/.test(name) ? 'other sections' : 'code'
+}
+
+/** Returns the crate of a function: `a` for `<a::B as c::D>::e`. */
+function crateOf(name) {
+  const [, crate] = /^[<&([*\s]*(?:mut |dyn |const )*([A-Za-z_]\w*)::/.exec(name) ?? []
+  return crate ?? 'exports and compiler built-ins'
+}
+
+function printContents({ module, kinds, crates, functions }) {
   const rows = (entries) => entries.map(({ name, size }) => [name, size])
-  printTable(`${module} by section`, ['', 'bytes'], rows(sections))
+  printTable(`${module} by kind`, ['', 'bytes'], rows(kinds))
   printTable(`${module}: code by crate`, ['', 'bytes'], rows(crates))
   printTable(`${module}: the ${functions.length} largest functions`, ['', 'bytes'], rows(functions))
 }

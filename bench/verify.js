@@ -1,5 +1,5 @@
-// Measures in the runtime that runs this: Node.js, Deno or Bun. Progress goes to standard error, the results to standard
-// output as one line of JSON.
+// Measures in the runtime that runs this script: Node.js, Deno or Bun. Progress goes to standard error, the results go to
+// standard output as one line of JSON.
 import process from 'node:process'
 import { kernelsAgainstOpenssl } from './openssl.js'
 import { moduleInUse } from './lib/module.js'

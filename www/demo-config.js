@@ -1,5 +1,5 @@
 /**
- * Checks what a demo file holds and returns exactly that.
+ * Checks the content of a demo file and returns its known members.
  *
  * @param {unknown} demo `{ issuer, audience, username, password, keysCommand }`: the issuer's http(s) URL, the
  *   audience its tokens are for, the demo user, and the command (program, then arguments) that lists the keys as JSON

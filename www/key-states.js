@@ -7,11 +7,11 @@ const TIMEOUT_MS = 10_000
 const MEMBERS = ['kid', 'state', 'created_at', 'activates_at', 'retires_at', 'drops_at', 'bits']
 
 /**
- * Makes the function that asks the issuer's command line for the state of each key. An answer serves for a second,
- * and one command runs at a time: open tabs that poll share it.
+ * Makes a function that lists the state of each key by the issuer's command line. It caches the list for a second and
+ * runs one command at a time, which all polling tabs share.
  *
  * @param {string[]} command the program and its arguments; no shell is involved
- * @returns {() => Promise<object[]>} rejects where the command fails, takes over 10 s, or prints something else
+ * @returns {() => Promise<object[]>} rejects if the command fails, takes over 10 s, or prints anything but a JSON list
  */
 export function createKeyStates([program, ...args]) {
   let latest
@@ -34,7 +34,7 @@ export function createKeyStates([program, ...args]) {
   }
 }
 
-/** Keeps the members that the page shows: whatever else the command may print stays here. */
+/** Keeps only the members that the page shows. */
 function pick(stdout) {
   let keys
   try {

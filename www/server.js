@@ -1,8 +1,8 @@
-// Serves the demo page: static files, the npm package's browser build, and two small JSON answers.
+// Serves the demo page: static files, the npm package's browser build, and two small JSON documents.
 //
 //   node www/server.js --listen 127.0.0.1:8000 --demo target/demo/demo.json
 //
-// It is for a developer's own machine: `/demo.json` hands out the demo user's password, since the page shows it.
+// Only for a developer's own machine: `/demo.json` contains the demo user's password, which the page shows.
 
 import { realpathSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
@@ -16,12 +16,12 @@ import { createKeyStates } from './key-states.js'
 const PAGE = fileURLToPath(new URL('page/', import.meta.url))
 
 /**
- * Makes the demo's HTTP server; the caller makes it listen, and closes it.
+ * Makes the demo's HTTP server. The caller makes it listen and closes it.
  *
- * @param {object} demo what a demo file holds (see `parseDemo`)
+ * @param {object} demo the content of a demo file (see `parseDemo`)
  * @param {{ dist?: URL }} [options] `dist`: the folder of the built npm package; the workspace's own by default
  * @returns {Promise<import('node:http').Server>}
- * @throws {Error} where the demo is not valid, or the npm package is not built
+ * @throws {Error} if the demo is not valid, or the npm package is not built
  */
 export async function createDemoServer(demo, { dist = new URL('dist/', import.meta.resolve('countersign/package.json')) } = {}) {
   const { issuer, audience, username, password, keysCommand } = parseDemo(demo)
@@ -34,7 +34,7 @@ export async function createDemoServer(demo, { dist = new URL('dist/', import.me
   const setHeaders = (response) => {
     for (const [name, value] of headers) response.setHeader(name, value)
   }
-  // `dev` looks at the disk for each request, so an edit shows on reload; the browser asks again each time.
+  // `dev` reads the disk for each request, so that a reload shows an edit.
   const files = { dev: true, etag: true, setHeaders }
   const servePage = sirv(PAGE, files)
   const servePackage = sirv(fileURLToPath(dist), files)
@@ -58,15 +58,15 @@ export async function createDemoServer(demo, { dist = new URL('dist/', import.me
     try {
       if (request.method !== 'GET' && request.method !== 'HEAD') {
         response.setHeader('Allow', 'GET, HEAD')
-        return sendText(response, 405, 'only GET and HEAD are answered here')
+        return sendText(response, 405, 'only GET and HEAD are allowed')
       }
-      // The issuer lets one origin in (CORS), and a foreign name that resolves to loopback must not read the
-      // password: whoever came by another name is sent to the one address that is served.
+      // The issuer allows one origin (CORS), and a foreign name that resolves to loopback must not read the password.
+      // So a request under another name is redirected to the server's address.
       const { address, family, port } = server.address()
       const own = family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`
       if (isLoopback(address) && request.headers.host !== own) {
         response.setHeader('Location', `http://${own}/`)
-        return sendText(response, 307, `this page lives at http://${own}/`)
+        return sendText(response, 307, `this page is at http://${own}/`)
       }
       const { pathname } = new URL(request.url, 'http://demo.invalid')
       if (Object.hasOwn(routes, pathname)) return await routes[pathname](request, response)
@@ -86,9 +86,8 @@ export async function createDemoServer(demo, { dist = new URL('dist/', import.me
 }
 
 /**
- * Sends one of the page's modules with the bare name `countersign` resolved to the package's browser entry, as a
- * bundler or any dev server does. An import map could do it in the browser, but it can only be inline there, and the
- * Content-Security-Policy has no hole for inline scripts.
+ * Sends one of the page's modules, with the import `countersign` resolved to the package's browser entry. An import map
+ * would have to be an inline script, which the Content-Security-Policy forbids.
  */
 async function sendModule(response, pathname, notFound) {
   let source
@@ -101,7 +100,7 @@ async function sendModule(response, pathname, notFound) {
   response.end(source.replaceAll(/\bfrom 'countersign'/g, "from '/countersign/browser.js'"))
 }
 
-/** The headers of every answer. Cross-origin isolation gives the page the finer `performance.now()` (5 µs, not 100). */
+/** The headers of every response. Cross-origin isolation gives the page the finer `performance.now()` (5 µs, not 100). */
 function securityHeaders(issuer) {
   return Object.entries({
     'Content-Security-Policy': [

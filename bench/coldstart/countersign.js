@@ -1,4 +1,4 @@
-// Prints the milliseconds from here to the first verdict.
+// Prints the milliseconds from the import to the first verdict.
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 

@@ -1,2 +1,2 @@
-// What a process takes that verifies nothing.
+// A process that verifies nothing, for comparison.
 console.log(0)

@@ -1,4 +1,4 @@
-// What a page needs to verify tokens with a key set from a URL.
+// A page that verifies tokens with a key set from a URL.
 import { createVerifier } from 'countersign'
 
 globalThis.verifier = createVerifier({

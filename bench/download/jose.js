@@ -1,4 +1,4 @@
-// The same with jose.
+// The same page with jose.
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 
 const keys = createRemoteJWKSet(new URL('https://auth.example/.well-known/jwks.json'))

@@ -1,12 +1,8 @@
 // One issuer and two on one PostgreSQL database.
-import { startIssuer } from '../../tests/js/support/issuer.js'
 import { makeDatabase } from './growth.js'
-import { LOGIN, TRUSTED } from './program.js'
+import { LOGIN, startIssuerOn } from './program.js'
 
-/**
- * @returns {Promise<{ contestants: Record<string, () => Promise<object>>, stop: () => Promise<void> }>} what takes its turns
- *   with the other contestants
- */
+/** @returns {Promise<{ contestants: Record<string, () => Promise<object>>, stop: () => Promise<void> }>} */
 export async function startCluster({ tools, postgres }) {
   await postgres.create('cluster')
   const flags = postgres.flags('cluster')
@@ -14,9 +10,7 @@ export async function startCluster({ tools, postgres }) {
   const issuers = []
   const stop = async () => void (await Promise.all(issuers.map((issuer) => issuer.stop())))
   try {
-    for (let count = 0; count < 2; count++) {
-      issuers.push(await startIssuer({ database: () => flags, prepare: async () => {}, flags: TRUSTED, logged: false }))
-    }
+    for (let count = 0; count < 2; count++) issuers.push(await startIssuerOn(flags))
   } catch (error) {
     await stop()
     throw error

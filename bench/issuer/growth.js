@@ -1,14 +1,15 @@
-// What becomes of rates and latencies, of memory, files and start-up, as users and their sessions grow in number.
+// Rates, latencies, memory, file sizes and start-up with more and more users and sessions.
 import { randomBytes } from 'node:crypto'
 import { copyFile, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { addUser, startIssuer, USER } from '../../tests/js/support/issuer.js'
-import { addClient, LOGIN, median, memoryOf, TRUSTED } from './program.js'
+import { median } from '../lib/measure.js'
+import { addClient, LOGIN, memoryOf, startIssuerOn } from './program.js'
 
 export const SIZES = [1e4, 1e5, 1e6]
 
-/** Answers for each size what was measured. */
+/** Returns the results for each size. */
 export async function growSqlite({ tools, rounds }) {
   const folder = await mkdtemp(join(tmpdir(), 'countersign-growth-'))
   try {
@@ -17,17 +18,17 @@ export async function growSqlite({ tools, rounds }) {
     const flags = (size) => ['--database', `sqlite://${path(size)}`, '--master-key-file', masterKey]
     const [first] = SIZES
     const client = await makeDatabase(flags(first))
-    const places = []
+    const databases = []
     let before = 0
     for (const size of SIZES) {
       if (size !== first) await copyFile(path(before), path(size))
       const filled = await tools.fill('--database', path(size), '--from', before, '--to', size, '--like', USER.username)
       const { size: file } = await stat(path(size))
       console.log(`  filled: ${size} users and sessions, ${(file / 2 ** 20).toFixed(0)} MiB, ${filled.seconds.toFixed(1)} s`)
-      places.push({ size, flags: flags(size), file, bytes: filled.bytes })
+      databases.push({ size, flags: flags(size), file, bytes: filled.bytes })
       before = size
     }
-    return await measureAll({ tools, rounds, places, client, folder, name: 'SQLite' })
+    return await measureAll({ tools, rounds, databases, client, folder, name: 'SQLite' })
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
@@ -35,7 +36,7 @@ export async function growSqlite({ tools, rounds }) {
 
 /** The same on PostgreSQL. */
 export async function growPostgres({ tools, rounds, postgres, folder }) {
-  const places = []
+  const databases = []
   let client
   for (const size of SIZES) {
     const name = `growth${size}`
@@ -48,9 +49,9 @@ export async function growPostgres({ tools, rounds, postgres, folder }) {
     console.log(`  filled: ${size} users and sessions, ${(file / 2 ** 20).toFixed(0)} MiB, ${seconds.toFixed(1)} s`)
     const table = (one) => `pg_total_relation_size('countersign.${one}')`
     const [users, sessions] = (await postgres.sql(name, `SELECT ${table('users')}, ${table('sessions')}`)).split('|').map(Number)
-    places.push({ size, flags: postgres.flags(name), file, bytes: { users, sessions }, client })
+    databases.push({ size, flags: postgres.flags(name), file, bytes: { users, sessions }, client })
   }
-  return await measureAll({ tools, rounds, places, client, folder, name: 'PostgreSQL' })
+  return await measureAll({ tools, rounds, databases, client, folder, name: 'PostgreSQL' })
 }
 
 export async function newMasterKey(folder) {
@@ -59,7 +60,7 @@ export async function newMasterKey(folder) {
   return path
 }
 
-/** Makes a database with a key, a user and a client, and answers the flags of a load as that client. */
+/** Makes a database with a key, a user and a client. Returns the flags of a load as that client. */
 export async function makeDatabase(flags) {
   let client
   const prepare = async (run) => {
@@ -89,22 +90,22 @@ async function fillPostgres(postgres, name, size) {
 }
 
 /** Measures all sizes side by side. */
-async function measureAll({ tools, rounds, places, client, folder, name }) {
+async function measureAll({ tools, rounds, databases, client, folder, name }) {
   const running = []
   try {
-    for (const place of places) {
+    for (const database of databases) {
       const started = performance.now()
-      const issuer = await startIssuer({ database: () => place.flags, prepare: async () => {}, flags: TRUSTED, logged: false })
+      const issuer = await startIssuerOn(database.flags)
       const startup = performance.now() - started
-      const tokens = join(folder, `tokens-${place.size}`)
+      const tokens = join(folder, `tokens-${database.size}`)
       const measured = { refreshes: [], clients: [], logins: [] }
-      running.push({ ...place, issuer, tokens, startup, idle: await memoryOf(issuer.pid), measured })
+      running.push({ ...database, issuer, tokens, startup, idle: await memoryOf(issuer.pid), measured })
     }
     for (let round = 1; round <= rounds; round++) {
       for (const one of running) {
         const ask = async (kind, flags) => one.measured[kind].push(await tools.load(kind, [one.issuer.url], { flags }))
         await ask('logins', [...LOGIN, '--users', one.size, '--tokens', one.tokens])
-        // Of the sessions that were just opened: their ids are random, so that they are all over the table.
+        // The logins have just opened these sessions. Their random ids are spread over the whole table.
         await ask('refreshes', ['--tokens', one.tokens])
         await ask('clients', one.client ?? client)
         const rates = Object.entries(one.measured).map(([kind, all]) => `${kind} ${Math.round(all.at(-1).per_second)}`)
@@ -125,7 +126,7 @@ async function measureAll({ tools, rounds, places, client, folder, name }) {
   }))
 }
 
-/** The rows of a table of what was measured. */
+/** Returns the rows of a table of results. */
 export function growthRows(results) {
   const of = (all) => [
     Math.round(median(all.map(({ per_second }) => per_second))),

@@ -1,5 +1,5 @@
-// oidc-provider from npm, one process as its users run it: `node oidc-provider.js PORT CLIENT_ID CLIENT_SECRET`. It gives one
-// client what our issuer gives its clients: RS256 access tokens (RFC 9068) that live for 15 minutes.
+// oidc-provider from npm, one process as its users run it: `node oidc-provider.js PORT CLIENT_ID CLIENT_SECRET`. It issues
+// the same tokens to one client as our issuer does: RS256 access tokens (RFC 9068) that live for 15 minutes.
 import { generateKeyPairSync } from 'node:crypto'
 import Provider from 'oidc-provider'
 

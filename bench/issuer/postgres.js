@@ -1,33 +1,32 @@
 // A PostgreSQL server in a temporary folder, as `issuer/tests/issuer/cluster.rs` starts one.
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chown, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
+import { chown, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { freePort } from '../../tests/js/support/issuer.js'
-import { exists } from './program.js'
 
 /** PostgreSQL refuses to run as root. This is `nobody`. */
 const NOBODY = 65534
-const PROGRAMS = ['initdb', 'postgres', 'psql']
 const PASSWORD = 'for-benchmarks-alone'
 
-/** Ends the server, and removes its folder, as soon as the input ends: whatever becomes of this process. */
+/** Stops the server and removes its folder when its input ends, even if this process is killed. */
 const GUARD = '"$0" -D data -h 127.0.0.1 -p "$1" -k "$PWD" & server=$!; read -r word; kill -INT $server; wait $server; rm -rf "$PWD"'
 
 /**
- * Starts a server with its settings as they come, so that each commit is on the disk; `undefined` where there is none.
+ * Starts a server with default settings, so that each commit is on the disk. Returns `undefined` without PostgreSQL.
  *
  * @returns {Promise<undefined | { flags: (name: string) => string[], create: (name: string) => Promise<void>,
- *   sql: (name: string, statements: string) => Promise<string>, stop: () => Promise<void> }>} `flags`: where the
- *   database of that name is, and its master key
+ *   sql: (name: string, statements: string) => Promise<string>, stop: () => Promise<void> }>} `flags`: the
+ *   issuer's flags for the database of that name
  */
 export async function startPostgres(masterKey) {
-  const binaries = await findBinaries()
-  if (binaries === undefined) {
-    console.log('  PostgreSQL is left out: there is none; Debian has it as the package postgresql')
+  // `cargo xtask bench` finds it.
+  const binaries = process.env.COUNTERSIGN_POSTGRES
+  if (!binaries) {
+    console.log('  PostgreSQL is left out: it is not installed (Debian: the package postgresql)')
     return undefined
   }
   const folder = await mkdtemp(join(tmpdir(), 'countersign-postgres-'))
@@ -66,16 +65,4 @@ async function ready(state) {
     await sleep(50)
   }
   throw new Error('PostgreSQL does not start')
-}
-
-async function findBinaries() {
-  const named = process.env.COUNTERSIGN_POSTGRES
-  const debian = '/usr/lib/postgresql'
-  const versions = await readdir(debian).catch(() => [])
-  const folders = named ? [named] : [...process.env.PATH.split(delimiter), ...versions.map((version) => join(debian, version, 'bin'))]
-  for (const folder of folders) {
-    const found = await Promise.all(PROGRAMS.map((name) => exists(join(folder, name))))
-    if (found.every(Boolean)) return folder
-  }
-  return undefined
 }

@@ -1,24 +1,24 @@
-// The kernels alone, without the token around the signature: built apart, from the verifier's own files.
+// The kernels without the token around the signature. `bench/kernel` compiles them from the verifier's own files.
 import { measure } from './measure.js'
 
-/** The builds of the kernels' module, by the file of the package that is built alike; fastest first. */
+/** The builds of the kernels' module, named like the package's modules; the fastest first. */
 export const BUILDS = ['countersign.relaxed.wasm', 'countersign.wasm']
 
-/** What the module's `load` answers. */
+/** By the return value of the module's `load`. */
 const KINDS = ['', 'portable kernel', 'relaxed kernel']
 
 /**
  * Measures the check of one RSA-2048 signature.
  *
  * @param {{ [build: string]: BufferSource }} modules the bytes for each of `BUILDS`
- * @param {import('./measure.js').Contestant[]} others what else checks the signature
+ * @param {import('./measure.js').Contestant[]} others other ways to check the signature
  * @param {Awaited<ReturnType<typeof makeSignature>>} sample
  * @param {number} rounds
  */
 export async function measureKernels(modules, others, { octets, size }, rounds) {
   const contestants = []
   for (const [build, bytes] of Object.entries(modules)) {
-    // Engines without relaxed SIMD.
+    // The engine may lack relaxed SIMD.
     if (!WebAssembly.validate(bytes)) continue
     const { instance } = await WebAssembly.instantiate(bytes, { bench: { octet: (index) => octets[index] } })
     const { load, run } = instance.exports
@@ -29,7 +29,7 @@ export async function measureKernels(modules, others, { octets, size }, rounds) 
   return measure([...contestants, ...others], [null], rounds)
 }
 
-/** A signature with what checking it takes: modulus, signature and hash, one after the other. */
+/** Returns a signature and the input of its check: modulus, signature and hash, in one array. */
 export async function makeSignature(key) {
   const message = crypto.getRandomValues(new Uint8Array(300))
   const signature = new Uint8Array(await crypto.subtle.sign('RSASSA-PKCS1-v1_5', key.privateKey, message))

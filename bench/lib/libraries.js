@@ -1,15 +1,15 @@
-// The libraries that run wherever WebCrypto or WebAssembly does, browsers included, each behind one shape and set to check
-// the same: RS256, issuer, audience and times, with the key imported beforehand and nothing cached.
+// The libraries that run in every runtime, browsers included. All have one interface and check the same: RS256, issuer,
+// audience and times. The key is imported beforehand, and nothing is cached.
 import { AUDIENCE, ISSUER } from './tokens.js'
 
 /**
  * @typedef {object} Library
- * @property {string} name also its npm package's
- * @property {(key: object) => Promise<Ready>} load imports it and makes a verifier with a key of `makeKey`
+ * @property {string} name the name of its npm package
+ * @property {(key: object) => Promise<Ready>} load imports it and makes a verifier for a key of `makeKey`
  *
  * @typedef {object} Ready
- * @property {(token: string) => unknown} [verifySync] throws where it refuses; absent where the library can only promise
- * @property {(token: string) => Promise<unknown>} [verify] absent where the library can only answer at once
+ * @property {(token: string) => unknown} [verifySync] throws on a refused token; absent in an asynchronous library
+ * @property {(token: string) => Promise<unknown>} [verify] absent in a synchronous library
  */
 
 /** @type {Library[]} */
@@ -39,7 +39,7 @@ export const PORTABLE = [
       return {
         async verify(token) {
           const decoded = await verify(token, publicKey, { algorithm: 'RS256', throwError: true })
-          // It has no options for these two: its users check them by hand.
+          // It has no options for these two. Its users check them by hand.
           if (decoded.payload.iss !== ISSUER || decoded.payload.aud !== AUDIENCE) throw new Error('issuer or audience')
           return decoded
         },
@@ -48,7 +48,7 @@ export const PORTABLE = [
   },
 ]
 
-/** Those of them that choose the key from a set by the token's `kid`; each takes the set's JWKs. */
+/** The libraries that choose the key from a set by the token's `kid`. `load` takes the JWKs of the set. */
 export const WITH_KEY_SETS = [
   { name: 'countersign', load: countersign },
   {
@@ -64,7 +64,7 @@ export const WITH_KEY_SETS = [
 
 const JOSE = { algorithms: ['RS256'], issuer: ISSUER, audience: AUDIENCE, typ: 'at+jwt', requiredClaims: ['exp'] }
 
-/** @returns {Promise<Ready>} `options` are more options for `createVerifier` */
+/** Makes our verifier. `options` are more options for `createVerifier`. */
 export async function countersign(keys, options = {}) {
   const { createVerifier } = await import('countersign')
   const verifier = await createVerifier({ issuer: ISSUER, audience: AUDIENCE, jwks: { keys }, ...options })

@@ -1,14 +1,14 @@
-// Measures things side by side: in rounds, each of them once a round, in an order drawn anew each time. What the machine does
-// besides hits all of them, and what is told in the end are medians over the rounds and of ratios within a round. But it
-// hits those harder that wait for other threads, as WebCrypto does; hence also the ratio of their undisturbed turns.
+// Measures contestants side by side. Each takes one turn a round, in a new random order. Other load on the machine hits all of
+// them, and the results are medians over the rounds of times, and of ratios within a round. Load hits contestants harder if
+// they wait for other threads, as WebCrypto does. Therefore the ratio of the undisturbed turns is reported too.
 
 /**
- * How long one turn of one contestant should take at most, and half of it at least: milliseconds. Shorter than what a
- * scheduler hands out, so that most turns pass undisturbed even where the machine does something else as well.
+ * The longest turn of a contestant, in milliseconds; the shortest is half of it. It is shorter than a time slice of the
+ * scheduler. Most turns are therefore undisturbed even on a busy machine.
  */
 const TURN_MS = 2
 
-/** How many items come before each turn, untimed; turns are multiples of it, because sixteen are worked on at once. */
+/** The number of untimed items before each turn. Turns are multiples of it, because of `sixteenAtOnce`. */
 const LEAD_IN = 16
 
 /**
@@ -18,19 +18,19 @@ const LEAD_IN = 16
  */
 
 /**
- * @param {Contestant[]} contestants the first is what the others are held against
- * @param {unknown[]} items what is worked on, such as tokens; each turn takes others, until they begin again
+ * @param {Contestant[]} contestants the others are compared with the first
+ * @param {unknown[]} items the work, such as tokens; each turn takes the next ones, in a circle
  * @param {number} rounds
  * @returns {Promise<{ name: string, ns: number, low: number, high: number, ratio: number, quiet: number }[]>} `ns`: the
  *   median time for one item, in nanoseconds, `low` and `high` its quartiles; `ratio`: the first contestant's time over
- *   this one's, the median over the rounds; `quiet`: the same of the tenths of their turns that were the fastest
+ *   this one's, the median over the rounds; `quiet`: the same ratio for the fastest tenth of their turns
  */
 export async function measure(contestants, items, rounds) {
   const entries = []
   for (const contestant of contestants) entries.push(await warmUp(contestant, items))
   for (let round = 0; round < rounds; round++) {
     for (const entry of shuffled(entries)) {
-      // What came before left its own code and data in the processor's caches.
+      // The contestant before left its own code and data in the processor's caches.
       await time(entry, LEAD_IN)
       entry.times.push(await time(entry, entry.size))
     }
@@ -46,7 +46,7 @@ export async function measure(contestants, items, rounds) {
   }))
 }
 
-/** Lets compilers finish, and finds out how many items fill a turn. */
+/** Lets compilers finish, and finds the number of items that fill a turn. */
 async function warmUp(contestant, items) {
   const entry = { contestant, items, next: 0, size: LEAD_IN, times: [] }
   for (const end = performance.now() + 80 * TURN_MS; performance.now() < end; ) await time(entry, LEAD_IN)
@@ -54,20 +54,20 @@ async function warmUp(contestant, items) {
   return entry
 }
 
-/** A single turn may be one that was interrupted, or shorter than a step of the browser's clock. */
+/** A single turn may be interrupted, or shorter than a step of the browser's clock. */
 async function fastestOfThree(entry) {
   const times = []
   while (times.length < 3) times.push(await time(entry, entry.size))
   return Math.min(...times)
 }
 
-/** Works on the next `count` items; nanoseconds for one. */
+/** Works on the next `count` items. Returns the nanoseconds for one. */
 async function time(entry, count) {
   const turn = []
   for (; turn.length < count; entry.next++) turn.push(entry.items[entry.next % entry.items.length])
   const start = performance.now()
   const pending = entry.contestant.run(turn)
-  // Awaiting what is no promise would still cost a turn of the event loop.
+  // `await` costs a turn of the event loop even without a promise.
   if (pending !== undefined) await pending
   return ((performance.now() - start) * 1e6) / count
 }
@@ -81,6 +81,10 @@ function shuffled(entries) {
   return order
 }
 
+export function median(numbers) {
+  return quantile(numbers, 0.5)
+}
+
 function quantile(numbers, share) {
   const sorted = numbers.toSorted((a, b) => a - b)
   const at = share * (sorted.length - 1)
@@ -88,7 +92,7 @@ function quantile(numbers, share) {
   return below + (sorted[Math.ceil(at)] - below) * (at % 1)
 }
 
-/** One item after the other, by a function that answers at once. */
+/** One item after the other, by a synchronous function. */
 export function oneByOneSync(name, work) {
   return {
     name,
@@ -98,7 +102,7 @@ export function oneByOneSync(name, work) {
   }
 }
 
-/** One item after the other, by a function that answers with a promise. */
+/** One item after the other, by an asynchronous function. */
 export function oneByOne(name, work) {
   return {
     name,
@@ -108,7 +112,7 @@ export function oneByOne(name, work) {
   }
 }
 
-/** Sixteen items at once, by a function that answers with a promise. */
+/** Sixteen items at once, by an asynchronous function. */
 export function sixteenAtOnce(name, work) {
   return {
     name,

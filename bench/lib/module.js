@@ -1,4 +1,6 @@
-/** Which of its WebAssembly modules the package loads here; it does not say, so that its own probe is asked. */
+// The package's WebAssembly module in this runtime.
+
+/** Returns the name of the module that the package loads. Asks the package's own probe, which its API does not expose. */
 export async function moduleInUse() {
   try {
     const { hasRelaxedSimd } = await import('../../pkg/dist/relaxed.js')

@@ -21,7 +21,7 @@ export const NODE_ONLY = [
   },
 ]
 
-/** `createVerifier` of fast-jwt. With a key at hand it is synchronous; with a function it would import the key each time. */
+/** `createVerifier` of fast-jwt. With a key it is synchronous. With a function it would import the key each time. */
 export async function fastJwt(key, options = {}) {
   const { createVerifier } = await import('fast-jwt')
   return createVerifier({
@@ -36,7 +36,7 @@ export async function fastJwt(key, options = {}) {
   })
 }
 
-/** Checks a token's signature with node:crypto and nothing else: the least that a library on OpenSSL can take. */
+/** Checks only a token's signature, with node:crypto: the lower bound for a library on OpenSSL. */
 export function signatureOnly({ pem }) {
   const key = createPublicKey(pem)
   return (token) => {

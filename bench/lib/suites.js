@@ -1,4 +1,4 @@
-// What is measured. Nothing here belongs to one runtime: what does is handed in.
+// The measurements of `bench verify`. Parts that depend on the runtime are parameters.
 import { PORTABLE, WITH_KEY_SETS, countersign } from './libraries.js'
 import { measure, oneByOne, oneByOneSync, sixteenAtOnce } from './measure.js'
 import { AUDIENCE, ISSUER, makeDecoy, makeKey, makeToken, makeTokens } from './tokens.js'
@@ -8,7 +8,7 @@ const LENGTHS = [512, 1024, 2048, 4096, 8192, 16384]
 const KEY_BITS = [2048, 3072, 4096]
 const KEY_COUNTS = [1, 2, 4, 8, 16, 32, 64]
 
-/** The libraries whose cost is followed as tokens and keys grow: the sweeps would take too long with all. */
+/** The libraries in the sweeps, which would take too long with all of them. */
 const IN_SWEEPS = ['countersign', 'jose', 'fast-jwt']
 
 /**
@@ -16,11 +16,11 @@ const IN_SWEEPS = ['countersign', 'jose', 'fast-jwt']
  *
  * @param {object} setting
  * @param {number} setting.rounds
- * @param {(line: string) => void} setting.say progress and what had to be left out
+ * @param {(line: string) => void} setting.say prints progress and the libraries that are left out
  * @param {import('./libraries.js').Library[]} [setting.more] libraries besides the portable ones
  * @param {(key: object) => (token: string) => void} [setting.signatureOnly] the yardstick
  * @param {(key: string, options: object) => Promise<(token: string) => unknown>} [setting.fastJwt] for its cache
- * @param {() => Promise<object | undefined>} [setting.kernel] what the kernels' own measurement says
+ * @param {() => Promise<object | undefined>} [setting.kernel] measures the kernels alone
  */
 export async function runVerify({ rounds, say, more = [], signatureOnly, fastJwt, kernel }) {
   const key = await makeKey()
@@ -66,7 +66,7 @@ export async function runVerify({ rounds, say, more = [], signatureOnly, fastJwt
   return { oneAtATime, atOnce, cache, tokenLength, keyBits, keyCount, kernel: await kernel?.(), left }
 }
 
-/** What is fast because it checks less has no place here: a library is measured only if its verdicts are right. */
+/** Loads a library. Refuses one with wrong verdicts: it would be fast because it checks less. */
 async function loadAndCheck(library, key) {
   const { verify, verifySync } = await library.load(key)
   const stranger = await makeKey()
@@ -87,7 +87,7 @@ async function loadAndCheck(library, key) {
   return { verify, verifySync }
 }
 
-/** Hits alone: each token was verified before. */
+/** Measures cache hits only: each token was verified before. */
 async function runCache(key, tokens, rounds, fastJwt, say) {
   const hot = tokens.slice(0, 256)
   const contestants = []
@@ -115,7 +115,7 @@ async function sweep(values, say, unit, run) {
   return rows
 }
 
-/** Each library in its fastest way. */
+/** Returns each library in its fastest way. */
 async function contestants(libraries, key) {
   const made = []
   for (const { name, load } of libraries) {

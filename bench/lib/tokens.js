@@ -1,4 +1,4 @@
-// Keys and access tokens, made at run time with WebCrypto, which every runtime has.
+// Keys and access tokens. They are made at run time with WebCrypto, which every runtime has.
 
 export const ISSUER = 'https://auth.example'
 export const AUDIENCE = 'https://api.example'
@@ -12,7 +12,7 @@ const encoder = new TextEncoder()
  *
  * @param {number} bits of the modulus
  * @returns {Promise<{ kid: string, privateKey: CryptoKey, publicKey: CryptoKey, jwk: object, pem: string }>} the public
- *   key three times, as libraries want it
+ *   key in three forms, for the different libraries
  */
 export async function makeKey(bits = 2048) {
   const algorithm = { ...RS256, modulusLength: bits, publicExponent: F4 }
@@ -24,7 +24,7 @@ export async function makeKey(bits = 2048) {
   return { kid, privateKey, publicKey, jwk: { kty: 'RSA', use: 'sig', alg: 'RS256', kid, n, e }, pem }
 }
 
-/** A public key that nothing is signed with, to fill a key set: making a real one takes long. */
+/** Returns a public key without a private one, to fill a key set: making a real key takes long. */
 export function makeDecoy() {
   const n = crypto.getRandomValues(new Uint8Array(256))
   n[0] |= 0x80
@@ -33,14 +33,14 @@ export function makeDecoy() {
   return { kty: 'RSA', use: 'sig', alg: 'RS256', kid, n: base64url(n), e: 'AQAB' }
 }
 
-/** `count` access tokens (RFC 9068), each another, of `length` characters or hardly more. */
+/** Returns `count` different access tokens (RFC 9068) of about `length` characters. */
 export async function makeTokens(key, count, length = 700) {
   const tokens = []
   for (let made = 0; made < count; made++) tokens.push(await makeToken(key, {}, length))
   return tokens
 }
 
-/** One access token with `changes` to its claims; `undefined` takes a claim away. */
+/** Returns an access token with `changes` to its claims; `undefined` removes a claim. */
 export async function makeToken(key, changes = {}, length = 700) {
   const header = { alg: 'RS256', typ: 'at+jwt', kid: key.kid }
   const signatureLength = Math.ceil((key.privateKey.algorithm.modulusLength / 8 / 3) * 4)
@@ -50,7 +50,7 @@ export async function makeToken(key, changes = {}, length = 700) {
   return `${input}.${base64url(new Uint8Array(signature))}`
 }
 
-/** Claims whose JSON text has about `size` octets: the required ones, then the usual, then groups until it is full. */
+/** Returns claims with about `size` octets of JSON: the required ones, then the usual ones, then groups to fill the rest. */
 function claims(size) {
   const iat = Math.floor(Date.now() / 1000) - 5
   const exp = iat + 3600

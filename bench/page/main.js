@@ -1,4 +1,4 @@
-// Measures in the browser that opens this page, and posts what came out to the server that it is from.
+// Measures in the browser that opens this page, and posts the results back to the server.
 import { BUILDS, makeSignature, measureKernels } from '../lib/kernels.js'
 import { moduleInUse } from '../lib/module.js'
 import { runVerify } from '../lib/suites.js'

@@ -1,3 +1,5 @@
+//! The `aud` claim.
+
 use alloc::{string::String, vec::Vec};
 use core::slice;
 
@@ -7,14 +9,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Audience {
-    /// The special case of a single audience, written as a bare string.
+    /// A single audience, written as a bare string.
     One(String),
-    /// The general case, written as an array. May be empty, which no verifier accepts.
+    /// Any number of audiences, written as an array. It may be empty, but no verifier accepts that.
     Many(Vec<String>),
 }
 
 impl Audience {
-    /// The audiences, in the order of the token.
+    /// Returns the audiences, in the order of the token.
     pub fn iter(&self) -> slice::Iter<'_, String> {
         match self {
             Self::One(one) => slice::from_ref(one).iter(),
@@ -22,7 +24,7 @@ impl Audience {
         }
     }
 
-    /// Whether `audience` is among them, compared byte for byte.
+    /// Returns true if `audience` is one of them, compared byte for byte.
     #[must_use]
     pub fn contains(&self, audience: &str) -> bool {
         self.iter().any(|one| one == audience)
@@ -44,7 +46,7 @@ mod tests {
     use alloc::vec;
 
     #[test]
-    fn a_string_and_an_array_are_both_read_and_written_as_they_were() {
+    fn a_string_stays_a_string_and_an_array_an_array() {
         for (json, audience) in [
             (r#""api""#, Audience::One("api".into())),
             (r#"["api","web"]"#, Audience::Many(vec!["api".into(), "web".into()])),
@@ -56,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn an_audience_is_found_only_whole() {
+    fn only_a_whole_audience_matches() {
         let audience = Audience::Many(vec!["api".into(), "web".into()]);
         assert!(audience.contains("web"));
         assert!(!audience.contains("we"));

@@ -1,30 +1,32 @@
+//! The claims of an access token.
+
 use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Audience, NumericDate, Status};
 
-/// The claims of a JWT access token that Countersign gives a meaning to: the registered claims of
-/// RFC 7519 §4.1, those that RFC 9068 §2.2 adds for access tokens, and the place in a status list.
+/// The claims of a JWT access token that Countersign knows: the registered claims of RFC 7519 §4.1,
+/// those of RFC 9068 §2.2 for access tokens, and the reference to a status list.
 ///
-/// Each one is optional here, because the type describes any token; which of them must be there is
-/// the verifier's policy. Members of other names are ignored when reading.
+/// Each claim is optional, because the type describes any token. The verifier's policy decides
+/// which are required. Unknown members are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Claims {
-    /// Issuer (RFC 7519 §4.1.1): compared byte for byte, also where it is a URL.
+    /// Issuer (RFC 7519 §4.1.1): compared byte for byte, even if it is a URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
     /// Subject (RFC 7519 §4.1.2): unique within the issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub: Option<String>,
-    /// Audience (RFC 7519 §4.1.3): who the token is meant for.
+    /// Audience (RFC 7519 §4.1.3): the recipients of the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aud: Option<Audience>,
     /// The OAuth client that the token was issued to (RFC 8693 §4.3).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// What the token allows: space-delimited scope tokens (RFC 8693 §4.2; see [`crate::scope`]).
+    /// The scope: space-delimited scope tokens (RFC 8693 §4.2; see [`crate::scope`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
     /// Issued at (RFC 7519 §4.1.6).
@@ -39,11 +41,11 @@ pub struct Claims {
     /// JWT ID (RFC 7519 §4.1.7): unique for each token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jti: Option<String>,
-    /// Session ID: the login that the token came from (registered by OpenID Connect
+    /// Session ID: the login that led to the token (registered by OpenID Connect
     /// Front-Channel Logout §3).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sid: Option<String>,
-    /// Status: where to look whether the token was taken back (draft-ietf-oauth-status-list §6).
+    /// Status: the reference to the token's revocation status (draft-ietf-oauth-status-list §6).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
 }

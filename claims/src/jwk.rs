@@ -1,22 +1,24 @@
+//! Public keys as JSON: JWK and JWK Set.
+
 use alloc::{format, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
 /// A public JSON Web Key (RFC 7517 §4) of key type RSA (RFC 7518 §6.3.1).
 ///
-/// It can describe a key of another type as well, whose own members are then not kept. There are
-/// no members for private keys: a private key never takes this shape.
+/// It can describe a key of another type too, but drops the members of that type. It has no members
+/// for private keys, so it never contains one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jwk {
     /// Key type: `RSA` for every key that Countersign signs with.
     pub kty: String,
-    /// Key ID. The issuer uses the key's RFC 7638 thumbprint.
+    /// Key ID. The issuer uses the RFC 7638 thumbprint of the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kid: Option<String>,
     /// Public key use, the member `use`: `sig` for signatures.
     #[serde(rename = "use", skip_serializing_if = "Option::is_none")]
     pub key_use: Option<String>,
-    /// Key operations: `verify` is the one that matters here.
+    /// Key operations. A key for signatures has `verify`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_ops: Option<Vec<String>>,
     /// The algorithm that the key is meant for: `RS256`.
@@ -31,9 +33,9 @@ pub struct Jwk {
 }
 
 impl Jwk {
-    /// An RSA key that checks RS256 signatures, without a key ID yet.
+    /// Makes an RSA key that checks RS256 signatures, without a key ID.
     ///
-    /// `n` and `e` are base64url as RFC 7518 §6.3.1 asks; they are not checked.
+    /// `n` and `e` must be base64url (RFC 7518 §6.3.1). They are not checked.
     #[must_use]
     pub fn rsa(n: String, e: String) -> Self {
         Self {
@@ -47,8 +49,9 @@ impl Jwk {
         }
     }
 
-    /// What is hashed for the key's thumbprint: its required members in lexicographic order,
-    /// without white space (RFC 7638 §3.2). `None` unless it is an RSA key with both members.
+    /// Returns the input of the key's thumbprint: its required members in lexicographic order,
+    /// without white space (RFC 7638 §3.2). Returns `None` unless it is an RSA key with both
+    /// members.
     #[must_use]
     pub fn thumbprint_input(&self) -> Option<String> {
         match (self.kty.as_str(), &self.n, &self.e) {
@@ -59,10 +62,10 @@ impl Jwk {
     }
 }
 
-/// A JWK Set (RFC 7517 §5): what a JWKS endpoint serves.
+/// A JWK Set (RFC 7517 §5), as a JWKS endpoint serves it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JwkSet {
-    /// The keys, in no order that means anything.
+    /// The keys. Their order has no meaning.
     pub keys: Vec<Jwk>,
 }
 
@@ -71,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_thumbprint_input_holds_the_required_members_alone() {
+    fn the_thumbprint_input_has_only_the_required_members() {
         let mut key = Jwk::rsa("0vx7".into(), "AQAB".into());
         key.kid = Some("2011-04-29".into());
         assert_eq!(key.thumbprint_input().unwrap(), r#"{"e":"AQAB","kty":"RSA","n":"0vx7"}"#);

@@ -1,8 +1,8 @@
-//! What the issuer writes and the verifier reads: the registered claims of a JWT access token,
-//! its numeric dates and audience, and the JSON Web Key Set that carries the public keys.
+//! The data that the issuer writes and the verifier reads: the registered claims of a JWT access
+//! token, its numeric dates and audience, and the JSON Web Key Set with the public keys.
 //!
-//! Plain data and nothing else: no cryptography, no clock, no I/O. Nothing here checks anything;
-//! a value of these types says how a document is shaped, never that it can be trusted.
+//! The types are plain data: no cryptography, no clock, no I/O. They check nothing. A value
+//! describes the shape of a document, and never proves that the document can be trusted.
 //!
 //! ```
 //! use countersign_claims::{Audience, Claims, NumericDate};

@@ -1,29 +1,31 @@
+//! Dates in tokens, read without rounding.
+
 use core::{fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A NumericDate (RFC 7519 §2): seconds since 1970-01-01T00:00:00Z, leap seconds ignored. The RFC
-/// allows fractions and exponents; negative dates are not represented.
+/// A NumericDate (RFC 7519 §2): seconds since 1970-01-01T00:00:00Z, without leap seconds. The RFC
+/// allows fractions and exponents. Negative dates are not supported.
 ///
-/// Dates order exactly as the decimal numbers they were parsed from order against any [`Duration`]
-/// since the epoch: what lies beyond the ninth decimal place is kept as "a little more", so that
-/// rounding never makes a token live longer or start sooner.
+/// A parsed date compares with any [`Duration`] since the epoch exactly as its decimal number does.
+/// Decimals after the ninth are kept as "a little more", so that rounding never makes a token live
+/// longer or start sooner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NumericDate {
-    // The order of the fields is the order of comparison.
+    // The derived comparison uses the fields in this order.
     seconds: u64,
     nanoseconds: u32,
     and_a_little_more: bool,
 }
 
 impl NumericDate {
-    /// Whole seconds since the epoch.
+    /// Makes a date of whole seconds since the epoch.
     #[must_use]
     pub const fn from_seconds(seconds: u64) -> Self {
         Self { seconds, nanoseconds: 0, and_a_little_more: false }
     }
 
-    /// Whole seconds since the epoch, the fraction cut off.
+    /// Returns the whole seconds since the epoch, without the fraction.
     #[must_use]
     pub const fn seconds(self) -> u64 {
         self.seconds
@@ -31,8 +33,8 @@ impl NumericDate {
 
     /// Reads the text of a JSON number (RFC 8259 §6), exactly.
     ///
-    /// `None` for a number with a minus sign (`-0` too), one of 2⁶⁴ seconds or more, and text that
-    /// is not a JSON number.
+    /// Returns `None` for a number with a minus sign (even `-0`), for 2⁶⁴ seconds or more, and for
+    /// text that is not a JSON number.
     ///
     /// ```
     /// use core::time::Duration;
@@ -59,7 +61,7 @@ impl NumericDate {
             return None;
         }
 
-        // Each digit counts for 10 to the power of its place.
+        // A digit is worth 10 to the power of its place.
         let mut place = i64::try_from(whole.len()).ok()?.saturating_add(exponent) - 1;
         let mut date = Self::from_seconds(0);
         for byte in whole.bytes().chain(fraction.bytes()) {
@@ -71,7 +73,7 @@ impl NumericDate {
             }
             place -= 1;
         }
-        // Then come zeros without end. Of no seconds they make none, however many they are.
+        // The remaining places are zeros. They leave 0 seconds at 0, whatever the exponent.
         if date.seconds == 0 {
             place = place.min(-1);
         }
@@ -85,8 +87,8 @@ impl NumericDate {
     }
 }
 
-/// The exponent of a JSON number. One too long for `i64` is as good as ±10¹⁵: the mantissa of any
-/// text that fits in memory cannot bring such a number back into range.
+/// Reads the exponent of a JSON number. An exponent beyond ±10¹⁵ counts as ±10¹⁵: no mantissa that
+/// fits in memory can bring such a number back into range.
 fn parse_exponent(exponent: &str) -> Option<i64> {
     const FAR: i64 = 1_000_000_000_000_000;
     let (sign, digits) = match exponent.strip_prefix('-') {
@@ -113,14 +115,14 @@ impl From<Duration> for NumericDate {
     }
 }
 
-/// The fraction beyond nanoseconds is cut off.
+/// Drops the fraction beyond nanoseconds.
 impl From<NumericDate> for Duration {
     fn from(date: NumericDate) -> Self {
         Self::new(date.seconds, date.nanoseconds)
     }
 }
 
-/// Seconds with as many decimals as are known.
+/// Writes the seconds, with nine decimals if there is a fraction.
 impl fmt::Display for NumericDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.seconds)?;
@@ -141,8 +143,8 @@ impl Serialize for NumericDate {
     }
 }
 
-/// Reads an integer exactly and a fraction as near as an `f64` is; the verifier does not go this
-/// way but parses the text.
+/// Reads an integer exactly, and a fraction with the precision of an `f64`. The verifier parses the
+/// text instead.
 impl<'de> Deserialize<'de> for NumericDate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_write_a_number_is_read_exactly() {
+    fn every_notation_of_a_number_is_read_exactly() {
         for (text, expected) in [
             ("0", date(0, 0, false)),
             ("0.000", date(0, 0, false)),
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_date_is_refused() {
+    fn text_that_is_not_a_date_is_refused() {
         for text in [
             "",
             "-1",

@@ -1,6 +1,6 @@
 //! Scope strings (RFC 6749 §3.3): case-sensitive tokens, delimited by spaces, in no order.
 
-/// The scope tokens in `scope`, in its order.
+/// Returns the scope tokens in `scope`, in order.
 ///
 /// ```
 /// use countersign_claims::scope;
@@ -11,7 +11,7 @@ pub fn tokens(scope: &str) -> impl Iterator<Item = &str> {
     scope.split(' ').filter(|token| !token.is_empty())
 }
 
-/// Whether `token` is one of the scope tokens in `scope`.
+/// Returns true if `token` is one of the scope tokens in `scope`.
 ///
 /// ```
 /// use countersign_claims::scope;
@@ -23,8 +23,8 @@ pub fn contains(scope: &str, token: &str) -> bool {
     tokens(scope).any(|one| one == token)
 }
 
-/// Whether `scope` is written as RFC 6749 §3.3 asks: tokens of printable ASCII without `"` and
-/// `\`, with single spaces between them.
+/// Returns true if `scope` follows RFC 6749 §3.3: tokens of printable ASCII without `"` and `\`,
+/// separated by single spaces.
 ///
 /// ```
 /// use countersign_claims::scope;

@@ -1,10 +1,11 @@
+//! The `status` claim.
+
 use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
-/// Where to look whether the token was taken back: the claim `status` of the Token Status List
-/// draft (draft-ietf-oauth-status-list §6). Other mechanisms than the status list are ignored when
-/// reading.
+/// The claim `status` (draft-ietf-oauth-status-list §6): a reference to the token's revocation
+/// status. Mechanisms other than the status list are ignored.
 ///
 /// ```
 /// use countersign_claims::{Status, StatusReference};
@@ -18,16 +19,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
-    /// The token's place in a status list.
+    /// The token's status index in a status list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status_list: Option<StatusReference>,
 }
 
-/// A place in a status list (§6.2 of the draft).
+/// A status index in a status list (§6.2 of the draft).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusReference {
-    /// Which of the list's statuses is the token's; the first is 0.
+    /// The token's status index. The first is 0.
     pub idx: u64,
-    /// Where the list is; and its `sub` claim.
+    /// The URL of the list, which is also the list's `sub` claim.
     pub uri: String,
 }

@@ -1,5 +1,5 @@
-//! base64url decodes what the `base64` crate decodes, to the same bytes, and each text is the only
-//! one for its bytes.
+//! The base64url decoder agrees with the `base64` crate, and accepts one text only for the same
+//! bytes.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! What the JSON parser accepts `serde_json` accepts with the same value; what it refuses,
-//! `serde_json` refuses, or it is one of the things that are refused for strictness.
+//! `serde_json` reads every text that the JSON parser accepts, with the same value. It refuses
+//! every text that the parser refuses, except for the cases in [`STRICTNESS`].
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use countersign_verifier::fuzzing::{self, Json};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-/// In the reasons for refusing JSON that others may accept: a member name twice, and depth.
+/// Words in the reasons for refusing valid JSON: a duplicate member name, and depth.
 const STRICTNESS: [&str; 2] = ["twice", "deeper than 64"];
 
 fuzz_target!(|bytes: &[u8]| {
@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(ours.iter().all(|(name, value)| theirs.get(name) == Some(&value_of(value))));
         }
         (Ok(_), Ok(other)) => panic!("no object: {other}"),
-        // It holds numbers as f64; here they are left as text.
+        // serde_json reads numbers as f64; the parser keeps them as text.
         (Ok(_), Err(error)) => {
             assert!(error.to_string().contains("number out of range"), "{error}")
         }

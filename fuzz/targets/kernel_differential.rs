@@ -1,7 +1,7 @@
-//! The kernels agree with big integers of two other libraries.
+//! The kernels agree with the big integers of two other libraries.
 //!
-//! The first byte of an input chooses between numbers of any kind, a modulus that makes a chosen
-//! signature good, and real keys with tampered signatures.
+//! The first byte of an input selects the kind of check: arbitrary numbers, a modulus that makes a
+//! chosen signature good, or real keys with tampered signatures.
 
 #![no_main]
 
@@ -13,8 +13,8 @@ use libfuzzer_sys::fuzz_target;
 use num_bigint::BigUint;
 use rsa::{Pkcs1v15Sign, RsaPublicKey};
 
-/// Lengths of moduli in bytes: those of the relaxed kernel twice, because there is more to get
-/// wrong.
+/// Lengths of moduli in bytes. The relaxed kernel is the more complex one, so its lengths are
+/// listed twice.
 const SIZES: [usize; 8] = [256, 384, 512, 256, 384, 512, 257, 1024];
 
 fuzz_target!(|input: &[u8]| {
@@ -27,7 +27,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Any modulus, exponent and signature.
+/// Checks an arbitrary modulus, exponent and signature.
 fn check_numbers(size: usize, input: &[u8]) {
     let Some(([kind, e @ .., flip], input)) = input.split_first_chunk::<7>() else { return };
     let (n, s) = input.split_at(input.len() / 2);
@@ -56,11 +56,12 @@ fn check_numbers(size: usize, input: &[u8]) {
     check(&kernels, &n, exponent, &s, usize::from(*flip));
 }
 
-/// e = 3, and n = s³ − m for a good m: then s is the signature of m. This needs no private key.
+/// Checks e = 3 with n = s³ − m for an encoded message m. Then s is the signature of m, without a
+/// private key.
 fn check_chosen_signature(size: usize, input: &[u8]) {
     let Some((hash, s)) = input.split_first_chunk::<32>() else { return };
     let m = BigUint::from_bytes_be(&pkcs1(size, hash));
-    // A third of the modulus's bits, and the highest two of them set: n has its full length.
+    // s has a third of the modulus's bits, with the highest two set, so that n has its full length.
     let bits = (8 * size).div_ceil(3) as u64;
     let mut s = BigUint::from_bytes_be(&cycle(s, size)) >> (8 * size as u64 - bits);
     s.set_bit(bits - 1, true);
@@ -85,7 +86,7 @@ struct Signed {
     signature: Vec<u8>,
 }
 
-/// Each is made when it is first asked for.
+/// Made at first use.
 static SIGNED: [LazyLock<Signed>; 4] = [
     LazyLock::new(|| Signed::new(256, 65_537)),
     LazyLock::new(|| Signed::new(384, 65_537)),
@@ -105,7 +106,8 @@ impl Signed {
     }
 }
 
-/// A good signature with up to four bits flipped in it or in the hash, or with bytes replaced.
+/// Checks a good signature with up to four bits flipped in it or in the hash, or with bytes
+/// replaced.
 fn check_real_key(size: usize, input: &[u8]) {
     let Some(([which, bits @ ..], replacement)) = input.split_first_chunk::<9>() else { return };
     let signed = &*SIGNED[usize::from(*which) % SIGNED.len()];
@@ -134,8 +136,8 @@ fn check_real_key(size: usize, input: &[u8]) {
     check(&signed.kernels, &signed.key.n, e, &signature, usize::from(bits[0]));
 }
 
-/// Holds both kernels against num-bigint. `flip` is a bit of the message, from its end, that is
-/// wrong.
+/// Compares both kernels with num-bigint. `flip` selects a byte, from the end, and a bit of the
+/// message to falsify.
 fn check(kernels: &Kernels, n: &BigUint, exponent: u64, signature: &[u8], flip: usize) {
     let size = n.bits().div_ceil(8) as usize;
     let s = BigUint::from_bytes_be(signature);
@@ -150,10 +152,10 @@ fn check(kernels: &Kernels, n: &BigUint, exponent: u64, signature: &[u8], flip: 
     let hash = opened.last_chunk().expect("a message is longer than a hash");
     assert_eq!(kernels.accepts(signature, hash), pkcs1(size, hash) == opened);
 
-    let done = matches!(size, 256 | 384 | 512) && n.bits() == 8 * size as u64;
-    let done = done && exponent == 65_537;
-    // It may say no to what is good, where moduli, signatures and messages are as odd as these.
-    assert_eq!(kernels.relaxed_opens(signature, &opened).is_some(), done);
+    let supported = matches!(size, 256 | 384 | 512) && n.bits() == 8 * size as u64;
+    let supported = supported && exponent == 65_537;
+    // For unusual numbers like these, the relaxed kernel may refuse a good signature.
+    assert_eq!(kernels.relaxed_opens(signature, &opened).is_some(), supported);
     let mut other = opened;
     other[size - 1 - flip * 2 % size] ^= 1 << (flip % 8);
     if BigUint::from_bytes_be(&other) < *n {
@@ -161,14 +163,14 @@ fn check(kernels: &Kernels, n: &BigUint, exponent: u64, signature: &[u8], flip: 
     }
 }
 
-/// The bytes over and over, up to `size`; zeros for none.
+/// Repeats the bytes up to `size`. Returns zeros if there are none.
 fn cycle(bytes: &[u8], size: usize) -> Vec<u8> {
     let mut cycled: Vec<u8> = bytes.iter().copied().cycle().take(size).collect();
     cycled.resize(size, 0);
     cycled
 }
 
-/// In `size` bytes, or in as many as it takes.
+/// Writes a number in `size` bytes, or in more if it needs them.
 fn octets(number: &BigUint, size: usize) -> Vec<u8> {
     let bytes = number.to_bytes_be();
     let mut padded = vec![0; size.saturating_sub(bytes.len())];

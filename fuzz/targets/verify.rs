@@ -1,7 +1,7 @@
-//! Nothing verifies but what was signed: neither arbitrary texts, nor tokens with a piece replaced,
-//! nor other texts under a good signature. And nothing passes as valid but what the policy asks for.
+//! Only signed tokens verify: no arbitrary text, no token with a piece replaced, and no other text
+//! under a good signature. Only claims that follow the policy are valid.
 //!
-//! The first byte of an input chooses between these.
+//! The first byte of an input selects the kind of check.
 
 #![no_main]
 
@@ -25,7 +25,7 @@ struct Fixture {
 }
 
 static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
-    // Not the keys of tests/vectors, whose tokens may be in the corpus.
+    // The keys differ from those of tests/vectors, whose tokens may be in the corpus.
     let [main, other] = [("main", 2048), ("other", 3072)]
         .map(|(kid, bits)| (RsaKey::generate(&format!("fuzz {kid}"), bits, 65_537), kid));
     let jwks = json!({ "keys": [main.0.jwk(main.1), other.0.jwk(other.1)] });
@@ -48,7 +48,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Exactly the signed tokens verify; errors are what the documentation says.
+/// The signed tokens verify, and no others. Errors are as documented.
 fn check(token: &str) {
     let Fixture { verifier, tokens } = &*FIXTURE;
     let is_signed = tokens.iter().any(|signed| signed == token);
@@ -67,8 +67,8 @@ fn check_error(error: &Error) {
     }
 }
 
-/// A token, with some of its bytes replaced: two bytes of position, one of length, and what stands
-/// there instead.
+/// Checks a token with some bytes replaced. The input selects the token in one byte, the position
+/// in two, the length in one; the rest is the replacement.
 fn check_splice(input: &[u8]) {
     let Some(([which, high, low, length], piece)) = input.split_first_chunk() else { return };
     let tokens = &FIXTURE.tokens;
@@ -79,7 +79,7 @@ fn check_splice(input: &[u8]) {
     check(&format!("{}{piece}{}", &token[..start], &token[end..]));
 }
 
-/// A header and a payload, with a line feed between, under each good signature.
+/// Checks a header and a payload, with a line feed between them, under each good signature.
 fn check_other_texts(input: &[u8]) {
     let mut texts = input.splitn(2, |byte| *byte == b'\n');
     let (header, payload) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
@@ -90,13 +90,13 @@ fn check_other_texts(input: &[u8]) {
     }
 }
 
-/// A payload that passes has the claims, as serde_json reads them.
+/// A payload that passes has valid claims, as serde_json reads them.
 fn check_claims(payload: &[u8]) {
     match fuzzing::validate(payload, &policy(), TIME) {
         None => {}
         Some(Err(error)) => check_error(&error),
         Some(Ok(())) => {
-            // Where it is refused for a number beyond f64, that is none of these.
+            // serde_json refuses numbers beyond f64. Such a number is none of the claims below.
             let Ok(claims) = serde_json::from_slice::<Value>(payload) else { return };
             let time = |name: &str| claims[name].as_f64();
             let now = NOW as f64;

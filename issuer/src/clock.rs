@@ -1,20 +1,22 @@
+//! The clock of tokens and database, and the detection of its jumps.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Where the issuer gets the time from: UNIX seconds. Tests put their own in.
+/// The source of the time in UNIX seconds. Tests pass their own.
 ///
-/// Only what is written into tokens and the database goes by this clock; timeouts of connections
-/// go by the monotonic one.
+/// Times in tokens and in the database come from this clock. Timeouts of connections use the
+/// monotonic clock instead.
 #[derive(Clone)]
 pub struct Clock {
     now: Arc<dyn Fn() -> u64 + Send + Sync>,
-    /// The time since some moment, which nobody can set.
+    /// The time since some moment. Nobody can set this clock.
     monotonic: Option<Arc<dyn Fn() -> Duration + Send + Sync>>,
 }
 
 impl Clock {
-    /// The system's clock, compared with its monotonic one.
+    /// Returns the clock of the system, compared with its monotonic clock.
     #[must_use]
     pub fn system() -> Self {
         let start = Instant::now();
@@ -22,14 +24,15 @@ impl Clock {
             .with_monotonic(move || start.elapsed())
     }
 
-    /// A clock that answers what `now` answers, in UNIX seconds. It may jump: there is nothing to
-    /// compare it with.
+    /// Returns a clock that reads `now`, in UNIX seconds. Its jumps are not detected, because it is
+    /// compared with nothing.
     pub fn new(now: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self { now: Arc::new(now), monotonic: None }
     }
 
-    /// Compares the clock with `monotonic`: when it advances by something else, it was set, and
-    /// the issuer waits with what cannot be undone until it has been steady for a while.
+    /// Compares the clock with `monotonic`. If the two advance by different amounts, the clock was
+    /// set. The issuer then deletes nothing and changes no key until the clock has been steady for
+    /// a while.
     #[must_use]
     pub fn with_monotonic(self, monotonic: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Self { monotonic: Some(Arc::new(monotonic)), ..self }
@@ -50,11 +53,11 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// Whether the clock goes as the monotonic one does.
+/// Detects jumps of the clock by comparing it with the monotonic clock.
 pub(crate) struct Steadiness {
-    /// What it may be off from one look to the next.
+    /// The largest difference between two looks that is no jump, in seconds.
     tolerance: u64,
-    /// How long it has to be steady after a jump.
+    /// The time that the clock has to be steady after a jump.
     calm: Duration,
     last: Option<(u64, Duration)>,
     steady_from: Duration,
@@ -66,7 +69,7 @@ impl Steadiness {
         Self { tolerance, calm, last: None, steady_from: Duration::ZERO }
     }
 
-    /// Whether the clock has been steady for long enough, by one more look at it.
+    /// Looks at the clock once more. Returns true if it has been steady for long enough.
     pub(crate) fn look(&mut self, clock: &Clock) -> bool {
         let Some(monotonic) = clock.monotonic() else { return true };
         let now = clock.now();
@@ -74,11 +77,11 @@ impl Steadiness {
             let expected = then + monotonic.saturating_sub(before).as_secs();
             if now.abs_diff(expected) > self.tolerance {
                 self.steady_from = monotonic + self.calm;
-                let (off, way) =
-                    (now.abs_diff(expected), if now > expected { "on" } else { "back" });
+                let off = now.abs_diff(expected);
+                let direction = if now > expected { "forward" } else { "back" };
                 tracing::warn!(
-                    "the clock jumped {way} by {off} s: no key is changed and nothing is deleted \
-                     until it has been steady for {} s",
+                    "the clock jumped {direction} by {off} s: no key is changed and nothing is \
+                     deleted until it has been steady for {} s",
                     self.calm.as_secs()
                 );
             }
@@ -94,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_each_jump_the_clock_has_to_be_steady_for_a_while() {
+    fn the_clock_must_be_steady_for_a_while_after_each_jump() {
         let (wall, monotonic) = (Arc::new(AtomicU64::new(5000)), Arc::new(AtomicU64::new(0)));
         let clock = {
             let (wall, monotonic) = (Arc::clone(&wall), Arc::clone(&monotonic));
@@ -102,7 +105,7 @@ mod tests {
                 .with_monotonic(move || Duration::from_secs(monotonic.load(Ordering::Relaxed)))
         };
         let mut steadiness = Steadiness::new(Duration::from_secs(65), Duration::from_secs(300));
-        // Seconds that the clock and the monotonic one advance by, and whether it is steady then.
+        // The seconds by which clock and monotonic clock advance, and the expected result.
         for (step, (by, really, steady)) in [
             (1, 1, true),
             (66, 1, true),
@@ -114,7 +117,7 @@ mod tests {
             (1, 1, false),
             (40 * 86400, 1, false),
             (299, 299, false),
-            // A machine that slept: the monotonic clock did as well.
+            // The machine slept, and its monotonic clock stood still.
             (8 * 3600, 0, false),
             (300, 300, true),
         ]

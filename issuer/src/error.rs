@@ -1,13 +1,15 @@
+//! The error of everything that starts the issuer or runs a command.
+
 use std::fmt;
 
-/// Why the issuer does not start, or why a command was refused.
+/// The reason why the issuer does not start, or why a command failed.
 ///
-/// `Display` is one line that says what was wrong and what to do. No variant carries a password, a
+/// `Display` is one line that says what is wrong and what to do. No variant carries a password, a
 /// token or a key.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A configuration name or value is not acceptable.
+    /// The name or the value of a setting is not acceptable.
     Config(String),
     /// The database can't be opened, read or written, or is from a newer version.
     Database(String),
@@ -17,7 +19,7 @@ pub enum Error {
     Listen(String),
     /// The TLS certificate or its key can't be used.
     Tls(String),
-    /// What a command was asked to do is not possible: the name exists, the password is too short.
+    /// A command cannot be done: the name exists, the password is too short.
     Refused(String),
     /// The machine failed: no random numbers, no key pair, no thread.
     System(String),

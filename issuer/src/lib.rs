@@ -37,7 +37,7 @@ pub use error::Error;
 mod clock;
 pub use clock::Clock;
 mod config;
-pub use config::{Config, KeyBits, LogFormat, SESSION_MAX, Secret, Sources};
+pub use config::{Config, DatabaseUrl, KeyBits, LogFormat, SESSION_MAX, Secret, Sources};
 mod limits;
 pub use limits::Limits;
 mod crypto;
@@ -46,10 +46,13 @@ mod pem;
 mod sealing;
 
 // Domain: pure rules.
+mod audit;
+mod clients;
 mod keys;
 mod login;
 mod session;
 mod status;
+mod users;
 
 // Store: the databases.
 mod store;

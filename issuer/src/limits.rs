@@ -1,43 +1,43 @@
+//! Bounds on the work that clients can cause.
+
 use std::time::Duration;
 
-use crate::status;
-
-/// How much the server takes from its clients. [`Limits::default`] has the documented values;
-/// tests set shorter times.
+/// Bounds on the work that clients can cause. [`Limits::default`] has the documented values; tests
+/// set shorter times.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections that are open at a time; further ones wait in the kernel's queue.
+    /// Open connections. Further ones wait in the kernel's queue.
     pub connections: usize,
-    /// Those of one network (IPv4 address, IPv6 /64); further ones are closed. Trusted proxies have
-    /// as many as they need.
+    /// Open connections of one network (IPv4 address, IPv6 /64). Further ones are closed. Trusted
+    /// proxies have no such limit.
     pub connections_per_network: usize,
-    /// Whether what is for clients on a network is not for those on this machine: the limit on
-    /// connections, and having to come through the proxy. Tests, which are all on this machine,
-    /// say no.
+    /// Whether clients on this machine are exempt from the limit on connections, and from having to
+    /// come through the proxy. Tests, whose clients are all on this machine, set `false`.
     pub loopback_is_exempt: bool,
-    /// Time for the TLS handshake and the first header together, and then for each next header,
-    /// counted from the answer before it.
+    /// Time for the TLS handshake and the first header together. Each next header has as much time
+    /// again, counted from the response before it.
     pub header_timeout: Duration,
-    /// Time for a request's body, and then for its answer.
+    /// Time for a request's body, and as much again for its response.
     pub request_timeout: Duration,
-    /// How long a connection may stay open without a request; over HTTP/1.1 `header_timeout` counts
+    /// How long a connection may stay open without a request. Over HTTP/1.1 `header_timeout` applies
     /// as well.
     pub idle_timeout: Duration,
-    /// How long requests in flight may take to end after the stop signal.
+    /// How long requests in flight may take to finish after the stop signal.
     pub drain_timeout: Duration,
     /// Bytes in a request's body.
     pub body_bytes: usize,
-    /// Password hashes that run at a time, where `hash_memory` has room for so many: each takes a
-    /// core.
+    /// Password hashes that run at the same time; each takes a core. `hash_memory` may have room for
+    /// fewer.
     pub hashes: usize,
     /// Logins that may wait for a hash.
     pub hash_queue: usize,
-    /// Logins that one network (IPv4 address, IPv6 /64) may try at once...
+    /// Logins that one network (IPv4 address, IPv6 /64) may try at once.
     pub login_burst: u32,
-    /// ...and how long it takes until one more is allowed.
+    /// How long it then takes until that network may try one more.
     pub login_period: Duration,
-    /// Sessions that have their bits in one status list.
+    /// Bits in one status list, one for each session. Every list has this length, so that the length
+    /// does not reveal the number of sessions.
     pub status_list_size: u32,
 }
 
@@ -56,7 +56,7 @@ impl Default for Limits {
             hash_queue: 64,
             login_burst: 60,
             login_period: Duration::from_secs(1),
-            status_list_size: status::SIZE,
+            status_list_size: 1 << 17,
         }
     }
 }

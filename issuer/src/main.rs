@@ -1,4 +1,4 @@
-//! The issuer's binary. What it does is in the library.
+//! The issuer's binary; the library does all the work.
 
 fn main() -> std::process::ExitCode {
     countersign_issuer::main()

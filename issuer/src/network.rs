@@ -1,12 +1,12 @@
-//! The client's address behind trusted proxies, and its network.
+//! The address of the client behind trusted proxies, and the network that it belongs to.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-/// The client's address: the peer's, or, if that is a trusted proxy, the last address in
-/// `X-Forwarded-For` that is not one. An entry that is not an address ends the search, because
-/// nothing to its left can be trusted.
+/// Returns the address of the client: the address of the peer or, if the peer is a trusted proxy, the
+/// last address in `X-Forwarded-For` that is not a trusted proxy. An entry that is not an address
+/// ends the search, because nothing to its left can be trusted.
 pub(crate) fn client<'a>(
     peer: IpAddr,
     forwarded: impl DoubleEndedIterator<Item = &'a str>,
@@ -23,13 +23,14 @@ pub(crate) fn client<'a>(
     client
 }
 
-/// Whether what the peer says of others is believed.
+/// Returns true if the peer is a trusted proxy.
 pub(crate) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
     let peer = peer.to_canonical();
     trusted.iter().any(|network| network.contains(&peer))
 }
 
-/// An IPv4 address stands for itself. One subscriber usually has a whole IPv6 /64.
+/// Returns the network of a client: an IPv4 address by itself, or an IPv6 /64, because one subscriber
+/// usually has all of it.
 pub(crate) fn network_of(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => {
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_client_is_the_last_address_that_no_trusted_proxy_has() {
+    fn the_client_is_the_last_address_that_is_no_trusted_proxy() {
         let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
         let cases: &[(&str, &[&str], &str)] = &[
             ("192.0.2.1", &[], "192.0.2.1"),

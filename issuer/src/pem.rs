@@ -1,44 +1,53 @@
-//! RSA private keys as other programs write them: PEM (RFC 7468) around PKCS#8 or PKCS#1.
+//! Reads RSA private keys that other programs wrote: PEM (RFC 7468) around PKCS#8 or PKCS#1.
 
 use aws_lc_rs::signature::{KeyPair as _, RsaKeyPair};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use zeroize::Zeroizing;
 
-/// The one key in `text` that tokens may be signed with. Otherwise what is wrong with it, to be
-/// read after the file's name.
+/// Reads the only private key in `text`. An error continues a sentence that begins with the name
+/// of the file.
 ///
-/// aws-lc-rs looks whether the numbers belong together: n = p × q, d inverse to e, and so on. It
-/// does not look whether p and q are primes.
+/// aws-lc-rs checks that the numbers of the key belong together: n = p × q, d inverse to e, and so
+/// on. It does not check that p and q are prime.
+///
+/// The PEM parser leaves copies of the key in freed memory. Only `keys import` calls this function,
+/// and its process ends soon after.
 pub(crate) fn rsa_key_pair(text: &str) -> Result<RsaKeyPair, String> {
-    let mut blocks = text.match_indices(BEGIN).filter_map(|(at, _)| Block::at(text, at));
-    let Some(block) = blocks.find(|block| block.label.ends_with("PRIVATE KEY")) else {
-        return Err(format!("holds no private key; {EXPECTED}"));
+    let mut labels = private_key_labels(text);
+    let Some(label) = labels.next() else {
+        return Err(format!("contains no private key; {EXPECTED}"));
     };
-    if blocks.any(|block| block.label.ends_with("PRIVATE KEY")) {
-        return Err("holds more than one private key; give each a file of its own".to_owned());
+    if labels.next().is_some() {
+        return Err("contains more than one private key; put each into its own file".to_owned());
     }
-    // Also PKCS#1 can be encrypted (RFC 1421 §4.6.1.1).
-    if block.label.starts_with("ENCRYPTED") || block.body.contains("Proc-Type") {
-        return Err("is encrypted; take its passphrase off first: openssl pkey -in … -out …".into());
+    // PKCS#1 can be encrypted too (RFC 1421 §4.6.1.1).
+    if label.starts_with("ENCRYPTED") || text.contains("Proc-Type") {
+        return Err("is encrypted; remove its passphrase first: openssl pkey -in … -out …".into());
     }
-    let broken = || "is damaged: the key's numbers do not belong together".to_owned();
-    let pair = match block.label {
-        "PRIVATE KEY" => RsaKeyPair::from_pkcs8(&block.der().ok_or_else(broken)?),
-        "RSA PRIVATE KEY" => RsaKeyPair::from_der(&block.der().ok_or_else(broken)?),
-        _ => return Err(format!("holds no RSA key; {EXPECTED}")),
+    let no_rsa = || format!("contains no RSA key; {EXPECTED}");
+    if !["PRIVATE KEY", "RSA PRIVATE KEY"].contains(&label) {
+        return Err(no_rsa());
+    }
+    let key = PrivateKeyDer::from_pem_slice(text.as_bytes())
+        .map_err(|_| "is damaged: its PEM text cannot be read; copy the key again".to_owned())?;
+    let key = Zeroizing::new(key);
+    let pair = match &*key {
+        PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
+        PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
+        _ => return Err(no_rsa()),
     };
     let pair = pair.map_err(|e| match e.description_() {
-        "WrongAlgorithm" => format!("holds no RSA key; {EXPECTED}"),
-        "TooSmall" => "holds a key of less than 2048 bits, which is not safe any more".to_owned(),
+        "WrongAlgorithm" => no_rsa(),
+        "TooSmall" => "contains a key of less than 2048 bits, which is no longer safe".to_owned(),
         "TooLarge" => TOO_LARGE.to_owned(),
-        _ => broken(),
+        _ => "is damaged: the numbers of the key do not belong together".to_owned(),
     })?;
     if pair.public_modulus_len() > 4096 / 8 {
         return Err(TOO_LARGE.to_owned());
     }
     if pair.public_key().exponent().big_endian_without_leading_zero() != [1, 0, 1] {
-        return Err("holds a key with another exponent than 65537, which few make".to_owned());
+        return Err("contains a key with a rare exponent; expected 65537".to_owned());
     }
     Ok(pair)
 }
@@ -46,42 +55,30 @@ pub(crate) fn rsa_key_pair(text: &str) -> Result<RsaKeyPair, String> {
 const EXPECTED: &str = "expected PEM with BEGIN PRIVATE KEY (PKCS#8) or BEGIN RSA PRIVATE KEY \
                         (PKCS#1)";
 
-const TOO_LARGE: &str = "holds a key of more than 4096 bits, which is slow for every verifier";
+const TOO_LARGE: &str = "contains a key of more than 4096 bits, which every verifier checks \
+                         slowly; expected 2048 to 4096";
 
-const BEGIN: &str = "-----BEGIN ";
-
-struct Block<'a> {
-    label: &'a str,
-    body: &'a str,
-}
-
-impl<'a> Block<'a> {
-    fn at(text: &'a str, at: usize) -> Option<Self> {
-        let (label, rest) = text.get(at + BEGIN.len()..)?.split_once("-----")?;
-        let (body, _) = rest.split_once(&format!("-----END {label}-----"))?;
-        Some(Self { label, body })
-    }
-
-    fn der(&self) -> Option<Zeroizing<Vec<u8>>> {
-        // At its final size at once: a vector that grows leaves copies behind.
-        let mut base64 = Zeroizing::new(Vec::with_capacity(self.body.len()));
-        base64.extend(self.body.bytes().filter(|byte| !byte.is_ascii_whitespace()));
-        STANDARD.decode(&*base64).ok().map(Zeroizing::new)
-    }
+/// Returns the labels of the private keys in `text`, also of kinds that the parser skips.
+fn private_key_labels(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .filter_map(|line| line.trim_end().strip_prefix("-----BEGIN ")?.strip_suffix("-----"))
+        .filter(|label| label.ends_with("PRIVATE KEY"))
 }
 
 #[cfg(test)]
 mod tests {
     use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
     use aws_lc_rs::rsa::KeySize;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
 
     use super::*;
 
-    /// A key as PKCS#8 and as the PKCS#1 in it.
+    /// Returns a key as PKCS#8, and the PKCS#1 inside it.
     fn key() -> (Vec<u8>, Vec<u8>) {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let pkcs8: Pkcs8V1Der<'_> = pair.as_der().unwrap();
-        // After SEQUENCE, version, algorithm and the header of the octet string.
+        // PKCS#1 begins after SEQUENCE, version, algorithm and the header of the octet string.
         (pkcs8.as_ref().to_vec(), pkcs8.as_ref()[26..].to_vec())
     }
 
@@ -93,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn one_key_is_the_same_in_each_form() {
+    fn a_key_is_read_from_each_form() {
         let (pkcs8, pkcs1) = key();
         let certificate = pem("CERTIFICATE", b"whatever");
         let plain = pem("PRIVATE KEY", &pkcs8);
@@ -114,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_for_tokens_is_refused_with_the_reason() {
+    fn an_unusable_key_is_refused_with_the_reason() {
         let (pkcs8, pkcs1) = key();
         let ec = rcgen::KeyPair::generate().unwrap();
         let good = pem("PRIVATE KEY", &pkcs8);
@@ -123,12 +120,12 @@ mod tests {
             "-----BEGIN RSA PRIVATE KEY-----\n{old_encryption}\n-----END RSA PRIVATE KEY-----"
         );
         for (text, word) in [
-            (String::new(), "holds no private key"),
-            ("not PEM at all".to_owned(), "holds no private key"),
-            (good.replace("END", "ENDE"), "holds no private key"),
-            (pem("PUBLIC KEY", &pkcs8), "holds no private key"),
-            (ec.public_key_pem(), "holds no private key"),
-            (pem("CERTIFICATE", &pkcs8), "holds no private key"),
+            (String::new(), "contains no private key"),
+            ("not PEM at all".to_owned(), "contains no private key"),
+            (good.replace("END", "ENDE"), "damaged"),
+            (pem("PUBLIC KEY", &pkcs8), "contains no private key"),
+            (ec.public_key_pem(), "contains no private key"),
+            (pem("CERTIFICATE", &pkcs8), "contains no private key"),
             (format!("{good}{good}"), "more than one"),
             (pem("ENCRYPTED PRIVATE KEY", &pkcs8), "is encrypted"),
             (old_encryption, "is encrypted"),
@@ -150,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_with_any_of_its_numbers_changed_is_refused() {
+    fn a_key_with_one_changed_number_is_refused() {
         let (_, pkcs1) = key();
         for at in (7..pkcs1.len()).step_by(23) {
             let mut damaged = pkcs1.clone();

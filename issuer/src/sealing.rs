@@ -1,4 +1,7 @@
-//! The master key, the secrets that it seals in the database, and the keys derived from them.
+//! The master key, the secrets that are encrypted under it, and the keys that are derived from them.
+//!
+//! The database holds private keys and the deployment secret only in sealed form: AES-256-GCM under
+//! a key that HKDF derives from the master key. The master key itself never is in the database.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -19,16 +22,17 @@ use crate::{Config, Error};
 #[derive(Clone)]
 pub(crate) struct MasterKey(Zeroizing<[u8; 32]>);
 
-/// Where the master key comes from, settled before anything is written to the disk.
+/// The source of the master key. It is known before anything is written to the disk.
 pub(crate) enum MasterKeySource {
+    /// The configuration or an existing file contains the key.
     Given(MasterKey),
-    /// On loopback alone: the file beside the database is made with the database.
+    /// The key is created in this file, together with the database beside it.
     Made(PathBuf),
 }
 
 impl MasterKeySource {
-    /// Reads the configured key, or the file that an earlier start made beside the database.
-    /// `may_make` says whether one may be made now: on loopback alone, and beside a file alone.
+    /// Reads the configured key, or the file that an earlier start created beside the database.
+    /// With `may_make`, a missing file beside an SQLite database is no error: it is created later.
     pub(crate) fn find(
         config: &Config,
         database: &DatabaseUrl,
@@ -42,8 +46,8 @@ impl MasterKeySource {
         }
         let DatabaseUrl::Sqlite(database) = database else {
             return Err(Error::MasterKey(
-                "a PostgreSQL database has no file beside it for a master key; set master_key or \
-                 master_key_file (make a key with: openssl rand -base64 32)"
+                "no master key, and beside a PostgreSQL database no file is made for one; set \
+                 master_key or master_key_file (make a key with: openssl rand -base64 32)"
                     .to_owned(),
             ));
         };
@@ -63,13 +67,13 @@ impl MasterKeySource {
         Ok(Self::Made(beside))
     }
 
-    /// The key; makes the file if there is none. `sealed` says whether the database already holds
-    /// keys, which a new master key could not open.
-    pub(crate) fn resolve(&self, sealed: bool) -> Result<MasterKey, Error> {
+    /// Returns the key, and creates its file if needed. `has_keys` means that the database already
+    /// contains keys, which a new master key could not open.
+    pub(crate) fn resolve(&self, has_keys: bool) -> Result<MasterKey, Error> {
         match self {
             Self::Given(key) => Ok(key.clone()),
-            Self::Made(path) if sealed && !path.exists() => Err(Error::MasterKey(format!(
-                "the database holds keys, but the master key file {} is missing; restore it, or \
+            Self::Made(path) if has_keys && !path.exists() => Err(Error::MasterKey(format!(
+                "the database contains keys, but the master key file {} is missing; restore it, or \
                  set master_key",
                 path.display()
             ))),
@@ -88,7 +92,7 @@ fn read_key(path: &Path) -> Result<MasterKey, Error> {
     MasterKey::decode(text.trim_ascii(), &format!("master key file {shown}"))
 }
 
-/// Makes the key file with mode 0600. It is complete and on the disk before its name is visible,
+/// Creates the key file with mode 0600. It is complete and on the disk before its name is visible,
 /// because keys are sealed under it a moment later.
 fn make_key(path: &Path) -> Result<MasterKey, Error> {
     let key = MasterKey(Zeroizing::new(random()?));
@@ -97,14 +101,14 @@ fn make_key(path: &Path) -> Result<MasterKey, Error> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or_else(|| Path::new("."));
         let mut draft = path.as_os_str().to_owned();
-        // Not the process id: in a container it is the same after each start, and a draft that a
-        // kill left behind would stand in the way for good.
+        // A process id would not do: in a container it is the same after each start, and the draft
+        // of a killed process would block every later one.
         draft.push(format!(".{draft_id}"));
         let mut file =
             std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         writeln!(file, "{}", *Zeroizing::new(STANDARD.encode(*key.0)))?;
         file.sync_all()?;
-        // A hard link fails where a rename would replace the key that somebody else just made.
+        // Unlike a rename, a hard link fails if another process has just created its key.
         let linked = std::fs::hard_link(&draft, path);
         std::fs::remove_file(&draft)?;
         linked?;
@@ -121,7 +125,7 @@ fn make_key(path: &Path) -> Result<MasterKey, Error> {
 }
 
 impl MasterKey {
-    /// Reads the file that holds it.
+    /// Reads the key from a file.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         read_key(path)
     }
@@ -142,7 +146,7 @@ impl MasterKey {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The cipher for private keys at rest.
+    /// Returns the cipher for private keys at rest.
     pub(crate) fn sealer(&self) -> Result<Sealer, Error> {
         let key = self.derive(b"countersign private keys v1")?;
         RandomizedNonceKey::new(&AES_256_GCM, key.as_ref()).map(Sealer).map_err(|_| broken())
@@ -159,50 +163,42 @@ impl PartialEq for MasterKey {
     }
 }
 
-/// The 32 bytes that all keys come from that authenticate what this deployment gives out. They are
-/// in the database, sealed under the master key, so that they outlive it.
+/// The 32 bytes that all HMAC keys of this deployment are derived from, such as those of refresh
+/// tokens and cookies. The database holds them sealed, so that they survive a change of master key.
 pub(crate) struct DeploymentSecret(Zeroizing<[u8; 32]>);
 
 impl DeploymentSecret {
-    /// What it is called in the database, and sealed with as its context: no kid is like it.
+    /// Its name in the database and its sealing context. No `kid` is equal to it.
     pub(crate) const NAME: &str = "deployment";
 
-    /// That of a new database.
+    /// Returns the secret of a new database.
     pub(crate) fn random() -> Result<Self, Error> {
         random().map(Zeroizing::new).map(Self)
-    }
-
-    /// That of a database from before there was one: the key of its refresh tokens, which came
-    /// from the master key.
-    pub(crate) fn of_master_key(master: &MasterKey) -> Result<Self, Error> {
-        master.derive(b"countersign refresh tokens v1").map(Self)
     }
 
     pub(crate) fn seal(&self, sealer: &Sealer) -> Result<Vec<u8>, Error> {
         sealer.seal(self.0.as_ref(), Self::NAME)
     }
 
-    /// `None` if it was sealed under another master key.
+    /// Opens a sealed secret. Returns `None` if it was sealed under another master key.
     pub(crate) fn open(sealed: &[u8], sealer: &Sealer) -> Option<Self> {
         let plain = sealer.open(sealed, Self::NAME)?;
         <[u8; 32]>::try_from(plain.as_slice()).ok().map(Zeroizing::new).map(Self)
     }
 
-    /// The key that refresh tokens are authenticated with: the secret itself, so that those from
-    /// before there was one go on.
-    pub(crate) fn refresh_key(&self) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, self.0.as_ref())
+    /// Returns the key that authenticates refresh tokens.
+    pub(crate) fn refresh_key(&self) -> Result<hmac::Key, Error> {
+        self.derive("countersign refresh tokens v1")
     }
 
-    /// A key for something else. HKDF has the secret as its input and not as its key (RFC 5869
-    /// §2.2), so that no refresh token says anything about it.
+    /// Derives the key for one purpose. It reveals nothing about the keys for other purposes.
     pub(crate) fn derive(&self, purpose: &str) -> Result<hmac::Key, Error> {
         let key = derive(&self.0, purpose.as_bytes())?;
         Ok(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))
     }
 }
 
-/// HKDF-SHA256 without a salt (RFC 5869), with the purpose as its `info`.
+/// Derives a key by HKDF-SHA256 without a salt (RFC 5869). The purpose is the `info`.
 fn derive(secret: &[u8; 32], purpose: &[u8]) -> Result<Zeroizing<[u8; 32]>, Error> {
     let mut out = Zeroizing::new([0; 32]);
     let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(secret);
@@ -212,12 +208,12 @@ fn derive(secret: &[u8; 32], purpose: &[u8]) -> Result<Zeroizing<[u8; 32]>, Erro
     Ok(out)
 }
 
-/// AES-256-GCM over private keys; a text that belongs to the key goes in as associated data, so
-/// that no sealed key passes for another.
+/// Encrypts secrets with AES-256-GCM. The context of a secret, such as its `kid`, is associated data:
+/// no sealed secret can take the place of another.
 pub(crate) struct Sealer(RandomizedNonceKey);
 
 impl Sealer {
-    /// Nonce, ciphertext and tag of `plain`, bound to `context`.
+    /// Returns nonce, ciphertext and tag of `plain`, bound to `context`.
     pub(crate) fn seal(&self, plain: &[u8], context: &str) -> Result<Vec<u8>, Error> {
         let mut body = plain.to_vec();
         let aad = Aad::from(context.as_bytes());
@@ -225,7 +221,7 @@ impl Sealer {
         Ok([nonce.as_ref().as_slice(), &body].concat())
     }
 
-    /// What was sealed with the same context; `None` under another key or context.
+    /// Decrypts a secret. Returns `None` if it was sealed under another key or context.
     pub(crate) fn open(&self, sealed: &[u8], context: &str) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, body) = sealed.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
@@ -242,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sealed_key_opens_under_its_own_master_key_and_context_alone() {
+    fn a_sealed_secret_opens_only_under_its_own_master_key_and_context() {
         let sealer = MasterKey(Zeroizing::new([1; 32])).sealer().unwrap();
         let sealed = sealer.seal(b"plain", "kid").unwrap();
         assert_eq!(sealer.open(&sealed, "kid").unwrap().as_slice(), b"plain");
@@ -254,19 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_of_an_old_database_authenticates_the_refresh_tokens_that_are_out() {
-        let master = MasterKey(Zeroizing::new([7; 32]));
-        let secret = DeploymentSecret::of_master_key(&master).unwrap();
-        // HKDF-SHA256 of 32 bytes 7, without a salt, info "countersign refresh tokens v1": the key
-        // that HMACs were made with before the secret was stored.
-        let before = master.derive(b"countersign refresh tokens v1").unwrap();
-        let before = hmac::Key::new(hmac::HMAC_SHA256, before.as_ref());
-        let tag = hmac::sign(&before, b"token");
-        hmac::verify(&secret.refresh_key(), b"token", tag.as_ref()).unwrap();
-        let sealer = master.sealer().unwrap();
+    fn a_stored_secret_yields_the_same_keys_and_each_purpose_has_its_own() {
+        let sealer = MasterKey(Zeroizing::new([7; 32])).sealer().unwrap();
+        let secret = DeploymentSecret::random().unwrap();
         let stored = secret.seal(&sealer).unwrap();
         let opened = DeploymentSecret::open(&stored, &sealer).unwrap();
-        hmac::verify(&opened.refresh_key(), b"token", tag.as_ref()).unwrap();
+        let tag = hmac::sign(&secret.refresh_key().unwrap(), b"token");
+        hmac::verify(&opened.refresh_key().unwrap(), b"token", tag.as_ref()).unwrap();
         for purpose in ["device cookies", "another"] {
             let key = secret.derive(purpose).unwrap();
             assert!(hmac::verify(&key, b"token", tag.as_ref()).is_err());
@@ -278,19 +268,19 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_that_a_kill_left_behind_does_not_stand_in_the_way() {
+    fn the_draft_of_a_killed_process_does_not_block_a_new_key() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("master-key");
         let left = folder.path().join(format!("master-key.{}", std::process::id()));
         std::fs::write(left, "half a ke").unwrap();
         let made = make_key(&path).unwrap();
         assert_eq!(read_key(&path).unwrap().0, made.0);
-        // Who comes second takes the first one's key.
+        // A second process uses the key of the first one.
         assert_eq!(make_key(&path).unwrap().0, made.0);
     }
 
     #[test]
-    fn a_master_key_is_thirty_two_bytes_in_any_base64() {
+    fn a_master_key_is_32_bytes_in_any_base64() {
         for text in [STANDARD.encode([255; 32]), URL_SAFE_NO_PAD.encode([255; 32])] {
             assert!(MasterKey::decode(&text, "here").is_ok());
         }

@@ -1,19 +1,17 @@
-//! Status lists (draft-ietf-oauth-status-list): a bit for each session, which whoever verifies
-//! access tokens can fetch, so that a session that was ended is refused before its tokens expire.
+//! Status lists (draft-ietf-oauth-status-list): one bit for each session, in lists that verifiers
+//! fetch. So a verifier can refuse an ended session before its access tokens expire.
 //!
-//! A session gets its place when it is opened. Whether its bit is set is nowhere but in the
-//! session's row: a list is made from the sessions that were ended.
+//! A session gets its index when it is opened. Its bit is not stored: a list is computed from the
+//! rows of ended sessions.
 
-/// How long a fetched list is good, in seconds: the member `ttl` and `max-age`.
+use crate::config::STATUS_LIST_LIFETIME;
+
+/// The lifetime of a fetched list in caches, in seconds: its `ttl` and `max-age`.
 pub(crate) const TTL: u64 = 60;
 
-/// How long a list lives when it cannot be fetched again, in seconds: access tokens are good for
-/// about as long while the issuer is away.
-pub(crate) const LIFETIME: u64 = 15 * 60;
-
-/// The bits in a list. It is always that long, so that its length says nothing about how many
-/// sessions there are.
-pub(crate) const SIZE: u32 = 1 << 17;
+/// The validity of a signed list, in seconds. If the issuer is down, verifiers can use a list that
+/// long.
+pub(crate) const LIFETIME: u64 = STATUS_LIST_LIFETIME.as_secs();
 
 /// The list and index of a session's bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,11 +21,11 @@ pub(crate) struct StatusIndex {
     pub(crate) index: u32,
 }
 
-/// Indices that were drawn at random, so that they say nothing about who came before whom. A
-/// session gets the first that is free in the newest list.
+/// Candidate indices for a new session. It gets the first one that is free in the newest list. They
+/// are random, so that an index does not tell when its session began.
 ///
-/// Where all of them are taken, the list counts as full and the next one begins. That is when a
-/// little more than half of it is taken: the probability of it is 2⁻¹⁶ then, for each login.
+/// If all of them are taken, the list counts as full and the next list begins. When half of a list
+/// is taken, that happens with a probability of 2⁻¹⁶ for each login.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidates([u32; 16]);
 
@@ -41,8 +39,53 @@ impl Candidates {
         Self(indices)
     }
 
-    /// In the order in which they are to be tried.
+    /// The indices in the order in which they are tried.
     pub(crate) fn indices(&self) -> &[u32; 16] {
         &self.0
+    }
+
+    /// Returns the first candidate that is free in the newest list. If all are taken, returns the
+    /// first candidate in the next list. `newest` is 0 if there is no list yet.
+    ///
+    /// # Errors
+    ///
+    /// The error of `is_taken`, which is asked about indices of the newest list.
+    pub(crate) fn choose<E>(
+        &self,
+        newest: u32,
+        mut is_taken: impl FnMut(StatusIndex) -> Result<bool, E>,
+    ) -> Result<StatusIndex, E> {
+        let list = newest.max(1);
+        for index in self.0 {
+            let candidate = StatusIndex { list, index };
+            if !is_taken(candidate)? {
+                return Ok(candidate);
+            }
+        }
+        let [index, ..] = self.0;
+        Ok(StatusIndex { list: list + 1, index })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_free_candidate_is_chosen_and_a_full_list_is_followed_by_the_next() {
+        let mut random = [0; 64];
+        for (byte, index) in random.iter_mut().step_by(4).zip(10..) {
+            *byte = index;
+        }
+        let candidates = Candidates::from_random(random, 1 << 17);
+        for (newest, taken, list, index) in
+            [(0, 10, 1, 10), (1, 10, 1, 10), (1, 12, 1, 12), (5, 25, 5, 25), (5, 26, 6, 10)]
+        {
+            let chosen = candidates.choose(newest, |candidate| {
+                assert_eq!(candidate.list, newest.max(1));
+                Ok::<_, ()>(candidate.index < taken)
+            });
+            assert_eq!(chosen, Ok(StatusIndex { list, index }), "{newest}, {taken}");
+        }
     }
 }

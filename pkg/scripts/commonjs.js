@@ -1,5 +1,5 @@
-// Writes what Node.js imports a second time as CommonJS, for what cannot `require()` an ES module: Jest, in Node.js before
-// 24.9. Whatever can gets the ES modules by the condition `module-sync`, and so but one class VerifyError.
+// Writes a CommonJS copy of the entry points for Node.js, for tools that cannot `require()` an ES module: Jest, in Node.js
+// before 24.9. All others get the ES modules by the condition `module-sync`, so that there is one class VerifyError.
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,7 +9,7 @@ const DIST = fileURLToPath(new URL('../dist/', import.meta.url))
 const COMMONJS = join(DIST, 'commonjs')
 const ENTRIES = ['node', 'inline', 'guard', 'express']
 
-/** The WebAssembly modules stay where they are: relative to the folder's URL without a slash is beside the folder. */
+/** The WebAssembly modules stay beside the folder: a URL relative to the folder's URL without a slash leads there. */
 const MODULE_URL = `const module_url = require('node:url').pathToFileURL(__dirname).href`
 
 const bundle = await rolldown({
@@ -21,7 +21,7 @@ await bundle.write({ dir: COMMONJS, format: 'cjs', chunkFileNames: 'shared-[hash
 await bundle.close()
 await writeFile(join(COMMONJS, 'package.json'), '{ "type": "commonjs" }\n')
 
-// The same types: whether they are those of a CommonJS module, TypeScript takes from the package.json beside them.
+// The same types. TypeScript sees from the package.json beside them that they belong to a CommonJS module.
 const declarations = new Set(ENTRIES)
 for (const name of declarations) {
   const text = await readFile(join(DIST, `${name}.d.ts`), 'utf8')

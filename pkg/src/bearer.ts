@@ -2,42 +2,43 @@ import { refuseOption, VerifyError } from './errors.js'
 import { checkNames, members } from './options.js'
 import type { Verified, Verifier } from './types.js'
 
-/** What the guards take besides a verifier. */
+/** The options of the guards. */
 export interface GuardOptions {
   /**
-   * Scopes that must each be in the token's `scope`, besides what the verifier itself asks for. A string may hold
-   * several, separated by spaces.
+   * Scopes that must each be in the token's `scope`, besides those that the verifier requires. A string may hold several,
+   * separated by spaces.
    */
   scope?: string | readonly string[] | undefined
 }
 
-/** What the guards need of a verifier. A promise of one will do, for modules that cannot await at the top. */
+/** A verifier, or a promise of one, for modules that cannot await at the top. */
 export type AnyVerifier = Pick<Verifier, 'verify'> | Promise<Pick<Verifier, 'verify'>>
 
-/** Where a request may carry a token (RFC 6750 §2). */
+/** The parts of a request that may carry a token (RFC 6750 §2). */
 export interface Carriers {
-  /** The `Authorization` header's value; several are joined by commas (RFC 9110 §5.3). */
+  /** The `Authorization` header's value. Several headers are joined by commas (RFC 9110 §5.3). */
   authorization: string | null | undefined
   /** The URL, with or without its origin. */
   url: string
-  /** Whether the body is a form that holds a token. Asked only of whoever has a good token: it may take time. */
+  /** Returns true if the body is a form that holds a token. Called only after the token was verified: it may take time. */
   hasTokenInForm(): boolean | Promise<boolean>
 }
 
-/** How to answer a request that is refused. */
+/** The response to a refused request. */
 export interface Refusal {
   readonly status: 400 | 401 | 403 | 503
   readonly headers: Readonly<Record<string, string>>
   /** JSON text. */
   readonly body: string
-  /** Why the token was refused, where there was one to look at. */
+  /** The verifier's error, if the request had a token. */
   readonly error?: VerifyError
 }
 
 /**
- * Verifies the one token of a request, as a resource server has to (RFC 6750).
+ * Verifies the token of a request by the rules for resource servers (RFC 6750).
  *
- * What the request cannot help is thrown: `options_invalid`, `jwks_invalid`, and what is no {@link VerifyError}.
+ * Throws every error that is no fault of the request: `options_invalid`, `jwks_invalid`, and any other than a
+ * {@link VerifyError}.
  */
 export async function admit(
   { authorization, url, hasTokenInForm }: Carriers,
@@ -60,7 +61,7 @@ export async function admit(
 }
 
 /**
- * The scopes that the options ask for. What would ask for nothing by mistake is refused.
+ * Returns the scopes that the options require. Refuses values that would require none by mistake.
  *
  * @throws {@link VerifyError} - `options_invalid`
  */
@@ -72,31 +73,31 @@ export function readScopes(options: unknown): readonly string[] {
   const texts: unknown[] = Array.isArray(scope) ? scope : [scope]
   const scopes = texts.flatMap((text) => (typeof text === 'string' ? text.split(' ') : ''))
   if (scopes.length === 0 || !scopes.every((text) => /^[!#-[\]-~]+$/.test(text))) {
-    throw refuseOption('scope', 'is not made of scope tokens (RFC 6749 section 3.3); expected such as "read write"')
+    throw refuseOption('scope', 'is not made of scope tokens (RFC 6749 section 3.3); expected a value such as "read write"')
   }
   return scopes
 }
 
-/** Whether this is the content type of a form in which a token can be (RFC 6750 §2.2). */
+/** Returns true for the content type of forms that may hold a token (RFC 6750 §2.2). */
 export function isForm(contentType: string | null | undefined): boolean {
   return /^\s*application\/x-www-form-urlencoded\s*(?:;|$)/i.test(contentType ?? '')
 }
 
-/** How both kinds of carriers besides the header name a token. */
+/** The name of a token in a query and in a form. */
 export const PARAMETER = 'access_token'
 
-/** One of the credentials is of this scheme. Others are not this package's to judge. */
+/** Matches if one of the credentials has this scheme. Other schemes are left to the service. */
 const NAMES_BEARER = /(?:^|,)[ \t]*Bearer(?:[ \t,]|$)/i
 
-/** `b64token` (RFC 6750 §2.1), and nothing after it. */
+/** Matches one `b64token` (RFC 6750 §2.1) with nothing after it. */
 const ONE_TOKEN = /^Bearer +([\w.~+/-]+=*)$/i
 
-/** When to try again, where it is not known: seconds. */
+/** The `Retry-After` of a 503: seconds. */
 const RETRY_AFTER = '10'
 
 const JSON_HEADERS = { 'content-type': 'application/json', 'cache-control': 'no-store' }
 
-/** Whoever sent no token may not have known of any; the challenge names no error (RFC 6750 §3.1). */
+/** The challenge for a request without a token names no error (RFC 6750 §3.1). */
 const WITHOUT_TOKEN = refusal(401, 'unauthorized', 'expected an access token: "Authorization: Bearer …"', {
   'www-authenticate': 'Bearer',
 })
@@ -121,7 +122,7 @@ function refusalFor(error: unknown): Refusal {
       throw error
     case 'jwks_unavailable':
     case 'status_unavailable':
-      // The message names hosts behind this service, which are nobody's business.
+      // The message names internal hosts, which callers need not know.
       return refusal(503, 'temporarily_unavailable', 'tokens cannot be checked at the moment; try again later',
         { 'retry-after': RETRY_AFTER }, error)
     case 'scope_insufficient':
@@ -142,7 +143,7 @@ function refusal(
   return { status, headers: { ...JSON_HEADERS, ...headers }, body, ...(cause && { error: cause }) }
 }
 
-/** By its name: where bundlers or test runners make two copies of the class, `instanceof` knows only one. */
+/** Checks the name, because bundlers and test runners can load the class twice, and `instanceof` knows one copy. */
 function isVerifyError(error: unknown): error is VerifyError {
   return error instanceof Error && error.name === 'VerifyError'
 }
@@ -150,7 +151,7 @@ function isVerifyError(error: unknown): error is VerifyError {
 async function requireVerifier(verifier: AnyVerifier): Promise<Pick<Verifier, 'verify'>> {
   const given = await verifier
   if (typeof given?.verify !== 'function') {
-    throw refuseOption('verifier', 'is none; expected what createVerifier gives, or its promise')
+    throw refuseOption('verifier', 'is not a verifier; expected the result of createVerifier, or its promise')
   }
   return given
 }

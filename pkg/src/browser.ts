@@ -6,12 +6,12 @@ import { instantiate } from './wasm.js'
 export * from './public.js'
 
 /**
- * Makes a verifier. The WebAssembly module is fetched and compiled by the first call; a key set given as a URL is
- * fetched by the first `verify`. A Content-Security-Policy needs `'wasm-unsafe-eval'` in its `script-src`.
+ * Makes a verifier. The first call fetches and compiles the WebAssembly module. The first `verify` fetches the key set if
+ * `jwks` is a URL. A Content-Security-Policy needs `'wasm-unsafe-eval'` in its `script-src`.
  *
- * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` where `jwks` has
- * an array `keys`, but is no JWK Set all the same.
- * @throws Error - Where the WebAssembly module cannot be loaded or compiled. The next call tries again.
+ * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` if `jwks` has an array `keys` but is
+ * no JWK Set.
+ * @throws Error - If the WebAssembly module cannot be loaded or compiled. The next call tries again.
  */
 export function createVerifier(options: VerifierOptions): Promise<Verifier> {
   return createVerifierWith(load, options)
@@ -29,7 +29,7 @@ function load(): Promise<void> {
   return loading
 }
 
-/** Each URL is written out, because bundlers look for this very form. */
+/** Each URL is written out in the form that bundlers look for. */
 function moduleUrl(): URL {
   return hasRelaxedSimd()
     ? new URL('./wasm/countersign.relaxed.wasm', import.meta.url)
@@ -41,14 +41,14 @@ async function compile(url: URL): Promise<WebAssembly.Module> {
   if (!response.ok) throw new Error(`countersign: no WebAssembly module at ${url}: HTTP status ${response.status}`)
   const type = response.headers.get('content-type')
   try {
-    // Compiling from the stream wants this very type (WebAssembly Web API §3); servers that do not know it are many.
+    // Compiling from the stream requires this type (WebAssembly Web API §3), which many servers do not know.
     return await (type === 'application/wasm'
       ? WebAssembly.compileStreaming(response)
       : WebAssembly.compile(await response.arrayBuffer()))
   } catch (cause) {
-    // The network's own.
+    // A network error, not one of compilation.
     if (cause instanceof TypeError) throw cause
-    const why = `script-src of the Content-Security-Policy needs 'wasm-unsafe-eval', or it is no WebAssembly (${type})`
-    throw new Error(`countersign: ${url} was not compiled: ${why}`, { cause })
+    const reasons = `script-src of the Content-Security-Policy needs 'wasm-unsafe-eval', or it is no WebAssembly (${type})`
+    throw new Error(`countersign: ${url} was not compiled: ${reasons}`, { cause })
   }
 }

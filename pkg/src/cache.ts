@@ -1,18 +1,19 @@
+import { decoder, encoder } from './text.js'
 import type { JwtPayload, Verified } from './types.js'
 
-/** The times that a policy allows beyond a token's own, in seconds. */
+/** The policy's options that change a token's own times, in seconds. */
 export interface TimeLimits {
   clockTolerance: number
   maxTokenAge: number
 }
 
 /**
- * Remembers tokens that passed, so that the same text passes again without another look at it. What a verdict hangs on
- * besides the text: the time is looked at on each hit; other keys want a {@link VerifiedTokens.clear}.
+ * Remembers verified tokens, so that the same text is verified once. Each hit checks the token's times. After a change of
+ * the keys, call {@link VerifiedTokens.clear}.
  *
- * There are two generations. What is used moves to the young one; when that is full it becomes the old one, and the old
- * one is dropped whole. At least the most recently used half is kept, most hits write nothing, and a million tokens take
- * no longer to move on than a hundred, which is not so where the first entry of a `Map` is deleted to make room.
+ * The cache has two generations. An entry that is used moves to the young one. When the young generation is full, it
+ * becomes the old one, whose entries are dropped. So the most recently used half stays, and most hits write nothing. An
+ * eviction takes the same time with a million tokens as with a hundred; deleting the first entry of a `Map` does not.
  */
 export class VerifiedTokens {
   readonly #generationSize: number
@@ -26,7 +27,7 @@ export class VerifiedTokens {
     this.#limits = limits
   }
 
-  /** The verdict on exactly this text, where it is known and stands at `now` beyond doubt. */
+  /** Returns the remembered result for exactly this text, if it is certain to hold at `now`. */
   find(token: string, now: number): Verified | undefined {
     const key = keyOf(token)
     const young = this.#young.get(key)
@@ -41,7 +42,7 @@ export class VerifiedTokens {
     return entry.verified
   }
 
-  /** Remembers a token that has just passed. */
+  /** Remembers a token that was just verified. */
   add(token: string, verified: Verified): void {
     const copy = ownCopy(token)
     this.#keep(keyOf(copy), { token: copy, verified, ...spanOf(verified.payload, this.#limits) })
@@ -74,27 +75,24 @@ interface Span {
 }
 
 /**
- * The last of the signature: at least 128 bits, which no two tokens share by chance. Hashing it takes a fraction of what
- * hashing the whole token takes. And the comparison of the whole, whose time depends on how much is alike, is reached
- * only by those who have this much of a good signature.
+ * Returns the end of the signature: at least 128 bits, which no two tokens share by chance. It is hashed faster than the
+ * whole token. The comparison of the whole token takes time that depends on its content, but only tokens with this much
+ * of a valid signature reach it.
  */
 function keyOf(token: string): string {
   return token.slice(-22)
 }
 
-/** Engines let a piece of a text keep the whole alive, such as a token the request that it came in. */
+/** Copies the text. A substring would keep the whole text in memory, such as the request around a token. */
 function ownCopy(token: string): string {
   return decoder.decode(encoder.encode(token))
 }
 
-const encoder = new TextEncoder()
-const decoder = new TextDecoder()
-
 /**
- * When the WebAssembly module is certain to find the times of this payload good.
+ * Returns the span in which the WebAssembly module is certain to accept the times of this payload.
  *
- * It reads dates as decimals and rounds nothing, while a `number` near the latest time that the option `now` may return
- * is off by up to 8 µs, and a sum of three by some more. So close to a limit the module itself has to say.
+ * The module reads times as exact decimals. Near the latest time that the option `now` may return, a `number` is off by up
+ * to 8 µs, and a sum of three by more. So the module itself decides near a limit.
  */
 function spanOf({ exp, nbf = 0, iat }: JwtPayload, { clockTolerance, maxTokenAge }: TimeLimits): Span {
   return {

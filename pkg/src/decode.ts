@@ -1,8 +1,8 @@
 import { refuseToken } from './errors.js'
 import { deepFreeze } from './freeze.js'
-import { checkNames, members, readClock } from './options.js'
+import { checkNames, isObject, members, readClock } from './options.js'
 
-/** What a token says about itself. Anybody can write such a token: **nothing was verified**. */
+/** The content of a token. Anybody can write such a token: **nothing was verified**. */
 export interface Unverified {
   /** The header, deeply frozen. */
   readonly header: Readonly<Record<string, unknown>>
@@ -10,22 +10,22 @@ export interface Unverified {
   readonly payload: Readonly<Record<string, unknown>>
 }
 
-/** When a token says that it expires. **Nothing was verified.** */
+/** The expiry time in a token. **Nothing was verified.** */
 export interface Expiry {
   /** `exp`: seconds since the UNIX epoch; may have a fraction. */
   readonly expiresAt: number
   /** Seconds until then; 0 from then on. */
   readonly secondsLeft: number
-  /** Whether `exp` is now or in the past. */
+  /** True if `exp` is now or in the past. */
   readonly expired: boolean
 }
 
 /**
  * Reads a token's header and payload. **Nothing is verified**: not the signature, not one claim. Use it to show a token,
- * or to choose a verifier by its `iss`; never to let anybody in.
+ * or to choose a verifier by its `iss`; never to grant access.
  *
- * Checked is the form alone: three parts of strict base64url (RFC 7515 §2), header and payload JSON objects in UTF-8.
- * Of a member that occurs twice the last counts here, where a verifier refuses the token. No size limit.
+ * Only the form is checked: three parts of strict base64url (RFC 7515 §2), of which header and payload are JSON objects in
+ * UTF-8. If a member occurs twice, the last one counts; a verifier refuses such a token. There is no size limit.
  *
  * @param token - The token in compact form, without `Bearer `.
  * @returns Deeply frozen plain objects.
@@ -43,12 +43,12 @@ export function decodeUnverified(token: string): Unverified {
 }
 
 /**
- * Tells when a token expires by its own account, for a countdown or to know when to refresh. **Nothing is verified**:
- * that a token is not expired does not make it valid.
+ * Returns the expiry time of a token, for a countdown or a refresh. **Nothing is verified**: a token that is not expired
+ * may still be invalid.
  *
  * @param token - The token in compact form.
  * @param options - `now`: the clock, in seconds since the UNIX epoch. Default: the system's.
- * @throws {@link VerifyError} - `token_malformed`, also where `exp` is missing or not a number; `options_invalid`.
+ * @throws {@link VerifyError} - `token_malformed`, also if `exp` is missing or not a number; `options_invalid`.
  */
 export function expiry(token: string, options: { now?: (() => number) | undefined } = {}): Expiry {
   const given = members(options, 'options', 'an object such as { now }')
@@ -62,10 +62,9 @@ export function expiry(token: string, options: { now?: (() => number) | undefine
   return Object.freeze({ expiresAt, secondsLeft: Math.max(0, expiresAt - now), expired: now >= expiresAt })
 }
 
-/** What `token_malformed` says of what is no text at all. */
 export const NOT_A_STRING = 'the token is not a string; expected a JWT in compact form'
 
-/** The JSON object in a part of a token, the header or the payload as `name` says. */
+/** Reads the JSON object in a part of a token. `name` is `header` or `payload`, for the message. */
 export function readObject(part: string, name: string): Record<string, unknown> {
   let value: unknown
   try {
@@ -73,10 +72,8 @@ export function readObject(part: string, name: string): Record<string, unknown> 
   } catch {
     throw refuseToken('token_malformed', `the token's ${name} is not JSON in base64url`)
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw refuseToken('token_malformed', `the token's ${name} is not a JSON object`)
-  }
-  return value as Record<string, unknown>
+  if (!isObject(value)) throw refuseToken('token_malformed', `the token's ${name} is not a JSON object`)
+  return value
 }
 
 /** A byte order mark is kept, so that `JSON.parse` refuses it (RFC 8259 §8.1). */
@@ -84,7 +81,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
-/** Strict base64url without padding (RFC 7515 §2, RFC 4648 §3.5): `atob` alone would let pass white space and stray bits. */
+/** Decodes strict base64url without padding (RFC 7515 §2, RFC 4648 §3.5). `atob` alone accepts white space and stray bits. */
 function decodePart(part: string, name: string): Uint8Array {
   const spare = part.length % 4
   const unusedBits = spare === 2 ? 15 : spare === 3 ? 3 : 0

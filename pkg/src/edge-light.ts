@@ -1,19 +1,19 @@
 import type { Verifier, VerifierOptions } from './types.js'
 import { createVerifierWith } from './verifier.js'
-// Edge functions may not compile bytes: `?module` is how their bundlers are asked for the module compiled. Compiled it is
-// on load, wherever the function runs; the other module would fail there on engines without relaxed SIMD, as in Node.js
-// 20, with which `next build` and `next start` run edge functions too.
+// Edge functions may not compile bytes: with `?module`, their bundlers import the compiled module. It is compiled on load,
+// so the relaxed module would fail on engines without relaxed SIMD. `next build` and `next start` run edge functions in
+// Node.js, whose version 20 is such an engine.
 import module from './wasm/countersign.wasm?module'
 import { instantiate } from './wasm.js'
 
 export * from './public.js'
 
 /**
- * Makes a verifier. The WebAssembly module is part of the edge function; a key set given as a URL is fetched by the
- * first `verify`. Make one verifier for all requests, outside of the handler.
+ * Makes a verifier. The WebAssembly module is part of the edge function. The first `verify` fetches the key set if `jwks`
+ * is a URL. Make one verifier for all requests, outside of the handler.
  *
- * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` where `jwks` has
- * an array `keys`, but is no JWK Set all the same.
+ * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` if `jwks` has an array `keys` but is
+ * no JWK Set.
  */
 export function createVerifier(options: VerifierOptions): Promise<Verifier> {
   return createVerifierWith(() => instantiate(() => module), options)

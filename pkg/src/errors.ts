@@ -1,7 +1,7 @@
-/** The step of the verification that refused, in the order in which the steps run. */
+/** The steps of the verification, in their order. */
 export type Stage = 'options' | 'parse' | 'header' | 'key' | 'signature' | 'claims' | 'status'
 
-/** Each code and the stage that it belongs to. */
+/** The stage of each code. */
 export const STAGE_OF = {
   options_invalid: 'options',
   token_too_large: 'parse',
@@ -32,26 +32,26 @@ export const STAGE_OF = {
  *
  * | stage | code | meaning |
  * |---|---|---|
- * | options | `options_invalid` | an option is unknown, missing, of the wrong type or out of range |
+ * | options | `options_invalid` | an option is unknown, missing, of the wrong type or out of range; see `reason` |
  * | parse | `token_too_large` | longer than `maxTokenBytes` |
  * | parse | `token_malformed` | not a JWS in compact form: not a string, not three parts, not strict base64url, not strict JSON |
- * | header | `header_invalid` | a header parameter is missing or of the wrong type |
+ * | header | `header_invalid` | a header parameter is missing or of the wrong type; see `reason` |
  * | header | `algorithm_not_allowed` | `alg` is not RS256 |
- * | header | `type_mismatch` | `typ` is not the one asked for |
- * | header | `critical_unsupported` | `crit` (or `b64`) asks for an extension; none is understood |
+ * | header | `type_mismatch` | `typ` is not the expected one |
+ * | header | `critical_unsupported` | `crit` (or `b64`) asks for an extension; none is supported |
  * | key | `key_not_found` | no key of the set fits the token |
- * | key | `key_rejected` | the one key that fits is not fit for use (too short, private, another `alg`…) |
+ * | key | `key_rejected` | the key that fits must not be used (too short, private, another `alg`…); see `reason` |
  * | key | `jwks_unavailable` | no keys are loaded, or they could not be fetched; retryable |
- * | key | `jwks_invalid` | the key set is not a JWK Set, or it names one `kid` twice |
+ * | key | `jwks_invalid` | the key set is not a JWK Set, or it has the token's `kid` twice; see `reason` |
  * | signature | `signature_invalid` | the signature does not fit the token and the key |
  * | claims | `claim_missing` | a required claim is absent; see `claim` |
  * | claims | `claim_invalid` | a claim has the wrong type; see `claim` |
- * | claims | `issuer_mismatch` | `iss` is none of the issuers asked for |
- * | claims | `audience_mismatch` | `aud` has none of the audiences asked for |
+ * | claims | `issuer_mismatch` | `iss` is not an expected issuer |
+ * | claims | `audience_mismatch` | `aud` has no expected audience |
  * | claims | `token_expired` | `exp` is now or in the past |
  * | claims | `token_not_yet_valid` | `nbf` or `iat` is in the future; retryable |
  * | claims | `token_too_old` | `iat` is longer ago than `maxTokenAge` |
- * | claims | `scope_insufficient` | a scope asked for is not in the token |
+ * | claims | `scope_insufficient` | a required scope is not in the token |
  * | status | `token_revoked` | reserved: this version does not check revocation |
  * | status | `status_unavailable` | reserved: this version does not check revocation |
  */
@@ -59,69 +59,76 @@ export type ErrorCode = keyof typeof STAGE_OF
 
 /** The members of a {@link VerifyError}. */
 export interface VerifyErrorFields {
-  /** What was wrong. */
+  /** The kind of the refusal. */
   code: ErrorCode
   /** The step that refused. */
   stage: Stage
   /** One line that says what was wrong and what was expected. */
   message: string
-  /** The claim or header parameter that the code is about. */
+  /** The detail of the code: an option, a header parameter, or a fault of the key or the key set. */
+  reason?: string
+  /** The claim that the code is about. */
   claim?: string
-  /** Whether the same call can succeed later. */
+  /** True if the same call can succeed later. */
   retryable: boolean
   /** The value for a `WWW-Authenticate` response header. */
   wwwAuthenticate: string
-  /** The token's claims, where the signature was good. */
+  /** The token's claims, if the signature was valid. */
   claims?: Readonly<Record<string, unknown>>
 }
 
 /**
- * Every refusal of this package is one of these. `message` is one line that says what was wrong and what was expected;
- * it holds no part of the token, of its signature or of a key.
+ * The error of every refusal by this package. `message` is one line that says what was wrong and what was expected. It
+ * holds no part of the token, of its signature or of a key.
  */
 export class VerifyError extends Error {
-  /** What was wrong, as a stable string. */
-  readonly code: ErrorCode
-  /** The step that refused. A token that is bad in two ways reports the earlier one. */
-  readonly stage: Stage
-  /** The claim (or header parameter) that the code is about, where it is about one. */
+  /** The kind of the refusal, as a stable string. */
+  declare readonly code: ErrorCode
+  /** The step that refused. A token with two faults reports the earlier step. */
+  declare readonly stage: Stage
+  /**
+   * The detail of the code, as a stable string. It is set for four codes:
+   *
+   * | code | `reason` |
+   * |---|---|
+   * | `options_invalid` | the option's name, such as `issuer` or `jwksOptions.minTtl`; `options` if they are not an object |
+   * | `header_invalid` | the header parameter: `alg`, `kid`, `typ`, `zip` |
+   * | `key_rejected` | the fault of the key: `private`, `key_type`, `use`, `key_ops`, `alg`, `kid`, `modulus_encoding`, `modulus_size`, `modulus_even`, `exponent_encoding`, `exponent_range` |
+   * | `jwks_invalid` | the fault of the key set: `json`, `no_keys_array`, `private_key`, `too_many_keys`, `key_not_object`, `duplicate_kid` |
+   */
+  declare readonly reason?: string
+  /** The claim that the code is about, if it is about one. */
   declare readonly claim?: string
-  /** Whether the same call can succeed later: `jwks_unavailable`, `status_unavailable` and `token_not_yet_valid` alone. */
-  readonly retryable: boolean
+  /** True if the same call can succeed later: for `jwks_unavailable`, `status_unavailable` and `token_not_yet_valid`. */
+  declare readonly retryable: boolean
   /** The value for a `WWW-Authenticate` response header (RFC 6750 §3). */
-  readonly wwwAuthenticate: string
-  /** The token's claims, frozen. Set only where the signature was good: at the stages `claims` and `status`. */
+  declare readonly wwwAuthenticate: string
+  /** The token's claims, frozen. Set only if the signature was valid: at the stages `claims` and `status`. */
   declare readonly claims?: Readonly<Record<string, unknown>>
 
-  /** Makes one; what a test double of a verifier needs. */
+  /** Makes an error. Test doubles of a verifier need it. */
   constructor(fields: VerifyErrorFields, cause?: unknown) {
     super(fields.message, cause === undefined ? undefined : { cause })
     this.name = 'VerifyError'
-    this.code = fields.code
-    this.stage = fields.stage
-    if (fields.claim !== undefined) this.claim = fields.claim
-    this.retryable = fields.retryable
-    this.wwwAuthenticate = fields.wwwAuthenticate
-    if (fields.claims !== undefined) this.claims = fields.claims
+    Object.assign(this, fields)
   }
 }
 
-/** `options_invalid`, in the words of the WebAssembly module's own. */
+/** Makes an `options_invalid` in the format of the WebAssembly module. */
 export function refuseOption(option: string, problem: string, cause?: unknown): VerifyError {
-  return refuse('options_invalid', `option \`${option}\` ${problem}`, 'Bearer', cause)
+  return refuse({ code: 'options_invalid', message: `option \`${option}\` ${problem}`, reason: option }, cause)
 }
 
-/** `jwks_unavailable`. */
+/** Makes a `jwks_unavailable`. */
 export function refuseForWantOfKeys(message: string, cause?: unknown): VerifyError {
-  return refuse('jwks_unavailable', message, 'Bearer', cause)
+  return refuse({ code: 'jwks_unavailable', message, retryable: true }, cause)
 }
 
-/** A refusal of what the WebAssembly module need not see. The message is printable ASCII without quotes (RFC 6750 §3). */
+/** Makes a refusal of a token that JavaScript checks. The message is printable ASCII without quotes (RFC 6750 §3). */
 export function refuseToken(code: 'token_malformed' | 'token_too_large', message: string): VerifyError {
-  return refuse(code, message, `Bearer error="invalid_token", error_description="${message}"`)
+  return refuse({ code, message, wwwAuthenticate: `Bearer error="invalid_token", error_description="${message}"` })
 }
 
-function refuse(code: ErrorCode, message: string, wwwAuthenticate: string, cause?: unknown): VerifyError {
-  const retryable = code === 'jwks_unavailable'
-  return new VerifyError({ code, stage: STAGE_OF[code], message, retryable, wwwAuthenticate }, cause)
+function refuse(fields: Pick<VerifyErrorFields, 'code' | 'message'> & Partial<VerifyErrorFields>, cause?: unknown): VerifyError {
+  return new VerifyError({ stage: STAGE_OF[fields.code], retryable: false, wwwAuthenticate: 'Bearer', ...fields }, cause)
 }

@@ -11,11 +11,11 @@ import type { JwtHeader, JwtPayload } from './types.js'
 export type { AnyVerifier, GuardOptions } from './bearer.js'
 export type { VerifyError } from './errors.js'
 
-/** What `req.auth` is behind the guard. */
+/** The value of `req.auth` behind the guard. */
 export interface Auth {
   /** The verified token's claims. */
   readonly claims: JwtPayload
-  /** The same, by the name that it has in express-oauth2-jwt-bearer. */
+  /** The claims under their name in express-oauth2-jwt-bearer. */
   readonly payload: JwtPayload
   /** The verified token's header. */
   readonly header: JwtHeader
@@ -30,51 +30,51 @@ declare global {
   }
 }
 
-/** What the guard needs of a request: Express, Connect and `node:http` have it. */
+/** The part of a request that the guard uses, of Express, Connect or `node:http`. */
 export interface GuardedRequest {
-  /** Path and query, in which a token is an error. */
+  /** Path and query. A token in the query is an error. */
   readonly url?: string | undefined
   /** The headers, by their names in lower case. */
   readonly headers: {
     /** The credentials. */
     readonly authorization?: string | undefined
-    /** Whether the body is a form. */
+    /** The type of the body: a form may hold a token. */
     readonly 'content-type'?: string | undefined
   }
-  /** All headers, name and value in turn: only they tell whether there are credentials twice. */
+  /** All headers, name and value in turn: only they show a second `Authorization` header. */
   readonly rawHeaders?: readonly string[]
-  /** The body, where a parser has read it. */
+  /** The body, if a parser has read it. */
   readonly body?: unknown
   /** Set by the guard. */
   auth?: Auth
 }
 
-/** What the guard needs of a response. */
+/** The part of a response that the guard uses. */
 export interface GuardedResponse {
-  /** The status code to answer with. */
+  /** The status code of the response. */
   statusCode: number
   /** Sets a header. */
   setHeader(name: string, value: string): unknown
-  /** Sends the answer. */
+  /** Sends the response. */
   end(body: string): unknown
-  /** Set by the guard: why it refused the request. */
+  /** Set by the guard: the reason of a refusal. */
   err?: VerifyError
 }
 
-/** Calls `next` for a request that may pass, and answers any other. */
+/** Calls `next` if the request may pass, and answers it otherwise. */
 export type Middleware = (req: GuardedRequest, res: GuardedResponse, next: (error?: unknown) => void) => void
 
 /**
- * Makes a middleware for Express or Connect that verifies each request's access token, as RFC 6750 has it, and sets
- * `req.auth`. It works on `node:http` alone as well.
+ * Makes a middleware for Express, Connect or `node:http` that verifies the access token of each request (RFC 6750) and
+ * sets `req.auth`.
  *
- * Whatever it refuses it answers itself, with the status codes and the JSON of `countersign/guard`; the reason is then
- * in `res.err`, where loggers such as pino-http look for it. A token in a form is noticed where a parser has read the
- * form into `req.body` before.
+ * It answers refused requests with the status codes and the JSON of `countersign/guard`. It sets `res.err` to the error,
+ * where loggers such as pino-http look for it. It finds a token in a form only if a parser has read the form into
+ * `req.body` before.
  *
- * OPTIONS is a method like any other. Browsers send no token with a CORS preflight: put `cors()` before the guard.
+ * OPTIONS is guarded like every method. CORS preflights bring no token: put `cors()` before the guard.
  *
- * What is not the request's fault goes to `next(error)`: `options_invalid`, `jwks_invalid`, and whatever else is thrown.
+ * Errors that are no fault of the request go to `next(error)`: `options_invalid`, `jwks_invalid`, and any other.
  *
  * @throws {@link VerifyError} - `options_invalid`, at once, naming the option.
  */
@@ -85,7 +85,7 @@ export function guard(verifier: AnyVerifier, options: GuardOptions = {}): Middle
   }
 }
 
-/** Whether the request may pass; where not, it is answered. */
+/** Returns true if the request may pass, and answers it otherwise. */
 async function pass(req: GuardedRequest, res: GuardedResponse, verifier: AnyVerifier, scopes: readonly string[]): Promise<boolean> {
   const admitted = await admit(
     {
@@ -112,7 +112,7 @@ function answer(res: GuardedResponse, { status, headers, body, error }: Refusal)
   res.end(body)
 }
 
-/** Node.js drops every `Authorization` header but the first; that there were several shows in the raw ones. */
+/** Joins the `Authorization` headers. Node.js drops all but the first from `headers`, but not from `rawHeaders`. */
 function authorizationOf({ headers, rawHeaders = [] }: GuardedRequest): string | undefined {
   const values = rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === 'authorization')
   return values.length > 1 ? values.join(', ') : headers.authorization

@@ -1,19 +1,19 @@
 import { refuseForWantOfKeys, VerifyError } from './errors.js'
 import { WHERE_SETS_ARE, type RemoteSettings } from './options.js'
-import { TIMED_OUT, withinTime } from './within-time.js'
+import { TIMED_OUT, withTimeout } from './timing.js'
 
-/** The text of a key set as it came, and what the response says of it. */
+/** The text of a key set, with its caching headers. */
 export interface FetchedSet {
   readonly text: string
-  /** How long it is fresh: seconds, within the bounds that the settings give. */
+  /** Its lifetime: seconds, within `minTtl` and `maxTtl`. */
   readonly ttl: number
   readonly etag: string | undefined
 }
 
-/** What {@link runtime} is in Cloudflare Workers. */
+/** The value of {@link runtime} in Cloudflare Workers. */
 export const WORKERS = 'Cloudflare-Workers'
 
-/** What the runtime calls itself. All browsers begin with `Mozilla/`, and nothing else does. */
+/** Returns the runtime's user agent. It begins with `Mozilla/` in browsers, and nowhere else. */
 export function runtime(): string {
   return globalThis.navigator?.userAgent ?? ''
 }
@@ -21,12 +21,12 @@ export function runtime(): string {
 /** 64 keys of 8192 bits are about 100 KiB. */
 export const MAX_SET_BYTES = 256 * 1024
 
-/** How long a set is fresh whose response does not say: seconds. */
+/** The lifetime of a set whose response names none: seconds. */
 const DEFAULT_TTL = 600
 
 /**
- * Fetches a key set. `known` is the set in use: where the endpoint says that it still is the one, it is answered with a
- * new lifetime. Whether the text is a JWK Set is not looked at, but for being JSON.
+ * Fetches a key set. `known` is the cached set, which is returned with a new lifetime if the endpoint answers 304. The text
+ * is JSON, but may be no JWK Set.
  *
  * @throws {@link VerifyError} - `jwks_unavailable`
  */
@@ -36,12 +36,12 @@ export async function fetchKeySet(
   known: FetchedSet | undefined,
 ): Promise<FetchedSet> {
   const { timeoutMs, fetch = globalThis.fetch } = settings
-  /** Names origin and path alone: a query may hold a secret. */
-  const unavailable = (what: string, cause?: unknown) =>
-    refuseForWantOfKeys(`no key set from ${url.origin}${url.pathname}: ${what}`, cause)
+  // Without the query, which may hold a secret.
+  const unavailable = (problem: string, cause?: unknown) =>
+    refuseForWantOfKeys(`no key set from ${url.origin}${url.pathname}: ${problem}`, cause)
 
   try {
-    return await withinTime(timeoutMs, async (signal) => {
+    return await withTimeout(timeoutMs, async (signal) => {
       const response = await fetch(url.href, { ...requestFor(known), signal })
       const { status, headers } = response
       const ttl = freshFor(headers, settings)
@@ -49,49 +49,49 @@ export async function fetchKeySet(
       if (status === 304 && known?.etag !== undefined) {
         return { text: known.text, ttl: ttl ?? known.ttl, etag: etag ?? known.etag }
       }
-      // A browser tells a redirect by a status of 0.
+      // Browsers report a redirect as status 0.
       if (status === 0 || (status >= 300 && status < 400)) {
-        throw unavailable('a redirect; give the URL that it leads to')
+        throw unavailable('the response is a redirect; give the final URL')
       }
       if (status !== 200) throw unavailable(`HTTP status ${status}; expected 200`)
       const text = await read(response)
-      if (text === undefined) throw unavailable(`an answer of more than ${MAX_SET_BYTES / 1024} KiB`)
+      if (text === undefined) throw unavailable(`the response is more than ${MAX_SET_BYTES / 1024} KiB`)
       if (!isJson(text)) {
         const type = /^[\w.+-]+\/[\w.+-]+/.exec(headers.get('content-type') ?? '')?.[0] ?? 'no content type'
-        const what = /^\s*</.test(text) ? 'HTML or XML, not JSON' : 'not JSON'
-        throw unavailable(`an answer that is ${what} (${type}); expected ${WHERE_SETS_ARE}`)
+        const found = /^\s*</.test(text) ? 'HTML or XML, not JSON' : 'not JSON'
+        throw unavailable(`the response is ${found} (${type}); expected ${WHERE_SETS_ARE}`)
       }
       return { text, ttl: ttl ?? clamp(DEFAULT_TTL, settings), etag }
     })
   } catch (error) {
     if (error instanceof VerifyError) throw error
-    throw unavailable(error === TIMED_OUT ? `no whole answer within ${timeoutMs} ms` : networkCause(error), error)
+    throw unavailable(error === TIMED_OUT ? `no complete response within ${timeoutMs} ms` : networkCause(error), error)
   }
 }
 
-/** Within the bounds that the settings give for a lifetime. */
+/** Brings a lifetime within `minTtl` and `maxTtl`. */
 export function clamp(ttl: number, { minTtl, maxTtl }: RemoteSettings): number {
   return Math.min(Math.max(ttl, minTtl), maxTtl)
 }
 
-/** The entity tag (RFC 9110 §8.8.3), where it is one that can be sent back. */
+/** Returns the entity tag (RFC 9110 §8.8.3) if it can be sent back. */
 export function readEtag(value: unknown): string | undefined {
   return typeof value === 'string' && /^(?:W\/)?"[!#-~]{0,256}"$/.test(value) ? value : undefined
 }
 
 /**
- * A set is asked for because it may have changed: no cache in between may answer without asking.
+ * Asks caches on the way to revalidate, because the set may have changed.
  *
- * A browser's own cache asks with the entity tag that it has, and makes a 200 of the 304. One in a header of ours would
- * bring on a CORS preflight, which few of these endpoints answer. Workers have no such cache, and refuse `cache` where
- * their compatibility date is before 2025; so does no other runtime, and Next.js would keep the response without it.
+ * In browsers, the HTTP cache sends its own entity tag and turns the 304 into a 200. A header `If-None-Match` of ours would
+ * cause a CORS preflight, which few endpoints answer. Workers have no HTTP cache, and refuse `cache` if their compatibility
+ * date is before 2025. Next.js would cache the response without it.
  */
 function requestFor(known: FetchedSet | undefined): RequestInit {
   const etag = runtime().startsWith('Mozilla/') ? undefined : known?.etag
   return {
     headers: { accept: 'application/jwk-set+json, application/json', ...(etag && { 'if-none-match': etag }) },
     ...(runtime() !== WORKERS && { cache: 'no-cache' as const }),
-    // Followed by hand it could not be in a browser, and a key set has no reason to move.
+    // Browsers do not show where a redirect leads, and a key set has no reason to move.
     redirect: 'manual',
   }
 }
@@ -110,7 +110,7 @@ async function read(response: Response): Promise<string | undefined> {
   }
 }
 
-/** How long a response is fresh (RFC 9111 §4.2), where it says: `max-age` less `Age`, in seconds. */
+/** Returns the response's lifetime (RFC 9111 §4.2), if it names one: `max-age` less `Age`, in seconds. */
 function freshFor(headers: Headers, settings: RemoteSettings): number | undefined {
   const control = headers.get('cache-control') ?? ''
   if (/(?:^|[\s,])no-(?:store|cache)\b/i.test(control)) return settings.minTtl
@@ -128,7 +128,7 @@ function isJson(text: string): boolean {
   }
 }
 
-/** Why the network gave nothing, without the runtime's message: that may quote the URL, query and all. */
+/** Describes a network error without the runtime's message, which may quote the URL with its query. */
 function networkCause(error: unknown): string {
   const code = (error as { cause?: { code?: unknown } } | undefined)?.cause?.code
   return `the network request failed${typeof code === 'string' ? ` (${code})` : ''}`

@@ -11,47 +11,47 @@ import type { JwtPayload } from './types.js'
 export type { AnyVerifier, GuardOptions } from './bearer.js'
 export type { VerifyError } from './errors.js'
 
-/** Whether a request may pass: then there are `claims`, and else a `response` to answer with. */
+/** The `claims` of a request that may pass, or the `response` to one that may not. */
 export type Guarded<Claims extends object = {}> =
   | {
       /** The verified token's claims. */
       readonly claims: JwtPayload & Readonly<Claims>
-      /** There is none: the request may pass. */
+      /** Undefined: the request may pass. */
       readonly response?: undefined
-      /** There is none. */
+      /** Undefined. */
       readonly error?: undefined
     }
   | {
       /** 400, 401, 403 or 503. */
       readonly response: Response
-      /** Why, for the log, where there was a token to look at; with `jwks_unavailable`, what the response leaves out. */
+      /** The verifier's error, for the log, if the request had a token. It says more than the response. */
       readonly error?: VerifyError
-      /** There are none: the request may not pass. */
+      /** Undefined: the request may not pass. */
       readonly claims?: undefined
     }
 
 /**
- * Verifies the access token of a request, as RFC 6750 has it, wherever requests are of the Fetch standard: Workers,
- * Deno, Bun, Hono, Next.js.
+ * Verifies the access token of a request (RFC 6750) in frameworks that use the Fetch standard's `Request`: Workers, Deno,
+ * Bun, Hono, Next.js.
  *
- * The token is taken from the `Authorization` header alone, its scheme `Bearer` in any case. Each `response` is JSON,
- * `{ error, error_description }`, with `Cache-Control: no-store`, and without the token; to a HEAD it has no body.
+ * The token must be in the `Authorization` header, with the scheme `Bearer` in any case. Each `response` is JSON,
+ * `{ error, error_description }`, with `Cache-Control: no-store`, and without the token. To a HEAD it has no body.
  *
  * | status | `error` | when |
  * |---|---|---|
- * | 401 | `unauthorized` | no token, or credentials of another scheme; the challenge is a bare `Bearer` |
+ * | 401 | `unauthorized` | no token, or another scheme; the challenge is a bare `Bearer` |
  * | 400 | `invalid_request` | not one well-formed token: two, an empty one, or another in the query or in a form |
  * | 401 | `invalid_token` | the verifier refused the token |
- * | 403 | `insufficient_scope` | the token is good, but lacks a scope |
- * | 503 | `temporarily_unavailable` | there are no keys to check with; with `Retry-After` |
+ * | 403 | `insufficient_scope` | the token is valid, but lacks a scope |
+ * | 503 | `temporarily_unavailable` | no keys are available; with `Retry-After` |
  *
- * A form is looked at once the token is good, in a copy of its first 64 KiB, and only while nobody has read it.
+ * After the token was verified, a form is searched for a second token: a copy of its first 64 KiB, if the body is unread.
  *
- * OPTIONS is a method like any other. Browsers send no token with a CORS preflight: answer those before the guard.
+ * OPTIONS is guarded like every method. CORS preflights bring no token: answer them before the guard.
  *
  * @typeParam Claims - Types for the token's own claims. They are an assertion of the caller, not checked.
- * @throws {@link VerifyError} - `options_invalid` and `jwks_invalid`: the service is set up wrongly, which is for its log
- * and not for its callers. Let it be thrown: every framework answers 500.
+ * @throws {@link VerifyError} - `options_invalid` and `jwks_invalid`: faults of the service's setup. Let them pass: every
+ * framework logs them and answers 500.
  */
 export async function guard<Claims extends object = {}>(
   request: Request,
@@ -73,7 +73,7 @@ export async function guard<Claims extends object = {}>(
   return error === undefined ? { response } : { response, error }
 }
 
-/** How much of a form is looked at: more would have to be kept in memory for whoever reads the form itself. */
+/** The most of a form that is read. The copy stays in memory until the service reads the form itself. */
 const MAX_FORM_BYTES = 64 * 1024
 
 async function hasTokenInForm(request: Request): Promise<boolean> {
@@ -87,7 +87,7 @@ async function hasTokenInForm(request: Request): Promise<boolean> {
     size += chunk.value.byteLength
     form += decoder.decode(chunk.value, { stream: true })
   }
-  // Not awaited: a copy's cancellation is over when the original's reader is done.
+  // Not awaited: it ends only when the original body was read.
   reader?.cancel().catch(() => {})
   return new URLSearchParams(form).has(PARAMETER)
 }

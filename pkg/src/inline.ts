@@ -13,22 +13,22 @@ import { instantiate } from './wasm.js'
 export * from './public.js'
 
 /**
- * Makes a verifier, at once. The WebAssembly module is part of this JavaScript, and compiled by the first call; a key set
- * given as a URL is fetched by the first `verify`. A Content-Security-Policy needs `'wasm-unsafe-eval'`.
+ * Makes a verifier synchronously. The WebAssembly module is part of this JavaScript; the first call compiles it. The first
+ * `verify` fetches the key set if `jwks` is a URL. A Content-Security-Policy needs `'wasm-unsafe-eval'`.
  *
- * For places that cannot load a file: a single-file script, a test runner's sandbox, a browser extension. Both builds of
- * the module are in it, so that it is more than twice as large to download. Not for where code must not compile bytes, as
- * in Cloudflare Workers.
+ * Use it for programs that cannot load a file: a single-file script, a test runner's sandbox, a browser extension. It holds
+ * both builds of the module, and so is more than twice as large to download. It does not work in Cloudflare Workers, which
+ * must not compile bytes.
  *
- * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` where `jwks` has
- * an array `keys`, but is no JWK Set all the same.
- * @throws Error - Where no bytes may be compiled.
+ * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` if `jwks` has an array `keys` but is
+ * no JWK Set.
+ * @throws Error - If the runtime must not compile bytes.
  */
 export function createVerifierSync(options: VerifierOptions): Verifier {
   return createVerifierSyncWith(load, options)
 }
 
-/** The same with a promise, as the other entry points have it. */
+/** Returns a promise of the same verifier, as the other entry points do. */
 export async function createVerifier(options: VerifierOptions): Promise<Verifier> {
   return createVerifierSync(options)
 }
@@ -45,5 +45,5 @@ function load(): void {
 }
 
 const BLOCKED =
-  "countersign: WebAssembly is not compiled from bytes here: in Cloudflare Workers, import 'countersign' in the place of " +
+  "countersign: WebAssembly is not compiled from bytes here: in Cloudflare Workers, import 'countersign' instead of " +
   "'countersign/inline'; under a Content-Security-Policy, script-src needs 'wasm-unsafe-eval'"

@@ -1,38 +1,43 @@
-import { clamp, MAX_SET_BYTES, readEtag } from './fetch-keys.js'
-import type { LoadedSet } from './jwks.js'
+import { clamp, MAX_SET_BYTES, readEtag, type FetchedSet } from './fetch-keys.js'
 import type { RemoteSettings } from './options.js'
+import { withTimeout } from './timing.js'
 import type { KeyStore } from './types.js'
-import { withinTime } from './within-time.js'
 
-/** Has the set in the caller's store used, where there is one and it is in order. `use` may throw; nobody will know. */
-export function readStored(url: URL, settings: RemoteSettings, now: number, use: (set: LoadedSet) => void): Promise<void> {
+/** A fetched key set as it is cached, in memory and in the caller's store. */
+export interface CacheEntry extends FetchedSet {
+  /** The time at which it was requested: seconds since the UNIX epoch. */
+  at: number
+}
+
+/** Reads the entry from the caller's store, if there is one that can still be used. The text may be no JWK Set. */
+export function readStored(url: URL, settings: RemoteSettings, now: number): Promise<CacheEntry | undefined> {
   return withStore(settings, async (store) => {
-    const value = await store.get(keyOf(url))
-    // Text within JSON is longer, by its escapes.
-    if (typeof value !== 'string' || value.length > 2 * MAX_SET_BYTES) return
-    const { text, at, ttl: given, etag } = JSON.parse(value)
-    if (typeof text !== 'string' || text.length > MAX_SET_BYTES || typeof at !== 'number') return
-    const ttl = clamp(given, settings)
-    if (at <= now && now < at + ttl + settings.staleIfError) use({ text, at, ttl, etag: readEtag(etag) })
+    const value = await store.get(storeKey(url))
+    // The text is escaped inside of JSON, which makes it longer.
+    if (typeof value !== 'string' || value.length > 2 * MAX_SET_BYTES) return undefined
+    const { text, at, ttl: storedTtl, etag } = JSON.parse(value)
+    if (typeof text !== 'string' || text.length > MAX_SET_BYTES || typeof at !== 'number') return undefined
+    const ttl = clamp(storedTtl, settings)
+    return at <= now && now < at + ttl + settings.staleIfError ? { text, at, ttl, etag: readEtag(etag) } : undefined
   })
 }
 
-/** Puts a set into the caller's store. */
-export function writeStored(url: URL, settings: RemoteSettings, set: LoadedSet): Promise<void> {
-  return withStore(settings, (store) => store.put(keyOf(url), JSON.stringify(set)))
+/** Writes the entry to the caller's store. */
+export async function writeStored(url: URL, settings: RemoteSettings, entry: CacheEntry): Promise<void> {
+  await withStore(settings, (store) => store.put(storeKey(url), JSON.stringify(entry)))
 }
 
-/** A store may fail, and take as long as a fetch; what it does not have is fetched. */
-async function withStore({ store, timeoutMs }: RemoteSettings, work: (store: KeyStore) => Promise<unknown>): Promise<void> {
+/** Resolves to `undefined` if the store fails or takes too long: its loss costs one fetch. */
+async function withStore<T>({ store, timeoutMs }: RemoteSettings, work: (store: KeyStore) => Promise<T>): Promise<T | undefined> {
   try {
-    if (store !== undefined) await withinTime(timeoutMs, () => work(store))
+    return store && (await withTimeout(timeoutMs, () => work(store)))
   } catch {
-    // As above.
+    return undefined
   }
 }
 
-/** A URL, because the Cache API of Workers takes no other keys; and another one, because there it would answer `fetch`. */
-function keyOf(url: URL): string {
+/** The key is a URL because the Cache API of Workers takes no other keys. It is not the set's own, which would answer `fetch`. */
+function storeKey(url: URL): string {
   const key = new URL(url)
   key.searchParams.set('countersign', 'jwks')
   key.hash = ''

@@ -1,5 +1,5 @@
 /**
- * The package as Node.js has it. The entry points of all other runtimes export the same.
+ * The entry point for Node.js. Those of the other runtimes export the same.
  *
  * @module countersign
  */
@@ -13,11 +13,11 @@ import { instantiate } from './wasm.js'
 export * from './public.js'
 
 /**
- * Makes a verifier. The WebAssembly module is read and compiled by the first call; a key set given as a URL is fetched
- * by the first `verify`.
+ * Makes a verifier. The first call reads and compiles the WebAssembly module. The first `verify` fetches the key set if
+ * `jwks` is a URL.
  *
- * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` where `jwks` has
- * an array `keys`, but is no JWK Set all the same.
+ * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` if `jwks` has an array `keys` but is
+ * no JWK Set.
  */
 export function createVerifier(options: VerifierOptions): Promise<Verifier> {
   return createVerifierWith(load, options)

@@ -2,7 +2,7 @@ import type { TimeLimits } from './cache.js'
 import { refuseOption } from './errors.js'
 import type { JwkSet, KeyStore } from './types.js'
 
-/** The options, checked as far as only JavaScript can; the policy's own values are checked by the WebAssembly module. */
+/** The options after the checks of JavaScript. The WebAssembly module checks the values of the policy. */
 export interface Settings {
   /** The policy options as JSON text. */
   policy: string
@@ -10,7 +10,7 @@ export interface Settings {
   maxTokenBytes: number
   now: () => number
   remote: RemoteSettings
-  /** How many tokens that passed to remember; 0 is none. */
+  /** The number of verified tokens to remember; 0 turns the cache off. */
   cache: number
   limits: TimeLimits
 }
@@ -27,7 +27,7 @@ export interface RemoteSettings {
 }
 
 /**
- * Reads what the caller gave, each option once.
+ * Reads the caller's options, each once.
  *
  * @throws {@link VerifyError} - `options_invalid`, naming the option.
  */
@@ -49,7 +49,7 @@ export function readOptions(options: unknown): Settings {
   }
 }
 
-/** The clock that the option `now` stands for. It fails closed: what is no time in seconds is refused at each call. */
+/** Returns the clock of the option `now`. It fails closed: each call refuses a value that is no time in seconds. */
 export function readClock(now: unknown): () => number {
   if (now === undefined) return () => Date.now() / 1000
   const clock = requireFunction(now, 'now')
@@ -63,25 +63,40 @@ export function readClock(now: unknown): () => number {
   }
 }
 
-/** An object's own members, for options that are objects. */
+/** Returns the own members of an option that is an object. */
 export function members(value: unknown, name: string, expected: string): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw refuseOption(name, `is ${kindOf(value)}; expected ${expected}`)
-  }
+  if (!isObject(value)) throw refuseOption(name, `is ${kindOf(value)}; expected ${expected}`)
   return { ...value }
 }
 
-/** Refuses names that are not options, with the one that begins most like it: people write `aud`, `jwksUri`, `audiance`. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Refuses names that are not options. */
 export function checkNames(given: Record<string, unknown>, known: readonly string[], prefix: string): void {
   for (const name of Object.keys(given)) {
-    if (known.includes(name)) continue
-    const near = known.reduce((best, other) => (likeness(name, other) > likeness(name, best) ? other : best))
-    const advice = likeness(name, near) < 3 ? `the options are ${known.join(', ')}` : `did you mean ${prefix}${near}?`
-    throw refuseOption(prefix + name, `is unknown; ${advice}`)
+    if (!known.includes(name)) throw refuseOption(prefix + name, problemOfName(name, known, prefix))
   }
 }
 
-/** The policy's options and what their values look like. JSON would drop or change anything else without a word. */
+/** Says that a name is unknown, with the known name of the most similar beginning: people write `aud`, `jwksUri`, `audiance`. */
+export function problemOfName(name: string, known: readonly string[], prefix: string): string {
+  const near = known.reduce((best, other) => (likeness(name, other) > likeness(name, best) ? other : best))
+  const advice = likeness(name, near) < 3 ? `the options are ${known.join(', ')}` : `did you mean ${prefix}${near}?`
+  return `is unknown; ${advice}`
+}
+
+/** Says why a value for the option `jwks` is neither a URL nor a JWK Set; `undefined` if it is one of them. */
+export function problemOfKeys(jwks: unknown): string | undefined {
+  if (isUrl(jwks)) return problemOfUrl(String(jwks))
+  if (!isObject(jwks)) return `is ${kindOf(jwks)}; expected a URL or a JWK Set object`
+  if (Array.isArray(jwks['keys'])) return undefined
+  if ('d' in jwks || 'k' in jwks) return IS_PRIVATE
+  return `is ${'kty' in jwks ? 'a single JWK' : 'no JWK Set'}; expected { keys: [...] }`
+}
+
+/** The options of the policy, with their types. JSON would drop or change other values without an error. */
 const POLICY = {
   issuer: 'a string or an array of strings',
   audience: 'a string or an array of strings',
@@ -94,10 +109,9 @@ const POLICY = {
 }
 const OTHERS = ['jwks', 'cache', 'now', 'fetch', 'jwksOptions', 'status']
 
-/** What leads to a key set. */
 export const WHERE_SETS_ARE = "a JWK Set, whose URL is the jwks_uri in the issuer's metadata"
 
-/** In the words of the WebAssembly module. */
+/** The same text as in the WebAssembly module. */
 const IS_PRIVATE = 'is a private or secret key: remove it, and rotate it, since it may have leaked'
 
 /** The default of the policy in the WebAssembly module. */
@@ -106,7 +120,7 @@ const DEFAULT_MAX_TOKEN_BYTES = 16384
 /** More than a gigabyte of tokens. */
 const MAX_CACHE_SIZE = 1_000_000
 
-/** The year 5138 in seconds, March 1973 in milliseconds: a clock past it counts milliseconds. */
+/** The year 5138 in seconds, but March 1973 in milliseconds: a later clock counts milliseconds. */
 const LATEST_SECOND = 1e11
 
 function refuseUnsupported(given: Record<string, unknown>): void {
@@ -134,54 +148,45 @@ function isJsonScalar(value: unknown): boolean {
 }
 
 function readKeys(jwks: unknown): URL | JwkSet {
-  if (typeof jwks === 'string') return readUrl(jwks)
-  // `instanceof` would miss a URL of another realm, such as a test runner's.
-  if (Object.prototype.toString.call(jwks) === '[object URL]') return readUrl(String(jwks))
-  const given = members(jwks, 'jwks', 'a URL or a JWK Set object')
-  if (!Array.isArray(given['keys'])) {
-    if ('d' in given || 'k' in given) {
-      throw refuseOption('jwks', IS_PRIVATE)
-    }
-    throw refuseOption('jwks', `is ${'kty' in given ? 'a single JWK' : 'no JWK Set'}; expected { keys: [...] }`)
-  }
+  const problem = problemOfKeys(jwks)
+  if (problem !== undefined) throw refuseOption('jwks', problem)
+  if (isUrl(jwks)) return new URL(jwks)
   try {
-    return JSON.parse(JSON.stringify(given)) as JwkSet
+    return JSON.parse(JSON.stringify({ ...(jwks as object) })) as JwkSet
   } catch (error) {
     throw refuseOption('jwks', 'cannot be written as JSON; expected a plain JWK Set object', error)
   }
 }
 
-function readUrl(text: string): URL {
-  refuseKeyText(text)
+function isUrl(jwks: unknown): jwks is string | URL {
+  // `instanceof` would miss a URL of another realm, such as a test runner's.
+  return typeof jwks === 'string' || Object.prototype.toString.call(jwks) === '[object URL]'
+}
+
+function problemOfUrl(text: string): string | undefined {
+  const isPem = /^\s*-----BEGIN/.test(text)
+  if (isPem || /^\s*[{[]/.test(text)) {
+    if (/PRIVATE KEY|"[dk]"\s*:/.test(text)) return IS_PRIVATE
+    return isPem
+      ? `is PEM text; expected ${WHERE_SETS_ARE}, or { keys: [{ ...createPublicKey(pem).export({ format: 'jwk' }), kid }] }`
+      : 'is JSON text; expected a URL or the object: JSON.parse(text)'
+  }
   let url: URL
   try {
     url = new URL(text)
   } catch {
-    throw refuseOption('jwks', 'is no absolute URL; expected one such as https://host/.well-known/jwks.json')
+    return 'is no absolute URL; expected one such as https://host/.well-known/jwks.json'
   }
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) {
-    throw refuseOption('jwks', `is a URL with ${url.protocol}; expected https: (http: only to a loopback host)`)
+    return `is a URL with ${url.protocol}; expected https: (http: only to a loopback host)`
   }
   if (url.username !== '' || url.password !== '') {
-    throw refuseOption('jwks', 'is a URL with a user name or password; expected one without: fetch takes none')
+    return 'has a user name or password; expected a URL without: fetch takes none'
   }
-  return url
+  return undefined
 }
 
-/** A key, or a set, as text. */
-function refuseKeyText(text: string): void {
-  const isPem = /^\s*-----BEGIN/.test(text)
-  if (!isPem && !/^\s*[{[]/.test(text)) return
-  if (/PRIVATE KEY|"[dk]"\s*:/.test(text)) throw refuseOption('jwks', IS_PRIVATE)
-  throw refuseOption(
-    'jwks',
-    isPem
-      ? `is PEM text; expected ${WHERE_SETS_ARE}, or { keys: [{ ...createPublicKey(pem).export({ format: 'jwk' }), kid }] }`
-      : 'is JSON text; expected a URL or the object: JSON.parse(text)',
-  )
-}
-
-/** RFC 6761 §6.3 and RFC 1122 §3.2.1.3; `URL` has brought every spelling of an address to one form. */
+/** RFC 6761 §6.3 and RFC 1122 §3.2.1.3; `URL` has normalized the address. */
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host)
 }
@@ -209,7 +214,7 @@ function readRemote(value: unknown, fetch: RemoteSettings['fetch']): RemoteSetti
 
 function readStore(value: unknown): KeyStore | undefined {
   if (value === undefined) return undefined
-  // Not by `members`: the methods of a class or of a platform's own object are inherited.
+  // Not by `members`: a class instance inherits its methods.
   const store = value as Partial<KeyStore> | null
   if (typeof store?.get !== 'function' || typeof store.put !== 'function') {
     throw refuseOption('jwksOptions.store', `is ${kindOf(value)}; expected an object with functions get and put`)
@@ -239,7 +244,7 @@ function requireFunction(value: unknown, name: string): () => unknown {
   return value as () => unknown
 }
 
-/** Names a value without showing it, but for numbers: whatever else was given by mistake may be a secret. */
+/** Names the type of a value. Only numbers are shown: any other value given by mistake may be a secret. */
 function kindOf(value: unknown): string {
   if (value === undefined || value === null || typeof value === 'number') return String(value)
   if (Array.isArray(value)) return 'an array'
@@ -247,7 +252,7 @@ function kindOf(value: unknown): string {
   return `a ${typeof value}`
 }
 
-/** How many letters two names have in common at their beginning, in any case. */
+/** Counts the letters that two names have in common at their beginning, in any case. */
 function likeness(a: string, b: string): number {
   let count = 0
   while (count < a.length && a[count]?.toLowerCase() === b[count]?.toLowerCase()) count++

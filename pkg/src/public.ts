@@ -1,4 +1,4 @@
-// What every entry point of the package exports besides its own `createVerifier`.
+// The exports that all entry points share.
 export { decodeUnverified, expiry } from './decode.js'
 export { VerifyError } from './errors.js'
 export type { Expiry, Unverified } from './decode.js'

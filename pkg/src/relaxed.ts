@@ -1,6 +1,6 @@
 /**
- * Whether the engine has relaxed SIMD: whether it takes a module whose one function multiplies and adds two lanes.
- * What such an engine makes of the instruction is found out later, where the fast kernel is made.
+ * Returns true if the engine has relaxed SIMD: if it accepts a module with `f64x2.relaxed_madd`. The module itself tests
+ * whether the engine fuses multiply-add, before it uses the fast kernel.
  */
 export function hasRelaxedSimd(): boolean {
   return WebAssembly.validate(PROBE)

@@ -1,20 +1,21 @@
 import { VerifiedTokens } from './cache.js'
 import { NOT_A_STRING, readObject } from './decode.js'
-import { refuseForWantOfKeys, refuseToken } from './errors.js'
+import { refuseForWantOfKeys, refuseToken, VerifyError } from './errors.js'
 import { deepFreeze } from './freeze.js'
-import { RemoteKeySet } from './jwks.js'
+import { KeyResolver, type Origin } from './jwks.js'
+import type { CacheEntry } from './key-store.js'
 import { readOptions, type Settings } from './options.js'
 import type { JwkSet, JwtHeader, Verified, Verifier, VerifierOptions } from './types.js'
 import { WasmVerifier } from './wasm.js'
 
-/** Makes a verifier once `load` has seen to it that the WebAssembly module is there. */
+/** Makes a verifier once `load` has loaded the WebAssembly module. */
 export async function createVerifierWith(load: () => void | Promise<void>, options: VerifierOptions): Promise<Verifier> {
   const settings = readOptions(options)
   await load()
   return new WasmBackedVerifier(settings)
 }
 
-/** The same where the module can be had at once. */
+/** The same for a module that is loaded synchronously. */
 export function createVerifierSyncWith(load: () => void, options: VerifierOptions): Verifier {
   const settings = readOptions(options)
   load()
@@ -22,80 +23,109 @@ export function createVerifierSyncWith(load: () => void, options: VerifierOption
 }
 
 class WasmBackedVerifier implements Verifier {
-  #wasm: WasmVerifier
-  readonly #policy: string
+  readonly #wasm = new WasmVerifier()
   readonly #maxTokenBytes: number
   readonly #now: () => number
-  readonly #remote: RemoteKeySet | undefined
+  readonly #resolver: KeyResolver | undefined
   readonly #cache: VerifiedTokens | undefined
-  #keys: JwkSet | undefined
+  /** The resolver's cache entry whose keys are in use. */
+  #entry: CacheEntry | undefined
   #keysText: string | undefined
+  #keys: JwkSet | undefined
   #lastHeader: { encoded: string; header: JwtHeader } | undefined
 
   constructor({ policy, keys, maxTokenBytes, now, remote, cache, limits }: Settings) {
-    this.#wasm = new WasmVerifier(policy)
-    this.#policy = policy
+    this.#wasm.setPolicy(policy)
     this.#maxTokenBytes = maxTokenBytes
     this.#cache = cache === 0 ? undefined : new VerifiedTokens(cache, limits)
     this.#now = now
-    if (keys instanceof URL) {
-      this.#remote = new RemoteKeySet(keys, remote, now, (text) => this.#install(text))
-    } else {
-      this.#install(JSON.stringify(keys))
-    }
+    if (keys instanceof URL) this.#resolver = new KeyResolver(keys, remote, now)
+    else this.#setKeys(JSON.stringify(keys))
   }
 
+  /** Verifies with the keys in use. If fresh keys could change the verdict, waits for them and verifies again. */
   async verify<Claims extends object = {}>(token: string): Promise<Verified<Claims>> {
-    const verifySync = () => this.verifySync<Claims>(token)
-    return this.#remote === undefined ? verifySync() : this.#remote.verify(token, verifySync)
+    if (this.#resolver === undefined) return this.verifySync(token)
+    for (let origin: Origin | undefined; ; ) {
+      let verified: Verified<Claims> | undefined
+      let refusal: unknown
+      try {
+        verified = this.verifySync(token)
+      } catch (error) {
+        refusal = error
+      }
+      const renewal = origin === 'endpoint' ? undefined : renewFor(this.#resolver, token, refusal)
+      if (renewal !== undefined) origin = await renewal
+      else if (verified !== undefined) return verified
+      else throw refusal
+    }
   }
 
   verifySync<Claims extends object = {}>(token: string): Verified<Claims> {
     if (typeof token !== 'string') throw refuseToken('token_malformed', NOT_A_STRING)
-    // A character is at least one byte: what is too long by characters need not be copied to be counted.
+    // A character is at least one byte: a text with too many characters need not be copied to be counted.
     if (token.length > this.#maxTokenBytes) {
       throw refuseToken('token_too_large', `the token is longer than the ${this.#maxTokenBytes} bytes that maxTokenBytes allows`)
     }
     const now = this.#now()
-    this.#remote?.expire(now)
-    const verified = this.#cache?.find(token, now) ?? this.#judge(token, now)
+    this.#useCurrentKeys(now)
+    const verified = this.#cache?.find(token, now) ?? this.#check(token, now)
     return verified as Verified<Claims>
   }
 
   keys(): JwkSet {
-    this.#remote?.expire(this.#now())
-    if (this.#keys === undefined) throw refuseForWantOfKeys('no key set is loaded; call verify or refresh first')
-    return this.#keys
+    if (this.#resolver !== undefined) this.#useCurrentKeys(this.#now())
+    if (this.#keysText === undefined) throw refuseForWantOfKeys('no key set is loaded; call verify or refresh first')
+    return (this.#keys ??= deepFreeze(JSON.parse(this.#keysText) as JwkSet))
   }
 
   async refresh(): Promise<void> {
-    await this.#remote?.refresh()
+    if (this.#resolver === undefined) return
+    await this.#resolver.refresh()
+    this.#useCurrentKeys(this.#now())
   }
 
-  #judge(token: string, now: number): Verified {
+  #check(token: string, now: number): Verified {
     const payload = deepFreeze(JSON.parse(this.#wasm.verify(token, now)))
     const verified: Verified = Object.freeze({ header: this.#headerOf(token), payload })
     this.#cache?.add(token, verified)
     return verified
   }
 
-  /** The header of a token that passed. Those of one key's tokens are alike, and one that is alike is read once. */
+  /** Reads the header of a token that passed. Tokens of one key have the same header, which is read once. */
   #headerOf(token: string): JwtHeader {
-    const encoded = token.slice(0, token.indexOf('.'))
+    const encoded = encodedHeader(token)
     if (this.#lastHeader?.encoded !== encoded) {
       this.#lastHeader = { encoded, header: deepFreeze(readObject(encoded, 'header')) as unknown as JwtHeader }
     }
     return this.#lastHeader.header
   }
 
-  /** Puts another key set to use, or none. */
-  #install(text: string | undefined): void {
-    // What passed by these very keys still does; only another set can have lost one.
+  #useCurrentKeys(now: number): void {
+    const entry = this.#resolver?.current(now)
+    if (entry === this.#entry) return
+    this.#setKeys(entry?.text)
+    this.#entry = entry
+  }
+
+  #setKeys(text: string | undefined): void {
+    // Tokens that passed with the same set still pass. Only another set can lack their key.
     if (text === this.#keysText) return
-    if (text === undefined) this.#wasm = new WasmVerifier(this.#policy)
+    if (text === undefined) this.#wasm.dropKeys()
     else this.#wasm.setKeys(text)
     this.#cache?.clear()
-    this.#keys = text === undefined ? undefined : deepFreeze(JSON.parse(text) as JwkSet)
     this.#keysText = text
+    this.#keys = undefined
   }
+}
+
+/** Renews the keys unless the token was refused before its key mattered: then no key can save it. */
+function renewFor(resolver: KeyResolver, token: string, refusal: unknown): Promise<Origin> | undefined {
+  if (refusal === undefined) return resolver.renew()
+  if (!(refusal instanceof VerifyError) || ['options', 'parse', 'header'].includes(refusal.stage)) return undefined
+  return resolver.renew(refusal.code === 'key_not_found' ? { kid: readObject(encodedHeader(token), 'header')['kid'] } : undefined)
+}
+
+function encodedHeader(token: string): string {
+  return token.slice(0, token.indexOf('.'))
 }

@@ -1,7 +1,8 @@
 import { STAGE_OF, VerifyError, type VerifyErrorFields } from './errors.js'
 import { deepFreeze } from './freeze.js'
+import { decoder, encoder } from './text.js'
 
-/** What is used of the WebAssembly module's exports. `verifier-wasm/src/lib.rs` says what each of them does. */
+/** The exports that are used of the WebAssembly module. They are documented in `verifier-wasm/src/lib.rs`. */
 interface Exports {
   readonly memory: WebAssembly.Memory
   create(): number
@@ -11,46 +12,53 @@ interface Exports {
   output_length(instance: number): number
   set_policy(instance: number): number
   set_keys(instance: number): number
+  drop_keys(instance: number): void
   verify(instance: number, now: number): number
 }
 
-let exports: Exports | undefined
+/** Undefined until {@link use}. */
+let exports: Exports
 
-/** Puts the module to use, for all verifiers from now on. It is asked for once. */
+/** Instantiates the module for all verifiers. Only the first call takes the module. */
 export function instantiate(module: () => WebAssembly.Module): void {
-  use(() => new WebAssembly.Instance(module()).exports)
+  exports ??= new WebAssembly.Instance(module()).exports as unknown as Exports
 }
 
-/** The same with what an instance of it exports. */
+/** The same for the exports of an instance. */
 export function use(instance: () => object): void {
   exports ??= instance() as Exports
 }
 
-/** A policy and a key set in the WebAssembly module's memory. Each function throws the module's refusal. */
+/** A policy and a key set in the WebAssembly module's memory. The methods throw the module's refusals. */
 export class WasmVerifier {
-  readonly #exports: Exports
-  readonly #instance: number
+  readonly #instance = exports.create()
 
-  /** Takes the policy options as JSON text. */
-  constructor(policy: string) {
-    if (exports === undefined) throw new Error('countersign: the WebAssembly module is not loaded')
-    this.#exports = exports
-    this.#instance = exports.create()
-    unused?.register(this, { destroy: exports.destroy, instance: this.#instance })
+  /** Makes one without a policy and without keys. */
+  constructor() {
+    unused?.register(this, this.#instance)
+  }
+
+  /** Takes the policy options as JSON text. Drops the keys. */
+  setPolicy(policy: string): void {
     this.#write(policy)
     if (!exports.set_policy(this.#instance)) throw this.#refusal()
   }
 
-  /** Takes a JWK Set as JSON text. Where it is refused, the keys in use stay. */
+  /** Takes a JWK Set as JSON text. If the set is refused, the keys in use stay. */
   setKeys(jwks: string): void {
     this.#write(jwks)
-    if (!this.#exports.set_keys(this.#instance)) throw this.#refusal()
+    if (!exports.set_keys(this.#instance)) throw this.#refusal()
   }
 
-  /** Gives the claims of a token that is good at the time `now`, as JSON text. */
+  /** Drops the keys: `verify` then refuses with `jwks_unavailable`. */
+  dropKeys(): void {
+    exports.drop_keys(this.#instance)
+  }
+
+  /** Returns the claims of a token that is valid at the time `now`, as JSON text. */
   verify(token: string, now: number): string {
     this.#write(token)
-    if (!this.#exports.verify(this.#instance, now)) throw this.#refusal()
+    if (!exports.verify(this.#instance, now)) throw this.#refusal()
     return this.#read()
   }
 
@@ -62,31 +70,24 @@ export class WasmVerifier {
     this.#input(bytes.length).set(bytes)
   }
 
-  // The memory's buffer is another one after each growth: views of it are made anew.
+  // The memory gets a new buffer when it grows. So each call makes its own view.
 
   #input(length: number): Uint8Array<ArrayBuffer> {
-    const start = this.#exports.input(this.#instance, length)
-    return new Uint8Array(this.#exports.memory.buffer, start, length)
+    const start = exports.input(this.#instance, length)
+    return new Uint8Array(exports.memory.buffer, start, length)
   }
 
   #read(): string {
-    const start = this.#exports.output(this.#instance)
-    return decoder.decode(new Uint8Array(this.#exports.memory.buffer, start, this.#exports.output_length(this.#instance)))
+    const start = exports.output(this.#instance)
+    return decoder.decode(new Uint8Array(exports.memory.buffer, start, exports.output_length(this.#instance)))
   }
 
   #refusal(): VerifyError {
     const fields = JSON.parse(this.#read()) as Omit<VerifyErrorFields, 'stage'>
-    return new VerifyError({ ...fields, ...(fields.claims && { claims: deepFreeze(fields.claims) }), stage: STAGE_OF[fields.code] })
+    if (fields.claims !== undefined) deepFreeze(fields.claims)
+    return new VerifyError({ ...fields, stage: STAGE_OF[fields.code] })
   }
 }
 
-const encoder = new TextEncoder()
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
-
-/** Gives back the memory of verifiers that are no longer used. Workers of before 2025 have none; theirs are few. */
-const unused = globalThis.FinalizationRegistry && new FinalizationRegistry<Unused>(({ destroy, instance }) => destroy(instance))
-
-interface Unused {
-  destroy(instance: number): void
-  instance: number
-}
+/** Frees the memory of collected verifiers. Workers before 2025 have no such registry, and make few verifiers. */
+const unused = globalThis.FinalizationRegistry && new FinalizationRegistry<number>((instance) => exports.destroy(instance))

@@ -6,7 +6,7 @@ import { USER } from '../js/support/issuer.js'
 
 const MINUTE_MS = 60_000
 
-/** Each button that forges, and the refusal that it must meet. */
+/** The forgeries, with the code and stage of their refusal. */
 const FORGERIES = [
   ['payload-subject', 'signature_invalid', 'signature'],
   ['payload-expiry', 'signature_invalid', 'signature'],
@@ -35,7 +35,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     page = await browser.newPage()
     page.setDefaultTimeout(15_000)
     problems = []
-    // A Content-Security-Policy violation is reported on the console, too.
+    // The browser also logs violations of the Content-Security-Policy.
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) problems.push(`${message.text()} ${message.location().url}`)
     })
@@ -53,7 +53,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
   const encoded = () => page.locator('#encoded').textContent()
   const waitForCode = (expected) => page.locator('#code', { hasText: new RegExp(`^${expected}$`) }).waitFor()
 
-  /** Presses the button and answers the JSON that the issuer answers on this path. */
+  /** Presses the button and returns the issuer's JSON response on this path. */
   async function press(button, path) {
     const [response] = await Promise.all([
       page.waitForResponse((seen) => new URL(seen.url()).pathname === path && seen.request().method() === 'POST'),
@@ -68,7 +68,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     return tokens
   }
 
-  test('a login shows the token, its parts, the verdict and its time', async () => {
+  test('a login shows the token, its parts, the verdict and the time it took', async () => {
     const { access_token: token } = await logIn()
     assert.equal(await page.locator('#demo-username').textContent(), USER.username)
     assert.equal(await page.locator('#demo-password').textContent(), USER.password)
@@ -82,7 +82,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     assert.match(await page.locator('#microseconds').textContent(), /^[\d.,]+ µs$/)
   })
 
-  test('every forgery is refused with its code, is shown, and is undone by restoring', async () => {
+  test('every forgery is shown and refused with its code, and can be undone', async () => {
     const { access_token: token } = await logIn()
     for (const [id, expectedCode, expectedStage] of FORGERIES) {
       await page.click(`#${id}`)
@@ -101,7 +101,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     assert.equal(await page.locator('#tamper button').count(), FORGERIES.length, 'each button has its case here')
   })
 
-  test('the token expires by itself, and a refresh brings one that is accepted', async () => {
+  test('the page shows the expiry of the token, and a refresh brings a valid one', async () => {
     await page.clock.install()
     await page.reload()
     const { access_token: first } = await logIn()
@@ -114,11 +114,11 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     assert.equal(await page.locator('#stage').textContent(), 'claims')
     assert.equal(await page.locator('#countdown .time').textContent(), 'Expired')
 
-    // Still a forgery first of all: the signature comes before the claims.
+    // The forgery is still refused for its signature, which is checked before the claims.
     await page.click('#payload-expiry')
     await waitForCode('signature_invalid')
 
-    // The issuer's clock did not move: for its new token the page's must be right again.
+    // The issuer's clock did not move, so the page's clock must be reset for the new token.
     await page.clock.setSystemTime(Date.now())
     const { access_token: second } = await press('#refresh', '/token')
     await waitForCode('ok')
@@ -128,7 +128,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     assert.match(await page.locator('#countdown .time').textContent(), /^1[45]:\d\d$/)
   })
 
-  test('a log out ends the session: its refresh token is refused', async () => {
+  test('a logout ends the session: its refresh token is refused', async () => {
     const { refresh_token: refreshToken } = await logIn()
     await press('#logout', '/logout')
     await page.locator('#login').waitFor()
@@ -143,7 +143,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     assert.equal((await answer.json()).error, 'invalid_grant')
   })
 
-  test('a session that ended elsewhere sends the page back to the login', async () => {
+  test('the page returns to the login if the session ended elsewhere', async () => {
     const { refresh_token: refreshToken } = await logIn()
     const ended = await fetch(`${demo.issuer.url}/logout`, { method: 'POST', body: new URLSearchParams({ refresh_token: refreshToken }) })
     assert.equal(ended.status, 204)
@@ -153,7 +153,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     expectProblems(/400/)
   })
 
-  test('a wrong password is said in words', async () => {
+  test('a wrong password is reported in words', async () => {
     await page.fill('#password', 'wrong')
     await page.click('#login')
     await page.locator('.notice.error').waitFor()
@@ -161,7 +161,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     expectProblems(/401/)
   })
 
-  test('an issuer that is down is said in words, with what to do', async () => {
+  test('an issuer that is down is reported in words, with a remedy', async () => {
     await page.route(`${demo.issuer.url}/login`, (route) => route.abort())
     await page.click('#login')
     await page.locator('.notice.error').waitFor()
@@ -169,7 +169,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     expectProblems(/ERR_FAILED/)
   })
 
-  test('an issuer that is down when the page loads is said where the keys would be, and they come when it is back', async () => {
+  test('if the issuer is down when the page loads, the page says so, and shows the keys once it is back', async () => {
     await page.clock.install()
     const keySet = `${demo.issuer.url}/.well-known/jwks.json`
     await page.route(keySet, (route) => route.abort())
@@ -182,7 +182,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     expectProblems(/ERR_FAILED/)
   })
 
-  test('a limited login says when to try again', async () => {
+  test('a throttled login says when to try again', async () => {
     await page.route(`${demo.issuer.url}/login`, (route) => {
       if (route.request().method() !== 'POST') return route.continue()
       const headers = { 'access-control-allow-origin': demo.page, 'access-control-expose-headers': 'Retry-After', 'retry-after': '7' }
@@ -194,7 +194,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     expectProblems(/429/)
   })
 
-  test('the keyboard alone logs in, forges and restores', async () => {
+  test('the page works with the keyboard alone', async () => {
     await page.locator('#password').focus()
     await page.keyboard.press('Enter')
     await waitForCode('ok')
@@ -207,7 +207,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     assert.equal(await page.evaluate(() => document.activeElement.id), 'signature-bit', 'the focus is not lost')
   })
 
-  test('the keys are shown with their states, and the one that signed is named', async () => {
+  test('the keys are shown with their states, and the one that signed is marked', async () => {
     await logIn()
     const states = JSON.parse(await demo.issuer.run(['keys', 'list', '--json']))
     for (const { kid, state } of states) {
@@ -220,7 +220,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     assert.equal(await page.locator('#keys .signed').count(), 1)
   })
 
-  test('a key that the issuer withdraws takes the good verdict with it', async () => {
+  test('a token is refused once the issuer has revoked its key', async () => {
     await page.clock.install()
     await page.reload()
     await logIn()
@@ -231,7 +231,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     assert.equal(await page.locator('#keys [data-kid]').count(), 0)
   })
 
-  test('every control has a name, and every id is there once', async () => {
+  test('every control has a name, and every id is unique', async () => {
     await logIn()
     const faults = await page.evaluate(() => {
       const nameless = [...document.querySelectorAll('button, input')].filter(
@@ -246,7 +246,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     assert.deepEqual(faults, { nameless: [], twice: [], pointing: 0 })
   })
 
-  test('nothing runs over the edge of a narrow screen', async () => {
+  test('nothing overflows a narrow screen', async () => {
     await page.setViewportSize({ width: 360, height: 780 })
     assert.equal(await overflow(), 0)
     await logIn()
@@ -255,7 +255,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     assert.equal(await overflow(), 0)
   })
 
-  test('a script that is not the page’s own does not run', async () => {
+  test('a foreign script does not run', async () => {
     await page.evaluate(() => {
       const script = document.createElement('script')
       script.textContent = 'document.title = "taken over"'
@@ -267,7 +267,7 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
 
   const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
 
-  /** The browser reports each failed request on the console: these are the ones that a test asked for. */
+  /** Checks that the console reported only the failed requests that the test caused. */
   function expectProblems(pattern) {
     assert.ok(problems.length > 0, 'the browser reported nothing')
     for (const problem of problems.splice(0)) assert.match(problem, pattern)

@@ -20,7 +20,7 @@ const types = { '.html': 'text/html', '.js': 'text/javascript', '.json': 'applic
 let browser, outDir, server, origin
 const requests = []
 
-/** The content type that the server gives the module, or `undefined` where there is no module to be had. */
+/** The content type of the module, or `undefined` if the server has none. */
 let wasmType
 
 const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
@@ -44,7 +44,7 @@ after(async () => {
   if (outDir !== undefined) await rm(outDir, { recursive: true })
 })
 
-// `/vite/` is the Vite build of the page, `/plain/` the same page with the package's files as they are.
+// `/vite/` is the Vite build of the page, `/plain/` the same page with the unchanged files of the package.
 async function answer(request, response) {
   const { pathname } = new URL(request.url, origin)
   requests.push(pathname)
@@ -60,7 +60,7 @@ async function answer(request, response) {
   }
 }
 
-/** What the server answers in the place of a module, or `undefined`. */
+/** The response instead of a module, or `undefined`. */
 let substitute
 
 async function content(pathname) {
@@ -73,7 +73,7 @@ async function content(pathname) {
   return readFile(join({ vite: outDir, plain: page, dist }[folder], ...rest))
 }
 
-/** What the page says of the token, and the paths that it asked for. */
+/** Returns the page's verdict on the token, and the paths that it requested. */
 async function verdict(kind, changes = {}, text = token) {
   const options = { issuer: ISSUER, audience: AUDIENCE, jwks: { keys: [key.jwk] }, ...changes }
   const context = await browser.newContext()
@@ -92,7 +92,7 @@ async function verdict(kind, changes = {}, text = token) {
 }
 
 for (const kind of ['plain', 'vite']) {
-  test(`${kind}: a good token passes, with keys at hand and with keys fetched`, { skip: skipChromium }, async () => {
+  test(`${kind}: a valid token is accepted, with given keys and with fetched keys`, { skip: skipChromium }, async () => {
     wasmType = 'application/wasm'
     assert.equal(await verdict(kind), 'ok somebody')
     assert.equal(await verdict(kind, { jwks: `${origin}/jwks.json` }), 'ok somebody')
@@ -105,12 +105,12 @@ for (const kind of ['plain', 'vite']) {
     assert.equal(await verdict(kind, {}, makeToken(makeKey('k1'))), 'VerifyError signature_invalid')
   })
 
-  test(`${kind}: a server that does not know the type of the module does no harm`, { skip: skipChromium }, async () => {
+  test(`${kind}: the module loads with a wrong content type`, { skip: skipChromium }, async () => {
     wasmType = 'application/octet-stream'
     assert.equal(await verdict(kind), 'ok somebody')
   })
 
-  test(`${kind}: a module that is not there is named`, { skip: skipChromium }, async () => {
+  test(`${kind}: the error for a missing module names its URL`, { skip: skipChromium }, async () => {
     wasmType = undefined
     assert.match(await verdict(kind), /^Error countersign: no WebAssembly module at http.*\.wasm: HTTP status 404$/)
   })
@@ -129,7 +129,7 @@ test('wrong options are refused before the module is fetched', { skip: skipChrom
 })
 
 for (const kind of ['plain', 'vite']) {
-  test(`${kind}: a Content-Security-Policy that blocks WebAssembly is named, with what it needs`, { skip: skipChromium }, async (t) => {
+  test(`${kind}: the error under a Content-Security-Policy that blocks WebAssembly names the remedy`, { skip: skipChromium }, async (t) => {
     wasmType = 'application/wasm'
     policy = "default-src 'self'; script-src 'self'"
     t.after(() => {
@@ -142,7 +142,7 @@ for (const kind of ['plain', 'vite']) {
   })
 }
 
-test('a page in the place of the module is named by its type', { skip: skipChromium }, async () => {
+test('the error for a page instead of the module names its type', { skip: skipChromium }, async () => {
   wasmType = 'text/html'
   substitute = '<!doctype html>'
   try {
@@ -152,7 +152,7 @@ test('a page in the place of the module is named by its type', { skip: skipChrom
   }
 })
 
-test('countersign/inline under a Content-Security-Policy that blocks WebAssembly says what it needs', { skip: skipChromium }, async (t) => {
+test('the error of countersign/inline under a Content-Security-Policy that blocks WebAssembly names the remedy', { skip: skipChromium }, async (t) => {
   policy = "default-src 'self'; script-src 'self'"
   t.after(() => {
     policy = POLICY

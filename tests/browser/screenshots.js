@@ -1,6 +1,6 @@
-// Takes pictures of the demo page, to be looked at: node tests/browser/screenshots.js
+// Takes screenshots of the demo page: node tests/browser/screenshots.js
 // Writes target/screenshots/*.png, and the README's docs/demo.png and docs/demo-dark.png.
-// Needs what the browser tests need: COUNTERSIGN_ISSUER_BINARY, COUNTERSIGN_CHROMIUM and a built package.
+// Needs the environment of the browser tests: COUNTERSIGN_ISSUER_BINARY, COUNTERSIGN_CHROMIUM and a built package.
 
 import { mkdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
@@ -27,7 +27,7 @@ try {
 }
 console.log(`pictures in ${OUT}, and docs/demo.png, docs/demo-dark.png`)
 
-/** One walk over the page, with a picture of each state. */
+/** Walks through the page and takes a screenshot of each state. */
 async function session(name, { viewport, colorScheme }) {
   const context = await browser.newContext({ viewport, colorScheme, reducedMotion: 'reduce' })
   const page = await context.newPage()

@@ -35,7 +35,7 @@ after(async () => {
   await rm(folder, { recursive: true })
 })
 
-test('every answer carries the strict policy', async () => {
+test('every response has the strict policy', async () => {
   for (const path of ['/', '/demo.js', '/style.css', '/demo.json', '/countersign/browser.js', '/no-such-file']) {
     const { headers } = await get(path)
     assert.equal(
@@ -64,22 +64,22 @@ test('each file has its content type', async () => {
   }
 })
 
-test('the package’s bare name is resolved in the page’s modules', async () => {
+test('the import countersign is resolved in the page’s modules', async () => {
   const { body } = await get('/demo.js')
   assert.match(body, /from '\/countersign\/browser\.js'/)
   assert.doesNotMatch(body, /from 'countersign'/)
 })
 
-test('the demo user is told, the command is not', async () => {
+test('demo.json has the demo user, but not the command', async () => {
   const { keysCommand, ...told } = DEMO
   assert.deepEqual(JSON.parse((await get('/demo.json')).body), told)
 })
 
-test('the key states are told, and nothing else that the command prints', async () => {
+test('keys.json has only the known members of the command’s output', async () => {
   assert.deepEqual(JSON.parse((await get('/keys.json')).body), [KEY])
 })
 
-test('a command that fails or prints something else answers 503 and keeps the reason to itself', async () => {
+test('a command that fails, or prints anything else, is answered with 503 without the reason', async () => {
   for (const keysCommand of [printing('not JSON'), printing('{}'), [process.execPath, '-e', 'console.error("inner"); process.exit(3)'], ['/no/such/program']]) {
     const failing = await createDemoServer({ ...DEMO, keysCommand })
     const at = await listen(failing)
@@ -90,14 +90,14 @@ test('a command that fails or prints something else answers 503 and keeps the re
   }
 })
 
-test('a foreign host name is sent to the address that is served, and told nothing', async () => {
+test('a request with a foreign host name is redirected, and gets no content', async () => {
   const { status, headers, body } = await get('/demo.json', { host: `rebound.example:${port}` })
   assert.equal(status, 307)
   assert.equal(headers.location, `http://127.0.0.1:${port}/`)
   assert.ok(!body.includes(DEMO.password))
 })
 
-test('nothing outside the page and the package is served', async () => {
+test('only files of the page and the package are served', async () => {
   for (const path of ['/server.js', '/../server.js', '/%2e%2e/server.js', '/countersign/../../package.json', '/countersign/%2e%2e/package.json', '/..%2fserver.js', '//etc/passwd']) {
     assert.equal((await get(path)).status, 404, path)
   }
@@ -119,10 +119,10 @@ for (const [what, demo, expected] of [
   test(`a demo file with ${what} is refused`, () => assert.rejects(createDemoServer(demo), expected))
 }
 
-test('a package that is not built is named, with how to build it', () =>
+test('the error for a package that is not built says how to build it', () =>
   assert.rejects(createDemoServer(DEMO, { dist: pathToFileURL(`${folder}/`) }), /not built: run `cargo xtask build`/))
 
-test('the command line says in one line what is wrong', async () => {
+test('a usage error is one line', async () => {
   const demo = await write('demo.json', JSON.stringify(DEMO))
   const taken = createServer()
   const takenPort = await listen(taken)
@@ -144,7 +144,7 @@ test('the command line says in one line what is wrong', async () => {
   taken.close()
 })
 
-test('the command line prints its address once it answers, and stops cleanly', async () => {
+test('the server prints its address once it listens, and stops cleanly', async () => {
   const demo = await write('demo.json', JSON.stringify(DEMO))
   for (const signal of ['SIGINT', 'SIGTERM']) {
     const at = await freePort()
@@ -157,7 +157,7 @@ test('the command line prints its address once it answers, and stops cleanly', a
   }
 })
 
-/** A command that prints this text. */
+/** Returns a command that prints this text. */
 function printing(text) {
   return [process.execPath, '-e', 'process.stdout.write(process.argv[1])', text]
 }
@@ -168,7 +168,7 @@ async function listen(listener) {
   return listener.address().port
 }
 
-/** Asks for exactly this path: `fetch` would tidy `..` away. */
+/** Requests exactly this path. `fetch` would remove `..`. */
 async function get(path, headers = {}, at = port, method = 'GET') {
   const asked = request({ host: '127.0.0.1', port: at, path, method, headers, agent: false }).end()
   const [response] = await once(asked, 'response')

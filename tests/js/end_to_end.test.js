@@ -1,4 +1,4 @@
-// The real issuer's tokens, through `countersign` and, as a second opinion, through `jose`.
+// Tokens of the real issuer, verified by `countersign` and by `jose`.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -41,7 +41,7 @@ test('a token with one character changed anywhere is refused by both', async () 
     const error = refusalOf(() => verifier.verifySync(changed))
     assert.ok(error instanceof VerifyError && REFUSALS.includes(error.code), `character ${at}: ${error}`)
     seen.add(error.code)
-    // jose takes a last character with set unused bits for the same signature (RFC 4648 §3.5 leaves that open).
+    // jose ignores unused bits in the last character (RFC 4648 §3.5 allows that).
     if (!sameOctets) await assert.rejects(verifyWithJose(changed), `character ${at} was accepted by jose`)
   }
   assert.deepEqual([...seen].sort(), [...REFUSALS].sort())
@@ -82,7 +82,7 @@ test('a refresh token is no access token', async () => {
   await assert.rejects(verifyWithJose(token))
 })
 
-test('a session goes from login over refresh to logout', async () => {
+test('a session works from login to refresh to logout', async () => {
   const first = await logIn(issuer.url)
   const second = await refresh(first.refresh_token)
   assert.equal(second.status, 200)
@@ -99,7 +99,7 @@ test('a session goes from login over refresh to logout', async () => {
   assert.equal((await refused.json()).error, 'invalid_grant')
 })
 
-test('a key that is revoked at the issuer stops verifying with the next fetch, remembered tokens too', async (t) => {
+test('a key that the issuer revoked stops verifying with the next fetch, also for cached tokens', async (t) => {
   const revoking = await startIssuer()
   t.after(revoking.stop)
   const jwks = `${revoking.url}/.well-known/jwks.json`
@@ -107,7 +107,7 @@ test('a key that is revoked at the issuer stops verifying with the next fetch, r
   const { access_token: token } = await logIn(revoking.url)
   const { header: { kid } } = await verifier.verify(token)
   await revoking.run(['keys', 'revoke', kid])
-  // The running issuer looks once a second.
+  // The issuer reads its keys once a second.
   const isPublished = async () => (await (await fetch(jwks)).json()).keys.some((key) => key.kid === kid)
   while (await isPublished()) await sleep(100)
 

@@ -1,5 +1,5 @@
-// The mistakes that people make most. Each is refused in one line that names the likely cause and what to do about it, and
-// that shows no part of the token or of a key.
+// The most common mistakes. Each is refused with one line that names the likely cause and a remedy. The line shows no part
+// of the token or of a key.
 import assert from 'node:assert/strict'
 import { createPublicKey } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
@@ -14,22 +14,22 @@ const publicPem = createPublicKey(key.privateKey).export({ format: 'pem', type: 
 const privateJwk = { ...key.jwk, ...key.privateKey.export({ format: 'jwk' }) }
 const LEAKED = [/private( or secret)? key/, /remove it, and rotate it, since it may have leaked/]
 
-/** Each: what differs from a good verifier or from a good token, or what the URL of the key set answers; then the refusal. */
+/** Each case: the changed options, token or response of the endpoint; then the refusal. */
 const mistakes = [
   {
     name: 'a token of typ JWT where an access token is expected',
     token: makeToken(key, claims(), { typ: 'JWT' }),
     code: 'type_mismatch',
-    says: [/typ is missing or not "at\+jwt"/, /is it an ID token\?/, /set the option type to it \(type: 'JWT'\)/, /only where its ID tokens have another aud$/],
+    says: [/typ is missing or not "at\+jwt"/, /is it an ID token\?/, /set the option type to it \(type: 'JWT'\)/, /only if its ID tokens have another aud$/],
   },
   {
-    name: 'an issuer that writes a slash at its end',
+    name: 'an issuer that ends in a slash',
     token: makeToken(key, claims({ iss: `${ISSUER}/` })),
     code: 'issuer_mismatch',
     says: [/"https:\/\/auth\.example"/, /differ by a \/ at the end/, /set the option issuer as in the issuer's metadata/],
   },
   {
-    name: 'an option issuer with a slash too much',
+    name: 'an option issuer with an extra slash',
     options: { issuer: ['https://other.example', `${ISSUER}/`] },
     code: 'issuer_mismatch',
     says: [/differ by a \/ at the end/, /set the option issuer/],
@@ -47,36 +47,36 @@ const mistakes = [
     says: [/does not hold the expected audience, "api"/, /is it for another API, or an ID token\?/, /Ask the issuer for this audience, or correct the option audience/],
   },
   {
-    name: 'an audience that is not configured',
+    name: 'a missing option audience',
     options: { audience: undefined },
     code: 'options_invalid',
     says: [/`audience` is required/, /tokens name it in iss or aud/],
   },
   {
-    name: 'an audience under the name of the claim',
+    name: 'an audience under the claim\'s name',
     options: { audience: undefined, aud: 'api' },
     code: 'options_invalid',
     says: [/`aud` is unknown/, /did you mean audience\?/],
   },
   {
-    name: 'a key set under the name that it has in the metadata',
+    name: 'a key set under its name in the metadata',
     options: { jwks: undefined, jwks_uri: 'https://auth.example/jwks' },
     code: 'options_invalid',
     says: [/`jwks_uri` is unknown/, /did you mean jwks\?/],
   },
   {
-    name: 'a URL that answers a page instead of a key set',
+    name: 'a URL of a page instead of a key set',
     answer: status(200, { 'content-type': 'text/html' }, '<!doctype html><div id="root"></div>'),
     code: 'jwks_unavailable',
     says: [/HTML or XML, not JSON \(text\/html\)/, /expected a JWK Set, whose URL is the jwks_uri in the issuer's metadata/],
   },
   { name: 'a private JWK in a set', options: { jwks: { keys: [privateJwk] } }, code: 'key_rejected', says: LEAKED },
-  { name: 'a private JWK in the place of a set', options: { jwks: privateJwk }, code: 'options_invalid', says: LEAKED },
-  { name: 'a private JWK in a set that is fetched', answer: jwks([{ jwk: privateJwk }]), code: 'key_rejected', says: LEAKED },
-  { name: 'a private JWK that is fetched', answer: status(200, {}, JSON.stringify(privateJwk)), code: 'jwks_invalid', says: LEAKED },
+  { name: 'a private JWK instead of a set', options: { jwks: privateJwk }, code: 'options_invalid', says: LEAKED },
+  { name: 'a private JWK in a fetched set', answer: jwks([{ jwk: privateJwk }]), code: 'key_rejected', says: LEAKED },
+  { name: 'a fetched private JWK', answer: status(200, {}, JSON.stringify(privateJwk)), code: 'jwks_invalid', says: LEAKED },
   { name: 'a private key as PEM', options: { jwks: privatePem }, code: 'options_invalid', says: LEAKED },
   {
-    name: 'a private key as PEM of one kind of key',
+    name: 'a private key as PKCS #1 PEM',
     options: { jwks: `\n${key.privateKey.export({ format: 'pem', type: 'pkcs1' })}` },
     code: 'options_invalid',
     says: LEAKED,
@@ -101,20 +101,20 @@ const mistakes = [
     says: [/iat lies 180 s ahead of this clock/, /if a clock is wrong, set it, or the option clockTolerance \(up to 300 s\)/],
   },
   {
-    name: 'a token whose time is still to come',
+    name: 'a token that is not valid yet',
     token: makeToken(key, claims({ nbf: NOW + 60 })),
     code: 'token_not_yet_valid',
     says: [/nbf lies 60 s ahead of this clock/, /if a clock is wrong, set it, or the option clockTolerance \(up to 300 s\)/],
   },
   {
-    name: 'a verifier whose clock is two minutes past the end of the token',
+    name: 'a token that expired two minutes ago',
     token: makeToken(key, claims({ exp: NOW - 120 })),
     code: 'token_expired',
     says: [/expired 120 s ago: get a new one/, /if a clock is wrong, set it, or the option clockTolerance \(up to 300 s\)/],
   },
 ]
 for (const { name, options: changes, token = makeToken(key), answer, code, says } of mistakes) {
-  test(`${name} is refused with its cause and what to do`, async (t) => {
+  test(`${name} is refused with a cause and a remedy`, async (t) => {
     const url = answer && { jwks: (await endpoint(t, answer)).url }
     const { message, wwwAuthenticate, ...refusal } = await refusalOf({ ...changes, ...url }, token)
     assert.equal(refusal.code, code)
@@ -122,18 +122,18 @@ for (const { name, options: changes, token = makeToken(key), answer, code, says 
     assert.match(message, /^[^\n]+$/)
     for (const text of [message, wwwAuthenticate]) assertShowsNothing(text, token)
     if (refusal.stage !== 'options' && !code.startsWith('jwks')) {
-      assert.ok(wwwAuthenticate.includes(message.replaceAll('"', "'")), 'the challenge says the same')
+      assert.ok(wwwAuthenticate.includes(message.replaceAll('"', "'")), 'the challenge has the message')
     }
   })
 }
 
-test('the JWK that is advised instead of PEM verifies', async () => {
+test('the JWK that the message suggests instead of PEM verifies', async () => {
   const jwk = { ...createPublicKey(publicPem).export({ format: 'jwk' }), kid: key.kid }
   const verifier = await createVerifier(options([], { jwks: { keys: [jwk] } }))
   assert.equal(verifier.verifySync(makeToken(key)).payload.sub, 'somebody')
 })
 
-test('issuers that differ by more than a slash are not said to differ by one', async () => {
+test('the message mentions a slash only if nothing else differs', async () => {
   for (const iss of ['https://auth.example.evil', `${ISSUER}//`, '/', 'https://auth.exampl']) {
     const { code, message } = await refusalOf({}, makeToken(key, claims({ iss })))
     assert.equal(code, 'issuer_mismatch')
@@ -141,7 +141,7 @@ test('issuers that differ by more than a slash are not said to differ by one', a
   }
 })
 
-test('countersign/inline in a Worker, which compiles no bytes, names the entry point that does without', async (t) => {
+test('countersign/inline in a Worker names the entry point to import instead', async (t) => {
   const dist = new URL('../../pkg/dist/', import.meta.url)
   const names = (await readdir(dist, { recursive: true })).filter((name) => name.endsWith('.js') && !name.startsWith('cli'))
   const modules = await Promise.all(names.map(async (name) => {
@@ -164,7 +164,7 @@ test('countersign/inline in a Worker, which compiles no bytes, names the entry p
   const body = JSON.stringify({ ...options([key]), now: undefined })
   const message = await (await worker.dispatchFetch('http://worker/', { method: 'POST', body })).text()
   assert.match(message, /not compiled from bytes here/)
-  assert.match(message, /in Cloudflare Workers, import 'countersign' in the place of 'countersign\/inline'/)
+  assert.match(message, /in Cloudflare Workers, import 'countersign' instead of 'countersign\/inline'/)
   assert.match(message, /script-src needs 'wasm-unsafe-eval'/)
 })
 

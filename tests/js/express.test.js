@@ -15,7 +15,7 @@ const token = makeToken(key, claims({ scope: 'read' }))
 const verifier = await createVerifier(options([key]))
 const bearer = { authorization: `Bearer ${token}` }
 
-/** Serves `app` until the test ends, and gives its address. */
+/** Serves `app` until the test ends. Returns its address. */
 async function serve(t, app) {
   const server = createServer(app).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -26,7 +26,7 @@ async function serve(t, app) {
   return `http://127.0.0.1:${server.address().port}`
 }
 
-/** An Express application behind the guard. Its last handler answers what it got. */
+/** Returns an Express application with the guard and a last handler behind it. */
 function guarded(options, { before = [], verifiers = verifier } = {}) {
   const app = express()
   app.set('env', 'test')
@@ -36,7 +36,7 @@ function guarded(options, { before = [], verifiers = verifier } = {}) {
   return app
 }
 
-/** Sends header lines as they are given: `fetch` would join or refuse them. */
+/** Sends header lines unchanged. `fetch` would join or refuse them. */
 async function raw(url, headers, path = '/') {
   const request = send(url + path, { headers: ['host', 'api.example', ...headers] }).end()
   const [response] = await once(request, 'response')
@@ -51,7 +51,7 @@ test('req.auth holds the claims, by both names, and the header', async (t) => {
   assert.deepEqual(await response.json(), { claims: expected, payload: expected, header: { alg: 'RS256', typ: 'at+jwt', kid: 'k1' } })
 })
 
-test('what is refused is answered, and no handler behind the guard runs', async (t) => {
+test('a refused request is answered, and no handler behind the guard runs', async (t) => {
   let ran = 0
   const url = await serve(t, guarded({ scope: 'read' }, { before: [(req, res, next) => res.on('finish', () => (ran += res.statusCode < 400)) && next()] }))
   const unscoped = makeToken(key)
@@ -77,7 +77,7 @@ test('what is refused is answered, and no handler behind the guard runs', async 
   assert.equal(ran, 0)
 })
 
-test('two Authorization headers are a bad request, though Node.js shows the first alone', async (t) => {
+test('two Authorization headers are a bad request, although Node.js shows only the first', async (t) => {
   const url = await serve(t, guarded())
   const one = await raw(url, ['Authorization', `Bearer ${token}`])
   assert.equal(one.status, 200)
@@ -85,7 +85,7 @@ test('two Authorization headers are a bad request, though Node.js shows the firs
   assert.deepEqual([two.status, two.body.error], [400, 'invalid_request'])
 })
 
-test('a token that a middleware took out of a cookie is taken from where it put it', async (t) => {
+test('a middleware may copy the token from a cookie to the header', async (t) => {
   const fromCookie = (req, res, next) => {
     req.headers.authorization = `Bearer ${req.headers.cookie.split('=')[1]}`
     next()
@@ -94,7 +94,7 @@ test('a token that a middleware took out of a cookie is taken from where it put 
   assert.equal(status, 200)
 })
 
-test('another token in a form that was parsed before is a bad request', async (t) => {
+test('a second token in a parsed form is a bad request', async (t) => {
   const url = await serve(t, guarded({}, { before: [express.urlencoded(), express.json()] }))
   const post = (type, body) => fetch(url, { method: 'POST', body, headers: { ...bearer, 'content-type': type } })
   assert.equal((await post('application/x-www-form-urlencoded', 'a=b&access_token=c')).status, 400)
@@ -110,7 +110,7 @@ test('a HEAD gets no body, and a CORS preflight does not pass', async (t) => {
   assert.equal(preflight.status, 401)
 })
 
-test('a guard on a route asks for its scope alone', async (t) => {
+test('a guard on a route requires only its own scope', async (t) => {
   const app = express()
   app.get('/read', guard(verifier, { scope: 'read' }), (req, res) => res.json(req.auth.claims.sub))
   app.get('/admin', guard(verifier, { scope: ['read', 'admin'] }), (req, res) => res.json(req.auth.claims.sub))
@@ -119,7 +119,7 @@ test('a guard on a route asks for its scope alone', async (t) => {
   assert.equal((await fetch(`${url}/admin`, { headers: bearer })).status, 403)
 })
 
-test('without keys the answer is 503, and the reason is for the log', async (t) => {
+test('without keys the response is 503, and only the log has the reason', async (t) => {
   const remote = createVerifier(options([], { jwks: 'https://internal.example/keys', fetch: () => Promise.reject(new Error('down')) }))
   let reason
   const log = (req, res, next) => {
@@ -148,7 +148,7 @@ test('a fault of the service goes to the error handler, once', async (t) => {
   }
 })
 
-test('an error of what comes behind the guard does not come back to it', async () => {
+test('the guard does not catch an error of a later handler', async () => {
   const script = `
     import { guard } from 'countersign/express'
     const verifier = { verify: async () => ({ header: {}, payload: {} }) }
@@ -162,7 +162,7 @@ test('an error of what comes behind the guard does not come back to it', async (
   assert.equal(stdout, '1\n')
 })
 
-test('a response that somebody else has begun goes to the error handler', async (t) => {
+test('a response that has already begun goes to the error handler', async (t) => {
   let failure
   const url = await serve(t, (req, res) => {
     res.end('done')
@@ -172,14 +172,14 @@ test('a response that somebody else has begun goes to the error handler', async 
   assert.equal(failure?.code, 'ERR_HTTP_HEADERS_SENT')
 })
 
-test('it works on node:http alone', async (t) => {
+test('the guard works on node:http alone', async (t) => {
   const protect = guard(verifier)
   const url = await serve(t, (req, res) => protect(req, res, () => res.end(req.auth.claims.sub)))
   assert.equal(await (await fetch(url, { headers: bearer })).text(), 'somebody')
   assert.equal((await fetch(url)).status, 401)
 })
 
-test('it works on node:http2', async (t) => {
+test('the guard works on node:http2', async (t) => {
   const protect = guard(verifier)
   const server = http2.createServer((req, res) => protect(req, res, () => res.end(req.auth.claims.sub))).listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -20,13 +20,13 @@ function form(text, headers = good) {
   return request({ 'content-type': 'application/x-www-form-urlencoded', ...headers }, { method: 'POST', body: text })
 }
 
-/** A verifier that refuses with this code. */
+/** Returns a verifier that refuses with this code. */
 function refusing(code) {
   const fields = { code, stage: STAGE_OF[code], message: `no: ${code}`, retryable: false, wwwAuthenticate: `Bearer x="${code}"` }
   return { verify: () => Promise.reject(new VerifyError(fields)) }
 }
 
-/** The response of a request that is refused, as far as tests compare it. It never holds the token. */
+/** Returns the parts of a refusal that the tests compare. Checks that it does not contain the token. */
 async function refused(...args) {
   const { claims, response, error } = await guard(...args)
   assert.equal(claims, undefined)
@@ -40,7 +40,7 @@ async function refused(...args) {
   return { status: response.status, challenge: headers['www-authenticate'], retryAfter: headers['retry-after'], ...body, code: error?.code }
 }
 
-test('a good token gives its claims, and nothing else', async () => {
+test('a valid token returns only its claims', async () => {
   assert.deepEqual(await guard(request(good), verifier), { claims: claims({ scope: 'read write' }) })
 })
 
@@ -50,7 +50,7 @@ test('the scheme may be written in any case, with more than one space', async ()
   }
 })
 
-test('a verifier may come as a promise, and from countersign/inline', async () => {
+test('the verifier may be a promise, or come from countersign/inline', async () => {
   assert.ok((await guard(request(good), createVerifier(options([key])))).claims)
   assert.ok((await guard(request(good), inline.createVerifierSync(options([key])))).claims)
 })
@@ -69,7 +69,7 @@ for (const [name, headers] of Object.entries(without)) {
   })
 }
 
-test('a token in the query alone is no credential', async () => {
+test('a token only in the query is no credential', async () => {
   const { status, challenge } = await refused(request({}, { path: `/?access_token=${token}` }), verifier)
   assert.deepEqual({ status, challenge }, { status: 401, challenge: 'Bearer' })
 })
@@ -99,7 +99,7 @@ for (const [name, it] of Object.entries(malformed)) {
   })
 }
 
-test('what only looks like another token is none', async () => {
+test('a parameter that only resembles a token is ignored', async () => {
   for (const it of [
     request(good, { path: '/?my_access_token=a&b=access_token' }),
     request(good, { path: '/access_token=a' }),
@@ -110,7 +110,7 @@ test('what only looks like another token is none', async () => {
   }
 })
 
-test('a form can still be read behind the guard, and one that was read before is left alone', async () => {
+test('the service can still read a form behind the guard, and a form that was read before is ignored', async () => {
   const it = form('a=b')
   assert.ok((await guard(it, verifier)).claims)
   assert.equal(await it.text(), 'a=b')
@@ -123,7 +123,7 @@ test('a form can still be read behind the guard, and one that was read before is
   assert.ok((await guard(begun, verifier)).claims)
 })
 
-test('of a form no more than its beginning is waited for, and nothing before the token is good', async () => {
+test('the guard reads only the beginning of a form, and only after the token was verified', async () => {
   let pulled = 0
   const endless = () => new ReadableStream({
     pull(controller) {
@@ -140,7 +140,7 @@ test('of a form no more than its beginning is waited for, and nothing before the
   assert.ok(pulled >= 4 && pulled < 10, `${pulled} chunks were asked for`)
 })
 
-test('a token that the verifier refuses is answered with its challenge and its message', async () => {
+test('a refused token is answered with the verifier\'s challenge and message', async () => {
   const expired = makeToken(key, claims({ exp: NOW - 35 }))
   const { wwwAuthenticate, message } = await verifier.verify(expired).catch((error) => error)
   assert.deepEqual(await refused(request({ authorization: `Bearer ${expired}` }), verifier), {
@@ -149,7 +149,7 @@ test('a token that the verifier refuses is answered with its challenge and its m
   })
 })
 
-test('a scope of the guard must be in the token, each of several', async () => {
+test('the token must have each scope of the guard', async () => {
   for (const scope of ['read', 'write read', ['read', 'write'], ['read write']]) {
     assert.ok((await guard(request(good), verifier, { scope })).claims)
   }
@@ -162,7 +162,7 @@ test('a scope of the guard must be in the token, each of several', async () => {
   assert.equal((await refused(unscoped, verifier, { scope: 'read' })).status, 403)
 })
 
-test('a scope that the guard lacks is told as one that the verifier lacks', async () => {
+test('the guard and the verifier report a missing scope in the same way', async () => {
   const strict = await createVerifier(options([key], { scope: 'read admin' }))
   const ours = await guard(request(good), verifier, { scope: 'read admin' })
   const theirs = await guard(request(good), strict)
@@ -171,7 +171,7 @@ test('a scope that the guard lacks is told as one that the verifier lacks', asyn
   assert.deepEqual({ ...ours.error }, { ...theirs.error })
 })
 
-test('options that would let more pass than was meant are refused', async () => {
+test('options that would accept more than intended are refused', async () => {
   for (const wrong of [{ scopes: 'read' }, { scope: '' }, { scope: [] }, { scope: [''] }, { scope: 'a  b' }, { scope: ['a', 1] }, { scope: null }, 'read', null]) {
     await assert.rejects(guard(request(good), verifier, wrong), { name: 'VerifyError', code: 'options_invalid' })
   }
@@ -195,7 +195,7 @@ for (const code of Object.keys(STAGE_OF)) {
   })
 }
 
-test('a response says nothing of where the keys come from', async () => {
+test('a response does not contain the URL of the keys', async () => {
   const remote = await createVerifier(options([], {
     jwks: 'https://internal.example/keys', fetch: () => Promise.reject(new Error('down')),
   }))
@@ -204,12 +204,12 @@ test('a response says nothing of where the keys come from', async () => {
   assert.equal(error.code, 'jwks_unavailable')
 })
 
-test('an error that is not the verifier\'s own is thrown', async () => {
+test('an error that is no VerifyError is thrown', async () => {
   const bug = new TypeError('a bug')
   await assert.rejects(guard(request(good), { verify: () => Promise.reject(bug) }), bug)
 })
 
-test('an error of another copy of the package is known all the same', async () => {
+test('a VerifyError of another copy of the package is recognised', async () => {
   class VerifyError extends Error {
     name = 'VerifyError'
     code = 'token_expired'
@@ -226,13 +226,13 @@ test('a HEAD is answered like a GET, without a body', async () => {
   assert.deepEqual([head.response.status, ...head.response.headers], [get.response.status, ...get.response.headers])
 })
 
-test('a CORS preflight does not pass', async () => {
+test('a CORS preflight is refused', async () => {
   const headers = { origin: 'https://app.example', 'access-control-request-method': 'GET', 'access-control-request-headers': 'authorization' }
   assert.equal((await refused(request(headers, { method: 'OPTIONS' }), verifier)).status, 401)
 })
 
 for (const entry of ['guard', 'express']) {
-  test(`countersign/${entry} does not bring the WebAssembly module along`, async () => {
+  test(`countersign/${entry} does not import the WebAssembly module`, async () => {
     const seen = new Set()
     const visit = async (url) => {
       if (seen.has(url.href)) return

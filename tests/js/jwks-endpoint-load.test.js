@@ -1,4 +1,4 @@
-// What verifiers under load ask of a key set endpoint, counted at a real one, and what becomes of their tokens meanwhile.
+// The requests of verifiers under load to a real key set endpoint, and the verdicts on their tokens.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { endpoint, jwks, key, lasting, next, remote, status } from './package-endpoint.js'
@@ -7,7 +7,7 @@ import { claims, makeToken, NOW } from './package-tokens.js'
 const [valid, rotated] = [lasting(key), lasting(next)]
 const COOLDOWN = 10
 
-/** Another token each time, of a `kid` that nobody has. Its signature is of no interest: no key, no look at it. */
+/** Returns a new token with an unknown `kid` each time. Without a key, its signature is not read. */
 let junkKids = 0
 function junk() {
   const header = Buffer.from(JSON.stringify({ alg: 'RS256', typ: 'at+jwt', kid: `junk-${++junkKids}` })).toString('base64url')
@@ -15,8 +15,8 @@ function junk() {
 }
 
 /**
- * Has so many tokens verified a second while the verifier's clock runs through the seconds: one token after the other,
- * none of them waiting for the verdict on the one before. Counts the verdicts; a refusal counts by its code.
+ * Verifies so many tokens a second while the verifier's clock runs. No token waits for the verdict on the one before.
+ * Counts the verdicts by their code.
  */
 async function traffic({ verifier, clock }, seconds, perSecond, tokenAt) {
   const verdicts = {}
@@ -26,14 +26,14 @@ async function traffic({ verifier, clock }, seconds, perSecond, tokenAt) {
     clock.now = start + i / perSecond
     const verdict = verifier.verify(tokenAt(i)).then(() => 'verified', ({ code }) => code)
     pending.push(verdict.then((name) => (verdicts[name] = (verdicts[name] ?? 0) + 1)))
-    // Lets the sockets have their turn: a fetch takes a tenth of the clock's seconds or so.
+    // Lets the sockets work: a fetch takes about a tenth of a second of the clock.
     await new Promise(setImmediate)
   }
   await Promise.all(pending)
   return verdicts
 }
 
-/** Answers as an endpoint does that is down: with 503, with a connection cut short, with one cut within the answer. */
+/** Answers like a failing endpoint: with 503, by closing the connection, or by closing it within the response. */
 function down() {
   let requests = 0
   return (response) => {
@@ -45,7 +45,7 @@ function down() {
   }
 }
 
-test('fifty cold verifications of many tokens make one fetch of a slow endpoint, and so do fifty that come while it answers', async (t) => {
+test('fifty cold verifications share one fetch, and so do fifty that come during the response', async (t) => {
   let arrived
   const asked = new Promise((resolve) => (arrived = resolve))
   const server = await endpoint(t, (response) => {
@@ -62,7 +62,7 @@ test('fifty cold verifications of many tokens make one fetch of a slow endpoint,
   assert.equal(server.requests, 1)
 })
 
-test('fifty junk kids make two fetches at most, at once and one after the other, cold and warm', async (t) => {
+test('fifty unknown kids cause at most two fetches, at once or in sequence, cold or warm', async (t) => {
   for (const warm of [false, true]) {
     const server = await endpoint(t)
     const { verifier, clock } = await remote(server.url)
@@ -78,13 +78,13 @@ test('fifty junk kids make two fetches at most, at once and one after the other,
   }
 })
 
-test('an endpoint that is down for 60 s under 100 tokens a second is asked ten times at most, and no good token is refused', async (t) => {
+test('in an outage of 60 s at 100 tokens a second there are at most ten fetches, and no valid token is refused', async (t) => {
   const server = await endpoint(t, jwks([key], { 'cache-control': 'max-age=30' }))
   const load = await remote(server.url)
   assert.deepEqual(await traffic(load, 20, 100, () => valid), { verified: 2000 })
   assert.equal(server.requests, 1)
 
-  // Each tenth token is of no kid that there is. That must not make the endpoint's day worse.
+  // Each tenth token has an unknown kid, which must not cause more fetches.
   server.answer = down()
   const verdicts = await traffic(load, 60, 100, (i) => (i % 10 ? valid : junk()))
   assert.deepEqual(verdicts, { verified: 5400, key_not_found: 600 })
@@ -97,14 +97,14 @@ test('an endpoint that is down for 60 s under 100 tokens a second is asked ten t
   await assert.rejects(load.verifier.verify(valid), { code: 'key_not_found' })
 })
 
-test('an endpoint that is down from the start is asked as seldom, and every token hears of it', async (t) => {
+test('in an outage from the start there are as few fetches, and every token is refused with the cause', async (t) => {
   const server = await endpoint(t, down())
   const load = await remote(server.url)
   assert.deepEqual(await traffic(load, 60, 100, () => valid), { jwks_unavailable: 6000 })
   assert.ok(server.requests > 4 && server.requests <= 10, `${server.requests} fetches`)
 })
 
-test('a rotated key is usable within the cooldown in the midst of a flood of junk kids', async (t) => {
+test('in a flood of unknown kids a rotated key is usable within the cooldown', async (t) => {
   const server = await endpoint(t)
   const load = await remote(server.url)
   const { verifier, clock } = load
@@ -123,7 +123,7 @@ test('a rotated key is usable within the cooldown in the midst of a flood of jun
   assert.ok(server.requests <= 1 + 4, `${server.requests} fetches`)
 })
 
-test('a key that leaves the endpoint verifies until the next fetch and not once after it, remembered verdicts included', async (t) => {
+test('a removed key verifies until the next fetch and not after it, also for cached tokens', async (t) => {
   const server = await endpoint(t, jwks([key, next], { 'cache-control': 'max-age=100' }))
   const load = await remote(server.url, { cache: 100 })
   const { verifier, clock } = load
@@ -135,23 +135,23 @@ test('a key that leaves the endpoint verifies until the next fetch and not once 
   assert.equal(server.requests, 1)
   clock.now = NOW + 80
   await verifier.verify(valid)
-  await verifier.refresh() // Waits for the fetch that the call before has begun.
+  await verifier.refresh() // Waits for the fetch of the call before.
   assert.equal(server.requests, 2)
   assert.throws(() => verifier.verifySync(valid), { code: 'key_not_found' })
-  // 15 s have a second fetch for the kid that is now unknown, and a third after the cooldown.
+  // In 15 s there is a second fetch for the kid that is now unknown, and a third after the cooldown.
   assert.deepEqual(await traffic(load, 15, 10, () => valid), { key_not_found: 150 })
   assert.deepEqual(await traffic(load, 15, 10, () => rotated), { verified: 150 })
   assert.ok(server.requests <= 4, `${server.requests} fetches`)
 })
 
-// Each is 80 % of what the answer says, or of the least time or of the default.
+// Each interval is 80 % of the lifetime in the response, of `minTtl`, or of the default.
 for (const { headers, every } of [
   { headers: { 'cache-control': 'public, max-age=300' }, every: 240 },
   { headers: { 'cache-control': 'public, max-age=300', age: '100' }, every: 160 },
   { headers: { 'cache-control': 'public, max-age=60', age: '59' }, every: 24 },
   { headers: {}, every: 480 },
 ]) {
-  test(`an endpoint that answers with ${JSON.stringify(headers)} is asked each ${every} s, by a token each second`, async (t) => {
+  test(`with the response headers ${JSON.stringify(headers)} there is a fetch each ${every} s, at one token a second`, async (t) => {
     const times = []
     const server = await endpoint(t, jwks([key], headers))
     const { verifier, clock } = await remote(server.url, {
@@ -164,7 +164,7 @@ for (const { headers, every } of [
       clock.now = NOW + second
       const { length } = times
       await verifier.verify(valid)
-      // Waits for the fetch that this call has begun, so that none takes any of the clock's time.
+      // Waits for the fetch of this call, so that it takes no time of the clock.
       if (second > 0 && times.length > length) await verifier.refresh()
     }
     const expected = Array.from({ length: Math.ceil(1500 / every) }, (_, i) => i * every)

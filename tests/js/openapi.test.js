@@ -1,5 +1,5 @@
-// The running issuer against its own OpenAPI document: Schemathesis makes requests that the document allows and
-// requests that it does not, and compares each answer with what the document says of it.
+// The running issuer against its own OpenAPI document. Schemathesis sends requests that the document allows and requests
+// that it does not, and compares each response with the document.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -12,10 +12,10 @@ import { issuerBinary, logIn, startIssuer } from './support/issuer.js'
 
 const CONFIGURATION = fileURLToPath(new URL('../openapi/schemathesis.toml', import.meta.url))
 
-/** Schemathesis leaves out the document's own address. */
+/** Schemathesis does not request the document's own address. */
 const UNTESTED = ['GET /openapi.json']
 
-test('every answer of the running issuer is as its OpenAPI document says', { timeout: 180_000 }, async (t) => {
+test('every response of the issuer conforms to its OpenAPI document', { timeout: 180_000 }, async (t) => {
   const issuer = await startIssuer({ flags: ['--status-lists'] })
   const folder = await mkdtemp(join(tmpdir(), 'countersign-openapi-'))
   t.after(async () => {
@@ -24,9 +24,9 @@ test('every answer of the running issuer is as its OpenAPI document says', { tim
   })
   const address = `${issuer.url}/openapi.json`
   const document = await (await fetch(address)).json()
-  // The first session begins the first status list.
+  // The first session creates the first status list.
   await logIn(issuer.url)
-  // Who logs in in the document's example can.
+  // The user of the document's examples.
   const { username, password } = document.components.schemas.Login.properties
   await issuer.run(['user', 'add', username.example, '--scope', 'read write'], `${password.example}\n`)
   const client = JSON.parse(await issuer.run(['client', 'add', 'tests', '--scope', 'read write', '--json']))
@@ -39,7 +39,7 @@ test('every answer of the running issuer is as its OpenAPI document says', { tim
 
   const { complete, errors, failures, valid_rates: rates } = JSON.parse(await readFile(report, 'utf8'))
   assert.deepEqual({ complete, errors, failures }, { complete: true, errors: [], failures: [] })
-  // A run of refusals alone would be conformant too.
+  // A run with only refusals would conform too.
   const answered = Object.keys(rates).filter((name) => Object.values(rates[name]).some(({ accepted }) => accepted > 0))
   assert.deepEqual([...answered, ...UNTESTED].sort(), operations(document).sort())
 })

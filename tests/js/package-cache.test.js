@@ -15,7 +15,7 @@ const { createVerifier } = countersign
 const key = makeKey('k1')
 const other = makeKey('k2')
 
-/** A verifier with a cache whose clock the test moves. `verify` and `code` are told what to verify and when. */
+/** Returns a verifier with a cache and a clock for the test. `verify` and `code` take a token and a time. */
 async function cached(changes = {}, keys = [key]) {
   const clock = { now: NOW }
   const verifier = await createVerifier(options(keys, { cache: 10, now: () => clock.now, ...changes }))
@@ -26,12 +26,12 @@ async function cached(changes = {}, keys = [key]) {
   return { verifier, verify, code: (token, now) => codeOf(() => verify(token, now)) }
 }
 
-/** The same text in memory of its own, as a server gets it with each request. */
+/** Copies the text, as each request of a server has its own copy. */
 const again = (token) => Buffer.from(token).toString('latin1')
 
 const early = claims({ iat: NOW - 60 })
 
-test('a token that passed is answered from the cache, with equal claims', async () => {
+test('a verified token is answered from the cache, with equal claims', async () => {
   const { verifier, verify } = await cached()
   const fresh = await createVerifier(options([key]))
   const token = makeToken(key, early, { note: 'Zoë 🦊' })
@@ -42,7 +42,7 @@ test('a token that passed is answered from the cache, with equal claims', async 
   }
 })
 
-test('what is answered twice is frozen to the bottom', async () => {
+test('a cached result is deeply frozen', async () => {
   const { verify } = await cached()
   const token = makeToken(key, { ...early, roles: [{ deep: [] }] })
   verify(token)
@@ -53,14 +53,14 @@ test('what is answered twice is frozen to the bottom', async () => {
 })
 
 for (const cache of [undefined, 0]) {
-  test(`with cache: ${cache} nothing is kept`, async () => {
+  test(`with cache: ${cache} nothing is cached`, async () => {
     const { verify } = await cached({ cache })
     const token = makeToken(key, early)
     assert.notEqual(verify(token), verify(token))
   })
 }
 
-test('a token that differs in one character is judged by itself', async () => {
+test('a token that differs in one character is not answered from the cache', async () => {
   const { verify, code } = await cached({ cache: 1 })
   const token = makeToken(key, early)
   const first = verify(token)
@@ -74,7 +74,7 @@ test('a token that differs in one character is judged by itself', async () => {
   assert.equal(verify(token), first)
 })
 
-test('what was refused is judged anew each time', async () => {
+test('a refused token is verified each time', async () => {
   const { verify, code } = await cached()
   const token = makeToken(key, { ...early, nbf: NOW })
   for (let i = 0; i < 2; i++) {
@@ -84,7 +84,7 @@ test('what was refused is judged anew each time', async () => {
   for (let i = 0; i < 2; i++) assert.equal(code(makeToken(other)), 'key_not_found')
 })
 
-// Each: the limit of a verdict, in seconds after NOW, and the refusal on its far side.
+// Each case: the end of a cached verdict, in seconds after NOW, and the refusal after it.
 const ended = [
   { name: 'exp', until: 900, code: 'token_expired', claim: 'exp' },
   { name: 'exp with tolerance', options: { clockTolerance: 5 }, until: 905, code: 'token_expired', claim: 'exp' },
@@ -95,7 +95,7 @@ const ended = [
   { name: 'iat with tolerance', options: { clockTolerance: 5 }, from: -65, code: 'token_not_yet_valid', claim: 'iat' },
 ]
 for (const { name, options: changes, payload = early, from, until, code, claim } of ended) {
-  test(`a verdict is cached up to ${name}, and ${code} from there, every field set`, async () => {
+  test(`a verdict is cached up to ${name}, and then becomes ${code} with every field set`, async () => {
     const { verify, verifier } = await cached(changes)
     const [inside, outside] = from === undefined ? [until - 0.01, until + 0.01] : [from + 0.01, from - 0.01]
     const token = makeToken(key, payload)
@@ -108,7 +108,7 @@ for (const { name, options: changes, payload = early, from, until, code, claim }
   })
 }
 
-test('an entry that is found expired falls out, whichever its generation', async () => {
+test('an expired entry is dropped from both generations', async () => {
   const { verify, code } = await cached({ cache: 2 })
   const token = makeToken(key, early)
   for (const between of [() => {}, () => verify(makeToken(key))]) {
@@ -119,8 +119,8 @@ test('an entry that is found expired falls out, whichever its generation', async
   }
 })
 
-// Each: times as they stand in the token, in seconds after NOW, and the policy. Every limit is one of those below or next
-// to one, so that the times asked for lie on it and on both sides, as near as a number can.
+// Each case: the token's times, in seconds after NOW, and the policy. The limits that the test below probes include each of
+// these times, so that it probes the limit itself and both sides, as near as a number can be.
 const dates = [
   { payload: { exp: '10' } },
   { payload: { exp: '10', nbf: '-10', iat: '-20' } },
@@ -134,11 +134,11 @@ const dates = [
   { payload: { exp: '99', iat: '-10.1' }, options: { maxTokenAge: 20.1 } },
   { payload: { exp: '99', iat: '-10' }, options: { maxTokenAge: 19, clockTolerance: 1 } },
   { payload: { exp: '99', iat: '-10.00000000000000000001' }, options: { maxTokenAge: 20, clockTolerance: 0.1 } },
-  // Numbers add up to a limit that is later than the sum of the decimals.
+  // The sum of the numbers is later than the sum of the decimals.
   { payload: { exp: '99', iat: '-9.6' }, options: { maxTokenAge: 20.4, clockTolerance: 0.4 } },
 ]
 for (const { payload, options: changes } of dates) {
-  test(`next to its limits ${JSON.stringify({ ...payload, ...changes })} gets the verdict that it gets without a cache`, async () => {
+  test(`near its limits ${JSON.stringify({ ...payload, ...changes })} has the same verdict as without a cache`, async () => {
     const text = Object.entries(payload).reduce(
       (json, [claim, seconds]) => json.replace('}', `,"${claim}":${afterNow(seconds)}}`),
       JSON.stringify(claims({ exp: undefined, iat: undefined })),
@@ -159,7 +159,7 @@ for (const { payload, options: changes } of dates) {
   })
 }
 
-test('the clock is asked, and what it answers is checked, on a hit too', async () => {
+test('the clock is read and checked on a hit too', async () => {
   const { verify, code, verifier } = await cached()
   const token = makeToken(key, early)
   verify(token)
@@ -169,7 +169,7 @@ test('the clock is asked, and what it answers is checked, on a hit too', async (
   }
 })
 
-/** A verifier with a cache of a key set that can be exchanged. */
+/** Returns a verifier with a cache, and a key set that the test can replace. */
 async function remote(keys, changes) {
   const source = { text: setOf(keys) }
   const fetch = async () => new Response(source.text)
@@ -182,14 +182,14 @@ const setOf = (keys) => JSON.stringify({ keys: keys.map(({ jwk }) => jwk) })
 const twin = makeKey('k1')
 const replacements = [
   { name: 'lost the key', keys: [other], code: 'key_not_found' },
-  { name: 'has another key of that name', keys: [twin, other], code: 'signature_invalid' },
+  { name: 'has another key with that kid', keys: [twin, other], code: 'signature_invalid' },
   { name: 'is empty', keys: [], code: 'key_not_found' },
-  { name: 'has the name twice', keys: [key, twin], code: 'jwks_invalid' },
+  { name: 'has the kid twice', keys: [key, twin], code: 'jwks_invalid' },
 ]
 for (const { name, keys, code: expected } of replacements) {
   test(`a fetched set that ${name} ends cached verdicts at once`, async () => {
     const { source, verifier, verify, code } = await remote([key], { cache: 2 })
-    // One for each generation.
+    // One token in each generation.
     const tokens = [makeToken(key, early), makeToken(key, { ...early, jti: '2' })]
     for (const token of tokens) verify(token)
     source.text = setOf(keys)
@@ -198,7 +198,7 @@ for (const { name, keys, code: expected } of replacements) {
   })
 }
 
-test('the fetch that a call of verify makes ends cached verdicts in that very call', async () => {
+test('a fetch by verify ends cached verdicts in the same call', async () => {
   const { source, verifier, verify } = await remote([key])
   const token = makeToken(key, claims({ iat: NOW - 60, exp: NOW + 9000 }))
   verify(token)
@@ -207,7 +207,7 @@ test('the fetch that a call of verify makes ends cached verdicts in that very ca
   await assert.rejects(verifier.verify(token), { code: 'key_not_found' })
 })
 
-test('a set fetched again unchanged, or one that is none, leaves the cache as it is', async () => {
+test('an unchanged set, or an invalid one, does not empty the cache', async () => {
   const { source, verifier, verify } = await remote([key])
   const token = makeToken(key, early)
   const first = verify(token)
@@ -218,7 +218,7 @@ test('a set fetched again unchanged, or one that is none, leaves the cache as it
   assert.equal(verify(token), first)
 })
 
-test('a key that comes back does not bring old verdicts with it', async () => {
+test('a key that comes back does not restore old verdicts', async () => {
   const { source, verifier, verify } = await remote([key])
   const token = makeToken(key, early)
   const first = verify(token)
@@ -229,7 +229,7 @@ test('a key that comes back does not bring old verdicts with it', async () => {
   assert.notEqual(verify(token), first)
 })
 
-test('verifiers share no verdicts', async () => {
+test('verifiers do not share a cache', async () => {
   const one = await cached()
   const stricter = await cached({ scope: 'admin' })
   const token = makeToken(key, early)
@@ -239,13 +239,13 @@ test('verifiers share no verdicts', async () => {
 
 const flood = Array.from({ length: 30 }, (_, i) => makeToken(key, { ...early, jti: String(i) }))
 for (const { cache, bound } of [{ cache: 1, bound: 2 }, { cache: 2, bound: 2 }, { cache: 7, bound: 8 }, { cache: 10, bound: 10 }]) {
-  test(`a flood of tokens leaves at most ${bound} verdicts in a cache of ${cache}, the last ones among them`, async () => {
+  test(`after a flood of tokens a cache of ${cache} has at most ${bound} entries, with the last ones among them`, async () => {
     const { verify } = await cached({ cache })
     const verdicts = []
     let most = 0
     for (const token of flood) {
       verdicts.push(new WeakRef(verify(token)))
-      // A `WeakRef` keeps what it refers to until the turn of the event loop ends.
+      // A `WeakRef` keeps its target alive until the end of the event loop's turn.
       await setImmediate()
       collectGarbage()
       most = Math.max(most, verdicts.filter((verdict) => verdict.deref() !== undefined).length)
@@ -257,7 +257,7 @@ for (const { cache, bound } of [{ cache: 1, bound: 2 }, { cache: 2, bound: 2 }, 
   })
 }
 
-test('a token that is in use stays while others come and go', async () => {
+test('a token in use stays in the cache while others come and go', async () => {
   const { verify } = await cached({ cache: 10 })
   const token = makeToken(key, early)
   const first = verify(token)
@@ -267,7 +267,7 @@ test('a token that is in use stays while others come and go', async () => {
   }
 })
 
-test('a cached token does not keep the text alive that it was cut out of', async () => {
+test('a cached token does not keep the text around it in memory', async () => {
   const { verify } = await cached({ cache: 20 })
   collectGarbage()
   const before = process.memoryUsage().heapUsed
@@ -283,7 +283,7 @@ const folder = new URL('../vectors/', import.meta.url)
 const vectors = readdirSync(folder)
   .filter((name) => name.endsWith('.json'))
   .flatMap((name) => JSON.parse(readFileSync(new URL(name, folder), 'utf8')))
-test(`${vectors.length} vectors get their verdicts with a cache, the second time as the first`, async () => {
+test(`${vectors.length} vectors have the same verdict twice with a cache`, async () => {
   let hits = 0
   const twice = (verify) => async (token) => {
     const [first, second] = [await settled(verify, token), await settled(verify, token)]
@@ -311,7 +311,7 @@ async function settled(verify, token) {
   }
 }
 
-/** The decimal `NOW + seconds`, whose fraction no number would hold. */
+/** Returns the decimal `NOW + seconds`, with more digits than a number can have. */
 function afterNow(seconds) {
   const [, sign, whole, fraction = ''] = /^(-?)(\d+)\.?(\d*)$/.exec(seconds)
   if (sign === '' || fraction === '') return `${NOW + Number(sign + whole)}${fraction && `.${fraction}`}`

@@ -1,4 +1,4 @@
-// A key set endpoint and verifiers of it, for the tests of the package.
+// A key set endpoint and its verifiers, for the tests of the package.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { createVerifier } from 'countersign'
@@ -8,12 +8,12 @@ export const key = makeKey('k1')
 export const next = makeKey('k2')
 export const token = makeToken(key)
 
-/** A token of this key that does not expire while a test moves its clock. */
+/** Returns a token of this key that does not expire while a test moves its clock. */
 export function lasting(key) {
   return makeToken(key, claims({ exp: NOW + 1e7 }))
 }
 
-/** A key set endpoint that counts its requests; `answer` may be replaced at any time. */
+/** Starts a key set endpoint that counts its requests. `answer` may be replaced at any time. */
 export async function endpoint(t, answer = jwks([key])) {
   const state = { answer, requests: 0, url: '', headers: [] }
   const server = createServer((request, response) => {
@@ -32,7 +32,7 @@ export async function endpoint(t, answer = jwks([key])) {
   return state
 }
 
-/** Answers a key set, as public JWKs. */
+/** Answers with a key set of public JWKs. */
 export function jwks(keys, headers = {}) {
   return (response) => {
     response.writeHead(200, { 'content-type': 'application/jwk-set+json', ...headers })
@@ -44,14 +44,14 @@ export function status(code, headers = {}, body = '') {
   return (response) => void response.writeHead(code, headers).end(body)
 }
 
-/** A verifier of a URL whose clock the test moves. */
+/** Returns a verifier with a URL, and a clock that the test moves. */
 export async function remote(url, changes = {}) {
   const clock = { now: NOW }
   const verifier = await createVerifier(options([], { jwks: url, now: () => clock.now, ...changes }))
   return { verifier, clock }
 }
 
-/** Waits for what happens in the background. */
+/** Waits until the condition is true. */
 export async function eventually(condition) {
   const deadline = Date.now() + 5000
   while (!(await condition())) {

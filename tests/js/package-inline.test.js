@@ -15,27 +15,27 @@ import { runVectors } from './support/vectors.js'
 const key = makeKey('k1')
 const vectors = new URL('../vectors/', import.meta.url)
 
-test('countersign/inline makes a verifier at once', async () => {
+test('countersign/inline makes a verifier synchronously', async () => {
   const verifier = inline.createVerifierSync(options([key]))
   assert.equal(verifier.verifySync(makeToken(key)).payload.sub, 'somebody')
   assert.equal((await inline.createVerifier(options([key]))).verifySync(makeToken(key)).payload.sub, 'somebody')
   assert.throws(() => inline.createVerifierSync({}), { code: 'options_invalid' })
 })
 
-test('countersign/inline has the names of the other entry points and one more', async () => {
+test('countersign/inline exports the names of the other entry points and one more', async () => {
   const names = Object.keys(await import('countersign'))
   assert.deepEqual(Object.keys(inline).sort(), [...names, 'createVerifierSync'].sort())
   assert.equal(createRequire(import.meta.url)('countersign/inline').createVerifierSync, inline.createVerifierSync)
 })
 
 for (const name of await readdir(vectors)) {
-  test(`every vector of ${name} gets its verdict from countersign/inline`, async () => {
+  test(`every vector of ${name} has its verdict in countersign/inline`, async () => {
     const disagreements = await runVectors(inline, JSON.parse(await readFile(new URL(name, vectors), 'utf8')))
     assert.deepEqual(disagreements, [])
   })
 }
 
-test('a bundle of countersign/inline is one script that needs no other file', async (t) => {
+test('a bundle of countersign/inline is one script without other files', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'countersign-inline-'))
   t.after(() => rm(folder, { recursive: true }))
   const entry = fileURLToPath(new URL('support/inline-entry.js', import.meta.url))

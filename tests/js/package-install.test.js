@@ -13,13 +13,13 @@ const run = promisify(execFile)
 const here = dirname(fileURLToPath(import.meta.url))
 const require = createRequire(import.meta.url)
 
-test('the package loads through import() in CommonJS, without a word', async () => {
+test('import() in CommonJS loads the package without output', async () => {
   const program = `import('countersign').then(({ VerifyError }) => console.log(VerifyError.name))`
   const { stdout, stderr } = await run(process.execPath, ['--input-type=commonjs', '--eval', program], { cwd: here })
   assert.deepEqual({ stdout, stderr }, { stdout: 'VerifyError\n', stderr: '' })
 })
 
-test('require() and import give the same module', () => {
+test('require() and import return the same module', () => {
   const { VerifyError } = require('countersign')
   return import('countersign').then((module) => assert.equal(module.VerifyError, VerifyError))
 })
@@ -27,19 +27,19 @@ test('require() and import give the same module', () => {
 const modules = ['countersign.relaxed.wasm', 'countersign.wasm']
 
 for (const name of modules) {
-  test(`the bytes of ${name} are a sub-path`, async () => {
+  test(`the sub-path ${name} has the bytes`, async () => {
     const bytes = await readFile(require.resolve(`countersign/${name}`))
     assert.doesNotMatch(bytes.toString('latin1'), /countersign_verifier/, 'has a name section')
   })
 }
 
-test('nothing but the public names is exported, and no file can be reached past them', async () => {
+test('only the public names are exported, and no other file can be imported', async () => {
   const names = ['VerifyError', 'createVerifier', 'decodeUnverified', 'expiry']
   assert.deepEqual(Object.keys(await import('countersign')).sort(), names)
   await assert.rejects(import('countersign/dist/errors.js'), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' })
 })
 
-test('a Vite build holds each WebAssembly module exactly once, and nothing of Node', async (t) => {
+test('a Vite build has each WebAssembly module exactly once, and nothing of Node.js', async (t) => {
   const outDir = await mkdtemp(join(tmpdir(), 'countersign-vite-'))
   t.after(() => rm(outDir, { recursive: true }))
   await build({ root: join(here, 'vite-page'), logLevel: 'error', build: { outDir, target: 'es2022' } })

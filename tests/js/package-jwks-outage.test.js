@@ -1,4 +1,4 @@
-// What becomes of verification while the key set endpoint is down, and in runtimes that are different.
+// Verification while the key set endpoint is down, and in runtimes with special rules.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { endpoint, eventually, jwks, key, lasting, next, remote, status, token } from './package-endpoint.js'
@@ -7,7 +7,7 @@ import { makeToken, NOW } from './package-tokens.js'
 const forever = lasting(key)
 const DAY = 86_400
 
-test('keys serve for a day past their time while the endpoint is down, and not a moment longer', async (t) => {
+test('in an outage the keys stay in use for exactly a day after their lifetime', async (t) => {
   const server = await endpoint(t)
   const { verifier, clock } = await remote(server.url)
   await verifier.verify(forever)
@@ -32,7 +32,7 @@ test('keys serve for a day past their time while the endpoint is down, and not a
   verifier.verifySync(forever)
 })
 
-test('keys that are too old take the remembered verdicts with them, and the order of refusals stays', async (t) => {
+test('keys that are too old end cached verdicts, and the order of refusals stays', async (t) => {
   const server = await endpoint(t)
   const { verifier, clock } = await remote(server.url, { cache: 10, jwksOptions: { staleIfError: 60 } })
   await verifier.verify(forever)
@@ -46,7 +46,7 @@ test('keys that are too old take the remembered verdicts with them, and the orde
 })
 
 for (const { staleIfError, ends } of [{ staleIfError: 0, ends: 600 }, { staleIfError: 100, ends: 700 }, { staleIfError: 7 * DAY, ends: 600 + 7 * DAY }]) {
-  test(`with staleIfError ${staleIfError} the keys of a dead endpoint end after ${ends} s`, async (t) => {
+  test(`with staleIfError ${staleIfError} the keys end after ${ends} s of outage`, async (t) => {
     const server = await endpoint(t)
     const { verifier, clock } = await remote(server.url, { jwksOptions: { staleIfError } })
     await verifier.verify(forever)
@@ -59,7 +59,7 @@ for (const { staleIfError, ends } of [{ staleIfError: 0, ends: 600 }, { staleIfE
   })
 }
 
-test('a clock that is set back makes keys due, and no older than that', async (t) => {
+test('after the clock was set back, the lifetime of the keys is over, but staleIfError begins anew', async (t) => {
   const server = await endpoint(t)
   const { verifier, clock } = await remote(server.url, { clockTolerance: 300 })
   await verifier.verify(forever)
@@ -73,7 +73,7 @@ test('a clock that is set back makes keys due, and no older than that', async (t
   assert.throws(() => verifier.verifySync(forever), { code: 'jwks_unavailable' })
 })
 
-/** How many seconds pass between the attempts of a verifier that is asked ten times a second. */
+/** Returns the seconds between the fetches of a verifier that is called ten times a second. */
 async function pauses(server, { verifier, clock }, count, settle) {
   const found = []
   let start = clock.now
@@ -96,7 +96,7 @@ for (const { random, expected } of [
   { random: 0, expected: [1, 2, 4, 8, 16, 32, 60, 60] },
   { random: 0.9999, expected: [1.3, 2.5, 5, 10, 20, 40, 60, 60] },
 ]) {
-  test(`without keys a dead endpoint is asked after ${expected} s`, async (t) => {
+  test(`without keys a failing endpoint is retried after ${expected} s`, async (t) => {
     t.mock.method(Math, 'random', () => random)
     const server = await endpoint(t, status(500))
     const it = await remote(server.url)
@@ -105,7 +105,7 @@ for (const { random, expected } of [
   })
 }
 
-test('with keys past their time a dead endpoint is asked as seldom, and as often again after it was up', async (t) => {
+test('with stale keys the backoff is the same, and a success resets it', async (t) => {
   t.mock.method(Math, 'random', () => 0)
   const server = { requests: 0, down: false }
   const fetch = async () => {
@@ -131,7 +131,7 @@ test('with keys past their time a dead endpoint is asked as seldom, and as often
   }
 })
 
-test('nobody with keys waits for an endpoint that failed just now, and who comes later does', async (t) => {
+test('with stale keys a call does not wait soon after a failure, and waits two minutes later', async (t) => {
   const server = await endpoint(t)
   const { verifier, clock } = await remote(server.url)
   await verifier.verify(forever)
@@ -160,7 +160,7 @@ test('nobody with keys waits for an endpoint that failed just now, and who comes
   await assert.rejects(later.verifier.verify(forever), { code: 'key_not_found' })
 })
 
-test('calls while a dead endpoint is let be fail at once, with the last cause', async (t) => {
+test('without keys a call during the backoff fails at once, with the last cause', async (t) => {
   const server = await endpoint(t, status(500))
   const { verifier, clock } = await remote(server.url)
   const refusals = await Promise.allSettled(Array.from({ length: 20 }, () => verifier.verify(token)))
@@ -175,7 +175,7 @@ test('calls while a dead endpoint is let be fail at once, with the last cause', 
   assert.equal(server.requests, 3)
 })
 
-test('an unknown kid does not hurry a dead endpoint', async (t) => {
+test('an unknown kid does not shorten the backoff', async (t) => {
   t.mock.method(Math, 'random', () => 0)
   const server = await endpoint(t)
   const { verifier, clock } = await remote(server.url, { jwksOptions: { cooldown: 1 } })
@@ -191,7 +191,7 @@ test('an unknown kid does not hurry a dead endpoint', async (t) => {
   assert.deepEqual(asked, [0, 1, 3, 7, 15])
 })
 
-test('a renewal ahead of time that fails is tried again no sooner than any other', async (t) => {
+test('the backoff applies to background renewals', async (t) => {
   t.mock.method(Math, 'random', () => 0)
   const server = await endpoint(t)
   const { verifier, clock } = await remote(server.url)
@@ -210,7 +210,7 @@ test('a renewal ahead of time that fails is tried again no sooner than any other
   await eventually(() => server.requests === 3)
 })
 
-/** Makes this process pass for another runtime. */
+/** Pretends to be another runtime. */
 function runtime(t, userAgent) {
   const before = Object.getOwnPropertyDescriptor(globalThis, 'navigator')
   Object.defineProperty(globalThis, 'navigator', { value: { userAgent }, configurable: true })
@@ -220,7 +220,7 @@ function runtime(t, userAgent) {
   })
 }
 
-/** A `fetch` that is answered by hand: the n-th call is `calls[n]`, with the request and the function that answers. */
+/** Returns a `fetch` for which the test responds: the n-th call is `calls[n]`, with its request and a function `answer`. */
 function byHand() {
   const calls = []
   const fetch = (url, request) => new Promise((resolve) => {
@@ -239,7 +239,7 @@ const requests = [
   { name: 'Node.js/22', cache: 'no-cache', etag: '"one"' },
 ]
 for (const { name, cache, etag } of requests) {
-  test(`as ${name} asks, cache is ${cache} and the entity tag ${etag}`, async (t) => {
+  test(`a request of ${name} has cache ${cache} and the entity tag ${etag}`, async (t) => {
     runtime(t, name)
     const { calls, call, fetch } = byHand()
     const { verifier } = await remote('https://auth.example/', { fetch })
@@ -254,7 +254,7 @@ for (const { name, cache, etag } of requests) {
   })
 }
 
-test('in Workers a call does not wait for the fetch of a request that is gone', async (t) => {
+test('in Workers a call does not wait for the fetch of an ended request', async (t) => {
   runtime(t, 'Cloudflare-Workers')
   const { calls, call, fetch } = byHand()
   const { verifier } = await remote('https://auth.example/', { fetch, jwksOptions: { timeoutMs: 2000 } })
@@ -272,7 +272,7 @@ test('in Workers a call does not wait for the fetch of a request that is gone', 
   assert.equal(calls.length, 2)
 })
 
-test('in Workers calls at once make one fetch, and hear of it where it fails too', async (t) => {
+test('in Workers concurrent calls share one fetch and its failure', async (t) => {
   runtime(t, 'Cloudflare-Workers')
   const server = await endpoint(t, status(500))
   const { verifier, clock } = await remote(server.url)
@@ -298,7 +298,7 @@ test('in Workers no promise of the first request is awaited by the second', asyn
   assert.equal(calls.length, 1)
 })
 
-test('in Workers a renewal that died in the background keeps nobody from renewing', async (t) => {
+test('in Workers a dead background renewal does not block the next one', async (t) => {
   runtime(t, 'Cloudflare-Workers')
   const { calls, call, fetch } = byHand()
   const { verifier, clock } = await remote('https://auth.example/', { fetch, jwksOptions: { timeoutMs: 3000 } })
@@ -322,7 +322,7 @@ test('in Workers a renewal that died in the background keeps nobody from renewin
   await assert.rejects(renewing, { code: 'key_not_found' })
 })
 
-test('an answer that comes after a later one does not bring its keys back', async (t) => {
+test('the response to an older request does not replace newer keys', async (t) => {
   runtime(t, 'Cloudflare-Workers')
   const { calls, call, fetch } = byHand()
   const { verifier, clock } = await remote('https://auth.example/', { fetch })

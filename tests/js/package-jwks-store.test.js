@@ -1,4 +1,4 @@
-// The second tier of key sets: `jwksOptions.store`.
+// The option `jwksOptions.store`.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { endpoint, jwks, key, lasting, next, remote, status, token } from './package-endpoint.js'
@@ -6,7 +6,7 @@ import { makeKey, makeToken, NOW } from './package-tokens.js'
 
 const forever = lasting(key)
 
-/** A store that notes what is done with it. */
+/** A store that counts its calls. */
 class MapStore {
   map = new Map()
   gets = 0
@@ -23,7 +23,7 @@ class MapStore {
   }
 }
 
-/** A store that has what a verifier of this endpoint has put there at `NOW`. */
+/** Returns a store with the key set of this endpoint, as stored by a verifier at `NOW`. */
 async function filled(server) {
   const store = new MapStore()
   const { verifier } = await remote(server.url, { jwksOptions: { store } })
@@ -31,7 +31,7 @@ async function filled(server) {
   return store
 }
 
-test('a set that was fetched is stored under a URL of its own, and a new verifier takes it from there', async (t) => {
+test('a fetched set is stored under a URL, and a new verifier reads it from there', async (t) => {
   const server = await endpoint(t)
   const store = await filled(server)
   assert.deepEqual([...store.map.keys()], [`${server.url}?countersign=jwks`])
@@ -42,7 +42,7 @@ test('a set that was fetched is stored under a URL of its own, and a new verifie
   assert.deepEqual([server.requests, store.gets, store.puts], [1, 1, 1])
 })
 
-test('each URL has a key, which keeps its query', async () => {
+test('each URL has a key of its own, with the query', async () => {
   const keys = []
   const fetch = async () => Response.json({ keys: [] })
   const store = { get: async () => null, put: async (key) => keys.push(key) }
@@ -57,7 +57,7 @@ test('each URL has a key, which keeps its query', async () => {
   ])
 })
 
-test('a stored set is as old as it was, is renewed in its time, and with its entity tag', async (t) => {
+test('the age of a stored set counts from its fetch, and its renewal sends its entity tag', async (t) => {
   const server = await endpoint(t, jwks([key], { etag: '"one"', 'cache-control': 'max-age=100' }))
   const store = await filled(server)
   const { verifier, clock } = await remote(server.url, { jwksOptions: { store } })
@@ -74,7 +74,7 @@ test('a stored set is as old as it was, is renewed in its time, and with its ent
   assert.equal(server.requests, 2)
 })
 
-test('a stored set past its time is not used where the endpoint has another', async (t) => {
+test('a stored set after its lifetime is not used if the endpoint has another', async (t) => {
   const server = await endpoint(t)
   const store = await filled(server)
   server.answer = jwks([next])
@@ -84,7 +84,7 @@ test('a stored set past its time is not used where the endpoint has another', as
   assert.equal(server.requests, 2)
 })
 
-test('a stored set that lacks the key is followed by a fetch', async (t) => {
+test('a stored set without the key causes a fetch', async (t) => {
   const server = await endpoint(t)
   const store = await filled(server)
   server.answer = jwks([key, next])
@@ -95,7 +95,7 @@ test('a stored set that lacks the key is followed by a fetch', async (t) => {
   assert.equal(server.requests, 2)
 })
 
-test('while the endpoint is down a stored set serves until it is too old', async (t) => {
+test('in an outage a stored set is used until it is too old', async (t) => {
   const server = await endpoint(t)
   const store = await filled(server)
   server.answer = status(500)
@@ -107,7 +107,7 @@ test('while the endpoint is down a stored set serves until it is too old', async
   await assert.rejects(older.verifier.verify(forever), { code: 'jwks_unavailable', message: /HTTP status 500/ })
 })
 
-test('refresh asks the endpoint whatever the store has, and ends when the store has the answer', async (t) => {
+test('refresh always fetches, and waits until the store has the set', async (t) => {
   const server = await endpoint(t)
   const store = await filled(server)
   server.answer = jwks([next])
@@ -120,7 +120,7 @@ test('refresh asks the endpoint whatever the store has, and ends when the store 
   assert.ok(written)
 })
 
-test('nothing is read for a token that no key can save, nor while keys are loaded', async (t) => {
+test('the store is not read for a token that no key can save, nor while keys are loaded', async (t) => {
   const server = await endpoint(t)
   const store = new MapStore()
   const { verifier, clock } = await remote(server.url, { jwksOptions: { store } })
@@ -135,14 +135,14 @@ test('nothing is read for a token that no key can save, nor while keys are loade
 
 const never = () => new Promise(() => {})
 const stores = {
-  'gets and puts fail': { get: async () => { throw new Error('down') }, put: async () => { throw new Error('down') } },
-  'get and put throw': { get: () => { throw new Error('down') }, put: () => { throw new Error('down') } },
-  'gets and puts do not end': { get: never, put: never },
-  'has nothing': { get: async () => null, put: async () => {} },
-  'answers without promises': { get: () => undefined, put: () => {} },
+  'rejects': { get: async () => { throw new Error('down') }, put: async () => { throw new Error('down') } },
+  'throws': { get: () => { throw new Error('down') }, put: () => { throw new Error('down') } },
+  'never settles': { get: never, put: never },
+  'is empty': { get: async () => null, put: async () => {} },
+  'returns no promises': { get: () => undefined, put: () => {} },
 }
 for (const [what, store] of Object.entries(stores)) {
-  test(`a store that ${what} is done without`, async (t) => {
+  test(`a store that ${what} is ignored`, async (t) => {
     const unhandled = t.mock.fn()
     process.on('unhandledRejection', unhandled)
     t.after(() => process.off('unhandledRejection', unhandled))
@@ -160,22 +160,22 @@ for (const [what, store] of Object.entries(stores)) {
 
 const good = { text: JSON.stringify({ keys: [key.jwk] }), at: NOW, ttl: 600 }
 const bad = {
-  'no text': 7,
-  'no JSON': '{',
-  'no object': 'null',
-  'a set that is no text': JSON.stringify({ ...good, text: { keys: [key.jwk] } }),
-  'a text that is no JSON': JSON.stringify({ ...good, text: 'keys' }),
-  'a text that is no JWK Set': JSON.stringify({ ...good, text: '{"keys":7}' }),
-  'too many keys': JSON.stringify({ ...good, text: JSON.stringify({ keys: Array(65).fill(key.jwk) }) }),
-  'a text that is too long': JSON.stringify({ ...good, text: good.text + ' '.repeat(256 * 1024) }),
-  'a value that is too long': JSON.stringify(good) + ' '.repeat(512 * 1024),
-  'a time to come': JSON.stringify({ ...good, at: NOW + 1 }),
-  'a time too long ago': JSON.stringify({ ...good, at: NOW - 87_000 }),
-  'a time too long ago, for its lifetime is too long': JSON.stringify({ ...good, at: NOW - 172_800, ttl: 1e9 }),
-  'no time': JSON.stringify({ ...good, at: undefined }),
-  'a time in words': JSON.stringify({ ...good, at: String(NOW) }),
-  'no lifetime': JSON.stringify({ ...good, ttl: undefined }),
-  'a lifetime in words': JSON.stringify({ ...good, ttl: 'long' }),
+  'number': 7,
+  'invalid JSON': '{',
+  'null': 'null',
+  'set that is no string': JSON.stringify({ ...good, text: { keys: [key.jwk] } }),
+  'text that is no JSON': JSON.stringify({ ...good, text: 'keys' }),
+  'text that is no JWK Set': JSON.stringify({ ...good, text: '{"keys":7}' }),
+  'set with too many keys': JSON.stringify({ ...good, text: JSON.stringify({ keys: Array(65).fill(key.jwk) }) }),
+  'text that is too long': JSON.stringify({ ...good, text: good.text + ' '.repeat(256 * 1024) }),
+  'value that is too long': JSON.stringify(good) + ' '.repeat(512 * 1024),
+  'time in the future': JSON.stringify({ ...good, at: NOW + 1 }),
+  'time too long ago': JSON.stringify({ ...good, at: NOW - 87_000 }),
+  'time too long ago, with too long a lifetime': JSON.stringify({ ...good, at: NOW - 172_800, ttl: 1e9 }),
+  'set without a time': JSON.stringify({ ...good, at: undefined }),
+  'time as a string': JSON.stringify({ ...good, at: String(NOW) }),
+  'set without a lifetime': JSON.stringify({ ...good, ttl: undefined }),
+  'lifetime as a string': JSON.stringify({ ...good, ttl: 'long' }),
 }
 for (const [what, value] of Object.entries(bad)) {
   test(`a stored ${what} is ignored`, async (t) => {
@@ -189,7 +189,7 @@ for (const [what, value] of Object.entries(bad)) {
   })
 }
 
-test('the good value that those are made from is used, and what else it holds is not', async (t) => {
+test('a valid stored value is used, without an invalid entity tag and other members', async (t) => {
   const server = await endpoint(t, status(500))
   for (const etag of [undefined, 7, 'one', '"one"\r\nx: y']) {
     const store = { get: async () => JSON.stringify({ ...good, etag, more: 1 }), put: async () => {} }
@@ -200,7 +200,7 @@ test('the good value that those are made from is used, and what else it holds is
   assert.deepEqual(server.headers.map((headers) => headers['if-none-match']), Array(4).fill(undefined))
 })
 
-test('a lifetime out of a store is held within minTtl and maxTtl', async (t) => {
+test('the lifetime of a stored set is brought within minTtl and maxTtl', async (t) => {
   const server = await endpoint(t, status(500))
   for (const { ttl, jwksOptions, end } of [{ ttl: 0, end: 30 }, { ttl: 600, jwksOptions: { maxTtl: 100 }, end: 100 }]) {
     const store = { get: async () => JSON.stringify({ ...good, ttl }), put: async () => {} }
@@ -213,7 +213,7 @@ test('a lifetime out of a store is held within minTtl and maxTtl', async (t) => 
   }
 })
 
-test('with a dead endpoint an empty store is read no more often than the endpoint is asked', async (t) => {
+test('the backoff applies to an empty store', async (t) => {
   const server = await endpoint(t, status(500))
   const store = new MapStore()
   const { verifier, clock } = await remote(server.url, { jwksOptions: { store } })

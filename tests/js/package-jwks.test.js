@@ -14,7 +14,7 @@ test('fifty cold verifications share one fetch', async (t) => {
   assert.match(server.headers[0].accept, /application\/jwk-set\+json/)
 })
 
-test('what no key can save causes no fetch', async (t) => {
+test('a token that no key can save causes no fetch', async (t) => {
   const server = await endpoint(t)
   const { verifier } = await remote(server.url)
   const garbage = [undefined, '', 'garbage', 'a.b.c', 'x'.repeat(20_000), makeToken(key, '[]'), makeToken(key, claims(), { alg: 'none' }), makeToken(key, claims(), { typ: 'JWT' })]
@@ -22,7 +22,7 @@ test('what no key can save causes no fetch', async (t) => {
   assert.equal(server.requests, 0)
 })
 
-test('verifySync and keys never fetch, and say that no keys are loaded', async (t) => {
+test('verifySync and keys never fetch, and refuse without keys', async (t) => {
   const server = await endpoint(t)
   const { verifier } = await remote(server.url)
   const unavailable = { code: 'jwks_unavailable', stage: 'key', retryable: true, wwwAuthenticate: 'Bearer' }
@@ -36,7 +36,7 @@ test('verifySync and keys never fetch, and say that no keys are loaded', async (
   assert.equal(server.requests, 1)
 })
 
-test('refresh fetches at each call, and calls at once share the fetch', async (t) => {
+test('refresh fetches at each call, and concurrent calls share the fetch', async (t) => {
   const server = await endpoint(t)
   const { verifier } = await remote(server.url)
   await Promise.all([verifier.refresh(), verifier.refresh(), verifier.verify(token)])
@@ -45,7 +45,7 @@ test('refresh fetches at each call, and calls at once share the fetch', async (t
   assert.equal(server.requests, 2)
 })
 
-test('an unknown kid is asked for once each cooldown, and a rotation is seen', async (t) => {
+test('unknown kids cause one fetch each cooldown, which brings a rotated key', async (t) => {
   const server = await endpoint(t)
   const { verifier, clock } = await remote(server.url)
   await verifier.verify(token)
@@ -64,7 +64,7 @@ test('an unknown kid is asked for once each cooldown, and a rotation is seen', a
   assert.equal(server.requests, 3)
 })
 
-test('all the first tokens of a rotation wait for its one fetch', async (t) => {
+test('the first tokens of a rotation share one fetch', async (t) => {
   const server = await endpoint(t)
   const { verifier } = await remote(server.url)
   await verifier.verify(token)
@@ -73,7 +73,7 @@ test('all the first tokens of a rotation wait for its one fetch', async (t) => {
   assert.equal(server.requests, 2)
 })
 
-test('a kid that was not found twice is not asked for in the next 30 s, and another one is', async (t) => {
+test('after two fetches without a kid, there is none for it in the next 30 s, but one for another kid', async (t) => {
   const server = await endpoint(t)
   const { verifier, clock } = await remote(server.url, { jwksOptions: { cooldown: 2 } })
   await verifier.verify(token)
@@ -92,7 +92,7 @@ test('a kid that was not found twice is not asked for in the next 30 s, and anot
   assert.equal(await requestsAfter(0.1, gone), 6)
 })
 
-test('tokens of kids gone for good do not hold up the kid of a rotation', async (t) => {
+test('tokens of removed kids do not delay the kid of a rotation', async (t) => {
   const server = await endpoint(t)
   const { verifier, clock } = await remote(server.url)
   await verifier.verify(token)
@@ -106,7 +106,7 @@ test('tokens of kids gone for good do not hold up the kid of a rotation', async 
   assert.equal(server.requests, 4)
 })
 
-test('a set that changed may have any kid, and so may one after a failure', async (t) => {
+test('a changed set and a failure empty the negative cache', async (t) => {
   const server = await endpoint(t)
   const { verifier, clock } = await remote(server.url)
   await verifier.verify(token)
@@ -129,7 +129,7 @@ test('a set that changed may have any kid, and so may one after a failure', asyn
   assert.equal(server.requests, 8)
 })
 
-test('each of two hundred unknown kids is asked for, in its cooldown', async (t) => {
+test('each of two hundred unknown kids causes a fetch, after a cooldown', async (t) => {
   let requests = 0
   const fetch = async () => {
     requests++
@@ -153,7 +153,7 @@ test('a cold verification of an unknown kid fetches once', async (t) => {
   assert.equal(server.requests, 1)
 })
 
-test('a key that left the set stops verifying with the fetch that shows it', async (t) => {
+test('a key that is missing from a fetched set stops verifying', async (t) => {
   const server = await endpoint(t, jwks([key, next]))
   const { verifier } = await remote(server.url)
   await verifier.verify(token)
@@ -177,12 +177,12 @@ const lifetimes = [
   { headers: { 'cache-control': 'max-age=300' }, jwksOptions: { maxTtl: 100 }, ttl: 100 },
 ]
 for (const { headers, jwksOptions, ttl } of lifetimes) {
-  test(`a set answered with ${JSON.stringify({ ...headers, ...jwksOptions })} is fresh for ${ttl} s`, async (t) => {
+  test(`with ${JSON.stringify({ ...headers, ...jwksOptions })} the lifetime of a set is ${ttl} s`, async (t) => {
     const server = await endpoint(t, jwks([key], headers))
     const { verifier, clock } = await remote(server.url, { jwksOptions })
     const forever = lasting(key)
     await verifier.verify(forever)
-    // Not to be taken for the fetch that the end of the lifetime brings, which the verdict waits for.
+    // The delay tells a background fetch from the one after the lifetime, for which the verdict waits.
     server.answer = (response) => setTimeout(jwks([next], headers), 50, response)
     clock.now = NOW + ttl - 0.01
     await verifier.verify(forever)
@@ -201,7 +201,7 @@ for (const { headers, jwksOptions, ttl } of lifetimes) {
   })
 }
 
-test('past 80 % of its time a set serves at once, and is renewed in the background by one fetch', async (t) => {
+test('after 80 % of its lifetime a set is still used, and one fetch renews it in the background', async (t) => {
   const server = await endpoint(t, jwks([key], { 'cache-control': 'max-age=100' }))
   const { verifier, clock } = await remote(server.url)
   await verifier.verify(token)
@@ -223,7 +223,7 @@ test('past 80 % of its time a set serves at once, and is renewed in the backgrou
   assert.equal(server.requests, 2)
 })
 
-test('a renewal ahead of time that fails is not heard of', async (t) => {
+test('a failed background renewal is not reported', async (t) => {
   const server = await endpoint(t)
   const { verifier, clock } = await remote(server.url)
   const unhandled = t.mock.fn()
@@ -244,7 +244,7 @@ test('a renewal ahead of time that fails is not heard of', async (t) => {
   assert.equal(unhandled.mock.callCount(), 0)
 })
 
-/** Answers 304 to whoever has the set of this entity tag. */
+/** Answers 304 to a request with this entity tag. */
 function tagged(keys, etag, headers = {}, unchanged = headers) {
   return (response, request) => {
     if (request.headers['if-none-match'] === etag) response.writeHead(304, unchanged).end()
@@ -252,7 +252,7 @@ function tagged(keys, etag, headers = {}, unchanged = headers) {
   }
 }
 
-test('a set is asked for with its entity tag, and 304 renews its time', async (t) => {
+test('a request sends the entity tag of the set, and 304 renews the lifetime', async (t) => {
   const server = await endpoint(t, tagged([key], '"one"', { 'cache-control': 'max-age=100' }))
   const { verifier, clock } = await remote(server.url)
   await verifier.verify(token)
@@ -270,7 +270,7 @@ test('a set is asked for with its entity tag, and 304 renews its time', async (t
   assert.deepEqual(server.headers.map((headers) => headers['if-none-match']).slice(2), ['"one"', 'W/"two"'])
 })
 
-test('a 304 that says nothing of time gives the set its former time again, and one that does a new one', async (t) => {
+test('a 304 without a lifetime repeats the former one, and a 304 with one sets it', async (t) => {
   const server = await endpoint(t, tagged([key], '"one"', { 'cache-control': 'max-age=100' }, {}))
   const { verifier, clock } = await remote(server.url)
   const forever = lasting(key)
@@ -288,7 +288,7 @@ test('a 304 that says nothing of time gives the set its former time again, and o
   assert.equal(server.requests, 4)
 })
 
-test('a set without an entity tag, or with a broken one, is asked for without, and 304 is then no answer', async (t) => {
+test('without a valid entity tag none is sent, and 304 is refused', async (t) => {
   for (const headers of [{}, { etag: 'one' }, { etag: `"${'1'.repeat(300)}"` }]) {
     const server = await endpoint(t, jwks([key], headers))
     const { verifier } = await remote(server.url)
@@ -311,7 +311,7 @@ test('a refresh after the clock was set back replaces the set', async (t) => {
   assert.throws(() => verifier.verifySync(token), { code: 'key_not_found' })
 })
 
-test('a clock that is set back does not keep a set in use', async (t) => {
+test('a set is renewed after the clock was set back', async (t) => {
   const server = await endpoint(t)
   const { verifier, clock } = await remote(server.url)
   await verifier.verify(token)
@@ -338,16 +338,16 @@ const failures = [
   { name: 'HTTP 404', answer: status(404), message: /HTTP status 404/ },
   { name: 'HTTP 204', answer: status(204), message: /HTTP status 204/ },
   { name: 'an HTML page', answer: status(200, { 'content-type': 'text/html; charset=utf-8' }, '<!doctype html>'), message: /not JSON \(text\/html\)/ },
-  { name: 'nothing', answer: status(200), message: /not JSON \(no content type\)/ },
-  { name: 'no answer', answer: () => {}, message: /within 200 ms/ },
-  { name: 'a body that does not end', answer: drip, message: /within 200 ms/ },
-  { name: 'a body without bounds', answer: flood, message: /more than 256 KiB/ },
-  { name: 'a connection cut short', answer: (response) => response.destroy(), message: /network request failed \(\w+\)/ },
-  { name: 'JSON that is no key set', answer: status(200, {}, '{"issuer":"x"}'), code: 'jwks_invalid' },
-  { name: 'a set of too many keys', answer: jwks(Array(65).fill(key)), code: 'jwks_invalid' },
+  { name: 'an empty body', answer: status(200), message: /not JSON \(no content type\)/ },
+  { name: 'no response', answer: () => {}, message: /within 200 ms/ },
+  { name: 'an unfinished body', answer: drip, message: /within 200 ms/ },
+  { name: 'an endless body', answer: flood, message: /more than 256 KiB/ },
+  { name: 'a closed connection', answer: (response) => response.destroy(), message: /network request failed \(\w+\)/ },
+  { name: 'JSON that is no JWK Set', answer: status(200, {}, '{"issuer":"x"}'), code: 'jwks_invalid' },
+  { name: 'a set with too many keys', answer: jwks(Array(65).fill(key)), code: 'jwks_invalid' },
 ]
 for (const { name, answer, message = /./, code = 'jwks_unavailable' } of failures) {
-  test(`${name} leaves a verifier without keys, with the cause named`, async (t) => {
+  test(`${name} is refused with its cause, and the keys in use stay`, async (t) => {
     const server = await endpoint(t, answer)
     const { verifier, clock } = await remote(`${server.url}?apikey=hidden#part`, { jwksOptions: { timeoutMs: 200 } })
     const refusal = await verifier.verify(token).then(() => assert.fail('accepted'), (error) => error)
@@ -369,7 +369,7 @@ for (const { name, answer, message = /./, code = 'jwks_unavailable' } of failure
   })
 }
 
-for (const { name, answer } of [{ name: 'an unanswered request', answer: () => {} }, { name: 'a body without bounds', answer: flood }]) {
+for (const { name, answer } of [{ name: 'an unanswered request', answer: () => {} }, { name: 'an endless body', answer: flood }]) {
   test(`the connection of ${name} is closed`, async (t) => {
     const sockets = []
     const server = await endpoint(t, (response) => {
@@ -382,7 +382,7 @@ for (const { name, answer } of [{ name: 'an unanswered request', answer: () => {
   })
 }
 
-test('a redirect is refused and nothing is sent where it leads', async (t) => {
+test('a redirect is refused and not followed', async (t) => {
   const elsewhere = await endpoint(t)
   const server = await endpoint(t, (response) => status(302, { location: elsewhere.url })(response))
   const { verifier } = await remote(server.url)
@@ -390,7 +390,7 @@ test('a redirect is refused and nothing is sent where it leads', async (t) => {
   assert.deepEqual([server.requests, elsewhere.requests], [1, 0])
 })
 
-test('a host that does not answer is named with the system\'s code', async (t) => {
+test('the error for a host that does not answer has the system\'s code', async (t) => {
   const server = await endpoint(t)
   await server.close()
   const { verifier } = await remote(server.url)
@@ -400,7 +400,7 @@ test('a host that does not answer is named with the system\'s code', async (t) =
   assert.ok(refusal.cause instanceof TypeError)
 })
 
-test('a fetch of the caller\'s is used, and timed out even if it ignores the signal', async () => {
+test('the option fetch is used, and times out even if it ignores the signal', async () => {
   const calls = []
   const url = 'https://auth.example/jwks?tenant=1'
   const fetch = async (...call) => {

@@ -7,7 +7,7 @@ const key = makeKey('k1')
 const privateJwk = key.privateKey.export({ format: 'jwk' })
 const pem = key.privateKey.export({ format: 'pem', type: 'pkcs8' })
 
-// Each: options that differ from good ones, and what the message has to say.
+// Each case: the changed options, and the expected message.
 const refused = [
   [{ issuer: undefined }, /issuer/],
   [{ issuer: '' }, /issuer/],
@@ -82,31 +82,34 @@ const refused = [
 ]
 for (const [changes, message] of refused) {
   const [name] = Object.keys(changes)
-  test(`options are refused where ${name} is wrong: ${message}`, async () => {
+  test(`a wrong option ${name} is refused: ${message}`, async () => {
     const refusal = await createVerifier(options([key], changes)).then(() => assert.fail('accepted'), (error) => error)
     assert.ok(refusal instanceof VerifyError, String(refusal))
-    const { code, stage, retryable, wwwAuthenticate } = refusal
+    const { code, stage, reason, retryable, wwwAuthenticate } = refusal
+    const [inner] = name === 'jwksOptions' ? Object.keys(Object(changes[name])) : []
     assert.deepEqual({ code, stage, retryable, wwwAuthenticate }, {
       code: 'options_invalid', stage: 'options', retryable: false, wwwAuthenticate: 'Bearer',
     })
+    assert.equal(reason, /`([^`]*)`/.exec(refusal.message)[1])
+    assert.ok(reason.startsWith(inner === undefined ? name : `${name}.`), reason)
     assert.match(refusal.message, message)
     assert.match(refusal.message, /^[^\n]{1,300}$/)
     for (const secret of [privateJwk.d, pem.split('\n')[1], 'pass@']) assert.ok(!refusal.message.includes(secret))
   })
 }
 
-test('no options at all are refused', async () => {
+test('options that are no object are refused', async () => {
   for (const nothing of [undefined, null, [], 'options', () => {}]) {
-    await assert.rejects(createVerifier(nothing), { code: 'options_invalid' })
+    await assert.rejects(createVerifier(nothing), { code: 'options_invalid', reason: 'options' })
   }
 })
 
-test('an option that is undefined is as good as absent', async () => {
+test('an undefined option counts as absent', async () => {
   const names = ['type', 'clockTolerance', 'maxTokenAge', 'requiredClaims', 'scope', 'maxTokenBytes', 'cache', 'now', 'fetch', 'jwksOptions', 'status']
   await createVerifier(options([key], Object.fromEntries(names.map((name) => [name, undefined]))))
 })
 
-test('every URL that can be fetched safely is taken, and none is fetched', async () => {
+test('every safe URL is accepted, and none is fetched', async () => {
   const fetch = () => assert.fail('fetched')
   const urls = ['https://auth.example/jwks', new URL('https://auth.example'), 'http://localhost:1/', 'http://127.0.0.1:1', 'http://127.1/', 'http://[::1]:1/']
   for (const jwks of urls) await createVerifier(options([], { jwks, fetch }))

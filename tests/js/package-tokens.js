@@ -5,18 +5,18 @@ export const ISSUER = 'https://auth.example'
 export const AUDIENCE = 'api'
 export const NOW = 1_700_000_000
 
-/** A signing key and its public JWK. */
+/** Makes a signing key and its public JWK. */
 export function makeKey(kid) {
   const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
   return { kid, privateKey, jwk: { ...publicKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' } }
 }
 
-/** The claims of a token that passes at `NOW`, with changes; `undefined` takes a claim away. */
+/** Returns claims that are valid at `NOW`, with changes. `undefined` removes a claim. */
 export function claims(changes = {}) {
   return { iss: ISSUER, aud: AUDIENCE, sub: 'somebody', iat: NOW, exp: NOW + 900, ...changes }
 }
 
-/** Signs a token. A payload given as text is taken as it is. */
+/** Signs a token. A payload that is a string is used unchanged. */
 export function makeToken(key, payload = claims(), header = {}) {
   const input = [
     JSON.stringify({ alg: 'RS256', typ: 'at+jwt', kid: key.kid, ...header }),
@@ -25,7 +25,7 @@ export function makeToken(key, payload = claims(), header = {}) {
   return `${input}.${sign('sha256', Buffer.from(input), key.privateKey).toString('base64url')}`
 }
 
-/** Options of a verifier that holds the keys and stands still at `NOW`. */
+/** Returns the options of a verifier with these keys and a clock that stands at `NOW`. */
 export function options(keys, changes = {}) {
   return { issuer: ISSUER, audience: AUDIENCE, jwks: { keys: keys.map(({ jwk }) => jwk) }, now: () => NOW, ...changes }
 }

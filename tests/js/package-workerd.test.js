@@ -1,4 +1,4 @@
-// The package in workerd, the runtime of Cloudflare Workers, where no request may wait for what another one does.
+// The package in workerd, the runtime of Cloudflare Workers, where a request must not await another one's promises.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -10,14 +10,14 @@ import { AUDIENCE, claims, ISSUER, makeKey, makeToken } from './package-tokens.j
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
-/** A request that hangs for good is told as a failure. */
+/** A request that hangs fails the test. */
 const LIMIT = { timeout: 60_000 }
 
 const iat = Math.floor(Date.now() / 1000)
 const payload = claims({ iat, exp: iat + 900 })
 const token = makeToken(key, payload)
 
-/** Starts an isolate that has answered nothing yet, and gives a function that posts it a token. */
+/** Starts a new isolate. Returns a function that posts a token to it. */
 function coldWorker(t, url) {
   const worker = new Miniflare({
     cf: false,
@@ -39,7 +39,7 @@ function coldWorker(t, url) {
 }
 
 /**
- * Has so many requests at once verify the token. While nobody gets the keys, no more than one request a second is to try.
+ * Sends so many requests with the token at once. Without keys, at most one request a second may fetch them.
  */
 async function crowd(count, post, server) {
   const [before, start] = [server.requests, Date.now()]
@@ -49,7 +49,7 @@ async function crowd(count, post, server) {
   assert.ok(fetches >= 1 && fetches <= 1 + seconds, `${fetches} fetches in ${seconds} s`)
 }
 
-test('a thousand requests at once to a cold isolate all pass, and share the fetch of the keys', LIMIT, async (t) => {
+test('a thousand requests at once to a cold isolate are accepted, and share one fetch', LIMIT, async (t) => {
   const server = await endpoint(t, (response) => void setTimeout(jwks([key]), 300, response))
   const post = coldWorker(t, server.url)
   await crowd(1000, post, server)
@@ -58,7 +58,7 @@ test('a thousand requests at once to a cold isolate all pass, and share the fetc
   assert.deepEqual([forged.status, forged.body.code, server.requests], [401, 'signature_invalid', fetches])
 })
 
-test('requests do not wait for the fetch of one that has ended: another one fetches for all of them', LIMIT, async (t) => {
+test('if the request that fetches has ended, another one fetches for all', LIMIT, async (t) => {
   const server = await endpoint(t)
   const asked = new Promise((resolve) => (server.answer = resolve))
   const post = coldWorker(t, server.url)

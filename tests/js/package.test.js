@@ -3,13 +3,16 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { createVerifier, decodeUnverified, expiry, VerifyError } from 'countersign'
 import { SignJWT } from 'jose'
+import { PROBLEMS } from '../../pkg/dist/cli/lint.js'
 import { STAGE_OF } from '../../pkg/dist/errors.js'
+import { WasmVerifier } from '../../pkg/dist/wasm.js'
 import { AUDIENCE, claims, ISSUER, makeKey, makeToken, NOW, options } from './package-tokens.js'
 
 const key = makeKey('k1')
 const verifier = await createVerifier(options([key]))
+const DOCUMENTS = ['../../pkg/README.md', '../../pkg/dist/errors.d.ts']
 
-test('a good token gives its header and payload, at once or in time', async () => {
+test('verify and verifySync return the header and payload of a valid token', async () => {
   const token = makeToken(key, claims({ roles: ['reader', { deep: [1] }] }))
   const verified = verifier.verifySync(token)
   assert.deepEqual(verified, {
@@ -27,7 +30,7 @@ test('a token that another library signed is accepted', async () => {
   assert.equal(verifier.verifySync(token).payload.scope, 'read')
 })
 
-test('header and payload are plain objects, frozen to the bottom', () => {
+test('header and payload are plain, deeply frozen objects', () => {
   const verified = verifier.verifySync(makeToken(key, claims({ roles: [{ deep: [] }] })))
   const { header, payload } = verified
   for (const value of [verified, header, payload, payload.roles, payload.roles[0], payload.roles[0].deep]) {
@@ -56,19 +59,19 @@ const refusals = [
   { name: 'two parts', token: () => 'e30.e30', code: 'token_malformed' },
   { name: 'a lone surrogate', token: () => `${makeToken(key)}\ud800`, code: 'token_malformed' },
   { name: 'a long token', token: () => 'a'.repeat(16385), code: 'token_too_large' },
-  { name: 'a token long by bytes alone', token: () => 'é'.repeat(8193), code: 'token_too_large' },
+  { name: 'a token with too many bytes, but not too many characters', token: () => 'é'.repeat(8193), code: 'token_too_large' },
   { name: 'alg none', token: () => makeToken(key, claims(), { alg: 'none' }), code: 'algorithm_not_allowed' },
   { name: 'another typ', token: () => makeToken(key, claims(), { typ: 'JWT' }), code: 'type_mismatch' },
   { name: 'crit', token: () => makeToken(key, claims(), { crit: ['exp'] }), code: 'critical_unsupported' },
-  { name: 'a kid that is no text', token: () => makeToken(key, claims(), { kid: 1 }), code: 'header_invalid' },
+  { name: 'a kid that is no string', token: () => makeToken(key, claims(), { kid: 1 }), code: 'header_invalid' },
   { name: 'an unknown kid', token: () => makeToken(key, claims(), { kid: 'k2' }), code: 'key_not_found' },
   { name: "another key's signature", token: () => makeToken(other), code: 'signature_invalid' },
-  { name: 'no sub where it is required', token: () => makeToken(key, claims({ sub: undefined })), options: { requiredClaims: ['sub'] }, code: 'claim_missing', claim: 'sub' },
-  { name: 'an exp that is text', token: () => makeToken(key, claims({ exp: 'soon' })), code: 'claim_invalid', claim: 'exp' },
+  { name: 'a missing sub that is required', token: () => makeToken(key, claims({ sub: undefined })), options: { requiredClaims: ['sub'] }, code: 'claim_missing', claim: 'sub' },
+  { name: 'an exp that is a string', token: () => makeToken(key, claims({ exp: 'soon' })), code: 'claim_invalid', claim: 'exp' },
   { name: 'another issuer', token: () => makeToken(key, claims({ iss: 'https://evil.example' })), code: 'issuer_mismatch', claim: 'iss' },
   { name: 'another audience', token: () => makeToken(key, claims({ aud: ['x'] })), code: 'audience_mismatch', claim: 'aud' },
   { name: 'an expired token', token: () => makeToken(key, claims({ exp: NOW })), code: 'token_expired', claim: 'exp' },
-  { name: 'a token of tomorrow', token: () => makeToken(key, claims({ nbf: NOW + 1 })), code: 'token_not_yet_valid', claim: 'nbf', retryable: true },
+  { name: 'a token that is not valid yet', token: () => makeToken(key, claims({ nbf: NOW + 1 })), code: 'token_not_yet_valid', claim: 'nbf', retryable: true },
   { name: 'an old token', token: () => makeToken(key, claims({ iat: NOW - 61 })), options: { maxTokenAge: 60 }, code: 'token_too_old', claim: 'iat' },
   { name: 'too little scope', token: () => makeToken(key, claims({ scope: 'read' })), options: { scope: ['read', 'write'] }, code: 'scope_insufficient', claim: 'scope', error: 'insufficient_scope' },
 ]
@@ -98,7 +101,7 @@ for (const { name, token, options: changes, code, claim, retryable = false, erro
   })
 }
 
-test('every code is the Rust verifier\'s, stage for stage', () => {
+test('codes and stages are those of the Rust verifier', () => {
   const source = readFileSync(new URL('../../verifier/src/error.rs', import.meta.url), 'utf8')
   const list = /const CODES: [^=]*=([^;]*);/.exec(source)[1]
   const rust = [...list.matchAll(/\("(\w+)", Stage::(\w+)\)/g)].map(([, code, stage]) => [code, stage.toLowerCase()])
@@ -107,20 +110,100 @@ test('every code is the Rust verifier\'s, stage for stage', () => {
 })
 
 test('README and types name every code', () => {
-  for (const file of ['README.md', 'dist/errors.d.ts']) {
-    const text = readFileSync(new URL(`../../pkg/${file}`, import.meta.url), 'utf8')
+  for (const file of DOCUMENTS) {
+    const text = readFileSync(new URL(file, import.meta.url), 'utf8')
     for (const code of Object.keys(STAGE_OF)) assert.ok(text.includes(`\`${code}\``), `${file} lacks ${code}`)
   }
 })
 
-test('a policy of several issuers, audiences and scopes accepts any, any and all', async () => {
+const { n, e } = key.jwk
+const withKey = (changes) => ({ jwks: { keys: [{ ...key.jwk, ...changes }] } })
+/** The refusal for each `reason`: the changed options or header, and the response of the endpoint. */
+const REASONS = {
+  header_invalid: {
+    alg: { header: { alg: 7 } },
+    kid: { header: { kid: 7 } },
+    typ: { header: { typ: 7 } },
+    zip: { header: { zip: 'DEF' } },
+  },
+  key_rejected: {
+    private: withKey({ d: 'AAAA' }),
+    key_type: withKey({ kty: 'EC' }),
+    use: withKey({ use: 'enc' }),
+    key_ops: withKey({ key_ops: ['encrypt'] }),
+    alg: withKey({ alg: 'RS512' }),
+    kid: { ...withKey({ kid: 7 }), header: { kid: undefined } },
+    modulus_encoding: withKey({ n: `${n}=` }),
+    modulus_size: withKey({ n: n.slice(4) }),
+    modulus_even: withKey({ n: `${n.slice(0, -2)}AA` }),
+    exponent_encoding: withKey({ e: 'AAEAAQ' }),
+    exponent_range: withKey({ e: 'Ag' }),
+  },
+  jwks_invalid: {
+    json: { response: '{"keys":[],"keys":[]}' },
+    no_keys_array: { response: '{}' },
+    private_key: { response: '{"d":"AAAA"}' },
+    too_many_keys: { jwks: { keys: Array(65).fill(key.jwk) } },
+    key_not_object: { jwks: { keys: [7] } },
+    duplicate_kid: { jwks: { keys: [key.jwk, key.jwk] } },
+  },
+}
+for (const [code, cases] of Object.entries(REASONS)) {
+  for (const [reason, { header, response, ...changes }] of Object.entries(cases)) {
+    test(`${code} has the reason ${reason}`, async () => {
+      const endpoint = response && { jwks: 'https://auth.example/jwks', fetch: async () => new Response(response) }
+      const verify = async () => (await createVerifier(options([key], { ...changes, ...endpoint }))).verify(makeToken(key, claims(), header))
+      await assert.rejects(verify, { name: 'VerifyError', code, reason })
+    })
+  }
+}
+
+test('no other code has a reason', () => {
+  assert.throws(() => verifier.verifySync(makeToken(key, claims({ exp: NOW }))), (error) => !('reason' in error))
+  assert.throws(() => decodeUnverified(''), (error) => !('reason' in error))
+})
+
+test('README, types and the Rust verifier have the same reasons', () => {
+  for (const file of DOCUMENTS) {
+    const text = readFileSync(new URL(file, import.meta.url), 'utf8')
+    for (const [code, cases] of Object.entries(REASONS)) {
+      const [, list] = new RegExp(`\\| \`${code}\` \\| the [\\w ]+: (\`[^|]*) \\|`).exec(text)
+      assert.deepEqual(list.split(', '), Object.keys(cases).map((reason) => `\`${reason}\``), `${file}, ${code}`)
+    }
+  }
+  const rust = (file, beginning, pattern) => {
+    const [, source] = readFileSync(new URL(`../../verifier/src/${file}.rs`, import.meta.url), 'utf8').split(beginning)
+    return [...new Set([...source.matchAll(pattern)].map(([, reason]) => reason))].sort()
+  }
+  assert.deepEqual(rust('key', 'impl KeyRejection {', /(?:=> |\(\s*)"([a-z_]+)"/g), Object.keys(REASONS.key_rejected).sort())
+  assert.deepEqual(rust('key_set', 'impl KeySet {', /(?:invalid\(\s*|reason: )"([a-z_]+)"/g), Object.keys(REASONS.jwks_invalid).sort())
+})
+
+test('the command line has a text for each reason of an unusable key', () => {
+  for (const reason of [...Object.keys(REASONS.key_rejected), 'duplicate_kid']) assert.ok(PROBLEMS[reason], reason)
+})
+
+test('keys can be set, dropped and set again in one WasmVerifier', () => {
+  const wasm = new WasmVerifier()
+  wasm.setKeys(JSON.stringify({ keys: [] }))
+  assert.throws(() => wasm.setKeys('{}'), { code: 'jwks_invalid', reason: 'no_keys_array' })
+  wasm.setPolicy(JSON.stringify({ issuer: ISSUER, audience: AUDIENCE }))
+  for (let i = 0; i < 2; i++) {
+    assert.throws(() => wasm.verify(makeToken(key), NOW), { code: 'jwks_unavailable' })
+    wasm.setKeys(JSON.stringify({ keys: [key.jwk] }))
+    assert.equal(JSON.parse(wasm.verify(makeToken(key), NOW)).iss, ISSUER)
+    wasm.dropKeys()
+  }
+})
+
+test('several issuers and audiences are alternatives, and several scopes are all required', async () => {
   const one = await createVerifier(options([key], {
     issuer: ['https://other.example', ISSUER], audience: ['other', AUDIENCE], scope: 'read write', type: null, clockTolerance: 1,
   }))
   one.verifySync(makeToken(key, claims({ scope: 'write read', exp: NOW }), { typ: undefined }))
 })
 
-test('the clock is asked at each call, and one that gives no seconds is refused', async () => {
+test('the clock is read at each call, and a value that is no time is refused', async () => {
   let time = NOW
   const one = await createVerifier(options([key], { now: () => time }))
   const token = makeToken(key, claims({ exp: NOW + 1 }))
@@ -135,14 +218,14 @@ test('the clock is asked at each call, and one that gives no seconds is refused'
   }
 })
 
-test('without a clock the system\'s counts', async () => {
+test('the default clock is the system\'s', async () => {
   const one = await createVerifier(options([key], { now: undefined }))
   const exp = Math.floor(Date.now() / 1000) + 60
   one.verifySync(makeToken(key, claims({ exp })))
   assert.throws(() => one.verifySync(makeToken(key, claims({ exp: exp - 61 }))), { code: 'token_expired' })
 })
 
-test('keys() is a frozen copy of the set, and what becomes of the given object does not matter', async () => {
+test('keys() is a frozen copy, and later changes of the given object have no effect', async () => {
   const jwks = { keys: [{ ...key.jwk }] }
   const one = await createVerifier(options([], { jwks }))
   jwks.keys[0].n = 'AQAB'
@@ -154,26 +237,26 @@ test('keys() is a frozen copy of the set, and what becomes of the given object d
   await one.refresh()
 })
 
-test('a key set that is none is refused by createVerifier, one bad key only by the tokens that need it', async () => {
+test('createVerifier refuses an invalid key set, but one bad key only affects its own tokens', async () => {
   await assert.rejects(createVerifier(options([], { jwks: { keys: Array(65).fill(key.jwk) } })), { code: 'jwks_invalid', stage: 'key' })
   const one = await createVerifier(options([key, { jwk: { ...other.jwk, kid: 'short', n: 'AQAB' } }]))
   one.verifySync(makeToken(key))
   assert.throws(() => one.verifySync(makeToken(key, claims(), { kid: 'short' })), { code: 'key_rejected' })
 })
 
-test('many verifiers stand side by side', async () => {
+test('many verifiers work side by side', async () => {
   const verifiers = await Promise.all(Array.from({ length: 50 }, () => createVerifier(options([key]))))
   for (const one of verifiers) one.verifySync(makeToken(key))
 })
 
-test('decodeUnverified reads a token whose signature is worth nothing', () => {
+test('decodeUnverified reads a token with an invalid signature', () => {
   const [header, payload] = makeToken(key, claims({ name: 'Zoë 🦊' })).split('.')
   const decoded = decodeUnverified(`${header}.${payload}.AAAA`)
   assert.deepEqual(decoded, { header: { alg: 'RS256', typ: 'at+jwt', kid: 'k1' }, payload: claims({ name: 'Zoë 🦊' }) })
   assert.ok(Object.isFrozen(decoded) && Object.isFrozen(decoded.payload))
 })
 
-test('decodeUnverified takes nesting that no call stack holds', () => {
+test('decodeUnverified reads a token nested deeper than the call stack', () => {
   const deep = 100_000
   const payload = Buffer.from(`{"a":${'['.repeat(deep)}${']'.repeat(deep)}}`).toString('base64url')
   assert.ok(Array.isArray(decodeUnverified(`e30.${payload}.AAAA`).payload.a))
@@ -205,7 +288,7 @@ for (const [name, token] of Object.entries(malformed)) {
   })
 }
 
-test('expiry counts down to zero and stays there', () => {
+test('secondsLeft counts down to zero', () => {
   const token = makeToken(key, claims({ exp: NOW + 10.5 }))
   const at = (now) => expiry(token, { now: () => now })
   assert.deepEqual(at(NOW), { expiresAt: NOW + 10.5, secondsLeft: 10.5, expired: false })
@@ -214,7 +297,7 @@ test('expiry counts down to zero and stays there', () => {
   assert.equal(expiry(token).expired, true)
 })
 
-test('expiry refuses a token without exp and a clock that is none', () => {
+test('expiry refuses a token without exp, and an invalid clock', () => {
   for (const payload of ['{}', '{"exp":null}', '{"exp":"1700000000"}', '{"exp":1e400}']) {
     assert.throws(() => expiry(makeToken(key, payload)), { code: 'token_malformed', message: /exp/ })
   }

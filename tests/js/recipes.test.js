@@ -19,14 +19,14 @@ const key = makeKey('k1')
 const now = Math.floor(Date.now() / 1000)
 const token = (changes) => makeToken(key, claims({ iat: now, exp: now + 900, ...changes }))
 
-// The recipes' key set is nowhere: it is answered here.
+// Answers the recipes' requests for the key set.
 const realFetch = globalThis.fetch
 globalThis.fetch = async (input, init) => {
   if (String(input) !== 'https://auth.example/.well-known/jwks.json') return realFetch(input, init)
   return Response.json({ keys: [key.jwk] })
 }
 
-// Servers that the recipes start are stopped here.
+// Stops the servers that the recipes start.
 const servers = new Set()
 const listen = Server.prototype.listen
 Server.prototype.listen = function (...args) {
@@ -40,7 +40,7 @@ after(() => {
   }
 })
 
-/** The code blocks of the page, written to files: by the name in their first line, or by section. */
+/** Writes the page's code blocks to files, named by their first line or by their section. */
 async function blocks() {
   const found = []
   const page = await readFile(join(root, 'docs/recipes.md'), 'utf8')
@@ -66,7 +66,7 @@ function recipe(title, name) {
   return pathToFileURL(found.path).href
 }
 
-/** Each recipe answers the subject of a token with the scope `read`, and nobody else. */
+/** Checks that a recipe answers only a token with the scope `read`, with its subject. */
 async function check(send) {
   const answer = async (headers) => {
     const response = await send(new Request('https://api.example/me', { headers }))
@@ -78,7 +78,7 @@ async function check(send) {
   for (const [[status, { error }], ...expected] of refused) assert.deepEqual([status, error], expected)
 }
 
-/** Sends requests to a recipe that listens on a port of its own. */
+/** Starts a recipe that listens on a port. Returns a function that sends it requests. */
 async function listening(url) {
   process.env.PORT = String(await freePort())
   await import(url)
@@ -86,10 +86,10 @@ async function listening(url) {
 }
 
 for (const { title, name, path } of all) {
-  test(`the code parses: ${title}, ${name}`, () => promisify(execFile)(process.execPath, ['--check', path]))
+  test(`the code has no syntax errors: ${title}, ${name}`, () => promisify(execFile)(process.execPath, ['--check', path]))
 }
 
-test('every name that a recipe imports from the package is there', async () => {
+test('the package exports every name that a recipe imports', async () => {
   let names = 0
   for (const { code } of all) {
     for (const [, list, , specifier] of code.matchAll(/\{ ([\w, ]+) \} (=|from) (?:require\()?'(countersign[^']*)'/g)) {
@@ -128,7 +128,7 @@ test('Cloudflare Workers', async () => {
   await check((request) => worker.fetch(request))
 })
 
-test('the first programs of the README verify, and guard a Worker', async () => {
+test('the first programs of the README work', async () => {
   const [beginning] = (await readFile(join(root, 'pkg/README.md'), 'utf8')).split(/^## /m)
   const [verify, worker] = [...beginning.matchAll(/^```js\n([^]*?)^```$/gm)].map(([, code]) => code)
   await writeFile(join(folder, 'verify.mjs'), `const token = '${token()}'\n${verify}\nexport { payload }`)
@@ -142,7 +142,7 @@ test('the first programs of the README verify, and guard a Worker', async () => 
   assert.equal((await send({})).status, 401)
 })
 
-test('Deno and Deno Deploy, with their serve() stood in for', async (t) => {
+test('Deno and Deno Deploy, with a test double of serve()', async (t) => {
   let handler
   globalThis.Deno = { serve: (given) => (handler = given) }
   t.after(() => delete globalThis.Deno)
@@ -150,7 +150,7 @@ test('Deno and Deno Deploy, with their serve() stood in for', async (t) => {
   await check(handler)
 })
 
-test('Bun, with its serve() stood in for', async (t) => {
+test('Bun, with a test double of serve()', async (t) => {
   let server
   globalThis.Bun = { serve: (given) => (server = given) }
   t.after(() => delete globalThis.Bun)
@@ -158,7 +158,7 @@ test('Bun, with its serve() stood in for', async (t) => {
   await check((request) => server.fetch(request))
 })
 
-test('pages on other origins get an answer to their preflight, and may read why they are refused', async () => {
+test('pages on other origins get a preflight response, and may read the reason of a refusal', async () => {
   const { default: worker } = await import(recipe('Pages on other origins'))
   await check((request) => worker.fetch(request))
   const preflight = await worker.fetch(new Request('https://api.example/me', { method: 'OPTIONS' }))
@@ -168,7 +168,7 @@ test('pages on other origins get an answer to their preflight, and may read why 
   assert.match(refused.headers.get('access-control-expose-headers'), /www-authenticate/)
 })
 
-test('each section with code is tested here', async () => {
+test('each section with code has a test', async () => {
   const text = await readFile(fileURLToPath(import.meta.url), 'utf8')
   for (const { title } of all) assert.ok(text.includes(`recipe('${title}'`), title)
   assert.ok(all.length >= 10)

@@ -1,4 +1,4 @@
-// A good token with one character changed, at each place in turn, is refused by the WebAssembly module.
+// The WebAssembly module refuses a valid token after a change of any one character.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createVerifier } from 'countersign'
@@ -9,7 +9,7 @@ const key = makeKey('k1')
 const verifier = await createVerifier(options([key]))
 const token = makeToken(key)
 
-/** The codes that a change can have, by the part that it is in. */
+/** The codes of a change, by the part of the token. */
 const CODES = {
   header: ['token_malformed', 'header_invalid', 'algorithm_not_allowed', 'type_mismatch', 'key_not_found', 'signature_invalid'],
   payload: ['token_malformed', 'signature_invalid'],
@@ -17,7 +17,7 @@ const CODES = {
   dot: ['token_malformed'],
 }
 
-test('a token with one character changed is refused for what the change broke', () => {
+test('a token with one character changed is refused with a code of the changed part', () => {
   verifier.verifySync(token)
   const seen = { header: new Set(), payload: new Set(), signature: new Set(), dot: new Set() }
   for (const { changed, at, part } of changes(token)) {

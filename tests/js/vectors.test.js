@@ -9,11 +9,11 @@ import { runVectors } from './support/vectors.js'
 
 const runner = fileURLToPath(new URL('support/run-vectors.js', import.meta.url))
 
-// Node.js 20 and 21 know relaxed SIMD but do not let it in by themselves; for later ones the flag is gone.
+// Node.js 20 and 21 have relaxed SIMD behind a flag, which later versions do not know.
 const relaxedFlags = parseInt(process.versions.node) < 22 ? ['--experimental-wasm-relaxed-simd'] : []
 
 for (const [build, flags] of [['portable', []], ['relaxed', relaxedFlags]]) {
-  test(`every vector gets its verdict from the ${build} WebAssembly module`, async (t) => {
+  test(`every vector has its verdict in the ${build} WebAssembly module`, async (t) => {
     const { stdout } = await promisify(execFile)(process.execPath, [...flags, runner, build], { maxBuffer: 1 << 26 })
     const { asked, files } = JSON.parse(stdout)
     assert.equal(asked, 1, 'the package looked for relaxed SIMD')
@@ -24,7 +24,7 @@ for (const [build, flags] of [['portable', []], ['relaxed', relaxedFlags]]) {
   })
 }
 
-test('a verdict other than the expected one is found out', async () => {
+test('the runner reports a wrong verdict', async () => {
   const path = new URL('../vectors/accepted.json', import.meta.url)
   const vectors = JSON.parse(readFileSync(path, 'utf8')).slice(0, 1)
   const wrong = vectors.map((vector) => ({ ...vector, expect: 'token_expired' }))

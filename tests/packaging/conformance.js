@@ -1,13 +1,13 @@
-// What the package must do, wherever it was installed and however it was loaded. This file and the one that it imports
-// are copied into every project of the matrix, beside `main.js`, and need nothing but what all runtimes have.
+// The conformance test of the package. This file and the one that it imports are copied into every project of the matrix,
+// beside `main.js`, and use only what all runtimes have.
 import { runVectors } from './vectors.js'
 
 /**
- * Fetches the job from `address`, does it, and posts the result back to where the job came from.
+ * Fetches the job from `address`, does it, and posts the result to the same address.
  *
- * @param {typeof import('countersign')} countersign the package, however it was loaded
+ * @param {typeof import('countersign')} countersign the package
  * @param {string} address of this run's job
- * @param {{ relaxed_kernel_is_used: () => number }} [module] the exports of its WebAssembly module, where it is not
+ * @param {{ relaxed_kernel_is_used: () => number }} [module] the exports of its WebAssembly module, if it is not
  *   instantiated by `new WebAssembly.Instance`
  */
 export async function conform(countersign, address, module) {
@@ -34,7 +34,7 @@ async function problemsOf(name, verify, expected) {
   return code === expected ? [] : [`${name}: ${code}, expected ${expected}`]
 }
 
-/** Gives a function that tells the exports of the module that was instantiated last: only they know the kernel. */
+/** Returns a function that returns the exports of the last instantiated module, which name the kernel. */
 function watchInstances() {
   const { Instance } = WebAssembly
   let last

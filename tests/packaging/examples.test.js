@@ -1,4 +1,4 @@
-// The examples, as whoever copies them has them: the package from its tarball, tokens from a running issuer.
+// The examples as a user copies them: with the package from its tarball and tokens of a running issuer.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -35,7 +35,7 @@ after(async () => {
   await rm(folder, { recursive: true })
 })
 
-/** Copies an example into a project, with its dependencies, and hands the folder to `work`. */
+/** Copies an example and its dependencies into a project, and calls `work` with the folder. */
 function inExample(name, tools, work) {
   return inProject({ tarball, tools }, async (project) => {
     await cp(join(EXAMPLES, name), project, { recursive: true, filter: (path) => !path.endsWith('package.json') })
@@ -43,7 +43,7 @@ function inExample(name, tools, work) {
   })
 }
 
-/** A token for one of the user's scopes. */
+/** Returns a token for one of the user's scopes. */
 async function tokenFor(scope) {
   const { refresh_token } = await logIn(issuer.url)
   const body = new URLSearchParams({ grant_type: 'refresh_token', refresh_token, scope })
@@ -55,11 +55,11 @@ const bearer = (token) => ({ authorization: `Bearer ${token}` })
 const servers = {
   express: { tools: ['express'], runtime: 'node', args: ['server.js'] },
   hono: { tools: ['hono'], runtime: 'bun', args: ['server.ts'] },
-  // The package.json of the project names the package, as deno.json does.
+  // The project's package.json names the package, like deno.json.
   deno: { tools: [], runtime: 'deno', args: ['run', '--no-config', '--node-modules-dir=manual', '--no-prompt', '--allow-net', '--allow-env=ISSUER,AUDIENCE,PORT', 'server.ts'] },
 }
 for (const [name, { tools, runtime, args }] of Object.entries(servers)) {
-  test(`the example ${name} lets good tokens through, to what their scope allows`, () => inExample(name, tools, async (cwd) => {
+  test(`the example ${name} accepts valid tokens for their scope`, () => inExample(name, tools, async (cwd) => {
     const { program } = await programOf(runtime)
     const env = { ...process.env, ISSUER: issuer.url, AUDIENCE, PORT: '0' }
     const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'inherit'] })
@@ -86,7 +86,7 @@ for (const [name, { tools, runtime, args }] of Object.entries(servers)) {
   }))
 }
 
-test('the example cloudflare-worker lets good tokens through to its site, with their claims and with no other', () => inExample('cloudflare-worker', [], async (cwd) => {
+test('the example cloudflare-worker forwards requests with valid tokens, and only with their own claims', () => inExample('cloudflare-worker', [], async (cwd) => {
   const site = createServer((request, response) => response.end(JSON.stringify({ url: request.url, headers: request.headers })))
   site.listen(0, '127.0.0.1')
   await once(site, 'listening')
@@ -126,7 +126,7 @@ test('the example cloudflare-worker lets good tokens through to its site, with t
   }
 }))
 
-test('the example vite says whose a token is, and how long', { skip: isSkipped(['chromium']) }, () => inExample('vite', [], async (root) => {
+test('the example vite shows the subject and the remaining time of a token', { skip: isSkipped(['chromium']) }, () => inExample('vite', [], async (root) => {
   await writeFile(join(root, '.env'), `VITE_ISSUER=${issuer.url}\nVITE_AUDIENCE=${AUDIENCE}\n`)
   await build({ root, logLevel: 'error' })
   const server = await preview({ root, preview: { host: '127.0.0.1', port: pagePort, strictPort: true } })

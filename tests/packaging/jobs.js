@@ -1,4 +1,4 @@
-// A server that gives out the job of the matrix and takes the results in, for any runtime that has `fetch`.
+// A server that hands out the job of the matrix and collects the results, for any runtime with `fetch`.
 import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -7,15 +7,15 @@ import { tamperWith } from '../js/support/tampering.js'
 
 const VECTORS = new URL('../vectors/', import.meta.url)
 
-/** The longest that a runtime may take from its start to its result. */
+/** The time limit for a runtime, from its start to its result. */
 const LIMIT_MS = 180_000
 
 /**
  * Starts the issuer and the server.
  *
  * @returns {Promise<{ open: () => { address: string, result: Promise<object> }, vectors: number, pagePort: number, stop: () =>
- *   Promise<void> }>} `open` makes an address for one run, whose `result` is what is posted there; `vectors` is how many
- *   there are to run; `pagePort` is the port of 127.0.0.1 whose pages may ask the issuer
+ *   Promise<void> }>} `open` makes an address for one run, whose `result` is the JSON that is posted there; `vectors` is
+ *   the number of vectors; `pagePort` is the port of 127.0.0.1 whose pages may call the issuer (CORS)
  */
 export async function startJobs() {
   const pagePort = await freePort()
@@ -68,7 +68,7 @@ async function readVectors() {
   return files.flatMap((text) => JSON.parse(text))
 }
 
-/** A token fresh from the issuer, the same tampered with, and what to verify both with. */
+/** Returns a new token of the issuer, a changed copy, and the options to verify both with. */
 async function tokens(issuer) {
   const { access_token: token } = await logIn(issuer)
   const options = { issuer, audience: 'api', jwks: `${issuer}/.well-known/jwks.json` }

@@ -1,5 +1,5 @@
-// The package as it would be published, in every runtime and through every tool that there is a runner for: each verifies
-// a token of the running issuer, refuses it where it was tampered with, and runs all vectors.
+// The package as it is published, in every runtime and tool that has a runner. Each verifies a token of the running issuer,
+// refuses a changed one, and runs all vectors.
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -36,7 +36,7 @@ after(async () => {
 for (const { name, needs = [], run } of RUNNERS) {
   test(`installed from its tarball, the package conforms in ${name}`, { skip: isSkipped(needs) }, async () => {
     const { address, result } = jobs.open()
-    // What fails before it has a result is told by `run`; what has one, by the result.
+    // A failure before the result is reported by `run`, a later one by the result.
     const [row, { problems, vectors, relaxed }] = await Promise.all([run({ tarball, address, result, pagePort: jobs.pagePort }), result])
     rows.push({ name, ...row, relaxed, vectors: problems.length === 0 ? vectors : 'failed' })
     assert.deepEqual(problems, [])

@@ -1,4 +1,4 @@
-// Pages with the package in them: their HTML, the server that they come from, and the browser that opens them.
+// Pages with the package: their HTML, their server, and the browser that opens them.
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -7,7 +7,7 @@ import { openPage } from '../runtimes/browsers.js'
 
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.wasm': 'application/wasm' }
 
-/** A page for one run: what goes wrong in it, is a result as well. */
+/** Returns a page for one run. It reports its errors as results. */
 export const html = (address, scripts) => `<!doctype html>
 <html lang="en">
 <title>A page with countersign</title>
@@ -16,7 +16,7 @@ ${scripts}
 </html>
 `
 
-/** Sends what no script catches: errors, files that do not load, and what the Content-Security-Policy blocks. */
+/** Reports uncaught errors, files that do not load, and violations of the Content-Security-Policy. */
 export const REPORT = `
 const { address } = document.currentScript.dataset
 const report = (problem) => fetch(address, { method: 'POST', body: JSON.stringify({ problems: [problem] }) })
@@ -24,12 +24,12 @@ const report = (problem) => fetch(address, { method: 'POST', body: JSON.stringif
 addEventListener('error', ({ message, target }) => report(message ?? 'did not load: ' + (target.src || target.localName)), true)
 addEventListener('unhandledrejection', ({ reason }) => report(String(reason)))
 addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => {
-  // Some browsers ask for /favicon.ico by themselves.
+  // Some browsers request /favicon.ico.
   if (violatedDirective !== 'img-src') report(violatedDirective + ' blocks ' + blockedURI)
 })
 `
 
-/** The strictest policy that the package works under, for a page that does the job of `address` and nothing else. */
+/** Returns the strictest policy under which the package works, for a page that does only the job of `address`. */
 export async function strictPolicy(address) {
   const { options } = await (await fetch(address)).json()
   return `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ${options.issuer} ${new URL(address).origin}`
@@ -40,7 +40,7 @@ export async function strictPolicy(address) {
  *
  * @template T
  * @param {{ folder: string, port: number, policy?: string }} setting `policy`: a Content-Security-Policy
- * @param {(url: string) => Promise<T>} work is told the URL of `index.html`
+ * @param {(url: string) => Promise<T>} work gets the URL of `index.html`
  * @returns {Promise<T>}
  */
 export async function served({ folder, port, policy }, work) {
@@ -63,7 +63,7 @@ export async function served({ folder, port, policy }, work) {
 }
 
 /**
- * Has a page open until the run that it does has its result.
+ * Keeps a page open until its run has a result.
  *
  * @param {string} browser one of `BROWSERS`
  * @param {string} url

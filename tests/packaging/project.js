@@ -1,4 +1,4 @@
-// Projects as users have them: a folder of its own, far from this checkout, with the package installed from a tarball.
+// Projects like those of users: a folder outside of this checkout, with the package installed from its tarball.
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
@@ -11,7 +11,7 @@ const HERE = fileURLToPath(new URL('.', import.meta.url))
 const ROOT = join(HERE, '../..')
 const NPM = process.platform === 'win32' ? 'npm.cmd' : 'npm'
 
-/** What every project has besides its own files. */
+/** The files that every project has besides its own. */
 const SHARED = {
   'conformance.js': join(HERE, 'conformance.js'),
   'main.js': join(HERE, 'main.js'),
@@ -19,10 +19,10 @@ const SHARED = {
 }
 
 /**
- * Packs the package, as `npm publish` would.
+ * Packs the package like `npm publish`.
  *
- * @param {string} folder takes the tarball
- * @returns {Promise<{ tarball: string, files: string[] }>} its path, and the paths of what is in it
+ * @param {string} folder for the tarball
+ * @returns {Promise<{ tarball: string, files: string[] }>} the path of the tarball, and the paths of the files in it
  */
 export async function pack(folder) {
   const { stdout } = await run(NPM, ['pack', '--json', '--pack-destination', folder], { cwd: join(ROOT, 'pkg') })
@@ -31,7 +31,7 @@ export async function pack(folder) {
 }
 
 /**
- * Makes a project with the package installed, and hands it to `work`; the folder is removed after.
+ * Makes a project with the package installed, calls `work` with it, and removes the folder.
  *
  * @template T
  * @param {{ tarball: string, address?: string, files?: Record<string, string>, type?: 'module' | 'commonjs', tools?:
@@ -55,12 +55,12 @@ export async function inProject({ tarball, address, files = {}, type = 'module',
   }
 }
 
-/** The path of a file of one of the packages that this checkout has for its tests. */
+/** Returns the path of a file in one of this checkout's npm packages. */
 export function toolPath(path) {
   return join(ROOT, 'node_modules', path)
 }
 
-/** The version of such a package. */
+/** Returns the version of such a package. */
 export function toolVersion(name) {
   return JSON.parse(readFileSync(toolPath(`${name}/package.json`), 'utf8')).version
 }
@@ -69,7 +69,7 @@ export function toolVersion(name) {
  * Runs a program to its end.
  *
  * @returns {Promise<{ stdout: string, stderr: string }>}
- * @throws {Error} with all that it wrote, where it fails
+ * @throws {Error} with all its output, if it fails
  */
 export async function run(program, args, options) {
   try {

@@ -1,4 +1,4 @@
-// What would be published: the tarball's contents, and what the tools of the npm world say of its package.json.
+// The package as it is published: the content of the tarball, and its package.json in the eyes of npm's linters.
 import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -23,7 +23,7 @@ before(async () => {
 })
 after(() => rm(folder, { recursive: true }))
 
-test('the tarball holds the package and nothing else', () => {
+test('the tarball contains only the package', () => {
   const beside = files.filter((path) => !path.startsWith('dist/')).sort()
   assert.deepEqual(beside, ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'package.json'])
   const kinds = new Set(files.filter((path) => path.startsWith('dist/')).map((path) => path.replace(/.*?((\.d)?\.\w+)$/, '$1')))
@@ -37,7 +37,7 @@ test('every path that package.json names is in the tarball', () => {
   assert.deepEqual(named.map((path) => path.replace(/^\.\//, '')).filter((path) => !files.includes(path)), [])
 })
 
-test('every entry point has its types beside it, and an entry point exports what the others do', async () => {
+test('every entry point has its types beside it, and all have the same exports', async () => {
   const entries = leaves(manifest.exports).filter((path) => path.endsWith('.js'))
   assert.deepEqual(entries.map((path) => path.replace(/^\.\/(.*)\.js$/, '$1.d.ts')).filter((path) => !files.includes(path)), [])
   for (const entry of leaves(manifest.exports['.']).filter((path) => !path.includes('commonjs'))) {
@@ -47,20 +47,20 @@ test('every entry point has its types beside it, and an entry point exports what
   }
 })
 
-test('the package depends on nothing, runs nothing when it is installed, and is published with its provenance', () => {
+test('the package has no dependencies, no install scripts, and is published with provenance', () => {
   const { dependencies, peerDependencies, optionalDependencies, scripts, publishConfig } = manifest
   assert.deepEqual({ dependencies, peerDependencies, optionalDependencies }, { dependencies: undefined, peerDependencies: undefined, optionalDependencies: undefined })
   assert.deepEqual(Object.keys(scripts).filter((name) => /install|prepare/.test(name)), [])
   assert.deepEqual(publishConfig, { access: 'public', provenance: true })
 })
 
-test('publint finds nothing', async () => {
+test('publint finds no problem', async () => {
   const { messages } = await publint({ pkgDir: PACKAGE, strict: true, pack: 'npm' })
   assert.deepEqual(messages.map((message) => formatMessage(message, manifest)), [])
 })
 
-test('are the types wrong? They are not, in any way to resolve modules', async () => {
-  // What an import of a WebAssembly file gives differs from tool to tool, and so do its types.
+test('the types are right for every module resolution', async () => {
+  // Each tool has its own types for the import of a WebAssembly file.
   const wasm = ['countersign.wasm', 'countersign.relaxed.wasm']
   const { stdout } = await run(process.execPath, [attw, tarball, '--format', 'json', '--exclude-entrypoints', ...wasm])
   const { analysis, problems } = JSON.parse(stdout)
@@ -69,7 +69,7 @@ test('are the types wrong? They are not, in any way to resolve modules', async (
   assert.equal(resolutions.length, 5 * 4)
 })
 
-/** Every string in an object of objects. */
+/** Returns every string in an object of objects. */
 function leaves(value) {
   return typeof value === 'string' ? [value] : Object.values(value).flatMap(leaves)
 }

@@ -1,4 +1,4 @@
-// The results of the matrix as a table: printed by the tests, and by `node tests/packaging/table.js` kept in the README.
+// The results of the matrix as a table. The tests print it, and `node tests/packaging/table.js` writes it to the README.
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { writeTable } from '../js/support/section.js'
@@ -8,7 +8,7 @@ const README = new URL('../../pkg/README.md', import.meta.url)
 
 const HEADINGS = ['', 'version', 'the module', 'relaxed kernel', 'vectors passed']
 
-/** Keeps what the last run found. */
+/** Stores the results of the last run. */
 export async function saveResults(rows) {
   await mkdir(new URL('.', RESULTS), { recursive: true })
   await writeFile(RESULTS, JSON.stringify(rows, undefined, 2))

@@ -1,4 +1,4 @@
-// The types of the package as it is installed, in a project without those of Node.js.
+// The types of the installed package, in a project without those of Node.js.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
@@ -27,7 +27,7 @@ before(async () => {
 after(() => rm(folder, { recursive: true }))
 
 for (const [name, { flags, usage }] of Object.entries(RESOLUTIONS)) {
-  test(`with the module resolution ${name}, what a user may write compiles, and what the types are to refuse does not`, async () => {
+  test(`with the module resolution ${name}, correct programs compile and faulty ones do not`, async () => {
     await inProject({ tarball, files }, async (cwd) => {
       assert.equal(await compile(cwd, [...flags, ...usage]), '')
       const errors = (await compile(cwd, [...flags, 'refused.ts'])).matchAll(/^refused\.ts\((\d+),\d+\): error (TS\d+)/gm)
@@ -36,7 +36,7 @@ for (const [name, { flags, usage }] of Object.entries(RESOLUTIONS)) {
   })
 }
 
-/** What the compiler has to say. */
+/** Returns the output of the compiler. */
 function compile(cwd, args) {
   return new Promise((resolve) => {
     execFile(process.execPath, [toolPath('typescript/bin/tsc'), ...FLAGS, ...args], { cwd }, (_, stdout, stderr) => resolve(stdout + stderr))

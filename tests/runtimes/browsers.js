@@ -1,4 +1,4 @@
-// The browsers, all opened in the same way. What the page has to say, it sends to whoever served it.
+// The browsers, all with one interface. A page sends its results to its server.
 import { openInChromium } from './chromium.js'
 import { openInFirefox } from './firefox.js'
 import { openInWebKit } from './webkit.js'
@@ -9,12 +9,12 @@ const OPEN = { chromium: openInChromium, firefox: openInFirefox, webkit: openInW
 export const BROWSERS = Object.keys(OPEN)
 
 /**
- * Opens a page in a browser of its own, with nothing left from another.
+ * Opens a page in a new browser with an empty profile.
  *
  * @param {string} name one of `BROWSERS`
  * @param {string} url
- * @param {(error: Error) => void} failed is called where that is certain to come to nothing
- * @returns {Promise<{ runtime?: string, close: () => Promise<void> }>} `runtime`: name and version, where no page is told
+ * @param {(error: Error) => void} failed is called if the page can certainly not be opened
+ * @returns {Promise<{ runtime?: string, close: () => Promise<void> }>} `runtime`: name and version, if pages cannot see them
  */
 export function openPage(name, url, failed) {
   return OPEN[name](url, failed)

@@ -3,10 +3,10 @@ import { isSkipped } from './skip.js'
 
 const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 
-/** Whether tests in Chromium were asked to be left out, as node:test takes it. */
+/** The `skip` option of node:test for tests in Chromium. */
 export const skipChromium = isSkipped(['chromium'])
 
-/** Starts the Chromium that `COUNTERSIGN_CHROMIUM` names, headless. */
+/** Starts the Chromium in `COUNTERSIGN_CHROMIUM`, headless. */
 export async function launchChromium() {
   const executablePath = process.env.COUNTERSIGN_CHROMIUM
   if (!executablePath) {
@@ -18,7 +18,7 @@ export async function launchChromium() {
   return chromium.launch({ executablePath, args: ARGS })
 }
 
-/** Opens a page, as `openPage` says. */
+/** Opens a page; see `openPage`. */
 export async function openInChromium(url, failed) {
   const browser = await launchChromium()
   try {

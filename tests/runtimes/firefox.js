@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
-/** Opens a page, as `openPage` says, in the Firefox that `COUNTERSIGN_FIREFOX` names, or in Debian's. */
+/** Opens a page, see `openPage`, in the Firefox of `COUNTERSIGN_FIREFOX`, or in Debian's. */
 export async function openInFirefox(url, failed) {
   const program = process.env.COUNTERSIGN_FIREFOX || 'firefox-esr'
   const runtime = await versionOf(program)

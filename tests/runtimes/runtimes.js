@@ -1,4 +1,4 @@
-// Runtimes that run scripts: fetched by exact version from the npm registry, each into a folder of its own.
+// Runtimes for scripts, installed in exact versions from npm, each into a folder of its own.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
@@ -8,27 +8,27 @@ import { fileURLToPath } from 'node:url'
 const PINNED = JSON.parse(readFileSync(new URL('runtimes.json', import.meta.url), 'utf8'))
 const FOLDER = fileURLToPath(new URL('../../target/runtimes/', import.meta.url))
 
-/** The names of the runtimes that scripts run in; `node` is the one that this runs in. */
+/** The names of the runtimes. `node` is the one that runs this file. */
 export const RUNTIMES = ['node', ...Object.keys(PINNED)]
 
-/** Whether a pinned runtime is the very version that this runs in, so that measuring both would say the same twice. */
+/** Returns true if a pinned runtime has the version of the running one, so that one measurement is enough. */
 export function isThisNode(name) {
   return name.startsWith('node') && PINNED[name]?.version === process.versions.node
 }
 
 /**
- * The command that runs a script in a runtime, which is installed where it isn't yet.
+ * Returns the command that runs a script in a runtime. Installs the runtime if it is missing.
  *
  * @param {string} name one of `RUNTIMES`
  * @returns {Promise<string[]>} program and first arguments
- * @throws {Error} where there is no such package for this machine, or no connection
+ * @throws {Error} if there is no such package for this machine, or no connection
  */
 export async function commandOf(name) {
   const { program } = await programOf(name)
   return [program, ...(PINNED[name]?.arguments ?? [])]
 }
 
-/** A runtime's program and version; as `commandOf`, for who knows the arguments. */
+/** Returns a runtime's program and version. */
 export async function programOf(name) {
   if (name === 'node') return { program: process.execPath, version: process.versions.node }
   const { package: template, version, binary } = PINNED[name]

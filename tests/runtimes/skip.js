@@ -1,9 +1,11 @@
-/** What was asked to be left out (`COUNTERSIGN_SKIP=webkit,firefox`), which `cargo xtask test` prints. */
+/** The names in `COUNTERSIGN_SKIP=webkit,firefox`, which `cargo xtask test` prints. */
 const SKIPPED = (process.env.COUNTERSIGN_SKIP ?? '').split(',').map((name) => name.trim())
 
 /**
- * @param {string[]} needs what a test needs besides the npm packages: names of browsers
- * @returns {string | false} as node:test takes it
+ * Returns the `skip` option of node:test for a test that needs these browsers.
+ *
+ * @param {string[]} needs names of browsers
+ * @returns {string | false}
  */
 export function isSkipped(needs) {
   const skipped = needs.filter((name) => SKIPPED.includes(name))

@@ -1,13 +1,13 @@
-// Opens a page in WebKit as GTK's programs have it, through WebDriver (W3C), on a screen that nobody sees.
+// Opens a page in WebKitGTK through WebDriver (W3C), on a virtual screen.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../js/support/issuer.js'
 
-/** How long the driver may take until it answers. */
+/** The time limit for the first response of the driver. */
 const START_LIMIT_MS = 10_000
 
-/** Opens a page, as `openPage` says. */
+/** Opens a page; see `openPage`. */
 export async function openInWebKit(url, failed) {
   const screen = start('Xvfb', ['-displayfd', '3', '-nolisten', 'tcp'], process.env, 'xvfb')
   let driver
@@ -32,7 +32,7 @@ export async function openInWebKit(url, failed) {
   }
 }
 
-/** Starts a program. Its `output` is what it writes to its file descriptor 3. */
+/** Starts a program. `output` is the text that it writes to its file descriptor 3. */
 function start(program, args, env, debianPackage) {
   const child = spawn(program, args, { env, stdio: ['ignore', 'ignore', 'ignore', 'pipe'] })
   const ended = new Promise((_, reject) => {
@@ -42,7 +42,7 @@ function start(program, args, env, debianPackage) {
   return {
     output: child.stdio[3],
     ended,
-    /** What `promise` comes to, unless the program ends before. */
+    /** Awaits `promise`, and rejects if the program ends before. */
     meanwhile: (promise) => Promise.race([promise, ended]),
     async end() {
       child.kill()
@@ -51,20 +51,20 @@ function start(program, args, env, debianPackage) {
   }
 }
 
-/** Asks for a session, once the driver is there to be asked. */
+/** Requests a session, once the driver listens. */
 async function openSession(sessions) {
-  // Without `ref` it holds up nothing after a driver that has ended.
+  // Without `ref`, the timer does not keep the process alive after the driver has ended.
   for (const limit = Date.now() + START_LIMIT_MS; ; await sleep(50, undefined, { ref: false })) {
     try {
       return await post(sessions, { capabilities: { alwaysMatch: { pageLoadStrategy: 'none' } } })
     } catch (error) {
-      // That is how `fetch` fails where nobody listens.
+      // `fetch` fails like this if the driver does not listen yet.
       if (!(error instanceof TypeError) || Date.now() > limit) throw error
     }
   }
 }
 
-/** A command of WebDriver and its answer. */
+/** Sends a WebDriver command and returns its result. */
 async function post(address, command) {
   const response = await fetch(address, { method: 'POST', body: JSON.stringify(command) })
   const { value } = await response.json()

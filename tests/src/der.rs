@@ -1,17 +1,17 @@
-//! The few DER and PEM encodings of an RSA public key that attackers use as an HMAC secret.
+//! DER and PEM encodings of an RSA public key, which attackers use as an HMAC secret.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use num_bigint::BigUint;
 
 use crate::rsa::RsaKey;
 
-/// `RSAPublicKey` (RFC 8017 §A.1.1), as DER.
+/// Encodes an `RSAPublicKey` (RFC 8017 §A.1.1) as DER.
 #[must_use]
 pub fn rsa_public_key(key: &RsaKey) -> Vec<u8> {
     element(0x30, &[integer(&key.n), integer(&key.e)].concat())
 }
 
-/// `SubjectPublicKeyInfo` (RFC 5280 §4.1) of an RSA key, as DER.
+/// Encodes the `SubjectPublicKeyInfo` (RFC 5280 §4.1) of an RSA key as DER.
 #[must_use]
 pub fn subject_public_key_info(key: &RsaKey) -> Vec<u8> {
     // rsaEncryption with NULL parameters (RFC 3279 §2.3.1).
@@ -21,7 +21,7 @@ pub fn subject_public_key_info(key: &RsaKey) -> Vec<u8> {
     element(0x30, &[&algorithm[..], &bits].concat())
 }
 
-/// PEM (RFC 7468), with the final newline that key files have.
+/// Encodes DER as PEM (RFC 7468), with a final newline as in key files.
 #[must_use]
 pub fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);

@@ -1,12 +1,12 @@
-//! Test vectors for the verifier, and what makes them.
+//! Test vectors for the verifier, and their generator.
 //!
-//! A vector says: this token, under these options, at this time, gets this verdict. The files in
-//! `tests/vectors/` are written by `cargo run -p countersign-tests --bin generate-vectors` and run
-//! by everything that can run the verifier, native or WASM.
+//! A vector is a token with options, a time and the expected verdict.
+//! `cargo run -p countersign-tests --bin generate-vectors` writes them to `tests/vectors/`. Every
+//! build of the verifier, native or WASM, runs them.
 //!
 //! ```
 //! for (file, vectors) in countersign_tests::vector::read_all() {
-//!     assert!(!vectors.is_empty(), "{file} holds no vector");
+//!     assert!(!vectors.is_empty(), "{file} has no vectors");
 //! }
 //! ```
 
@@ -14,7 +14,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "this crate sees no input from outside; a fault in it should stop the run"
+    reason = "this crate has no input from outside; a fault in it should stop the run"
 )]
 
 /// The README's Rust compiles.

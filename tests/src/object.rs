@@ -1,17 +1,17 @@
-//! JSON objects as text, so that a vector can hold what no JSON library would write.
+//! JSON objects as text, so that a vector can contain text that no JSON library writes.
 
-/// A JSON object under construction: names in order, values as raw JSON text.
+/// A JSON object: names in order, values as raw JSON text.
 #[derive(Clone, Debug)]
 pub struct Object(Vec<(String, String)>);
 
 impl Object {
-    /// The header that the issuer gives an access token (RFC 9068 §2.1), with the key id `main`.
+    /// Returns the header of the issuer's access tokens (RFC 9068 §2.1), with the key id `main`.
     #[must_use]
     pub fn header() -> Self {
         Self::default().set("alg", r#""RS256""#).set("typ", r#""at+jwt""#).set("kid", r#""main""#)
     }
 
-    /// The claims of an access token (RFC 9068 §2.2) that the default options accept at
+    /// Returns claims of an access token (RFC 9068 §2.2) that the default options accept at
     /// [`crate::token::NOW`].
     #[must_use]
     pub fn claims() -> Self {
@@ -26,7 +26,7 @@ impl Object {
             .set("jti", r#""1""#)
     }
 
-    /// Gives the member `name` the JSON text `raw`, where it stands or at the end.
+    /// Sets the member `name` to the JSON text `raw`. A new member is added at the end.
     #[must_use]
     pub fn set(mut self, name: &str, raw: &str) -> Self {
         match self.0.iter_mut().find(|(known, _)| known == name) {
@@ -36,28 +36,28 @@ impl Object {
         self
     }
 
-    /// Adds a member at the end, even where one of that name is already there.
+    /// Adds a member at the end, even if one of that name exists.
     #[must_use]
     pub fn add(mut self, name: &str, raw: &str) -> Self {
         self.0.push((name.into(), raw.into()));
         self
     }
 
-    /// Adds a member at the start, even where one of that name is already there.
+    /// Adds a member at the start, even if one of that name exists.
     #[must_use]
     pub fn add_first(mut self, name: &str, raw: &str) -> Self {
         self.0.insert(0, (name.into(), raw.into()));
         self
     }
 
-    /// Takes the member `name` away.
+    /// Removes the member `name`.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.0.retain(|(known, _)| known != name);
         self
     }
 
-    /// The JSON text. Names are put between quotes as they are, escapes and all.
+    /// Returns the JSON text. Names are written between quotes as they are, with their escapes.
     #[must_use]
     pub fn text(&self) -> String {
         let members: Vec<String> =
@@ -67,7 +67,7 @@ impl Object {
 }
 
 impl Default for Object {
-    /// `{}`.
+    /// Returns `{}`.
     fn default() -> Self {
         Self(Vec::new())
     }

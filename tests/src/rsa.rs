@@ -1,7 +1,7 @@
 //! RSA in plain big integers: keys from a seed, and signatures over any block, well-formed or not.
 //!
-//! No library for RSA will sign a block with garbage after the hash, or make a key with an even
-//! modulus; the vectors need both. Nothing here is constant-time, and no key of it is a secret.
+//! No RSA library signs a block with garbage after the hash, or makes a key with an even modulus.
+//! The vectors need both. Nothing here is constant-time, and no key is a secret.
 
 use num_bigint::BigUint;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::token::base64url;
 
-/// A private RSA key, of any soundness.
+/// A private RSA key. It may be unsound.
 #[derive(Clone, Debug)]
 pub struct RsaKey {
     /// The modulus.
@@ -21,19 +21,20 @@ pub struct RsaKey {
 }
 
 impl RsaKey {
-    /// The key of `bits` bits that belongs to `label`: always the same one.
+    /// Generates a key of `bits` bits from `label`. The same label gives the same key.
     ///
-    /// The modulus is a product of as many primes of about 512 bits as it takes (RFC 8017 §3.1
-    /// allows more than two): a verifier can't tell, and 8192 bits take a second to make.
+    /// The modulus is a product of primes of about 512 bits (RFC 8017 §3.1 allows more than two). A
+    /// verifier cannot tell the difference, and 8192 bits take only a second.
     #[must_use]
     pub fn generate(label: &str, bits: u64, e: u64) -> Self {
-        // The modulus starts with the bits 101, so that modulus and signature together often still
-        // fit into its length: a case that the vectors need.
+        // The modulus starts with the bits 101. The sum of modulus and signature then often has the
+        // modulus's length, which the vectors need.
         let target = BigUint::from(5u8) << (bits - 3);
         Self::near(label, &target, &[], e)
     }
 
-    /// A key whose modulus is just above `target`: the product of `given` and primes from `label`.
+    /// Generates a key with a modulus just above `target`: the product of `given` and of primes
+    /// from `label`.
     #[must_use]
     pub fn near(label: &str, target: &BigUint, given: &[BigUint], e: u64) -> Self {
         let e = BigUint::from(e);
@@ -53,38 +54,38 @@ impl RsaKey {
         let one = BigUint::from(1u8);
         let n = primes.iter().product();
         let order: BigUint = primes.iter().map(|prime| prime - &one).product();
-        // An even exponent has no inverse; such a key signs with square roots alone.
+        // An even exponent has no inverse. Such a key can only sign with square roots.
         let d = e.modinv(&order).unwrap_or_default();
         Self { n, e, d, primes }
     }
 
-    /// The modulus length in octets.
+    /// Returns the length of the modulus in octets.
     #[must_use]
     pub fn size(&self) -> usize {
         self.n.bits().div_ceil(8) as usize
     }
 
-    /// The RSASSA-PKCS1-v1_5 signature over `message` with SHA-256 (RFC 8017 §8.2.1).
+    /// Returns the RSASSA-PKCS1-v1_5 signature over `message` with SHA-256 (RFC 8017 §8.2.1).
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         self.sign_block(&pkcs1(self.size(), &Sha256::digest(message)))
     }
 
-    /// The signature over an encoded block of any form, as long as the modulus.
+    /// Returns the signature over an encoded block of any form, as long as the modulus.
     #[must_use]
     pub fn sign_block(&self, block: &[u8]) -> Vec<u8> {
         self.octets(&BigUint::from_bytes_be(block).modpow(&self.d, &self.n))
     }
 
-    /// The square root of a block, which is a signature under e = 2. Three blocks of four have
-    /// none.
+    /// Returns the square root of a block, which is a signature under e = 2. Three of four blocks
+    /// have none.
     #[must_use]
     pub fn square_root(&self, block: &[u8]) -> Option<Vec<u8>> {
         let block = BigUint::from_bytes_be(block);
         let two = BigUint::from(2u8);
         let mut root = BigUint::default();
         for prime in &self.primes {
-            // Valid for primes that are 3 mod 4; for others the check below says no.
+            // This is valid for primes that are 3 mod 4. The check below refuses others.
             let part = block.modpow(&((prime + 1u8) >> 2), prime);
             if part.modpow(&two, prime) != &block % prime {
                 return None;
@@ -96,7 +97,7 @@ impl RsaKey {
         Some(self.octets(&(root % &self.n)))
     }
 
-    /// A number as octets, as many as the modulus has.
+    /// Encodes a number in as many octets as the modulus has.
     #[must_use]
     pub fn octets(&self, number: &BigUint) -> Vec<u8> {
         let octets = number.to_bytes_be();
@@ -105,7 +106,7 @@ impl RsaKey {
         padded
     }
 
-    /// The public key as a JWK for signatures.
+    /// Returns the public key as a JWK for signatures.
     #[must_use]
     pub fn jwk(&self, kid: &str) -> Value {
         json!({
@@ -121,21 +122,21 @@ pub const SHA256_PREFIX: [u8; 19] = [
     0x00, 0x04, 0x20,
 ];
 
-/// The encoded block of a SHA-256 hash (RFC 8017 §9.2).
+/// Encodes a SHA-256 hash as a block (RFC 8017 §9.2).
 #[must_use]
 pub fn pkcs1(size: usize, hash: &[u8]) -> Vec<u8> {
     block(size, &[&SHA256_PREFIX[..], hash].concat())
 }
 
-/// A block of `size` octets with as much padding as `content` leaves room for.
+/// Makes a block of `size` octets. Padding fills the space that `content` leaves.
 #[must_use]
 pub fn block(size: usize, content: &[u8]) -> Vec<u8> {
     let padding = vec![0xff; size - content.len() - 3];
     [&[0, 1][..], &padding, &[0], content].concat()
 }
 
-/// The encoded block of RSASSA-PSS with SHA-256 and a salt of 32 zeros (RFC 8017 §9.1.1), for a
-/// modulus whose bit length is a multiple of 8.
+/// Encodes a message for RSASSA-PSS with SHA-256 and a salt of 32 zeros (RFC 8017 §9.1.1). The bit
+/// length of the modulus must be a multiple of 8.
 #[must_use]
 pub fn pss(size: usize, message: &[u8]) -> Vec<u8> {
     let salt = [0; 32];
@@ -150,7 +151,7 @@ pub fn pss(size: usize, message: &[u8]) -> Vec<u8> {
     [&masked[..], &hash, &[0xbc]].concat()
 }
 
-/// SHA-256 in counter mode: enough to make test keys from a label.
+/// SHA-256 in counter mode. It is good enough to make test keys from a label.
 struct Seed {
     label: String,
     counter: u64,
@@ -161,7 +162,7 @@ impl Seed {
         Self { label: label.into(), counter: 0 }
     }
 
-    /// A number of exactly `bits` bits.
+    /// Returns a number of exactly `bits` bits.
     fn number(&mut self, bits: u64) -> BigUint {
         let mut octets = Vec::new();
         while (octets.len() as u64) * 8 < bits {
@@ -174,9 +175,9 @@ impl Seed {
     }
 }
 
-/// The first prime from `start` on that is 3 mod 4 and allows the exponent `e`.
+/// Returns the first prime from `start` on that is 3 mod 4 and allows the exponent `e`.
 ///
-/// Primes that are 3 mod 4 make square roots easy, which the forged signatures for e = 2 need.
+/// Square roots modulo such primes are easy. The forged signatures for e = 2 need them.
 fn next_prime(start: BigUint, e: &BigUint) -> BigUint {
     let one = BigUint::from(1u8);
     let mut candidate = start;
@@ -189,7 +190,7 @@ fn next_prime(start: BigUint, e: &BigUint) -> BigUint {
     candidate
 }
 
-/// Miller–Rabin with the first primes as bases. The candidates come from no adversary.
+/// Tests with Miller–Rabin, with the first primes as bases. No adversary chooses the candidates.
 fn is_prime(candidate: &BigUint) -> bool {
     const SMALL: [u32; 54] = [
         2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89,

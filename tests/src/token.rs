@@ -1,4 +1,4 @@
-//! Compact serialization, for good tokens and bad ones.
+//! Tokens in compact serialization, good and bad.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256, Sha512};
@@ -6,28 +6,28 @@ use sha2::{Digest, Sha256, Sha512};
 use crate::object::Object;
 use crate::rsa::{RsaKey, SHA256_PREFIX, block, pss};
 
-/// When vectors are verified unless they say otherwise: 100 seconds after the default `iat`.
+/// The default time of a vector: 100 seconds after the default `iat`.
 pub const NOW: u64 = 1_700_000_100;
 
-/// base64url without padding (RFC 7515 §2).
+/// Encodes octets as base64url without padding (RFC 7515 §2).
 #[must_use]
 pub fn base64url(octets: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(octets)
 }
 
-/// The signing input: header and payload encoded, with a dot between.
+/// Returns the signing input: header and payload encoded, with a dot between them.
 #[must_use]
 pub fn signing_input(header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
     format!("{}.{}", base64url(header), base64url(payload))
 }
 
-/// A token over these texts, whatever they hold, with a good signature.
+/// Returns a token over these texts with a good signature. The texts need not be JSON.
 #[must_use]
 pub fn signed(key: &RsaKey, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
     signed_with(header, payload, |message| key.sign(message))
 }
 
-/// A token over these texts with whatever signature `sign` gives.
+/// Returns a token over these texts with the signature that `sign` returns.
 #[must_use]
 pub fn signed_with(
     header: impl AsRef<[u8]>,
@@ -39,10 +39,11 @@ pub fn signed_with(
     format!("{input}.{}", base64url(signature))
 }
 
-/// The first default payload, counting `jti` up, over which `sign` gives a signature at all.
+/// Returns a token over the first default payload, with `jti` counted up, for which `sign` returns
+/// a signature.
 ///
 /// # Panics
-/// Where a thousand payloads give none.
+/// If `sign` returns none for a thousand payloads.
 #[must_use]
 pub fn first_signed(header: &Object, sign: impl Fn(&[u8]) -> Option<Vec<u8>>) -> String {
     (1..1000)
@@ -55,7 +56,7 @@ pub fn first_signed(header: &Object, sign: impl Fn(&[u8]) -> Option<Vec<u8>>) ->
         .expect("one payload of a thousand fits")
 }
 
-/// HMAC with SHA-256 (RFC 2104).
+/// Computes an HMAC with SHA-256 (RFC 2104).
 #[must_use]
 pub fn hmac_sha256(secret: &[u8], message: &[u8]) -> Vec<u8> {
     let mut key = if secret.len() > 64 { Sha256::digest(secret).to_vec() } else { secret.to_vec() };
@@ -65,10 +66,11 @@ pub fn hmac_sha256(secret: &[u8], message: &[u8]) -> Vec<u8> {
     Sha256::digest([&padded(0x5c)[..], &inner].concat()).to_vec()
 }
 
-/// The RS512 signature of a message.
+/// Returns the RS512 signature of a message.
 #[must_use]
 pub fn rs512(key: &RsaKey, message: &[u8]) -> Vec<u8> {
-    // The object identifier's last arc is 3 for SHA-512 (RFC 8017 §9.2, note 1); two lengths differ.
+    // For SHA-512, the last arc of the object identifier is 3 (RFC 8017 §9.2, note 1), and two
+    // lengths differ.
     let mut prefix = SHA256_PREFIX;
     prefix[1] = 0x51;
     prefix[14] = 0x03;
@@ -76,7 +78,7 @@ pub fn rs512(key: &RsaKey, message: &[u8]) -> Vec<u8> {
     key.sign_block(&block(key.size(), &[&prefix[..], &Sha512::digest(message)].concat()))
 }
 
-/// A token over the default payload with a good PS256 signature.
+/// Returns a token over the default payload with a good PS256 signature.
 #[must_use]
 pub fn pss_signed(key: &RsaKey, header: &Object) -> String {
     signed_with(header.text(), Object::claims().text(), |message| {

@@ -1,4 +1,4 @@
-//! The vectors, a module for each file, in the order of the pipeline's stages.
+//! The vectors, one module for each file, in the order of the verifier's stages.
 
 mod accepted;
 mod structure;
@@ -23,7 +23,7 @@ use crate::rsa::RsaKey;
 use crate::token::{NOW, signed};
 use crate::vector::Vector;
 
-/// Every file's name and vectors.
+/// Returns the name and the vectors of every file.
 #[must_use]
 pub fn all() -> Vec<(&'static str, Vec<Vector>)> {
     let keys = Keys::generate();
@@ -42,13 +42,13 @@ pub fn all() -> Vec<(&'static str, Vec<Vector>)> {
     ]
 }
 
-/// The keys that more than one file signs with.
+/// The keys that several files use.
 struct Keys {
     /// 2048 bits, e = 65537: the key of the default options, under the id `main`.
     main: RsaKey,
-    /// 2048 bits: a second key of the same issuer, or a stranger's.
+    /// 2048 bits: a second key of the same issuer, or an attacker's.
     second: RsaKey,
-    /// 2048 bits, e = 3: the exponent that forgers of padding like.
+    /// 2048 bits, e = 3: the exponent for which forged padding is easy.
     e3: RsaKey,
 }
 
@@ -61,7 +61,7 @@ impl Keys {
         }
     }
 
-    /// A vector with the default options: one issuer, one audience, the key `main`.
+    /// Makes a vector with the default options: one issuer, one audience, the key `main`.
     fn vector(&self, name: &str, token: String, expect: &str) -> Vector {
         let jwks = json!({ "keys": [self.main.jwk("main")] });
         let options = [("issuer", json!("https://auth.example")), ("audience", json!("api"))];
@@ -71,28 +71,28 @@ impl Keys {
         Vector { name: name.into(), token, options, now: NOW.into(), expect: expect.into() }
     }
 
-    /// A vector over a well-signed token with this header and these claims.
+    /// Makes a vector over a well-signed token with this header and these claims.
     fn signed(&self, name: &str, header: &Object, claims: &Object, expect: &str) -> Vector {
         self.vector(name, signed(&self.main, header.text(), claims.text()), expect)
     }
 
-    /// A vector over a well-signed token with this header.
+    /// Makes a vector over a well-signed token with this header.
     fn header(&self, name: &str, header: &Object, expect: &str) -> Vector {
         self.signed(name, header, &Object::claims(), expect)
     }
 
-    /// A vector over a well-signed token with these claims.
+    /// Makes a vector over a well-signed token with these claims.
     fn claims(&self, name: &str, claims: &Object, expect: &str) -> Vector {
         self.signed(name, &Object::header(), claims, expect)
     }
 
-    /// A vector over the token that the default options accept.
+    /// Makes a vector over the token that the default options accept.
     fn good(&self, name: &str, expect: &str) -> Vector {
         self.claims(name, &Object::claims(), expect)
     }
 }
 
-/// `key` with the member `name` set to `value`, or taken away where `value` is null.
+/// Sets the member `name` of `key` to `value`, or removes it if `value` is null.
 fn jwk_with(mut key: Value, name: &str, value: impl Into<Value>) -> Value {
     let object = key.as_object_mut().expect("a JWK is an object");
     match value.into() {

@@ -1,4 +1,4 @@
-//! The vector format: what a file in `tests/vectors/` holds.
+//! The format of the files in `tests/vectors/`.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -6,30 +6,30 @@ use countersign_verifier::{Error, KeySet, Policy, Verifier};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// One token, and the verdict it gets.
+/// A token with the expected verdict.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vector {
-    /// A sentence that says what happens; unique over all files.
+    /// A sentence that states the fact; unique in all files.
     pub name: String,
-    /// The token, as a caller would pass it.
+    /// The token as a caller passes it.
     pub token: String,
-    /// The npm package's options. `jwks` is a JWK Set, or absent: then no keys are loaded.
+    /// The options of the npm package. `jwks` is a JWK Set. Without it, no keys are loaded.
     pub options: Map<String, Value>,
     /// Seconds since 1970-01-01T00:00:00Z, possibly fractional.
     pub now: Value,
-    /// `ok`, or the code of the error.
+    /// `ok`, or the error code.
     pub expect: String,
 }
 
 impl Vector {
-    /// What the Rust verifier says.
+    /// Runs the Rust verifier.
     ///
     /// # Errors
-    /// Those of the options, of the key set, and of the token.
+    /// The errors of the options, of the key set, and of the token.
     ///
     /// # Panics
-    /// Where `now` is no number.
+    /// If `now` is not a number.
     pub fn verify(&self) -> Result<(), Error> {
         let mut options = self.options.clone();
         let jwks = options.remove("jwks");
@@ -41,27 +41,27 @@ impl Vector {
         verifier.verify(&self.token, Duration::from_secs_f64(now)).map(drop)
     }
 
-    /// Puts `value` under the option `name`.
+    /// Sets the option `name` to `value`.
     #[must_use]
     pub fn option(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.options.insert(name.into(), value.into());
         self
     }
 
-    /// Takes the option `name` away.
+    /// Removes the option `name`.
     #[must_use]
     pub fn without_option(mut self, name: &str) -> Self {
         self.options.remove(name);
         self
     }
 
-    /// Verifies with these keys.
+    /// Sets the keys to verify with.
     #[must_use]
     pub fn keys(self, keys: &[Value]) -> Self {
         self.option("jwks", serde_json::json!({ "keys": keys }))
     }
 
-    /// Verifies at this time, in seconds since the UNIX epoch.
+    /// Sets the time, in seconds since the UNIX epoch.
     #[must_use]
     pub fn at(mut self, now: impl Into<Value>) -> Self {
         self.now = now.into();
@@ -69,16 +69,16 @@ impl Vector {
     }
 }
 
-/// The folder of the vector files.
+/// Returns the folder of the vector files.
 #[must_use]
 pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors")
 }
 
-/// Every vector file's name and vectors, in the order of the names.
+/// Reads the name and the vectors of every file, in the order of the names.
 ///
 /// # Panics
-/// Where a file can't be read, or is not an array of vectors.
+/// If a file cannot be read, or is not an array of vectors.
 #[must_use]
 pub fn read_all() -> Vec<(String, Vec<Vector>)> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder())
@@ -99,13 +99,13 @@ pub fn read_all() -> Vec<(String, Vec<Vector>)> {
         .collect()
 }
 
-/// The text of a vector file.
+/// Returns the text of a vector file.
 ///
-/// Members of options stand in alphabetical order whatever features `serde_json` was built with,
-/// so that a build of the whole workspace writes the same bytes as a build of this crate.
+/// The members of options are sorted here, because their order depends on the features of
+/// `serde_json`. So a build of the whole workspace writes the same bytes as a build of this crate.
 ///
 /// # Panics
-/// Never for vectors that this crate made.
+/// Never for vectors made by this crate.
 #[must_use]
 pub fn to_text(vectors: &[Vector]) -> String {
     let vectors: Vec<Vector> = vectors

@@ -191,7 +191,7 @@ impl Issuer {
         let folder = TempDir::new().expect("a temporary folder can be made");
         add_user(folder.path());
         let mut config = Config::default();
-        config.database = database(folder.path());
+        config.database = database(folder.path()).parse().expect("a database URL");
         change(&mut config);
         let clock = Arc::new(AtomicU64::new(START));
         let now = Arc::clone(&clock);

@@ -1,4 +1,4 @@
-//! What errors say besides their codes: what was expected, in data and in words.
+//! The details of errors: reason, claim, expectation and message.
 
 #![allow(clippy::expect_used, reason = "a fault in a test's own tools should fail the test")]
 
@@ -11,7 +11,7 @@ use countersign_verifier::{Error, KeySet, Part, Policy, Verifier};
 use serde_json::json;
 
 #[test]
-fn a_malformed_token_is_told_where() {
+fn a_malformed_token_reports_the_part() {
     let key = key();
     let header = base64url(Object::header().text());
     let payload = base64url(Object::claims().text());
@@ -33,7 +33,7 @@ fn a_malformed_token_is_told_where() {
             "the token's header starts with a byte order mark",
         ),
         (
-            // A full-width brace: its first octet is that of the byte order mark.
+            // The first octet of a full-width brace is that of the byte order mark.
             format!("{}.{payload}.AAAA", base64url("\u{ff5b}}")),
             Part::Header,
             "the token's header is not a JSON object",
@@ -47,7 +47,7 @@ fn a_malformed_token_is_told_where() {
 }
 
 #[test]
-fn a_token_that_is_too_long_is_told_the_limit() {
+fn a_token_that_is_too_large_reports_the_limit() {
     let key = key();
     let policy = policy().with_max_token_bytes(120).expect("120 bytes are allowed");
     let error = refusal(&key, &policy, &"A".repeat(121));
@@ -57,7 +57,7 @@ fn a_token_that_is_too_long_is_told_the_limit() {
 }
 
 #[test]
-fn a_refused_header_is_told_what_was_expected() {
+fn a_refused_header_reports_the_expectation() {
     let (key, header) = (key(), Object::header);
     for (header, expected, message) in [
         (
@@ -70,7 +70,7 @@ fn a_refused_header_is_told_what_was_expected() {
             Error::TypeMismatch { expected: "at+jwt".into() },
             "the header parameter typ is missing or not \"at+jwt\": is it an ID token? If \
              the issuer's access tokens have another typ, set the option type to it (type: 'JWT'), \
-             but only where its ID tokens have another aud",
+             but only if its ID tokens have another aud",
         ),
         (
             header().set("crit", r#"["exp"]"#),
@@ -91,7 +91,31 @@ fn a_refused_header_is_told_what_was_expected() {
 }
 
 #[test]
-fn a_token_without_a_key_is_told_whether_it_named_one() {
+fn a_reason_names_the_header_parameter_or_the_option() {
+    let (key, header) = (key(), Object::header);
+    for (header, reason) in [
+        (header().without("alg"), Some("alg")),
+        (header().set("kid", "1"), Some("kid")),
+        (header().set("typ", "1"), Some("typ")),
+        (header().set("zip", r#""DEF""#), Some("zip")),
+        (header().set("alg", r#""none""#), None),
+    ] {
+        let error = refusal(&key, &policy(), &signed(&key, header.text(), Object::claims().text()));
+        assert_eq!(error.reason(), reason, "{error}");
+    }
+    for (options, reason) in [
+        ("[]", "options"),
+        (r#"{ "issuer": "a", "audience": "b", "clockTolerance": 301 }"#, "clockTolerance"),
+        (r#"{ "issuer": "a", "audience": "b", "other": 1 }"#, "other"),
+        (r#"{ "issuer": "a" }"#, "audience"),
+    ] {
+        let error = Policy::from_json(options).expect_err("a bad option");
+        assert_eq!((error.code(), error.reason()), ("options_invalid", Some(reason)), "{error}");
+    }
+}
+
+#[test]
+fn a_token_without_a_key_reports_if_it_names_one() {
     let keys = KeySet::from_json(r#"{ "keys": [] }"#).expect("the key set is good");
     let verifier = Verifier::with_keys(policy(), keys);
     for (header, named, message) in [
@@ -106,7 +130,7 @@ fn a_token_without_a_key_is_told_whether_it_named_one() {
 }
 
 #[test]
-fn refused_claims_are_told_what_was_expected() {
+fn refused_claims_report_the_expectation() {
     let key = key();
     let claims = || Object::claims().set("tenant", "1");
     for (claims, claim, expected, message) in [
@@ -133,7 +157,7 @@ fn refused_claims_are_told_what_was_expected() {
             "iss",
             Error::IssuerMismatch {
                 expected: vec!["https://auth.example".into()],
-                but_for_slash: false,
+                only_slash_differs: false,
             },
             r#"the claim iss is not the expected issuer, "https://auth.example""#,
         ),
@@ -142,7 +166,7 @@ fn refused_claims_are_told_what_was_expected() {
             "iss",
             Error::IssuerMismatch {
                 expected: vec!["https://auth.example".into()],
-                but_for_slash: true,
+                only_slash_differs: true,
             },
             "the claim iss is not the expected issuer, \"https://auth.example\": they differ by a / \
              at the end; set the option issuer as in the issuer's metadata",
@@ -152,7 +176,7 @@ fn refused_claims_are_told_what_was_expected() {
             "iss",
             Error::IssuerMismatch {
                 expected: vec!["https://auth.example".into()],
-                but_for_slash: false,
+                only_slash_differs: false,
             },
             r#"the claim iss is not the expected issuer, "https://auth.example""#,
         ),

@@ -1,5 +1,5 @@
-//! A good token with one character changed, at each place in turn, is refused for the reason that
-//! an independent reading of it gives.
+//! A good token with one character changed, at every position, is refused with the code that an
+//! independent reading of it gives.
 
 #![allow(
     clippy::expect_used,
@@ -25,12 +25,12 @@ fn a_token_with_one_character_changed_is_refused() {
     for (at, letter) in token.char_indices() {
         for other in replacements(letter) {
             let changed = format!("{}{other}{}", &token[..at], &token[at + 1..]);
-            let what = format!("{letter} at {at} changed to {other}");
-            assert_eq!(verdict(&verifier, &changed), expected(&changed), "{what}");
+            let change = format!("{letter} at {at} changed to {other}");
+            assert_eq!(verdict(&verifier, &changed), expected(&changed), "{change}");
             ran += 1;
         }
     }
-    assert!(ran >= 4 * (token.len() - 2), "every place was changed");
+    assert!(ran >= 4 * (token.len() - 2), "every position was changed");
 }
 
 #[test]
@@ -67,8 +67,9 @@ fn fixture() -> (Verifier, String) {
     (verifier, token)
 }
 
-/// For a letter of base64url its neighbours with the lowest, a middle and the highest bit flipped,
-/// and a dot; for a dot a letter, a space and nothing that looks like one.
+/// Returns replacements for a character. A letter of base64url is replaced by the letters whose
+/// value differs in the lowest, a middle or the highest bit, and by a dot. A dot is replaced by two
+/// letters, a space and a comma.
 fn replacements(letter: char) -> Vec<char> {
     match ALPHABET.iter().position(|known| char::from(*known) == letter) {
         Some(value) => [1, 8, 32]
@@ -86,7 +87,7 @@ fn verdict(verifier: &Verifier, token: &str) -> &'static str {
         .map_or_else(|error| Error::code(&error), |_| "ok")
 }
 
-/// What a changed token must be refused for: read with other libraries than the verifier's own.
+/// Returns the expected verdict on a changed token, which is read with independent libraries.
 fn expected(token: &str) -> &'static str {
     let parts: Vec<&str> = token.split('.').collect();
     let &[header, payload, signature] = parts.as_slice() else { return "token_malformed" };
@@ -107,7 +108,7 @@ fn expected(token: &str) -> &'static str {
     if !header.get("typ").is_some_and(|typ| typ.as_str().is_some_and(is_access_token)) {
         return "type_mismatch";
     }
-    // Without kid the only key of the set is taken.
+    // Without kid, the only key of the set is used.
     if header.get("kid").is_some_and(|kid| kid != "main") {
         return "key_not_found";
     }

@@ -1,4 +1,4 @@
-//! Every vector of `tests/vectors/`, through the Rust verifier.
+//! Runs every vector of `tests/vectors/` with the Rust verifier.
 
 #![allow(clippy::expect_used, reason = "a fault in a test's own tools should fail the test")]
 
@@ -9,16 +9,15 @@ use countersign_tests::vector::{Vector, read_all};
 use countersign_verifier::Error;
 use serde_json::Value;
 
-/// Codes that no vector can have: revocation comes with status lists, which are not in this
-/// version.
+/// Codes without a vector. They belong to status lists, which this version does not check.
 const WITHOUT_VECTORS: [&str; 2] = ["token_revoked", "status_unavailable"];
 
 #[test]
-fn every_vector_gets_the_verdict_that_it_expects() {
+fn every_vector_gets_its_expected_verdict() {
     let mut disagreements = Vec::new();
     let mut ran = 0;
     for (file, vectors) in read_all() {
-        assert!(!vectors.is_empty(), "{file} holds no vector");
+        assert!(!vectors.is_empty(), "{file} has no vectors");
         for vector in vectors {
             ran += 1;
             let verdict = vector.verify();
@@ -35,7 +34,7 @@ fn every_vector_gets_the_verdict_that_it_expects() {
             }
         }
     }
-    assert!(ran > 0, "tests/vectors holds no vector");
+    assert!(ran > 0, "tests/vectors has no vectors");
     assert!(disagreements.is_empty(), "of {ran} vectors:\n{}", disagreements.join("\n"));
 }
 
@@ -79,7 +78,7 @@ fn all() -> impl Iterator<Item = Vector> {
     read_all().into_iter().flat_map(|(_, vectors)| vectors)
 }
 
-/// What is wrong with an error besides its code.
+/// Returns the faults of an error, apart from its code.
 fn faults(error: &Error, vector: &Vector) -> impl Iterator<Item = String> {
     let message = error.to_string();
     let challenge = error.www_authenticate();
@@ -97,14 +96,14 @@ fn faults(error: &Error, vector: &Vector) -> impl Iterator<Item = String> {
     }
     for text in [&message, &challenge] {
         if let Some(leak) = leaked(text, vector) {
-            faults.push(format!("the token's {leak:?} stands in {text:?}"));
+            faults.push(format!("{text:?} contains {leak:?} of the token"));
         }
     }
     faults.into_iter()
 }
 
-/// A piece of twelve characters that a text has from the token, encoded or decoded, and not from
-/// the options.
+/// Returns a piece of twelve characters that is in the text and in the token, encoded or decoded,
+/// but not in the options.
 fn leaked<'a>(text: &'a str, vector: &Vector) -> Option<&'a str> {
     let decoded: Vec<String> = vector
         .token

@@ -1,4 +1,4 @@
-//! What a token gives once it is accepted, and that the limits of time do no harm.
+//! The contents of an accepted token, replaced and dropped keys, and extreme times.
 
 #![allow(clippy::expect_used, reason = "a fault in a test's own tools should fail the test")]
 
@@ -13,8 +13,8 @@ use serde_json::json;
 const AT_NOW: Duration = Duration::from_secs(NOW);
 
 #[test]
-fn header_and_payload_come_out_as_they_stand_in_the_token() {
-    // No writer of JSON would write the same text again.
+fn header_and_payload_are_returned_as_they_stand_in_the_token() {
+    // A JSON writer would write this text in another way.
     let header = r#"{ "kid":"main","typ":"at+jwt" , "alg":"\u0052S256"}"#;
     let payload = Object::claims().set("n", "1.0").set("text", r#""\u00e9\/""#).text();
     let (verifier, key) = fixture(policy());
@@ -28,7 +28,7 @@ fn header_and_payload_come_out_as_they_stand_in_the_token() {
 }
 
 #[test]
-fn the_registered_claims_come_out_typed() {
+fn the_registered_claims_are_returned_with_their_types() {
     let (verifier, key) = fixture(policy());
     let claims = |payload: &Object| {
         let token = signed(&key, Object::header().text(), payload.text());
@@ -71,16 +71,21 @@ fn a_good_signature_does_not_make_the_claims_good() {
     let (verifier, key) = fixture(policy());
     let token = signed(&key, Object::header().text(), Object::claims().text());
     let signed = verifier.verify_signature(&token).expect("the signature is good");
-    assert_eq!(signed.validate(verifier.policy(), AT_NOW), Ok(()));
+    let verified = signed.validate(AT_NOW).expect("the claims are good");
+    assert_eq!(verified.payload_json(), Object::claims().text());
 
-    let late = signed.validate(&policy(), Duration::from_secs(1_700_000_907));
-    assert_eq!(late, Err(Error::TokenExpired { seconds_ago: 7 }));
-    let elsewhere = signed.validate(&Policy::new("https://auth.example", "web"), AT_NOW);
-    assert_eq!(elsewhere, Err(Error::AudienceMismatch { expected: vec!["web".into()] }));
+    let signed = verifier.verify_signature(&token).expect("the signature is good");
+    let late = signed.validate(Duration::from_secs(1_700_000_907)).expect_err("it is expired");
+    assert_eq!(late, Error::TokenExpired { seconds_ago: 7 });
+
+    let (elsewhere, _) = fixture(Policy::new("https://auth.example", "web"));
+    let signed = elsewhere.verify_signature(&token).expect("the signature is good");
+    let mismatch = signed.validate(AT_NOW).expect_err("it is for another audience");
+    assert_eq!(mismatch, Error::AudienceMismatch { expected: vec!["web".into()] });
 }
 
 #[test]
-fn keys_that_are_gone_verify_nothing_from_then_on() {
+fn a_replaced_key_no_longer_verifies() {
     let (mut verifier, key) = fixture(policy());
     let token = signed(&key, Object::header().text(), Object::claims().text());
     assert!(verifier.verify(&token, AT_NOW).is_ok());
@@ -90,7 +95,18 @@ fn keys_that_are_gone_verify_nothing_from_then_on() {
 }
 
 #[test]
-fn what_is_printed_for_debugging_names_the_type_and_nothing_of_the_token() {
+fn a_verifier_without_its_keys_refuses_until_the_next_key_set() {
+    let (mut verifier, key) = fixture(policy());
+    let token = signed(&key, Object::header().text(), Object::claims().text());
+    verifier.clear_keys();
+    assert_eq!(verifier.verify(&token, AT_NOW).err(), Some(Error::JwksUnavailable));
+    let keys = json!({ "keys": [key.jwk("main")] }).to_string();
+    verifier.set_keys(KeySet::from_json(&keys).expect("the key set is good"));
+    assert!(verifier.verify(&token, AT_NOW).is_ok());
+}
+
+#[test]
+fn debug_output_shows_nothing_of_the_token() {
     let (verifier, key) = fixture(policy());
     let token = signed(&key, Object::header().text(), Object::claims().text());
     let verified = verifier.verify(&token, AT_NOW).expect("the token is good");
@@ -100,14 +116,14 @@ fn what_is_printed_for_debugging_names_the_type_and_nothing_of_the_token() {
 }
 
 #[test]
-fn a_key_set_is_printed_as_its_key_ids() {
+fn debug_output_of_a_key_set_shows_only_key_ids() {
     let jwks = r#"{"keys":[{"kid":"main","kty":"RSA","d":"c2VjcmV0"},{"kty":"oct"}]}"#;
     let keys = KeySet::from_json(jwks).expect("the key set is good");
     assert_eq!(format!("{keys:?}"), r#"[Some("main"), None]"#);
 }
 
 #[test]
-fn the_ends_of_time_do_no_harm() {
+fn extreme_times_are_handled() {
     let forgiving = policy()
         .with_clock_tolerance(Duration::from_secs(300))
         .expect("300 seconds are allowed")

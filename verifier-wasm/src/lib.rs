@@ -1,15 +1,16 @@
-//! The boundary between `countersign-verifier` and JavaScript: options, key set and token in as
-//! text, claims or error out as text. The logic is on either side of it, never here.
+//! The boundary between `countersign-verifier` and JavaScript. Options, key set and token go in as
+//! text; claims or an error come out as text. All logic is on either side of it.
 //!
-//! The module imports nothing, and exports its memory and the functions below. All of them take an
-//! [`Instance`]; text goes in through its input, which [`input`] makes room in, and comes out of
-//! its output, which lies at [`output`] and is [`output_length`] bytes long, until the next call.
-//! Functions that can refuse answer whether they did not; the output is then an error.
+//! The module imports nothing. It exports its memory and the functions below, which take an
+//! [`Instance`]. The caller makes room for a text with [`input`], writes it there, and calls a
+//! function. The function's result starts at [`output`], is [`output_length`] bytes long, and stays
+//! valid until the next call. Functions that can refuse return true on success. On false, the
+//! output is an error.
 //!
-//! No generator of bindings writes this, because nine functions on numbers need none, and what one
-//! adds would be a good part of the module and of each call.
+//! The functions take and return numbers only, so they need no generated bindings, which would
+//! enlarge the module and slow down each call.
 
-// Without std a panic needs no messages, no hook and no formatting, which are bytes to download.
+// Without std, a panic needs no message, no hook and no formatting: fewer bytes to download.
 #![cfg_attr(target_family = "wasm", no_std)]
 #![allow(unsafe_code, reason = "exporting a function by its name counts as unsafe")]
 
@@ -20,19 +21,19 @@ use core::{str, time::Duration};
 
 use countersign_verifier::{Error, KeySet, Policy, Verifier};
 
-/// Smaller and faster than std's. The module has one thread.
+/// Smaller and faster than the allocator of std. The module has one thread.
 #[cfg(target_family = "wasm")]
 #[global_allocator]
 static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 
-/// Nothing that a caller gives leads here; JavaScript would see a `WebAssembly.RuntimeError`.
+/// No input leads here. JavaScript would see a `WebAssembly.RuntimeError`.
 #[cfg(target_family = "wasm")]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// A policy, the key set that it is applied with, and room for texts.
+/// A policy, a key set, and the buffers for texts.
 #[derive(Debug, Default)]
 pub struct Instance {
     verifier: Option<Verifier>,
@@ -40,38 +41,38 @@ pub struct Instance {
     output: Vec<u8>,
 }
 
-/// Makes an instance, which refuses everything until [`set_policy`].
+/// Makes an instance. It refuses everything until [`set_policy`].
 #[unsafe(no_mangle)]
 pub extern "C" fn create() -> Box<Instance> {
     Box::default()
 }
 
-/// Gives the instance's memory back.
+/// Frees the instance's memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn destroy(instance: Box<Instance>) {
     drop(instance);
 }
 
-/// Where to write an input of `length` bytes.
+/// Makes room for an input of `length` bytes and returns its address.
 #[unsafe(no_mangle)]
 pub extern "C" fn input(instance: &mut Instance, length: usize) -> *mut u8 {
     instance.input.resize(length, 0);
     instance.input.as_mut_ptr()
 }
 
-/// Where the output begins.
+/// Returns the address of the output.
 #[unsafe(no_mangle)]
 pub extern "C" fn output(instance: &Instance) -> *const u8 {
     instance.output.as_ptr()
 }
 
-/// The length of the output in bytes.
+/// Returns the length of the output in bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn output_length(instance: &Instance) -> usize {
     instance.output.len()
 }
 
-/// Takes the input as the JSON text of the policy options. May refuse with `options_invalid`.
+/// Sets the policy to the input, the JSON text of the options. Refuses with `options_invalid`.
 #[unsafe(no_mangle)]
 pub extern "C" fn set_policy(instance: &mut Instance) -> bool {
     instance.answer(|text, verifier, _| {
@@ -80,8 +81,8 @@ pub extern "C" fn set_policy(instance: &mut Instance) -> bool {
     })
 }
 
-/// Replaces the key set by the input, the JSON text of a JWK Set. May refuse with `jwks_invalid`;
-/// the key set in use then stays.
+/// Replaces the key set with the input, the JSON text of a JWK Set. Refuses with `jwks_invalid`,
+/// and then keeps the key set in use.
 #[unsafe(no_mangle)]
 pub extern "C" fn set_keys(instance: &mut Instance) -> bool {
     instance.answer(|text, verifier, _| {
@@ -93,38 +94,46 @@ pub extern "C" fn set_keys(instance: &mut Instance) -> bool {
     })
 }
 
-/// Verifies the input, a token, at the time `now` in seconds since the UNIX epoch; the output is
-/// the JSON text of its claims. A `now` that is no time counts as the end of time, when every token
-/// is expired.
+/// Drops the key set: [`verify`] refuses with `jwks_unavailable` until the next [`set_keys`].
+#[unsafe(no_mangle)]
+pub extern "C" fn drop_keys(instance: &mut Instance) {
+    if let Some(verifier) = &mut instance.verifier {
+        verifier.clear_keys();
+    }
+}
+
+/// Verifies the input, a token, at the time `now` in seconds since the UNIX epoch. The output is
+/// the JSON text of its claims. A `now` that is not a valid time counts as the end of time: every
+/// token is then expired.
 ///
-/// May refuse with every code but `options_invalid`; with `jwks_unavailable` before the first
-/// [`set_keys`]. The error has `claims` where the signature was good.
+/// Refuses with every code except `options_invalid`; with `jwks_unavailable` before the first
+/// [`set_keys`] and after [`drop_keys`]. The error has `claims` if the signature was good.
 #[unsafe(no_mangle)]
 pub extern "C" fn verify(instance: &mut Instance, now: f64) -> bool {
     let now = Duration::try_from_secs_f64(now).unwrap_or(Duration::MAX);
-    instance.answer(|token, verifier, claims| {
+    instance.answer(|token, verifier, output| {
         let verifier = verifier.as_ref().ok_or(Error::JwksUnavailable)?;
         let signed = verifier.verify_signature(token)?;
-        claims.extend(signed.payload_json().as_bytes());
-        signed.validate(verifier.policy(), now)
+        output.extend(signed.payload_json().as_bytes());
+        signed.validate(now).map(drop)
     })
 }
 
-/// Whether common keys get the fast kernel. For tests and for the curious.
+/// Returns true if common keys use the relaxed kernel. Tests and benchmarks report it.
 #[unsafe(no_mangle)]
 pub extern "C" fn relaxed_kernel_is_used() -> bool {
     countersign_verifier::relaxed_kernel_is_used()
 }
 
 impl Instance {
-    /// Runs `call` on the input. What it leaves in the output stays there if it succeeds; if not,
-    /// that is what the error has as its `claims`.
+    /// Runs `call` on the input. If it succeeds, the text that it wrote stays in the output. If it
+    /// fails, that text becomes the `claims` of the error.
     fn answer(
         &mut self,
         call: impl FnOnce(&str, &mut Option<Verifier>, &mut Vec<u8>) -> Result<(), Error>,
     ) -> bool {
         self.output.clear();
-        // JavaScript encodes no other text than UTF-8.
+        // JavaScript always encodes text as UTF-8.
         let text = str::from_utf8(&self.input).unwrap_or_default();
         let answer = call(text, &mut self.verifier, &mut self.output);
         if let Err(error) = &answer {
@@ -134,20 +143,20 @@ impl Instance {
     }
 }
 
-/// The JSON text of `{ code, message, retryable, wwwAuthenticate, claim?, claims? }`, which are
-/// members of the npm package's `VerifyError`. `claims` is JSON text, or empty.
+/// Returns the JSON text of an error: an object with the members `code`, `message`, `retryable`,
+/// `wwwAuthenticate` and, if the error has them, `reason`, `claim` and `claims`. They are members
+/// of the npm package's `VerifyError`. `claims` is JSON text, or empty.
 fn error_json(error: &Error, claims: &[u8]) -> Vec<u8> {
-    let mut json = br#"{"code":"#.to_vec();
-    push_quoted(&mut json, error.code());
-    json.extend(br#","message":"#);
-    push_quoted(&mut json, &error.message());
-    json.extend(br#","retryable":"#);
+    let mut json = br#"{"retryable":"#.to_vec();
     json.extend(if error.retryable() { &b"true"[..] } else { b"false" });
-    json.extend(br#","wwwAuthenticate":"#);
-    push_quoted(&mut json, &error.www_authenticate());
+    push_member(&mut json, "code", error.code());
+    push_member(&mut json, "message", &error.message());
+    push_member(&mut json, "wwwAuthenticate", &error.www_authenticate());
+    if let Some(reason) = error.reason() {
+        push_member(&mut json, "reason", reason);
+    }
     if let Some(claim) = error.claim() {
-        json.extend(br#","claim":"#);
-        push_quoted(&mut json, claim);
+        push_member(&mut json, "claim", claim);
     }
     if !claims.is_empty() {
         json.extend(br#","claims":"#);
@@ -157,22 +166,32 @@ fn error_json(error: &Error, claims: &[u8]) -> Vec<u8> {
     json
 }
 
-/// Appends a JSON string (RFC 8259 §7). Messages hold names and values of options, and those hold
-/// anything.
+fn push_member(json: &mut Vec<u8>, name: &str, value: &str) {
+    json.push(b',');
+    push_quoted(json, name);
+    json.push(b':');
+    push_quoted(json, value);
+}
+
+/// Appends a JSON string (RFC 8259 §7). Messages contain names and values of options, which can be
+/// any text.
 fn push_quoted(json: &mut Vec<u8>, text: &str) {
     json.push(b'"');
     for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' => json.extend([b'\\', byte]),
-            0..=0x1f => {
-                json.extend(br"\u00");
-                json.extend([byte >> 4, byte & 0xf].map(|digit| match digit {
-                    0..=9 => b'0' + digit,
-                    _ => b'a' - 10 + digit,
-                }));
-            }
-            _ => json.push(byte),
+        let low_digit = match byte & 0xf {
+            digit @ 0..=9 => b'0' + digit,
+            digit => b'a' - 10 + digit,
+        };
+        let (prefix, last): (&[u8], u8) = match byte {
+            b'"' | b'\\' => (br"\", byte),
+            0..=0x0f => (br"\u000", low_digit),
+            0x10..=0x1f => (br"\u001", low_digit),
+            _ => (b"", byte),
+        };
+        if !prefix.is_empty() {
+            json.extend(prefix);
         }
+        json.push(last);
     }
     json.push(b'"');
 }
@@ -181,7 +200,7 @@ fn push_quoted(json: &mut Vec<u8>, text: &str) {
 mod tests {
     use super::*;
 
-    /// What JavaScript does: writes the input, calls, reads the output.
+    /// Writes the input, calls, and reads the output, as JavaScript does.
     fn call(
         instance: &mut Instance,
         text: &str,
@@ -202,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_answers_from_first_to_last() {
+    fn an_instance_refuses_in_the_order_of_its_setup() {
         let mut instance = create();
         let (accepted, error) = call(&mut instance, "a.b.c", |it| verify(it, 0.0));
         assert_eq!((accepted, &*code(&error)), (false, "jwks_unavailable"));
@@ -221,7 +240,25 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_json_whatever_the_text() {
+    fn a_verifier_without_its_keys_refuses_until_the_next_key_set() {
+        let mut instance = create();
+        drop_keys(&mut instance);
+        let policy = r#"{"issuer":"https://auth.example","audience":"api"}"#;
+        assert!(call(&mut instance, policy, |it| set_policy(it)).0);
+        let token = "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9.e30.AAAA";
+        let refusal =
+            |instance: &mut Instance| code(&call(instance, token, |it| verify(it, 0.0)).1);
+        assert_eq!(refusal(&mut instance), "jwks_unavailable");
+        for _ in 0..2 {
+            assert!(call(&mut instance, r#"{"keys":[]}"#, |it| set_keys(it)).0);
+            assert_eq!(refusal(&mut instance), "key_not_found");
+            drop_keys(&mut instance);
+            assert_eq!(refusal(&mut instance), "jwks_unavailable");
+        }
+    }
+
+    #[test]
+    fn any_text_becomes_a_json_string() {
         let every =
             (0..=0x2ff).filter_map(char::from_u32).collect::<String>() + "\u{1f98a}\u{2028}";
         let mut json = Vec::new();
@@ -230,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn every_member_stands_in_an_error() {
+    fn an_error_has_all_its_members() {
         let error = Error::ClaimMissing { claim: "\"sub\"".into() };
         let json = error_json(&error, br#"{"iss":"x"}"#);
         let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
@@ -248,6 +285,9 @@ mod tests {
         let bare: serde_json::Value =
             serde_json::from_slice(&error_json(&Error::JwksUnavailable, b"")).unwrap();
         assert_eq!(bare["retryable"], true);
-        assert!(bare.get("claim").is_none() && bare.get("claims").is_none());
+        assert!(["reason", "claim", "claims"].iter().all(|member| bare.get(member).is_none()));
+        let option = Error::OptionsInvalid { option: "\"clock\"".into(), problem: "is unknown" };
+        let option: serde_json::Value = serde_json::from_slice(&error_json(&option, b"")).unwrap();
+        assert_eq!(option["reason"], "\"clock\"");
     }
 }

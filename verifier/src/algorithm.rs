@@ -1,19 +1,36 @@
+//! The table of signature algorithms, with a single row: RS256. A token's header selects a row, and
+//! the choice of the key and the check of the signature use that row.
+
 /// A signature algorithm (RFC 7518 §3.1).
+#[derive(Debug)]
 pub(crate) struct Algorithm {
-    /// The value of `alg`, in tokens and in keys: case-sensitive.
+    /// The value of `alg` in tokens and in keys, case-sensitive.
     pub(crate) name: &'static str,
-    /// The key type that it needs.
+    /// The type of its keys.
     pub(crate) key_type: &'static str,
+    pub(crate) scheme: Scheme,
 }
 
-/// Every algorithm that a policy can allow. Nothing else in this crate names one: an algorithm
-/// that has no row here does not exist, whatever a token says of itself.
-const ALGORITHMS: &[Algorithm] = &[RS256];
+/// The computation behind an algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 §3.3).
+    RsaPkcs1Sha256,
+}
 
-/// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 §3.3).
-pub(crate) const RS256: Algorithm = Algorithm { name: "RS256", key_type: "RSA" };
+/// Every algorithm that a policy can allow. No other code names one, so an algorithm without a row
+/// cannot be used by any token.
+///
+/// A key is used with one algorithm only (RFC 8725 §3.1), so each key type has one row.
+static ALGORITHMS: [Algorithm; 1] =
+    [Algorithm { name: "RS256", key_type: "RSA", scheme: Scheme::RsaPkcs1Sha256 }];
 
-/// The algorithm of that name, if there is one.
-pub(crate) fn by_name(name: &str) -> Option<&'static Algorithm> {
-    ALGORITHMS.iter().find(|algorithm| algorithm.name == name)
+impl Algorithm {
+    pub(crate) fn by_name(name: &str) -> Option<&'static Self> {
+        ALGORITHMS.iter().find(|algorithm| algorithm.name == name)
+    }
+
+    pub(crate) fn by_key_type(key_type: &str) -> Option<&'static Self> {
+        ALGORITHMS.iter().find(|algorithm| algorithm.key_type == key_type)
+    }
 }

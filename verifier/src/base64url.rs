@@ -1,14 +1,16 @@
+//! Strict base64url.
+
 use alloc::{vec, vec::Vec};
 
-/// Decodes base64url as RFC 7515 §2 asks (RFC 4648 §5, without padding), and accepts each text in
-/// one form only: no padding, no white space, no `+` or `/`, unused bits zero (RFC 4648 §3.5). Two
-/// different texts never decode to the same bytes.
+/// Decodes base64url without padding (RFC 7515 §2, RFC 4648 §5). Accepts one spelling only: no
+/// padding, no white space, no `+` or `/`, unused bits zero (RFC 4648 §3.5). Two different texts
+/// never decode to the same bytes.
 pub(crate) fn decode(text: &str) -> Result<Vec<u8>, &'static str> {
     let (quads, tail) = text.as_bytes().as_chunks::<4>();
     let mut bytes = vec![0; text.len() / 4 * 3 + text.len() % 4 * 3 / 4];
     let (triples, rest) = bytes.as_chunks_mut::<3>();
-    // A value above 63 marks a character outside the alphabet. The marks are collected and looked
-    // at once, at the end.
+    // A value above 63 marks a character outside the alphabet. The marks are collected, and checked
+    // once at the end.
     let mut seen = 0;
     for (&[a, b, c, d], triple) in quads.iter().zip(triples) {
         let (a, b, c, d) = (value(a), value(b), value(c), value(d));
@@ -67,7 +69,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_comes_back(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn encoded_bytes_decode_to_themselves(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(decode(&URL_SAFE_NO_PAD.encode(&bytes)), Ok(bytes));
         }
 
@@ -78,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn one_character_is_never_a_text() {
+    fn a_last_group_of_one_character_is_refused() {
         assert!(decode("").is_ok());
         for length in [1, 5, 9] {
             assert!(decode(&"A".repeat(length)).is_err());
@@ -86,23 +88,23 @@ mod tests {
     }
 
     #[test]
-    fn two_characters_outside_the_alphabet_do_not_make_up_for_each_other() {
+    fn two_invalid_characters_do_not_cancel_out() {
         for length in [4, 6, 7] {
-            for place in 1..length {
+            for position in 1..length {
                 let mut text = "A".repeat(length);
-                text.replace_range(place - 1..=place, ",,");
+                text.replace_range(position - 1..=position, ",,");
                 assert!(decode(&text).is_err(), "{text}");
             }
         }
     }
 
     #[test]
-    fn every_character_outside_the_alphabet_is_refused_at_every_place() {
-        for place in 0..7 {
+    fn an_invalid_character_is_refused_at_every_position() {
+        for position in 0..7 {
             for character in ['+', '/', '=', ' ', '\n', '.', '\0', '\u{7f}', '\u{e9}'] {
                 let mut text = String::from("AAAAAAA");
-                text.replace_range(place..=place, character.encode_utf8(&mut [0; 4]));
-                assert!(decode(&text).is_err(), "{character:?} at {place}");
+                text.replace_range(position..=position, character.encode_utf8(&mut [0; 4]));
+                assert!(decode(&text).is_err(), "{character:?} at {position}");
             }
         }
     }

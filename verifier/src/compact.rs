@@ -1,8 +1,10 @@
+//! The token as text: its size limit and its three parts.
+
 use crate::{Error, Part};
 
 /// The three parts of a JWS in compact serialization (RFC 7515 §7.1), still encoded.
 pub(crate) struct Compact<'a> {
-    /// What the signature covers: header, period and payload as they stand in the token.
+    /// The signed text: header, period and payload as they stand in the token.
     pub(crate) signing_input: &'a str,
     pub(crate) header: &'a str,
     pub(crate) payload: &'a str,
@@ -10,7 +12,8 @@ pub(crate) struct Compact<'a> {
 }
 
 impl<'a> Compact<'a> {
-    /// Splits the token, after its length was checked: nothing is spent on one that is too long.
+    /// Splits the token. The length is checked first, so that no work is spent on one that is too
+    /// long.
     pub(crate) fn split(token: &'a str, max_token_bytes: usize) -> Result<Self, Error> {
         if token.len() > max_token_bytes {
             return Err(Error::TokenTooLarge { max_token_bytes });

@@ -1,3 +1,5 @@
+//! The encoded message of an RS256 signature.
+
 use alloc::vec::Vec;
 
 /// The length of a SHA-256 hash in bytes.
@@ -9,9 +11,9 @@ const DIGEST_INFO: [u8; 19] = [
     0x00, 0x04, 0x20,
 ];
 
-/// EMSA-PKCS1-v1_5 (RFC 8017 §9.2): `00 01 FF…FF 00 DigestInfo hash`, in as many bytes as the
-/// modulus has. A modulus has at least 256, which leaves more than the eight bytes of padding that
-/// are required.
+/// Encodes a hash as EMSA-PKCS1-v1_5 (RFC 8017 §9.2): `00 01 FF…FF 00 DigestInfo hash`, as long as
+/// the modulus. A modulus has at least 256 bytes, so there is more padding than the required eight
+/// bytes.
 pub(crate) fn encode(hash: &[u8; HASH_BYTES], size: usize) -> Vec<u8> {
     let padding = size.saturating_sub(3 + DIGEST_INFO.len() + HASH_BYTES);
     let mut encoded = Vec::with_capacity(size);

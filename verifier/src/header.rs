@@ -1,61 +1,66 @@
+//! The header parameters (RFC 7515 §4), checked against the policy.
+
 use crate::{
-    Error, Policy, algorithm,
+    Error, Policy,
+    algorithm::Algorithm,
     json::{Document, Value},
 };
 
-/// What the header parameters (RFC 7515 §4) ask for, checked against the policy.
+/// The parts of a checked header that select the key.
 ///
-/// Parameters that bring a key along (`jwk`, `jku`, `x5c`, `x5u`) are not read: a token does not
-/// choose what it is checked with.
+/// Parameters that carry a key (`jwk`, `jku`, `x5c`, `x5u`) are not read: a token does not choose
+/// the key that checks it.
 pub(crate) struct Header<'a> {
+    pub(crate) algorithm: &'static Algorithm,
     pub(crate) kid: Option<&'a str>,
 }
 
 impl<'a> Header<'a> {
+    /// Checks, in this order: `alg`, critical extensions, `zip`, `typ`, `kid`.
     pub(crate) fn read(header: &'a Document, policy: &Policy) -> Result<Self, Error> {
-        let invalid = |problem| Error::HeaderInvalid { problem };
+        let invalid = |parameter, problem| Error::HeaderInvalid { parameter, problem };
 
         let alg = header
             .get("alg")
             .and_then(Value::as_str)
-            .ok_or_else(|| invalid("the header parameter alg is missing or not a string"))?;
-        if algorithm::by_name(alg).is_none() {
-            return Err(Error::AlgorithmNotAllowed);
-        }
+            .ok_or_else(|| invalid("alg", "is missing or not a string"))?;
+        let algorithm = Algorithm::by_name(alg).ok_or(Error::AlgorithmNotAllowed)?;
 
-        // RFC 7515 §4.1.11: an extension in `crit` must be understood, and none is. `b64`
-        // (RFC 7797) changes what is signed, so that it is refused outside `crit` as well.
+        // RFC 7515 §4.1.11: every extension in `crit` must be understood, and this verifier
+        // understands none. `b64` (RFC 7797) changes the signed bytes, so it is refused outside
+        // `crit` too.
         if header.get("crit").is_some() || header.get("b64").is_some() {
             return Err(Error::CriticalUnsupported);
         }
         if header.get("zip").is_some() {
-            return Err(invalid("the header parameter zip is not for signed tokens"));
+            return Err(invalid("zip", "is not for signed tokens"));
         }
 
         if let Some(expected) = &policy.token_type {
-            let typ = match header.get("typ") {
-                Some(typ) => Some(
-                    typ.as_str()
-                        .ok_or_else(|| invalid("the header parameter typ is not a string"))?,
-                ),
-                None => None,
-            };
+            let typ = optional_string(header, "typ")?;
             if !typ.is_some_and(|typ| same_media_type(typ, expected)) {
                 return Err(Error::TypeMismatch { expected: expected.clone() });
             }
         }
 
-        let kid = match header.get("kid") {
-            Some(kid) => Some(
-                kid.as_str().ok_or_else(|| invalid("the header parameter kid is not a string"))?,
-            ),
-            None => None,
-        };
-        Ok(Self { kid })
+        Ok(Self { algorithm, kid: optional_string(header, "kid")? })
     }
 }
 
-/// RFC 7515 §4.1.9: media types compare without case, and `application/` may be left out.
+fn optional_string<'a>(
+    header: &'a Document,
+    parameter: &'static str,
+) -> Result<Option<&'a str>, Error> {
+    match header.get(parameter) {
+        None => Ok(None),
+        Some(value) => {
+            let problem = "is not a string";
+            value.as_str().map(Some).ok_or(Error::HeaderInvalid { parameter, problem })
+        }
+    }
+}
+
+/// Compares media types: without case, and with an optional `application/` (RFC 7515 §4.1.9).
 fn same_media_type(a: &str, b: &str) -> bool {
     subtype(a).eq_ignore_ascii_case(subtype(b))
 }

@@ -1,15 +1,14 @@
-//! JSON (RFC 8259), strictly: UTF-8 without a byte order mark, no member name twice in an object
-//! at any depth, no lone surrogate, a bounded depth, nothing after the value. Readers that are
-//! lenient in different ways are how one token comes to mean two things.
+//! Strict JSON (RFC 8259): UTF-8 without a byte order mark, no duplicate member name in an object
+//! at any depth, no lone surrogate, bounded depth, nothing after the value. If two readers were
+//! lenient in different ways, one token could mean two things.
 
 use alloc::{collections::BinaryHeap, string::String, vec::Vec};
 
-/// How deep arrays and objects may nest, the outermost object included. Tokens nest two or three
-/// deep; the bound keeps the recursion, here and in whatever reads the claims later, off the
-/// stack's end.
+/// The deepest nesting of arrays and objects, the outermost object included. Tokens nest two or
+/// three levels. The bound protects the stack of this parser and of later readers of the claims.
 const MAX_DEPTH: usize = 64;
 
-/// Up to so many names are compared with one another.
+/// Up to this number, member names are compared pairwise.
 const FEW: usize = 16;
 
 /// A JSON text that is one object.
@@ -41,9 +40,9 @@ struct Member {
 
 /// A string.
 enum Quoted {
-    /// What stands between the quotes is the string.
+    /// The text between the quotes is the string.
     Plain(Span),
-    /// What stands there has escapes; this is the string.
+    /// The text between the quotes has escapes. This is the string without them.
     Escaped(String),
 }
 
@@ -55,7 +54,7 @@ struct Span {
 }
 
 impl Document {
-    /// Reads an object, or says what is wrong, in words that follow "the header" or the like.
+    /// Reads an object. An error is in words that follow a subject such as "the header".
     pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self, &'static str> {
         let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
         let mut parser = Parser { text: &text, at: 0 };
@@ -76,7 +75,7 @@ impl Document {
         Ok(Self { text, members })
     }
 
-    /// The text as it was given.
+    /// Returns the text as it was given.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -85,7 +84,7 @@ impl Document {
         get(&self.text, &self.members, name)
     }
 
-    /// The members, each with its name.
+    /// Returns the members with their names.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
         let text = &*self.text;
         self.members
@@ -102,7 +101,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The number as it is written.
+    /// Returns the number as it is written.
     pub(crate) fn as_number(self) -> Option<&'a str> {
         match self.node {
             Node::Number(span) => Some(span.of(self.text)),
@@ -127,7 +126,7 @@ impl<'a> Value<'a> {
         matches!(self.node, Node::Object(_))
     }
 
-    /// The member of that name, where the value is an object that has one.
+    /// Returns the member of that name, if the value is an object that has one.
     pub(crate) fn get(self, name: &str) -> Option<Self> {
         match self.node {
             Node::Object(members) => get(self.text, members, name),
@@ -135,7 +134,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// All that was understood of the value.
+    /// Returns the value and all values in it.
     #[cfg(fuzzing)]
     pub(crate) fn to_tree(self) -> crate::fuzzing::Json {
         use crate::fuzzing::Json;
@@ -205,7 +204,7 @@ impl Parser<'_> {
         }
     }
 
-    /// What follows the opening brace.
+    /// Reads the rest of an object after its opening brace.
     fn members(&mut self, depth: usize) -> Result<Vec<Member>, &'static str> {
         let mut members = Vec::new();
         self.list(b'}', depth, |parser| {
@@ -226,7 +225,7 @@ impl Parser<'_> {
         Ok(members)
     }
 
-    /// What follows the opening bracket.
+    /// Reads the rest of an array after its opening bracket.
     fn elements(&mut self, depth: usize) -> Result<Vec<Node>, &'static str> {
         let mut elements = Vec::new();
         self.list(b']', depth, |parser| {
@@ -236,7 +235,7 @@ impl Parser<'_> {
         Ok(elements)
     }
 
-    /// Items with commas between them, up to and with the closing character.
+    /// Reads items with commas between them, up to and including the closing character.
     fn list(
         &mut self,
         close: u8,
@@ -274,7 +273,7 @@ impl Parser<'_> {
             }
             return Ok(());
         }
-        // Looking each one up would take quadratic time on a token that was made for it. A heap
+        // Pairwise comparison would take quadratic time on a token made for that purpose. A heap
         // sorts with little code.
         let mut heap: BinaryHeap<_> = names().collect();
         let mut last = None;
@@ -311,8 +310,8 @@ impl Parser<'_> {
         }
     }
 
-    /// The character that an escape stands for, from what follows the backslash. Surrogates come in
-    /// pairs or not at all (RFC 8259 §8.2).
+    /// Reads an escape after its backslash and returns its character. Surrogates must come in pairs
+    /// (RFC 8259 §8.2).
     fn escape(&mut self) -> Result<char, &'static str> {
         let escape = self.peek().ok_or(NOT_JSON)?;
         self.at += 1;
@@ -348,7 +347,7 @@ impl Parser<'_> {
         Ok(unit)
     }
 
-    /// RFC 8259 §6.
+    /// Reads a number (RFC 8259 §6).
     fn number(&mut self) -> Result<Span, &'static str> {
         let start = self.at;
         self.take(b'-');
@@ -365,7 +364,7 @@ impl Parser<'_> {
         Ok(Span { start, end: self.at })
     }
 
-    /// At least one.
+    /// Reads one or more digits.
     fn digits(&mut self) -> Result<(), &'static str> {
         let start = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
@@ -402,13 +401,13 @@ impl Parser<'_> {
 const NOT_JSON: &str = "is not JSON (RFC 8259)";
 const LONE_SURROGATE: &str = "has a JSON string with half of a surrogate pair";
 
-/// How many bytes of a string there are before one that is special in it: a quote, a backslash or
-/// a control character. Looks at eight at a time.
+/// Counts the bytes of a string before the first special one: a quote, a backslash or a control
+/// character. Reads eight at a time.
 fn plain(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGH_BITS: u64 = ONES << 7;
-    // Subtracting from a byte sets its highest bit where it was not set before and the byte is
-    // less. A borrow confuses the bytes above, of a word that has a special one already.
+    // A subtraction sets the highest bit of a byte if the bit was clear and the byte is less. Its
+    // borrow falsifies only higher bytes, and the word then has a special byte already.
     let less = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word & HIGH_BITS;
     let equal = |word: u64, byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
     let is_plain = |chunk: &&[u8; 8]| {
@@ -436,8 +435,8 @@ mod tests {
         Document::parse(text.as_bytes().to_vec())
     }
 
-    /// The value as the reference would hold it, with scalars other than strings read by the
-    /// reference itself.
+    /// Returns the value as the reference represents it. The reference itself reads scalars other
+    /// than strings.
     fn mirrored(value: Value<'_>) -> serde_json::Value {
         match value.node {
             Node::Literal(span) | Node::Number(span) => {
@@ -454,23 +453,23 @@ mod tests {
     }
 
     #[test]
-    fn a_special_byte_is_found_wherever_it_stands_and_whatever_stands_beside_it() {
+    fn a_special_byte_is_found_at_every_position_and_among_all_neighbours() {
         let special = |byte: u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
         // The neighbours of special bytes, and those with the highest bit set.
         for around in [b' ', b'!', b'#', b'[', b']', b'~', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
-            for place in 0..20 {
+            for position in 0..20 {
                 for byte in 0..=255 {
                     let mut bytes = [around; 20];
-                    bytes[place] = byte;
-                    let expected = if special(byte) { place } else { bytes.len() };
-                    assert_eq!(plain(&bytes), expected, "{byte} at {place} among {around}");
+                    bytes[position] = byte;
+                    let expected = if special(byte) { position } else { bytes.len() };
+                    assert_eq!(plain(&bytes), expected, "{byte} at {position} among {around}");
                 }
             }
         }
     }
 
     #[test]
-    fn strings_come_out_unescaped() {
+    fn escapes_in_strings_are_resolved() {
         for (literal, string) in [
             (r"plain", "plain"),
             (r#"\"\\\/\b\f\n\r\t"#, "\"\\/\u{8}\u{c}\n\r\t"),
@@ -487,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_the_same_name_however_it_is_written() {
+    fn names_are_compared_without_their_escapes() {
         assert!(parse(r#"{"\u0061lg":1}"#).unwrap().get("alg").is_some());
         for text in [
             r#"{"a":1,"a":1}"#,
@@ -507,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_strict_json_is_refused() {
+    fn text_that_is_not_strict_json_is_refused() {
         for text in [
             "",
             " ",
@@ -571,7 +570,7 @@ mod tests {
     }
 
     #[test]
-    fn sixty_four_levels_are_read_and_one_more_is_not() {
+    fn sixty_four_levels_are_read_and_sixty_five_are_refused() {
         let nested = |levels: usize| {
             format!("{{\"a\":{}1{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1))
         };
@@ -599,19 +598,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_the_reference_writes_is_read_with_the_same_value(value in json()) {
+        fn text_that_the_reference_writes_is_read_with_the_same_value(value in json()) {
             let text = serde_json::json!({ "a": value }).to_string();
             let document = parse(&text).unwrap();
             prop_assert_eq!(mirrored(document.get("a").unwrap()), value);
         }
 
         #[test]
-        fn whatever_is_accepted_the_reference_accepts_with_the_same_value(
+        fn the_reference_reads_every_accepted_text_with_the_same_value(
             text in r#"[{}\[\]:,"\\ubnde0-9.E+\-tfaluers \n\u{0}-\u{30}é😀]{0,24}"#
         ) {
             for text in [text.clone(), format!("{{\"a\":{text}}}"), format!("{{\"a\":\"{text}\"}}")] {
                 if let Ok(document) = parse(&text) {
-                    // The reference reads no number beyond f64; nothing here reads one at all.
+                    // The reference refuses numbers beyond f64. This parser keeps numbers as text.
                     let Ok(reference) = serde_json::from_str::<serde_json::Value>(&text) else {
                         prop_assert!(text.contains(['e', 'E']));
                         continue;

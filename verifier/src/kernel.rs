@@ -1,8 +1,8 @@
-//! The public operation of RSA, in two ways. The **portable** kernel takes any modulus and any
-//! exponent, and runs everywhere. The **relaxed** kernel takes common keys, where the WASM engine
-//! has relaxed SIMD and the machine fuses multiply-add, and is several times as fast.
+//! The public operation of RSA, in two kernels. The **portable** kernel takes any modulus and any
+//! exponent, and runs everywhere. The **relaxed** kernel takes common keys only. It needs a WASM
+//! engine with relaxed SIMD and a machine that fuses multiply-add, and is several times as fast.
 //!
-//! The fast kernel may only say yes; every no comes from the portable one.
+//! The relaxed kernel may only say yes; every no comes from the portable kernel.
 
 use crate::emsa;
 
@@ -19,7 +19,7 @@ mod differential;
 #[cfg(test)]
 mod wycheproof;
 
-/// An RSA public key (RFC 8017 §3.1), with all that depends on it alone computed.
+/// An RSA public key (RFC 8017 §3.1), with all values that depend on the key alone.
 pub(crate) struct Kernel {
     portable: Portable,
     exponent: u64,
@@ -29,7 +29,7 @@ pub(crate) struct Kernel {
 
 impl Kernel {
     /// Takes an odd modulus, as big-endian bytes without leading zeros, and an odd exponent of at
-    /// least 3. `None` for an even modulus.
+    /// least 3. Returns `None` for an even modulus.
     pub(crate) fn new(n: &[u8], exponent: u64) -> Option<Self> {
         let portable = Portable::new(n)?;
         Some(Self {
@@ -40,9 +40,9 @@ impl Kernel {
         })
     }
 
-    /// Whether `signature` to the power of the exponent is the encoded message for `hash`: RSAVP1
-    /// (RFC 8017 §5.2.2) and the comparison after it. A signature has the length of the modulus and
-    /// is less than it, or it is none.
+    /// Returns true if `signature` to the power of the exponent is the encoded message for `hash`:
+    /// RSAVP1 (RFC 8017 §5.2.2) and the comparison after it. A signature must be as long as the
+    /// modulus, and less than it.
     pub(crate) fn accepts(&self, signature: &[u8], hash: &[u8; emsa::HASH_BYTES]) -> bool {
         if !self.portable.is_reduced(signature) {
             return false;
@@ -56,7 +56,8 @@ impl Kernel {
     }
 }
 
-/// Whether common keys get the fast kernel: the build has it, and it works on this machine.
+/// Returns true if common keys use the relaxed kernel: the build has it, and the machine supports
+/// it.
 pub(crate) fn relaxed_is_used() -> bool {
     #[cfg(target_feature = "relaxed-simd")]
     return relaxed::works_here();
@@ -66,14 +67,14 @@ pub(crate) fn relaxed_is_used() -> bool {
 
 #[cfg(fuzzing)]
 impl Kernel {
-    /// `number` to the power of the exponent. `None` for one that is no number below the modulus in
-    /// as many bytes.
+    /// Returns `number` to the power of the exponent, or `None` unless it is as long as the modulus
+    /// and below it.
     pub(crate) fn power(&self, number: &[u8]) -> Option<alloc::vec::Vec<u8>> {
         self.portable.is_reduced(number).then(|| self.portable.power(number, self.exponent))
     }
 
-    /// Whether the fast kernel says that a `signature` below the modulus opens to `message`, which
-    /// is below it too. `None` for a key that it does not do.
+    /// Asks the relaxed kernel if a `signature` below the modulus opens to `message`, which is
+    /// below it too. Returns `None` for a key that the kernel does not support.
     pub(crate) fn relaxed_opens(&self, signature: &[u8], message: &[u8]) -> Option<bool> {
         let (prefix, hash) = message.split_last_chunk::<{ emsa::HASH_BYTES }>()?;
         let prefix = [prefix, &[0; emsa::HASH_BYTES]].concat();

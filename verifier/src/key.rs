@@ -1,32 +1,47 @@
-use alloc::vec::Vec;
+//! A public key: imported from a JWK, or rejected with the reason.
+
+use alloc::{string::String, vec::Vec};
 use core::fmt;
 
-use crate::{algorithm::Algorithm, base64url, json::Value, kernel::Kernel};
+use crate::{
+    algorithm::{Algorithm, Scheme},
+    base64url,
+    error::{decimal, text},
+    json::Value,
+    kernel::Kernel,
+};
 
 /// An RSA public key that may check signatures.
-pub(crate) struct PublicKey(Kernel);
+pub(crate) struct PublicKey {
+    /// The only algorithm that it is used with (RFC 8725 §3.1).
+    scheme: Scheme,
+    kernel: Kernel,
+}
 
-/// Why a key of a key set must not be used.
+/// The reason why a key of a key set must not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyRejection {
-    /// It has members of a private key. Whoever could read it can sign: replace the key.
+    /// It has members of a private key. Everyone who read it can sign: replace the key.
     Private,
     /// `kty` is missing or not `RSA`.
     KeyType,
-    /// `use` is there but not `sig`.
+    /// `use` is not `sig`.
     Use,
-    /// `key_ops` is there but not an array of strings that contains `verify`.
+    /// `key_ops` is not an array of strings that contains `verify`.
     KeyOperations,
-    /// `alg` is there but not `RS256`.
+    /// `alg` is not `RS256`.
     Algorithm,
     /// `kid` is not a string.
     KeyId,
     /// `n` is missing or not canonical base64url (RFC 7518 §6.3.1.1: no leading zero bytes).
     ModulusEncoding,
     /// `n` is shorter than 2048 or longer than 8192 bits.
-    ModulusSize,
-    /// `n` is even, so that it is no RSA modulus.
+    ModulusSize {
+        /// The length of `n`.
+        bits: usize,
+    },
+    /// `n` is even, so it is not an RSA modulus.
     ModulusEven,
     /// `e` is missing or not canonical base64url.
     ExponentEncoding,
@@ -34,26 +49,25 @@ pub enum KeyRejection {
     ExponentRange,
 }
 
-/// Modulus sizes in bits. Shorter ones are no longer safe (RFC 7518 §3.3), longer ones would let
-/// whoever controls the key set buy too much work with each token.
+/// Modulus sizes in bits. Shorter moduli are no longer safe (RFC 7518 §3.3). Longer ones would let
+/// the owner of the key set cause too much work with each token.
 const MODULUS_BITS: core::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// The range of public exponents. Its bound keeps the work of one check within 66 multiplications.
+/// Public exponents. The bound limits one check to 66 multiplications.
 const EXPONENTS: core::ops::Range<u64> = 3..1 << 33;
 
-/// Members that only private and symmetric keys have (RFC 7518 §6.2.2, §6.3.2).
+/// Members of private and symmetric keys only (RFC 7518 §6.2.2, §6.3.2).
 const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
 
 impl PublicKey {
-    /// Imports a JWK (RFC 7517 §4, RFC 7518 §6.3.1) for use with `algorithm`.
-    pub(crate) fn import(jwk: Value<'_>, algorithm: &Algorithm) -> Result<Self, KeyRejection> {
+    /// Imports a JWK (RFC 7517 §4, RFC 7518 §6.3.1) for the algorithm of its key type.
+    pub(crate) fn import(jwk: Value<'_>) -> Result<Self, KeyRejection> {
         if PRIVATE_MEMBERS.iter().any(|member| jwk.get(member).is_some()) {
             return Err(KeyRejection::Private);
         }
         let is = |member: Value<'_>, expected| member.as_str().is_some_and(|it| it == expected);
-        if !jwk.get("kty").is_some_and(|kty| is(kty, algorithm.key_type)) {
-            return Err(KeyRejection::KeyType);
-        }
+        let key_type = jwk.get("kty").and_then(Value::as_str);
+        let algorithm = key_type.and_then(Algorithm::by_key_type).ok_or(KeyRejection::KeyType)?;
         if jwk.get("use").is_some_and(|key_use| !is(key_use, "sig")) {
             return Err(KeyRejection::Use);
         }
@@ -66,8 +80,9 @@ impl PublicKey {
 
         let n = unsigned_integer(jwk.get("n")).ok_or(KeyRejection::ModulusEncoding)?;
         let leading_zeros = n.first().map_or(0, |byte| byte.leading_zeros() as usize);
-        if !MODULUS_BITS.contains(&(n.len() * 8 - leading_zeros)) {
-            return Err(KeyRejection::ModulusSize);
+        let bits = n.len() * 8 - leading_zeros;
+        if !MODULUS_BITS.contains(&bits) {
+            return Err(KeyRejection::ModulusSize { bits });
         }
         let e = unsigned_integer(jwk.get("e")).ok_or(KeyRejection::ExponentEncoding)?;
         let exponent = match e.len() {
@@ -77,12 +92,18 @@ impl PublicKey {
         if !EXPONENTS.contains(&exponent) || exponent % 2 == 0 {
             return Err(KeyRejection::ExponentRange);
         }
-        Kernel::new(&n, exponent).map(Self).ok_or(KeyRejection::ModulusEven)
+        let kernel = Kernel::new(&n, exponent).ok_or(KeyRejection::ModulusEven)?;
+        Ok(Self { scheme: algorithm.scheme, kernel })
     }
 
-    /// Whether `signature` is this key's signature of what has the SHA-256 `hash`.
+    /// Returns true if the key is for this algorithm.
+    pub(crate) fn is_for(&self, algorithm: &Algorithm) -> bool {
+        self.scheme == algorithm.scheme
+    }
+
+    /// Returns true if `signature` is this key's signature of the message with the SHA-256 `hash`.
     pub(crate) fn accepts(&self, signature: &[u8], hash: &[u8; 32]) -> bool {
-        self.0.accepts(signature, hash)
+        self.kernel.accepts(signature, hash)
     }
 }
 
@@ -96,38 +117,61 @@ fn allows_verify(key_ops: Value<'_>) -> bool {
     verify
 }
 
-/// `Base64urlUInt` (RFC 7518 §2): big-endian, in as few bytes as will do.
+/// Reads a `Base64urlUInt` (RFC 7518 §2): big-endian, in as few bytes as possible.
 fn unsigned_integer(member: Option<Value<'_>>) -> Option<Vec<u8>> {
     let bytes = base64url::decode(member?.as_str()?).ok()?;
     (*bytes.first()? != 0).then_some(bytes)
 }
 
 impl KeyRejection {
-    pub(crate) const fn description(self) -> &'static str {
+    /// Returns the stable name, which [`Error::reason`](crate::Error::reason) gives too: `private`,
+    /// `key_type`, `use`, `key_ops`, `alg`, `kid`, `modulus_encoding`, `modulus_size`,
+    /// `modulus_even`, `exponent_encoding` or `exponent_range`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.name_and_problem().0
+    }
+
+    pub(crate) fn message(self) -> String {
+        let (_, problem) = self.name_and_problem();
         match self {
-            Self::Private => {
-                "it is a private key: remove it, and rotate it, since it may have leaked"
+            Self::ModulusSize { bits } => {
+                text(&[problem, &decimal(bits as u64), " bits: expected 2048 to 8192"])
             }
-            Self::KeyType => "its kty is not \"RSA\"",
-            Self::Use => "its use is not \"sig\"",
-            Self::KeyOperations => "its key_ops do not contain \"verify\"",
-            Self::Algorithm => "its alg is not \"RS256\"",
-            Self::KeyId => "its kid is not a string",
-            Self::ModulusEncoding => {
-                "its modulus n is not base64url without padding and leading zero bytes"
+            _ => text(&[problem]),
+        }
+    }
+
+    const fn name_and_problem(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Private => (
+                "private",
+                "it is a private key: remove it, and rotate it, since it may have leaked",
+            ),
+            Self::KeyType => ("key_type", "its kty is not \"RSA\""),
+            Self::Use => ("use", "its use is not \"sig\""),
+            Self::KeyOperations => ("key_ops", "its key_ops do not contain \"verify\""),
+            Self::Algorithm => ("alg", "its alg is not \"RS256\""),
+            Self::KeyId => ("kid", "its kid is not a string"),
+            Self::ModulusEncoding => (
+                "modulus_encoding",
+                "its modulus n is missing, or not base64url without padding and leading zero bytes",
+            ),
+            Self::ModulusSize { .. } => ("modulus_size", "its modulus n has "),
+            Self::ModulusEven => ("modulus_even", "its modulus n is even"),
+            Self::ExponentEncoding => (
+                "exponent_encoding",
+                "its exponent e is missing, or not base64url without padding and leading zero bytes",
+            ),
+            Self::ExponentRange => {
+                ("exponent_range", "its exponent e is not odd, at least 3 and below 2^33")
             }
-            Self::ModulusSize => "its modulus n has not between 2048 and 8192 bits",
-            Self::ModulusEven => "its modulus n is even",
-            Self::ExponentEncoding => {
-                "its exponent e is not base64url without padding and leading zero bytes"
-            }
-            Self::ExponentRange => "its exponent e is not odd, at least 3 and below 2^33",
         }
     }
 }
 
 impl fmt::Display for KeyRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.description())
+        f.write_str(&self.message())
     }
 }

@@ -1,24 +1,26 @@
+//! The key set: imports its keys once, and chooses the one key that may check a token.
+
 use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
+use core::fmt;
 
 use crate::{
     Error, KeyRejection,
-    algorithm::RS256,
     header::Header,
     json::{Document, Value},
     key::PublicKey,
 };
 
-/// The most keys in a set. An issuer needs two or three; the bound keeps the import, and the look
-/// for a key, short.
+/// The most keys in a set. An issuer needs two or three. The bound keeps the import and the search
+/// for a key short.
 const MAX_KEYS: usize = 64;
 
-/// A JWK Set (RFC 7517 §5), its keys imported.
+/// A JWK Set (RFC 7517 §5) with its keys imported.
 ///
-/// Keys that cannot be used (of another type, for another use, too short…) do not spoil the set;
-/// they are refused when a token names them.
+/// A key that cannot be used (another type, another use, too short…) does not spoil the set. It is
+/// refused when a token names it.
 pub struct KeySet {
     entries: Vec<Entry>,
 }
@@ -29,69 +31,88 @@ struct Entry {
 }
 
 impl KeySet {
-    /// Reads a JWK Set document and imports its keys: the work that depends on a key alone is done
-    /// here, once, and not for each token.
+    /// Reads a JWK Set document and imports its keys. All work that depends on the key alone is
+    /// done here once, not for each token.
     ///
     /// # Errors
-    /// [`Error::JwksInvalid`] for text that is not strict JSON, has no array `keys`, has more than
-    /// 64 keys, or keys that are not objects.
+    /// [`Error::JwksInvalid`] if the text is not strict JSON, has no array `keys`, has more than 64
+    /// keys, or has a key that is not an object.
     pub fn from_json(jwks: &str) -> Result<Self, Error> {
-        let invalid = |problem| Error::JwksInvalid { problem };
-        let document = Document::parse(jwks.as_bytes().to_vec()).map_err(invalid)?;
-        let keys = document.get("keys").and_then(Value::as_array).ok_or_else(|| {
-            invalid(match document.get("d") {
-                Some(_) => "is a private key: remove it, and rotate it, since it may have leaked",
-                None => "has no array `keys`: expected { \"keys\": [ … ] }",
-            })
-        })?;
+        let document = Document::parse(jwks.as_bytes().to_vec())
+            .map_err(|problem| invalid("json", problem))?;
+        let Some(keys) = document.get("keys").and_then(Value::as_array) else {
+            return Err(match document.get("d") {
+                Some(_) => invalid("private_key", PRIVATE_KEY),
+                None => invalid("no_keys_array", NO_KEYS_ARRAY),
+            });
+        };
         if keys.len() > MAX_KEYS {
-            return Err(invalid("has more than 64 keys"));
+            return Err(invalid("too_many_keys", "has more than 64 keys"));
         }
         let entries = keys.map(Entry::import).collect::<Option<_>>();
-        Ok(Self { entries: entries.ok_or_else(|| invalid("has a key that is not an object"))? })
+        entries
+            .map(|entries| Self { entries })
+            .ok_or_else(|| invalid("key_not_object", "has a key that is not an object"))
     }
 
-    /// The key for a token: exactly the one that its header names, or, where it names none, the
-    /// set's only usable one.
+    /// Returns the key for a token: the only one with the `kid` of its header or, if the header has
+    /// none, the only usable one of the set.
     pub(crate) fn choose(&self, header: &Header<'_>) -> Result<&PublicKey, Error> {
         let named = header.kid.is_some();
+        let usable = |entry: &Entry| match &entry.key {
+            Ok(key) => key.is_for(header.algorithm),
+            Err(_) => false,
+        };
         let mut candidates = self.entries.iter().filter(|entry| match header.kid {
             Some(kid) => entry.kid.as_deref() == Some(kid),
-            None => entry.key.is_ok() || self.entries.len() == 1,
+            // A single unusable key is chosen, so that the error tells why it is rejected.
+            None => usable(entry) || self.entries.len() == 1,
         });
         let entry = candidates.next().ok_or(Error::KeyNotFound { named })?;
         if candidates.next().is_some() {
             return Err(match named {
-                true => Error::JwksInvalid { problem: "has two keys with the token's kid" },
+                true => invalid("duplicate_kid", "has two keys with the token's kid"),
                 false => Error::KeyNotFound { named },
             });
         }
-        entry.key.as_ref().map_err(|&reason| Error::KeyRejected { reason })
+        match &entry.key {
+            Ok(key) if key.is_for(header.algorithm) => Ok(key),
+            Ok(_) => Err(Error::KeyRejected { reason: KeyRejection::Algorithm }),
+            Err(reason) => Err(Error::KeyRejected { reason: *reason }),
+        }
     }
 
-    /// What was made of each key, in the order of the set.
+    /// Returns the rejection of each key, in the order of the set.
     #[cfg(fuzzing)]
     pub(crate) fn rejections(&self) -> Vec<Option<KeyRejection>> {
         self.entries.iter().map(|entry| entry.key.as_ref().err().copied()).collect()
     }
 }
 
+const PRIVATE_KEY: &str = "is a private key: remove it, and rotate it, since it may have leaked";
+const NO_KEYS_ARRAY: &str = "has no array `keys`: expected { \"keys\": [ … ] }";
+
+const fn invalid(reason: &'static str, problem: &'static str) -> Error {
+    Error::JwksInvalid { reason, problem }
+}
+
 impl Entry {
+    /// Returns `None` if the JWK is not an object.
     fn import(jwk: Value<'_>) -> Option<Self> {
         if !jwk.is_object() {
             return None;
         }
         let (kid, key) = match jwk.get("kid").map(Value::as_str) {
-            None => (None, PublicKey::import(jwk, &RS256)),
-            Some(Some(kid)) => (Some(kid.to_string()), PublicKey::import(jwk, &RS256)),
+            None => (None, PublicKey::import(jwk)),
+            Some(Some(kid)) => (Some(kid.to_string()), PublicKey::import(jwk)),
             Some(None) => (None, Err(KeyRejection::KeyId)),
         };
         Some(Self { kid, key })
     }
 }
 
-impl core::fmt::Debug for KeySet {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.entries.iter().map(|entry| &entry.kid)).finish()
     }
 }

@@ -1,33 +1,57 @@
 //! Checks RS256 JSON Web Tokens, strictly.
 //!
 //! A [`Verifier`] holds a [`Policy`] (which issuer, which audience, how old a token may be) and a
-//! [`KeySet`]. It turns the text of a token into a [`Verified`], or says with an [`Error`] what was
-//! wrong. The time is an argument: nothing here reads a clock, does I/O or keeps global state,
-//! which `no_std` makes hard to break by accident.
+//! [`KeySet`]. It turns the text of a token into a [`Verified`], or refuses it with an [`Error`].
+//! The time is an argument: the crate reads no clock, does no I/O and keeps no global state, and
+//! `no_std` makes it hard to break this by accident.
 //!
 //! ```
 //! use core::time::Duration;
-//! use countersign_verifier::{KeySet, Policy, Verifier};
+//! use countersign_verifier::{Error, KeySet, Policy, Verifier};
 //!
-//! let policy = Policy::new("https://auth.example", "api");
-//! let keys = KeySet::from_json(r#"{ "keys": [] }"#)?;
-//! let verifier = Verifier::with_keys(policy, keys);
+//! #[derive(serde::Deserialize)]
+//! struct MyClaims {
+//!     sub: String,
+//!     groups: Vec<String>,
+//! }
 //!
-//! let now = Duration::from_secs(1_700_000_000); // since the UNIX epoch
-//! let refused = verifier.verify("eyJhbGciOiJub25lIn0.e30.", now).unwrap_err();
-//! assert_eq!(refused.code(), "token_malformed");
-//! # Ok::<(), countersign_verifier::Error>(())
+//! # let n = "oAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\
+//! #     AAAADDGW9P-mZDHBo-KJB9sEWY9yphQQFxETOROFyqTAXS3dmaMnaLN7QqCC0H2Zi_XmrsQdBMqObjO6\
+//! #     EzepqyhtYHQvAML3BapHBhJzChZF0RIVOpXpuWXcpJtzGDEcnZseDWXndT9tYiEydjDqNoNbr7VwvgRn\
+//! #     __ebvqd9R55XvQ3xC4wEAKf4pHlHi_H7CoCYMqYAN5lUpIDxMfqOEEPiDUOOsw8RK63E7GeUAOUfCA9r\
+//! #     sK-KIEpuFQ_Zrde9uwwYtQ";
+//! # let jwks = format!(r#"{{"keys":[{{"kty":"RSA","kid":"main","n":"{n}","e":"AQAB"}}]}}"#);
+//! # let token = "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6Im1haW4ifQ.eyJpc3MiOiJodHRwczovL2F1dGguZ\
+//! #     XhhbXBsZSIsInN1YiI6InVzZXItMSIsImF1ZCI6ImFwaSIsImNsaWVudF9pZCI6IndlYiIsInNjb3BlIjoicmVhZ\
+//! #     CB3cml0ZSIsImlhdCI6MTcwMDAwMDAwMCwiZXhwIjoxNzAwMDAwOTAwLCJqdGkiOiIxIiwiZ3JvdXBzIjpbImEiL\
+//! #     CJiIl19.V-oVVBHJSHCSlNQaaO71C69_S1ef_AGU7QiXBWN0buBpKIXmHyjRT22zTPkaqu9M2PGLt1T0AI5KlLla\
+//! #     L02FPCQ5diwLYHh4VPylFHLXP0fmmco13w-FfNXf9-YqpHx84_WCFKf6VxECMwj4GehI61ZJC9-aW29cD6M8yTEw\
+//! #     wToS4If-XBLRyhw4odCZ-Zj-aa7JU-EGNvkMMBWGq_HcFQEhiqbk96SF7NK8tsEYCwqUsPprxL7NZPr1H3OJtenB\
+//! #     IkA110_KJkwRvQtzCufNVCROT_iLNsOyFygF4QHgbzGmCqgXT1kNuU0tmR56pXvV04xYvvoZXF3JeN755kFPCQ";
+//! let keys = KeySet::from_json(&jwks)?; // the text of the issuer's JWK Set
+//! let verifier = Verifier::with_keys(Policy::new("https://auth.example", "api"), keys);
+//!
+//! let now = Duration::from_secs(1_700_000_100); // since the UNIX epoch
+//! let verified = verifier.verify(token, now)?;
+//! let claims: MyClaims = serde_json::from_str(verified.payload_json())?;
+//! assert_eq!((&*claims.sub, &*claims.groups[0]), ("user-1", "a"));
+//!
+//! let an_hour_later = now + Duration::from_secs(3600);
+//! let error = verifier.verify(token, an_hour_later).unwrap_err();
+//! assert_eq!(error, Error::TokenExpired { seconds_ago: 2800 });
+//! assert_eq!((error.code(), error.claim()), ("token_expired", Some("exp")));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What is **not** checked: that the token was not revoked, that its subject still exists, and
-//! that whoever presents it is the one it was issued to.
+//! **Not** checked: that the token was not revoked, that its subject still exists, and that the
+//! presenter of the token is its owner.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
-// The outside: what a caller gives and gets.
+// The public interface.
 mod verifier;
 pub use verifier::{SignedToken, Verified, Verifier};
 mod policy;
@@ -35,7 +59,7 @@ pub use policy::Policy;
 mod error;
 pub use error::{Error, Part, Stage};
 
-// The way of a token, in the order of its steps.
+// The steps of a token's verification, in order.
 mod base64url;
 mod compact;
 mod json;
@@ -54,9 +78,9 @@ mod signature;
 
 mod validate;
 
-/// Whether keys of 2048, 3072 and 4096 bits with the exponent 65537 are checked by the relaxed
-/// kernel, which is several times as fast: this is a build for WebAssembly with `relaxed-simd`, and
-/// the machine fuses multiply-add. Verdicts are the same with and without.
+/// Returns true if the relaxed kernel checks keys of 2048, 3072 and 4096 bits with the exponent
+/// 65537. It is several times as fast, and needs a WebAssembly build with `relaxed-simd` and a
+/// machine that fuses multiply-add. Verdicts do not depend on it.
 #[must_use]
 pub fn relaxed_kernel_is_used() -> bool {
     kernel::relaxed_is_used()

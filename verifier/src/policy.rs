@@ -1,3 +1,5 @@
+//! The policy: the options that a token is checked against.
+
 use alloc::{
     borrow::ToOwned,
     string::{String, ToString},
@@ -10,15 +12,16 @@ use countersign_claims::{NumericDate, scope};
 
 use crate::{
     Error,
+    error::join,
     json::{Document, Value},
 };
 
-/// What a token must be like to be accepted. Every default is the strict one.
+/// The requirements for a token. Every default is the strict one.
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub(crate) issuers: Vec<String>,
     pub(crate) audiences: Vec<String>,
-    /// `None`: not checked.
+    /// `None` accepts any type.
     pub(crate) token_type: Option<String>,
     pub(crate) clock_tolerance: Duration,
     pub(crate) max_token_age: Option<Duration>,
@@ -27,17 +30,17 @@ pub struct Policy {
     pub(crate) max_token_bytes: usize,
 }
 
-/// Clocks further apart than this are broken, and a token that outlives its `exp` by more is a
-/// longer-lived token in disguise.
+/// Clocks that differ by more are broken, and a higher tolerance would only make tokens live
+/// longer.
 pub(crate) const MAX_CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
-/// The default fits what HTTP servers take as a header field.
+/// HTTP servers accept header fields of about this size.
 const DEFAULT_MAX_TOKEN_BYTES: usize = 16 * 1024;
 const LARGEST_MAX_TOKEN_BYTES: usize = 1024 * 1024;
 
 impl Policy {
-    /// Access tokens (`typ: at+jwt`, RFC 9068) from one issuer for one audience, with no clock
-    /// tolerance, no limit on age besides `exp`, and at most 16 KiB.
+    /// Accepts access tokens (`typ: at+jwt`, RFC 9068) from one issuer for one audience, with no
+    /// clock tolerance, no limit on the age besides `exp`, and at most 16 KiB.
     #[must_use]
     pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
         Self::with(vec![issuer.into()], vec![audience.into()])
@@ -56,12 +59,12 @@ impl Policy {
         }
     }
 
-    /// Reads the options as the npm package has them, a JSON object:
+    /// Reads the options of the npm package, a JSON object:
     ///
     /// | member | type | default |
     /// |---|---|---|
     /// | `issuer`, `audience` | string or array of strings, required | |
-    /// | `type` | string, or null for "do not check" | `"at+jwt"` |
+    /// | `type` | string, or null for any type | `"at+jwt"` |
     /// | `clockTolerance` | seconds, 0 to 300 | 0 |
     /// | `maxTokenAge` | seconds since `iat` | not checked |
     /// | `requiredClaims` | array of strings | none besides `iss`, `aud`, `exp` |
@@ -79,13 +82,13 @@ impl Policy {
     ///
     /// # Errors
     /// [`Error::OptionsInvalid`] for a member that is unknown, missing, of the wrong type or out of
-    /// its range.
+    /// range.
     pub fn from_json(options: &str) -> Result<Self, Error> {
         let options = Document::parse(options.as_bytes().to_vec())
             .map_err(|problem| invalid("options", problem))?;
         let mut policy = Self::with(Vec::new(), Vec::new());
         for (name, value) in options.members() {
-            policy.set(name, value)?;
+            policy.set(name, value).map_err(|problem| invalid(name, problem))?;
         }
         for (name, values) in [("issuer", &policy.issuers), ("audience", &policy.audiences)] {
             if values.is_empty() {
@@ -95,110 +98,105 @@ impl Policy {
         Ok(policy)
     }
 
-    fn set(&mut self, name: &str, value: Value<'_>) -> Result<(), Error> {
+    /// Sets one option, or returns its fault in words that follow the option's name.
+    fn set(&mut self, name: &str, value: Value<'_>) -> Result<(), &'static str> {
         match name {
-            "issuer" => self.issuers = one_or_more(name, value)?,
-            "audience" => self.audiences = one_or_more(name, value)?,
+            "issuer" => self.issuers = one_or_more(value)?,
+            "audience" => self.audiences = one_or_more(value)?,
             "type" => {
                 self.token_type = match value.as_str() {
                     Some(token_type) if !token_type.is_empty() => Some(token_type.to_owned()),
                     None if value.is_null() => None,
-                    _ => {
-                        return Err(invalid(
-                            name,
-                            "is not a media type such as \"at+jwt\", or null",
-                        ));
-                    }
+                    _ => return Err("is not a media type such as \"at+jwt\", or null"),
                 }
             }
-            "clockTolerance" => self.set_clock_tolerance(seconds(name, value)?)?,
-            "maxTokenAge" => self.max_token_age = Some(seconds(name, value)?),
+            "clockTolerance" => self.set_clock_tolerance(seconds(value)?)?,
+            "maxTokenAge" => self.max_token_age = Some(seconds(value)?),
             "requiredClaims" => {
-                self.required_claims = value
-                    .as_array()
-                    .and_then(strings)
-                    .ok_or_else(|| invalid(name, "is not an array of claim names"))?;
+                self.required_claims =
+                    value.as_array().and_then(strings).ok_or("is not an array of claim names")?;
             }
-            "scope" => self.set_scope(&one_or_more(name, value)?.join(" "))?,
+            "scope" => self.set_scope(&join(&one_or_more(value)?, " "))?,
             "maxTokenBytes" => {
                 let bytes = value.as_number().and_then(|number| number.parse().ok());
                 self.set_max_token_bytes(bytes.unwrap_or(0))?;
             }
-            _ => return Err(invalid(name, "is unknown")),
+            _ => return Err("is unknown"),
         }
         Ok(())
     }
 
-    /// Another type of token (header parameter `typ`; compared without case, `application/`
-    /// optional), or `None` to take any. A verifier that takes any type confuses refresh, ID and
-    /// access tokens of one issuer unless something else tells them apart (RFC 8725 §3.11).
+    /// Sets the type of token (header parameter `typ`, compared without case and with an optional
+    /// `application/`). `None` accepts any type: then refresh, ID and access tokens of one issuer
+    /// are confused, unless something else tells them apart (RFC 8725 §3.11).
     #[must_use]
     pub fn with_token_type(mut self, token_type: Option<&str>) -> Self {
         self.token_type = token_type.map(ToOwned::to_owned);
         self
     }
 
-    /// How far the clocks of issuer and verifier may be apart: `exp`, `nbf`, `iat` and the greatest
-    /// age all give way by it.
+    /// Sets the tolerated difference between the clocks of issuer and verifier. It applies to
+    /// `exp`, `nbf`, `iat` and the greatest age.
     ///
     /// # Errors
     /// [`Error::OptionsInvalid`] above 300 seconds.
     pub fn with_clock_tolerance(mut self, tolerance: Duration) -> Result<Self, Error> {
-        self.set_clock_tolerance(tolerance)?;
+        self.set_clock_tolerance(tolerance)
+            .map_err(|problem| invalid("clockTolerance", problem))?;
         Ok(self)
     }
 
-    fn set_clock_tolerance(&mut self, tolerance: Duration) -> Result<(), Error> {
+    fn set_clock_tolerance(&mut self, tolerance: Duration) -> Result<(), &'static str> {
         if tolerance > MAX_CLOCK_TOLERANCE {
-            return Err(invalid("clockTolerance", "is not a number of seconds from 0 to 300"));
+            return Err("is not a number of seconds from 0 to 300");
         }
         self.clock_tolerance = tolerance;
         Ok(())
     }
 
-    /// The greatest age, counted from `iat`, which the token must then have.
+    /// Sets the greatest age, counted from `iat`. The token must then have that claim.
     #[must_use]
     pub const fn with_max_token_age(mut self, age: Duration) -> Self {
         self.max_token_age = Some(age);
         self
     }
 
-    /// Claims that must be there, besides `iss`, `aud` and `exp`.
+    /// Requires claims besides `iss`, `aud` and `exp`.
     #[must_use]
     pub fn with_required_claims<'a>(mut self, claims: impl IntoIterator<Item = &'a str>) -> Self {
         self.required_claims = claims.into_iter().map(ToOwned::to_owned).collect();
         self
     }
 
-    /// Scope tokens, space-delimited, each of which the token's `scope` must hold.
+    /// Requires scope tokens, space-delimited. The token's `scope` must contain each of them.
     ///
     /// # Errors
-    /// [`Error::OptionsInvalid`] for a scope that is not written as RFC 6749 §3.3 asks.
+    /// [`Error::OptionsInvalid`] for a scope that does not follow RFC 6749 §3.3.
     pub fn with_scope(mut self, scope: &str) -> Result<Self, Error> {
-        self.set_scope(scope)?;
+        self.set_scope(scope).map_err(|problem| invalid("scope", problem))?;
         Ok(self)
     }
 
-    fn set_scope(&mut self, scope: &str) -> Result<(), Error> {
+    fn set_scope(&mut self, scope: &str) -> Result<(), &'static str> {
         if !scope::is_well_formed(scope) {
-            return Err(invalid("scope", "is not made of scope tokens (RFC 6749 section 3.3)"));
+            return Err("is not made of scope tokens (RFC 6749 section 3.3)");
         }
         self.scope = scope::tokens(scope).map(ToOwned::to_owned).collect();
         Ok(())
     }
 
-    /// The longest token that is looked at, in bytes of its compact serialization.
+    /// Sets the length of the longest accepted token, in bytes of its compact serialization.
     ///
     /// # Errors
     /// [`Error::OptionsInvalid`] for 0, and for more than 1 MiB.
     pub fn with_max_token_bytes(mut self, bytes: usize) -> Result<Self, Error> {
-        self.set_max_token_bytes(bytes)?;
+        self.set_max_token_bytes(bytes).map_err(|problem| invalid("maxTokenBytes", problem))?;
         Ok(self)
     }
 
-    fn set_max_token_bytes(&mut self, bytes: usize) -> Result<(), Error> {
+    fn set_max_token_bytes(&mut self, bytes: usize) -> Result<(), &'static str> {
         if !(1..=LARGEST_MAX_TOKEN_BYTES).contains(&bytes) {
-            return Err(invalid("maxTokenBytes", "is not a whole number from 1 to 1048576"));
+            return Err("is not a whole number from 1 to 1048576");
         }
         self.max_token_bytes = bytes;
         Ok(())
@@ -209,7 +207,7 @@ fn invalid(option: &str, problem: &'static str) -> Error {
     Error::OptionsInvalid { option: option.to_string(), problem }
 }
 
-fn one_or_more(name: &str, value: Value<'_>) -> Result<Vec<String>, Error> {
+fn one_or_more(value: Value<'_>) -> Result<Vec<String>, &'static str> {
     let strings = match (value.as_str(), value.as_array()) {
         (Some(one), _) => Some(vec![one.to_owned()]),
         (None, Some(many)) => strings(many),
@@ -217,17 +215,17 @@ fn one_or_more(name: &str, value: Value<'_>) -> Result<Vec<String>, Error> {
     };
     strings
         .filter(|strings| !strings.is_empty() && strings.iter().all(|one| !one.is_empty()))
-        .ok_or_else(|| invalid(name, "is not a string, or an array of strings, none empty"))
+        .ok_or("is not a string, or an array of strings, none empty")
 }
 
 fn strings<'a>(values: impl Iterator<Item = Value<'a>>) -> Option<Vec<String>> {
     values.map(|value| value.as_str().map(ToOwned::to_owned)).collect()
 }
 
-fn seconds(name: &str, value: Value<'_>) -> Result<Duration, Error> {
+fn seconds(value: Value<'_>) -> Result<Duration, &'static str> {
     value
         .as_number()
         .and_then(NumericDate::parse)
         .map(Duration::from)
-        .ok_or_else(|| invalid(name, "is not a number of seconds, 0 or more"))
+        .ok_or("is not a number of seconds, 0 or more")
 }

@@ -1,11 +1,26 @@
+//! The check of a token's signature.
+
 use sha2::{Digest as _, Sha256};
 
-use crate::{Error, key::PublicKey};
+use crate::{
+    Error,
+    algorithm::{Algorithm, Scheme},
+    key::PublicKey,
+};
 
-/// RSASSA-PKCS1-v1_5 verification with SHA-256 (RFC 8017 §8.2.2): the encoded message is built and
-/// compared whole. Nothing is ever parsed out of a signature, so that there is no lenient parser
-/// to fool (Bleichenbacher's forgery of 2006 and its many repeats).
-pub(crate) fn verify(key: &PublicKey, message: &str, signature: &[u8]) -> Result<(), Error> {
-    let hash = Sha256::digest(message).into();
-    if key.accepts(signature, &hash) { Ok(()) } else { Err(Error::SignatureInvalid) }
+/// Refuses a `signature` that is not the one of `message` under `key`.
+///
+/// RSASSA-PKCS1-v1_5 (RFC 8017 §8.2.2) builds the encoded message and compares it whole. Nothing is
+/// parsed out of a signature, so no lenient parser can be fooled (Bleichenbacher's forgery of 2006
+/// and its many repeats).
+pub(crate) fn verify(
+    algorithm: &Algorithm,
+    key: &PublicKey,
+    message: &str,
+    signature: &[u8],
+) -> Result<(), Error> {
+    let accepted = match algorithm.scheme {
+        Scheme::RsaPkcs1Sha256 => key.accepts(signature, &Sha256::digest(message).into()),
+    };
+    if accepted { Ok(()) } else { Err(Error::SignatureInvalid) }
 }

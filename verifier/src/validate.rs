@@ -1,5 +1,5 @@
-//! The claims at a given time (RFC 7519 §4.1, RFC 9068 §4): first the presence and the type of
-//! each, then `iss`, `aud`, the times, and the scope.
+//! The check of the claims at a given time (RFC 7519 §4.1, RFC 9068 §4): first the presence and
+//! type of each, then `iss`, `aud`, the times and the scope.
 
 use alloc::{string::ToString, vec::Vec};
 use core::time::Duration;
@@ -8,10 +8,11 @@ use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference,
 
 use crate::{
     Error, Policy,
+    error::join,
     json::{Document, Value},
 };
 
-/// Claims of the right types, those that are required among them, still borrowed from the token.
+/// The claims that are checked, each of the right type. They borrow from the token.
 struct Presented<'a> {
     iss: &'a str,
     aud: Vec<&'a str>,
@@ -21,7 +22,7 @@ struct Presented<'a> {
     scope: Option<&'a str>,
 }
 
-/// Whether the policy accepts the claims in `payload` at the time `now`.
+/// Refuses the claims in `payload` unless the policy accepts them at the time `now`.
 pub(crate) fn validate(payload: &Document, policy: &Policy, now: Duration) -> Result<(), Error> {
     let claims = present(payload, policy)?;
     check_issuer(&claims, policy)?;
@@ -54,8 +55,9 @@ fn check_issuer(claims: &Presented<'_>, policy: &Policy) -> Result<(), Error> {
     if policy.issuers.iter().any(|expected| *expected == claims.iss) {
         return Ok(());
     }
-    let but_for_slash = policy.issuers.iter().any(|expected| stem(expected) == stem(claims.iss));
-    Err(Error::IssuerMismatch { expected: policy.issuers.clone(), but_for_slash })
+    let only_slash_differs =
+        policy.issuers.iter().any(|expected| stem(expected) == stem(claims.iss));
+    Err(Error::IssuerMismatch { expected: policy.issuers.clone(), only_slash_differs })
 }
 
 fn stem(issuer: &str) -> &str {
@@ -73,7 +75,7 @@ fn check_times(claims: &Presented<'_>, policy: &Policy, now: Duration) -> Result
     let earliest = NumericDate::from(now.saturating_sub(policy.clock_tolerance));
     let latest = NumericDate::from(now.saturating_add(policy.clock_tolerance));
 
-    // "On or after" exp the token must not be accepted (RFC 7519 §4.1.4).
+    // A token must not be accepted "on or after" its exp (RFC 7519 §4.1.4).
     if claims.exp <= earliest {
         let seconds_ago = now.as_secs().saturating_sub(claims.exp.seconds());
         return Err(Error::TokenExpired { seconds_ago });
@@ -100,11 +102,17 @@ fn check_scope(claims: &Presented<'_>, policy: &Policy) -> Result<(), Error> {
     if policy.scope.iter().all(|token| scope::contains(granted, token)) {
         return Ok(());
     }
-    Err(Error::ScopeInsufficient { required: policy.scope.join(" ") })
+    Err(Error::ScopeInsufficient { required: join(&policy.scope, " ") })
 }
 
 fn required<T>(claim: &str, value: Option<T>) -> Result<T, Error> {
-    value.ok_or_else(|| Error::ClaimMissing { claim: claim.to_string() })
+    value.ok_or_else(|| missing(claim))
+}
+
+/// Kept out of line: inlined copies would enlarge the WASM module.
+#[cold]
+fn missing(claim: &str) -> Error {
+    Error::ClaimMissing { claim: claim.to_string() }
 }
 
 fn string<'a>(payload: &'a Document, claim: &'static str) -> Result<Option<&'a str>, Error> {
@@ -127,7 +135,7 @@ fn audience(payload: &Document) -> Result<Option<Vec<&str>>, Error> {
     })
 }
 
-/// The claim, where it is there; a claim that is `null` is there and of the wrong type.
+/// Reads a claim, if it is there. A claim that is `null` is there and has the wrong type.
 fn typed<'a, T>(
     payload: &'a Document,
     claim: &'static str,
@@ -140,7 +148,7 @@ fn typed<'a, T>(
     }
 }
 
-/// The claims that have a meaning here, taken out of a payload that [`validate`] accepted.
+/// Returns the registered claims of a payload that [`validate`] accepted.
 pub(crate) fn claims(payload: &Document) -> Claims {
     let string = |claim| payload.get(claim).and_then(Value::as_str).map(ToString::to_string);
     let date = |claim| payload.get(claim).and_then(Value::as_number).and_then(NumericDate::parse);

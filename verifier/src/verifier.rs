@@ -1,3 +1,5 @@
+//! The verifier: runs a token through every step, in order, with one policy and one key set.
+
 use alloc::vec::Vec;
 use core::{fmt, time::Duration};
 
@@ -16,48 +18,45 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier that has no keys yet: it refuses each token that gets as far as needing one with
-    /// [`Error::JwksUnavailable`].
+    /// Makes a verifier without keys. It refuses every token that gets as far as needing a key,
+    /// with [`Error::JwksUnavailable`].
     #[must_use]
     pub const fn new(policy: Policy) -> Self {
         Self { policy, keys: None }
     }
 
-    /// A verifier with its keys.
+    /// Makes a verifier with its keys.
     #[must_use]
     pub const fn with_keys(policy: Policy, keys: KeySet) -> Self {
         Self { policy, keys: Some(keys) }
     }
 
-    /// Puts `keys` in the place of the key set in use. Keys that are gone verify nothing from now
-    /// on.
+    /// Replaces the key set. Keys that the new set lacks verify nothing from now on.
     pub fn set_keys(&mut self, keys: KeySet) {
         self.keys = Some(keys);
     }
 
-    /// The policy that tokens are checked against.
-    #[must_use]
-    pub const fn policy(&self) -> &Policy {
-        &self.policy
+    /// Drops the key set. Until the next [`set_keys`](Self::set_keys), the verifier refuses tokens
+    /// like one that never had keys.
+    pub fn clear_keys(&mut self) {
+        self.keys = None;
     }
 
-    /// Checks everything: that `token` is well formed, signed by a key of the set, and that its
-    /// claims are what the policy asks for at the time `now`, counted from the UNIX epoch.
+    /// Checks everything: the form of the token, its signature by a key of the set, and its claims
+    /// at the time `now`, counted from the UNIX epoch.
     ///
     /// # Errors
-    /// The earliest [`Stage`](crate::Stage) that refuses the token decides which [`Error`] it is.
+    /// The error of the first [`Stage`](crate::Stage) that refuses the token.
     pub fn verify(&self, token: &str, now: Duration) -> Result<Verified, Error> {
-        let signed = self.verify_signature(token)?;
-        signed.validate(&self.policy, now)?;
-        Ok(Verified(signed))
+        self.verify_signature(token)?.validate(now)
     }
 
-    /// Checks all but the claims. What it gives says who signed the token, and not yet that the
-    /// token is good for anything.
+    /// Checks everything except the claims. The result proves who signed the token, not that the
+    /// token is valid.
     ///
     /// # Errors
     /// Those of the stages up to [`Stage::Signature`](crate::Stage::Signature).
-    pub fn verify_signature(&self, token: &str) -> Result<SignedToken, Error> {
+    pub fn verify_signature(&self, token: &str) -> Result<SignedToken<'_>, Error> {
         let compact = Compact::split(token, self.policy.max_token_bytes)?;
         let header = decode_json(Part::Header, compact.header)?;
         let payload = decode_json(Part::Payload, compact.payload)?;
@@ -65,8 +64,8 @@ impl Verifier {
 
         let parameters = Header::read(&header, &self.policy)?;
         let key = self.keys.as_ref().ok_or(Error::JwksUnavailable)?.choose(&parameters)?;
-        signature::verify(key, compact.signing_input, &signature)?;
-        Ok(SignedToken { header, payload })
+        signature::verify(parameters.algorithm, key, compact.signing_input, &signature)?;
+        Ok(SignedToken { policy: &self.policy, token: Token { header, payload } })
     }
 }
 
@@ -79,63 +78,72 @@ fn decode_json(part: Part, encoded: &str) -> Result<Document, Error> {
         .map_err(|problem| Error::TokenMalformed { part, problem })
 }
 
-/// A token whose signature was checked and whose claims were not: it may be expired, or meant for
-/// somebody else. Only [`Verifier::verify_signature`] makes one.
-pub struct SignedToken {
+/// A token with a good signature and unchecked claims: it may be expired, or meant for somebody
+/// else. Only [`Verifier::verify_signature`] makes one. It holds the verifier's policy, so its
+/// header and its claims are checked against the same one.
+pub struct SignedToken<'a> {
+    policy: &'a Policy,
+    token: Token,
+}
+
+/// A token's decoded header and payload.
+struct Token {
     header: Document,
     payload: Document,
 }
 
-impl SignedToken {
+impl SignedToken<'_> {
     /// Checks the claims at the time `now`, counted from the UNIX epoch.
     ///
     /// # Errors
     /// Those of [`Stage::Claims`](crate::Stage::Claims).
-    pub fn validate(&self, policy: &Policy, now: Duration) -> Result<(), Error> {
-        validate::validate(&self.payload, policy, now)
+    pub fn validate(self, now: Duration) -> Result<Verified, Error> {
+        validate::validate(&self.token.payload, self.policy, now)?;
+        Ok(Verified(self.token))
     }
 
-    /// The header as it stands in the token.
+    /// Returns the header, a JSON object, as it stands in the token.
     #[must_use]
     pub fn header_json(&self) -> &str {
-        self.header.text()
+        self.token.header.text()
     }
 
-    /// The payload as it stands in the token. It is authentic, and perhaps no longer (or not here)
-    /// valid.
+    /// Returns the payload, a JSON object, as it stands in the token. It is authentic, but may not
+    /// be valid.
     #[must_use]
     pub fn payload_json(&self) -> &str {
-        self.payload.text()
+        self.token.payload.text()
     }
 }
 
-/// A token that passed every check. Only [`Verifier::verify`] makes one.
-pub struct Verified(SignedToken);
+/// A token that passed every check. Only [`SignedToken::validate`] makes one, and
+/// [`Verifier::verify`] by calling it.
+pub struct Verified(Token);
 
 impl Verified {
-    /// The header, a JSON object, as it stands in the token.
+    /// Returns the header, a JSON object, as it stands in the token.
     #[must_use]
     pub fn header_json(&self) -> &str {
         self.0.header.text()
     }
 
-    /// The payload, a JSON object, as it stands in the token: the place to deserialize claims of
-    /// your own from.
+    /// Returns the payload, a JSON object, as it stands in the token. Deserialize your own claims
+    /// from it.
     #[must_use]
     pub fn payload_json(&self) -> &str {
         self.0.payload.text()
     }
 
-    /// The registered claims.
+    /// Returns the registered claims.
     #[must_use]
     pub fn claims(&self) -> Claims {
         validate::claims(&self.0.payload)
     }
 }
 
-// What a token says is personal data, and a habit of logging it with {:?} is soon formed.
+// The contents of a token are personal data. They must not reach a log through `{:?}`.
 
-impl fmt::Debug for SignedToken {
+impl fmt::Debug for SignedToken<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SignedToken").finish_non_exhaustive()
     }

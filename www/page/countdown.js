@@ -5,11 +5,11 @@ const RADIUS = 44
 const ROUND = 2 * Math.PI * RADIUS
 
 /**
- * A ring that empties as a token's life runs out, with the time left in its middle.
+ * Makes a ring that empties during a token's lifetime, with the remaining time in its middle.
  *
  * @param {HTMLElement} place
  * @returns {{ start(times: { issuedAt: number, expiresAt: number }, onExpired: () => void): void, stop(): void }}
- *   UNIX seconds; `onExpired` is called once, when the expiry is reached: by `Date.now()`, whatever the timers do
+ *   UNIX seconds; `onExpired` is called once, when `Date.now()` has reached the expiry, even if timers are late
  */
 export function createCountdown(place) {
   const left = svg('circle.left', { cx: 50, cy: 50, r: RADIUS, 'stroke-dasharray': ROUND })

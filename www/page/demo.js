@@ -23,7 +23,7 @@ async function start({ issuer: issuerUrl, audience, username, password }) {
     jwks: `${issuerUrl.replace(/\/$/, '')}/.well-known/jwks.json`,
   })
   const countdown = createCountdown(byId('countdown'))
-  /** The session's newest token response, and the payloads of its access tokens so far. */
+  /** The session's newest token response, and the payloads of all its access tokens. */
   let tokens
   let history = []
   /** The token on the page: the session's own, or a forgery of it. */
@@ -39,14 +39,14 @@ async function start({ issuer: issuerUrl, audience, username, password }) {
 
   async function refresh() {
     await enter(await issuer.refresh(tokens.refresh_token), history)
-    say('A new pair of tokens. The refresh token that bought it is used up.')
+    say('A new pair of tokens. The old refresh token is used up.')
   }
 
   async function logOut() {
     const { refresh_token: refreshToken } = tokens
     await issuer.logout(refreshToken)
     leave()
-    say('Logged out: the session has ended, and its refresh token is worth nothing. An access token stays good until it expires, which is why it lives for minutes only.')
+    say('Logged out: the session has ended, and its refresh token no longer works. An access token stays valid until it expires, which is why it lasts only minutes.')
   }
 
   function leave() {
@@ -58,7 +58,7 @@ async function start({ issuer: issuerUrl, audience, username, password }) {
     byId('login').focus()
   }
 
-  /** Takes a token response in. The first `verify` fetches the keys, and a later one does where a new key signed. */
+  /** Shows a token response. The first `verify` fetches the keys, and a later one does if a new key signed the token. */
   async function enter(response, before) {
     await verifier.verify(response.access_token).catch(() => {})
     tokens = response
@@ -70,11 +70,11 @@ async function start({ issuer: issuerUrl, audience, username, password }) {
     void updateKeys()
   }
 
-  /** Puts a token on the page: the session's own, or a forgery with its `TAMPERINGS` entry. */
+  /** Shows a token: the session's own, or a forgery with its `TAMPERINGS` entry. */
   function present(token, tampering) {
     shown = token
     showToken({ encoded: byId('encoded'), decoded: byId('decoded') }, token, tokens.access_token)
-    byId('forged').textContent = tampering?.done ?? 'Nothing is changed: this is the token as the issuer made it.'
+    byId('forged').textContent = tampering?.done ?? 'This is the unchanged token of the issuer.'
     byId('restore').disabled = tampering === undefined
     for (const button of byId('tamper').querySelectorAll('button')) {
       button.setAttribute('aria-pressed', String(button.id === tampering?.id))
@@ -110,7 +110,7 @@ async function start({ issuer: issuerUrl, audience, username, password }) {
     present(parts.join('.'), tampering)
   }
 
-  /** The key set in use, null while none is loaded. */
+  /** Returns the key set in use, or null if none is loaded. */
   function keysInUse() {
     try {
       return verifier.keys()
@@ -125,11 +125,11 @@ async function start({ issuer: issuerUrl, audience, username, password }) {
     const states = await fetchJson('keys.json').catch(() => null)
     const signedBy = tokens && decodeUnverified(tokens.access_token).header.kid
     const known = { jwks: keysInUse(), states, signedBy, stale }
-    // What is on the page stays as it is while nothing is new, so that text in it can be selected.
+    // Without changes the page is not rebuilt, so that a text selection stays.
     if (JSON.stringify(known) === keysShown) return
     keysShown = JSON.stringify(known)
     showKeys(byId('keys'), known)
-    // A verdict holds for the keys it was reached with.
+    // New keys can change the verdict.
     if (shown !== undefined && JSON.stringify(known.jwks) !== before) judge(shown)
   }
 
@@ -146,12 +146,12 @@ async function start({ issuer: issuerUrl, audience, username, password }) {
   byId('restore').addEventListener('click', () => {
     const pressed = byId('tamper').querySelector('[aria-pressed=true]')
     present(tokens.access_token)
-    // The restore button is disabled now, and would drop the focus.
+    // The restore button is now disabled, which would lose the focus.
     pressed.focus()
   })
   byId('copy').addEventListener('click', () => guarded(() => copy(shown)))
 
-  /** Runs what a button asks for, once at a time, and puts what went wrong into words. */
+  /** Runs a button's action, one at a time, and shows its error. */
   async function guarded(action, button) {
     if (button?.getAttribute('aria-busy') === 'true') return
     button?.setAttribute('aria-busy', 'true')
@@ -192,7 +192,7 @@ async function copy(text) {
   try {
     await navigator.clipboard.writeText(text)
   } catch {
-    throw new Error('The browser did not let the page copy. Select the text instead.')
+    throw new Error('The browser does not let the page copy. Select the text instead.')
   }
   say('Copied the token.')
 }

@@ -1,5 +1,5 @@
 /**
- * Makes an element. Text is always set as text, so nothing from a token or a server becomes markup.
+ * Makes an element. Strings are always set as text, so nothing from a token or a server becomes markup.
  *
  * @param {string} name the tag, with classes after dots: `p.notice`
  * @param {Record<string, string | boolean>} [attributes] `true` sets an empty attribute, `false` none
@@ -11,13 +11,13 @@ export function el(name, attributes = {}, ...children) {
   return fill(document.createElement(tag), classes, attributes, children)
 }
 
-/** The same for SVG. */
+/** Makes an SVG element. */
 export function svg(name, attributes = {}, ...children) {
   const [tag, ...classes] = name.split('.')
   return fill(document.createElementNS('http://www.w3.org/2000/svg', tag), classes, attributes, children)
 }
 
-/** The element with this id, which the page is known to have. */
+/** Returns the element with this id, which must exist. */
 export function byId(id) {
   return document.getElementById(id)
 }

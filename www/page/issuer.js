@@ -1,6 +1,6 @@
 const TIMEOUT_MS = 10_000
 
-/** Something the issuer refused or did not answer, in words for the page: what happened, and what to do. */
+/** A refusal or a missing response of the issuer, with a message for the page: the problem and what to do. */
 export class IssuerError extends Error {
   /** @param {boolean} [sessionOver] whether only a new login can help */
   constructor(message, { sessionOver = false } = {}) {
@@ -11,7 +11,7 @@ export class IssuerError extends Error {
 }
 
 /**
- * A client of the issuer's HTTP interface. Each method rejects with an `IssuerError`.
+ * Makes a client of the issuer's HTTP interface. Each method rejects with an `IssuerError`.
  *
  * @param {string} issuer its URL
  */
@@ -30,12 +30,12 @@ export function createIssuer(issuer) {
   const form = (path, fields) => post(path, new URLSearchParams(fields))
 
   return {
-    /** Starts a session; answers the token response. */
+    /** Starts a session. Returns the token response. */
     async login(username, password) {
       const body = JSON.stringify({ username, password })
       return (await post('/login', body, { 'Content-Type': 'application/json' })).json()
     },
-    /** Trades the refresh token for a new pair; answers the token response. */
+    /** Exchanges the refresh token for a new pair. Returns the token response. */
     async refresh(refreshToken) {
       return (await form('/token', { grant_type: 'refresh_token', refresh_token: refreshToken })).json()
     },
@@ -58,5 +58,5 @@ async function refusal(response, path) {
   if (error === 'invalid_grant') {
     return new IssuerError('The session is over: the issuer no longer takes its refresh token. Log in again.', { sessionOver: true })
   }
-  return new IssuerError(`The issuer answered ${response.status} ${error ?? ''}: ${description ?? 'it gave no reason'}.`)
+  return new IssuerError(`The issuer answered ${response.status} ${error ?? ''}: ${description ?? 'no reason given'}.`)
 }

@@ -2,18 +2,18 @@ import { el } from './dom.js'
 import { shortDate } from './time.js'
 
 const STATES = ['published', 'active', 'retiring']
-const SAID = { published: 'waiting its turn', active: 'signs new tokens', retiring: 'only checks old tokens' }
+const SAID = { published: 'waiting its turn', active: 'signs new tokens', retiring: 'only verifies old tokens' }
 
 /**
  * Shows the issuer's keys, the one that signs first.
  *
  * @param {HTMLElement} place
  * @param {object} shown
- * @param {{ keys: { kid: string, use?: string, alg?: string, n?: string }[] } | null} shown.jwks what the issuer
- *   publishes; null where it is not known
- * @param {{ kid: string, state: string }[] | null} shown.states the issuer's own list; null where it is not known
+ * @param {{ keys: { kid: string, use?: string, alg?: string, n?: string }[] } | null} shown.jwks the key set
+ *   that the issuer publishes; null if it is not known
+ * @param {{ kid: string, state: string }[] | null} shown.states the issuer's own list; null if it is not known
  * @param {string | undefined} shown.signedBy the `kid` of the token on the page
- * @param {boolean} shown.stale whether the issuer did not answer this time
+ * @param {boolean} shown.stale true if the issuer did not answer this time
  */
 export function showKeys(place, { jwks, states, signedBy, stale }) {
   if (jwks === null) {
@@ -25,8 +25,8 @@ export function showKeys(place, { jwks, states, signedBy, stale }) {
   const keys = [...jwks.keys].sort((a, b) => order(a.kid) - order(b.kid))
   place.replaceChildren(
     el('ul.key-list', {}, ...keys.map((jwk) => key(jwk, stateOf(jwk.kid), jwk.kid === signedBy))),
-    ...(stale ? [el('p.notice.error', {}, 'The issuer does not answer now. These are the keys that it published last.')] : []),
-    ...(states === null ? [el('p.notice', {}, 'Which of them signs is known to the issuer alone, and it could not be asked.')] : []),
+    ...(stale ? [el('p.notice.error', {}, 'The issuer does not answer. These are the keys that it published last.')] : []),
+    ...(states === null ? [el('p.notice', {}, 'The state of the keys is unknown: the issuer’s command line could not be run.')] : []),
   )
 }
 
@@ -46,7 +46,7 @@ function key(jwk, state, signedThis) {
   )
 }
 
-/** Published → active → retiring → gone, with the stretch behind it filled, and each date that is known. */
+/** Draws published → active → retiring → gone, with the past part filled, and the known dates. */
 function lifeLine({ state, created_at: created, activates_at: activates, retires_at: retires, drops_at: drops }) {
   const reached = STATES.indexOf(state)
   const stops = [
@@ -69,7 +69,7 @@ function lifeLine({ state, created_at: created, activates_at: activates, retires
   )
 }
 
-/** The modulus's length: base64url carries six bits a character, and the top bit of the first byte is set. */
+/** Returns the length of the modulus: base64url has six bits for each character, and the first bit of the modulus is set. */
 function bitsOf({ n = '' }) {
   return Math.floor((n.length * 6) / 8) * 8
 }

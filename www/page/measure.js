@@ -4,16 +4,16 @@ const RESOLUTIONS = 200
 const MOST_RUNS = 500
 
 /**
- * The median time of one synchronous `run`, in microseconds.
+ * Measures the median time of one synchronous `run`, in microseconds.
  *
- * Browsers round `performance.now()` (5 µs here, 100 µs or more where a page is not cross-origin isolated), far too
- * coarse for one run. So it first runs warm for 20 ms, finds how many runs last 200 steps of the clock, then times 15
- * such batches, with the page free to paint and answer between them.
+ * Browsers round `performance.now()` to 5 µs, or to 100 µs and more without cross-origin isolation, which is too coarse
+ * for one run. So it warms up for 20 ms, finds a number of runs that lasts 200 steps of the clock, and times 15 batches of
+ * that many runs. Between them the page can paint and respond.
  *
- * @param {() => void} run what it throws is a result like any other: refusals are timed, too
+ * @param {() => void} run may throw: refusals are timed too
  * @param {AbortSignal} signal
- * @returns {Promise<{ microseconds: number, batches: number, runs: number } | undefined>} undefined where it was
- *   aborted, or where the clock stands still
+ * @returns {Promise<{ microseconds: number, batches: number, runs: number } | undefined>} undefined if it was
+ *   aborted, or if the clock stands still
  */
 export async function measure(run, signal) {
   const warmUntil = performance.now() + WARM_MS
@@ -45,13 +45,13 @@ function batch(run, runs) {
     try {
       run()
     } catch {
-      // A refusal takes its time as well.
+      // Refusals are timed too.
     }
   }
   return performance.now() - start
 }
 
-/** The least step of `performance.now()` seen in a few, in milliseconds. */
+/** Finds the smallest step of `performance.now()`, in milliseconds. */
 function clockStep() {
   let least = 1
   for (let seen = 0, tries = 0, last = performance.now(); seen < 5 && tries < 100_000; tries += 1) {

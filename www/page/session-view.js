@@ -2,7 +2,7 @@ import { el } from './dom.js'
 import { timeOfDay } from './time.js'
 
 /**
- * Shows how a session's tokens follow each other. Refresh tokens are secrets and stay out of it: they are counted.
+ * Shows the sequence of a session's tokens. Refresh tokens are secrets: only their number is shown.
  *
  * @param {HTMLElement} place
  * @param {{ jti: string, exp: number }[]} history the payloads of the session's access tokens, oldest first
@@ -10,7 +10,7 @@ import { timeOfDay } from './time.js'
 export function showSession(place, history) {
   const rows = history.map(({ jti, exp }, i) => ({ number: i + 1, jti, exp, current: i === history.length - 1 })).slice(-4).reverse()
   place.replaceChildren(
-    el('p', {}, 'Each refresh trades the refresh token for a new pair. The old one has then been used, and is worth nothing.'),
+    el('p', {}, 'Each refresh exchanges the refresh token for a new pair. The old one no longer works.'),
     el(
       'table',
       {},

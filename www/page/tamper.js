@@ -3,9 +3,9 @@ import { decodePart, encodePart, fromBase64url, toBase64url } from './base64url.
 const YEAR = 365 * 24 * 60 * 60
 
 /**
- * What the page can do to a token. Each entry: the part that it changes, the button's label, what was done in a
- * sentence, and `apply([header, payload, signature], keys)`, which answers the three parts of the forged token.
- * `keys` is the JwkSet in use: what an attacker has, too.
+ * The forgeries of the page. Each entry has the part that it changes, the button's label, a sentence on the change, and
+ * `apply([header, payload, signature], keys)`, which returns the three parts of the forged token. `keys` is the JwkSet in
+ * use, which an attacker has too.
  */
 export const TAMPERINGS = [
   {
@@ -40,21 +40,21 @@ export const TAMPERINGS = [
     id: 'signature-none',
     part: 'signature',
     label: 'Leave it out',
-    done: 'The signature is gone: only its dot is left.',
+    done: 'The signature is removed: only its dot is left.',
     apply: ([header, payload]) => [header, payload, ''],
   },
   {
     id: 'alg-none',
     part: 'header',
     label: 'alg: none',
-    done: 'The header says that the token is not signed at all, and hopes to be believed.',
+    done: 'The header claims that the token needs no signature.',
     apply: ([header, payload, signature]) => [encodePart({ ...decodePart(header), alg: 'none' }), payload, signature],
   },
   {
     id: 'alg-hs256',
     part: 'header',
     label: 'alg: HS256',
-    done: 'The token is signed anew, as an HMAC keyed with the public key: a verifier that lets the token choose would take it.',
+    done: 'The token is signed again, as an HMAC with the public key as its secret. A verifier that takes the algorithm from the token would accept it.',
     async apply([header, payload], keys) {
       const forged = encodePart({ ...decodePart(header), alg: 'HS256' })
       const jwk = keys.keys.find(({ kid }) => kid === decodePart(header).kid)
@@ -72,12 +72,12 @@ export const TAMPERINGS = [
     id: 'type-jwt',
     part: 'header',
     label: 'typ: JWT',
-    done: 'The header says plain JWT, as an ID token’s would: good for something else, perhaps, but no access token.',
+    done: 'The header has the type of a plain JWT, such as an ID token, which is no access token.',
     apply: ([header, payload, signature]) => [encodePart({ ...decodePart(header), typ: 'JWT' }), payload, signature],
   },
 ]
 
-/** The RS256-to-HS256 confusion, done for real: the HMAC's secret is the public key's PEM text. */
+/** Makes the HMAC of the RS256-to-HS256 confusion: its secret is the public key's PEM text. */
 async function hmacWithPublicKey({ kty, n, e }, signingInput) {
   const rsa = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }
   const publicKey = await crypto.subtle.importKey('jwk', { kty, n, e }, rsa, true, ['verify'])

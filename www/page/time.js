@@ -2,12 +2,12 @@ const DATE_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', time
 const DATE = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })
 const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' })
 
-// Each takes UNIX seconds and answers the local date, time, or both, as this browser writes them.
+// Each formats UNIX seconds as a local date, time, or both, in the browser's language.
 export const dateTime = format(DATE_TIME)
 export const shortDate = format(DATE)
 export const timeOfDay = format(TIME)
 
-/** Seconds as `m:ss`, or `h:mm:ss` from an hour up, rounded up so that it reads 0:00 only when nothing is left. */
+/** Formats seconds as `m:ss`, or `h:mm:ss` from an hour up. Rounds up, so that 0:00 means that no time is left. */
 export function duration(seconds) {
   const whole = Math.max(0, Math.ceil(seconds))
   const pad = (n) => String(n).padStart(2, '0')
@@ -15,7 +15,7 @@ export function duration(seconds) {
   return h > 0 ? `${h}:${pad(m)}:${pad(s)}` : `${m}:${pad(s)}`
 }
 
-/** A forged time may be past any date there is: then the number stands for itself. */
+/** A forged time can be out of the range of dates, and is then shown as a number. */
 function format(formatter) {
   return (seconds) => (Math.abs(seconds) < 8.64e12 ? formatter.format(seconds * 1000) : String(seconds))
 }

@@ -2,28 +2,28 @@ import { decodePart, fromBase64url } from './base64url.js'
 import { el } from './dom.js'
 import { dateTime } from './time.js'
 
-/** The claims and header parameters whose meaning is not plain from their name. */
+/** The meanings of claims and header parameters. */
 const MEANINGS = {
   alg: 'signature algorithm',
-  typ: 'kind of token',
+  typ: 'token type',
   kid: 'key that signed it',
   iss: 'issuer',
-  sub: 'subject: who it is about',
-  aud: 'audience: who it is for',
-  client_id: 'client that asked for it',
-  scope: 'what it allows',
+  sub: 'subject',
+  aud: 'audience',
+  client_id: 'client',
+  scope: 'permissions',
   iat: 'issued at',
   nbf: 'not before',
   exp: 'expires at',
-  jti: 'number of this token',
+  jti: 'token ID',
   sid: 'session',
 }
 const TIMES = new Set(['iat', 'nbf', 'exp'])
 const PARTS = ['header', 'payload', 'signature']
 
 /**
- * Shows a token: its text in three colours, and each part decoded. Where it differs from `original`, the changed
- * characters and members are marked, with the old value struck out beside the new one.
+ * Shows a token: its text in three colours, and each part decoded. Characters and members that differ from `original` are
+ * marked, with the old value struck out beside the new one.
  *
  * @param {{ encoded: HTMLElement, decoded: HTMLElement }} places
  * @param {string} token
@@ -45,7 +45,7 @@ export function showToken({ encoded, decoded }, token, original) {
   )
 }
 
-/** The text, with whatever lies between what it starts and ends with in common with `original` marked. */
+/** Returns the text with a mark around the part that differs from `original`. */
 function markChanges(text, original) {
   if (text === original) return [text]
   let start = 0

@@ -1,11 +1,11 @@
 import { el, svg } from './dom.js'
 
-/** The stages in the order in which the verifier runs them, and what each looks at. */
+/** The stages of the verifier in their order, with the subject of each. */
 const STAGES = [
   ['parse', 'three parts, strict base64url'],
   ['header', 'RS256, access token'],
-  ['key', 'one key fits'],
-  ['signature', 'made by that key'],
+  ['key', 'one matching key'],
+  ['signature', 'made with that key'],
   ['claims', 'issuer, audience, times'],
 ]
 
@@ -13,7 +13,7 @@ const STAGES = [
  * Shows a verdict: `error` is the `VerifyError` of a refusal, undefined for a token that was accepted.
  *
  * @param {{ verdict: HTMLElement, stages: HTMLElement, echo: HTMLElement }} places `echo` repeats it in one line, for
- *   where a narrow screen has scrolled past the verdict
+ *   narrow screens that have scrolled past the verdict
  * @param {{ code: string, stage: string, message: string } | undefined} error
  */
 export function showVerdict({ verdict, stages, echo }, error) {
@@ -30,7 +30,7 @@ export function showVerdict({ verdict, stages, echo }, error) {
       refused
         ? el('p.code', {}, el('code', { id: 'code' }, error.code), ' at stage ', el('code', { id: 'stage' }, error.stage))
         : el('p.code', {}, el('code', { id: 'code' }, 'ok'), ' every stage passed'),
-      el('p.message', {}, refused ? sentence(error.message) : 'The signature is good under one of the issuer’s keys, and the claims are what this page asks for.'),
+      el('p.message', {}, refused ? sentence(error.message) : 'The signature is valid for one of the issuer’s keys, and the claims are as this page expects.'),
     ),
   )
   const failedAt = refused ? STAGES.findIndex(([name]) => name === error.stage) : STAGES.length
@@ -43,8 +43,7 @@ export function showVerdict({ verdict, stages, echo }, error) {
 }
 
 /**
- * Shows how long a verdict takes: a measurement as `measure` answers it, undefined where there is none, or null while
- * it runs.
+ * Shows the time of a verdict: the result of `measure`, undefined if there is none, or null while it runs.
  */
 export function showTiming(place, timing) {
   if (timing === null) return place.replaceChildren(el('strong', {}, '…'), el('span', {}, 'being timed'))
@@ -57,7 +56,7 @@ export function showTiming(place, timing) {
   )
 }
 
-/** A tick in a circle or a cross in an octagon: the shape alone tells one from the other. */
+/** Draws a tick in a circle or a cross in an octagon, which can be told apart without colours. */
 function icon(refused) {
   const shape = refused ? 'M20 4h24l16 16v24L44 60H20L4 44V20z' : 'M32 3a29 29 0 1 1 0 58 29 29 0 0 1 0-58z'
   const sign = refused ? 'M22 22l20 20M42 22L22 42' : 'M19 33l9 9 18-20'

@@ -1,27 +1,24 @@
-//! `cargo xtask bench`: how fast, how large, how soon; against other libraries and OpenSSL.
-//!
-//! What is measured is in `bench/`, in JavaScript, because that is where the package is used. Here
-//! is built what it needs besides the package.
+//! `cargo xtask bench`: builds what the benchmarks need, and runs `bench/run.js`.
 
-use std::{
-    env::consts::EXE_SUFFIX,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::env::consts::EXE_SUFFIX;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use clap::ValueEnum;
+use xshell::cmd;
 
 use crate::{
-    browsers, node,
-    package::{self, BUILDS, Names},
-    prerequisites,
+    needs, node,
+    package::{self, Names},
     step::{Plan, Step},
+    test::ISSUER_VARIABLE,
+    toolchain::{self, Tool},
     workspace::Workspace,
 };
 
-/// Below the target folder: results, and the runtimes that they were measured in.
-const FOLDER: &str = "bench";
-/// The chart that the README shows.
+/// Lists the functions of a WebAssembly module with their sizes.
+const TWIGGY: Tool = Tool { name: "twiggy", version: "0.8.0" };
+
+/// The chart in the README.
 const SAVED_CHART: &str = "docs/bench-verify.svg";
 
 /// The options of `cargo xtask bench`.
@@ -30,11 +27,11 @@ pub(crate) struct Options {
     /// Run only this one
     #[arg(value_enum)]
     only: Option<Benchmark>,
-    /// Where to measure, with commas in between: node (the one in use), node20, node22, node24,
-    /// node26, deno, bun, chromium, firefox, webkit
+    /// The runtimes to measure in, separated by commas: node (the one in use), node20, node22,
+    /// node24, node26, deno, bun, chromium, firefox, webkit
     #[arg(long)]
     runtime: Option<String>,
-    /// How often each contestant takes its turn; the medians are over these
+    /// How many turns each contestant takes; the results are medians over them
     #[arg(long)]
     rounds: Option<u32>,
     /// Draw the chart for the README as well
@@ -42,89 +39,77 @@ pub(crate) struct Options {
     save: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Benchmark {
     /// The time to verify a token
     Verify,
-    /// What the issuer answers in a second, against what the machine can do
+    /// The issuer's answers per second, compared with the machine's limits
     Issuer,
-    /// What a browser downloads, and what it is made of
+    /// The bytes that a browser downloads, by kind, crate and function
     Size,
-    /// From the start of a process to its first verdict
+    /// The time from the start of a process to its first verdict
     Coldstart,
-}
-
-impl Benchmark {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Verify => "verify",
-            Self::Issuer => "issuer",
-            Self::Size => "size",
-            Self::Coldstart => "coldstart",
-        }
-    }
 }
 
 /// Runs `cargo xtask bench`.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let all = [Benchmark::Verify, Benchmark::Issuer, Benchmark::Size, Benchmark::Coldstart];
-    let chosen: Vec<_> =
-        all.into_iter().filter(|one| options.only.is_none_or(|only| only == *one)).collect();
-    let folder = workspace.target.join(FOLDER);
-    let kernels = folder.join("kernels");
-    let named = folder.join("named");
-    let release = workspace.target.join("release");
-
     let mut steps = Plan::default();
-    prerequisites::plan(&mut steps, workspace);
+    toolchain::plan(&mut steps, workspace);
     node::plan(&mut steps, workspace);
     package::plan(&mut steps, workspace);
-    if chosen.contains(&Benchmark::Verify) {
-        steps.step("build the kernels alone", |step| build_kernels(step, workspace, &kernels));
+    if options.run(Benchmark::Verify) {
+        steps.step("build the kernels alone", |step| {
+            let folder = workspace.target.join("bench/kernels");
+            let kernel = "countersign-bench-kernel";
+            package::write_modules(step, workspace, kernel, &folder, Names::Removed)
+        });
     }
-    if chosen.contains(&Benchmark::Size) {
+    if options.run(Benchmark::Size) {
+        steps.step("find twiggy", |step| TWIGGY.install(step, workspace));
         steps.step("build the WASM modules with names", |step| {
-            package::write_named_modules(step, workspace, &named)
+            let folder = workspace.target.join("bench/named");
+            package::write_modules(step, workspace, "countersign-wasm", &folder, Names::Kept)
         });
     }
-    if chosen.contains(&Benchmark::Issuer) {
-        steps.step("build the issuer, optimised, and what loads it", |step| {
-            let packages = ["-p", "countersign-issuer", "-p", "countersign-bench-load"];
-            let mut command = workspace.cargo(&["build", "--release"]);
-            step.stream(command.args(packages), "fix what the compiler reports above")
+    if options.run(Benchmark::Issuer) {
+        steps.step("build the issuer and its load, optimised", |step| {
+            let sh = &workspace.sh;
+            step.stream(
+                cmd!(sh, "cargo build --release -p countersign-issuer -p countersign-bench-load"),
+                "fix the compiler's errors above",
+            )
         });
     }
-    steps.step("measure", |step| {
-        let mut command = node::node(workspace, &["bench/run.js"]);
-        command.args(chosen.iter().map(|one| one.name()));
-        command.arg("--out").arg(&folder).arg("--kernels").arg(&kernels);
-        command.arg("--named").arg(&named);
-        command.arg("--load").arg(release.join(format!("countersign-bench-load{EXE_SUFFIX}")));
-        let issuer = release.join(format!("countersign-issuer{EXE_SUFFIX}"));
-        command.env("COUNTERSIGN_ISSUER_BINARY", issuer);
-        if let Some(runtime) = &options.runtime {
-            command.args(["--runtime", runtime]);
-        }
-        if let Some(rounds) = options.rounds {
-            command.args(["--rounds", &rounds.to_string()]);
-        }
-        if options.save {
-            command.args(["--save", SAVED_CHART]);
-        }
-        browsers::tell(&mut command, workspace)?;
-        step.stream(&mut command, "see the message above")
-    });
+    steps.step("measure", |step| measure(step, workspace, options));
     steps.run()
 }
 
-/// Compiles `bench/kernel` as the package's modules are, one file for each build.
-fn build_kernels(step: &Step, workspace: &Workspace, folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))?;
-    for build in &BUILDS {
-        let mut command = build.cargo(workspace, "countersign-bench-kernel");
-        step.stream(&mut command, "fix what the compiler reports above, then run this again")?;
-        let compiled: PathBuf = build.compiled(workspace, "countersign_bench_kernel");
-        build.optimise(step, workspace, &compiled, &folder.join(build.module), Names::Removed)?;
+impl Options {
+    fn run(&self, benchmark: Benchmark) -> bool {
+        self.only.is_none_or(|only| only == benchmark)
     }
-    Ok(())
+}
+
+fn measure(step: &Step, workspace: &Workspace, options: &Options) -> Result<()> {
+    let chosen = Benchmark::value_variants().iter();
+    let chosen = chosen.filter(|one| options.run(**one));
+    let names = chosen.filter_map(Benchmark::to_possible_value);
+    let names = names.map(|value| value.get_name().to_owned());
+    let (sh, out) = (&workspace.sh, workspace.target.join("bench"));
+    let load = workspace.target.join(format!("release/countersign-bench-load{EXE_SUFFIX}"));
+    let mut command = cmd!(sh, "node bench/run.js {names...} --out {out} --load {load}")
+        .env(ISSUER_VARIABLE, workspace.issuer_binary("release"));
+    if let Ok(twiggy) = TWIGGY.path(workspace) {
+        command = command.arg("--twiggy").arg(twiggy);
+    }
+    if let Some(runtime) = &options.runtime {
+        command = command.args(["--runtime", runtime]);
+    }
+    if let Some(rounds) = options.rounds {
+        command = command.args(["--rounds", &rounds.to_string()]);
+    }
+    if options.save {
+        command = command.args(["--save", SAVED_CHART]);
+    }
+    step.stream(needs::with_paths(command, workspace)?, "see the message above")
 }

@@ -3,16 +3,17 @@
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    sync::mpsc::{Receiver, Sender, channel},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
+use xshell::Cmd;
 
-/// How long a server may take until it answers.
+/// The longest time from a server's start to its announcement.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// How long a server may take to end: longer than the issuer waits for open requests.
+/// The longest time that a server may take to end: longer than the issuer waits for open requests.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 
 /// The running servers. Dropping this stops them all and waits for them.
@@ -30,24 +31,25 @@ enum Event {
 }
 
 impl Children {
-    /// No servers yet; from here on Ctrl-C and its like stop the servers instead of xtask alone.
+    /// Returns no servers yet. From now on, Ctrl-C and its like stop the servers too.
     pub(crate) fn new() -> Result<Self> {
         let (sender, events) = channel();
         let stop = sender.clone();
         ctrlc::set_handler(move || {
-            // Nobody listens any more when xtask is about to end anyway.
+            // The receiver is gone when xtask is about to end anyway.
             let _ = stop.send(Event::Stop);
         })
         .context("Ctrl-C can't be handled")?;
         Ok(Self { running: Vec::new(), sender, events })
     }
 
-    /// Starts a server. What it writes to standard error is passed through.
-    pub(crate) fn start(&mut self, name: &'static str, command: &mut Command) -> Result<()> {
+    /// Starts a server. Its standard error is passed through.
+    pub(crate) fn start(&mut self, name: &'static str, command: Cmd<'_>) -> Result<()> {
+        let mut command: Command = command.into();
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        // In a group of its own it does not get the terminal's Ctrl-C besides the signal from here.
+        // In a group of its own it gets the signal from here, but not the terminal's Ctrl-C too.
         #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(command, 0);
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().with_context(|| format!("{name} did not start"))?;
         if let Some(output) = child.stdout.take() {
             let sender = self.sender.clone();
@@ -62,45 +64,45 @@ impl Children {
         Ok(())
     }
 
-    /// Waits until `name` prints the line that says that it answers. False if the user wants to stop.
+    /// Waits until `name` prints the line that announces its address. Returns false if the user
+    /// wants to stop.
     pub(crate) fn wait_for(&mut self, name: &'static str, announcement: &str) -> Result<bool> {
         let deadline = Instant::now() + START_LIMIT;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.events.recv_timeout(left) {
+            match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Event::Said(who, line)) if who == name && line.starts_with(announcement) => {
                     return Ok(true);
                 }
-                Ok(Event::Said(who, line)) => println!("{who}: {line}"),
-                Ok(Event::Ended(who)) => return Err(self.ended(who)),
-                Ok(Event::Stop) => return Ok(false),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    bail!("{name} did not answer within {} s", START_LIMIT.as_secs());
-                }
+                Ok(event) if self.goes_on(&event)? => {}
+                Ok(_) => return Ok(false),
+                Err(_) => bail!("{name} did not answer within {} s", START_LIMIT.as_secs()),
             }
         }
     }
 
-    /// Waits until the user wants to stop; an error if a server ends before.
+    /// Waits until the user wants to stop. Fails if a server ends before.
     pub(crate) fn wait(mut self) -> Result<()> {
         while let Ok(event) = self.events.recv() {
-            match event {
-                Event::Said(who, line) => println!("{who}: {line}"),
-                Event::Ended(who) => return Err(self.ended(who)),
-                Event::Stop => break,
+            if !self.goes_on(&event)? {
+                break;
             }
         }
         println!("\nstopping …");
         Ok(())
     }
 
-    /// The error for a server that ended by itself, with its exit status if it has ended for good.
-    fn ended(&mut self, name: &'static str) -> anyhow::Error {
-        let child = self.running.iter_mut().find(|(who, _)| *who == name);
-        match child.map(|(_, child)| child.wait()) {
-            Some(Ok(status)) => anyhow!("{name} ended with {status}; its message is above"),
-            _ => anyhow!("{name} ended; its message is above"),
+    /// Passes a server's line on. Returns false if the user wants to stop.
+    fn goes_on(&mut self, event: &Event) -> Result<bool> {
+        match event {
+            Event::Said(who, line) => println!("{who}: {line}"),
+            Event::Ended(who) => {
+                let mut ended = self.running.iter_mut().filter(|(name, _)| name == who);
+                let status = ended.find_map(|(_, child)| child.wait().ok()).unwrap_or_default();
+                bail!("{who} ended with {status}; its message is above");
+            }
+            Event::Stop => return Ok(false),
         }
+        Ok(true)
     }
 }
 
@@ -118,7 +120,6 @@ impl Drop for Children {
                     eprintln!("{name} did not end within {} s and is killed", STOP_LIMIT.as_secs());
                     let _ = child.kill();
                     let _ = child.wait();
-                    break;
                 }
                 thread::sleep(Duration::from_millis(20));
             }
@@ -134,7 +135,7 @@ fn terminate(child: &mut Child) {
         unistd::Pid,
     };
 
-    // It may have ended in the meantime; it is not waited for yet, so its id is still its own.
+    // Even if it has ended meanwhile, its id is still its own until somebody waits for it.
     if let Ok(id) = i32::try_from(child.id()) {
         let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
     }

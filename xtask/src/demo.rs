@@ -1,88 +1,83 @@
 //! The demo's data: a folder of its own with a database, a master key and one user.
 
 use std::{
-    env,
-    ffi::OsStr,
-    fs,
+    env, fs,
     io::Write,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
+use xshell::Cmd;
 
-use crate::{
-    step::{Step, shown},
-    workspace::Workspace,
-};
+use crate::{step::Step, workspace::Workspace};
 
 /// The name of the demo user.
 pub(crate) const USER: &str = "demo";
 
-/// The demo's data. What the page needs of it is in `demo.json`: the user's password too, so that
-/// it stays the same from one start to the next.
-pub(crate) struct Demo {
+/// The demo's data. The page reads `demo.json`, which also keeps the user's password from one start
+/// to the next.
+pub(crate) struct Demo<'a> {
+    workspace: &'a Workspace,
     folder: PathBuf,
-    issuer: PathBuf,
 }
 
-impl Demo {
-    /// The demo of this checkout. Touches nothing.
-    pub(crate) fn new(workspace: &Workspace) -> Self {
-        Self { folder: workspace.target.join("demo"), issuer: workspace.issuer_binary() }
+impl<'a> Demo<'a> {
+    /// Returns the demo of this checkout. Touches nothing.
+    pub(crate) fn new(workspace: &'a Workspace) -> Self {
+        Self { workspace, folder: workspace.target.join("demo") }
     }
 
-    /// The folder that holds all of it.
+    /// Returns the folder that holds all of it.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// What `www/server.js` reads.
+    /// Returns the path of the file that `www/server.js` reads.
     pub(crate) fn file(&self) -> PathBuf {
         self.folder.join("demo.json")
     }
 
-    /// The demo user's password.
+    /// Returns the demo user's password.
     pub(crate) fn password(&self) -> Result<String> {
         let password = self.read()?.get("password").and_then(Value::as_str).map(str::to_owned);
         password
-            .ok_or_else(|| anyhow!("{} holds no password; {}", self.file().display(), self.reset()))
+            .ok_or_else(|| anyhow!("{} has no password; {}", self.file().display(), self.reset()))
     }
 
-    /// The issuer's binary on the demo's database, without a subcommand.
-    pub(crate) fn issuer_command(&self) -> Command {
-        let mut command = Command::new(&self.issuer);
-        // The demo is the same whatever issuer the user has configured in this shell.
+    /// Returns the issuer's command on the demo's database, without a subcommand.
+    pub(crate) fn issuer(&self) -> Cmd<'a> {
+        let mut command = self.workspace.sh.cmd(self.workspace.issuer_binary("debug"));
+        // The demo does not depend on the issuer that this shell is configured for.
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("COUNTERSIGN_") {
-                command.env_remove(name);
+                command = command.env_remove(name);
             }
         }
-        command.args(["--database", &self.database()]);
-        command
+        command.arg("--database").arg(format!("sqlite://{}", self.database().display()))
     }
 
-    /// Makes the folder, the password and the user, as far as they are missing.
+    /// Makes the folder, the password and the user, unless they are there.
     pub(crate) fn ensure_user(&self, step: &Step) -> Result<()> {
         make_private_folder(&self.folder)?;
         let is_new = !self.file().exists();
         if is_new {
             self.write(&json!({ "username": USER, "password": random_password()? }))?;
         }
-        match (self.has_user(step)?, is_new) {
-            (false, _) => self.set_password(&["add", USER, "--scope", "read write"]),
-            (true, true) => self.set_password(&["passwd", USER]),
-            (true, false) => Ok(()),
-        }
+        let set_password = match (self.has_user(step)?, is_new) {
+            (false, _) => self.issuer().args(["user", "add", USER, "--scope", "read write"]),
+            (true, true) => self.issuer().args(["user", "passwd", USER]),
+            (true, false) => return Ok(()),
+        };
+        step.quiet(set_password.stdin(format!("{}\n", self.password()?)), &self.reset())?;
+        Ok(())
     }
 
     /// Completes `demo.json` with the issuer's URL and the command that lists its keys.
     pub(crate) fn set_issuer(&self, url: &str) -> Result<()> {
-        let mut keys = self.issuer_command();
-        keys.args(["keys", "list", "--json"]);
+        let keys: std::process::Command = self.issuer().args(["keys", "list", "--json"]).into();
         let mut keys_command = vec![keys.get_program().to_string_lossy()];
-        keys_command.extend(keys.get_args().map(OsStr::to_string_lossy));
+        keys_command.extend(keys.get_args().map(|argument| argument.to_string_lossy()));
         self.write(&json!({
             "issuer": url,
             "audience": "api",
@@ -94,37 +89,14 @@ impl Demo {
 
     fn has_user(&self, step: &Step) -> Result<bool> {
         // Only `user add` makes a database.
-        if !self.database_file().exists() {
+        if !self.database().exists() {
             return Ok(false);
         }
-        let users = step.quiet(self.issuer_command().args(["user", "list"]), &self.reset())?;
+        let users = step.quiet(self.issuer().args(["user", "list"]), &self.reset())?;
         Ok(users.lines().any(|line| line.split_whitespace().next() == Some(USER)))
     }
 
-    fn set_password(&self, arguments: &[&str]) -> Result<()> {
-        let mut command = self.issuer_command();
-        command.arg("user").args(arguments);
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .with_context(|| format!("`{}` did not start", shown(&command)))?;
-        if let Some(mut input) = child.stdin.take() {
-            // Where the child has gone already, its exit status says more than this error would.
-            let _ = writeln!(input, "{}", self.password()?);
-        }
-        let status = child.wait()?;
-        if !status.success() {
-            bail!("`{}` ended with {status}; {}", shown(&command), self.reset());
-        }
-        Ok(())
-    }
-
-    fn database(&self) -> String {
-        format!("sqlite://{}", self.database_file().display())
-    }
-
-    fn database_file(&self) -> PathBuf {
+    fn database(&self) -> PathBuf {
         self.folder.join("countersign.db")
     }
 
@@ -139,7 +111,7 @@ impl Demo {
     }
 
     fn write(&self, demo: &Value) -> Result<()> {
-        // Written beside and renamed, so that an interruption leaves the old password in place.
+        // Written beside and renamed: an interruption leaves the old password in place.
         let draft = self.folder.join("demo.json.new");
         write_private_file(&draft, &format!("{demo:#}\n"))
             .and_then(|()| fs::rename(&draft, self.file()))
@@ -147,7 +119,7 @@ impl Demo {
     }
 }
 
-/// 80 random bits, in groups that one can type.
+/// Returns 80 random bits, in groups that are easy to type.
 fn random_password() -> Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)

@@ -1,31 +1,25 @@
 //! Every command of the project: `cargo xtask start`, `test`, `build`, `bench`, `fuzz` and `ci`.
 //!
-//! Each command is a [`step::Plan`]: a list of named steps that run in order, show their progress,
-//! and end with one line that says what failed and what to do.
+//! Each command is a [`step::Plan`]: named steps that run in order and show their progress. If one
+//! fails, the last line says why and what to do.
 
 mod start;
-
 mod test;
 
 mod package;
 
 mod bench;
-
 mod fuzz;
 
 mod ci;
 
-mod browsers;
 mod children;
-mod debian;
 mod demo;
+mod needs;
 mod node;
-mod postgres;
-mod prerequisites;
-mod promtool;
 mod schemathesis;
 mod step;
-mod tools;
+mod toolchain;
 mod wasi;
 mod workspace;
 
@@ -36,7 +30,7 @@ use clap::{Parser, Subcommand};
 
 use crate::workspace::Workspace;
 
-/// Builds, runs and tests Countersign. Sets up by itself what is missing, and names what it can't.
+/// Builds, runs and tests Countersign. Installs missing programs, or names those that it can't
 #[derive(Parser)]
 #[command(
     bin_name = "cargo xtask",
@@ -55,11 +49,11 @@ enum Command {
     Test(test::Options),
     /// Build the npm package: the WASM modules and the TypeScript, in pkg/dist
     Build,
-    /// Measure the verifier against other libraries: time, size of the download, start
+    /// Measure the verifier against other libraries, and the issuer against the machine
     Bench(bench::Options),
     /// Fuzz the verifier: every target of fuzz/targets, or one of them
     Fuzz(fuzz::Options),
-    /// What continuous integration runs: formatting, lints, dependency policy, docs, every test
+    /// Run what continuous integration runs: formatting, lints, dependencies, docs, every test
     Ci,
 }
 
@@ -78,7 +72,7 @@ fn run(command: &Command) -> Result<()> {
     let workspace = Workspace::find()?;
     match command {
         Command::Start(options) => start::run(&workspace, options),
-        Command::Test(options) => test::run(&workspace, options),
+        Command::Test(options) => test::run(&workspace, *options),
         Command::Build => package::run(&workspace),
         Command::Bench(options) => bench::run(&workspace, options),
         Command::Fuzz(options) => fuzz::run(&workspace, options),

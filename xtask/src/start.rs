@@ -3,12 +3,14 @@
 use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Result, anyhow};
+use xshell::cmd;
 
 use crate::{
     children::Children,
     demo::{self, Demo},
-    node, package, prerequisites,
+    node, package,
     step::{Plan, Step},
+    toolchain,
     workspace::Workspace,
 };
 
@@ -26,7 +28,7 @@ pub(crate) struct Options {
 /// Runs `cargo xtask start`.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let mut steps = Plan::default();
-    prerequisites::plan(&mut steps, workspace);
+    toolchain::plan(&mut steps, workspace);
     node::plan(&mut steps, workspace);
     package::plan(&mut steps, workspace);
     steps
@@ -43,15 +45,15 @@ fn serve(step: &Step, workspace: &Workspace, options: &Options) -> Result<()> {
 
     step.break_line();
     let mut children = Children::new()?;
-    let mut serve = demo.issuer_command();
-    serve.args(["--listen", &issuer, "--admin-listen", &admin]);
-    serve.args(["--cors-origins", &format!("http://{page}"), "serve"]);
-    children.start("the issuer", &mut serve)?;
+    let origin = format!("http://{page}");
+    let command = demo.issuer().args(["--listen", &issuer, "--admin-listen", &admin]);
+    children.start("the issuer", command.args(["--cors-origins", &origin, "serve"]))?;
     if !children.wait_for("the issuer", "countersign-issuer listening on ")? {
         return Ok(());
     }
-    let mut serve = node::node(workspace, &["www/server.js", "--listen", &page, "--demo"]);
-    children.start("the demo page", serve.arg(demo.file()))?;
+    let (sh, file) = (&workspace.sh, demo.file());
+    let command = cmd!(sh, "node www/server.js --listen {page} --demo {file}");
+    children.start("the demo page", command)?;
     if !children.wait_for("the demo page", "demo page at ")? {
         return Ok(());
     }
@@ -72,10 +74,9 @@ fn serve(step: &Step, workspace: &Workspace, options: &Options) -> Result<()> {
     children.wait()
 }
 
-/// The addresses of the issuer, of the page and of the issuer's metrics, each on a port that was
-/// free a moment ago.
+/// Returns addresses for the issuer, the page and the issuer's metrics, each on a free port.
 fn choose_addresses(options: &Options) -> Result<[String; 3]> {
-    // All are held until all are known, or a free port could be chosen twice.
+    // All ports stay bound until all are known. Otherwise one could be chosen twice.
     let issuer = bind(options.issuer_port, 8080, "--issuer-port")?;
     let page = bind(options.port, 8000, "--port")?;
     let admin = bind(None, 9090, "")?;

@@ -1,24 +1,24 @@
-//! Steps that show their progress, and the commands they run.
+//! Named steps that show their progress, and the commands they run.
 
 use std::{
     cell::Cell,
     io::{self, Write},
-    process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Result, anyhow, bail};
+use xshell::Cmd;
 
 type Work<'a> = Box<dyn FnOnce(&Step) -> Result<()> + 'a>;
 
-/// The steps of one command, in order. Lifetimes let the steps borrow what they work on.
+/// The steps of one command, in order.
 #[derive(Default)]
 pub(crate) struct Plan<'a> {
     steps: Vec<(&'static str, Work<'a>)>,
 }
 
 impl<'a> Plan<'a> {
-    /// Adds a step. Its name is a phrase that says what it does: "build the WASM module".
+    /// Adds a step. Its name is a phrase with a verb: "build the WASM module".
     pub(crate) fn step(
         &mut self,
         name: &'static str,
@@ -28,60 +28,57 @@ impl<'a> Plan<'a> {
         self
     }
 
-    /// Runs the steps and stops at the first that fails, with an error that names it.
+    /// Runs the steps. Stops at the first that fails, with an error that names it.
     pub(crate) fn run(self) -> Result<()> {
         let total = self.steps.len();
         for (index, (name, work)) in self.steps.into_iter().enumerate() {
             let label = format!("[{}/{total}]", index + 1);
-            let step = Step::begin(&label, name);
+            print!("{label} {name} …");
+            flush();
+            let step = Step { line_open: Cell::new(true) };
             let started = Instant::now();
-            let outcome = work(&step);
-            if let Err(error) = outcome {
+            if let Err(error) = work(&step) {
                 step.break_line();
                 return Err(anyhow!("step {label} ({name}) failed: {error:#}"));
             }
-            // The last step's output is the closing line of whatever it ran: nothing follows that.
-            step.end(&label, started.elapsed(), index + 1 == total);
+            let seconds = started.elapsed().as_secs_f64();
+            if step.line_open.get() {
+                println!(" {seconds:.1} s");
+            } else if index + 1 < total {
+                // The last step's output ends with a closing line of its own.
+                println!("{label} … {seconds:.1} s");
+            }
         }
         Ok(())
     }
 }
 
-/// A step that is running: the way to run commands and print without garbling its progress line.
+/// A running step. It runs commands and prints notes without garbling its progress line.
 pub(crate) struct Step {
     line_open: Cell<bool>,
 }
 
 impl Step {
-    /// Runs `command` with its output passed through, for commands that take long or that report.
-    /// `advice` completes "…failed; " when it fails.
-    pub(crate) fn stream(&self, command: &mut Command, advice: &str) -> Result<()> {
+    /// Runs a command with its output passed through. `advice` is the end of the error message.
+    pub(crate) fn stream(&self, command: Cmd<'_>, advice: &str) -> Result<()> {
         self.break_line();
-        let status = command
-            .stdin(Stdio::null())
-            .status()
-            .map_err(|error| anyhow!("`{}` did not start ({error}); {advice}", shown(command)))?;
-        if !status.success() {
-            bail!("`{}` ended with {status}; {advice}", shown(command));
-        }
-        Ok(())
+        command.quiet().run().map_err(|error| anyhow!("{error}; {advice}"))
     }
 
-    /// Runs `command` and returns its standard output. Its messages are printed only if it fails.
-    pub(crate) fn quiet(&self, command: &mut Command, advice: &str) -> Result<String> {
-        let output = command
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| anyhow!("`{}` did not start ({error}); {advice}", shown(command)))?;
+    /// Runs a command and returns its standard output. Prints its output only if it fails.
+    pub(crate) fn quiet(&self, command: Cmd<'_>, advice: &str) -> Result<String> {
+        let shown = command.to_string();
+        let output = command.quiet().ignore_status().output();
+        let output = output.map_err(|error| anyhow!("{error}; {advice}"))?;
         if !output.status.success() {
             self.note(String::from_utf8_lossy(&output.stdout).trim_end());
             self.note(String::from_utf8_lossy(&output.stderr).trim_end());
-            bail!("`{}` ended with {}; {advice}", shown(command), output.status);
+            bail!("`{shown}` ended with {}; {advice}", output.status);
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Prints a line of its own, if there is anything in it.
+    /// Prints a line, unless it is empty.
     pub(crate) fn note(&self, line: &str) {
         if !line.is_empty() {
             self.break_line();
@@ -89,22 +86,7 @@ impl Step {
         }
     }
 
-    fn begin(label: &str, name: &str) -> Self {
-        print!("{label} {name} …");
-        flush();
-        Self { line_open: Cell::new(true) }
-    }
-
-    fn end(&self, label: &str, took: Duration, last: bool) {
-        let seconds = took.as_secs_f64();
-        if self.line_open.get() {
-            println!(" {seconds:.1} s");
-        } else if !last {
-            println!("{label} … {seconds:.1} s");
-        }
-    }
-
-    /// Ends the progress line, for output that does not come through here.
+    /// Ends the progress line before other output.
     pub(crate) fn break_line(&self) {
         if self.line_open.replace(false) {
             println!();
@@ -114,14 +96,7 @@ impl Step {
     }
 }
 
-/// A command as one would type it. Leaves out the environment, which may hold secrets.
-pub(crate) fn shown(command: &Command) -> String {
-    let mut words = vec![command.get_program().to_string_lossy()];
-    words.extend(command.get_args().map(|argument| argument.to_string_lossy()));
-    words.join(" ")
-}
-
 fn flush() {
-    // A terminal that has gone away is no reason to stop.
+    // A closed terminal is no reason to stop.
     let _ = io::stdout().flush();
 }

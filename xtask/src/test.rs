@@ -1,21 +1,21 @@
-//! `cargo xtask test`: every test, with all that the tests need.
+//! `cargo xtask test`: every test, with everything that the tests need.
 
-use std::{fs, path::Path};
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use xshell::cmd;
 
 use crate::{
-    browsers, node, package, postgres, prerequisites, promtool, schemathesis,
+    needs::{self, Need},
+    node, package, schemathesis,
     step::{Plan, Step},
-    wasi,
+    toolchain, wasi,
     workspace::Workspace,
 };
 
-/// Where the end-to-end tests find the path of the issuer's binary.
-const ISSUER_VARIABLE: &str = "COUNTERSIGN_ISSUER_BINARY";
+/// Tells the end-to-end tests the path of the issuer's binary.
+pub(crate) const ISSUER_VARIABLE: &str = "COUNTERSIGN_ISSUER_BINARY";
 
 /// The options of `cargo xtask test`.
-#[derive(clap::Args)]
+#[derive(Clone, Copy, Default, clap::Args)]
 pub(crate) struct Options {
     /// Run only these tests
     #[arg(value_enum)]
@@ -35,101 +35,115 @@ enum Suite {
 }
 
 /// Runs `cargo xtask test`.
-pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<()> {
     let mut steps = Plan::default();
-    prerequisites::plan(&mut steps, workspace);
-    let wants = |suite| options.only.is_none_or(|only| only == suite);
-    plan_suites(&mut steps, workspace, wants);
+    toolchain::plan(&mut steps, workspace);
+    plan(&mut steps, workspace, options);
     steps.run()
 }
 
-/// Adds the steps of all tests, without the check of prerequisites.
-pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace) {
-    plan_suites(plan, workspace, |_| true);
-}
-
-fn plan_suites<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, wants: impl Fn(Suite) -> bool) {
-    let (rust, js) = (wants(Suite::Rust), wants(Suite::Js));
-    let (browser, packaging) = (wants(Suite::Browser), wants(Suite::Packaging));
-    let javascript = js || browser || packaging;
+/// Adds the steps of the tests, without the check of Rust, Node.js and git.
+pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, options: Options) {
+    let javascript = options.only != Some(Suite::Rust);
     if javascript {
         node::plan(plan, workspace);
+    }
+    needs::plan(plan, workspace, needs_of(options));
+    if options.run(Suite::Js) {
+        plan.step("find Schemathesis", |step| {
+            if needs::SCHEMATHESIS.is_left_out()? {
+                return Ok(());
+            }
+            schemathesis::install(step, workspace)
+        });
+    }
+    if javascript {
         package::plan(plan, workspace);
     }
-    if js {
-        schemathesis::plan(plan, workspace);
-    }
-    if packaging {
-        browsers::plan(plan, workspace, browsers::ALL.to_vec());
-    } else if browser {
-        browsers::plan(plan, workspace, vec![&browsers::CHROMIUM]);
-    }
-    if rust {
-        postgres::plan(plan, workspace);
-        promtool::plan(plan, workspace);
-        // With the tests, because cargo would compile many crates once more for the issuer alone.
+    if options.run(Suite::Rust) {
+        let sh = &workspace.sh;
+        // Together with the tests: for the issuer alone cargo would compile many crates once more.
         plan.step("build the issuer and the Rust tests", |step| {
-            let mut command = workspace.cargo(&["build", "--workspace", "--bins", "--tests"]);
-            step.stream(&mut command, "fix what the compiler reports above")
+            step.stream(
+                cmd!(sh, "cargo build --workspace --bins --tests"),
+                "fix the compiler's errors above",
+            )
         });
-        plan.step("run the Rust tests", |step| run_rust(step, workspace));
+        plan.step("run the Rust tests", |step| {
+            let command = cmd!(sh, "cargo test --workspace");
+            let issuer = workspace.issuer_binary("debug");
+            step.stream(command.env(ISSUER_VARIABLE, issuer), "see the failures above")
+        });
         wasi::plan(plan, workspace);
     } else {
         plan.step("build the issuer", |step| workspace.build_issuer(step));
     }
     if javascript {
-        plan.step("run the JavaScript tests", move |step| {
-            let mut files = Vec::new();
-            if js {
-                files.extend(test_files(&workspace.root, "tests/js")?);
-                if browsers::is_skipped(schemathesis::NAME)? {
-                    files.retain(|file| file != schemathesis::TEST);
-                }
-            }
-            if browser && browsers::is_left_out(&browsers::CHROMIUM)? {
-                step.note("      left out: tests/browser");
-            } else if browser {
-                files.extend(test_files(&workspace.root, "tests/browser")?);
-            }
-            if packaging {
-                files.extend(test_files(&workspace.root, "tests/packaging")?);
-            }
-            run_node(step, workspace, &files)
-        });
+        plan.step("run the JavaScript tests", move |step| run_javascript(step, workspace, options));
     }
 }
 
-fn run_rust(step: &Step, workspace: &Workspace) -> Result<()> {
-    let mut command = workspace.cargo(&["test", "--workspace"]);
-    command.env(ISSUER_VARIABLE, workspace.issuer_binary());
-    step.stream(&mut command, "see the failures above")
+impl Options {
+    fn run(self, suite: Suite) -> bool {
+        self.only.is_none_or(|only| only == suite)
+    }
 }
 
-fn run_node(step: &Step, workspace: &Workspace, files: &[String]) -> Result<()> {
-    // Without files Node.js would look for tests by itself, in node_modules too.
+fn needs_of(options: Options) -> Vec<&'static Need> {
+    let mut needed = Vec::new();
+    if options.run(Suite::Packaging) {
+        needed.extend(needs::BROWSERS);
+    } else if options.run(Suite::Browser) {
+        needed.push(&needs::CHROMIUM);
+    }
+    if options.run(Suite::Rust) {
+        needed.extend([&needs::POSTGRES, &needs::PROMTOOL]);
+    }
+    if options.run(Suite::Js) {
+        needed.push(&needs::SCHEMATHESIS);
+    }
+    needed
+}
+
+fn run_javascript(step: &Step, workspace: &Workspace, options: Options) -> Result<()> {
+    let mut files = Vec::new();
+    if options.run(Suite::Js) {
+        files.extend(test_files(workspace, "tests/js")?);
+        if needs::SCHEMATHESIS.is_left_out()? {
+            files.retain(|file| file != schemathesis::TEST);
+        }
+    }
+    if options.run(Suite::Browser) {
+        if needs::CHROMIUM.is_left_out()? {
+            step.note("      left out: tests/browser");
+        } else {
+            files.extend(test_files(workspace, "tests/browser")?);
+        }
+    }
+    if options.run(Suite::Packaging) {
+        files.extend(test_files(workspace, "tests/packaging")?);
+    }
+    // Without files Node.js would search for tests by itself, in node_modules too.
     if files.is_empty() {
         return Ok(());
     }
-    let mut command = node::node(workspace, &["--test", "--test-reporter=spec"]);
-    command.args(files).env(ISSUER_VARIABLE, workspace.issuer_binary());
-    browsers::tell(&mut command, workspace)?;
-    step.stream(&mut command, "see the failures above")
+    let (sh, issuer) = (&workspace.sh, workspace.issuer_binary("debug"));
+    let command = cmd!(sh, "node --test --test-reporter=spec {files...}");
+    let command = needs::with_paths(command.env(ISSUER_VARIABLE, issuer), workspace)?;
+    step.stream(command, "see the failures above")
 }
 
-/// The test files of `folder`, by path from the root. A runner that would run none is an error.
-fn test_files(root: &Path, folder: &str) -> Result<Vec<String>> {
-    let entries =
-        fs::read_dir(root.join(folder)).with_context(|| format!("{folder} can't be read"))?;
+/// Returns the test files of `folder`, by path from the root. Refuses a folder without any.
+fn test_files(workspace: &Workspace, folder: &str) -> Result<Vec<String>> {
     let mut files = Vec::new();
-    for entry in entries {
-        let name = entry?.file_name().to_string_lossy().into_owned();
+    for path in workspace.sh.read_dir(folder)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.ends_with(".test.js") {
             files.push(format!("{folder}/{name}"));
         }
     }
     if files.is_empty() {
-        bail!("{folder} holds no *.test.js; restore it from git");
+        bail!("{folder} contains no *.test.js; restore it from git");
     }
-    files.sort();
     Ok(files)
 }

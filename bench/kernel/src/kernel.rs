@@ -1,5 +1,5 @@
-//! The verifier's kernels behind one type, as `verifier/src/kernel.rs` has them, but without its
-//! second look at what the fast one refuses.
+//! The verifier's kernels behind one type, like `verifier/src/kernel.rs`. Here the relaxed kernel
+//! decides alone: the portable kernel does not repeat a refusal.
 
 #[path = "../../../verifier/src/kernel/portable.rs"]
 mod portable;
@@ -16,7 +16,7 @@ use crate::emsa;
 
 const EXPONENT: u64 = 65537;
 
-/// A key, ready for the fast kernel where this build and this machine have it.
+/// A key, ready for the relaxed kernel if the build and the machine support it.
 pub(crate) struct Kernel {
     portable: Portable,
     #[cfg(target_feature = "relaxed-simd")]

@@ -1,5 +1,5 @@
-//! The verifier's kernels alone, for `cargo xtask bench`: the verifier hands them out to nobody, so
-//! that their files are compiled in here once more. Numbers come in through the import `octet`.
+//! The verifier's kernels alone, for `cargo xtask bench`. They are private to the verifier, so this
+//! crate compiles their files once more. Numbers come in through the import `octet`.
 
 #![cfg(target_arch = "wasm32")]
 #![allow(unsafe_code, reason = "exports by name and an import by name; no pointer crosses")]
@@ -30,8 +30,8 @@ unsafe extern "C" {
     safe fn octet(index: usize) -> u8;
 }
 
-/// Takes a key of `size` octets with the exponent 65537, a signature and a hash: the octets of the
-/// three, one after the other. 2 for the relaxed kernel, 1 for the portable one, 0 for no key.
+/// Reads the octets of a modulus of `size` octets, of a signature and of a hash. The exponent is
+/// 65537. Returns 2 for the relaxed kernel, 1 for the portable one, 0 if the key is refused.
 #[unsafe(no_mangle)]
 pub extern "C" fn load(size: usize) -> u32 {
     let modulus: Vec<u8> = (0..size).map(|index| octet(index)).collect();
@@ -43,7 +43,7 @@ pub extern "C" fn load(size: usize) -> u32 {
     answer
 }
 
-/// Checks the signature so many times; how many times it was good.
+/// Checks the signature `times` times. Returns the number of times that it was good.
 #[unsafe(no_mangle)]
 pub extern "C" fn run(times: u32) -> u32 {
     TASK.with_borrow(|task| {

@@ -1,5 +1,5 @@
-//! One connection with one request at a time on it: as little HTTP/1.1 as that takes, because what
-//! the load costs is the server's loss.
+//! One connection with one request at a time on it. It speaks as little HTTP/1.1 as possible: each
+//! instruction here is taken from the server, which shares the cores.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -10,18 +10,18 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::Value;
 
-/// A connection, and what is under way on it.
+/// A connection and its request in flight.
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
     request: Request,
-    /// What has come of the answer.
+    /// The answer so far.
     received: Vec<u8>,
     sent: Vec<u8>,
-    /// When the request that is under way was to be sent; `None` when there is none.
+    /// The time at which the request in flight was due; `None` without one.
     pub(crate) due: Option<Instant>,
 }
 
-/// What is asked for, again and again.
+/// A request that is sent again and again.
 pub(crate) struct Request {
     /// Method and path.
     pub(crate) line: String,
@@ -32,18 +32,18 @@ pub(crate) struct Request {
 
 pub(crate) enum Body {
     Same(String),
-    /// A login as each of these users in turn, and the refresh tokens that came of it.
+    /// A login as each of these users in turn, and the refresh tokens of the answers.
     Login {
         names: VecDeque<String>,
         password: String,
         tokens: Vec<String>,
     },
-    /// A refresh with each of these tokens in turn; its successor goes to the end.
+    /// A refresh with each of these tokens in turn. The successor token goes to the end.
     Refresh(VecDeque<String>),
 }
 
 thread_local! {
-    /// Counts the networks that requests come from, so that none has too many.
+    /// Each request claims a client network of its own, so that no throttle applies.
     static NETWORK: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -72,7 +72,7 @@ impl Connection {
         self.stream.write_all(&self.sent).context("a request cannot be sent")
     }
 
-    /// The refresh tokens that nobody has used yet.
+    /// Returns the unused refresh tokens.
     pub(crate) fn tokens(&self) -> Vec<&str> {
         match &self.request.body {
             Body::Refresh(tokens) => tokens.iter().map(String::as_str).collect(),
@@ -81,7 +81,7 @@ impl Connection {
         }
     }
 
-    /// Takes what has come. Answers the body once that is whole.
+    /// Reads available data. Returns the body once it is complete.
     pub(crate) fn receive(&mut self) -> Result<Option<Vec<u8>>> {
         let mut buffer = [0; 8192];
         match self.stream.read(&mut buffer) {
@@ -100,7 +100,7 @@ impl Connection {
     }
 }
 
-/// Head and body of a message that says how long it is, once it is all there.
+/// Returns head and body of a message with a content length, once it is complete.
 pub(crate) fn whole(received: &[u8]) -> Result<Option<(&str, &[u8])>> {
     let Some(head) = received.windows(4).position(|end| end == b"\r\n\r\n") else {
         return Ok(None);
@@ -111,7 +111,7 @@ pub(crate) fn whole(received: &[u8]) -> Result<Option<(&str, &[u8])>> {
         .lines()
         .filter_map(|line| line.split_once(':'))
         .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .ok_or_else(|| anyhow!("a message does not say how long it is"))?
+        .ok_or_else(|| anyhow!("a message has no content-length"))?
         .1
         .trim()
         .parse()?;
@@ -119,7 +119,7 @@ pub(crate) fn whole(received: &[u8]) -> Result<Option<(&str, &[u8])>> {
 }
 
 impl Body {
-    /// The body of the next request.
+    /// Returns the body of the next request.
     fn next(&mut self) -> Result<String> {
         Ok(match self {
             Self::Same(body) => body.clone(),
@@ -145,7 +145,7 @@ impl Body {
     }
 }
 
-/// The refresh token in an answer.
+/// Returns the refresh token in an answer.
 pub(crate) fn refresh_token(answer: &[u8]) -> Result<String> {
     let answer: Value = serde_json::from_slice(answer)?;
     let token = answer.get("refresh_token").and_then(Value::as_str);

@@ -1,10 +1,10 @@
-//! A database of many users, written directly: to log each of them in would take hours.
+//! Databases with many users. They are written directly, because logging each user in would take
+//! hours.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
-use aws_lc_rs::digest::{SHA256, digest};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
@@ -16,51 +16,44 @@ pub(crate) struct Options {
     database: PathBuf,
     /// The number of the first user
     #[arg(long)]
-    from: u64,
+    from: i64,
     /// The number after the last one's
     #[arg(long)]
-    to: u64,
-    /// A user that is there: the others have the same password
+    to: i64,
+    /// An existing user; the new ones get the same password
     #[arg(long)]
     like: String,
 }
 
+/// The numbers of the users to add.
+const NUMBERS: &str = "WITH RECURSIVE numbers(i) AS
+    (SELECT ?1 WHERE ?1 < ?2 UNION ALL SELECT i + 1 FROM numbers WHERE i + 1 < ?2)";
+
 /// Adds users, each with one session that lasts for a week, in one transaction.
 pub(crate) fn fill(options: &Options) -> Result<Value> {
     let started = Instant::now();
-    let changed = "the issuer's tables have changed: bring bench/load/src/fill.rs up to them";
     let mut db = Connection::open(&options.database)?;
     db.pragma_update(None, "cache_size", -200_000)?;
-    let (hash, now): (String, i64) = db
-        .query_row(
-            "SELECT password_hash, unixepoch() FROM users WHERE name = ?1",
-            [&options.like],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .context("there is no such user to be like")?;
     let transaction = db.transaction()?;
-    {
-        let mut user = transaction
-            .prepare(
-                "INSERT INTO users (id, name, scope, password_hash, created_at, locked)
-                 VALUES (?1, ?2, 'read write', ?3, ?4, 0)",
-            )
-            .context(changed)?;
-        let mut session = transaction
-            .prepare(
-                "INSERT INTO sessions (id, user_id, client_id, scope, counter, created_at,
-                                       rotated_at, expires_at, revoked)
-                 VALUES (?1, ?2, 'client_first_party', 'read write', 0, ?3, ?3, ?4, 0)",
-            )
-            .context(changed)?;
-        for number in options.from..options.to {
-            let id = format!("user_{number:016}");
-            user.execute(params![id, name(number), hash, now]).context(changed)?;
-            // Not all at one time, as if they had come in the course of a week.
-            let expires_at = now + 86_400 + i64::try_from(number % 518_400)?;
-            session.execute(params![session_id(number), id, now, expires_at]).context(changed)?;
-        }
-    }
+    let users = format!(
+        "INSERT INTO users (id, name, scope, password_hash, created_at, locked) {NUMBERS}
+         SELECT printf('user_%016d', i), 'user' || i || '@example.com', 'read write',
+                one.password_hash, unixepoch(), 0
+         FROM numbers, users one WHERE one.name = ?3",
+    );
+    // Random ids are spread over the whole table, as in practice. The expiries are spread too, as if
+    // the sessions had begun in the course of a week.
+    let sessions = format!(
+        "INSERT INTO sessions (id, user_id, client_id, scope, counter, created_at, rotated_at,
+                               expires_at, revoked) {NUMBERS}
+         SELECT randomblob(16), printf('user_%016d', i), 'client_first_party', 'read write', 0,
+                unixepoch(), unixepoch(), unixepoch() + 86400 + i % 518400, 0 FROM numbers"
+    );
+    let changed = "the issuer's tables have changed; update bench/load/src/fill.rs";
+    let Options { from, to, like, .. } = options;
+    let added = transaction.execute(&users, params![from, to, like]).context(changed)?;
+    ensure!(i64::try_from(added)? == to - from, "there is no user {like} to copy");
+    transaction.execute(&sessions, params![from, to]).context(changed)?;
     transaction.commit()?;
     db.pragma_update(None, "wal_checkpoint", "TRUNCATE")?;
     let seconds = started.elapsed().as_secs_f64();
@@ -68,7 +61,7 @@ pub(crate) fn fill(options: &Options) -> Result<Value> {
     Ok(json!({ "seconds": seconds, "bytes": bytes }))
 }
 
-/// What a table takes in the file, with its indexes.
+/// Returns the bytes of a table in the file, with its indexes.
 fn bytes(db: &Connection, table: &str) -> Result<u64> {
     let pages = "SELECT sum(pgsize) FROM dbstat WHERE aggregate = TRUE
                  AND name IN (SELECT name FROM sqlite_schema WHERE tbl_name = ?1)";
@@ -76,15 +69,7 @@ fn bytes(db: &Connection, table: &str) -> Result<u64> {
     Ok(bytes.try_into()?)
 }
 
-/// The name of a user.
+/// Returns the name of a user.
 pub(crate) fn name(number: u64) -> String {
     format!("user{number}@example.com")
-}
-
-/// The id of a user's session: from all over the table, as random ones are.
-pub(crate) fn session_id(number: u64) -> [u8; 16] {
-    let hash = digest(&SHA256, format!("session {number}").as_bytes());
-    let mut id = [0; 16];
-    id.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
-    id
 }

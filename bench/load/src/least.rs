@@ -1,4 +1,4 @@
-//! The least server that signs. What it does not reach, nothing does on that machine at that moment.
+//! The least server that signs. It shows the upper bound for any server on this machine.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -10,15 +10,15 @@ use anyhow::Result;
 use crate::connection::whole;
 use crate::raw::Signer;
 
-/// Answers each request with as many bytes as a token's answer has, once it has made a signature. A
-/// thread for each connection; whatever the request says.
+/// Makes a signature for each request, whatever it says, and answers with the length of a token
+/// response. Each connection has a thread.
 pub(crate) fn serve() -> Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     println!("{}", listener.local_addr()?);
     let signer = Arc::new(Signer::new()?);
     for stream in listener.incoming() {
         let (stream, signer) = (stream?, Arc::clone(&signer));
-        // A client that goes away ends its thread alone.
+        // An error ends only this connection.
         thread::spawn(move || answer(stream, &signer));
     }
     Ok(())

@@ -1,6 +1,6 @@
-use std::fs;
+//! The load: requests from one thread, at full speed or at a given rate, and their latencies.
+
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,81 +15,44 @@ use rustix::time::{
 use serde_json::{Value, json};
 
 use crate::connection::Connection;
-use crate::requests;
+use crate::requests::{self, Requests};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// What is asked for
-    #[arg(value_enum)]
-    pub(crate) kind: Kind,
-    /// Host and port; where there are more, the connections are spread over them
-    #[arg(long, required = true, value_delimiter = ',')]
-    pub(crate) address: Vec<String>,
+    #[command(flatten)]
+    requests: Requests,
     #[arg(long)]
     seconds: f64,
-    /// How many connections there are, with one request at a time on each
-    #[arg(long)]
-    pub(crate) connections: usize,
-    /// Requests in a second, whether the server keeps up or not; without it each connection asks
+    /// Requests per second, even if the server does not keep up; without it each connection asks
     /// again as soon as it has its answer
     #[arg(long)]
     rate: Option<f64>,
-    /// What is between them
+    /// The distances between requests
     #[arg(long, value_enum, default_value = "random")]
     gaps: Gaps,
-    /// For `clients`: the value of the header `Authorization`
-    #[arg(long, default_value = "")]
-    pub(crate) authorization: String,
-    /// For `clients`: the form
-    #[arg(long, default_value = "grant_type=client_credentials")]
-    pub(crate) form: String,
-    /// For `logins` and `refreshes`
-    #[arg(long, default_value = "")]
-    pub(crate) username: String,
-    #[arg(long, default_value = "")]
-    pub(crate) password: String,
-    /// For `logins`: the users of `fill`, instead
-    #[arg(long)]
-    pub(crate) users: Option<u64>,
-    /// A file of refresh tokens, one a line: `logins` writes those that it got; `refreshes` uses
-    /// them, instead of a login for each connection, and writes those that take their place
-    #[arg(long)]
-    pub(crate) tokens: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Kind {
-    /// `GET /.well-known/jwks.json`
-    Jwks,
-    /// `POST /token` for clients
-    Clients,
-    /// `POST /token` with the refresh token of an earlier answer
-    Refreshes,
-    /// `POST /login`
-    Logins,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Gaps {
     /// Always the same time
     Even,
-    /// As from many who know nothing of each other: a Poisson process
+    /// A Poisson process, as from many independent clients
     Random,
 }
 
-/// How long it goes on before anything counts.
+/// Answers before this are not counted.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// Later than that with a request, though there was a connection for it, this program stood still,
+/// A request that is sent later than this although a connection is free: this program stood still,
 /// and perhaps the whole machine.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Nobody answers later than that.
+/// The longest time without any answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Loads the servers, from one thread: what is left of the machine is theirs.
+/// Loads the servers from one thread, which leaves them the rest of the machine.
 pub(crate) fn measure(options: &Options) -> Result<Value> {
-    let connections = requests::open(options)?;
+    let connections = requests::open(&options.requests)?;
     let begin = Instant::now() + WARM_UP;
     let mut load = Load {
         queue: epoll::create(CreateFlags::CLOEXEC)?,
@@ -104,10 +67,7 @@ pub(crate) fn measure(options: &Options) -> Result<Value> {
         Some(rate) => load.paced(rate, options.gaps)?,
         None => load.full()?,
     }
-    if let Some(path) = &options.tokens {
-        let tokens: Vec<_> = load.connections.iter().flat_map(Connection::tokens).collect();
-        fs::write(path, tokens.join("\n"))?;
-    }
+    requests::save_tokens(&options.requests, &load.connections)?;
     let Load { mut latencies, mut delays, paused, .. } = load;
     ensure!(!latencies.is_empty(), "no request was answered");
     Ok(json!({
@@ -124,16 +84,16 @@ struct Load {
     connections: Vec<Connection>,
     begin: Instant,
     end: Instant,
-    /// How long each answer took that came after the beginning: from when it was to be asked for,
-    /// so that a server that is late pays for all who wait.
+    /// Of each counted answer, the time since its request was due. A late server therefore pays for
+    /// every request that waits.
     latencies: Vec<Duration>,
-    /// How much later than that it was asked for.
+    /// Of each counted request, the time from due to sent.
     delays: Vec<Duration>,
-    /// For how long the load itself stood still.
+    /// The time for which the load itself stood still.
     paused: Duration,
 }
 
-/// What the timer's events are marked with, instead of the number of a connection.
+/// Marks the timer's events, in place of the number of a connection.
 const TIMER: u64 = u64::MAX;
 
 impl Load {
@@ -160,25 +120,25 @@ impl Load {
         Ok(())
     }
 
-    /// Requests are sent when they are due, on any connection that is free; while none is, they wait,
-    /// and the server pays for that. It does not pay for pauses of the load: after one, requests are
-    /// as far apart as ever, where they would else come all at once, which clients elsewhere do not.
+    /// Sends requests when they are due, on any free connection. Without a free one they wait, and
+    /// the server pays for the delay. It does not pay for pauses of the load: after a pause, requests
+    /// keep their distances. Clients on other machines would not send them all at once either.
     fn paced(&mut self, rate: f64, gaps: Gaps) -> Result<()> {
-        // Clients on other machines wait for no core of this one. Where that is not allowed, this
-        // waits, and says how late it was.
+        // Clients on other machines need no core of this one. Without the permission, this program
+        // waits for a core, and the result says how late it was.
         let _ = setpriority_process(None, -20);
         self.watch()?;
         let timer = timerfd_create(
             TimerfdClockId::Monotonic,
             TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
         )?;
-        // It is not read: only that it goes off counts.
+        // Edge-triggered, because nobody reads the timer.
         let once = EventFlags::IN | EventFlags::ET;
         epoll::add(&self.queue, &timer, EventData::new_u64(TIMER), once)?;
         let mut free: Vec<_> = (0..self.connections.len()).collect();
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         let mut due = Instant::now();
-        // Whether requests wait for connections, which is the server's doing.
+        // True while requests wait for a connection: then the server is late.
         let mut lacking = false;
         loop {
             if !lacking && due < self.end {
@@ -215,7 +175,7 @@ impl Load {
         }
     }
 
-    /// Puts off what is due, and all after it, by the time that the load stood still, if it did.
+    /// If the load stood still, delays this and all later requests by the length of the pause.
     fn put_off(&mut self, due: &mut Instant) {
         let late = due.elapsed();
         if late <= PAUSE {
@@ -243,7 +203,7 @@ impl Load {
         Ok(())
     }
 
-    /// Waits for something to come, and answers the connections on which it did.
+    /// Waits for data, and returns the numbers of the connections that have some.
     fn wait(&self) -> Result<Vec<usize>> {
         let mut events = Vec::with_capacity(64);
         let patience = Timespec { tv_sec: PATIENCE.as_secs().try_into()?, tv_nsec: 0 };
@@ -253,7 +213,7 @@ impl Load {
         Ok(numbers.filter(|number| *number != TIMER).map(|number| number as usize).collect())
     }
 
-    /// Answers whether the connection has its whole answer.
+    /// Returns true if the connection has its whole answer.
     fn receive(&mut self, number: usize) -> Result<bool> {
         let connection = self.connections.get_mut(number).context("no such connection")?;
         if connection.receive()?.is_none() {
@@ -268,8 +228,8 @@ impl Load {
     }
 }
 
-/// Lets the timer go off at `due`, or at once. It is exact to some microseconds, where what waits
-/// for a number of milliseconds would add to each latency what it is late by.
+/// Sets the timer to `due`, or to now if that is past. It is exact to some microseconds. A wait in
+/// whole milliseconds would add its error to each latency.
 fn set(timer: &OwnedFd, due: Instant) -> Result<()> {
     // Zero would stop it.
     let left = due.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
@@ -280,11 +240,11 @@ fn set(timer: &OwnedFd, due: Instant) -> Result<()> {
     Ok(())
 }
 
-/// The same numbers in each run: xorshift64 (Marsaglia 2003).
+/// xorshift64 (Marsaglia 2003): the same numbers in each run.
 struct Random(u64);
 
 impl Random {
-    /// A number between 0 and 1, without these.
+    /// Returns a number between 0 and 1, exclusive.
     fn next(&mut self) -> f64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -1,6 +1,5 @@
-//! What `cargo xtask bench issuer` measures with: what the machine can do at most, and how an issuer
-//! does under load; and what it is measured on, databases of many users. Each command prints one
-//! line of JSON, but for that which serves.
+//! The measuring program of `cargo xtask bench issuer`. It measures the machine alone and an issuer
+//! under load, and fills databases with users. Each command prints one line of JSON, except `least`.
 
 mod connection;
 mod fill;
@@ -9,14 +8,14 @@ mod load;
 mod raw;
 mod requests;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 
 #[derive(Parser)]
 enum Command {
-    /// How many signatures or password hashes all threads together make in a second
+    /// Counts the signatures or password hashes that all threads together make per second
     Raw {
         #[arg(value_enum)]
-        what: Work,
+        what: raw::Work,
         #[arg(long)]
         threads: usize,
         #[arg(long)]
@@ -24,19 +23,10 @@ enum Command {
     },
     /// Serves signatures and nothing else, and prints its address
     Least,
-    /// How many requests a server answers in a second, and how soon
+    /// Measures a server's answers per second, and their latencies
     Load(load::Options),
     /// Adds users with one session each to an issuer's SQLite file
     Fill(fill::Options),
-}
-
-/// What the issuer spends most of its time on.
-#[derive(Clone, Copy, ValueEnum)]
-enum Work {
-    /// RS256 with 2048 bits, by the library that the issuer signs with
-    Signatures,
-    /// argon2id with the issuer's parameters
-    Hashes,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -48,4 +38,14 @@ fn main() -> anyhow::Result<()> {
     };
     println!("{result}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn clap_accepts_the_commands() {
+        super::Command::command().debug_assert();
+    }
 }

@@ -1,3 +1,5 @@
+//! The machine alone: signatures and password hashes per second with nothing else to do.
+
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -6,11 +8,19 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use crate::Work;
+/// The issuer's most expensive work.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Work {
+    /// RS256 with 2048 bits, by the library that the issuer signs with
+    Signatures,
+    /// argon2id with the issuer's parameters
+    Hashes,
+}
 
-/// Has each thread do `what` for that long.
+/// Measures `what` on all threads together.
 pub(crate) fn measure(what: Work, threads: usize, seconds: f64) -> Result<Value> {
     let time = Duration::from_secs_f64(seconds);
     let started = Instant::now();
@@ -37,7 +47,7 @@ fn signatures(time: Duration) -> Result<f64> {
     rate(time, || signer.sign(&mut signature))
 }
 
-/// Makes what the issuer makes for each token, and nothing else of it.
+/// Makes the signature of a token, and nothing else of the token.
 pub(crate) struct Signer(RsaKeyPair);
 
 impl Signer {
@@ -46,7 +56,7 @@ impl Signer {
     }
 
     pub(crate) fn sign(&self, signature: &mut Vec<u8>) -> Result<()> {
-        // As long as what is signed of an access token.
+        // The length of an access token's signing input.
         let message = [b'a'; 400];
         signature.resize(self.0.public_modulus_len(), 0);
         let signed = self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &message, signature);
@@ -55,7 +65,7 @@ impl Signer {
 }
 
 fn hashes(time: Duration) -> Result<f64> {
-    // `issuer/src/password.rs` has the same.
+    // As in the issuer's `password.rs`.
     let params = Params::new(19 * 1024, 2, 1, None).map_err(|e| anyhow!("{e}"))?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let mut hash = [0; 32];
@@ -65,7 +75,7 @@ fn hashes(time: Duration) -> Result<f64> {
     })
 }
 
-/// How often `work` is done in a second.
+/// Counts how often `work` is done per second.
 fn rate(time: Duration, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     let started = Instant::now();
     let mut count = 0.0;

@@ -1,22 +1,63 @@
+use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::user::check_scope;
-use super::{existing, print};
-use crate::config::DatabaseUrl;
-use crate::store::{self, Client, ClientChange, Missing};
+use super::user::{Scope, check_scope};
+use super::{existing, existing_or_new, print};
+use crate::clients::{Client, ClientChange};
 use crate::{Clock, Config, Error, crypto};
 
-/// `client add NAME [--scope SCOPE] [--json]`: prints the id and, this once, the secret.
-pub(super) async fn add(
-    config: &Config,
-    name: &str,
-    scope: &str,
-    as_json: bool,
-) -> Result<(), Error> {
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Add a client and print its id and secret
+    Add {
+        #[command(flatten)]
+        name: Name,
+        #[command(flatten)]
+        scope: Scope,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a client a new secret and print it; the old one stops working
+    Rotate {
+        #[command(flatten)]
+        name: Name,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a client no more tokens
+    Lock(Name),
+    /// Undo lock
+    Unlock(Name),
+    /// List the clients
+    List,
+}
+
+#[derive(Args)]
+pub(super) struct Name {
+    /// Client name
+    name: String,
+}
+
+impl Command {
+    pub(super) async fn run(self, config: &Config) -> Result<(), Error> {
+        match self {
+            Self::Add { name: Name { name }, scope: Scope { scope }, json } => {
+                add(config, &name, &scope, json).await
+            }
+            Self::Rotate { name: Name { name }, json } => rotate(config, &name, json).await,
+            Self::Lock(Name { name }) => lock(config, &name, true).await,
+            Self::Unlock(Name { name }) => lock(config, &name, false).await,
+            Self::List => list(config).await,
+        }
+    }
+}
+
+async fn add(config: &Config, name: &str, scope: &str, as_json: bool) -> Result<(), Error> {
     check_name(name)?;
     check_scope(scope)?;
-    let (store, ()) =
-        store::open(&DatabaseUrl::parse(&config.database)?, Missing::Make, |_| Ok(())).await?;
+    let store = existing_or_new(config).await?;
     let secret = crypto::random_secret()?;
     let client = Client {
         id: format!("client_{}", crypto::random_id()?),
@@ -28,14 +69,13 @@ pub(super) async fn add(
     };
     if !store.add_client(client.clone()).await? {
         return Err(Error::Refused(format!(
-            "client {name} exists; use client rotate to give it another secret"
+            "client {name} exists; use client rotate to give it a new secret"
         )));
     }
     print_credentials(&client.id, &secret, as_json)
 }
 
-/// `client rotate NAME [--json]`: another secret, at once in the place of the one that there was.
-pub(super) async fn rotate(config: &Config, name: &str, as_json: bool) -> Result<(), Error> {
+async fn rotate(config: &Config, name: &str, as_json: bool) -> Result<(), Error> {
     let store = existing(config).await?;
     let client = store.clients().await?.into_iter().find(|client| client.name == name);
     let client = client.ok_or_else(|| unknown(name))?;
@@ -47,8 +87,7 @@ pub(super) async fn rotate(config: &Config, name: &str, as_json: bool) -> Result
     print_credentials(&client.id, &secret, as_json)
 }
 
-/// `client lock NAME` and `client unlock NAME`.
-pub(super) async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
+async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
     let change = ClientChange::Locked(locked);
     let store = existing(config).await?;
     if !store.change_client(name.to_owned(), change, Clock::system().now()).await? {
@@ -61,8 +100,8 @@ pub(super) async fn lock(config: &Config, name: &str, locked: bool) -> Result<()
     })
 }
 
-/// `client list`: name, id, scope of each, and whether it is locked, separated by tabs.
-pub(super) async fn list(config: &Config) -> Result<(), Error> {
+/// Prints name, id and scope of each client, and `locked` for a locked one, separated by tabs.
+async fn list(config: &Config) -> Result<(), Error> {
     let clients = existing(config).await?.clients().await?;
     let line = |client: &Client| {
         let locked = if client.locked { "\tlocked" } else { "" };
@@ -82,7 +121,7 @@ fn print_credentials(id: &str, secret: &str, as_json: bool) -> Result<(), Error>
     })
 }
 
-/// A name is for those who run the issuer: it is in no token.
+/// Checks a client's name. Only operators see the name: no token contains it.
 fn check_name(name: &str) -> Result<(), Error> {
     let fit = |c: char| !c.is_control() && !c.is_whitespace();
     if (1..=64).contains(&name.chars().count()) && name.chars().all(fit) {

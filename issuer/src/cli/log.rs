@@ -9,8 +9,8 @@ use tracing_subscriber::{fmt, registry};
 use crate::Config;
 use crate::LogFormat;
 
-/// Sends what is logged to stderr from now on. Only this crate's own lines below warnings: what
-/// libraries log may hold what they carry.
+/// Starts logging to stderr. Below warnings, only lines of this crate are logged: lines of libraries
+/// may contain the data that they process.
 pub(super) fn to_stderr(config: &Config) {
     let own = LevelFilter::from_level(config.log_level);
     let levels = Targets::new()

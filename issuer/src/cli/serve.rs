@@ -8,8 +8,8 @@ use tokio::task::JoinHandle;
 use super::print;
 use crate::{Clock, Config, Error, Limits, State, run, run_admin};
 
-/// `serve`: the addresses are taken before anything is opened or made, so that a taken one changes
-/// nothing.
+/// Serves until SIGTERM or SIGINT. Binds the addresses before it opens or makes anything, so that an
+/// address in use changes nothing on the disk.
 pub(super) async fn serve(config: Config) -> Result<(), Error> {
     config.check_serve()?;
     let hint = "set listen to another address (port 0 picks a free one)";
@@ -25,12 +25,14 @@ pub(super) async fn serve(config: Config) -> Result<(), Error> {
     let (mut terminate, mut interrupt) =
         (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
     if config.behind_proxy && config.trusted_proxies.is_empty() {
-        tracing::warn!("without trusted_proxies all clients share the proxy's limit on logins");
+        tracing::warn!(
+            "without trusted_proxies all clients share one limit on logins, the proxy's"
+        );
     }
     let state = State::open(config, address, Limits::default(), Clock::system()).await?;
     let admin = admin.map(|(listener, address)| Admin::start(listener, address, state.clone()));
     print(&format!("countersign-issuer listening on {}\n", state.url()))?;
-    // Without a certificate it means what it means to any program: the terminal is gone.
+    // Without a certificate, SIGHUP ends the process, as it does by default.
     let tls = state.has_tls();
     let mut hangup = tls.then(|| signals(SignalKind::hangup())).transpose()?;
     let reloaded = state.clone();
@@ -44,14 +46,14 @@ pub(super) async fn serve(config: Config) -> Result<(), Error> {
         }
     };
     let result = run(listener, state, shutdown).await;
-    // Until the last request is answered, so that it is counted.
+    // The metrics stay available until the last request is answered and counted.
     if let Some(admin) = admin {
         admin.stop().await;
     }
     result
 }
 
-/// Takes the address, and answers what it has become.
+/// Binds an address. Returns it with the port that was picked.
 async fn listen(wanted: SocketAddr, hint: &str) -> Result<(TcpListener, SocketAddr), Error> {
     let failed =
         |e| Error::Listen(format!("cannot listen on {wanted}: {e}; stop what uses it, or {hint}"));
@@ -60,7 +62,7 @@ async fn listen(wanted: SocketAddr, hint: &str) -> Result<(TcpListener, SocketAd
     Ok((listener, address))
 }
 
-/// The admin listener, served.
+/// The running admin listener.
 struct Admin {
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
@@ -80,12 +82,12 @@ impl Admin {
     async fn stop(self) {
         drop(self.stop);
         if self.running.await.is_err() {
-            tracing::error!("the admin listener had ended");
+            tracing::error!("the admin listener ended early");
         }
     }
 }
 
-/// Completes with the next signal; never, if none is waited for.
+/// Completes with the next signal; never completes for `None`.
 async fn received(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => drop(signal.recv().await),

@@ -1,45 +1,69 @@
 use std::io::{IsTerminal as _, Write as _};
 
+use clap::Subcommand;
+
 use super::print;
 use crate::config::DatabaseUrl;
 use crate::store::copy::{Counts, copy as copy_all};
 use crate::store::{self, Missing};
 use crate::{Clock, Config, Error, service};
 
-/// `store copy --from URL --to URL`: all that a database holds, into one that holds nothing. The
-/// sealed keys are copied as they are, so that the copy needs the same master key.
-pub(super) async fn copy(config: &Config, from: &str, to: &str) -> Result<(), Error> {
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Copy a database into an empty one, of the same kind or the other
+    Copy {
+        /// Database to read, a URL as in the setting database
+        #[arg(long, value_name = "URL")]
+        from: String,
+        /// Empty database, a URL as in the setting database
+        #[arg(long, value_name = "URL")]
+        to: String,
+    },
+    /// Forget a time that an issuer saw while its clock was ahead of this machine's
+    ResetClock,
+}
+
+impl Command {
+    pub(super) async fn run(&self, config: &Config) -> Result<(), Error> {
+        match self {
+            Self::Copy { from, to } => copy(config, from, to).await,
+            Self::ResetClock => reset_clock(config).await,
+        }
+    }
+}
+
+/// Copies a database. The sealed keys are copied as they are, so that the copy needs the same master
+/// key.
+async fn copy(config: &Config, from: &str, to: &str) -> Result<(), Error> {
     if from == to {
         return Err(Error::Refused("--from and --to are the same database".to_owned()));
     }
-    let place = |flag: &str, url: &str| {
-        DatabaseUrl::parse(url).map_err(|e| Error::Config(format!("{flag}: {e}")))
+    let parse = |flag: &str, url: &str| {
+        url.parse::<DatabaseUrl>().map_err(|e| Error::Config(format!("{flag}: {e}")))
     };
-    let (source, target) = (place("--from", from)?, place("--to", to)?);
-    // With the master key, so that nobody learns after the move that it is another one.
+    let (source, target) = (parse("--from", from)?, parse("--to", to)?);
+    // A wrong master key is refused now, not after the move.
     let opened = service::open_store(config, &source, Missing::Refuse).await?;
     let (copied_to, ()) = store::open(&target, Missing::Make, |_| Ok(())).await?;
-    let counts = copy_all(&*opened.store, &*copied_to, show).await?;
+    let counts = copy_all(&*opened.store, &*copied_to, show_progress).await?;
     if std::io::stderr().is_terminal() {
-        // Nothing can be done when stderr is closed.
         let _ = writeln!(std::io::stderr());
     }
     let counts = counts.ok_or_else(|| {
         Error::Refused(format!(
-            "{} is not empty; nothing was copied. Name a database that no issuer has used",
-            target.show()
+            "{target} is not empty; nothing was copied. Name a database that no issuer has used"
         ))
     })?;
     let lines = counts.iter().map(|(table, count)| format!("{table}\t{count}\n"));
     print(&format!(
-        "{}\ncopied. Set database to the copy and master_key or master_key_file to the key that \
-         opens the one before, and start the issuers again\n",
+        "{}\ncopied. Set database to the copy, keep master_key or master_key_file at the key of \
+         the original, and start the issuers again\n",
         lines.collect::<String>()
     ))
 }
 
-/// One line that is written over and over, where somebody looks.
-fn show(counts: &Counts) {
+/// Overwrites one line on the terminal with the progress.
+fn show_progress(counts: &Counts) {
     if std::io::stderr().is_terminal() {
         let counts: Vec<_> =
             counts.iter().map(|(table, count)| format!("{table} {count}")).collect();
@@ -47,18 +71,24 @@ fn show(counts: &Counts) {
     }
 }
 
-/// `store reset-clock`: an issuer whose clock was ahead has left a time that others wait for; this
-/// machine's clock is the right one.
-pub(super) async fn reset_clock(config: &Config) -> Result<(), Error> {
-    let database = DatabaseUrl::parse(&config.database)?;
-    let opened = service::open_store(config, &database, Missing::Refuse).await?;
+/// Resets the latest time that any issuer saw to this machine's time. An issuer whose clock was ahead
+/// left a later one, and the others wait for it.
+async fn reset_clock(config: &Config) -> Result<(), Error> {
+    let opened = service::open_store(config, &config.database, Missing::Refuse).await?;
     let now = Clock::system().now();
     print(&if opened.store.reset_time(now).await? {
         format!(
-            "no issuer waits for a later time than {now} (UNIX seconds) any more; those that run \
-             take it up within a minute\n"
+            "the latest time that an issuer saw is now {now} (UNIX seconds); running issuers stop \
+             waiting within a minute\n"
         )
     } else {
-        format!("no issuer saw a later time than {now} (UNIX seconds): there is nothing to reset\n")
+        format!("no issuer saw a later time than {now} (UNIX seconds); there is nothing to reset\n")
     })
+}
+
+/// Migrates the database. Every command migrates the database that it opens; this one does nothing
+/// else.
+pub(super) async fn migrate(config: &Config) -> Result<(), Error> {
+    service::open_store(config, &config.database, Missing::Refuse).await?;
+    print(&format!("the database is ready for version {}\n", env!("CARGO_PKG_VERSION")))
 }

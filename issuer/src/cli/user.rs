@@ -1,21 +1,68 @@
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 
+use clap::{Args, Subcommand};
 use countersign_claims::scope;
 use zeroize::Zeroizing;
 
-use super::{existing, print};
-use crate::config::DatabaseUrl;
-use crate::login::password::{self, Cost};
-use crate::login::user_name;
-use crate::store::{self, Missing, User};
+use super::{existing, existing_or_new, print};
+use crate::login::{password, user_name};
+use crate::service::hasher::Cost;
+use crate::users::User;
 use crate::{Clock, Config, Error, crypto};
 
-/// `user add NAME [--scope SCOPE]`.
-pub(super) async fn add(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Add a user
+    Add {
+        #[command(flatten)]
+        name: Name,
+        #[command(flatten)]
+        scope: Scope,
+    },
+    /// Set a password; ends the user's sessions
+    Passwd(Name),
+    /// Refuse a user's logins; ends the user's sessions
+    Lock(Name),
+    /// Undo lock
+    Unlock(Name),
+    /// Delete a user; ends the user's sessions
+    Delete(Name),
+    /// List the users
+    List,
+}
+
+#[derive(Args)]
+pub(super) struct Name {
+    /// User name
+    name: String,
+}
+
+#[derive(Args)]
+pub(super) struct Scope {
+    /// Scope of the tokens, such as "read write"
+    #[arg(long, default_value = "")]
+    pub(super) scope: String,
+}
+
+impl Command {
+    pub(super) async fn run(self, config: &Config) -> Result<(), Error> {
+        match self {
+            Self::Add { name: Name { name }, scope: Scope { scope } } => {
+                add(config, &name, &scope).await
+            }
+            Self::Passwd(Name { name }) => passwd(config, &name).await,
+            Self::Lock(Name { name }) => lock(config, &name, true).await,
+            Self::Unlock(Name { name }) => lock(config, &name, false).await,
+            Self::Delete(Name { name }) => delete(config, &name).await,
+            Self::List => list(config).await,
+        }
+    }
+}
+
+async fn add(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
     let name = user_name(name)?;
     check_scope(scope)?;
-    let (store, ()) =
-        store::open(&DatabaseUrl::parse(&config.database)?, Missing::Make, |_| Ok(())).await?;
+    let store = existing_or_new(config).await?;
     let taken = || Error::Refused(format!("user {name} exists; use user passwd to set a password"));
     if store.user(name.clone()).await?.is_some() {
         return Err(taken());
@@ -35,8 +82,7 @@ pub(super) async fn add(config: &Config, name: &str, scope: &str) -> Result<(), 
     print(&format!("added user {name}\n"))
 }
 
-/// `user passwd NAME`: also ends the user's sessions.
-pub(super) async fn passwd(config: &Config, name: &str) -> Result<(), Error> {
+async fn passwd(config: &Config, name: &str) -> Result<(), Error> {
     let name = user_name(name)?;
     let store = existing(config).await?;
     let unknown = || Error::Refused(format!("there is no user {name}; add it with user add"));
@@ -50,8 +96,7 @@ pub(super) async fn passwd(config: &Config, name: &str) -> Result<(), Error> {
     print(&format!("set the password of user {name} and ended their sessions\n"))
 }
 
-/// `user lock NAME`, which also ends the user's sessions, and `user unlock NAME`.
-pub(super) async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
+async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
     let name = user_name(name)?;
     let store = existing(config).await?;
     if !store.lock_user(name.clone(), locked, Clock::system().now()).await? {
@@ -64,8 +109,7 @@ pub(super) async fn lock(config: &Config, name: &str, locked: bool) -> Result<()
     })
 }
 
-/// `user delete NAME`: also ends the user's sessions.
-pub(super) async fn delete(config: &Config, name: &str) -> Result<(), Error> {
+async fn delete(config: &Config, name: &str) -> Result<(), Error> {
     let name = user_name(name)?;
     let store = existing(config).await?;
     if !store.delete_user(name.clone(), Clock::system().now()).await? {
@@ -74,8 +118,8 @@ pub(super) async fn delete(config: &Config, name: &str) -> Result<(), Error> {
     print(&format!("deleted user {name} and ended their sessions\n"))
 }
 
-/// `user list`: name, `sub`, scope of each, and whether it is locked, separated by tabs.
-pub(super) async fn list(config: &Config) -> Result<(), Error> {
+/// Prints name, `sub` and scope of each user, and `locked` for a locked one, separated by tabs.
+async fn list(config: &Config) -> Result<(), Error> {
     let users = existing(config).await?.users().await?;
     let line = |user: &User| {
         let locked = if user.locked { "\tlocked" } else { "" };
@@ -103,13 +147,14 @@ fn user_name(name: &str) -> Result<String, Error> {
     })
 }
 
-/// The hash of a password from the terminal, without echo and typed twice, or from a line of stdin.
+/// Reads and hashes a password: from the terminal, without echo and typed twice, or from one line of
+/// stdin.
 fn new_password(config: &Config, name: &str) -> Result<String, Error> {
-    let unread = |e| Error::Refused(format!("the password can't be read: {e}"));
+    let unread = |e| Error::Refused(format!("cannot read the password: {e}"));
     let password = if std::io::stdin().is_terminal() {
         let ask = |prompt: String| rpassword::prompt_password(prompt).map(Zeroizing::new);
         let first = ask(format!("Password for {name}: ")).map_err(unread)?;
-        password::check_new(&first, name, config)?;
+        password::check_new(&first, name, config.issuer.as_deref())?;
         if *first != *ask("Once more: ".to_owned()).map_err(unread)? {
             return Err(Error::Refused("the two passwords differ; nothing was changed".to_owned()));
         }
@@ -122,6 +167,6 @@ fn new_password(config: &Config, name: &str) -> Result<String, Error> {
         line.truncate(end);
         line
     };
-    password::check_new(&password, name, config)?;
+    password::check_new(&password, name, config.issuer.as_deref())?;
     Cost::configured(config).hash(&password, &mut Vec::new())
 }

@@ -1,47 +1,76 @@
 //! The setting `database`: an SQLite file or a PostgreSQL server.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use super::postgres_url::{PostgresUrl, is_postgres};
-use crate::Error;
+use super::postgres_url::PostgresUrl;
+use super::value::Value;
+use crate::error::Error;
 
-/// A database URL, parsed.
-pub(crate) enum DatabaseUrl {
+/// A database: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, parsed.
+///
+/// `Display` and `Debug` hide the password.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum DatabaseUrl {
+    /// The path of an SQLite file.
     Sqlite(PathBuf),
+    /// A database of a PostgreSQL server.
     Postgres(Box<PostgresUrl>),
 }
 
-impl DatabaseUrl {
-    /// Parses the setting `database`.
-    ///
+impl FromStr for DatabaseUrl {
+    type Err = Error;
+
     /// # Errors
     ///
-    /// [`Error::Config`] if the URL is malformed or of another kind.
-    pub(crate) fn parse(url: &str) -> Result<Self, Error> {
-        if is_postgres(url) {
-            return Ok(Self::Postgres(Box::new(PostgresUrl::parse(url)?)));
+    /// [`Error::Config`] if the URL is malformed or of another kind. The message quotes no part of
+    /// the URL.
+    fn from_str(url: &str) -> Result<Self, Error> {
+        Self::parse(url).map_err(|wrong| Error::Config(format!("database: {wrong}")))
+    }
+}
+
+impl Value for DatabaseUrl {
+    // A URL may hold a password.
+    const IS_SECRET: bool = true;
+
+    fn parse(url: &str) -> Result<Self, String> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return PostgresUrl::parse(url).map(|url| Self::Postgres(Box::new(url)));
         }
-        path(url).map(Self::Sqlite)
+        match url.strip_prefix("sqlite://") {
+            Some(path) if !path.is_empty() && !is_special(path) => {
+                Ok(Self::Sqlite(PathBuf::from(path)))
+            }
+            _ => Err("expected sqlite://PATH, such as sqlite://countersign.db, or \
+                      postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+                .to_owned()),
+        }
     }
 
-    /// Returns the URL, without a password.
-    pub(crate) fn show(&self) -> String {
+    fn show(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+/// Returns whether SQLite gives this name a meaning other than the file at that path.
+fn is_special(path: &str) -> bool {
+    path.starts_with(':') || path.starts_with("file:")
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sqlite(path) => format!("sqlite://{}", path.display()),
-            Self::Postgres(url) => url.shown.clone(),
+            Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            Self::Postgres(url) => f.write_str(&url.shown),
         }
     }
 }
 
-/// The path in `sqlite://PATH`.
-fn path(url: &str) -> Result<PathBuf, Error> {
-    // SQLite's own names for what is not a file at that path.
-    let special = |path: &str| path.starts_with(':') || path.starts_with("file:");
-    match url.strip_prefix("sqlite://") {
-        Some(path) if !path.is_empty() && !special(path) => Ok(PathBuf::from(path)),
-        _ => Err(Error::Config(
-            "database: expected sqlite://PATH, such as sqlite://countersign.db, or postgres://…"
-                .to_owned(),
-        )),
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }

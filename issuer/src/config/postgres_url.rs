@@ -1,68 +1,41 @@
-//! `postgres://` URLs: what they say, and how they are shown.
+//! `postgres://` URLs: read strictly, and shown without their password.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
-use crate::Error;
-
-/// When a connection is tried that was silent: before the routers on the way forget it.
+/// After this long without traffic a connection is probed, before routers on its way forget it.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// The time for a connection, of all hosts together.
+/// The time to connect, for all hosts of a URL together.
 pub(crate) const TIME_TO_CONNECT: Duration = Duration::from_secs(2);
 
-/// What a URL says.
-pub(crate) struct PostgresUrl {
+/// A parsed `postgres://` URL.
+#[derive(Clone)]
+pub struct PostgresUrl {
     pub(crate) config: tokio_postgres::Config,
-    /// The certificates to trust instead of the system's.
+    /// File with the certificates that are trusted instead of the system's.
     pub(crate) root_certificates: Option<PathBuf>,
     /// The URL without its password.
     pub(crate) shown: String,
 }
 
-/// Whether it is the URL of a PostgreSQL database.
-pub(crate) fn is_postgres(url: &str) -> bool {
-    url.starts_with("postgres://") || url.starts_with("postgresql://")
-}
-
 impl PostgresUrl {
-    /// # Errors
-    ///
-    /// [`Error::Config`] when it can't be read, or names no host or no database.
-    pub(crate) fn parse(url: &str) -> Result<Self, Error> {
-        let refuse = |wrong: &str| {
-            Error::Config(format!(
-                "database: {wrong}; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with \
-                 %-encoding for what is special in a URL"
-            ))
-        };
-        let (base, query) = url.split_once('?').unwrap_or((url, ""));
-        let (mut root_certificates, mut rest) = (None, Vec::new());
-        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-            match parameter.split_once('=') {
-                Some(("sslrootcert", path)) => root_certificates = Some(PathBuf::from(path)),
-                // Here `require` always verifies the certificate and the name.
-                Some(("sslmode", "verify-full")) => rest.push("sslmode=require"),
-                Some(("password", _)) => {
-                    return Err(refuse("the password belongs before the host"));
-                }
-                Some((name, _)) if !is_plain(name) => return Err(refuse("unknown parameter")),
-                _ => rest.push(parameter),
-            }
-        }
-        let url_without = format!("{base}?{}", rest.join("&"));
-        // The parser's messages name parameters, and hold no values.
+    /// Parses a URL. Refuses one that is malformed, names no host, or names no database. The error
+    /// quotes no part of the URL.
+    pub(super) fn parse(url: &str) -> Result<Self, String> {
+        let (plain_url, root_certificates) = take_root_certificates(url)?;
+        // The parser's messages name parameters, but quote no values.
         let mut config: tokio_postgres::Config =
-            url_without.parse().map_err(|e: tokio_postgres::Error| refuse(&describe(&e)))?;
+            plain_url.parse().map_err(|e: tokio_postgres::Error| refusal(&describe(&e)))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(refuse("the URL names no host"));
+            return Err(refusal("the URL names no host"));
         }
         if config.get_dbname().is_none() {
-            return Err(refuse("the URL names no database"));
+            return Err(refusal("the URL names no database"));
         }
-        // A password must not cross a network in the clear because nothing was said.
+        // Without an explicit sslmode a password must not cross a network in the clear.
         if config.get_ssl_mode() == SslMode::Prefer {
             let here = config.get_hosts().iter().all(is_this_machine)
                 && config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback);
@@ -71,18 +44,43 @@ impl PostgresUrl {
         if config.get_application_name().is_none() {
             config.application_name("countersign-issuer");
         }
-        // One host that is gone must not take the time of the next one.
+        // A host that is down must leave time to try the next one.
         let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
         config.connect_timeout(TIME_TO_CONNECT / u32::try_from(hosts).unwrap_or(1).max(1));
         config.keepalives_idle(KEEPALIVE);
-        // Of several hosts, the one that can be written; after a change of roles it is another.
+        // Of several hosts, only the primary can be written. A failover makes it another one.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         Ok(Self { config, root_certificates, shown: show(url) })
     }
 }
 
-/// What a server or the connection to it says, in one line. Details and hints are left out: they
-/// can hold values.
+/// Takes `sslrootcert`, which the parser does not know, out of a URL. Returns the rest of the URL
+/// and the path. Refuses parameters that could hide a password from [`show`].
+fn take_root_certificates(url: &str) -> Result<(String, Option<PathBuf>), String> {
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let (mut root_certificates, mut rest) = (None, Vec::new());
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.split_once('=') {
+            Some(("sslrootcert", path)) => root_certificates = Some(PathBuf::from(path)),
+            // Our `require` always verifies the certificate and the name.
+            Some(("sslmode", "verify-full")) => rest.push("sslmode=require"),
+            Some(("password", _)) => return Err(refusal("the password belongs before the host")),
+            Some((name, _)) if !is_plain(name) => return Err(refusal("unknown parameter")),
+            _ => rest.push(parameter),
+        }
+    }
+    Ok((format!("{base}?{}", rest.join("&")), root_certificates))
+}
+
+fn refusal(wrong: &str) -> String {
+    format!(
+        "{wrong}; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with %-encoding for \
+         characters that are special in a URL"
+    )
+}
+
+/// Returns an error of the server or of the connection in one line. Leaves out details and hints,
+/// because they can hold values.
 pub(crate) fn describe(e: &tokio_postgres::Error) -> String {
     if let Some(e) = e.as_db_error() {
         return format!("{} ({})", e.message(), e.code().code());
@@ -108,18 +106,18 @@ fn is_this_machine(host: &Host) -> bool {
     }
 }
 
-/// The URL without its password, also where the URL is malformed.
-pub(crate) fn show(url: &str) -> String {
+/// Returns the URL without its password, even if the URL is malformed.
+fn show(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    // A password that was not encoded may hold anything; the last @ ends it.
-    let (user, place) = match rest.rsplit_once('@') {
-        Some((credentials, place)) => match credentials.split_once(':') {
-            Some((user, _)) => (format!("{user}:(hidden)@"), place),
-            None => (format!("{credentials}@"), place),
+    // A password without %-encoding may hold any character; the last @ ends it.
+    let (user, host) = match rest.rsplit_once('@') {
+        Some((credentials, host)) => match credentials.split_once(':') {
+            Some((user, _)) => (format!("{user}:(hidden)@"), host),
+            None => (format!("{credentials}@"), host),
         },
         None => (String::new(), rest),
     };
-    let (place, query) = place.split_once('?').unwrap_or((place, ""));
+    let (host, query) = host.split_once('?').unwrap_or((host, ""));
     let hidden = |parameter: &str| match parameter.split_once('=') {
         Some((name, _)) if name == "password" || !is_plain(name) => format!("{name}=(hidden)"),
         _ => parameter.to_owned(),
@@ -127,7 +125,7 @@ pub(crate) fn show(url: &str) -> String {
     let query: Vec<_> = query.split('&').map(hidden).collect();
     let query = query.join("&");
     let mark = if query.is_empty() { "" } else { "?" };
-    format!("{scheme}://{user}{place}{mark}{query}")
+    format!("{scheme}://{user}{host}{mark}{query}")
 }
 
 #[cfg(test)]
@@ -148,13 +146,13 @@ mod tests {
         ] {
             assert_eq!(show(url), shown);
             if let Err(e) = PostgresUrl::parse(url) {
-                assert!(!e.to_string().contains("ret"), "{e}");
+                assert!(!e.contains("ret"), "{e}");
             }
         }
     }
 
     #[test]
-    fn tls_is_required_wherever_a_network_is_between() {
+    fn tls_is_required_on_a_network() {
         for (url, expected) in [
             ("postgres://localhost/x", SslMode::Disable),
             ("postgres://127.0.0.1/x", SslMode::Disable),
@@ -176,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_url_lacks_is_named() {
+    fn an_incomplete_url_is_refused_by_the_missing_part() {
         for (url, word) in [
             ("postgres:///x", "host"),
             ("postgres://db", "names no database"),
@@ -185,7 +183,7 @@ mod tests {
             ("postgres://db/x?sslcert=a", "sslcert"),
             ("postgres://db/x?password=a", "before the host"),
         ] {
-            let refusal = PostgresUrl::parse(url).err().unwrap().to_string();
+            let refusal = PostgresUrl::parse(url).err().unwrap();
             assert!(refusal.contains(word), "{url}: {refusal}");
         }
     }

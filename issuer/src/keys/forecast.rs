@@ -1,9 +1,9 @@
 use super::{KeyRecord, KeyState, Rules};
 
-/// The times of one key's life, as they were or will be.
+/// The past and future times of one key's life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Life {
-    /// `None` for a key that is still to be made.
+    /// `None` for a key that does not exist yet.
     pub(crate) kid: Option<String>,
     pub(crate) published: u64,
     pub(crate) activates: Option<u64>,
@@ -25,8 +25,8 @@ impl Life {
 }
 
 impl Rules {
-    /// The lives of the keys that are there, and of those to come in the next `rotations`, if
-    /// nobody asks for anything.
+    /// Returns the lives of the stored keys, and of those that the next `rotations` will make, if
+    /// no operator asks for a change.
     pub(crate) fn forecast(&self, keys: &[KeyRecord], now: u64, rotations: usize) -> Vec<Life> {
         let stored: Vec<_> = keys.iter().map(|key| key.kid.clone()).collect();
         let mut lives: Vec<(String, Life)> = Vec::new();
@@ -58,7 +58,7 @@ impl Rules {
     }
 }
 
-/// A key that is still to be made, with the name that it has until then: no thumbprint has a space.
+/// A key that does not exist yet, with a provisional name. No thumbprint contains a space.
 pub(super) fn to_come(kid: String) -> KeyRecord {
     KeyRecord {
         kid,

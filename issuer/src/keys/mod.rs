@@ -1,25 +1,23 @@
-//! The life of signing keys: *published* (in the JWKS, not signing) → *active* (one) → *retiring*
-//! (in the JWKS, not signing) → gone. When each step is due is in [`rules`], which reads no clock
-//! and no database; [`change`] takes the steps in the database; the keys that a running issuer
-//! signs with are in [`ring`].
+//! The life of signing keys: *published* (in the JWKS, not signing) → *active* (signing; exactly
+//! one) → *retiring* (in the JWKS, no longer signing) → dropped.
+//!
+//! [`Rules`] say when each step is due. [`Request`] is a change that an operator asks for. [`Life`]
+//! is one key's part of the
+//! forecast. The service applies all of them to the database.
 
+pub(crate) mod events;
 mod forecast;
 mod request;
 mod rules;
 
-use std::time::Duration;
-
 use crate::Error;
+pub(crate) use crate::config::NOTICE_WITHIN;
 use crate::sealing::{DeploymentSecret, Sealer};
 pub(crate) use forecast::Life;
 pub(crate) use request::Request;
 pub(crate) use rules::Rules;
 
-/// An issuer stops signing when it has not read the keys for this long; so a key that another
-/// process retired signs for no longer than this.
-pub(crate) const NOTICE_WITHIN: Duration = Duration::from_secs(30);
-
-/// Where a key is in its life.
+/// A step of a key's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyState {
     Published,
@@ -53,19 +51,19 @@ pub(crate) struct KeyRecord {
     pub(crate) sealed: Vec<u8>,
     pub(crate) state: KeyState,
     pub(crate) published_at: u64,
-    /// When it began to sign; for a published key, when `keys rotate` asked that it begins.
+    /// The time of its first signature. For a published key, the time of the last `keys rotate`.
     pub(crate) activates_at: Option<u64>,
     pub(crate) retired_at: Option<u64>,
-    /// When the last token that it can have signed is gone from everywhere.
+    /// The time when no token that it signed can be in use any more.
     pub(crate) drops_at: Option<u64>,
 }
 
-/// What the database holds under the master key.
+/// The private keys and secrets of a database, sealed under the master key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Vault {
     /// Oldest first.
     pub(crate) keys: Vec<KeyRecord>,
-    /// The sealed deployment secret. A database that no issuer has opened yet has none.
+    /// The sealed deployment secret. Absent until an issuer has opened the database.
     pub(crate) secret: Option<Vec<u8>>,
 }
 
@@ -74,7 +72,7 @@ impl Vault {
         self.keys.is_empty() && self.secret.is_none()
     }
 
-    /// Whether all of it was sealed under the sealer's key.
+    /// Returns true if the sealer opens all of it.
     pub(crate) fn opens_under(&self, sealer: &Sealer) -> bool {
         open_under(&self.keys, sealer)
             && self.secret.as_ref().is_none_or(|s| DeploymentSecret::open(s, sealer).is_some())
@@ -86,7 +84,7 @@ impl Vault {
     }
 }
 
-/// Whether all of these keys were sealed under the sealer's key.
+/// Returns true if the sealer opens all of these keys.
 pub(crate) fn open_under(keys: &[KeyRecord], sealer: &Sealer) -> bool {
     keys.iter().all(|key| sealer.open(&key.sealed, &key.kid).is_some())
 }

@@ -1,17 +1,19 @@
-//! Changes of the keys that an operator asks for.
+//! Changes that an operator asks for: rotate, revoke, import.
 
 use super::{KeyRecord, KeyState};
 
-/// What an operator may ask of the keys.
+/// A request of an operator.
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
-    /// What is due, and nothing else.
+    /// No request: only steps that are due.
     Nothing,
-    /// That the published key takes over as soon as it may.
+    /// The published key takes over as soon as it may.
     Rotate,
-    /// That the key of this kid is gone at once. If it signs, the published one does from now on.
+    /// The key with this kid is dropped at once. If it was active, the published key signs from now
+    /// on.
     Revoke(String),
-    /// That this key is the next one. The one that was has signed nothing, and is gone.
+    /// This key becomes the published one. It replaces the key that was published, which has signed
+    /// nothing.
     Import(Box<KeyRecord>),
 }
 
@@ -26,12 +28,12 @@ impl Request {
                 }
             }
             Self::Revoke(kid) => keys.retain(|key| key.kid != *kid),
-            // An earlier run of this was committed.
+            // A retry: the first attempt was committed and its answer lost.
             Self::Import(new) if keys.iter().any(|key| key.kid == new.kid) => {}
             Self::Import(new) => {
                 let next = keys.iter().position(|key| key.state == KeyState::Published);
                 let replaced = next.map(|index| keys.remove(index));
-                // That a rotation was asked for holds for whatever is next.
+                // A requested rotation stays requested.
                 let activates_at = replaced.and_then(|key| key.activates_at);
                 keys.push(KeyRecord { published_at: now, activates_at, ..(**new).clone() });
             }

@@ -1,18 +1,18 @@
-//! When each step of a key's life is due.
+//! The times of the steps of a key's life.
 
 use super::{KeyRecord, KeyState, in_state};
 use crate::{Config, KeyBits};
 
-/// The intervals between the steps of a key's life, in seconds, and what keys are made.
+/// The intervals between the steps of a key's life, in seconds, and the size of new keys.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// From published to active, at least.
+    /// The least time from published to active.
     pub(crate) lead: u64,
-    /// From active to retiring.
+    /// The time from active to retiring.
     pub(crate) period: u64,
-    /// From retiring to gone, at least.
+    /// The least time from retiring to dropped.
     pub(crate) lag: u64,
-    /// How far the clocks of issuers may differ.
+    /// The greatest difference between clocks.
     pub(crate) skew: u64,
     /// The size of new keys.
     pub(crate) bits: KeyBits,
@@ -29,7 +29,7 @@ impl Rules {
         }
     }
 
-    /// When the published key takes over from the active one.
+    /// Returns the time when the published key takes over from the active one.
     pub(crate) fn switches_at(&self, keys: &[KeyRecord]) -> Option<u64> {
         let active = in_state(keys, KeyState::Active)?;
         let next = in_state(keys, KeyState::Published)?;
@@ -38,8 +38,9 @@ impl Rules {
         Some(due.max(next.published_at + self.lead))
     }
 
-    /// The key with no time that cannot be: a clock that was far ahead wrote it, and keys would
-    /// stand still until then. Where another issuer's clock is a little ahead, it is left.
+    /// Pulls times of the far future back to `now`. A clock that was ahead wrote them, and the keys
+    /// would stand still until then. Times within the clock skew stay: another issuer's clock may
+    /// be a little ahead.
     fn possible(&self, key: &KeyRecord, now: u64) -> KeyRecord {
         let past = |at: u64| if at > now + self.skew { now } else { at };
         KeyRecord {
@@ -54,7 +55,7 @@ impl Rules {
         }
     }
 
-    /// How many new keys [`Rules::step`] needs at `now`.
+    /// Returns the number of new keys that [`Rules::step`] needs at `now`.
     pub(crate) fn spares_needed(&self, keys: &[KeyRecord], now: u64) -> usize {
         let keys = &keys.iter().map(|key| self.possible(key, now)).collect::<Vec<_>>();
         let missing = |state| usize::from(in_state(keys, state).is_none());
@@ -62,8 +63,8 @@ impl Rules {
         missing(KeyState::Active) + missing(KeyState::Published) + usize::from(switch)
     }
 
-    /// The keys as they have to be at `now`. With too few `spares` a step is left for the next
-    /// time, so that one key is always active and the next is always published ahead of it.
+    /// Returns the keys as they have to be at `now`. With too few `spares` a step waits for the
+    /// next call. So one key is always active, and its successor is always published ahead of time.
     pub(crate) fn step(
         &self,
         keys: &[KeyRecord],
@@ -73,8 +74,9 @@ impl Rules {
         let mut spares = spares.iter().cloned().map(|key| KeyRecord { published_at: now, ..key });
         let keys = keys.iter().map(|key| self.possible(key, now));
         let mut keys: Vec<_> = keys.filter(|key| key.drops_at.is_none_or(|at| at > now)).collect();
-        // Where no key signs, one has to at once: the very first, which no cache can have an older
-        // JWKS than, or the next one when the one that signed was revoked.
+        // If no key is active, one becomes active at once. In a new database no cache can hold an
+        // older JWKS. After a revocation, signing with a key that some caches lack beats not
+        // signing.
         if in_state(&keys, KeyState::Active).is_none() {
             let next = keys.iter().position(|key| key.state == KeyState::Published);
             let next = next.map(|index| keys.remove(index)).or_else(|| spares.next());

@@ -1,5 +1,7 @@
-//! What failed logins are counted by: codes over account, network and device; and the cookie by which
-//! a device is known again.
+//! The keys of the counters of failed logins, and the cookie that identifies a known device.
+//!
+//! Both are HMACs under one key of the deployment, so that neither the database nor a cookie reveals
+//! the name of an account.
 
 use std::net::IpAddr;
 
@@ -7,13 +9,13 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::login::attempt::Counter;
+use crate::login::throttle::Counter;
 use crate::network::network_of;
 
-/// How long a device is known, in seconds, since it last logged in.
+/// The time that a device stays known after its last login, in seconds.
 pub(crate) const DEVICE_KNOWN_FOR: u64 = 180 * 24 * 60 * 60;
 
-/// Makes counters, and the cookies by which devices are known again.
+/// Computes counter keys and device cookies.
 pub(crate) struct Counters(hmac::Key);
 
 impl Counters {
@@ -21,29 +23,32 @@ impl Counters {
         Self(key)
     }
 
-    /// The account of a name, which should be normalised: each spelling else has its own.
+    /// Returns the counter of an account. The name should be normalised, or each spelling would have
+    /// a counter of its own.
     pub(crate) fn account(&self, name: &str) -> Counter {
         self.code(b"account", &[name.as_bytes()])
     }
 
+    /// Returns the counter of an account from the network of `client`.
     pub(crate) fn network(&self, account: &Counter, client: IpAddr) -> Counter {
         self.code(b"network", &[account, network_of(client).to_string().as_bytes()])
     }
 
-    /// The counter of the device that has this cookie, if it may be counted by itself at `now`.
+    /// Returns the counter of the device with this cookie, if the cookie is genuine and the device
+    /// is still known at `now`.
     pub(crate) fn device(&self, account: &Counter, cookie: &str, now: u64) -> Option<Counter> {
         let device = Device::decode(cookie, &self.0, account)?;
         (now < device.known_until).then(|| self.code(b"device ", &[account, &device.id]))
     }
 
-    /// A cookie for a device that has logged in to `account`.
+    /// Returns the cookie of a device that has logged in to `account`.
     pub(crate) fn cookie(&self, account: &Counter, id: [u8; 16], now: u64) -> String {
         Device { id, known_until: now + DEVICE_KNOWN_FOR }.encode(&self.0, account)
     }
 
     fn code(&self, kind: &[u8], parts: &[&[u8]]) -> Counter {
         let mut context = hmac::Context::with_key(&self.0);
-        // The kinds are of one length, and of the parts the last alone has no fixed one.
+        // Unambiguous: all kinds have one length, and only the last part has no fixed length.
         context.update(kind);
         for part in parts {
             context.update(part);
@@ -54,8 +59,8 @@ impl Counters {
     }
 }
 
-/// What a device's cookie says: version, device, time, and HMAC-SHA256 over them and the account,
-/// which it does not name.
+/// The content of a device cookie: version, device, time, and an HMAC-SHA256 over these and the
+/// account. The cookie does not contain the account.
 struct Device {
     id: [u8; 16],
     known_until: u64,
@@ -76,7 +81,7 @@ impl Device {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The device, if this issuer made its cookie, for that account (compared in constant time).
+    /// Reads the cookie, if this issuer made it for this account. Compares in constant time.
     fn decode(text: &str, key: &hmac::Key, account: &Counter) -> Option<Self> {
         if text.len() != LENGTH.div_ceil(3) * 4 {
             return None;
@@ -92,7 +97,7 @@ impl Device {
         })
     }
 
-    /// Of the same form as what counters are codes over, and of another kind than theirs.
+    /// Returns the bytes under the HMAC. Their kind differs from every kind of counter.
     fn signed(body: &[u8], account: &Counter) -> Vec<u8> {
         [b"cookie ", account.as_slice(), body].concat()
     }
@@ -109,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_is_that_of_one_account_from_one_place() {
+    fn each_account_has_its_own_counter_for_each_network_and_device() {
         let counters = counters(1);
         let (demo, eve) = (counters.account("demo"), counters.account("eve"));
         let network = |account, client: &str| counters.network(account, client.parse().unwrap());
@@ -136,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_s_cookie_is_good_for_its_account_and_its_time_alone() {
+    fn a_device_cookie_is_valid_only_for_its_account_and_time() {
         let counters = counters(1);
         let (demo, eve) = (counters.account("demo"), counters.account("eve"));
         let cookie = counters.cookie(&demo, [5; 16], NOW);
@@ -147,7 +152,7 @@ mod tests {
         assert_eq!(counters.device(&demo, &cookie, NOW + DEVICE_KNOWN_FOR), None);
         assert_eq!(counters.device(&eve, &cookie, NOW), None);
         assert_eq!(self::counters(2).device(&demo, &cookie, NOW), None);
-        // The same one, later.
+        // The same device, with a later cookie.
         let renewed = counters.cookie(&demo, [5; 16], NOW + 1);
         assert_eq!(counters.device(&demo, &renewed, NOW), known);
         let bytes = URL_SAFE_NO_PAD.decode(&cookie).unwrap();

@@ -1,19 +1,19 @@
-//! User names: one spelling for each, settled before anything looks them up or counts them.
+//! User names: each is brought into one spelling before it is looked up or counted.
 
 use unicode_normalization::UnicodeNormalization as _;
 
 /// The longest user name, in characters after normalisation.
 pub(crate) const MAX_CHARACTERS: usize = 128;
 
-/// `name` trimmed, case-folded and in NFKC; `None` if nothing is left, it is too long, or it holds
-/// a control character.
+/// Returns `name` trimmed, case-folded and in NFKC. Returns `None` if the result is empty, too long,
+/// or contains a control character.
 pub(crate) fn normalise(name: &str) -> Option<String> {
-    // NFKC alone can be several times as long as its input.
+    // Bounds the work: NFKC can be several times as long as its input.
     if name.len() > 8 * MAX_CHARACTERS {
         return None;
     }
     let composed: String = name.nfkc().collect();
-    // Folding can leave text that is not composed, and composing text that begins with a space.
+    // Folding can produce text that is not composed, and composing can produce a leading space.
     let folded: String = caseless::default_case_fold_str(&composed).nfkc().collect();
     let name = folded.trim();
     let fits = !name.is_empty() && name.chars().count() <= MAX_CHARACTERS;
@@ -25,7 +25,7 @@ mod tests {
     use super::normalise;
 
     #[test]
-    fn spellings_of_one_name_are_one_name() {
+    fn all_spellings_of_a_name_become_one() {
         let cases = [
             ("Demo", "demo"),
             ("  demo\t", "demo"),
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_cannot_be_one_is_none() {
+    fn an_impossible_name_is_refused() {
         for name in ["", "  ", "a\0b", &"x".repeat(129), &"x".repeat(100_000)] {
             assert_eq!(normalise(name), None);
         }

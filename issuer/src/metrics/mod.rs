@@ -1,12 +1,11 @@
-//! What the issuer counts and times, for Prometheus to read at the admin listener: all of it is in
-//! [`Metrics`]. Each counter is looked up when the issuer starts, so that counting is an addition.
+//! Metrics for Prometheus, which reads them at the admin listener.
 //!
-//! No label holds what a client sent: they are routes, results and states of which there are a few,
-//! and kids.
+//! Each counter is looked up when the issuer starts, so that counting is an addition. Labels are
+//! routes, results, states and kids. No label holds text that a client sent.
 
+mod gauges;
 mod process;
 
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,8 +15,9 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use self::gauges::Gauges;
+pub(crate) use self::gauges::Snapshot;
 use crate::Error;
-use crate::keys::{KeyRecord, KeyState};
 
 /// The media type of [`Metrics::text`].
 pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -35,23 +35,24 @@ pub(crate) struct Metrics {
     pub(crate) store: Operations,
     connections: IntGauge,
     ready: IntGaugeVec,
-    read: Mutex<Read>,
+    /// Locked while they are set and rendered, so that two readers do not mix their readings.
+    gauges: Mutex<Gauges>,
 }
 
 /// Requests to one route.
 struct Route {
     path: &'static str,
     counts: Vec<(u16, IntCounter)>,
-    /// Those with another status.
+    /// Answers with another status.
     other: IntCounter,
     seconds: Histogram,
 }
 
-/// Every status that there is an answer with.
+/// Every status that the issuer answers with.
 const STATUSES: [u16; 14] = [200, 204, 304, 400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503];
 
-/// What logins came to. A login whose body cannot be read is none, and one that the database or the
-/// keys failed is a request with status 503.
+/// Logins by result. A malformed request does not count as a login. If the database or the keys
+/// fail, the login counts as a request with status 503 and nothing else.
 pub(crate) struct Logins {
     pub(crate) ok: IntCounter,
     /// The name or the password is wrong.
@@ -60,65 +61,37 @@ pub(crate) struct Logins {
     pub(crate) locked: IntCounter,
     /// The network tried too often.
     pub(crate) limited: IntCounter,
-    /// The account failed too often, from there or from everywhere.
+    /// The account failed too often, from this network or from all of them.
     pub(crate) held_back: IntCounter,
-    /// Too many wait for their password to be hashed.
+    /// Too many logins wait for a hash.
     pub(crate) queue_full: IntCounter,
 }
 
-/// What refreshes came to, as [`crate::session::Verdict`] has it.
+/// Refreshes by their [`crate::session::Verdict`].
 pub(crate) struct Refreshes {
     pub(crate) rotated: IntCounter,
     pub(crate) repeated: IntCounter,
     pub(crate) reused: IntCounter,
-    /// The token is none, or its session has ended or expired.
+    /// The token is malformed or forged, or its session has ended or expired.
     pub(crate) refused: IntCounter,
     pub(crate) scope_too_wide: IntCounter,
 }
 
-/// What the store is asked for, by what it costs.
+/// Operations of the store, by their cost.
 pub(crate) struct Operations {
     pub(crate) read: Operation,
-    /// Waits for the disk.
+    /// Answers when the change is durable.
     pub(crate) write: Operation,
-    /// May work for long: deletes what is old, or copies everything.
+    /// May take long: deletes old rows, or copies everything.
     pub(crate) bulk: Operation,
-    /// Whether it is there.
+    /// The check of readiness.
     pub(crate) ping: Operation,
 }
 
-/// One class of what the store is asked for.
+/// One class of operations.
 pub(crate) struct Operation {
     pub(crate) seconds: Histogram,
     pub(crate) errors: IntCounter,
-}
-
-/// What is read when it is asked for, and by one at a time.
-struct Read {
-    hashes_running: IntGauge,
-    hashes_waiting: IntGauge,
-    key_age: GaugeVec,
-    key_signing: Gauge,
-    key_next_change: Gauge,
-    keys_read: Gauge,
-    certificate_expires: Gauge,
-    certificate_lifetime: Gauge,
-    process: process::Metrics,
-}
-
-/// The values that are read when somebody asks for the metrics.
-pub(crate) struct Snapshot<'a> {
-    /// UNIX seconds, as all times here.
-    pub(crate) now: u64,
-    pub(crate) hashes_running: usize,
-    pub(crate) hashes_waiting: usize,
-    pub(crate) keys: &'a [KeyRecord],
-    /// The time of the next change of the key set, if one is due.
-    pub(crate) keys_change_at: Option<u64>,
-    /// The time since the keys were read from the database.
-    pub(crate) keys_read_age: Duration,
-    /// The time in which the TLS certificate is valid.
-    pub(crate) certificate: Option<Range<u64>>,
 }
 
 /// An open connection, counted until it is dropped.
@@ -131,11 +104,11 @@ impl Drop for Connection {
 }
 
 impl Metrics {
-    /// Returns all of them at zero. `routes` are the paths that [`Self::count_request`] counts.
+    /// Registers all metrics, at zero. `routes` are the paths that requests are counted by.
     ///
     /// # Errors
     ///
-    /// Never, but that two have one name.
+    /// Fails only if two metrics have the same name.
     pub(crate) fn new(
         rotation_period: Duration,
         routes: impl Iterator<Item = &'static str>,
@@ -147,7 +120,7 @@ impl Metrics {
 
     fn make(
         rotation_period: Duration,
-        paths: impl Iterator<Item = &'static str>,
+        routes: impl Iterator<Item = &'static str>,
     ) -> prometheus::Result<Self> {
         let maker = Maker(Registry::new());
         maker
@@ -158,7 +131,7 @@ impl Metrics {
             .gauge("countersign_key_rotation_period_seconds", "How long one key signs")?
             .set(rotation_period.as_secs_f64());
         Ok(Self {
-            routes: routes(&maker, paths)?,
+            routes: counted_routes(&maker, routes)?,
             logins: logins(&maker)?,
             refreshes: refreshes(&maker)?,
             hash_seconds: maker.histogram(
@@ -177,12 +150,13 @@ impl Metrics {
                 Opts::new("countersign_ready", "Whether a check of /healthz/ready passes"),
                 &["check"],
             )?)?,
-            read: Mutex::new(read(&maker)?),
+            gauges: Mutex::new(Gauges::new(&maker)?),
             registry: maker.0,
         })
     }
 
-    /// Counts an answer of the public listener. `path` is one of its routes.
+    /// Counts an answer of the public listener. `path` is one of the routes given to
+    /// [`Metrics::new`].
     pub(crate) fn count_request(&self, path: &'static str, status: u16, took: Duration) {
         let Some(route) = self.routes.iter().find(|route| route.path == path) else { return };
         let known = route.counts.iter().find(|(known, _)| *known == status);
@@ -196,24 +170,25 @@ impl Metrics {
         Connection(self.connections.clone())
     }
 
-    /// Keeps what a check of readiness has found.
+    /// Stores the result of a check of readiness.
     pub(crate) fn set_ready(&self, check: &str, is_ready: bool) {
         if let Ok(gauge) = self.ready.get_metric_with_label_values(&[check]) {
             gauge.set(is_ready.into());
         }
     }
 
-    /// All of it in Prometheus' text format.
+    /// Sets the gauges to `snapshot`, and renders all metrics in Prometheus' text format.
     pub(crate) fn text(&self, snapshot: &Snapshot<'_>) -> Result<String, Error> {
         let failed = |e: prometheus::Error| Error::System(format!("no metrics: {e}"));
-        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        read.update(snapshot).map_err(failed)?;
+        let gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        gauges.set(snapshot).map_err(failed)?;
         TextEncoder::new().encode_to_string(&self.registry.gather()).map_err(failed)
     }
 }
 
 impl Operation {
-    /// Asks, waits for the answer, and counts it. Some of the work may be done when it is asked.
+    /// Runs an operation and counts it. The time includes `ask` itself, since a look-up may be done
+    /// before its future is polled.
     pub(crate) async fn time<T, E, Answer>(&self, ask: impl FnOnce() -> Answer) -> Result<T, E>
     where
         Answer: Future<Output = Result<T, E>>,
@@ -228,37 +203,9 @@ impl Operation {
     }
 }
 
-impl Read {
-    fn update(&self, snapshot: &Snapshot<'_>) -> prometheus::Result<()> {
-        let count = |count: usize| count.try_into().unwrap_or(i64::MAX);
-        self.hashes_running.set(count(snapshot.hashes_running));
-        self.hashes_waiting.set(count(snapshot.hashes_waiting));
-
-        let since = |at: u64| snapshot.now as f64 - at as f64;
-        // A key that is gone must not be seen for good.
-        self.key_age.reset();
-        for key in snapshot.keys {
-            let labels = [key.kid.as_str(), key.state.name()];
-            self.key_age.get_metric_with_label_values(&labels)?.set(since(key.published_at));
-            if key.state == KeyState::Active {
-                self.key_signing.set(since(key.activates_at.unwrap_or(key.published_at)));
-            }
-        }
-        self.key_next_change.set(snapshot.keys_change_at.map_or(f64::INFINITY, |at| -since(at)));
-        self.keys_read.set(snapshot.keys_read_age.as_secs_f64());
-        let validity = snapshot.certificate.as_ref();
-        let until = validity.map_or(f64::INFINITY, |validity| validity.end as f64);
-        self.certificate_expires.set(until - snapshot.now as f64);
-        self.certificate_lifetime
-            .set(until - validity.map_or(0.0, |validity| validity.start as f64));
-        self.process.update();
-        Ok(())
-    }
-}
-
-fn routes(
+fn counted_routes(
     maker: &Maker,
-    paths: impl Iterator<Item = &'static str>,
+    routes: impl Iterator<Item = &'static str>,
 ) -> prometheus::Result<Vec<Route>> {
     let labels = ["route", "status"];
     let counts = maker.counters("countersign_http_requests_total", "Requests answered", &labels)?;
@@ -282,7 +229,7 @@ fn routes(
             seconds: seconds.get_metric_with_label_values(&[path])?,
         })
     };
-    paths.map(of_route).collect()
+    routes.map(of_route).collect()
 }
 
 fn logins(maker: &Maker) -> prometheus::Result<Logins> {
@@ -335,40 +282,7 @@ fn operations(maker: &Maker) -> prometheus::Result<Operations> {
     })
 }
 
-fn read(maker: &Maker) -> prometheus::Result<Read> {
-    Ok(Read {
-        hashes_running: maker
-            .int_gauge("countersign_password_hashes_running", "Password hashes that run")?,
-        hashes_waiting: maker
-            .int_gauge("countersign_password_hashes_waiting", "Logins that wait for a hash")?,
-        key_age: maker.gauge_vec(
-            "countersign_key_age_seconds",
-            "Time since a key was published",
-            &["kid", "state"],
-        )?,
-        key_signing: maker
-            .gauge("countersign_key_signing_seconds", "Time since the active key began to sign")?,
-        key_next_change: maker.gauge(
-            "countersign_key_next_change_seconds",
-            "Time until the key set changes; negative when that is overdue",
-        )?,
-        keys_read: maker.gauge(
-            "countersign_keys_read_age_seconds",
-            "Time since the keys were read from the database",
-        )?,
-        certificate_expires: maker.gauge(
-            "countersign_certificate_expires_seconds",
-            "Time until the certificate in tls_cert expires, negative after that; infinite without one",
-        )?,
-        certificate_lifetime: maker.gauge(
-            "countersign_certificate_lifetime_seconds",
-            "How long the certificate in tls_cert is good in all; infinite without one",
-        )?,
-        process: process::Metrics::new(&maker.0)?,
-    })
-}
-
-/// Makes metrics, and registers each.
+/// Makes and registers metrics.
 struct Maker(Registry);
 
 impl Maker {
@@ -408,7 +322,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_time_of_an_answer_is_counted_also_where_it_is_made_when_it_is_asked_for() {
+    async fn work_before_the_first_poll_is_timed() {
         let metrics = Metrics::new(Duration::from_secs(1), std::iter::empty()).unwrap();
         let read = &metrics.store.read;
         let work = || std::thread::sleep(Duration::from_millis(20));

@@ -1,5 +1,5 @@
-//! What the operating system says of this process, under the names that Prometheus' own clients
-//! use. Where there is no Linux `/proc`, only the time of the start is known.
+//! Metrics of the process, under the names that Prometheus' own clients use. Without Linux' `/proc`
+//! only the start time is known.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -40,7 +40,7 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Reads them. What can't be read stays as it was.
+    /// Reads the values again. A value that cannot be read stays as it was.
     pub(crate) fn update(&self) {
         // A counter only goes up.
         self.cpu.inc_by(cpu().map_or(0.0, |cpu| (cpu - self.cpu.get()).max(0.0)));
@@ -55,7 +55,7 @@ impl Metrics {
 
 fn cpu() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name in parentheses, which can hold anything.
+    // The second field is the program's name in parentheses. It can hold spaces and parentheses.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut times = fields.split_whitespace().skip(11).map(str::parse::<f64>);
     Some((times.next()?.ok()? + times.next()?.ok()?) / TICKS_PER_SECOND)
@@ -68,7 +68,7 @@ fn memory() -> Option<f64> {
 }
 
 fn open_files() -> Option<f64> {
-    // One of them is what reads the folder.
+    // Reading the folder opens one more.
     Some(fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as f64)
 }
 

@@ -1,5 +1,5 @@
-//! Places for connections: so many in all, and so many of them for one network, so that nobody can
-//! take all of them.
+//! Permits for connections: a limit for all together, and a smaller one for each network. No single
+//! network can take every connection.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,44 +12,46 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use crate::network::{is_trusted, network_of};
 use crate::{Config, Limits};
 
-/// How often it is said that connections are closed because of the limit.
+/// The time between two warnings about a network at its limit.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-pub(crate) struct Places {
+/// The permits of one listener.
+pub(super) struct Permits {
     all: Arc<Semaphore>,
-    each: usize,
+    per_network: usize,
     exempt: Exempt,
     open: Arc<Open>,
-    warned: Mutex<Option<Instant>>,
+    warned_at: Mutex<Option<Instant>>,
 }
 
-/// The open connections of each network that has any.
+/// The number of open connections for each network that has any.
 type Open = Mutex<HashMap<IpAddr, usize>>;
 
-impl Places {
-    pub(crate) fn new(limits: &Limits, config: &Config) -> Self {
+impl Permits {
+    pub(super) fn new(limits: &Limits, config: &Config) -> Self {
         Self {
             all: Arc::new(Semaphore::new(limits.connections.max(1))),
-            each: limits.connections_per_network.max(1),
+            per_network: limits.connections_per_network.max(1),
             exempt: Exempt::new(limits, config),
             open: Arc::default(),
-            warned: Mutex::default(),
+            warned_at: Mutex::default(),
         }
     }
 
-    /// Waits until there is a place for one more connection.
-    pub(crate) async fn free(&self) -> Result<Free, AcquireError> {
+    /// Waits until one more connection may be open.
+    pub(super) async fn acquire(&self) -> Result<Free, AcquireError> {
         Arc::clone(&self.all).acquire_owned().await.map(Free)
     }
 
-    /// The place of a connection from `peer`; `None` if its network has as many as it may have.
-    pub(crate) fn take(&self, Free(permit): Free, peer: IpAddr) -> Option<Place> {
+    /// Assigns the permit to a connection from `peer`. Returns `None` if the network of `peer` is
+    /// at its limit.
+    pub(super) fn assign(&self, Free(permit): Free, peer: IpAddr) -> Option<Permit> {
         let mut counted = None;
-        if !self.exempt.has(peer) {
+        if !self.exempt.contains(peer) {
             let network = network_of(peer);
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             let count = open.entry(network).or_default();
-            if *count >= self.each {
+            if *count >= self.per_network {
                 drop(open);
                 self.warn();
                 return None;
@@ -57,28 +59,32 @@ impl Places {
             *count += 1;
             counted = Some(Counted { open: Arc::clone(&self.open), network });
         }
-        Some(Place { _permit: permit, _counted: counted })
+        Some(Permit { _permit: permit, _counted: counted })
     }
 
     fn warn(&self) {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
-            *warned = Some(Instant::now());
-            let each = self.each;
-            tracing::warn!("a network has {each} connections open; further ones are closed");
+        let mut warned_at = self.warned_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            *warned_at = Some(Instant::now());
+            let limit = self.per_network;
+            tracing::warn!(
+                "a network has {limit} open connections, the limit for one network; its further \
+                 connections are closed"
+            );
         }
     }
 }
 
-/// A place that nobody has yet.
-pub(crate) struct Free(OwnedSemaphorePermit);
+/// A permit that is not assigned to a connection yet.
+pub(super) struct Free(OwnedSemaphorePermit);
 
-/// The place of one connection, until it is dropped.
-pub(crate) struct Place {
+/// The permit of one connection.
+pub(super) struct Permit {
     _permit: OwnedSemaphorePermit,
     _counted: Option<Counted>,
 }
 
+/// One connection in the count of its network.
 struct Counted {
     open: Arc<Open>,
     network: IpAddr,
@@ -96,12 +102,12 @@ impl Drop for Counted {
     }
 }
 
-/// Whose connections are not those of one client: a proxy has those of many, and so has this
-/// machine, where one may run.
+/// The peers without a limit of their own: a trusted proxy has the connections of many clients, and
+/// such a proxy may run on this machine.
 struct Exempt {
     proxies: Vec<IpNet>,
     loopback: bool,
-    /// There is a proxy, and nobody says where.
+    /// There is a proxy at an unknown address.
     all: bool,
 }
 
@@ -112,7 +118,7 @@ impl Exempt {
         Self { proxies, loopback: limits.loopback_is_exempt, all }
     }
 
-    fn has(&self, peer: IpAddr) -> bool {
+    fn contains(&self, peer: IpAddr) -> bool {
         let loopback = self.loopback && peer.to_canonical().is_loopback();
         self.all || loopback || is_trusted(peer, &self.proxies)
     }
@@ -123,7 +129,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_network_has_its_places_and_proxies_and_this_machine_have_all() {
+    async fn a_network_has_a_limit_and_proxies_and_loopback_have_none() {
         let limits = Limits { connections: 8, connections_per_network: 2, ..Limits::default() };
         let proxy = Config {
             behind_proxy: true,
@@ -146,21 +152,21 @@ mod tests {
             (&unknown, ["192.0.2.1"; 3], true),
         ];
         for (config, peers, third) in cases {
-            let places = Places::new(&limits, config);
+            let permits = Permits::new(&limits, config);
             let mut taken = Vec::new();
             for peer in peers {
-                let free = places.free().await.unwrap();
-                taken.push(places.take(free, peer.parse().unwrap()));
+                let free = permits.acquire().await.unwrap();
+                taken.push(permits.assign(free, peer.parse().unwrap()));
             }
             assert!(taken[0].is_some() && taken[1].is_some());
             assert_eq!(taken[2].is_some(), third, "{peers:?}");
             let open = if third { 3 } else { 2 };
-            assert_eq!(places.all.available_permits(), 8 - open, "{peers:?}");
+            assert_eq!(permits.all.available_permits(), 8 - open, "{peers:?}");
             drop(taken);
-            assert_eq!(places.all.available_permits(), 8);
-            assert!(places.open.lock().unwrap().is_empty(), "{peers:?}");
-            let free = places.free().await.unwrap();
-            assert!(places.take(free, peers[0].parse().unwrap()).is_some());
+            assert_eq!(permits.all.available_permits(), 8);
+            assert!(permits.open.lock().unwrap().is_empty(), "{peers:?}");
+            let free = permits.acquire().await.unwrap();
+            assert!(permits.assign(free, peers[0].parse().unwrap()).is_some());
         }
     }
 }

@@ -1,4 +1,7 @@
-//! TLS, with a certificate and a key that are read again when their files change.
+//! TLS with a certificate and a key that are read again when their files change.
+//!
+//! A renewal writes two files, and never both at once. Changed files are therefore used only after
+//! two looks in a row found the same content, or after an operator asked for a reload.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -19,14 +22,14 @@ use zeroize::Zeroizing;
 use crate::crypto::sha256;
 use crate::{Clock, Config, Error};
 
-/// How often the files are looked at.
+/// The time between two looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// How often it is said that the certificate ends.
+/// The time between two warnings that the certificate expires.
 const WARN_EVERY: Duration = Duration::from_secs(DAY);
 const DAY: u64 = 24 * 60 * 60;
 
-/// What ends TLS on each connection: TLS 1.2 and 1.3, with HTTP/2 and HTTP/1.1 by ALPN.
+/// Accepts TLS 1.2 and 1.3, and chooses HTTP/2 or HTTP/1.1 by ALPN.
 #[derive(Clone)]
 pub(crate) struct Acceptor(Arc<Inner>);
 
@@ -35,8 +38,8 @@ struct Inner {
     key: PathBuf,
     in_force: RwLock<InForce>,
     seen: Mutex<Seen>,
-    /// Somebody wants the files to be read now.
-    asked: Notify,
+    /// An operator asked for a reload.
+    reload: Notify,
 }
 
 #[derive(Clone)]
@@ -53,47 +56,47 @@ impl Acceptor {
         let found = files.digest();
         Ok(Some(Self(Arc::new(Inner {
             in_force: RwLock::new(files.check(cert, key)?),
-            seen: Mutex::new(Seen { in_force: found, last: Some(found), is_judged: true }),
-            asked: Notify::new(),
+            seen: Mutex::new(Seen { in_force: found, last: Some(found), is_decided: true }),
+            reload: Notify::new(),
             cert: cert.clone(),
             key: key.clone(),
         }))))
     }
 
-    /// The handshake; also answers whether HTTP/2 was agreed on.
+    /// Does the handshake. Also returns true if the client chose HTTP/2.
     pub(crate) async fn accept(
         &self,
         stream: TcpStream,
     ) -> std::io::Result<(TlsStream<TcpStream>, bool)> {
         let stream = self.0.in_force().acceptor.accept(stream).await?;
-        let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok((stream, h2))
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok((stream, is_http2))
     }
 
-    /// When the certificate in force is good, if that can be read.
+    /// Returns the validity of the certificate in force, if it can be read.
     pub(crate) fn validity(&self) -> Option<Validity> {
         self.0.in_force().validity
     }
 
-    /// Lets [`Self::watch`] read the files now, and take them as they are.
+    /// Lets [`Self::watch`] read the files now and use them at once.
     pub(crate) fn look_now(&self) {
-        self.0.asked.notify_one();
+        self.0.reload.notify_one();
     }
 
-    /// Runs until it is dropped: takes a renewed certificate, and says in time when it ends.
+    /// Runs until it is dropped. Switches to a renewed certificate, and warns before it expires.
     pub(crate) async fn watch(self, clock: Clock) {
         let mut tick = interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut warn_at = Instant::now();
         loop {
-            let asked = tokio::select! {
+            let is_asked = tokio::select! {
                 _ = tick.tick() => false,
-                () = self.0.asked.notified() => true,
+                () = self.0.reload.notified() => true,
             };
             let inner = Arc::clone(&self.0);
-            // A file may be on a network.
-            let taken = tokio::task::spawn_blocking(move || inner.look(asked)).await;
-            if taken.unwrap_or(false) || Instant::now() >= warn_at {
+            // Reading blocks for long if a file is on a network.
+            let switched = tokio::task::spawn_blocking(move || inner.look(is_asked)).await;
+            if switched.unwrap_or(false) || Instant::now() >= warn_at {
                 warn_at = Instant::now() + WARN_EVERY;
                 self.0.in_force().warn(clock.now());
             }
@@ -101,12 +104,12 @@ impl Acceptor {
     }
 }
 
-/// What the files held when they were looked at.
+/// The content of the files at earlier looks.
 struct Seen {
     in_force: Digest,
     last: Option<Digest>,
-    /// Whether it was decided on what they held at last.
-    is_judged: bool,
+    /// The last content was either used or refused.
+    is_decided: bool,
 }
 
 impl Inner {
@@ -114,46 +117,46 @@ impl Inner {
         self.in_force.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks at the files, and answers whether another certificate is in force. They are taken when
-    /// two looks in a row find the same: two files never change at once, and half a chain may be
-    /// well-formed. Who asks says that they are complete.
-    fn look(&self, asked: bool) -> bool {
+    /// Looks at the files, and returns true if another certificate is now in force. New content is
+    /// used once two looks in a row find it, because half a chain may be well-formed. `is_asked`
+    /// means that an operator asked: the files are complete.
+    fn look(&self, is_asked: bool) -> bool {
         let files = Files::read(&self.cert, &self.key);
         let found = files.as_ref().ok().map(Files::digest);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let is_settled = seen.last == found;
-        let was_judged = is_settled && seen.is_judged;
+        let was_decided = is_settled && seen.is_decided;
         seen.last = found;
         if found == Some(seen.in_force) {
-            seen.is_judged = true;
-            if asked {
-                tracing::info!("tls_cert and tls_key are as they were");
+            seen.is_decided = true;
+            if is_asked {
+                tracing::info!("tls_cert and tls_key have not changed");
             }
             return false;
         }
-        seen.is_judged = asked || is_settled;
-        if !seen.is_judged || (was_judged && !asked) {
+        seen.is_decided = is_asked || is_settled;
+        if !seen.is_decided || (was_decided && !is_asked) {
             return false;
         }
         match files.and_then(|files| files.check(&self.cert, &self.key)) {
             Ok(renewed) => {
                 *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = renewed;
                 seen.in_force = found.unwrap_or(seen.in_force);
-                tracing::info!("new connections get the certificate that is in tls_cert now");
+                tracing::info!("new connections get the new certificate in tls_cert");
                 true
             }
             Err(e) => {
-                tracing::error!("{e}; the certificate from before stays in force");
+                tracing::error!("{e}; the previous certificate stays in force");
                 false
             }
         }
     }
 }
 
-/// SHA-256 of each file.
+/// The SHA-256 of each file.
 type Digest = [[u8; 32]; 2];
 
-/// The files' content.
+/// The content of the files.
 struct Files {
     cert: Vec<u8>,
     key: Zeroizing<Vec<u8>>,
@@ -169,8 +172,8 @@ impl Files {
         [sha256(&self.cert), sha256(&self.key)]
     }
 
-    /// The files as what serves, if they are a pair. Tickets of TLS sessions are its own: a client
-    /// that comes back after a renewal sees the new certificate.
+    /// Makes an acceptor, if certificate and key belong together. Each acceptor has its own TLS
+    /// session tickets, so that a returning client sees a renewed certificate.
     fn check(&self, cert: &Path, key: &Path) -> Result<InForce, Error> {
         let chain = CertificateDer::pem_slice_iter(&self.cert)
             .collect::<Result<Vec<_>, _>>()
@@ -193,7 +196,7 @@ fn unusable(path: &Path, e: &dyn std::fmt::Display) -> Error {
     Error::Tls(format!("cannot use {}: {e}; expected a PEM file", path.display()))
 }
 
-/// The first and the last second of a certificate.
+/// The first and the last second of a certificate, in UNIX time.
 #[derive(Clone, Copy)]
 pub(crate) struct Validity {
     pub(crate) from: u64,
@@ -208,8 +211,8 @@ impl Validity {
         Some(Self { from: seconds(validity.not_before), until: seconds(validity.not_after) })
     }
 
-    /// Whether renewing it is late: two weeks before its end, or a third of its life if it lives
-    /// shorter than six weeks.
+    /// Returns true if renewal is overdue: two weeks before the end, or after two thirds of the
+    /// lifetime of a certificate that lives less than six weeks.
     fn is_late(self, now: u64) -> bool {
         let margin = (self.until.saturating_sub(self.from) / 3).min(14 * DAY);
         now > self.until.saturating_sub(margin)
@@ -239,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_taken_when_they_are_the_same_twice_or_when_somebody_asks() {
+    fn new_files_are_used_after_two_equal_looks_or_on_request() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = |name: &str| folder.path().join(name);
         let config = Config {
@@ -253,14 +256,14 @@ mod tests {
         let Acceptor(inner) = Acceptor::load(&config).unwrap().unwrap();
         assert!(!inner.look(false) && !inner.look(true), "nothing has changed");
 
-        // A chain of two, of which the first look finds the first alone.
+        // A chain of two certificates: the first look finds only the first of them.
         std::fs::write(path("key.pem"), two_key).unwrap();
         std::fs::write(path("cert.pem"), &two).unwrap();
         assert!(!inner.look(false));
         std::fs::write(path("cert.pem"), two.repeat(2)).unwrap();
         assert!(!inner.look(false));
         assert!(inner.look(false));
-        assert!(!inner.look(false), "it is in force");
+        assert!(!inner.look(false), "the new certificate is already in force");
 
         std::fs::write(path("cert.pem"), &three).unwrap();
         assert!(!inner.look(true), "the key is missing");
@@ -269,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn renewing_is_late_two_weeks_before_the_end_or_after_two_thirds_of_a_short_life() {
+    fn renewal_is_late_two_weeks_before_the_end_or_after_two_thirds_of_a_short_life() {
         let cases =
             [(365, 350, false), (365, 352, true), (365, 400, true), (6, 3, false), (6, 5, true)];
         for (days, day, late) in cases {
@@ -279,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_validity_is_that_of_the_certificate() {
+    fn the_validity_is_read_from_the_certificate() {
         let mut parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
         parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
         parameters.not_after = rcgen::date_time_ymd(2030, 1, 1);

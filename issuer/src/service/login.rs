@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::hasher::Admitted;
+use super::hasher::Permit;
 use super::{Grant, Issuer, ServiceError};
 use crate::crypto;
-use crate::login::attempt::{Attempt, Counter, Reserved, Verdict};
+use crate::login::throttle::{Attempt, Counter, Reserved, Verdict};
 use crate::login::user_name;
 use crate::session::{FIRST_PARTY, Session};
-use crate::store::User;
+use crate::users::User;
 
 /// A login that a client asks for.
 pub(crate) struct LoginRequest<'a> {
@@ -93,7 +93,7 @@ impl Issuer {
     }
 
     /// Returns a permit for one password hash. Refuses if too many logins wait for one.
-    fn hash_permit(&self) -> Result<Admitted, ServiceError> {
+    fn hash_permit(&self) -> Result<Permit, ServiceError> {
         self.hasher.admit().map_err(|_| {
             self.metrics.logins.queue_full.inc();
             ServiceError::HashQueueFull

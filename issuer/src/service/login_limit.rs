@@ -1,4 +1,4 @@
-//! The limit on logins for each network.
+//! Rate limit: the logins that each network may try, successful or not.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -10,7 +10,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use crate::Limits;
 use crate::network::network_of;
 
-/// How many logins each network may try.
+/// Counts the recent logins of each network.
 pub(crate) struct LoginLimit {
     limiter: DefaultKeyedRateLimiter<IpAddr>,
     clock: DefaultClock,
@@ -25,13 +25,13 @@ impl LoginLimit {
         Self { limiter, clock: DefaultClock::default() }
     }
 
-    /// Counts one attempt; if there were too many, says how long to wait.
+    /// Counts one attempt. If there were too many, refuses it with the time to wait.
     pub(crate) fn check(&self, client: IpAddr) -> Result<(), Duration> {
         let refused = self.limiter.check_key(&network_of(client));
         refused.map_err(|until| until.wait_time_from(self.clock.now()))
     }
 
-    /// Forgets networks that have been quiet.
+    /// Forgets the networks whose whole burst is available again.
     pub(crate) fn prune(&self) {
         self.limiter.retain_recent();
         self.limiter.shrink_to_fit();
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_network_that_tries_too_often_does_not_hinder_another() {
+    fn a_network_at_its_limit_does_not_affect_another() {
         let period = Duration::from_secs(600);
         let limit =
             LoginLimit::new(&Limits { login_burst: 2, login_period: period, ..Limits::default() });

@@ -1,12 +1,15 @@
 use std::sync::Arc;
 
+use crate::audit::AuditEntry;
+use crate::clients::{Client, ClientChange};
 use crate::keys::{KeyRecord, Vault};
-use crate::login::attempt::{self, Attempt, Reserved};
+use crate::login::throttle::{self, Attempt, Reserved};
 use crate::metrics::Metrics;
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::store::copy::{Parts, PartsOut};
-use crate::store::{Answer, AuditEntry, Client, ClientChange, KeyChange, Store, User};
+use crate::store::{Answer, KeyChange, Store};
+use crate::users::User;
 
 /// A store whose answers are timed and counted.
 pub(crate) struct Measured {
@@ -38,7 +41,7 @@ measured! {
     write: replace_hash(user_id: String, old: String, new: String, now: u64) -> ();
     write: lock_user(name: String, locked: bool, now: u64) -> bool;
     write: delete_user(name: String, now: u64) -> bool;
-    write: attempt(attempt: Attempt) -> attempt::Verdict;
+    write: attempt(attempt: Attempt) -> throttle::Verdict;
     read: user(name: String) -> Option<User>;
     read: users() -> Vec<User>;
     write: add_client(client: Client) -> bool;
@@ -46,7 +49,7 @@ measured! {
     read: client(id: String) -> Option<Client>;
     read: clients() -> Vec<Client>;
     write: open_session(
-        session: Session, password_hash: String, reserved: Option<Reserved>, draw: Option<Candidates>
+        session: Session, password_hash: String, failure: Option<Reserved>, candidates: Option<Candidates>
     ) -> Option<Session>;
     write: refresh(refresh: Refresh) -> Verdict;
     read: session(id: SessionId) -> Option<Session>;

@@ -94,7 +94,7 @@ impl Issuer {
     /// Opens an issuer with a new database in `folder`.
     pub(crate) async fn for_tests(folder: &tempfile::TempDir) -> Self {
         let config = Config {
-            database: format!("sqlite://{}", folder.path().join("x.db").display()),
+            database: crate::config::DatabaseUrl::Sqlite(folder.path().join("x.db")),
             refresh_grace: std::time::Duration::ZERO,
             ..Config::default()
         };
@@ -106,7 +106,7 @@ impl Issuer {
     /// Adds a user with an open session. Returns the session's refresh token.
     pub(crate) async fn session_for_tests(&self) -> String {
         use crate::session::{FIRST_PARTY, RefreshToken, Session};
-        let user = crate::store::User {
+        let user = crate::users::User {
             id: "user_x".to_owned(),
             name: "demo".to_owned(),
             scope: String::new(),

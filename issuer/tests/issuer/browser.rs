@@ -1,4 +1,4 @@
-//! What pages in a browser may do: the session cookie, and calls from other origins.
+//! Pages in a browser: the session cookie, and calls from other origins.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::common::{Answer, PASSWORD, Server, client, post_json, send};
 const ORIGIN: &str = "http://app.example";
 
 #[tokio::test]
-async fn a_cookie_session_keeps_the_refresh_token_from_the_page() {
+async fn a_cookie_session_hides_the_refresh_token_from_the_page() {
     let server = Server::with(|config, _| config.cors_origins = vec![ORIGIN.to_owned()]).await;
     let body = json!({ "username": "demo", "password": PASSWORD, "session": "cookie" });
     let answer = post_json(&server.url, "/login", &body).await;
@@ -90,7 +90,7 @@ async fn only_listed_origins_get_cors_headers() {
         assert_eq!(answer.header("access-control-allow-headers"), "");
         assert_eq!(answer.header("vary"), "Origin");
     }
-    // A refusal has them too: else the page could not read why.
+    // A refusal needs CORS headers too, or the page could not read the reason.
     let answer = ask("POST", "/login", ORIGIN).await;
     assert_eq!(answer.status, 415);
     assert_eq!(answer.header("access-control-allow-origin"), ORIGIN);

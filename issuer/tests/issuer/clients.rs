@@ -1,4 +1,4 @@
-//! Confidential clients, and what they can ask: tokens for themselves, and what a token is worth.
+//! Confidential clients: tokens for themselves, and introspection of other tokens.
 
 use std::path::Path;
 
@@ -9,17 +9,17 @@ use crate::common::{post_form, post_json, refresh, send, stderr, stdout};
 
 over_all!(
     a_client_gets_a_token_for_itself_and_no_refresh_token,
-    a_client_may_ask_for_less_and_not_for_more,
-    every_way_not_to_be_a_client_has_the_same_answer,
-    another_secret_is_the_end_of_the_one_before,
-    what_is_wrong_with_a_client_command_is_said_and_nothing_is_changed,
-    introspection_tells_what_a_token_is_worth_at_this_moment,
-    a_locked_client_s_tokens_are_worth_nothing_where_somebody_asks,
-    a_locked_user_is_out_at_once_and_in_again_after,
-    a_deleted_user_is_out_at_once_and_another_of_that_name_is_another,
+    a_client_may_narrow_its_scope_but_not_widen_it,
+    every_failed_client_authentication_has_the_same_response,
+    a_new_secret_replaces_the_old_one,
+    a_wrong_client_command_is_refused_with_a_reason_and_changes_nothing,
+    introspection_returns_the_current_state_of_a_token,
+    introspection_refuses_the_tokens_of_a_locked_client,
+    locking_a_user_ends_their_sessions_and_unlocking_allows_logins_again,
+    deleting_a_user_ends_their_sessions_and_a_new_user_of_that_name_is_another,
 );
 
-/// A client's id and secret.
+/// The id and the secret of a client.
 struct Credentials {
     id: String,
     secret: String,
@@ -43,7 +43,7 @@ fn add(folder: &Path, name: &str, scope: &str) -> Credentials {
 
 const GRANT: (&str, &str) = ("grant_type", "client_credentials");
 
-/// By the scheme Basic.
+/// Sends a request with HTTP Basic authentication.
 async fn ask(server: &Server, path: &str, by: &Credentials, form: &[(&str, &str)]) -> Answer {
     let request = client().post(format!("{}{path}", server.url)).form(form);
     send(request.basic_auth(&by.id, Some(&by.secret))).await
@@ -81,7 +81,7 @@ async fn a_client_gets_a_token_for_itself_and_no_refresh_token(backend: Backend)
     assert!(worker.id.starts_with("client_"));
 }
 
-async fn a_client_may_ask_for_less_and_not_for_more(backend: Backend) {
+async fn a_client_may_narrow_its_scope_but_not_widen_it(backend: Backend) {
     let server = Server::on(backend).await;
     let worker = add(server.folder.path(), "worker", "read write");
     let less = ask(&server, "/token", &worker, &[GRANT, ("scope", "write")]).await;
@@ -96,7 +96,7 @@ async fn a_client_may_ask_for_less_and_not_for_more(backend: Backend) {
     assert_eq!(answer.claims().get("scope"), None);
 }
 
-async fn every_way_not_to_be_a_client_has_the_same_answer(backend: Backend) {
+async fn every_failed_client_authentication_has_the_same_response(backend: Backend) {
     let server = Server::on(backend).await;
     let folder = server.folder.path();
     let worker = add(folder, "worker", "read");
@@ -134,7 +134,7 @@ async fn every_way_not_to_be_a_client_has_the_same_answer(backend: Backend) {
     ask(&server, "/token", &worker, &other).await.refused(400, "invalid_request");
 }
 
-async fn another_secret_is_the_end_of_the_one_before(backend: Backend) {
+async fn a_new_secret_replaces_the_old_one(backend: Backend) {
     let server = Server::on(backend).await;
     let folder = server.folder.path();
     let before = add(folder, "worker", "read");
@@ -150,7 +150,7 @@ async fn another_secret_is_the_end_of_the_one_before(backend: Backend) {
 }
 
 #[tokio::test]
-async fn a_secret_is_shown_once_and_kept_nowhere() {
+async fn a_secret_is_shown_once_and_stored_nowhere() {
     let server = Server::start().await;
     let folder = server.folder.path();
     let worker = add(folder, "worker", "read");
@@ -166,7 +166,7 @@ async fn a_secret_is_shown_once_and_kept_nowhere() {
     }
 }
 
-async fn what_is_wrong_with_a_client_command_is_said_and_nothing_is_changed(backend: Backend) {
+async fn a_wrong_client_command_is_refused_with_a_reason_and_changes_nothing(backend: Backend) {
     let server = Server::on(backend).await;
     let folder = server.folder.path();
     let worker = add(folder, "worker", "read");
@@ -188,7 +188,7 @@ async fn what_is_wrong_with_a_client_command_is_said_and_nothing_is_changed(back
     assert_eq!(ask(&server, "/token", &worker, &[GRANT]).await.status, 200);
 }
 
-async fn introspection_tells_what_a_token_is_worth_at_this_moment(backend: Backend) {
+async fn introspection_returns_the_current_state_of_a_token(backend: Backend) {
     let server = Server::on(backend).await;
     let api = add(server.folder.path(), "api", "");
     let dead = json!({ "active": false });
@@ -229,7 +229,7 @@ async fn introspection_tells_what_a_token_is_worth_at_this_moment(backend: Backe
     ask(&server, "/introspect", &api, &[]).await.refused(400, "invalid_request");
 }
 
-async fn a_locked_client_s_tokens_are_worth_nothing_where_somebody_asks(backend: Backend) {
+async fn introspection_refuses_the_tokens_of_a_locked_client(backend: Backend) {
     let server = Server::on(backend).await;
     let (api, worker) =
         (add(server.folder.path(), "api", ""), add(server.folder.path(), "worker", "read"));
@@ -239,7 +239,7 @@ async fn a_locked_client_s_tokens_are_worth_nothing_where_somebody_asks(backend:
     assert_eq!(introspect(&server, &api, &token).await, json!({ "active": false }));
 }
 
-async fn a_locked_user_is_out_at_once_and_in_again_after(backend: Backend) {
+async fn locking_a_user_ends_their_sessions_and_unlocking_allows_logins_again(backend: Backend) {
     let server = Server::on(backend).await;
     let folder = server.folder.path();
     let token = login(&server.url).await.refresh_token();
@@ -254,7 +254,9 @@ async fn a_locked_user_is_out_at_once_and_in_again_after(backend: Backend) {
     assert_eq!(login(&server.url).await.status, 200);
 }
 
-async fn a_deleted_user_is_out_at_once_and_another_of_that_name_is_another(backend: Backend) {
+async fn deleting_a_user_ends_their_sessions_and_a_new_user_of_that_name_is_another(
+    backend: Backend,
+) {
     let server = Server::on(backend).await;
     let folder = server.folder.path();
     let api = add(folder, "api", "");

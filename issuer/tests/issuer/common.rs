@@ -1,5 +1,5 @@
-//! A real issuer for each test: through the library on a free port, with a clock that the test
-//! sets, or as the real binary.
+//! Starts a real issuer for each test: in this process on a free port, with a clock that the test
+//! sets, or as the binary.
 
 use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -22,16 +22,16 @@ use crate::cluster;
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) const START: u64 = 1_800_000_000;
 
-/// Where the issuer keeps what it keeps.
+/// The database of an issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
     Sqlite,
     Postgres,
-    /// Two issuers on one PostgreSQL database, which take the connections by turns.
+    /// Two issuers on one PostgreSQL database. Connections go to them in turns.
     PostgresTwice,
 }
 
-/// Runs each of these functions as two tests, one for each database.
+/// Makes two tests of each function, one for each database.
 macro_rules! over_both {
     ($($name:ident),+ $(,)?) => {$(
         mod $name {
@@ -41,7 +41,8 @@ macro_rules! over_both {
 }
 pub(crate) use over_both;
 
-/// Runs each of these functions, which use [`Server`] alone, for two issuers on one database too.
+/// Makes three tests of each function: one for each database, and one for two issuers on one
+/// database. The functions may use only [`Server`].
 macro_rules! over_all {
     ($($name:ident),+ $(,)?) => {$(
         mod $name {
@@ -66,19 +67,19 @@ macro_rules! over {
 }
 pub(crate) use over;
 
-/// In the folder of two issuers on one database.
+/// The file that marks the folder of two issuers on one database.
 const TWICE: &str = "two-issuers";
 
-/// Where [`binary`] and [`Server`] find the URL of the folder's database, if it is not SQLite's.
+/// The file with the URL of the database for [`binary`] and [`Server`], unless it is SQLite.
 const URL: &str = "database-url";
 
-/// Set to `none` by [`binary`].
+/// [`binary`] sets this variable to `none`.
 pub(crate) const ADMIN_LISTEN: &str = "COUNTERSIGN_ADMIN_LISTEN";
 
-/// The master key of the databases that have no file beside them.
+/// The master key of PostgreSQL databases.
 pub(crate) const MASTER_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
-/// A folder with a database that has user `demo` with scope `read write`.
+/// Returns a folder with a database that contains the user `demo` with scope `read write`.
 pub(crate) fn folder() -> TempDir {
     folder_on(Backend::Sqlite)
 }
@@ -89,7 +90,7 @@ pub(crate) fn folder_on(backend: Backend) -> TempDir {
     folder
 }
 
-/// A folder whose database is still to be made.
+/// Returns a folder without a database yet.
 pub(crate) fn empty_folder_on(backend: Backend) -> TempDir {
     let folder = TempDir::new().unwrap();
     if backend == Backend::PostgresTwice {
@@ -101,12 +102,12 @@ pub(crate) fn empty_folder_on(backend: Backend) -> TempDir {
     folder
 }
 
-/// Lets all that is started in `folder` use that PostgreSQL database.
+/// Lets every issuer and command in `folder` use this PostgreSQL database.
 pub(crate) fn use_database(folder: &Path, url: &str) {
     std::fs::write(folder.join(URL), url).unwrap();
 }
 
-/// The URL of the folder's database.
+/// Returns the URL of the database of the folder.
 pub(crate) fn database(folder: &Path) -> String {
     let sqlite = |_| format!("sqlite://{}", folder.join("countersign.db").display());
     std::fs::read_to_string(folder.join(URL)).unwrap_or_else(sqlite)
@@ -117,10 +118,10 @@ pub(crate) fn add_user(folder: &Path, name: &str) {
     assert!(done.status.success(), "{}", stderr(&done));
 }
 
-/// Runs the binary in `folder`, with `input` as its stdin, to its end.
+/// Runs the binary in `folder` with `input` on stdin, until it ends.
 pub(crate) fn command(folder: &Path, arguments: &[&str], input: &str) -> Output {
     let mut child = binary(folder).args(arguments).stdin(Stdio::piped()).spawn().unwrap();
-    // A command that refuses before it reads closes its stdin.
+    // A command that fails before it reads closes its stdin.
     let _ = child.stdin.take().unwrap().write_all(format!("{input}\n").as_bytes());
     child.wait_with_output().unwrap()
 }
@@ -131,7 +132,7 @@ pub(crate) fn binary(folder: &Path) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("COUNTERSIGN_")) {
         command.env_remove(name);
     }
-    // The default port is one, and the tests are many.
+    // Parallel tests cannot share the default port.
     command.env(ADMIN_LISTEN, "none");
     if folder.join(URL).exists() {
         command.env("COUNTERSIGN_DATABASE", database(folder));
@@ -148,7 +149,7 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// The binary, serving; its log is `issuer.log` in the folder.
+/// A serving process of the binary. Its log is `issuer.log` in the folder.
 pub(crate) struct Process {
     pub(crate) child: Child,
     pub(crate) url: String,
@@ -159,7 +160,7 @@ impl Process {
         Self::with(folder, binary(folder))
     }
 
-    /// With the command that runs the binary.
+    /// Starts it with a prepared command.
     pub(crate) fn with(folder: &Path, mut command: Command) -> Self {
         let log = folder.join("issuer.log");
         let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
@@ -179,7 +180,7 @@ impl Drop for Process {
     }
 }
 
-/// An issuer in this process, or two on one database that answer at one address.
+/// An issuer in this process, or two on one database behind one address.
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) address: SocketAddr,
@@ -217,7 +218,7 @@ impl Server {
         Self::by(folder, |clock| clock, change).await
     }
 
-    /// By a clock that `compared` has made something of.
+    /// Starts with a clock that `compared` has changed.
     pub(crate) async fn by(
         folder: TempDir,
         compared: impl FnOnce(Clock) -> Clock,
@@ -226,7 +227,7 @@ impl Server {
         Self::at(START, folder, compared, change).await
     }
 
-    /// Started at that time.
+    /// Starts at the given time.
     pub(crate) async fn at(
         time: u64,
         folder: TempDir,
@@ -235,7 +236,7 @@ impl Server {
     ) -> Self {
         let clock = Arc::new(AtomicU64::new(time));
         let (mut config, mut limits) = (Config::default(), Limits::default());
-        config.database = database(folder.path());
+        config.database = database(folder.path()).parse().unwrap();
         if folder.path().join(URL).exists() {
             config.master_key = Some(Secret::new(MASTER_KEY.to_owned()));
         }
@@ -275,7 +276,7 @@ impl Server {
     }
 }
 
-/// A server whose clock is compared with another one: the test sets both.
+/// Returns a server with a wall clock and a monotonic clock. The test sets both.
 pub(crate) async fn with_clocks(
     backend: Backend,
     change: impl FnOnce(&mut Config, &mut Limits),
@@ -299,7 +300,7 @@ impl Issuer {
     }
 }
 
-/// Leads the connections to the two, by turns.
+/// Forwards connections to the two issuers in turns.
 async fn take_turns(listener: TcpListener, issuers: [SocketAddr; 2]) {
     for issuer in issuers.into_iter().cycle() {
         let (mut client, _) = listener.accept().await.unwrap();
@@ -310,7 +311,7 @@ async fn take_turns(listener: TcpListener, issuers: [SocketAddr; 2]) {
     }
 }
 
-/// An answer, read whole.
+/// A complete response.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -336,7 +337,7 @@ impl Answer {
         self.field("refresh_token")
     }
 
-    /// The claims of the access token, unverified.
+    /// Returns the claims of the access token without verifying it.
     pub(crate) fn claims(&self) -> Value {
         jwt_part(&self.field("access_token"), 1)
     }
@@ -379,7 +380,7 @@ pub(crate) async fn get(url: &str, path: &str) -> Answer {
     send(client().get(format!("{url}{path}"))).await
 }
 
-/// What parallel attempts came to, each answer once.
+/// Returns the different results of parallel attempts.
 pub(crate) async fn distinct(attempts: Vec<JoinHandle<String>>) -> HashSet<String> {
     let mut answers = HashSet::new();
     for attempt in attempts {

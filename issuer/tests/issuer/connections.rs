@@ -1,4 +1,4 @@
-//! Connections that stall: each is closed in its time, and none holds up the end.
+//! Connections that stall: each is closed at its deadline, and none delays a shutdown.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -18,14 +18,14 @@ async fn quick() -> Server {
     .await
 }
 
-/// Sends `bytes`, and reads until the server closes; answers what came and how long it took.
+/// Sends `bytes` and reads until the server closes. Returns the response and the time it took.
 async fn until_closed(server: &Server, bytes: &[u8]) -> (String, Duration) {
     let started = Instant::now();
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut text = Vec::new();
     let read = stream.read_to_end(&mut text);
-    // A reset is a close as well.
+    // The server may also close by a reset.
     let _ = tokio::time::timeout(Duration::from_secs(10), read).await.expect("still open");
     (String::from_utf8_lossy(&text).into_owned(), started.elapsed())
 }
@@ -88,12 +88,15 @@ async fn a_client_that_never_reads_is_cut_off() {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let request = b"GET /.well-known/jwks.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
     let started = Instant::now();
-    // Until the answers fill every buffer on their way, writing goes on; then it hangs until the
-    // server closes the connection, and fails.
+    // Writing succeeds until the responses fill every buffer on the way. Then it blocks until the
+    // server closes the connection.
     let write_on = async { while stream.write_all(&request).await.is_ok() {} };
     let ended = tokio::time::timeout(Duration::from_secs(20), write_on).await;
     ended.expect("the connection is still open");
-    assert!(started.elapsed() > Duration::from_millis(500), "it did answer for a while");
+    assert!(
+        started.elapsed() > Duration::from_millis(500),
+        "the server closed the connection too early"
+    );
 }
 
 #[tokio::test]
@@ -110,9 +113,9 @@ async fn a_connection_stays_open_while_it_is_used() {
 }
 
 #[tokio::test]
-async fn what_is_not_http_is_refused() {
+async fn bytes_that_are_not_http_are_refused() {
     let server = quick().await;
-    // HTTP/2 without TLS is not spoken.
+    // The issuer does not speak HTTP/2 without TLS.
     for bytes in ["\x16\x03\x01\x02\0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "hello\r\n\r\n"] {
         let (text, took) = until_closed(&server, bytes.as_bytes()).await;
         assert!(!text.contains("HTTP/1.1 200"), "{bytes:?}: {text}");
@@ -125,7 +128,7 @@ async fn what_is_not_http_is_refused() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_as_a_request_is_refused_without_a_body() {
+async fn a_malformed_request_is_refused_without_a_body() {
     let server = quick().await;
     let long = "x".repeat(40_000);
     let many = "x: y\r\n".repeat(200);
@@ -146,13 +149,13 @@ async fn what_cannot_be_read_as_a_request_is_refused_without_a_body() {
         let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
         let request = &request[..request.len().min(60)];
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
-        // So that it has nothing that the headers of all other answers would protect.
+        // An empty response needs none of the security headers of other responses.
         assert!(answer.contains("content-length: 0\r\n"), "{request}: {answer}");
         assert!(answer.contains("connection: close\r\n"), "{request}: {answer}");
     }
 }
 
-/// Sends a body of 200 MiB after the header, until the server closes; answers how much of it.
+/// Sends a body of 200 MiB until the server closes. Returns the response and the bytes sent.
 async fn send_too_much(server: &Server, header: &str, chunk: &[u8]) -> (String, usize) {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let header = format!("POST /token HTTP/1.1\r\nhost: x\r\n{header}\r\n\r\n");
@@ -179,7 +182,7 @@ async fn a_body_of_200_mib_is_refused_before_it_is_sent() {
     let server = Server::start().await;
     let data = [b'a'; 16 * 1024];
     let chunk = [b"4000\r\n", &data[..], b"\r\n"].concat();
-    // What the kernel's buffers on both sides take comes on top.
+    // The buffers of the kernel on both sides may hold more than the limit.
     let buffers = 12 << 20;
 
     let started = Instant::now();
@@ -189,7 +192,7 @@ async fn a_body_of_200_mib_is_refused_before_it_is_sent() {
     let mut answer = [0; 1024];
     let length = stream.read(&mut answer).await.unwrap();
     let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
-    assert!(answer.starts_with("HTTP/1.1 413"), "without a byte of it: {answer}");
+    assert!(answer.starts_with("HTTP/1.1 413"), "before the first byte of the body: {answer}");
     assert!(answer.contains("\"error\":\"content_too_large\""), "{answer}");
     assert!(started.elapsed() < Duration::from_secs(5));
 
@@ -201,7 +204,7 @@ async fn a_body_of_200_mib_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test]
-async fn a_request_target_without_a_path_is_answered_like_any_that_is_not_there() {
+async fn a_request_target_without_a_path_is_not_found() {
     let server = quick().await;
     for target in ["CONNECT auth.example:443", "OPTIONS *", "GET //login", "GET http://x"] {
         let request = format!("{target} HTTP/1.1\r\nhost: x\r\n\r\n");
@@ -212,7 +215,7 @@ async fn a_request_target_without_a_path_is_answered_like_any_that_is_not_there(
 }
 
 #[tokio::test]
-async fn stalled_connections_take_the_places_of_others_for_a_short_time_only() {
+async fn stalled_connections_block_others_only_for_a_short_time() {
     let server = Server::with(|_, limits| {
         limits.connections = 4;
         limits.header_timeout = Duration::from_millis(500);
@@ -228,14 +231,14 @@ async fn stalled_connections_take_the_places_of_others_for_a_short_time_only() {
     assert!(took > Duration::from_millis(300) && took < Duration::from_secs(5), "{took:?}");
 }
 
-/// As another client on the network: all of 127.0.0.0/8 is this machine.
+/// Connects from another address of this machine: all of 127.0.0.0/8 belongs to it.
 async fn connect_from(source: [u8; 4], server: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from((source, 0))).unwrap();
     socket.connect(server).await.unwrap()
 }
 
-/// Whether the server closes the connection before it answers a request.
+/// Returns true if the server closes the connection instead of answering a request.
 async fn is_closed(stream: &mut TcpStream) -> bool {
     let _ = stream.write_all(b"GET /healthz/live HTTP/1.1\r\nhost: x\r\n\r\n").await;
     let mut answer = [0; 1024];
@@ -246,12 +249,12 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
 }
 
 #[tokio::test]
-async fn one_network_can_take_its_own_places_and_not_those_of_others() {
+async fn a_network_can_use_up_its_own_limit_but_not_that_of_others() {
     let server = Server::with(|_, limits| {
         limits.connections = 4;
         limits.connections_per_network = 3;
         limits.loopback_is_exempt = false;
-        // Longer than the test: nothing is free because something stalled for too long.
+        // Longer than the test, so that no stalled connection is closed meanwhile.
         limits.header_timeout = Duration::from_secs(60);
         limits.idle_timeout = Duration::from_secs(60);
     })
@@ -269,16 +272,16 @@ async fn one_network_can_take_its_own_places_and_not_those_of_others() {
     for mut stream in refused {
         assert!(is_closed(&mut stream).await);
     }
-    // One that ends makes room for another of the same network.
+    // A connection that ends makes room for another of the same network.
     drop(stalled.pop());
     let started = Instant::now();
     while is_closed(&mut connect_from(one, server.address).await).await {
-        assert!(started.elapsed() < Duration::from_secs(10), "its place is not free");
+        assert!(started.elapsed() < Duration::from_secs(10), "its permit is not free");
     }
 }
 
 #[tokio::test]
-async fn who_comes_around_the_proxy_is_refused_but_for_its_health() {
+async fn a_request_around_the_proxy_is_refused_except_for_health() {
     let around = Server::with(|config, limits| {
         config.behind_proxy = true;
         config.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
@@ -310,7 +313,7 @@ async fn who_comes_around_the_proxy_is_refused_but_for_its_health() {
 }
 
 #[tokio::test]
-async fn a_stop_lets_requests_end_and_cuts_off_what_hangs() {
+async fn a_shutdown_completes_requests_and_cuts_off_stalled_ones() {
     let server = quick().await;
     let mut hanging = Vec::new();
     for bytes in ["", "POST /login HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n"] {
@@ -320,7 +323,7 @@ async fn a_stop_lets_requests_end_and_cuts_off_what_hangs() {
     }
     let url = server.url.clone();
     let login = tokio::spawn(async move { login(&url).await });
-    // The login hashes by now.
+    // Stop while the login computes its hash.
     while server.state.password_hashes() == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

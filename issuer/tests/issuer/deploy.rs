@@ -1,4 +1,4 @@
-//! What is in `deploy/` fits what is built. (The image itself is built where there is an engine.)
+//! The files in `deploy/` fit the binary. (No test builds the image: that needs a container engine.)
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,7 @@ fn read(name: &str) -> String {
 }
 
 #[test]
-fn the_unit_starts_the_issuer_with_flags_that_it_takes() {
+fn the_systemd_unit_starts_the_issuer_with_valid_flags() {
     let unit = read("deploy/systemd/countersign-issuer.service");
     let lines = |name: &str| -> Vec<&str> {
         unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('=')).collect()
@@ -36,13 +36,13 @@ fn the_unit_starts_the_issuer_with_flags_that_it_takes() {
         .collect();
     let done = command(folder.path(), &arguments, "");
     assert!(stdout(&done).contains("audience = of the file\n"), "{}", stderr(&done));
-    // The documents have it write there.
+    // The documentation names this folder and this user.
     assert_eq!(lines("StateDirectory"), ["countersign"]);
     assert_eq!(lines("User"), ["countersign"]);
 }
 
 #[test]
-fn the_documents_say_for_each_alert_what_to_do() {
+fn the_documentation_has_a_runbook_for_each_alert() {
     let document = read("docs/operations.md");
     let headings: Vec<_> =
         document.lines().filter_map(|line| line.strip_prefix("### Alert: ")).collect();
@@ -58,7 +58,7 @@ fn the_documents_say_for_each_alert_what_to_do() {
 }
 
 #[test]
-fn the_image_has_a_configuration_that_the_issuer_takes() {
+fn the_image_has_a_valid_configuration() {
     let file = read("deploy/Dockerfile").replace("\\\n", "");
     let settings: Vec<_> = file
         .lines()
@@ -73,7 +73,7 @@ fn the_image_has_a_configuration_that_the_issuer_takes() {
         command.envs(settings.iter().copied()).args(["config", "check"]).args(more);
         command.output().unwrap()
     };
-    // It says what else it needs, and takes that.
+    // The check names the missing settings, and succeeds with them.
     assert!(stderr(&check(&[])).contains("behind_proxy = true"));
     std::fs::write(folder.path().join("key"), "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")
         .unwrap();
@@ -85,8 +85,8 @@ fn the_image_has_a_configuration_that_the_issuer_takes() {
 }
 
 #[test]
-fn the_image_is_built_from_a_workspace_that_is_whole() {
-    // What .dockerignore lets in.
+fn the_image_is_built_from_a_complete_workspace() {
+    // Copy the files that .dockerignore does not exclude.
     let folder = TempDir::new().unwrap();
     let ignore = read(".dockerignore");
     assert!(ignore.lines().any(|line| line == "*"));

@@ -1,4 +1,4 @@
-//! docs/issuer.md, held to what the binary does.
+//! `docs/issuer.md` agrees with the binary.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ fn document() -> String {
     fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/issuer.md")).unwrap()
 }
 
-/// The cells of each row of the tables in the section with that heading, without backticks.
+/// Returns the cells of each table row in the section with this heading, without backticks.
 fn rows(heading: &str) -> Vec<Vec<String>> {
     let document = document();
     let from = document.find(&format!("\n## {heading}\n")).unwrap() + 4;
@@ -21,7 +21,7 @@ fn rows(heading: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn the_configuration_table_has_every_name_with_its_default_in_the_order_of_config_check() {
+fn the_configuration_table_has_the_names_and_defaults_of_config_check_in_its_order() {
     let folder = TempDir::new().unwrap();
     let mut check = binary(folder.path());
     let shown = check.env_remove(ADMIN_LISTEN).args(["config", "check"]).output().unwrap();
@@ -33,11 +33,11 @@ fn the_configuration_table_has_every_name_with_its_default_in_the_order_of_confi
 }
 
 #[test]
-fn the_configuration_file_of_the_document_is_accepted() {
+fn the_documented_configuration_file_is_accepted() {
     let document = document();
     let text = document.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     let folder = TempDir::new().unwrap();
-    // The certificate is not there to be read.
+    // The files of the certificate do not exist here.
     let lines = text.lines().filter(|line| !line.starts_with("tls_"));
     let text = lines.map(|line| format!("{line}\n")).collect::<String>();
     fs::write(folder.path().join("issuer.toml"), text).unwrap();
@@ -48,7 +48,7 @@ fn the_configuration_file_of_the_document_is_accepted() {
 }
 
 #[tokio::test]
-async fn the_table_of_metrics_has_every_metric_and_no_other() {
+async fn the_table_of_metrics_is_complete() {
     let server = Server::start().await;
     let admin = crate::watch::admin(&server).await;
     let served = get(&admin, "/metrics").await.text;
@@ -64,7 +64,7 @@ async fn the_table_of_metrics_has_every_metric_and_no_other() {
 #[tokio::test]
 async fn each_documented_endpoint_exists() {
     let server = Server::with(|config, _| config.status_lists = true).await;
-    // So that there is a status list.
+    // The first login creates a status list.
     assert_eq!(login(&server.url).await.status, 200);
     let mut endpoints = 0;
     for cells in rows("Endpoints") {

@@ -1,4 +1,4 @@
-//! Every endpoint over real HTTP: what it answers, and what it refuses.
+//! Every endpoint over real HTTP: its responses and its refusals.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::common::{PASSWORD, START, Server, client, get, jwt_part, login, post_
 use crate::common::{refresh, send};
 
 #[tokio::test]
-async fn a_login_answers_tokens_as_the_contract_says() {
+async fn a_login_returns_the_documented_tokens() {
     let server = Server::start().await;
     let answer = login(&server.url).await;
     assert_eq!(answer.status, 200);
@@ -57,7 +57,7 @@ async fn another_jwt_library_accepts_the_access_token() {
 }
 
 #[tokio::test]
-async fn each_failed_login_looks_the_same_and_costs_one_hash() {
+async fn every_failed_login_has_the_same_response_and_costs_one_hash() {
     let server = Server::start().await;
     let long = "x".repeat(1025);
     let cases = [
@@ -92,7 +92,7 @@ async fn a_user_name_is_found_in_any_spelling() {
 }
 
 #[tokio::test]
-async fn the_openapi_document_is_of_this_issuer_and_cached() {
+async fn the_openapi_document_names_this_issuer_and_is_cacheable() {
     let origin = "https://app.example";
     let server = Server::with(|config, _| config.cors_origins = vec![origin.to_owned()]).await;
     let answer = get(&server.url, "/openapi.json").await;
@@ -111,16 +111,16 @@ async fn the_openapi_document_is_of_this_issuer_and_cached() {
 }
 
 #[tokio::test]
-async fn bad_requests_are_refused_in_the_error_shape() {
+async fn a_bad_request_is_refused_with_a_documented_error() {
     let server = Server::start().await;
     let (json_type, form_type) = ("application/json", "application/x-www-form-urlencoded");
     let big = format!("{{\"username\":\"{}\"}}", "x".repeat(64 * 1024));
     let exact_login =
         format!("{{\"username\":\"demo\",\"password\":\"{}\"}}", "x".repeat(64 * 1024 - 33));
     assert_eq!(exact_login.len(), 64 * 1024);
-    // Comparing each name with all others would take seconds.
+    // Comparing each parameter with all others would take seconds.
     let many = (0..10_000).map(|n| format!("{n:x}&")).collect::<String>();
-    // method, path, content type, body, status, error, a word of the description
+    // Method, path, content type, body, status, error, and a part of the description.
     let cases: &[(&str, &str, &str, &str, u16, &str, &str)] = &[
         ("POST", "/nowhere", json_type, "{}", 404, "not_found", ""),
         ("GET", "/", "", "", 404, "not_found", ""),
@@ -262,7 +262,7 @@ async fn bad_requests_are_refused_in_the_error_shape() {
 }
 
 #[tokio::test]
-async fn a_scope_narrows_the_access_token_and_never_widens_it() {
+async fn a_requested_scope_narrows_the_access_token_and_never_widens_it() {
     let server = Server::start().await;
     let mut token = login(&server.url).await.refresh_token();
     let with_scope = |token: String, scope: &'static str| {
@@ -280,13 +280,13 @@ async fn a_scope_narrows_the_access_token_and_never_widens_it() {
     for scope in ["read admin", "READ", "a\"b"] {
         with_scope(token.clone(), scope).await.refused(400, "invalid_scope");
     }
-    // The session kept its scope, and the refusals used nothing up.
+    // The session kept its scope, and the refused requests did not use up the token.
     let answer = refresh(&server.url, &token).await;
     assert_eq!(answer.claims()["scope"], "read write");
 }
 
 #[tokio::test]
-async fn a_refresh_token_of_one_client_is_not_given_to_another() {
+async fn a_refresh_token_works_only_for_its_own_client() {
     let server = Server::start().await;
     let token = login(&server.url).await.refresh_token();
     let form = |client_id| {
@@ -297,7 +297,7 @@ async fn a_refresh_token_of_one_client_is_not_given_to_another() {
 }
 
 #[tokio::test]
-async fn revoke_and_logout_end_the_session_and_do_not_tell_what_was_there() {
+async fn revoke_and_logout_end_the_session_and_do_not_reveal_if_it_existed() {
     let server = Server::start().await;
     let revoke = |token: String| {
         let url = server.url.clone();
@@ -311,7 +311,7 @@ async fn revoke_and_logout_end_the_session_and_do_not_tell_what_was_there() {
     revoke(access).await.refused(400, "unsupported_token_type");
     let old = first.refresh_token();
     let token = refresh(&server.url, &old).await.refresh_token();
-    // Also by a token that was replaced: it says which session is meant.
+    // A replaced token works too, because it identifies the session.
     assert_eq!(revoke(old).await.status, 200);
     refresh(&server.url, &token).await.refused(400, "invalid_grant");
     assert_eq!(revoke(token).await.status, 200);
@@ -329,7 +329,7 @@ async fn revoke_and_logout_end_the_session_and_do_not_tell_what_was_there() {
 }
 
 #[tokio::test]
-async fn the_jwks_is_cacheable_and_answers_304_to_who_has_it() {
+async fn the_jwks_is_cacheable_and_supports_if_none_match() {
     let server = Server::start().await;
     let answer = get(&server.url, "/.well-known/jwks.json").await;
     assert_eq!(answer.header("content-type"), "application/jwk-set+json");
@@ -361,7 +361,7 @@ async fn the_jwks_is_cacheable_and_answers_304_to_who_has_it() {
 }
 
 #[tokio::test]
-async fn the_metadata_names_what_exists() {
+async fn the_metadata_lists_the_existing_endpoints() {
     let server = Server::with(|config, _| {
         config.issuer = Some("https://auth.example".to_owned());
     })
@@ -392,7 +392,7 @@ async fn the_metadata_names_what_exists() {
 }
 
 #[tokio::test]
-async fn logins_are_limited_for_each_network() {
+async fn each_network_has_its_own_limit_of_logins() {
     let server = Server::with(|config, limits| {
         limits.login_burst = 2;
         limits.login_period = std::time::Duration::from_secs(60);
@@ -405,14 +405,14 @@ async fn logins_are_limited_for_each_network() {
         send(request.header("x-forwarded-for", forwarded))
     };
     assert_eq!(attempt("192.0.2.1").await.status, 200);
-    // What stands to the left was written by the client, and changes nothing.
+    // The client wrote the entries to the left. They are ignored.
     assert_eq!(attempt("203.0.113.7, 192.0.2.1").await.status, 200);
     let answer = attempt("192.0.2.1").await;
     answer.refused(429, "too_many_requests");
     let wait: u64 = answer.header("retry-after").parse().unwrap();
     assert!((1..=60).contains(&wait), "{wait}");
     assert_eq!(attempt("192.0.2.2").await.status, 200);
-    // One IPv6 subscriber is one network.
+    // A whole IPv6 /64 is one network.
     assert_eq!(attempt("2001:db8::1").await.status, 200);
     assert_eq!(attempt("2001:db8::2").await.status, 200);
     attempt("2001:db8::3").await.refused(429, "too_many_requests");
@@ -420,7 +420,7 @@ async fn logins_are_limited_for_each_network() {
 }
 
 #[tokio::test]
-async fn a_full_hash_queue_answers_503_at_once() {
+async fn a_full_hash_queue_refuses_logins_with_503_at_once() {
     let server = Server::with(|config, limits| {
         limits.hashes = 1;
         limits.hash_queue = 1;

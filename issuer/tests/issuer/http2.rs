@@ -1,4 +1,4 @@
-//! HTTP/2 as an attacker speaks it: frame by frame, or never reading.
+//! HTTP/2 attacks: hostile frames, and clients that never read.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -49,7 +49,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A connection on which the settings were exchanged.
+/// Connects and exchanges the settings.
 async fn begin() -> (Server, TlsStream<TcpStream>) {
     begin_at(server().await).await
 }
@@ -65,11 +65,11 @@ async fn begin_at(
     (server, stream)
 }
 
-/// The frames until the server closes, as kind and payload.
+/// Returns kind and payload of the frames until the server closes.
 async fn until_closed(mut stream: impl tokio::io::AsyncRead + Unpin) -> Vec<(u8, Vec<u8>)> {
     let mut bytes = Vec::new();
     let read = stream.read_to_end(&mut bytes);
-    // A reset is a close as well.
+    // The server may also close by a reset.
     let _ = tokio::time::timeout(Duration::from_secs(20), read).await.expect("still open");
     let mut frames = Vec::new();
     let mut rest = &bytes[..];
@@ -81,14 +81,14 @@ async fn until_closed(mut stream: impl tokio::io::AsyncRead + Unpin) -> Vec<(u8,
     frames
 }
 
-/// The error code that the connection was closed with.
+/// Returns the error code of the last GOAWAY frame.
 fn goaway(frames: &[(u8, Vec<u8>)]) -> Option<&[u8]> {
     let (_, payload) = frames.iter().rfind(|(kind, _)| *kind == GOAWAY)?;
     payload.get(4..8)
 }
 
 #[tokio::test]
-async fn the_settings_say_how_much_one_connection_may_have_under_way() {
+async fn the_settings_limit_streams_window_and_header() {
     let (_server, stream) = begin().await;
     let frames = until_closed(stream).await;
     let (_, settings) = frames.iter().find(|(kind, _)| *kind == SETTINGS).unwrap();
@@ -105,13 +105,13 @@ async fn the_settings_say_how_much_one_connection_may_have_under_way() {
 }
 
 #[tokio::test]
-async fn a_client_that_answers_no_ping_is_given_up_before_it_is_idle_for_too_long() {
+async fn a_client_that_answers_no_ping_is_closed_before_the_idle_timeout() {
     let limits = |limits: &mut Limits| {
         limits.header_timeout = Duration::from_millis(300);
         limits.idle_timeout = Duration::from_secs(3600);
     };
     let (_server, mut stream) = begin_at(server_with(limits).await).await;
-    // Without a request it would be closed for that.
+    // Without a request the header timeout would close the connection.
     let request = frame(HEADERS, END_STREAM | END_HEADERS, 1, GET);
     stream.write_all(&request).await.unwrap();
     let frames = until_closed(stream).await;
@@ -121,7 +121,7 @@ async fn a_client_that_answers_no_ping_is_given_up_before_it_is_idle_for_too_lon
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_that_are_taken_back_at_once_close_the_connection() {
+async fn a_flood_of_cancelled_requests_closes_the_connection() {
     let (_server, stream) = begin().await;
     let (reader, mut writer) = tokio::io::split(stream);
     let flood = async {
@@ -135,24 +135,24 @@ async fn requests_that_are_taken_back_at_once_close_the_connection() {
                 return first;
             }
         }
-        panic!("it took 200,000 of them");
+        panic!("200,000 cancelled requests were accepted");
     };
     let (flooded, frames) = tokio::join!(flood, until_closed(reader));
     assert_eq!(goaway(&frames), Some(&ENHANCE_YOUR_CALM[..]), "after {flooded}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_header_that_goes_on_and_on_closes_the_connection() {
+async fn an_endless_header_closes_the_connection() {
     let (_server, stream) = begin().await;
     let (reader, mut writer) = tokio::io::split(stream);
     let flood = async {
         let mut sent = 0;
         let mut bytes = frame(HEADERS, END_STREAM, 1, GET);
-        // A field that is not indexed, `x: yyy…` (RFC 7541 section 6.2.2).
+        // A field without indexing, `x: yyy…` (RFC 7541 §6.2.2).
         let field = [&[0, 1, b'x', 100][..], &[b'y'; 100]].concat();
         while writer.write_all(&bytes).await.is_ok() {
             sent += bytes.len();
-            assert!(sent < 16 << 20, "it took {sent} bytes of one header");
+            assert!(sent < 16 << 20, "{sent} bytes of one header were accepted");
             bytes = frame(CONTINUATION, 0, 1, &field.repeat(100));
         }
     };
@@ -161,13 +161,13 @@ async fn a_header_that_goes_on_and_on_closes_the_connection() {
 }
 
 #[tokio::test]
-async fn a_header_that_is_too_long_is_refused_without_a_handler() {
+async fn a_header_that_is_too_long_is_refused() {
     let (server, root) = server().await;
     let (mut sender, _connection) = http2(&server, root, 65_535).await;
     let request = Request::get("https://localhost/healthz/live").header("x", "y".repeat(20_000));
     match sender.send_request(request.body(counted(0, None).0).unwrap()).await {
         Ok(answer) => assert_eq!(answer.status(), 431),
-        // hyper's client looks at the server's setting by itself.
+        // The client of hyper refuses by itself, because it knows the setting of the server.
         Err(e) => assert!(e.to_string().contains("http2 error"), "{e}"),
     }
 }
@@ -179,7 +179,7 @@ async fn a_header_or_a_body_that_stalls_does_not_hold_the_connection() {
     stream.write_all(&frame(HEADERS, 0, 1, GET)).await.unwrap();
     until_closed(stream).await;
 
-    // The server of these tests closes what is idle for 700 ms; its requests may take 900.
+    // The server of these tests has an idle timeout of 700 ms and a request timeout of 900 ms.
     let (server, root) = server().await;
     let mut stream = connect(server.address, &[&root], b"http/1.1").await;
     let half = b"POST /login HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{";
@@ -201,9 +201,9 @@ async fn a_header_or_a_body_that_stalls_does_not_hold_the_connection() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_let_through_does_not_hold_the_connection() {
+async fn a_client_that_opens_no_window_does_not_hold_the_connection() {
     let (server, root) = server().await;
-    // The client answers pings, and never opens the window for a byte of a body.
+    // The client answers pings but never lets the server send a byte of a body.
     let (mut sender, connection) = http2(&server, root, 0).await;
     let mut answers = Vec::new();
     for _ in 0..16 {
@@ -231,7 +231,7 @@ async fn a_body_of_200_mib_is_refused_before_it_is_sent() {
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         assert!(body.starts_with(b"{\"error\":\"content_too_large\""), "{body:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
-        // A body is read to 16 times the limit of 64 KiB, so that its sender sees the answer.
+        // The server reads up to 16 times the limit of 64 KiB, so that the client sees the response.
         let most = if length.is_some() { 512 * 1024 } else { 3 << 20 };
         let sent = sent.load(Ordering::Relaxed);
         assert!(sent < most, "{sent} bytes of a body whose length is {length:?}");
@@ -250,7 +250,7 @@ async fn http2(
     (sender, tokio::spawn(connection))
 }
 
-/// A body of `left` bytes that says its length or not, and counts what is taken of it.
+/// Returns a body of `left` bytes with or without a declared length, and the count of bytes sent.
 fn counted(left: usize, length: Option<u64>) -> (Counted, Arc<AtomicUsize>) {
     let sent = Arc::new(AtomicUsize::new(0));
     (Counted { left, length, sent: Arc::clone(&sent) }, sent)

@@ -1,4 +1,4 @@
-//! Key rotation in a running issuer, with a clock that the test sets.
+//! Signing keys in a running issuer: rotation, revocation, import, and changes of the master key.
 
 use std::collections::HashSet;
 use std::fs;
@@ -23,20 +23,20 @@ use crate::common::{
 };
 
 over_all!(
-    keys_rotate_by_themselves_and_are_dropped_when_their_tokens_are_gone,
-    a_rotation_by_hand_is_picked_up_once_caches_can_have_the_next_key,
+    keys_rotate_by_themselves_and_are_dropped_after_their_last_token,
+    a_manual_rotation_waits_until_caches_have_the_next_key,
 );
 over_both!(
-    a_revoked_key_is_gone_at_once_and_the_next_one_signs,
-    the_next_key_that_is_made_has_the_configured_size,
-    another_master_key_ends_no_session_and_issuers_with_the_old_one_go_on,
-    a_change_of_the_master_key_that_is_killed_is_whole_or_none,
-    with_another_secret_everybody_logs_in_again_and_no_key_changes,
+    a_revoked_key_is_dropped_at_once_and_the_next_one_signs,
+    a_new_key_has_the_configured_size,
+    a_change_of_the_master_key_ends_no_session_and_running_issuers_continue,
+    a_killed_change_of_the_master_key_is_complete_or_has_no_effect,
+    exchanging_the_secret_ends_all_sessions_and_changes_no_key,
     refresh_tokens_from_before_the_secret_was_stored_go_on,
-    an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it,
-    a_clock_that_jumps_forth_and_back_costs_no_key_and_no_session,
-    an_issuer_whose_clock_is_behind_is_not_ready_until_it_is_past_it,
-    a_time_that_was_wrong_is_forgotten_when_somebody_says_so,
+    an_imported_key_is_next_and_signs_when_caches_have_it,
+    a_clock_that_jumps_forward_and_back_loses_no_key_and_no_session,
+    an_issuer_with_a_clock_behind_the_database_is_not_ready_until_it_catches_up,
+    reset_clock_forgets_a_wrong_time,
     the_plan_shows_each_key_and_the_intervals_in_force,
     the_key_set_is_never_empty_at_the_start,
 );
@@ -62,19 +62,19 @@ fn kids(folder: &Path, state: &str) -> Vec<String> {
     keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
 }
 
-/// A server whose clock stands at the time that commands have.
+/// Starts a server whose clock shows the real time, like that of the commands.
 async fn at_real_time(backend: Backend) -> Server {
     let server = Server::on(backend).await;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     server.clock.store(now, Ordering::Relaxed);
-    // The keys' times are far ahead of it, and so not possible.
+    // The server moves key times that lie in the future to the present.
     let possible = |key: &Value| key["created_at"].as_u64().unwrap() <= now;
     until(async || states(server.folder.path()).iter().all(possible)).await;
     server
 }
 
-/// The running issuer looks once a second. Where there are two, they answer by turns: both have to
-/// be there.
+/// Waits for a condition: an issuer reads the keys once a second. Two issuers respond in turns, so the
+/// condition must hold twice.
 async fn until(mut done: impl AsyncFnMut() -> bool) {
     for _ in 0..100 {
         if done().await && done().await {
@@ -82,10 +82,10 @@ async fn until(mut done: impl AsyncFnMut() -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("the issuer did not get there in 10 s");
+    panic!("the condition was not satisfied within 10 s");
 }
 
-async fn keys_rotate_by_themselves_and_are_dropped_when_their_tokens_are_gone(backend: Backend) {
+async fn keys_rotate_by_themselves_and_are_dropped_after_their_last_token(backend: Backend) {
     const DAY: u64 = 86400;
     let server = Server::on(backend).await;
     let (first, next) = (signer(&server.url).await, kids(server.folder.path(), "published"));
@@ -93,7 +93,7 @@ async fn keys_rotate_by_themselves_and_are_dropped_when_their_tokens_are_gone(ba
     assert_eq!(published(&server.url).await, HashSet::from([first.clone(), next[0].clone()]));
     let etag = get(&server.url, "/.well-known/jwks.json").await.header("etag").to_owned();
 
-    // A day before the change, nothing happens; a cache is told to come back in time.
+    // Shortly before the change nothing happens, but the lifetime in caches gets shorter.
     server.advance(30 * DAY - 100);
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(signer(&server.url).await, first);
@@ -109,7 +109,7 @@ async fn keys_rotate_by_themselves_and_are_dropped_when_their_tokens_are_gone(ba
     assert_ne!(get(&server.url, "/.well-known/jwks.json").await.header("etag"), etag);
     let retiring =
         states(server.folder.path()).into_iter().find(|key| key["state"] == "retiring").unwrap();
-    // 15 min of tokens, 5 min of caches, 1 min of skew, 30 s to notice.
+    // 15 min lifetime of tokens, 5 min of caches, 1 min of skew, and 30 s to notice.
     let kept = retiring["drops_at"].as_u64().unwrap() - retiring["retires_at"].as_u64().unwrap();
     assert_eq!(kept, 15 * 60 + 5 * 60 + 60 + 30);
 
@@ -121,7 +121,7 @@ async fn keys_rotate_by_themselves_and_are_dropped_when_their_tokens_are_gone(ba
     assert_eq!(signer(&server.url).await, next[0]);
 }
 
-async fn a_rotation_by_hand_is_picked_up_once_caches_can_have_the_next_key(backend: Backend) {
+async fn a_manual_rotation_waits_until_caches_have_the_next_key(backend: Backend) {
     let server = at_real_time(backend).await;
     let (first, next) = (signer(&server.url).await, kids(server.folder.path(), "published"));
     let done = command(server.folder.path(), &["keys", "rotate"], "");
@@ -129,7 +129,7 @@ async fn a_rotation_by_hand_is_picked_up_once_caches_can_have_the_next_key(backe
     assert!(stdout(&done).starts_with("the next key signs in "), "{}", stdout(&done));
     assert_eq!(signer(&server.url).await, first);
 
-    // 5 min of caches, 1 min of skew and 30 s to notice after it was published.
+    // 5 min lifetime of caches, 1 min of skew, and 30 s to notice after publication.
     let published =
         states(server.folder.path()).into_iter().find(|key| key["state"] == "published");
     let published = published.unwrap()["created_at"].as_u64().unwrap();
@@ -142,12 +142,12 @@ async fn a_rotation_by_hand_is_picked_up_once_caches_can_have_the_next_key(backe
     assert_eq!(kids(server.folder.path(), "published").len(), 1);
 }
 
-async fn a_revoked_key_is_gone_at_once_and_the_next_one_signs(backend: Backend) {
-    // By the system's clock, which the command has.
+async fn a_revoked_key_is_dropped_at_once_and_the_next_one_signs(backend: Backend) {
+    // The issuer uses the clock of the system, like the command.
     let folder = folder_on(backend);
     let (folder, Process { url, .. }) = (folder.path(), &Process::start(folder.path()));
     let (first, next) = (signer(url).await, kids(folder, "published"));
-    // A thumbprint may begin with hyphens.
+    // A kid may begin with hyphens.
     for kid in ["nothing", "-nothing", "--nothing"] {
         let none = command(folder, &["keys", "revoke", kid], "");
         assert_eq!(none.status.code(), Some(1));
@@ -156,13 +156,13 @@ async fn a_revoked_key_is_gone_at_once_and_the_next_one_signs(backend: Backend) 
     }
 
     let done = stdout(&command(folder, &["keys", "revoke", &first], ""));
-    assert!(done.starts_with(&format!("key {first} is gone from the key set; ")), "{done}");
+    assert!(done.starts_with(&format!("key {first} is no longer in the key set; ")), "{done}");
     assert!(done.ends_with(&format!("key {} signs from now on\n", next[0])), "{done}");
     until(async || signer(url).await == next[0]).await;
     let after = published(url).await;
     assert!(after.len() == 2 && !after.contains(&first), "{after:?}");
 
-    // One that does not sign yet is replaced.
+    // A revoked key that does not sign yet is replaced.
     let spare = kids(folder, "published");
     let done = stdout(&command(folder, &["keys", "revoke", &spare[0]], ""));
     assert!(done.starts_with(&format!("key {} is gone", spare[0])), "{done}");
@@ -171,7 +171,7 @@ async fn a_revoked_key_is_gone_at_once_and_the_next_one_signs(backend: Backend) 
     assert_eq!((signer(url).await, published(url).await.len()), (next[0].clone(), 2));
 }
 
-async fn the_next_key_that_is_made_has_the_configured_size(backend: Backend) {
+async fn a_new_key_has_the_configured_size(backend: Backend) {
     let folder = folder_on(backend);
     drop(Process::start(folder.path()));
     let bits = |folder: &Path| {
@@ -194,14 +194,14 @@ async fn the_next_key_that_is_made_has_the_configured_size(backend: Backend) {
         assert_eq!(kids(folder.path(), "active"), spare);
         assert_eq!(bits(folder.path()), of(signs, size.parse().unwrap()));
     }
-    // A signature is as long as its key.
+    // A signature has the length of its key.
     let process = Process::start(folder.path());
     let token = login(&process.url).await.field("access_token");
     assert_eq!(token.rsplit('.').next().unwrap().len(), 512);
     assert_eq!(bits(folder.path()), of(3072, 4096));
 }
 
-/// Everything of the database that is sealed, as text.
+/// Returns everything in the database that is sealed, as text.
 fn sealed(folder: &Path) -> Vec<String> {
     let url = database(folder);
     let columns = "SELECT hex(sealed) FROM keys UNION ALL SELECT hex(sealed) FROM secrets";
@@ -219,7 +219,7 @@ fn sealed(folder: &Path) -> Vec<String> {
     }
 }
 
-/// Runs a statement on the folder's database. `countersign.` is PostgreSQL's schema alone.
+/// Runs a statement on the database of the folder. SQLite has no schema `countersign`.
 fn execute(folder: &Path, statement: &str) -> Vec<String> {
     let url = database(folder);
     match url.strip_prefix("sqlite://") {
@@ -233,7 +233,7 @@ fn execute(folder: &Path, statement: &str) -> Vec<String> {
     }
 }
 
-/// The issuer with the master key in that file of the folder.
+/// Returns a command with the master key in a file of the folder.
 fn with_master_key(folder: &Path, file: &str) -> Command {
     let mut command = binary(folder);
     command.env_remove("COUNTERSIGN_MASTER_KEY").env("COUNTERSIGN_MASTER_KEY_FILE", file);
@@ -242,7 +242,7 @@ fn with_master_key(folder: &Path, file: &str) -> Command {
 
 const NEW_MASTER_KEY: &str = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=";
 
-async fn another_master_key_ends_no_session_and_issuers_with_the_old_one_go_on(backend: Backend) {
+async fn a_change_of_the_master_key_ends_no_session_and_running_issuers_continue(backend: Backend) {
     let folder = folder_on(backend);
     let new_key = folder.path().join("new-key");
     let rewrap = ["keys", "rewrap", "--to", "new-key"];
@@ -262,26 +262,26 @@ async fn another_master_key_ends_no_session_and_issuers_with_the_old_one_go_on(b
 
     let done = command(folder.path(), &rewrap, "");
     assert!(done.status.success(), "{done:?}");
-    assert!(stdout(&done).starts_with("all of the database is sealed under the master key in "));
+    assert!(stdout(&done).starts_with("the database is sealed under the master key in "));
     let next = match backend {
-        Backend::Sqlite => "put new-key in the place of ",
-        _ => "set master_key to what new-key holds, or master_key_file to new-key",
+        Backend::Sqlite => "next: replace ",
+        _ => "set master_key to the content of new-key, or master_key_file to new-key",
     };
     assert!(stdout(&done).contains(next), "{}", stdout(&done));
     assert!(stderr(&done).contains("chmod 600 new-key"), "{}", stderr(&done));
     let after = sealed(folder.path());
     assert_eq!(after.len(), before.len());
-    assert!(after.iter().all(|sealed| !before.contains(sealed)), "not all of it is sealed anew");
+    assert!(after.iter().all(|sealed| !before.contains(sealed)), "some of it is not sealed anew");
     let changed = "SELECT event FROM countersign.audit WHERE event = 'master_key_changed'";
     assert_eq!(execute(folder.path(), changed).len(), 1);
-    // Once more is nothing more, however it is asked for.
+    // A second change to the same key does nothing.
     let again = command(folder.path(), &rewrap, "");
-    assert!(stdout(&again).starts_with("all of the database was sealed already"), "{again:?}");
+    assert!(stdout(&again).starts_with("the database was sealed already"), "{again:?}");
     let same = with_master_key(folder.path(), "new-key").args(rewrap).output().unwrap();
-    assert!(stderr(&same).contains("the master key that is configured"), "{same:?}");
+    assert!(stderr(&same).contains("the configured master key"), "{same:?}");
     assert_eq!(sealed(folder.path()), after);
 
-    // The one that runs goes on, says so once, and changes nothing.
+    // The running issuer continues, logs the change once, and changes nothing.
     until(async || log().contains("another master key now")).await;
     tokio::time::sleep(Duration::from_millis(2500)).await;
     assert_eq!(log().matches("another master key").count(), 1, "{}", log());
@@ -291,7 +291,7 @@ async fn another_master_key_ends_no_session_and_issuers_with_the_old_one_go_on(b
     assert_eq!(get(&old.url, "/healthz/ready").await.status, 200);
     assert_eq!(sealed(folder.path()), after);
 
-    // Who starts needs the new one, and has all that the old one had.
+    // A new process needs the new master key, and has the same keys and sessions.
     for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["keys", "rotate"]] {
         let refused = command(folder.path(), arguments, "");
         assert!(stderr(&refused).contains("the master key does not open"), "{refused:?}");
@@ -303,7 +303,7 @@ async fn another_master_key_ends_no_session_and_issuers_with_the_old_one_go_on(b
     let third = refresh(&new.url, &second).await.refresh_token();
     let fourth = refresh(&old.url, &third).await.refresh_token();
 
-    // A key that the old one cannot open signs: it can follow no more, and says so once.
+    // The old issuer cannot open the new signing key. It stops signing, and logs that once.
     let revoked = with_new().args(["keys", "revoke", &kid]).output().unwrap();
     assert!(revoked.status.success(), "{revoked:?}");
     until(async || signer(&new.url).await != kid).await;
@@ -330,16 +330,16 @@ fn token_of_old(master_key: &str, sid: &str) -> String {
     URL_SAFE_NO_PAD.encode(token)
 }
 
-async fn a_change_of_the_master_key_that_is_killed_is_whole_or_none(backend: Backend) {
+async fn a_killed_change_of_the_master_key_is_complete_or_has_no_effect(backend: Backend) {
     let folder = folder_on(backend);
     let mut keys = ["one", "other"];
     fs::write(folder.path().join(keys[0]), MASTER_KEY).unwrap();
     fs::write(folder.path().join(keys[1]), NEW_MASTER_KEY).unwrap();
     let with = |key: &str| with_master_key(folder.path(), key);
     drop(Process::with(folder.path(), with(keys[0])));
-    // It needs the key; more than once it changes nothing.
+    // The command needs the master key. Repeating it changes nothing.
     let opens = |key: &str| with(key).args(["keys", "rotate"]).output().unwrap().status.success();
-    // From before it has begun until after it has ended.
+    // Kill it at various times, from before its beginning until after its end.
     for round in 0..24 {
         let mut rewrap = with(keys[0]).args(["keys", "rewrap", "--to", keys[1]]).spawn().unwrap();
         tokio::time::sleep(Duration::from_millis(round * 4)).await;
@@ -354,14 +354,14 @@ async fn a_change_of_the_master_key_that_is_killed_is_whole_or_none(backend: Bac
     login(&issuer.url).await.refresh_token();
 }
 
-async fn with_another_secret_everybody_logs_in_again_and_no_key_changes(backend: Backend) {
+async fn exchanging_the_secret_ends_all_sessions_and_changes_no_key(backend: Backend) {
     let folder = folder_on(backend);
     let issuer = Process::start(folder.path());
     let first = login(&issuer.url).await.refresh_token();
     let before = states(folder.path());
     let done = command(folder.path(), &["keys", "exchange-secret"], "");
     assert!(stdout(&done).contains("next: restart all issuers"), "{done:?}");
-    // What runs goes on with what it has.
+    // A running issuer continues with the old secret.
     let second = refresh(&issuer.url, &first).await.refresh_token();
     drop(issuer);
 
@@ -410,7 +410,7 @@ async fn refresh_tokens_from_before_the_secret_was_stored_go_on(backend: Backend
     assert_eq!(sealed(folder.path()).len(), 1);
 }
 
-/// A private key in a file of the folder, as other programs write it.
+/// Writes a private key to a file in the format of other programs.
 fn write_key(path: &Path, size: KeySize) {
     let pair = KeyPair::generate(size).unwrap();
     let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
@@ -420,7 +420,7 @@ fn write_key(path: &Path, size: KeySize) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-async fn an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it(backend: Backend) {
+async fn an_imported_key_is_next_and_signs_when_caches_have_it(backend: Backend) {
     let server = at_real_time(backend).await;
     let folder = server.folder.path();
     let file = folder.join("key.pem");
@@ -437,7 +437,7 @@ async fn an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it(backe
     };
     refuse(&["cannot read key.pem"]);
     fs::write(&file, include_str!("../keys/rsa-1024.pem")).unwrap();
-    refuse(&["key.pem holds a key of less than 2048 bits"]);
+    refuse(&["key.pem contains a key of less than 2048 bits"]);
     fs::write(&file, vec![b'x'; 70_000]).unwrap();
     refuse(&["cannot read key.pem", "too long"]);
     fs::write(&file, [0xff; 10]).unwrap();
@@ -456,7 +456,7 @@ async fn an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it(backe
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     let again = command(folder, &import, "");
     assert!(stderr(&again).contains("warning: others on this machine may read key.pem"));
-    assert!(stderr(&again).contains(&format!("key {} is there already", imported[0])));
+    assert!(stderr(&again).contains(&format!("key {} is in the database already", imported[0])));
 
     until(async || published(&server.url).await.contains(&imported[0])).await;
     assert_eq!(signer(&server.url).await, first);
@@ -472,7 +472,7 @@ async fn an_imported_key_is_the_next_one_and_signs_when_caches_can_have_it(backe
     assert_eq!(published(&server.url).await.len(), 3);
 }
 
-async fn a_clock_that_jumps_forth_and_back_costs_no_key_and_no_session(backend: Backend) {
+async fn a_clock_that_jumps_forward_and_back_loses_no_key_and_no_session(backend: Backend) {
     const DAY: u64 = 86400;
     let (server, monotonic) = with_clocks(backend, |_, _| {}).await;
     let url = &server.url;
@@ -481,19 +481,19 @@ async fn a_clock_that_jumps_forth_and_back_costs_no_key_and_no_session(backend: 
     let (before, kid) = (states(server.folder.path()), signer(url).await);
     looked().await;
 
-    // Beyond the end of every key and every session, and back.
+    // The clock jumps beyond the end of every key and session, and back.
     for days in [40, 4000] {
         server.advance(days * DAY);
         looked().await;
         assert_eq!(states(server.folder.path()), before);
-        assert_eq!(signer(url).await, kid, "it goes on to sign");
+        assert_eq!(signer(url).await, kid, "the key signs on");
         server.clock.fetch_sub(days * DAY, Ordering::Relaxed);
         looked().await;
     }
     server.clock.fetch_sub(DAY, Ordering::Relaxed);
     looked().await;
     assert_eq!(states(server.folder.path()), before);
-    // The order of refresh tokens is that of their counters: the clock does not matter.
+    // Counters order the refresh tokens of a session, not times.
     let second = refresh(url, &first).await.refresh_token();
     server.advance(DAY);
     looked().await;
@@ -501,7 +501,7 @@ async fn a_clock_that_jumps_forth_and_back_costs_no_key_and_no_session(backend: 
     refresh(url, &first).await.refused(400, "invalid_grant");
     refresh(url, &third).await.refused(400, "invalid_grant");
 
-    // A new time is the time once it has been steady.
+    // A new time counts once the clock has been steady.
     let session = login(url).await.refresh_token();
     server.advance(6 * DAY + 25 * DAY);
     looked().await;
@@ -516,7 +516,9 @@ async fn a_clock_that_jumps_forth_and_back_costs_no_key_and_no_session(backend: 
     refresh(url, &session).await.refused(400, "invalid_grant");
 }
 
-async fn an_issuer_whose_clock_is_behind_is_not_ready_until_it_is_past_it(backend: Backend) {
+async fn an_issuer_with_a_clock_behind_the_database_is_not_ready_until_it_catches_up(
+    backend: Backend,
+) {
     const LATER: u64 = START + 30 * 86400;
     let folder = folder_on(backend);
     drop(Process::start(folder.path()));
@@ -536,7 +538,7 @@ async fn an_issuer_whose_clock_is_behind_is_not_ready_until_it_is_past_it(backen
         assert!(stderr(&refused).contains("the clock is behind: it says "), "{refused:?}");
         assert!(stderr(&refused).contains(&LATER.to_string()), "{refused:?}");
     }
-    // A minute of skew is none.
+    // A difference of one minute is tolerated.
     server.clock.store(LATER - 61, Ordering::Relaxed);
     assert_eq!(get(url, "/healthz/ready").await.status, 503);
     server.clock.store(LATER - 60, Ordering::Relaxed);
@@ -544,7 +546,7 @@ async fn an_issuer_whose_clock_is_behind_is_not_ready_until_it_is_past_it(backen
     until(async || states(server.folder.path()) != before).await;
 }
 
-async fn a_time_that_was_wrong_is_forgotten_when_somebody_says_so(backend: Backend) {
+async fn reset_clock_forgets_a_wrong_time(backend: Backend) {
     let folder = folder_on(backend);
     let issuer = Process::start(folder.path());
     let run = |arguments: &[&str]| command(folder.path(), arguments, "");
@@ -554,7 +556,7 @@ async fn a_time_that_was_wrong_is_forgotten_when_somebody_says_so(backend: Backe
     execute(folder.path(), "DELETE FROM countersign.clock");
     execute(folder.path(), "INSERT INTO countersign.clock VALUES (1, 99999999999)");
     assert!(stderr(&run(&["keys", "rotate"])).contains("run store reset-clock"));
-    assert!(reset().contains("no issuer waits for a later time"));
+    assert!(reset().contains("the latest time that an issuer saw is now"));
     assert!(reset().contains("there is nothing to reset"));
     assert!(run(&["keys", "rotate"]).status.success());
     let told = stdout(&run(&["audit", "list"]));
@@ -569,7 +571,7 @@ async fn the_plan_shows_each_key_and_the_intervals_in_force(backend: Backend) {
     let plan = stdout(&command(folder.path(), &plan, ""));
     for kid in [kids(folder.path(), "active"), kids(folder.path(), "published")].concat() {
         let rows = plan.lines().filter(|line| line.starts_with(&kid[..8])).count();
-        assert_eq!(rows, 2, "a bar and its times: {plan}");
+        assert_eq!(rows, 2, "a bar and a line of times: {plan}");
     }
     assert_eq!(plan.matches("to come").count(), 6, "{plan}");
     let intervals = "jwks_max_age 100 s + clock_skew 60 s + 30 s";
@@ -578,7 +580,7 @@ async fn the_plan_shows_each_key_and_the_intervals_in_force(backend: Backend) {
     }
 }
 
-/// From the moment that the address is taken: whoever is early waits, and is answered with keys.
+/// Sends requests from the first moment that the port is open. Early ones wait, and get keys.
 async fn the_key_set_is_never_empty_at_the_start(backend: Backend) {
     for _ in 0..4 {
         let folder = folder_on(backend);
@@ -595,9 +597,9 @@ async fn the_key_set_is_never_empty_at_the_start(backend: Backend) {
                     let (mut answers, mut first) = (0, None);
                     while !done.load(Ordering::SeqCst) {
                         let asked = client().get(format!("{url}/.well-known/jwks.json"));
-                        // Before the address is taken.
+                        // The issuer does not listen yet.
                         let Ok(response) = asked.send().await else {
-                            assert_eq!(answers, 0, "it was there, and is gone");
+                            assert_eq!(answers, 0, "the issuer was up, and is down again");
                             tokio::time::sleep(Duration::from_millis(1)).await;
                             continue;
                         };
@@ -614,7 +616,7 @@ async fn the_key_set_is_never_empty_at_the_start(backend: Backend) {
         tokio::time::sleep(Duration::from_secs(3)).await;
         done.store(true, Ordering::SeqCst);
         for hammer in hammers {
-            assert!(hammer.await.unwrap() > 0, "it did not start in time");
+            assert!(hammer.await.unwrap() > 0, "the issuer did not start in time");
         }
         process.kill().unwrap();
         process.wait().unwrap();
@@ -622,7 +624,7 @@ async fn the_key_set_is_never_empty_at_the_start(backend: Backend) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn issuers_and_a_command_that_rotate_at_once_make_one_rotation() {
+async fn parallel_rotations_of_issuers_and_commands_make_one_rotation() {
     if cluster::is_left_out() {
         return;
     }
@@ -638,8 +640,8 @@ async fn issuers_and_a_command_that_rotate_at_once_make_one_rotation() {
     let rounds = 3;
     for _ in 0..rounds {
         let (first, next) = (signer(&one.url).await, kids(folder.path(), "published"));
-        // As if both had been there for long. Whoever sees that it is due makes the next key first,
-        // which takes so long that the others see it as well.
+        // Let both keys be old, so that a rotation is due. Generating the next key takes so long that
+        // all processes begin the same rotation.
         let age = "UPDATE countersign.keys SET published_at = published_at - 4000000,
                    activates_at = activates_at - 4000000 WHERE state <> 'retiring'";
         execute(folder.path(), age);

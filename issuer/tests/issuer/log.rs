@@ -1,5 +1,4 @@
-//! The log: what it says of each request, and that neither it nor the metrics nor the audit log hold
-//! what is secret.
+//! The log: its lines for each request, and the absence of secrets in log, metrics and audit log.
 
 use std::collections::HashSet;
 use std::fs;
@@ -24,15 +23,15 @@ use crate::common::{database, folder, folder_on, get, login, over_both, post_for
 use crate::common::{refresh, send, stderr, stdout};
 use crate::watch::process_with_admin;
 
-over_both!(at_the_lowest_level_neither_log_nor_metrics_nor_audit_hold_a_secret);
+over_both!(no_secret_is_in_the_trace_log_the_metrics_or_the_audit_log);
 
-/// The issuer's log in `folder`.
+/// Returns the log of the issuer in `folder`.
 pub(crate) fn log(folder: &Path) -> String {
     fs::read_to_string(folder.join("issuer.log")).unwrap()
 }
 
 #[tokio::test]
-async fn each_answer_has_the_request_id_of_its_lines_in_the_log() {
+async fn each_response_has_the_request_id_of_its_log_lines() {
     let folder = folder();
     let mut json_lines = binary(folder.path());
     json_lines.args(["--log-format", "json", "--trusted-proxies", "127.0.0.1"]);
@@ -69,7 +68,7 @@ async fn each_answer_has_the_request_id_of_its_lines_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_log_of_warnings_has_no_request_but_the_id_of_what_it_warns_of() {
+async fn a_log_of_warnings_has_no_request_lines_but_its_warnings_have_the_request_id() {
     let folder = folder();
     let mut warnings = binary(folder.path());
     warnings.args(["--log-level", "warn"]);
@@ -85,7 +84,7 @@ async fn a_log_of_warnings_has_no_request_but_the_id_of_what_it_warns_of() {
 }
 
 #[tokio::test]
-async fn the_log_says_what_happened() {
+async fn the_log_has_a_line_for_each_request() {
     let folder = folder();
     let process = Process::start(folder.path());
     login(&process.url).await.refresh_token();
@@ -107,10 +106,10 @@ async fn the_log_says_what_happened() {
     }
 }
 
-/// What must be nowhere, with a name for it.
+/// The secrets that must appear nowhere, each with a name.
 type Secrets = Vec<(&'static str, String)>;
 
-async fn at_the_lowest_level_neither_log_nor_metrics_nor_audit_hold_a_secret(backend: Backend) {
+async fn no_secret_is_in_the_trace_log_the_metrics_or_the_audit_log(backend: Backend) {
     for format in ["text", "json"] {
         let folder = folder_on(backend);
         let path = folder.path();
@@ -132,13 +131,13 @@ async fn at_the_lowest_level_neither_log_nor_metrics_nor_audit_hold_a_secret(bac
             ("audit", audited(path)),
         ];
         for (place, text) in &places {
-            assert!(text.len() > 200, "there is little in the {place}: {text}");
+            assert!(text.len() > 200, "the {place} is nearly empty: {text}");
             for (name, secret) in &secrets {
-                assert!(secret.len() >= 8, "{name} is too short to be looked for: {secret:?}");
+                assert!(secret.len() >= 8, "{name} is too short for a search: {secret:?}");
                 assert!(!text.contains(secret.as_str()), "{name} is in the {place}: {text}");
             }
-            // Parts of private keys and whatever else there is, in base64, in hexadecimal, or as
-            // the numbers that a list of bytes is printed as. Names have no digits.
+            // Parts of private keys and other secrets, in base64, in hexadecimal, or as a printed
+            // list of bytes. Ordinary names have no digits.
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_+/".contains(c);
             let is_long =
                 |word: &&str| word.len() > 32 && word.contains(|c: char| c.is_ascii_digit());
@@ -148,19 +147,19 @@ async fn at_the_lowest_level_neither_log_nor_metrics_nor_audit_hold_a_secret(bac
             let numbers = text.split(", ").filter(|one| one.parse::<u8>().is_ok()).count();
             assert!(numbers < 5, "bytes are in the {place}: {text}");
         }
-        assert!(log(path).contains("DEBUG"), "it was not the lowest level");
+        assert!(log(path).contains("DEBUG"), "the log level was not the lowest one");
     }
 }
 
-/// What everything that an issuer can do has left.
+/// The traces of [`use_everything`].
 struct Said {
     secrets: Secrets,
     metrics: String,
-    /// Of the commands.
+    /// The output of all commands.
     stderr: String,
 }
 
-/// Does everything that an issuer can do, right and wrong.
+/// Uses every function of an issuer, with right and with wrong input.
 async fn use_everything(folder: &Path, format: &str) -> Said {
     let settings = [("COUNTERSIGN_LOG_LEVEL", "trace"), ("COUNTERSIGN_LOG_FORMAT", format)];
     let mut said = Said { secrets: Vec::new(), metrics: String::new(), stderr: String::new() };
@@ -172,7 +171,7 @@ async fn use_everything(folder: &Path, format: &str) -> Said {
             &mut child.stdin.take().unwrap(),
             format!("{input}\n").as_bytes(),
         );
-        // A command that refuses before it reads closes its stdin.
+        // A command that fails before it reads closes its stdin.
         let _ = written;
         let done = child.wait_with_output().unwrap();
         said.stderr += &stderr(&done);
@@ -276,7 +275,7 @@ async fn use_everything(folder: &Path, format: &str) -> Said {
     said
 }
 
-/// What is no HTTP, with `secret` in it.
+/// Sends malformed requests that contain `secret`.
 async fn garbage(url: &str, secret: &str) {
     let address = url.split("://").nth(1).unwrap();
     for line in [
@@ -289,12 +288,12 @@ async fn garbage(url: &str, secret: &str) {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(line.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
-        // It may be closed before all of it was read.
+        // The server may close before it has read everything.
         let _ = stream.read_to_end(&mut Vec::new()).await;
     }
 }
 
-/// A login over TLS, and what is no TLS.
+/// Sends garbage to a TLS port, and then logs in over TLS.
 async fn over_tls(folder: &Path, settings: [(&str, &str); 2], secrets: &mut Secrets) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
@@ -343,7 +342,7 @@ fn audited(folder: &Path) -> String {
     rows(folder).iter().map(|(event, subject)| format!("{event} {subject}\n")).collect()
 }
 
-/// Event and subject of everything in the audit log.
+/// Returns event and subject of each row of the audit log.
 fn rows(folder: &Path) -> Vec<(String, String)> {
     let url = database(folder);
     let lines = if url.starts_with("postgres") {

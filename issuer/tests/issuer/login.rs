@@ -1,4 +1,4 @@
-//! `/login` under attack: what is counted, by what, and what a stranger cannot do.
+//! `/login` under attack: throttling of failures, known devices, and the memory of hashes.
 
 use std::path::Path;
 
@@ -11,21 +11,21 @@ use crate::common::{
 use crate::common::{Process, binary, database, login, post_json, refresh, send, use_database};
 
 over_both!(
-    a_hundred_wrong_passwords_at_once_are_no_more_than_one_after_the_other,
-    each_failure_doubles_the_wait_and_the_right_password_ends_it,
-    a_login_puts_the_hash_in_the_form_that_is_configured,
-    no_name_that_somebody_typed_is_in_the_database,
+    a_hundred_parallel_wrong_passwords_get_no_more_hashes_than_sequential_ones,
+    each_failure_doubles_the_wait_and_the_right_password_resets_it,
+    a_login_renews_a_hash_with_outdated_parameters,
+    a_typed_user_name_is_not_stored,
 );
 
 over_all!(
-    a_name_that_nobody_has_is_counted_as_any_other,
+    an_unknown_name_is_throttled_like_a_known_one,
     spellings_of_a_name_are_counted_together,
-    only_trusted_proxies_say_where_a_login_comes_from,
+    only_trusted_proxies_may_name_the_client_address,
     a_stranger_cannot_lock_out_a_device_that_has_logged_in,
-    failures_outlive_a_restart,
+    failures_survive_a_restart,
 );
 
-/// An attempt to log in, and what is known of where it comes from.
+/// The headers of a login that identify its client.
 #[derive(Clone, Copy)]
 struct Source<'a> {
     forwarded: &'a [&'a str],
@@ -50,14 +50,14 @@ async fn wrong(url: &str, username: &str) -> Answer {
     attempt(url, username, "wrong", NOWHERE).await
 }
 
-/// Refused without a look at the password, for so many seconds.
+/// Asserts that a login was refused with this wait.
 #[track_caller]
 fn has_to_wait(answer: &Answer, seconds: u64) {
     answer.refused(429, "too_many_requests");
     assert_eq!(answer.header("retry-after"), seconds.to_string());
 }
 
-/// Uses up what is free.
+/// Makes the failed attempts that are free of a wait.
 async fn fail_five_times(url: &str, username: &str) {
     for _ in 0..5 {
         wrong(url, username).await.refused(401, "invalid_grant");
@@ -65,7 +65,7 @@ async fn fail_five_times(url: &str, username: &str) {
     has_to_wait(&wrong(url, username).await, 1);
 }
 
-/// A server that takes its clients' addresses from `X-Forwarded-For`.
+/// Starts a server that reads the addresses of its clients from `X-Forwarded-For`.
 async fn behind_proxy(backend: Backend) -> Server {
     Server::over(folder_on(backend), |config, _| {
         config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
@@ -73,7 +73,9 @@ async fn behind_proxy(backend: Backend) -> Server {
     .await
 }
 
-async fn a_hundred_wrong_passwords_at_once_are_no_more_than_one_after_the_other(backend: Backend) {
+async fn a_hundred_parallel_wrong_passwords_get_no_more_hashes_than_sequential_ones(
+    backend: Backend,
+) {
     let server = Server::over(folder_on(backend), |_, limits| {
         limits.login_burst = 1000;
         limits.hash_queue = 1000;
@@ -97,7 +99,7 @@ async fn a_hundred_wrong_passwords_at_once_are_no_more_than_one_after_the_other(
     }
 }
 
-async fn each_failure_doubles_the_wait_and_the_right_password_ends_it(backend: Backend) {
+async fn each_failure_doubles_the_wait_and_the_right_password_resets_it(backend: Backend) {
     let server = Server::on(backend).await;
     let mut hashes = 0;
     for wait in [0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900] {
@@ -107,11 +109,11 @@ async fn each_failure_doubles_the_wait_and_the_right_password_ends_it(backend: B
         if wait > 0 {
             has_to_wait(&login(&server.url).await, wait);
             server.advance(wait - 1);
-            // One that is refused does not make it longer.
+            // A refused attempt does not make the wait longer.
             has_to_wait(&login(&server.url).await, 1);
             server.advance(1);
         }
-        assert_eq!(server.state.password_hashes(), hashes, "who has to wait costs no hash");
+        assert_eq!(server.state.password_hashes(), hashes, "a refused attempt costs no hash");
     }
     assert_eq!(login(&server.url).await.status, 200);
     fail_five_times(&server.url, "demo").await;
@@ -119,7 +121,7 @@ async fn each_failure_doubles_the_wait_and_the_right_password_ends_it(backend: B
     fail_five_times(&server.url, "demo").await;
 }
 
-async fn a_name_that_nobody_has_is_counted_as_any_other(backend: Backend) {
+async fn an_unknown_name_is_throttled_like_a_known_one(backend: Backend) {
     let server = Server::on(backend).await;
     add_user(server.folder.path(), "locked");
     let lock = ["user", "lock", "locked"];
@@ -147,7 +149,7 @@ async fn spellings_of_a_name_are_counted_together(backend: Backend) {
     wrong(&server.url, "demo2").await.refused(401, "invalid_grant");
 }
 
-async fn only_trusted_proxies_say_where_a_login_comes_from(backend: Backend) {
+async fn only_trusted_proxies_may_name_the_client_address(backend: Backend) {
     let server = Server::on(backend).await;
     let spoofed: [&[&str]; 5] = [
         &["192.0.2.1"],
@@ -184,7 +186,7 @@ async fn only_trusted_proxies_say_where_a_login_comes_from(backend: Backend) {
     assert_eq!(from(&["192.0.2.1, 203.0.113.9"]).await.status, 200);
 }
 
-/// The device's cookie in the answer.
+/// Returns the device cookie of a response.
 fn device_of(answer: &Answer) -> Option<String> {
     let mut cookies = answer.headers.get_all("set-cookie").into_iter();
     let cookie = cookies
@@ -208,7 +210,7 @@ async fn a_stranger_cannot_lock_out_a_device_that_has_logged_in(backend: Backend
     let eve = attempt(&server.url, "eve", PASSWORD, at_home("")).await;
     let eve = device_of(&eve).unwrap();
 
-    // Strangers from everywhere, and one in the same network.
+    // Strangers try from many networks.
     let attempts: Vec<_> = (0..110)
         .map(|n| {
             let url = server.url.clone();
@@ -223,7 +225,7 @@ async fn a_stranger_cannot_lock_out_a_device_that_has_logged_in(backend: Backend
     for attempt in attempts {
         failed += usize::from(attempt.await.unwrap() == 401);
     }
-    assert_eq!(failed, 100, "from all networks together");
+    assert_eq!(failed, 100, "the limit of all networks together");
     let elsewhere: &[&str] = &["203.0.113.1"];
     for cookie in ["", &eve, "__Host-countersign-device=x"] {
         for forwarded in [home, elsewhere] {
@@ -231,13 +233,13 @@ async fn a_stranger_cannot_lock_out_a_device_that_has_logged_in(backend: Backend
             has_to_wait(&attempt(&server.url, "demo", PASSWORD, from).await, 1);
         }
     }
-    // The device is known, wherever it is.
+    // The device is known in every network.
     let from = Source { forwarded: elsewhere, cookie: &demo };
     let answer = attempt(&server.url, "demo", PASSWORD, from).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let demo = device_of(&answer).unwrap();
 
-    // Its own failures are counted too, and with too many of them it is a device like any.
+    // Failures of the device are counted too. After too many it is treated as unknown.
     for _ in 0..5 {
         let answer = attempt(&server.url, "demo", "wrong", at_home(&demo)).await;
         answer.refused(401, "invalid_grant");
@@ -249,7 +251,7 @@ async fn a_stranger_cannot_lock_out_a_device_that_has_logged_in(backend: Backend
 }
 
 #[tokio::test]
-async fn a_device_s_cookie_is_for_who_keeps_cookies_and_from_no_other_site() {
+async fn a_device_cookie_is_set_only_for_clients_with_cookies_and_ignored_across_sites() {
     let server = Server::start().await;
     let token = |headers: &[(&str, &str)]| {
         let body = json!({ "username": "demo", "password": PASSWORD });
@@ -269,7 +271,7 @@ async fn a_device_s_cookie_is_for_who_keeps_cookies_and_from_no_other_site() {
     fail_five_times(&server.url, "demo").await;
     let answer = token(&[("cookie", &first), foreign]).await;
     has_to_wait(&answer, 1);
-    // Not a word of the account or of the device is in it, and it is known for half a year.
+    // The cookie does not contain the account, and it is valid for half a year.
     assert!(!first.contains("demo"));
     assert_eq!(token(&[("cookie", &first)]).await.status, 200);
     server.advance(180 * 86400 - 1);
@@ -280,7 +282,7 @@ async fn a_device_s_cookie_is_for_who_keeps_cookies_and_from_no_other_site() {
     has_to_wait(&token(&[("cookie", &first)]).await, 2);
 }
 
-async fn failures_outlive_a_restart(backend: Backend) {
+async fn failures_survive_a_restart(backend: Backend) {
     let server = Server::on(backend).await;
     let device = device_of(&attempt(&server.url, "demo", PASSWORD, NOWHERE).await).unwrap();
     fail_five_times(&server.url, "demo").await;
@@ -320,7 +322,7 @@ async fn issuers_on_one_database_count_together() {
     assert_eq!(attempt(&other.url, "demo", PASSWORD, from).await.status, 200);
 }
 
-async fn no_name_that_somebody_typed_is_in_the_database(backend: Backend) {
+async fn a_typed_user_name_is_not_stored(backend: Backend) {
     let typed = "my secret, in the wrong field";
     let server = Server::on(backend).await;
     wrong(&server.url, typed).await.refused(401, "invalid_grant");
@@ -344,7 +346,7 @@ async fn no_name_that_somebody_typed_is_in_the_database(backend: Backend) {
 }
 
 #[tokio::test]
-async fn who_finds_the_queue_full_has_not_failed() {
+async fn a_login_refused_by_a_full_queue_is_no_failure() {
     let server = Server::with(|config, limits| {
         limits.hashes = 1;
         limits.hash_queue = 0;
@@ -387,7 +389,7 @@ fn hash_of(folder: &Path, backend: Backend) -> String {
     }
 }
 
-async fn a_login_puts_the_hash_in_the_form_that_is_configured(backend: Backend) {
+async fn a_login_renews_a_hash_with_outdated_parameters(backend: Backend) {
     let before = Server::on(backend).await;
     let device = device_of(&attempt(&before.url, "demo", PASSWORD, NOWHERE).await).unwrap();
     let session = login(&before.url).await.refresh_token();
@@ -399,10 +401,10 @@ async fn a_login_puts_the_hash_in_the_form_that_is_configured(backend: Backend) 
     })
     .await;
     wrong(&server.url, "demo").await.refused(401, "invalid_grant");
-    assert_eq!(server.state.password_hashes(), 1, "a failure costs one, as ever");
+    assert_eq!(server.state.password_hashes(), 1, "a failed login costs one hash");
     assert_eq!(hash_of(server.folder.path(), backend), old);
 
-    // All at once, of which each has been checked against the old one: none fails for another's.
+    // All of them check against the old hash. None fails because another one renewed it.
     let attempts: Vec<_> = (0..5)
         .map(|_| {
             let (url, device) = (server.url.clone(), device.clone());
@@ -424,7 +426,7 @@ async fn a_login_puts_the_hash_in_the_form_that_is_configured(backend: Backend) 
     assert_eq!(refresh(&server.url, &session).await.status, 200, "no session ended");
 }
 
-/// Resident memory of a process in MiB: the most that it ever had, and what it has.
+/// Returns the resident memory of a process in MiB: the peak and the current value.
 fn memory_of(process: &Process) -> (u64, u64) {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
     let field = |name: &str| -> u64 {
@@ -436,11 +438,11 @@ fn memory_of(process: &Process) -> (u64, u64) {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_logins_stays_within_its_memory() {
+async fn a_flood_of_logins_stays_within_its_memory_budget() {
     let folder = folder_on(Backend::Sqlite);
     let mut command = binary(folder.path());
     command.env("COUNTERSIGN_TRUSTED_PROXIES", "127.0.0.0/8");
-    // Room for one hash at a time, where the cores would do more.
+    // The budget has room for one hash at a time, although there are more cores.
     command.env("COUNTERSIGN_ARGON2_MEMORY", "64MiB").env("COUNTERSIGN_HASH_MEMORY", "100MiB");
     let process = Process::with(folder.path(), command);
     assert_eq!(login(&process.url).await.status, 200);
@@ -467,7 +469,7 @@ async fn a_flood_of_logins_stays_within_its_memory() {
     assert!(statuses.is_subset(&[200, 401, 429, 503].into()), "{statuses:?}");
     assert!(statuses.contains(&401) && statuses.contains(&503), "{statuses:?}");
     let (most, _) = memory_of(&process);
-    // Idle it has the memory of the hash before; beside it there are 400 connections.
-    assert!(most < idle + 48, "{most} MiB, where {idle} MiB were idle");
+    // The idle value includes the memory of one hash. The rest is for 400 connections.
+    assert!(most < idle + 48, "{most} MiB; {idle} MiB when idle");
     assert!(most > 64, "no hash has run");
 }

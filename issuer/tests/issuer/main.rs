@@ -1,4 +1,4 @@
-//! The issuer as its users meet it: real servers, real connections, the real binary.
+//! Tests of the issuer from outside: real servers, real connections, the real binary.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! The metrics, and the alerts and the dashboard on them (`deploy/`), as Prometheus itself sees them.
+//! The metrics, and the alerts and the dashboard in `deploy/`, checked by the tools of Prometheus.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +20,7 @@ fn read(file: &str) -> String {
     fs::read_to_string(deploy(file)).unwrap()
 }
 
-/// Runs promtool with `input` as its stdin; `None` where it is left out.
+/// Runs promtool with `input` on stdin. Returns `None` if it is skipped.
 fn promtool(arguments: &[&str], input: &str) -> Option<Output> {
     if is_skipped("promtool") {
         return None;
@@ -30,7 +30,7 @@ fn promtool(arguments: &[&str], input: &str) -> Option<Output> {
     let mut child = command.spawn().unwrap_or_else(|e| {
         panic!(
             "promtool does not run ({e}): install it (Debian: `sudo apt-get install prometheus`), or \
-             leave out the tests that need it with COUNTERSIGN_SKIP=promtool"
+             skip the tests that need it with COUNTERSIGN_SKIP=promtool"
         )
     });
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -43,7 +43,7 @@ fn is_good(done: Option<Output>) {
     assert!(done.status.success(), "{}{}", stdout(&done), stderr(&done));
 }
 
-/// The metrics of an issuer that has been used.
+/// Returns the metrics of an issuer after a login.
 async fn served() -> String {
     let server = Server::start().await;
     login(&server.url).await.refresh_token();
@@ -51,10 +51,10 @@ async fn served() -> String {
 }
 
 #[tokio::test]
-async fn promtool_finds_nothing_wrong_with_the_metrics() {
+async fn promtool_accepts_the_metrics() {
     let served = served().await;
     is_good(promtool(&["check", "metrics"], &served));
-    // It reads its input, and has an opinion.
+    // Check the check: promtool refuses a wrong name.
     let unnamed = served.replace("countersign_logins_total", "countersign_logins");
     if let Some(done) = promtool(&["check", "metrics"], &unnamed) {
         assert!(!done.status.success(), "{}", stdout(&done));
@@ -62,7 +62,7 @@ async fn promtool_finds_nothing_wrong_with_the_metrics() {
 }
 
 #[test]
-fn each_alert_loads_and_is_made_to_fire_and_says_what_to_do() {
+fn each_alert_is_valid_fires_in_a_test_and_links_its_runbook() {
     let alerts = deploy("prometheus/alerts.yml");
     is_good(promtool(
         &["check", "rules", "--lint=all", "--lint-fatal", alerts.to_str().unwrap()],
@@ -85,7 +85,7 @@ fn each_alert_loads_and_is_made_to_fire_and_says_what_to_do() {
     assert!(count > 10, "{count}");
 }
 
-/// All expressions of the dashboard's panels, as Prometheus would get them.
+/// Returns all expressions of the dashboard, with its variables replaced.
 fn dashboard_expressions() -> Vec<String> {
     let dashboard: Value = serde_json::from_str(&read("grafana/countersign-issuer.json")).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
@@ -103,7 +103,7 @@ fn each_expression_of_the_dashboard_is_promql() {
     let rules: Vec<_> = rules
         .map(|(index, expr)| json!({ "record": format!("panel:{index}"), "expr": expr }))
         .collect();
-    // YAML takes JSON.
+    // JSON is valid YAML.
     let file =
         |rules: &[Value]| json!({ "groups": [{ "name": "panels", "rules": rules }] }).to_string();
     let folder = tempfile::TempDir::new().unwrap();
@@ -120,7 +120,7 @@ fn each_expression_of_the_dashboard_is_promql() {
 }
 
 #[test]
-fn the_dashboard_is_whole() {
+fn the_dashboard_is_well_formed() {
     let dashboard: Value = serde_json::from_str(&read("grafana/countersign-issuer.json")).unwrap();
     assert!(dashboard["schemaVersion"].as_u64().unwrap() >= 42);
     let variables = dashboard["templating"]["list"].as_array().unwrap();
@@ -156,7 +156,7 @@ async fn each_metric_and_label_that_dashboard_and_alerts_name_is_served() {
             (base, _) => base == name,
         })
     };
-    // Without the alerts' annotations, which are not PromQL.
+    // The annotations of the alerts are not PromQL.
     let alerts = read("prometheus/alerts.yml");
     let alerts = alerts.split("- alert: ").filter_map(|alert| alert.split("annotations:").next());
     let all = dashboard_expressions().into_iter().chain(alerts.map(ToOwned::to_owned));

@@ -1,4 +1,4 @@
-//! Status lists over real HTTP: what is in them, when it is, and what it costs.
+//! Status lists over real HTTP: their content, their caching, and their cost.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -21,27 +21,27 @@ use crate::common::{
 use crate::common::{stderr, use_database, with_clocks};
 
 over_all!(
-    each_way_to_end_a_session_sets_its_bit_and_no_other_one,
-    an_access_token_that_a_list_can_take_back_ends_its_session_when_it_is_revoked,
-    a_list_that_has_not_begun_is_not_there,
-    a_full_list_is_followed_by_the_next_and_stays,
+    each_end_of_a_session_sets_its_bit_and_no_other,
+    revoking_an_access_token_with_a_status_index_ends_its_session,
+    an_unused_list_is_not_found,
+    a_full_list_stays_and_the_next_one_begins,
 );
 
 over_both!(
-    the_list_is_signed_and_says_what_the_draft_asks_for,
-    a_session_of_before_gets_its_place_when_it_is_refreshed,
-    who_has_the_list_is_told_so_until_it_is_signed_again,
-    however_many_ask_it_costs_a_signature_when_something_changed,
+    the_list_is_signed_and_has_the_claims_of_the_draft,
+    an_older_session_gets_its_index_at_the_next_refresh,
+    if_none_match_is_answered_with_304_until_the_list_is_signed_again,
+    many_requests_cost_one_signature_for_each_change,
     the_bit_of_an_ended_session_stays_as_long_as_its_last_access_token,
-    a_clock_that_jumps_ahead_takes_no_session_off_the_list,
+    a_clock_that_jumps_forward_removes_no_session_from_the_list,
 );
 
 async fn with_lists(backend: Backend) -> Server {
     Server::over(folder_on(backend), |config, _| config.status_lists = true).await
 }
 
-/// The place that an access token names: list and index.
-fn place(answer: &Answer) -> (String, usize) {
+/// Returns the list and the index in an access token.
+fn index_of(answer: &Answer) -> (String, usize) {
     let status = &answer.claims()["status"]["status_list"];
     let uri = status["uri"].as_str().unwrap_or_else(|| panic!("no status: {answer:?}"));
     (uri.to_owned(), usize::try_from(status["idx"].as_u64().unwrap()).unwrap())
@@ -52,7 +52,7 @@ fn bits(jwt: &str) -> Vec<u8> {
     decompress_to_vec_zlib(&URL_SAFE_NO_PAD.decode(lst).unwrap()).unwrap()
 }
 
-/// The indices whose bits are set.
+/// Returns the indices of the bits that are set.
 fn set(jwt: &str) -> HashSet<usize> {
     let bits = bits(jwt);
     (0..bits.len() * 8).filter(|index| bits[index / 8] & 1 << (index % 8) != 0).collect()
@@ -63,7 +63,7 @@ async fn revoke(server: &Server, token: &str) {
     assert_eq!(post_form(&server.url, "/revoke", &form).await.status, 200);
 }
 
-/// What the list says a moment later, when it has been read again.
+/// Waits until the issuer reads the database again, and returns the indices that are set.
 async fn read_again(uri: &str) -> HashSet<usize> {
     tokio::time::sleep(Duration::from_millis(1050)).await;
     let answer = send(client().get(uri)).await;
@@ -71,10 +71,10 @@ async fn read_again(uri: &str) -> HashSet<usize> {
     set(&answer.text)
 }
 
-async fn the_list_is_signed_and_says_what_the_draft_asks_for(backend: Backend) {
+async fn the_list_is_signed_and_has_the_claims_of_the_draft(backend: Backend) {
     let server = with_lists(backend).await;
     let session = login(&server.url).await;
-    let (uri, index) = place(&session);
+    let (uri, index) = index_of(&session);
     assert_eq!(uri, format!("{}/status/1", server.url));
     assert!(index < 1 << 17);
 
@@ -103,14 +103,14 @@ async fn the_list_is_signed_and_says_what_the_draft_asks_for(backend: Backend) {
     });
     assert_eq!(claims, expected);
     assert_eq!(bits(&answer.text), vec![0; 1 << 14]);
-    // It is not an access token.
-    let taken_for_one = [("token", answer.text.as_str())];
-    assert_eq!(post_form(&server.url, "/revoke", &taken_for_one).await.status, 200);
+    // The list is not an access token.
+    let as_access_token = [("token", answer.text.as_str())];
+    assert_eq!(post_form(&server.url, "/revoke", &as_access_token).await.status, 200);
     let head = send(client().head(&uri)).await;
     assert_eq!((head.status, head.text.as_str()), (200, ""));
 }
 
-async fn each_way_to_end_a_session_sets_its_bit_and_no_other_one(backend: Backend) {
+async fn each_end_of_a_session_sets_its_bit_and_no_other(backend: Backend) {
     let server = with_lists(backend).await;
     let folder = server.folder.path();
     for name in ["locked", "changed"] {
@@ -127,24 +127,24 @@ async fn each_way_to_end_a_session_sets_its_bit_and_no_other_one(backend: Backen
         login_as("demo").await,
     );
     let (locked, changed) = (login_as("locked").await, login_as("changed").await);
-    let (uri, _) = place(&revoked);
+    let (uri, _) = index_of(&revoked);
     let mut expected = HashSet::new();
     assert_eq!(read_again(&uri).await, expected);
 
     revoke(&server, &revoked.refresh_token()).await;
-    expected.insert(place(&revoked).1);
+    expected.insert(index_of(&revoked).1);
     assert_eq!(read_again(&uri).await, expected, "revoked");
 
     let body = json!({ "refresh_token": logged_out.refresh_token() });
     assert_eq!(post_json(&server.url, "/logout", &body).await.status, 204);
-    expected.insert(place(&logged_out).1);
+    expected.insert(index_of(&logged_out).1);
     assert_eq!(read_again(&uri).await, expected, "logged out");
 
     let next = refresh(&server.url, &reused.refresh_token()).await;
-    assert_eq!(place(&next), place(&reused), "a session keeps its place");
+    assert_eq!(index_of(&next), index_of(&reused), "a session keeps its index");
     server.advance(11);
     refresh(&server.url, &reused.refresh_token()).await.refused(400, "invalid_grant");
-    expected.insert(place(&reused).1);
+    expected.insert(index_of(&reused).1);
     assert_eq!(read_again(&uri).await, expected, "reused");
 
     let run = |arguments: &[&str]| {
@@ -152,43 +152,41 @@ async fn each_way_to_end_a_session_sets_its_bit_and_no_other_one(backend: Backen
         assert!(done.status.success(), "{}", stderr(&done));
     };
     run(&["user", "lock", "locked"]);
-    expected.insert(place(&locked).1);
+    expected.insert(index_of(&locked).1);
     assert_eq!(read_again(&uri).await, expected, "locked");
     run(&["user", "unlock", "locked"]);
     run(&["user", "passwd", "changed"]);
-    expected.insert(place(&changed).1);
+    expected.insert(index_of(&changed).1);
     assert_eq!(read_again(&uri).await, expected, "another password");
 
     assert_eq!(expected.len(), 5);
-    assert!(!expected.contains(&place(&left).1));
+    assert!(!expected.contains(&index_of(&left).1));
     assert_eq!(refresh(&server.url, &left.refresh_token()).await.status, 200);
 }
 
-async fn an_access_token_that_a_list_can_take_back_ends_its_session_when_it_is_revoked(
-    backend: Backend,
-) {
+async fn revoking_an_access_token_with_a_status_index_ends_its_session(backend: Backend) {
     let server = with_lists(backend).await;
     let session = login(&server.url).await;
     let token = session.field("access_token");
-    let take_back = async |token: &str| {
+    let revoke_access = async |token: &str| {
         let form = [("token", token), ("token_type_hint", "access_token")];
         post_form(&server.url, "/revoke", &form).await
     };
-    // Signed by nobody: it means nothing, and nothing is changed.
+    // A token with a forged signature changes nothing.
     let (signed, _) = token.rsplit_once('.').unwrap();
-    assert_eq!(take_back(&format!("{signed}.{}", "A".repeat(342))).await.status, 200);
-    let (uri, index) = place(&session);
+    assert_eq!(revoke_access(&format!("{signed}.{}", "A".repeat(342))).await.status, 200);
+    let (uri, index) = index_of(&session);
     let other = [("token", token.as_str()), ("client_id", "client_other")];
     post_form(&server.url, "/revoke", &other).await.refused(400, "invalid_grant");
     assert_eq!(read_again(&uri).await, HashSet::new());
-    let answer = take_back(&token).await;
+    let answer = revoke_access(&token).await;
     assert_eq!((answer.status, answer.text.as_str()), (200, ""));
     refresh(&server.url, &session.refresh_token()).await.refused(400, "invalid_grant");
     assert_eq!(read_again(&uri).await, HashSet::from([index]));
-    assert_eq!(take_back(&token).await.status, 200);
+    assert_eq!(revoke_access(&token).await.status, 200);
 }
 
-async fn a_session_of_before_gets_its_place_when_it_is_refreshed(backend: Backend) {
+async fn an_older_session_gets_its_index_at_the_next_refresh(backend: Backend) {
     let server = Server::on(backend).await;
     let before = login(&server.url).await;
     assert_eq!(before.claims().get("status"), None);
@@ -202,24 +200,24 @@ async fn a_session_of_before_gets_its_place_when_it_is_refreshed(backend: Backen
         }
     };
     let server = Server::over(server.stop().await, on(true)).await;
-    // Its access token cannot be taken back: it does not say where its bit is.
+    // The old access token cannot be revoked, because it has no status index.
     let token = before.field("access_token");
     let refused = post_form(&server.url, "/revoke", &[("token", &token)]).await;
     refused.refused(400, "unsupported_token_type");
     let after = refresh(&server.url, &before.refresh_token()).await;
-    let (uri, _) = place(&after);
+    let (uri, _) = index_of(&after);
     assert_eq!(uri, format!("{issuer}/status/1"));
-    // Off again, the list is still there for the tokens that name it.
+    // With lists switched off, the list is still served for the tokens that refer to it.
     let server = Server::over(server.stop().await, on(false)).await;
     let last = refresh(&server.url, &after.refresh_token()).await;
     assert_eq!(last.claims().get("status"), None);
     assert_eq!(get(&server.url, "/status/1").await.status, 200);
 }
 
-async fn who_has_the_list_is_told_so_until_it_is_signed_again(backend: Backend) {
+async fn if_none_match_is_answered_with_304_until_the_list_is_signed_again(backend: Backend) {
     let server = with_lists(backend).await;
     let session = login(&server.url).await;
-    let (uri, index) = place(&session);
+    let (uri, index) = index_of(&session);
     let ask = async |etag: &str| {
         tokio::time::sleep(Duration::from_millis(1050)).await;
         send(client().get(&uri).header("if-none-match", etag)).await
@@ -232,7 +230,7 @@ async fn who_has_the_list_is_told_so_until_it_is_signed_again(backend: Backend) 
     assert_eq!((same.status, same.text.as_str()), (304, ""));
     assert_eq!(same.header("etag"), etag);
     assert_eq!(same.header("cache-control"), "public, max-age=60");
-    // The same bits, for longer.
+    // The same bits with a later expiry.
     server.advance(1);
     let longer = ask(&etag).await;
     assert_eq!(longer.status, 200);
@@ -242,7 +240,7 @@ async fn who_has_the_list_is_told_so_until_it_is_signed_again(backend: Backend) 
     revoke(&server, &session.refresh_token()).await;
     let other = ask(longer.header("etag")).await;
     assert_eq!((other.status, set(&other.text)), (200, HashSet::from([index])));
-    // Another key, because a set that has been fetched since may not have the last one.
+    // The list is signed with another key, because new key sets lack the revoked one.
     let kid = jwt_part(&other.text, 0)["kid"].as_str().unwrap().to_owned();
     let done = command(server.folder.path(), &["keys", "revoke", &kid], "");
     assert!(done.status.success(), "{}", stderr(&done));
@@ -252,12 +250,12 @@ async fn who_has_the_list_is_told_so_until_it_is_signed_again(backend: Backend) 
     assert_ne!(jwt_part(&signed_anew.text, 0)["kid"], kid.as_str());
 }
 
-async fn a_list_that_has_not_begun_is_not_there(backend: Backend) {
+async fn an_unused_list_is_not_found(backend: Backend) {
     let server = with_lists(backend).await;
     get(&server.url, "/status/1").await.refused(404, "not_found");
     let session = login(&server.url).await;
-    // At once: somebody may just have logged in somewhere else.
-    assert_eq!(send(client().get(place(&session).0)).await.status, 200);
+    // The list appears at once, also if another issuer created it.
+    assert_eq!(send(client().get(index_of(&session).0)).await.status, 200);
     for path in ["/status/2", "/status/0", "/status/01", "/status/1/", "/status/", "/status"] {
         get(&server.url, path).await.refused(404, "not_found");
     }
@@ -265,10 +263,10 @@ async fn a_list_that_has_not_begun_is_not_there(backend: Backend) {
     refused.refused(405, "method_not_allowed");
 }
 
-async fn however_many_ask_it_costs_a_signature_when_something_changed(backend: Backend) {
+async fn many_requests_cost_one_signature_for_each_change(backend: Backend) {
     let server = with_lists(backend).await;
     let session = login(&server.url).await;
-    let (uri, index) = place(&session);
+    let (uri, index) = index_of(&session);
     let hammer = async || {
         let (begun, before) = (Instant::now(), server.state.status_list_readings());
         let asked: Vec<_> = (0..20)
@@ -291,7 +289,7 @@ async fn however_many_ask_it_costs_a_signature_when_something_changed(backend: B
         for asked in asked {
             answers += asked.await.unwrap();
         }
-        // One a second of the list, and twenty of which lists there are.
+        // At most one reading of the list per second, and twenty of the set of lists.
         let most = begun.elapsed().as_millis() / 1000 + begun.elapsed().as_millis() / 50 + 4;
         let readings = server.state.status_list_readings() - before;
         assert!(u128::from(readings) <= most, "{readings} readings for {answers} answers");
@@ -309,12 +307,12 @@ async fn the_bit_of_an_ended_session_stays_as_long_as_its_last_access_token(back
     const EXPIRES: u64 = START + 7 * 86400;
     let server = with_lists(backend).await;
     let session = login(&server.url).await;
-    let (_, index) = place(&session);
+    let (_, index) = index_of(&session);
     revoke(&server, &session.refresh_token()).await;
     let (ended, nothing) = (HashSet::from([index]), HashSet::new());
     let mut folder = server.stop().await;
-    // access_ttl and twice clock_skew; then clock_skew and the life of a list, in which the place
-    // is nobody else's. Each start deletes what may be deleted.
+    // The bit stays for access_ttl and twice clock_skew. The index is free after another clock_skew
+    // and the lifetime of a list. Each start deletes everything that may be deleted.
     let cases = [
         (0, Some(&ended)),
         (1019, Some(&ended)),
@@ -340,23 +338,23 @@ async fn the_bit_of_an_ended_session_stays_as_long_as_its_last_access_token(back
     }
 }
 
-async fn a_clock_that_jumps_ahead_takes_no_session_off_the_list(backend: Backend) {
+async fn a_clock_that_jumps_forward_removes_no_session_from_the_list(backend: Backend) {
     const YEAR: u64 = 365 * 86400;
     let lists = |config: &mut Config, _: &mut Limits| config.status_lists = true;
     let (server, monotonic) = with_clocks(backend, lists).await;
     let session = login(&server.url).await;
-    let (uri, index) = place(&session);
+    let (uri, index) = index_of(&session);
     revoke(&server, &session.refresh_token()).await;
     assert_eq!(read_again(&uri).await, HashSet::from([index]));
     server.advance(YEAR);
-    assert_eq!(read_again(&uri).await, HashSet::from([index]), "its tokens may be good elsewhere");
-    // A new time is the time once it has been steady.
+    assert_eq!(read_again(&uri).await, HashSet::from([index]), "its tokens may be valid elsewhere");
+    // A new time counts once the clock has been steady.
     server.advance(600);
     monotonic.fetch_add(600, Ordering::Relaxed);
     assert_eq!(read_again(&uri).await, HashSet::new());
 }
 
-async fn a_full_list_is_followed_by_the_next_and_stays(backend: Backend) {
+async fn a_full_list_stays_and_the_next_one_begins(backend: Backend) {
     let server = Server::over(folder_on(backend), |config, limits| {
         config.status_lists = true;
         limits.status_list_size = 8;
@@ -366,19 +364,19 @@ async fn a_full_list_is_followed_by_the_next_and_stays(backend: Backend) {
     for _ in 0..20 {
         sessions.push(login(&server.url).await);
     }
-    let places: HashSet<_> = sessions.iter().map(place).collect();
-    assert_eq!(places.len(), 20);
-    let lists: HashSet<_> = places.iter().map(|(uri, _)| uri.clone()).collect();
+    let indices: HashSet<_> = sessions.iter().map(index_of).collect();
+    assert_eq!(indices.len(), 20);
+    let lists: HashSet<_> = indices.iter().map(|(uri, _)| uri.clone()).collect();
     assert!(lists.len() >= 3, "{lists:?}");
     for session in [&sessions[0], &sessions[19]] {
         revoke(&server, &session.refresh_token()).await;
-        let (uri, index) = place(session);
+        let (uri, index) = index_of(session);
         assert_eq!(read_again(&uri).await, HashSet::from([index]));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_issuer_s_list_has_what_was_revoked_at_another() {
+async fn a_list_contains_sessions_revoked_at_another_issuer() {
     if cluster::is_left_out() {
         return;
     }
@@ -393,20 +391,20 @@ async fn an_issuer_s_list_has_what_was_revoked_at_another() {
     };
     let (one, other) = (on(folder).await, on(second).await);
     let session = login(&one.url).await;
-    let (_, index) = place(&session);
+    let (_, index) = index_of(&session);
     let list = || get(&other.url, "/status/1");
     assert_eq!(set(&list().await.text), HashSet::new());
     revoke(&one, &session.refresh_token()).await;
     let revoked = Instant::now();
     while set(&list().await.text) != HashSet::from([index]) {
-        assert!(revoked.elapsed() < Duration::from_secs(10), "it does not come");
+        assert!(revoked.elapsed() < Duration::from_secs(10), "the bit is not set");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     println!("the bit was in the other issuer's list after {:?}", revoked.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_database_is_away_the_last_list_is_served_until_it_expires() {
+async fn without_the_database_the_last_list_is_served_until_it_expires() {
     if cluster::is_left_out() {
         return;
     }
@@ -415,7 +413,7 @@ async fn while_the_database_is_away_the_last_list_is_served_until_it_expires() {
     use_database(folder.path(), &cluster.new_database());
     add_user(folder.path(), "demo");
     let server = Server::over(folder, |config, _| config.status_lists = true).await;
-    let (uri, _) = place(&login(&server.url).await);
+    let (uri, _) = index_of(&login(&server.url).await);
     let before = send(client().get(&uri)).await;
     assert_eq!(before.status, 200);
     tokio::task::spawn_blocking(move || {

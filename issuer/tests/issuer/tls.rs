@@ -1,4 +1,4 @@
-//! TLS: HTTP/1.1 and HTTP/2 by ALPN, and no way to hold a connection open.
+//! TLS: HTTP/1.1 and HTTP/2 by ALPN, deadlines of connections, and renewed certificates.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use crate::common::{PASSWORD, Process, START, Server, binary, command, folder, stderr};
 use crate::watch::{self, admin, metrics};
 
-/// A certificate for localhost and its key, in PEM, and the certificate as connections show it.
+/// A certificate for localhost and its key in PEM, and the certificate in DER.
 struct Pair {
     cert: String,
     key: String,
@@ -37,7 +37,7 @@ impl Pair {
         Self::lasting(4000)
     }
 
-    /// From the year 2000 to the beginning of that one.
+    /// Makes a certificate that is valid from 2000 to the beginning of the year `until`.
     fn lasting(until: i32) -> Self {
         let mut parameters = CertificateParams::new(["localhost".to_owned()]).unwrap();
         parameters.not_before = date_time_ymd(2000, 1, 1);
@@ -70,7 +70,7 @@ pub(crate) async fn server_with(
     (server_over(folder, change).await, pair.der)
 }
 
-/// With the certificate that is in the folder.
+/// Starts a server with the certificate in the folder.
 pub(crate) async fn server_over(folder: TempDir, change: impl FnOnce(&mut Limits)) -> Server {
     let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     let server = Server::over(folder, |config, limits| {
@@ -112,7 +112,7 @@ fn live() -> Request<Empty<bytes::Bytes>> {
 }
 
 #[tokio::test]
-async fn both_versions_of_http_are_spoken_over_tls() {
+async fn http_1_1_and_http_2_work_over_tls() {
     let (server, root) = server().await;
     let stream = TokioIo::new(connect(server.address, &[&root], b"http/1.1").await);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
@@ -134,13 +134,13 @@ async fn both_versions_of_http_are_spoken_over_tls() {
     assert_eq!(connection.current_max_send_streams(), 16, "each may hold a whole body");
     let connection = tokio::spawn(connection);
     assert_eq!(sender.send_request(live()).await.unwrap().status(), 200);
-    // Idle from here on, while it answers pings.
+    // From here on the connection is idle, but the client answers pings.
     let ended = tokio::time::timeout(Duration::from_secs(5), connection).await;
     ended.expect("an idle HTTP/2 connection is still open").unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn a_connection_that_says_nothing_is_closed_before_and_after_the_handshake() {
+async fn a_silent_connection_is_closed_before_and_after_the_handshake() {
     let (server, root) = server().await;
     let started = Instant::now();
     let mut buffer = Vec::new();
@@ -153,16 +153,19 @@ async fn a_connection_that_says_nothing_is_closed_before_and_after_the_handshake
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
 
-/// Waits until a new connection shows that certificate.
+/// Waits until new connections show the expected certificate.
 async fn until_shown(address: SocketAddr, expected: &Pair, before: &Pair) {
     let started = Instant::now();
     while !shows(address, expected, before).await {
-        assert!(started.elapsed() < Duration::from_secs(30), "the old certificate is still there");
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "the old certificate is still in force"
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// Whether a new connection shows the one certificate and not the other.
+/// Returns true if a new connection shows `one`, and false if it shows `other`.
 async fn shows(address: SocketAddr, one: &Pair, other: &Pair) -> bool {
     let stream = connect(address, &[&one.der, &other.der], b"http/1.1").await;
     let shown = stream.get_ref().1.peer_certificates().unwrap();
@@ -171,7 +174,7 @@ async fn shows(address: SocketAddr, one: &Pair, other: &Pair) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn new_connections_get_a_renewed_certificate_and_open_ones_go_on() {
+async fn a_renewed_certificate_is_used_for_new_connections_and_open_ones_continue() {
     let (folder, old, new) = (folder(), Pair::make(), Pair::make());
     old.write(folder.path());
     let server = server_over(folder, |_| {}).await;
@@ -188,7 +191,7 @@ async fn new_connections_get_a_renewed_certificate_and_open_ones_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_metrics_say_when_the_certificate_in_force_expires() {
+async fn the_metrics_contain_the_expiry_of_the_certificate_in_force() {
     const FROM: f64 = 946_684_800.0;
     let (folder, old, new) = (folder(), Pair::lasting(2100), Pair::lasting(2200));
     old.write(folder.path());
@@ -209,8 +212,8 @@ async fn the_metrics_say_when_the_certificate_in_force_expires() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn links_that_are_exchanged_are_followed() {
-    // As Kubernetes mounts a secret: cert.pem -> data/cert.pem, and data -> a folder.
+async fn replaced_symbolic_links_are_followed() {
+    // Kubernetes mounts a secret like this: cert.pem -> data/cert.pem, and data -> a folder.
     let (folder, old, new) = (folder(), Pair::make(), Pair::make());
     let path = folder.path().to_owned();
     for (name, pair) in [("one", &old), ("two", &new)] {
@@ -228,7 +231,7 @@ async fn links_that_are_exchanged_are_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_pair_is_not_taken_and_said_once_and_a_hangup_is_answered_at_once() {
+async fn a_mismatched_pair_is_reported_once_and_sighup_reloads_at_once() {
     let (folder, old, new) = (folder(), Pair::make(), Pair::make());
     let folder = folder.path();
     old.write(folder);
@@ -250,7 +253,7 @@ async fn what_is_no_pair_is_not_taken_and_said_once_and_a_hangup_is_answered_at_
         assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
     };
 
-    // The new certificate without its key, and then half of it.
+    // First the new certificate without its key, then half of the new certificate.
     fs::write(folder.join("cert.pem"), &new.cert).unwrap();
     until_said("cannot be used together").await;
     assert!(shows(address, &old, &new).await);
@@ -260,9 +263,9 @@ async fn what_is_no_pair_is_not_taken_and_said_once_and_a_hangup_is_answered_at_
     assert!(shows(address, &old, &new).await);
     fs::remove_file(folder.join("cert.pem")).unwrap();
     until_said("No such file").await;
-    // Three more looks.
+    // The issuer looks three more times.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    assert_eq!(said("the certificate from before stays in force"), 3, "{}", log());
+    assert_eq!(said("the previous certificate stays in force"), 3, "{}", log());
 
     hang_up();
     let started = Instant::now();
@@ -272,13 +275,13 @@ async fn what_is_no_pair_is_not_taken_and_said_once_and_a_hangup_is_answered_at_
     }
     new.write(folder);
     hang_up();
-    until_said("new connections get the certificate").await;
+    until_said("new connections get the new certificate").await;
     assert!(shows(address, &new, &old).await);
-    assert_eq!(said("the certificate from before stays in force"), 4, "{}", log());
+    assert_eq!(said("the previous certificate stays in force"), 4, "{}", log());
 }
 
 #[test]
-fn a_certificate_that_has_expired_is_served_and_complained_of() {
+fn an_expired_certificate_is_served_with_an_error_in_the_log() {
     let folder = folder();
     Pair::lasting(2020).write(folder.path());
     let mut command = binary(folder.path());
@@ -293,7 +296,7 @@ fn a_certificate_that_has_expired_is_served_and_complained_of() {
 }
 
 #[test]
-fn files_that_are_no_pair_are_refused() {
+fn a_certificate_with_another_key_is_refused() {
     let folder = folder();
     Pair { key: Pair::make().key, ..Pair::make() }.write(folder.path());
     let run = |cert: &str| {

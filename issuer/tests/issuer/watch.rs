@@ -1,4 +1,4 @@
-//! Being watched: what the metrics say, and that they are where they belong.
+//! Monitoring: the values of the metrics, the audit log, and the admin listener.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,12 +15,12 @@ use crate::common::{folder, folder_on, get, login, over_both, post_form, post_js
 use crate::common::{send, stderr, stdout};
 
 over_both!(
-    the_metrics_say_what_logins_and_refreshes_came_to,
-    the_metrics_have_each_key_with_its_age_and_none_that_is_gone,
-    the_audit_log_is_listed_and_kept_as_long_as_it_is_told,
+    the_metrics_count_the_results_of_logins_and_refreshes,
+    the_metrics_contain_the_age_of_each_key_until_it_is_dropped,
+    the_audit_log_is_listed_and_kept_for_the_configured_time,
 );
 
-/// Serves the metrics of the server's issuer, and answers the URL of their listener.
+/// Serves the metrics of the issuer and returns the URL of their listener.
 pub(crate) async fn admin(server: &Server) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -29,7 +29,7 @@ pub(crate) async fn admin(server: &Server) -> String {
     url
 }
 
-/// Every series with its value.
+/// Returns every series with its value.
 pub(crate) async fn metrics(admin: &str) -> BTreeMap<String, f64> {
     let answer = get(admin, "/metrics").await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -41,7 +41,7 @@ pub(crate) async fn metrics(admin: &str) -> BTreeMap<String, f64> {
     series.collect()
 }
 
-/// Waits until the metrics are as they have to be.
+/// Waits until the metrics satisfy a condition.
 async fn until(admin: &str, good: impl Fn(&BTreeMap<String, f64>) -> bool) {
     for _ in 0..500 {
         if good(&metrics(admin).await) {
@@ -49,10 +49,10 @@ async fn until(admin: &str, good: impl Fn(&BTreeMap<String, f64>) -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("never: {:#?}", metrics(admin).await);
+    panic!("the condition was never satisfied: {:#?}", metrics(admin).await);
 }
 
-async fn the_metrics_say_what_logins_and_refreshes_came_to(backend: Backend) {
+async fn the_metrics_count_the_results_of_logins_and_refreshes(backend: Backend) {
     let folder = folder_on(backend);
     add_user(folder.path(), "locked");
     let server = Server::over(folder, |_, limits| {
@@ -113,7 +113,7 @@ async fn the_metrics_say_what_logins_and_refreshes_came_to(backend: Backend) {
     ] {
         assert_eq!(metrics.get(series), Some(&expected), "{series} in {metrics:#?}");
     }
-    // Sessions that were opened, and refreshes that were looked up.
+    // At least the opened sessions and the refreshes are writes.
     let writes = metrics["countersign_store_duration_seconds_count{operation=\"write\"}"];
     assert!(writes >= 9.0, "{writes}");
     let signing = metrics["countersign_token_sign_duration_seconds_sum"];
@@ -124,7 +124,7 @@ async fn the_metrics_say_what_logins_and_refreshes_came_to(backend: Backend) {
     assert!(metrics["process_start_time_seconds"] > 1.7e9);
 }
 
-async fn the_metrics_have_each_key_with_its_age_and_none_that_is_gone(backend: Backend) {
+async fn the_metrics_contain_the_age_of_each_key_until_it_is_dropped(backend: Backend) {
     let server = Server::on(backend).await;
     let admin = admin(&server).await;
     let kids = async || {
@@ -159,7 +159,7 @@ async fn the_metrics_have_each_key_with_its_age_and_none_that_is_gone(backend: B
     assert!(!series.keys().any(|name| name.contains(active)), "{series:#?}");
 }
 
-async fn the_audit_log_is_listed_and_kept_as_long_as_it_is_told(backend: Backend) {
+async fn the_audit_log_is_listed_and_kept_for_the_configured_time(backend: Backend) {
     let server = Server::on(backend).await;
     let first = login(&server.url).await.refresh_token();
     server.advance(60);
@@ -183,7 +183,7 @@ async fn the_audit_log_is_listed_and_kept_as_long_as_it_is_told(backend: Backend
     assert_eq!(of_one, json!([{ "at": START + 60, "event": "session_ended", "subject": session }]));
     assert!(list(&[]).contains("\tuser_added\t"), "the user was added long ago");
 
-    // What was added by a command has the time of this machine, far behind the test's clock.
+    // Commands use the clock of this machine, which is far behind that of the test.
     let folder = server.stop().await;
     let server = Server::over(folder, |config, _| {
         config.audit_retention = Some(Duration::from_secs(86400));
@@ -201,7 +201,7 @@ async fn the_audit_log_is_listed_and_kept_as_long_as_it_is_told(backend: Backend
 }
 
 #[tokio::test]
-async fn metrics_are_at_the_admin_listener_alone_and_nothing_else_is_there() {
+async fn only_the_admin_listener_serves_metrics_and_it_serves_nothing_else() {
     let server = Server::start().await;
     let admin = admin(&server).await;
     get(&server.url, "/metrics").await.refused(404, "not_found");
@@ -216,7 +216,7 @@ async fn metrics_are_at_the_admin_listener_alone_and_nothing_else_is_there() {
 }
 
 #[tokio::test]
-async fn what_clients_send_makes_no_new_series() {
+async fn requests_of_clients_create_no_new_series() {
     let server = Server::start().await;
     let admin = admin(&server).await;
     let names = async || metrics(&admin).await.into_keys().collect::<Vec<_>>();
@@ -230,11 +230,15 @@ async fn what_clients_send_makes_no_new_series() {
     }
     assert_eq!(names().await, before);
     let unknown = "countersign_http_requests_total{route=\"-\",status=\"404\"}";
-    assert_eq!(metrics(&admin).await[unknown], 20.0, "and the admin listener's are not counted");
+    assert_eq!(
+        metrics(&admin).await[unknown],
+        20.0,
+        "requests to the admin listener are not counted"
+    );
 }
 
 #[tokio::test]
-async fn the_metrics_show_what_is_open_what_runs_and_what_waits() {
+async fn the_metrics_count_open_connections_and_running_and_waiting_hashes() {
     let server = Server::with(|_, limits| {
         limits.hashes = 1;
         limits.hash_queue = 3;
@@ -269,7 +273,7 @@ async fn the_metrics_show_what_is_open_what_runs_and_what_waits() {
 }
 
 #[tokio::test]
-async fn the_admin_listener_has_the_limits_of_the_public_one() {
+async fn the_admin_listener_has_the_timeouts_of_the_public_one() {
     let server = Server::with(|_, limits| limits.header_timeout = Duration::from_millis(300)).await;
     let admin = admin(&server).await;
     let mut silent = TcpStream::connect(admin.strip_prefix("http://").unwrap()).await.unwrap();
@@ -280,7 +284,7 @@ async fn the_admin_listener_has_the_limits_of_the_public_one() {
 }
 
 #[tokio::test]
-async fn the_admin_listener_has_sixteen_connections_and_others_wait() {
+async fn the_admin_listener_serves_sixteen_connections_and_more_wait() {
     let server = Server::start().await;
     let admin = admin(&server).await;
     let connect = || TcpStream::connect(admin.strip_prefix("http://").unwrap());
@@ -295,7 +299,7 @@ async fn the_admin_listener_has_sixteen_connections_and_others_wait() {
     assert_eq!(one_more.await.status, 200);
 }
 
-/// The binary with an admin listener, and the URL of that.
+/// Starts the binary with an admin listener and returns the URL of that listener.
 pub(crate) fn process_with_admin(
     folder: &Path,
     mut command: Command,
@@ -304,12 +308,17 @@ pub(crate) fn process_with_admin(
     command.args(["--admin-listen", address]);
     let process = Process::with(folder, command);
     let log = fs::read_to_string(folder.join("issuer.log")).unwrap();
-    let at = log.split("metrics at ").nth(1).expect("the log says where").split("/metrics").next();
+    let at = log
+        .split("metrics at ")
+        .nth(1)
+        .expect("the log contains the address")
+        .split("/metrics")
+        .next();
     (process, at.unwrap().to_owned())
 }
 
 #[tokio::test]
-async fn the_binary_serves_metrics_at_the_address_that_its_log_names() {
+async fn the_binary_serves_metrics_at_the_address_in_its_log() {
     let folder = folder();
     let (process, admin) = process_with_admin(folder.path(), binary(folder.path()), "127.0.0.1:0");
     login(&process.url).await.refresh_token();

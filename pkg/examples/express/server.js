@@ -1,4 +1,4 @@
-// Notes, kept in memory: who has a good token may read them, and with the scope "write" add to them.
+// Notes, kept in memory. A valid token may read them, and one with the scope "write" may add to them.
 import { createVerifier } from 'countersign'
 import { guard } from 'countersign/express'
 import express from 'express'

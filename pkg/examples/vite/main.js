@@ -1,4 +1,4 @@
-// Verifies what is pasted, and counts down to its expiry: both in this page, with nothing sent but the keys' request.
+// Verifies the pasted token in this page and counts down to its expiry. The only request is the one for the keys.
 import { createVerifier, expiry } from 'countersign'
 
 const { VITE_ISSUER: issuer, VITE_AUDIENCE: audience } = import.meta.env

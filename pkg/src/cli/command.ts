@@ -1,32 +1,32 @@
 import { parseArgs } from 'node:util'
-import { checkNames } from '../options.js'
+import { problemOfName } from '../options.js'
 
-/** One of the things that `countersign` does. */
+/** A subcommand of `countersign`. */
 export interface Command {
   readonly help: string
-  /** The flags' names, and whether a value follows. */
   readonly flags: Flags
-  /** Gives the exit code. */
+  /** Returns the exit code. */
   run(line: CommandLine): Promise<number>
 }
 
+/** Flags by name. A `string` flag takes a value. */
 export type Flags = Readonly<Record<string, { readonly type: 'string' | 'boolean'; readonly multiple?: boolean }>>
 
-/** What was on the command line after the command. */
+/** The arguments after the subcommand. */
 export interface CommandLine {
-  /** The values of a flag, in their order; none where it was not given. */
+  /** Returns the values of a flag in their order; none if it was not given. */
   values(flag: string): string[]
-  /** The value of a flag that may be given once. */
+  /** Returns the value of a flag that may be given once. */
   value(flag: string): string | undefined
-  /** Whether a flag without value was given. */
+  /** Returns true if the flag was given. */
   has(flag: string): boolean
   readonly positionals: readonly string[]
 }
 
-/** The command line is wrong, or a file that it names. The message is one line, and holds no token. */
+/** A fault of the command line, or of a file on it. The message is one line and holds no token. */
 export class UsageError extends Error {}
 
-/** Reads the arguments. Unlike the messages of `parseArgs`, those of here repeat nothing but the names of flags. */
+/** Reads the arguments. Unlike those of `parseArgs`, the messages repeat only the names of flags. */
 export function parse(args: string[], flags: Flags): CommandLine {
   const { tokens } = parseArgs({ args, options: flags, strict: false, allowPositionals: true, tokens: true })
   const given = new Map<string, string[]>()
@@ -35,7 +35,8 @@ export function parse(args: string[], flags: Flags): CommandLine {
     if (token.kind === 'positional') positionals.push(token.value)
     if (token.kind !== 'option') continue
     const { name, rawName, value, inlineValue } = token
-    checkNames({ [name]: true }, [...Object.keys(flags), 'help'], '--')
+    const known = [...Object.keys(flags), 'help']
+    if (!known.includes(name)) throw new UsageError(`--${name} ${problemOfName(name, known, '--')}`)
     const { type, multiple } = flags[name] ?? {}
     if (type === 'boolean' && value !== undefined) throw new UsageError(`${rawName} takes no value`)
     if (type === 'string' && (value === undefined || value === '' || (!inlineValue && /^-./.test(value)))) {

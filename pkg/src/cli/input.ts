@@ -1,62 +1,70 @@
 import { readFileSync } from 'node:fs'
-import { createVerifier, type JwkSet } from '../node.js'
+import { createVerifier, VerifyError, type JwkSet } from '../node.js'
+import { problemOfKeys, WHERE_SETS_ARE } from '../options.js'
 import { UsageError, type CommandLine } from './command.js'
 import { show } from './terminal.js'
 
-/** The token on the command line, or else on standard input; with or without `Bearer ` before it. */
+/** Reads the token from the command line, or else from standard input; with or without `Bearer ` before it. */
 export async function readToken({ positionals }: CommandLine): Promise<string> {
   const given = positionals.join(' ')
   const fromStdin = given === '' || given === '-'
-  if (given === '' && process.stdin.isTTY) throw new UsageError('no token: give one, or - and one on standard input')
+  if (given === '' && process.stdin.isTTY) throw new UsageError('no token: give it as an argument, or pipe it to standard input')
   const token = (fromStdin ? await readStdin() : given).trim().replace(/^(?:authorization:\s*)?bearer\s+/i, '')
   if (token === '') throw new UsageError(`no token ${fromStdin ? 'on standard input' : 'given'}`)
-  if (/\s/.test(token)) throw new UsageError('more than one word where the token should be: expected the token alone, unwrapped')
+  if (/\s/.test(token)) throw new UsageError('the token contains white space: expected the token alone, on one line')
   return token
 }
 
-/** The time that `--now` gives, for the clock of a verifier. */
+/** Returns the clock that `--now` sets. */
 export function readNow(line: CommandLine): (() => number) | undefined {
   const text = line.value('now')
   if (text === undefined) return undefined
   const seconds = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : Date.parse(text) / 1000
-  if (!Number.isFinite(seconds)) throw new UsageError('--now is no time: expected seconds since 1970, or such as 2026-11-23T12:00:00Z')
+  if (!Number.isFinite(seconds)) throw new UsageError('--now is no time: expected seconds since 1970, or a date like 2026-11-23T12:00:00Z')
   return () => seconds
 }
 
-/** Where a key set is: the URL as it was given; or what the file holds. */
+/** A key set: its URL, or the content of its file. */
 export type KeySource = { readonly url: string } | { readonly set: JwkSet; readonly text: string }
 
 /**
- * Finds a key set by URL or path, `-` for standard input. A file that is no JWK Set is refused with what it is instead,
- * and with what to do; a URL is not fetched yet.
+ * Reads a key set from a path, or from standard input for `-`. Refuses a file that is no JWK Set, with a hint at its actual
+ * format. A URL is not fetched yet.
  */
 export async function readKeySource(source: string): Promise<KeySource> {
-  // Of two characters and more, for Windows' drives.
-  if (/^[a-z][a-z\d+.-]+:\/\//i.test(source)) return { url: source }
+  // One letter would be a drive of Windows.
+  if (/^[a-z][a-z\d+.-]+:\/\//i.test(source)) {
+    const problem = problemOfKeys(source)
+    if (problem !== undefined) throw new UsageError(`${show(withoutPassword(source))} ${problem}`)
+    return { url: source }
+  }
   const name = source === '-' ? 'standard input' : show(source)
   const text = source === '-' ? await readStdin() : readFile(source)
-  const problem = notAKeySet(text)
-  if (problem !== undefined) throw new UsageError(`${name} ${problem}`)
   const set = parseJson(text) as JwkSet
-  // Its words on what else it may be: a single key, a private one…
-  await createVerifier({ issuer: '-', audience: '-', jwks: set }).catch((error: Error) => {
-    throw new UsageError(error.message.replace(/^option `jwks`/, name))
+  const problem = notAKeySet(text) ?? problemOfKeys(set)
+  if (problem !== undefined) throw new UsageError(`${name} ${problem}`)
+  await createVerifier({ issuer: '-', audience: '-', jwks: set }).catch((error: unknown) => {
+    throw error instanceof VerifyError ? new UsageError(`${name}: ${error.message}`) : error
   })
   return { set, text }
 }
 
-/** What the text is instead of a JWK Set, and what to do about it, as far as the verifier would not say. */
+function withoutPassword(url: string): string {
+  return url.replace(/\/\/[^/]*@/, '//')
+}
+
+/** Says what the text is instead of a JSON object, and what to do. */
 function notAKeySet(text: string): string | undefined {
   if (text.trim() === '') return 'is empty: expected a JWK Set, { "keys": [ … ] }'
   if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) {
-    return 'holds a private key, which only the issuer may have: give the URL of its public keys, a JWK Set'
+    return 'holds a private key, which only the issuer may have: give the JWK Set of its public keys'
   }
   if (/^\s*-----BEGIN/.test(text)) {
-    return `is PEM: give a JWK Set; for a public key or a certificate, node -p '${TO_JWK_SET}' < FILE makes one`
+    return `is PEM: give a JWK Set; to convert a public key or a certificate: node -p '${TO_JWK_SET}' < FILE`
   }
-  if (/^\s*</.test(text)) return `is HTML or XML, not JSON: ${WHERE_SETS_ARE}`
-  if (/^\s*[\w-]+\.[\w-]*\.[\w-]*\s*$/.test(text)) return 'is a token, not a key set: the token goes last, without a flag'
-  if (text.length > MAX_SET_CHARACTERS) return 'is larger than 256 KiB, which no verifier takes for a key set'
+  if (/^\s*</.test(text)) return `is HTML or XML, not JSON: expected ${WHERE_SETS_ARE}, at ${METADATA}`
+  if (/^\s*[\w-]+\.[\w-]*\.[\w-]*\s*$/.test(text)) return 'is a token, not a key set: give the token last, without a flag'
+  if (text.length > MAX_SET_CHARACTERS) return 'is larger than 256 KiB, the limit for a key set'
   const value = parseJson(text)
   if (value === undefined) return 'is not JSON: expected a JWK Set, { "keys": [ … ] }'
   const uri = (value as { jwks_uri?: unknown } | null)?.jwks_uri
@@ -64,18 +72,18 @@ function notAKeySet(text: string): string | undefined {
   return undefined
 }
 
-const WHERE_SETS_ARE = 'an issuer names the URL of its key set, as jwks_uri, at /.well-known/oauth-authorization-server or /.well-known/openid-configuration'
+const METADATA = '/.well-known/oauth-authorization-server or /.well-known/openid-configuration'
 
-/** One key, without the name that its tokens may give it. */
+/** Makes a set of one key, without a `kid`. */
 const TO_JWK_SET = 'JSON.stringify({ keys: [crypto.createPublicKey(fs.readFileSync(0)).export({ format: "jwk" })] })'
 
-/** As a response of it would be refused. */
+/** The limit for a response of the endpoint. */
 const MAX_SET_CHARACTERS = 256 * 1024
 
 const FILE_PROBLEMS: Readonly<Record<string, string>> = {
-  ENOENT: 'is no file: give the path of a JWK Set, or a URL with https:// before it',
+  ENOENT: 'does not exist: give the path of a JWK Set, or a URL that begins with https://',
   EISDIR: 'is a folder: give the path of a JWK Set',
-  EACCES: 'may not be read: change its permissions, or copy it',
+  EACCES: 'cannot be read: change its permissions, or copy it',
 }
 
 function readFile(path: string): string {
@@ -87,7 +95,7 @@ function readFile(path: string): string {
   }
 }
 
-/** Longer than any token or key set that a verifier takes. */
+/** More than any token or key set. */
 const MAX_INPUT_BYTES = 2 * 1024 * 1024
 
 async function readStdin(): Promise<string> {

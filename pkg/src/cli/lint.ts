@@ -5,21 +5,36 @@ import { err, out, show } from './terminal.js'
 
 const HELP = `Usage: countersign lint [--json] JWKS
 
-Tells of each key of a JWK Set whether a verifier would use it, and if not, why. JWKS is a URL, a file, or
-- for standard input.
+Checks each key of a JWK Set: is it usable for a verifier, and if not, why? JWKS is a URL, a file, or - for
+standard input.
 
-  --json   print JSON: { keys: [{ kid, kty, usable, private, reason }, …] }
+  --json   print JSON: { keys: [{ kid, kty, usable, private, code?, reason?, message? }, …] }
 
-Exit codes: 0 good; 1 no key can be used, or one is private; 2 the command line is wrong, or JWKS is no
-JWK Set.
+Exit codes: 0 success; 1 no key is usable, or one is private; 2 usage error, or JWKS is no JWK Set.
 `
 
-/** What a verifier makes of a key. */
+/** Says why a key is not usable, by the `reason` of the refusal. */
+export const PROBLEMS: Readonly<Record<string, string>> = {
+  private: 'it is private',
+  key_type: 'its kty is not "RSA"',
+  use: 'its use is not "sig"',
+  key_ops: 'its key_ops do not contain "verify"',
+  alg: 'its alg is not "RS256"',
+  kid: 'its kid is not a string',
+  modulus_encoding: 'its modulus n is missing, or not base64url without padding and leading zero bytes',
+  modulus_size: 'its modulus n is out of range: expected 2048 to 8192 bits',
+  modulus_even: 'its modulus n is even',
+  exponent_encoding: 'its exponent e is missing, or not base64url without padding and leading zero bytes',
+  exponent_range: 'its exponent e is out of range: expected an odd number, at least 3 and below 2^33',
+  duplicate_kid: 'another key of the set has the same kid',
+}
+
+/** The verdict on a key. */
 interface Finding {
   readonly key: Jwk
-  /** `undefined`: it can be used. */
-  readonly reason: string | undefined
-  /** It is private or secret: whoever can read the set can sign. */
+  /** `undefined` if the key is usable. */
+  readonly refusal: VerifyError | undefined
+  /** The key is private or secret: anyone who can read the set can sign tokens. */
   readonly secret: boolean
 }
 
@@ -36,19 +51,18 @@ export const lint: Command = {
       findings = await Promise.all(set.keys.map((key) => examine(key, set)))
     } catch (error) {
       if (!(error instanceof VerifyError)) throw error
-      if (error.code === 'options_invalid') throw new UsageError(error.message.replace(/^option `jwks`/, show(name)))
       err.line(`${err.paint('red', error.code)}: ${show(error.message)}`)
       return 1
     }
     if (line.has('json')) printJson(findings)
     else print(findings)
-    return findings.some(({ reason }) => reason === undefined) && !findings.some(({ secret }) => secret) ? 0 : 1
+    return findings.some(({ refusal }) => refusal === undefined) && !findings.some(({ secret }) => secret) ? 0 : 1
   },
 }
 
 const POLICY = { issuer: '-', audience: '-' }
 
-/** Has a verifier read the set as it reads any that it fetches, strictly. */
+/** Reads the set with a verifier's strict parser. */
 async function load(source: KeySource): Promise<JwkSet> {
   const verifier = await createVerifier(
     'url' in source
@@ -59,19 +73,15 @@ async function load(source: KeySource): Promise<JwkSet> {
   return verifier.keys()
 }
 
-/** Has a verifier look for the key, first where there is no other, then in its set. */
+/** Verifies with the key alone, then with its set. */
 async function examine(key: Jwk, set: JwkSet): Promise<Finding> {
-  const alone = await refusal({ keys: [key] }, undefined)
-  const refused = alone ?? (await refusal(set, key.kid))
-  return {
-    key,
-    reason: refused?.message.replace(/^the token's key must not be used: /, ''),
-    secret: 'k' in key || (alone?.message.includes('it is a private key') ?? false),
-  }
+  const alone = await refusalOf({ keys: [key] }, undefined)
+  const refusal = alone ?? (await refusalOf(set, key.kid))
+  return { key, refusal, secret: 'k' in key || alone?.reason === 'private' }
 }
 
-/** Why a token that names this key is refused before its signature is looked at. */
-async function refusal(set: JwkSet, kid: string | undefined): Promise<VerifyError | undefined> {
+/** Returns the refusal of a token with this `kid`, unless it is one of the signature: then the key is usable. */
+async function refusalOf(set: JwkSet, kid: string | undefined): Promise<VerifyError | undefined> {
   const header = Buffer.from(JSON.stringify({ alg: 'RS256', typ: 'at+jwt', kid })).toString('base64url')
   const verifier = await createVerifier({ ...POLICY, jwks: set })
   try {
@@ -84,29 +94,35 @@ async function refusal(set: JwkSet, kid: string | undefined): Promise<VerifyErro
 }
 
 function print(findings: readonly Finding[]): void {
-  const usable = findings.filter(({ reason }) => reason === undefined).length
+  const usable = findings.filter(({ refusal }) => refusal === undefined).length
   out.line(`${findings.length} ${findings.length === 1 ? 'key' : 'keys'}, ${usable} usable`)
   if (findings.length === 0) return
   out.line()
-  const rows = findings.map(({ key, reason }) => {
-    const verdict = reason === undefined ? out.paint('green', 'usable') : `${out.paint('red', 'not usable')}: ${show(reason)}`
+  const rows = findings.map(({ key, refusal }) => {
+    const verdict = refusal === undefined ? out.paint('green', 'usable') : `${out.paint('red', 'not usable')}: ${problemOf(refusal)}`
     return [key.kid === undefined ? '(no kid)' : show(key.kid), describe(key), verdict]
   })
   out.table(rows)
   if (!findings.some(({ secret }) => secret)) return
   out.line()
-  out.line(out.paint('red', 'A private or secret key is in this set: replace it, for whoever could read it can sign tokens.'))
+  out.line(out.paint('red', 'The set has a private or secret key: replace the key, since anyone who has read it can sign tokens.'))
 }
 
 function printJson(findings: readonly Finding[]): void {
   out.json({
-    keys: findings.map(({ key, reason, secret }) => {
-      return { kid: key.kid, kty: key.kty, usable: reason === undefined, private: secret, reason }
+    keys: findings.map(({ key: { kid, kty }, refusal, secret }) => {
+      const { code, reason, message } = refusal ?? {}
+      return { kid, kty, usable: refusal === undefined, private: secret, code, reason, message }
     }),
   })
 }
 
-/** `RSA, 2048 bits`, `EC, P-256`. */
+function problemOf({ code, reason = '', message }: VerifyError): string {
+  if (code === 'key_not_found') return 'it has no kid, which is allowed only if the set has exactly one usable key'
+  return PROBLEMS[reason] ?? show(message)
+}
+
+/** Formats `RSA, 2048 bits` or `EC, P-256`. */
 function describe({ kty, n, crv }: Jwk): string {
   if (kty !== 'RSA' || typeof n !== 'string') return [kty, crv].filter((part) => part !== undefined).map(show).join(', ')
   const bytes = Buffer.from(n, 'base64url')

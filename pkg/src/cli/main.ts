@@ -11,16 +11,16 @@ const COMMANDS: Readonly<Record<string, Command>> = { verify, explain, lint }
 
 const HELP = `Usage: countersign COMMAND
 
-Looks at access tokens (RS256 JSON Web Tokens) and at the keys to check them with.
+Examines access tokens (RS256 JSON Web Tokens) and the keys that verify them.
 
-  verify    check a token by its issuer's keys, as a service would
-  explain   show what a token says of itself; checks nothing
-  lint      tell of each key of a JWK Set whether it can be used
+  verify    verify a token with its issuer's keys, as a service does
+  explain   show the content of a token; verifies nothing
+  lint      check each key of a JWK Set
 
   --version
-  --help    also of each command: countersign verify --help
+  --help    also for each command: countersign verify --help
 
-Exit codes: 0 good, 1 refused, 2 the command line or a file on it is wrong.
+Exit codes: 0 success; 1 refused; 2 usage error, or a file that is no JWK Set.
 `
 
 process.exitCode = await main(process.argv.slice(2))
@@ -32,7 +32,7 @@ async function main([name = '', ...args]: string[]): Promise<number> {
   const prefix = command === undefined ? 'countersign' : `countersign ${name}`
   try {
     if (command === undefined) {
-      throw new UsageError(`${name === '' ? 'no command' : 'no such command'}: give ${Object.keys(COMMANDS).join(', ')} or --help`)
+      throw new UsageError(`${name === '' ? 'no command' : 'unknown command'}: expected ${Object.keys(COMMANDS).join(', ')} or --help`)
     }
     if (args.includes('--help') || args.includes('-h')) return print(command.help)
     return await command.run(parse(args, command.flags))
@@ -49,11 +49,11 @@ function print(text: string): number {
   return 0
 }
 
-/** What is wrong with the command line, in its own words: flags are named like the options that they stand for. */
+/** Returns the message for a fault of the command line. Flags have the names of their options. */
 function usageProblem(error: unknown): string | undefined {
   if (error instanceof UsageError) return error.message
   if (!(error instanceof VerifyError) || error.code !== 'options_invalid') return undefined
-  return error.message.replace(/^option `(?:--)?([^`]*)`/, '--$1')
+  return `--${error.reason}: ${error.message}`
 }
 
 function version(): string {

@@ -1,6 +1,6 @@
 import { show, type Output } from './terminal.js'
 
-/** Draws what a token says of its times, and when it is now, in the order of time. */
+/** Draws the times of a token and the current time, in chronological order. */
 export function drawTimes(output: Output, { iat, nbf, exp }: Readonly<Record<string, unknown>>, now: number): void {
   const moments = [
     { name: 'issued', at: iat },
@@ -8,7 +8,7 @@ export function drawTimes(output: Output, { iat, nbf, exp }: Readonly<Record<str
     { name: 'expires', at: exp },
     { name: 'now', at: now },
   ].filter((moment): moment is Moment => Number.isFinite(moment.at)).sort((a, b) => a.at - b.at)
-  // At `exp` itself a token has expired: of what is at once, now comes last.
+  // The sort is stable, and `now` is last: at `exp` itself the token has expired.
   const good = (typeof exp !== 'number' || now < exp) && (typeof nbf !== 'number' || now >= nbf)
 
   output.line(`  ${axis(moments).replace('now', output.paint(good ? 'green' : 'red', 'now'))}`)
@@ -21,10 +21,10 @@ interface Moment {
   at: number
 }
 
-/** How many characters the lines between the moments have in all. */
+/** The total length of the lines between the moments: characters. */
 const AXIS_WIDTH = 36
 
-/** `issued ──── now ──────── expires`, the lines as long as the time between. */
+/** Formats `issued ──── now ──────── expires`, with lines as long as the time between. */
 function axis(moments: readonly Moment[]): string {
   const first = moments[0]?.at ?? 0
   const span = (moments.at(-1)?.at ?? 0) - first || 1
@@ -34,7 +34,7 @@ function axis(moments: readonly Moment[]): string {
   }).join('')
 }
 
-/** A time in seconds since the UNIX epoch, in UTC. */
+/** Formats seconds since the UNIX epoch, in UTC. */
 function date(seconds: number): string {
   const value = new Date(seconds * 1000)
   return Number.isNaN(value.getTime()) ? show(seconds) : value.toISOString().replace('T', ' ').replace(/\.\d+Z$/, 'Z')
@@ -42,7 +42,7 @@ function date(seconds: number): string {
 
 const UNITS = [['d', 86_400], ['h', 3600], ['min', 60], ['s', 1]] as const
 
-/** `in 10 min 50 s`, `3 d 4 h ago`: no more than two units. */
+/** Formats `in 10 min 50 s` or `3 d 4 h ago`, with at most two units. */
 function distance(seconds: number): string {
   let rest = Math.floor(Math.abs(seconds))
   const parts: string[] = []

@@ -7,21 +7,21 @@ import { drawTimes } from './times.js'
 
 const HELP = `Usage: countersign verify --jwks URL|FILE --issuer I --audience A [flags] [TOKEN | -]
 
-Checks an access token as a service with this package would: RS256 alone, its form, type, key,
-signature, issuer, audience and times. Not checked: whether it was revoked.
+Verifies an access token as a service with this package does: its form, type, RS256 signature, key,
+issuer, audience and times. Revocation is not checked.
 
   --jwks URL|FILE   the issuer's public keys, a JWK Set
-  --issuer I        what the claim iss must be; may be given more than once
-  --audience A      what the claim aud must hold; may be given more than once
-  --type T          what the header's typ must be: at+jwt by default; any accepts all
-  --scope S         a scope that the token must have; may be given more than once
-  --now TIME        the time to check at: seconds since 1970, or such as 2026-11-23T12:00:00Z
+  --issuer I        the expected issuer, claim iss; repeat the flag for alternatives
+  --audience A      the expected audience, claim aud; repeat the flag for alternatives
+  --type T          the expected type, header parameter typ; default at+jwt; any accepts all
+  --scope S         a scope that the token must have; repeat the flag for more
+  --now TIME        verify at this time: seconds since 1970, or a date like 2026-11-23T12:00:00Z
   --json            print JSON: { valid, header, payload } or { valid, code, stage, message, … }
 
-Without TOKEN, or with -, it is read from standard input, where neither the list of processes nor the
-shell's history has it:  pbpaste | countersign verify …
+Without TOKEN, or with -, reads the token from standard input, which keeps it out of the process list
+and the shell history:  pbpaste | countersign verify …
 
-Exit codes: 0 valid; 1 refused, with the code on standard error; 2 the command line is wrong.
+Exit codes: 0 valid; 1 refused, with the code on standard error; 2 usage error.
 `
 
 export const verify: Command = {
@@ -54,7 +54,7 @@ export const verify: Command = {
 
 async function verifierFor(line: CommandLine): Promise<Verifier> {
   for (const flag of ['jwks', 'issuer', 'audience']) {
-    if (!line.has(flag)) throw new UsageError(`--${flag} is missing; countersign verify --help tells what it is`)
+    if (!line.has(flag)) throw new UsageError(`--${flag} is missing; see countersign verify --help`)
   }
   const keys = await readKeySource(line.value('jwks') ?? '')
   const type = line.value('type')
@@ -82,8 +82,8 @@ function printValid(header: Readonly<Record<string, unknown>>, payload: Readonly
 }
 
 function refuse(error: VerifyError, token: string, verifier: Verifier, line: CommandLine): void {
-  const { code, stage, message, claim, retryable } = error
-  if (line.has('json')) out.json({ valid: false, code, stage, message, claim, retryable })
+  const { code, stage, message, reason, claim, retryable } = error
+  if (line.has('json')) out.json({ valid: false, code, stage, message, reason, claim, retryable })
   err.line(`${err.paint('red', code)}: ${show(message)}`)
   if (line.has('json')) return
   const advice = adviceOn(error, token, verifier)
@@ -93,21 +93,21 @@ function refuse(error: VerifyError, token: string, verifier: Verifier, line: Com
 
 const TIME_CODES = new Set(['token_expired', 'token_not_yet_valid', 'token_too_old'])
 
-/** What the token has instead of what was expected. */
+/** Returns a hint with the token's own value. */
 function adviceOn({ code, claims = {} }: VerifyError, token: string, verifier: Verifier): string | undefined {
   switch (code) {
     case 'algorithm_not_allowed':
-      return `its alg is ${show(decodeUnverified(token).header['alg'])}: have the issuer sign with RS256`
+      return `its alg is ${show(decodeUnverified(token).header['alg'])}: set the issuer to RS256`
     case 'type_mismatch': {
       const typ = decodeUnverified(token).header['typ']
-      return typeof typ === 'string' ? `its typ is ${show(typ)}: if that is meant, --type ${show(typ)}` : 'it has no typ: if that is meant, --type any'
+      return typeof typ === 'string' ? `its typ is ${show(typ)}: to accept it, add --type ${show(typ)}` : 'it has no typ: to accept it, add --type any'
     }
     case 'key_not_found': {
       const kids = verifier.keys().keys.map(({ kid }) => (kid === undefined ? '(a key without kid)' : show(kid)))
       return `the set has ${kids.join(', ') || 'no keys'}: is it the key set of the token's issuer, and is it up to date?`
     }
     case 'key_rejected':
-      return 'countersign lint tells more of the keys'
+      return 'run countersign lint on the key set for details'
     case 'signature_invalid':
       return "was the token changed, or is this another issuer's key set?"
     case 'issuer_mismatch':

@@ -1,4 +1,4 @@
-// What `cargo xtask build` writes beside the modules: their bytes in base64.
+// The bytes of the modules in base64. `cargo xtask build` writes them.
 
 /** `countersign.wasm`. */
 export const portable: string

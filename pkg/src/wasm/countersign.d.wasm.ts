@@ -1,3 +1,3 @@
-// What an import of the module `with { type: 'file' }` gives in Bun: its path.
+// In Bun, an import of the module `with { type: 'file' }` is its path.
 declare const path: string
 export default path

@@ -1,4 +1,4 @@
-// What an import of the module gives: in Cloudflare Workers the module, compiled, as the default export; in Deno, as
-// modules are imported by the ESM integration of WebAssembly, what its instance exports.
+// In Cloudflare Workers, the default export is the compiled module. In Deno, the import is an instance, by the ESM
+// integration of WebAssembly.
 declare const module: WebAssembly.Module
 export default module

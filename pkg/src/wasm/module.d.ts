@@ -1,4 +1,4 @@
-// What an import of a module with `?module` gives in Vercel's edge runtime: the module, compiled.
+// In Vercel's edge runtime, an import with `?module` is the compiled module.
 declare module '*.wasm?module' {
   const module: WebAssembly.Module
   export default module

@@ -5,11 +5,11 @@ import { freePort, startIssuer, USER } from './issuer.js'
 export const AUDIENCE = 'api'
 
 /**
- * Starts the real issuer and the demo page over it.
+ * Starts the real issuer and the demo page for it.
  *
  * @param {{ flags?: string[] }} [options] flags for the issuer
  * @returns {Promise<{ page: string, issuer: object, stop: () => Promise<void> }>} `page` is the demo page's address,
- *   `issuer` what `startIssuer` answers
+ *   `issuer` the result of `startIssuer`
  */
 export async function startDemo({ flags = [] } = {}) {
   const port = await freePort()

@@ -1,4 +1,4 @@
-// What package-inline.test.js bundles: verifies the token of the job in the environment.
+// Bundled by package-inline.test.js. Verifies the token of the job in the environment.
 import { createVerifierSync } from 'countersign/inline'
 
 const { token, options } = JSON.parse(process.env.JOB)

@@ -8,25 +8,25 @@ import { createInterface } from 'node:readline'
 
 const STOP_MS = 15_000
 
-/** The user whom `startIssuer` adds. */
+/** The user that `startIssuer` adds. */
 export const USER = { username: 'demo', password: 'not a secret: for tests alone' }
 
 const USER_SCOPE = 'read write'
 
 /**
- * Starts the real issuer, on a fresh database in a temporary folder and with one user if nothing else is said.
+ * Starts the real issuer. By default it has a new database in a temporary folder, with one user.
  *
  * @param {object} [options]
  * @param {string[]} [options.corsOrigins] origins of pages that may call it
  * @param {string[]} [options.flags] more flags, such as `['--access-ttl', '1m']`
- * @param {boolean} [options.logged] whether its log is read, which under load costs more than writing it
- * @param {(folder: string) => string[]} [options.database] the flags that say where the database is
- * @param {(run: (args: string[], stdin?: string) => Promise<string>) => Promise<unknown>} [options.prepare] what is done
- *   to the database before it serves
+ * @param {boolean} [options.logged] true if its log is read, which under load takes longer than writing it
+ * @param {(folder: string) => string[]} [options.database] the flags that name the database
+ * @param {(run: (args: string[], stdin?: string) => Promise<string>) => Promise<unknown>} [options.prepare] prepares
+ *   the database before the issuer serves
  * @param {string[]} [options.within] the program that starts it, such as `['taskset', '-c', '0']`
  * @returns {Promise<{ url: string, pid: number, command: (...args: string[]) => string[], run: (args: string[], stdin?:
- *   string) => Promise<string>, stop: () => Promise<void> }>} `url` is its address and its `iss`; `command` answers program and
- *   arguments for another command on the same database, `run` runs it and answers its stdout; `stop` stops the issuer
+ *   string) => Promise<string>, stop: () => Promise<void> }>} `url` is its address and its `iss`; `command` returns program and
+ *   arguments for another command on the same database, `run` runs it and returns its stdout; `stop` stops the issuer
  *   and removes the folder
  */
 export async function startIssuer({
@@ -77,7 +77,7 @@ export async function logIn(url) {
   return response.json()
 }
 
-/** A port of 127.0.0.1 that was free a moment ago: for where an address must be known before its server starts. */
+/** Returns a port of 127.0.0.1 that was just free, for addresses that must be known before the server starts. */
 export async function freePort() {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -87,7 +87,7 @@ export async function freePort() {
   return port
 }
 
-/** The path of the issuer. */
+/** Returns the path of the issuer. */
 export function issuerBinary() {
   const path = process.env.COUNTERSIGN_ISSUER_BINARY
   if (path) return path
@@ -97,7 +97,7 @@ export function issuerBinary() {
   )
 }
 
-/** The environment without the issuer's own names: tests say what they want by flags. */
+/** Returns the environment without the issuer's variables: tests configure it by flags. */
 function cleanEnv() {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('COUNTERSIGN_')))
 }
@@ -108,13 +108,13 @@ function runCommand([program, ...args], stdin) {
       if (error) reject(new Error(`${args.slice(2).join(' ')}: ${stderr.trim() || error.message}`))
       else resolve(stdout)
     })
-    // A command that refuses early closes its stdin: its exit code tells, not the broken pipe.
+    // A command that refuses early closes its stdin. Its exit code is reported, not the broken pipe.
     child.stdin.on('error', () => {})
     child.stdin.end(stdin)
   })
 }
 
-/** Waits for the one line that the issuer prints once it answers. */
+/** Waits for the line that the issuer prints once it listens. */
 async function address(child) {
   let log = ''
   child.stderr?.on('data', (chunk) => {

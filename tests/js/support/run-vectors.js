@@ -1,12 +1,12 @@
-// Runs every vector on one build of the WebAssembly module and prints what it found as JSON. A process of its own,
-// because a process loads one build only: `node run-vectors.js portable|relaxed`.
+// Runs every vector on one build of the WebAssembly module and prints the results as JSON. It is a process of its own,
+// because a process loads only one build: `node run-vectors.js portable|relaxed`.
 import { readdirSync, readFileSync } from 'node:fs'
 import { runVectors } from './vectors.js'
 
 const relaxed = process.argv[2] === 'relaxed'
 const validate = WebAssembly.validate
 let asked = 0
-// The package asks just once, whether the engine has relaxed SIMD.
+// The package checks only once if the engine has relaxed SIMD.
 WebAssembly.validate = (bytes) => {
   asked += 1
   if (relaxed && !validate(bytes)) throw new Error('this engine has no relaxed SIMD')

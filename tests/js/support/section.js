@@ -1,12 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises'
 
 /**
- * Replaces what stands in a Markdown file between `<!-- name: begin -->` and `<!-- name: end -->` by a table.
+ * Replaces the text between `<!-- name: begin -->` and `<!-- name: end -->` in a Markdown file with a table.
  *
  * @param {URL} file
  * @param {string} name
  * @param {string[][]} rows the headings first
- * @throws {Error} where the file has no such place
+ * @throws {Error} if the file lacks these marks
  */
 export async function writeTable(file, name, [headings, ...rows]) {
   const text = await readFile(file, 'utf8')

@@ -1,8 +1,8 @@
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
 /**
- * Every token that differs from a good one in one character: a letter of base64url with its highest or its lowest bit
- * flipped, or a dot in its place; a letter in the place of a dot.
+ * Generates every token that differs from a valid one in one character: a letter of base64url with its highest or lowest
+ * bit flipped, a dot instead of a letter, or a letter instead of a dot.
  *
  * @param {string} token
  * @returns {Generator<{ changed: string, at: number, part: 'header' | 'payload' | 'signature' | 'dot', sameOctets:
@@ -24,7 +24,7 @@ export function* changes(token) {
   }
 }
 
-/** A token with another first character of its signature. */
+/** Returns the token with another first character in its signature. */
 export function tamperWith(token) {
   const start = token.lastIndexOf('.') + 1
   return token.slice(0, start) + (token[start] === 'A' ? 'B' : 'A') + token.slice(start + 1)

@@ -1,6 +1,6 @@
-// Runs vectors through an imported `countersign`. This file imports nothing, so that it runs wherever the package does.
+// Runs vectors with an imported `countersign`. This file imports nothing, so that it runs in every runtime.
 
-/** A URL that nothing listens on; vectors never go over the network. */
+/** A URL without a server. Vectors do not use the network. */
 const JWKS_URL = 'http://127.0.0.1:1/jwks.json'
 
 const STAGES = {
@@ -28,9 +28,9 @@ const STAGES = {
 const RETRYABLE = ['jwks_unavailable', 'token_not_yet_valid']
 
 /**
- * Runs each vector twice: with its key set given as an object, by `verifySync`; and given as a URL, by `verify`.
+ * Runs each vector twice: by `verifySync` with the key set as an object, and by `verify` with the key set as a URL.
  *
- * @param {typeof import('countersign')} countersign the package, however it was loaded
+ * @param {typeof import('countersign')} countersign the package
  * @param {{ name: string, token: string, options: object, now: number, expect: string }[]} vectors
  * @returns {Promise<string[]>} a sentence for each disagreement
  */
@@ -72,7 +72,7 @@ async function problemsOf({ token, options, expect }, verify, VerifyError) {
   }
 }
 
-/** What is wrong with an error besides its code. */
+/** Returns the faults of an error besides its code. */
 function faultsOf({ code, stage, retryable, claims, message, wwwAuthenticate }, token, options) {
   const faults = []
   if (stage !== STAGES[code]) faults.push(`${code} at the stage ${stage}`)

@@ -1,5 +1,5 @@
-// A Worker over the package, for package-workerd.test.js: POST { options, token } verifies the token; with `endAfter`,
-// milliseconds, the request ends then, and what it has begun ends with it.
+// A Worker with the package, for package-workerd.test.js: POST { options, token } verifies the token. With `endAfter`
+// milliseconds, the request ends at that time, and its fetches end with it.
 import { createVerifier } from '../../../pkg/dist/workerd.js'
 
 let creating

@@ -1,4 +1,4 @@
-// Verifies the token of the page's fragment with the options of the page's fragment, and shows the verdict.
+// Verifies the token in the page's fragment, with the options there, and shows the verdict.
 import { createVerifier } from 'countersign'
 
 const { token, options } = JSON.parse(decodeURIComponent(location.hash.slice(1)))

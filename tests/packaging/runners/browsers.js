@@ -1,4 +1,4 @@
-// Browsers, which load the package's own files, without a bundler.
+// Browsers that load the package's own files, without a bundler.
 import { html, REPORT, served, strictPolicy, untilResult } from '../pages.js'
 import { inProject } from '../project.js'
 
@@ -6,7 +6,7 @@ const ENTRY = '/node_modules/countersign/dist/browser.js'
 
 const IMPORT_MAP = `<script type="importmap">{ "imports": { "countersign": "${ENTRY}" } }</script>`
 
-// The import map of a page is an inline script, which a strict policy blocks.
+// An import map is an inline script, which a strict policy blocks.
 const BY_PATH = `
 import * as countersign from '${ENTRY}'
 import { address } from './address.js'

@@ -1,5 +1,4 @@
-// Bundlers, with as little configuration as they need: what they make is opened in Chromium under a strict policy, or run
-// in Node.js.
+// Bundlers with minimal configuration. The bundle is opened in Chromium under a strict policy, or run in Node.js.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { cp, readdir, readFile, rm } from 'node:fs/promises'
@@ -71,7 +70,7 @@ export default [
   }),
 ]
 
-/** @param {{ bundle: (folder: string) => Promise<void> }} setting `bundle` makes of the project its `dist/main.js` */
+/** @param {{ bundle: (folder: string) => Promise<void> }} setting `bundle` writes `dist/main.js` in the project */
 function page({ name, version, script, bundle, inline = false }) {
   return {
     name,
@@ -95,7 +94,7 @@ function program({ name, loads, file, bundle }) {
     async run({ tarball, address }) {
       await inProject({ tarball, address, files: { 'inline.js': INLINE } }, async (cwd) => {
         await bundle(cwd)
-        // The bundle is all that it may need.
+        // The bundle must work alone.
         await rm(join(cwd, 'node_modules'), { recursive: true })
         await run(process.execPath, [file], { cwd })
       })
@@ -119,7 +118,7 @@ async function bundleWithRollup(folder) {
   await bundle.close()
 }
 
-/** esbuild leaves `new URL('…', import.meta.url)` as it is, so that the modules have to be beside the bundle. */
+/** esbuild does not change `new URL('…', import.meta.url)`, so the modules must be beside the bundle. */
 async function bundleWithEsbuild(folder, options) {
   await runEsbuild(folder, { entryPoints: ['main.js'], format: 'esm', ...options })
   for (const name of await wasmIn(join(folder, MODULES))) await cp(join(folder, MODULES, name), join(folder, 'dist/wasm', name))
@@ -134,14 +133,14 @@ async function runEsbuild(absWorkingDir, options) {
   assert.deepEqual(warnings, [])
 }
 
-/** What is in `dist` for a browser: each WebAssembly module exactly once, and nothing of Node.js. */
+/** Checks that `dist` has each WebAssembly module exactly once, and nothing of Node.js. */
 async function assertModulesOnce(project) {
   assert.deepEqual(await digests(join(project, 'dist')), await digests(join(project, MODULES)))
   const scripts = (await readdir(join(project, 'dist'), { recursive: true })).filter((name) => name.endsWith('.js'))
   for (const name of scripts) assert.doesNotMatch(await readFile(join(project, 'dist', name), 'utf8'), /node:/, name)
 }
 
-/** SHA-256 of each WebAssembly module: a name may get a hash, and another folder. */
+/** Returns the SHA-256 of each WebAssembly module. A bundler may change its name and folder. */
 async function digests(folder) {
   const files = (await wasmIn(folder)).map((name) => readFile(join(folder, name)))
   return (await Promise.all(files)).map((bytes) => createHash('sha256').update(bytes).digest('hex')).sort()

@@ -1,5 +1,5 @@
-// Runtimes of edge functions, which get the module compiled and may not compile bytes themselves: workerd, and the edge
-// runtime of Vercel alone and in Next.js.
+// Runtimes of edge functions, which import the compiled module and may not compile bytes: workerd, and the edge runtime of
+// Vercel, alone and in Next.js.
 import { spawn } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join, parse } from 'node:path'
@@ -12,10 +12,10 @@ import { inProject, run, toolPath, toolVersion } from '../project.js'
 
 const COMPATIBILITY_DATE = '2024-09-23'
 
-/** So that Wrangler and Next.js ask nobody over the network. */
+/** Keeps Wrangler and Next.js from using the network. */
 const OFFLINE = { CLOUDFLARE_CF_FETCH_ENABLED: 'false', WRANGLER_SEND_METRICS: 'false', NEXT_TELEMETRY_DISABLED: '1' }
 
-/** A line of what they print once they listen. */
+/** Matches the line that they print once they listen. */
 const LISTENING = /"port":(\d+)|127\.0\.0\.1:(\d+)/
 
 const IMPORTS = `
@@ -32,7 +32,7 @@ async function answer() {
 const WORKER = `${IMPORTS}\nexport default { fetch: answer }\n`
 const EDGE_FUNCTION = `${IMPORTS}\naddEventListener('fetch', (event) => event.respondWith(answer()))\n`
 
-/** Routes of Next.js are two folders deep here. */
+/** The routes are two folders deep. */
 const NEXT_IMPORTS = IMPORTS.replaceAll(`'./`, `'../../`)
 
 export default [
@@ -84,7 +84,7 @@ export default [
     path: '/conform',
     flags: [],
   }),
-  // In this version it fails on every edge route of the App Router, also on an empty one.
+  // This version fails on every edge route of the App Router, even on an empty one.
   next({
     name: 'Next.js edge API route, webpack',
     file: 'pages/api/conform.js',
@@ -110,12 +110,12 @@ function next({ name, file, text, path, flags }) {
   }
 }
 
-/** Turbopack reads nothing outside of its root, and Next.js itself is a link from the project to this checkout. */
+/** Turbopack reads no files outside of its root, and the project links Next.js to this checkout. */
 function nextConfig() {
   return `export default { turbopack: { root: ${JSON.stringify(parse(toolPath('next')).root)} } }\n`
 }
 
-/** All that the Worker imports, found by esbuild, as modules under their paths; and the package's under its name. */
+/** Returns all modules that the Worker imports, found by esbuild, under their paths, and the package under its name. */
 async function workerdConfig(absWorkingDir) {
   const { metafile } = await esbuild.build({
     absWorkingDir,
@@ -151,7 +151,7 @@ const worker :Workerd.Worker = (
 `
 }
 
-/** The function's script, and the modules that it expects as global variables: so Next.js and Vercel hand them in. */
+/** Returns the function's script, and the modules that it expects as global variables, as in Next.js and Vercel. */
 async function bundleEdgeFunction(absWorkingDir) {
   const modules = {}
   const compiled = {
@@ -179,7 +179,7 @@ async function bundleEdgeFunction(absWorkingDir) {
   return { initialCode: outputFiles[0].text, modules }
 }
 
-/** Starts a server, requests the path, and ends the server. */
+/** Starts a server, requests the path, and stops the server. */
 async function requested({ program, args, cwd }, path) {
   const child = spawn(program, args, { cwd, env: { ...process.env, ...OFFLINE }, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
   let output = ''

@@ -11,7 +11,7 @@ import('./conformance.js').then(async ({ conform }) => {
 })
 `
 
-// The module is asked for as well, because Deno's own import of it makes the instance.
+// The module is imported too, because in Deno the import makes the instance.
 const DENO = `
 import * as countersign from 'countersign'
 import * as module from 'countersign/countersign.relaxed.wasm'
@@ -31,7 +31,7 @@ export default [
     name: 'Deno',
     runtime: 'deno',
     loads: 'import, no right to read',
-    // Without --allow-read: nothing may read a file while it runs.
+    // Without --allow-read: the program may not read files.
     flags: ['run', '--node-modules-dir=manual', '--no-prompt', '--allow-net'],
     file: 'main-deno.js',
     files: { 'main-deno.js': DENO },
@@ -44,7 +44,7 @@ function script({ name, runtime, loads, flags = [], file = 'main.js', files = {}
     async run({ tarball, address }) {
       const { program, version } = await programOf(runtime)
       const { stderr } = await inProject({ tarball, address, files }, (cwd) => run(program, [...flags, file], { cwd }))
-      // Some versions of Node.js say of each require() of an ES module that it is experimental.
+      // Some versions of Node.js warn about each require() of an ES module.
       assert.deepEqual(stderr.split('\n').filter((line) => line !== '' && !/ExperimentalWarning|--trace-warnings/.test(line)), [])
       return { version, loads }
     },

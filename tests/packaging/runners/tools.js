@@ -1,9 +1,9 @@
-// Test runners: each runs a test file of the project's own.
+// Test runners. Each runs a test file of the project.
 import * as esbuild from 'esbuild'
 import { programOf } from '../../runtimes/runtimes.js'
 import { inProject, run, toolPath, toolVersion } from '../project.js'
 
-/** Longer than a test may take otherwise. */
+/** More than the default time limit of a test. */
 const LIMIT_MS = 120_000
 
 const JEST = `
@@ -37,7 +37,7 @@ export default [
   },
 ]
 
-/** Jest as it is without configuration and without flags of Node.js: all is CommonJS. */
+/** Jest without configuration and without flags of Node.js: all modules are CommonJS. */
 function jest({ name, runtime }) {
   return {
     name,
@@ -52,7 +52,7 @@ function jest({ name, runtime }) {
   }
 }
 
-/** Of the project's files, what is not the package is made CommonJS here. */
+/** Turns the project's own files into CommonJS. */
 async function bundleSuite(absWorkingDir) {
   await esbuild.build({
     absWorkingDir,

@@ -1,4 +1,4 @@
-// Compiled, never run: what a service may write.
+// Compiled, never run: programs of services.
 import { createVerifier } from 'countersign'
 import type { Jwk, VerifyError } from 'countersign'
 import { guard as middleware } from 'countersign/express'

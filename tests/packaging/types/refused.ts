@@ -1,4 +1,4 @@
-// What the compiler has to refuse, each line with the error that it gives.
+// Programs that must not compile. Each line names its error.
 import { createVerifier, decodeUnverified } from 'countersign'
 import type { ErrorCode, JwkSet, Verified, Verifier, VerifyError } from 'countersign'
 import type {} from 'countersign/dist/errors.js' // TS2307
@@ -14,13 +14,13 @@ declare const expressRequest: Express.Request
 declare const verified: Verified<{ tenant: string }>
 declare const verifier: Verifier
 
-// The audience is required; there is no such option; that is no key set; the cache is a number of tokens.
+// A missing audience, an unknown option, no key set, and a cache that is no number.
 createVerifier({ issuer: 'i', jwks }) // TS2741
 createVerifier({ issuer: 'i', audience: 'a', jwks, audiance: 'a' }) // TS2561
 createVerifier({ issuer: 'i', audience: 'a', jwks: { kty: 'RSA' } }) // TS2322
 createVerifier({ issuer: 'i', audience: 'a', jwks, cache: true }) // TS2322
 
-// What was verified is read-only, the caller's claims too; what was not has no known claims.
+// A verified token is read-only, including the caller's claims. An unverified one has no known claims.
 verified.payload.exp = 0 // TS2540
 verified.payload.tenant = '' // TS2540
 const subject: string = decodeUnverified('token').payload['sub'] // TS2322
@@ -30,7 +30,7 @@ const custom: string = verifier.verifySync('token').payload['custom'] // TS2322
 const code: ErrorCode = 'token_expried' // TS2820
 if (error.code === 'token_expried') void code // TS2367
 
-// A guard may refuse, or not have run; there are no such options; the verifier is required.
+// A guard may refuse or not have run, has no such options, and requires the verifier.
 guarded.claims.sub // TS18048
 expressRequest.auth.claims // TS18048
 guard(request, verifier, { scopes: 'read' }) // TS2561

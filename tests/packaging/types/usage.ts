@@ -1,4 +1,4 @@
-// Compiled, never run: what a user may write.
+// Compiled, never run: programs of users.
 import { createVerifier, decodeUnverified, expiry, VerifyError } from 'countersign'
 import type { ErrorCode, Expiry, Jwk, JwkSet, KeyStore, Stage, Unverified, Verified, Verifier, VerifierOptions } from 'countersign'
 import { createVerifierSync } from 'countersign/inline'

@@ -1,4 +1,4 @@
-//! Writes `tests/vectors/*.json`, or with `--check` says whether they are what would be written.
+//! Writes `tests/vectors/*.json`. With `--check`, reports the files that are not up to date.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Attacks on JWT libraries that worked somewhere, each by its name.
+//! Attacks that worked on other JWT libraries, by name.
 
 use num_bigint::BigUint;
 use serde_json::json;
@@ -61,7 +61,7 @@ fn no_signature(keys: &Keys) -> Vec<Vector> {
     vectors
 }
 
-/// HMAC under the public key, which everybody knows (CVE-2015-9235 and its many kin).
+/// HMAC with the public key as the secret (CVE-2015-9235 and many more).
 fn symmetric(keys: &Keys) -> Vec<Vector> {
     let main = &keys.main;
     let spki = pem("PUBLIC KEY", &subject_public_key_info(main));
@@ -72,10 +72,10 @@ fn symmetric(keys: &Keys) -> Vec<Vector> {
         ("the public key in PKCS#1 PEM", pem("RSA PUBLIC KEY", &rsa_public_key(main)).into()),
         ("the public key in DER", subject_public_key_info(main)),
         ("the public key in PKCS#1 DER", rsa_public_key(main)),
-        ("the modulus in octets", main.n.to_bytes_be()),
+        ("the octets of the modulus", main.n.to_bytes_be()),
         ("the modulus in base64url", base64url(main.n.to_bytes_be()).into()),
         ("the JWK", main.jwk("main").to_string().into()),
-        ("nothing", Vec::new()),
+        ("an empty string", Vec::new()),
     ];
     let mut vectors = Vec::new();
     for (what, secret) in secrets {
@@ -84,7 +84,7 @@ fn symmetric(keys: &Keys) -> Vec<Vector> {
             let token =
                 signed_with(header.text(), admin().text(), |message| hmac_sha256(&secret, message));
             vectors.push(keys.vector(
-                &format!("an HMAC with {what} for a secret under {alg} is refused"),
+                &format!("an HMAC with {what} as the secret under {alg} is refused"),
                 token,
                 expect,
             ));
@@ -106,13 +106,13 @@ fn symmetric(keys: &Keys) -> Vec<Vector> {
     vectors
 }
 
-/// Tokens that bring the key they were signed with (CVE-2018-0114).
+/// Tokens that carry the key that signed them (CVE-2018-0114).
 fn own_keys(keys: &Keys) -> Vec<Vector> {
-    let stranger = &keys.second;
-    let jwk = stranger.jwk("main").to_string();
+    let attacker = &keys.second;
+    let jwk = attacker.jwk("main").to_string();
     let certificate = format!(
         "[\"{}\"]",
-        pem("", &subject_public_key_info(stranger)).lines().nth(1).unwrap_or_default()
+        pem("", &subject_public_key_info(attacker)).lines().nth(1).unwrap_or_default()
     );
     let mut vectors = Vec::new();
     for (name, raw) in [
@@ -123,25 +123,27 @@ fn own_keys(keys: &Keys) -> Vec<Vector> {
         ("x5t", r#""AAAAAAAAAAAAAAAAAAAAAAAAAAA""#),
         ("key", jwk.as_str()),
     ] {
-        let forged = |header: Object| signed(stranger, header.text(), admin().text());
+        let forged = |header: Object| signed(attacker, header.text(), admin().text());
         vectors.extend([
             keys.vector(
-                &format!("a stranger's key in {name} beside the kid of ours does not count"),
+                &format!("an attacker's key in {name} with our kid is ignored"),
                 forged(Object::header().set(name, raw)),
                 "signature_invalid",
             ),
             keys.vector(
-                &format!("a stranger's key in {name} without kid does not count"),
+                &format!("an attacker's key in {name} without kid is ignored"),
                 forged(Object::header().without("kid").set(name, raw)),
                 "signature_invalid",
             ),
             keys.vector(
-                &format!("a stranger's key in {name} under a new kid is not found"),
+                &format!("an attacker's key in {name} with a new kid is not found"),
                 forged(Object::header().set("kid", r#""new""#).set(name, raw)),
                 "key_not_found",
             ),
             keys.vector(
-                &format!("a stranger's key in {name} does not stand in for an unloaded set"),
+                &format!(
+                    "an attacker's key in {name} does not replace a key set that is not loaded"
+                ),
                 forged(Object::header().set(name, raw)),
                 "jwks_unavailable",
             )
@@ -149,8 +151,8 @@ fn own_keys(keys: &Keys) -> Vec<Vector> {
         ]);
     }
     vectors.push(keys.vector(
-        "a stranger's key in the payload does not count",
-        signed(stranger, Object::header().text(), admin().set("jwk", &jwk).text()),
+        "an attacker's key in the payload is ignored",
+        signed(attacker, Object::header().text(), admin().set("jwk", &jwk).text()),
         "signature_invalid",
     ));
     vectors
@@ -191,7 +193,7 @@ fn key_ids(keys: &Keys) -> Vec<Vector> {
     .collect()
 }
 
-/// Blocks that need no private key where e = 3 and padding is parsed, not compared.
+/// Blocks that need no private key if e = 3 and the verifier parses the padding.
 fn padding_forgeries(keys: &Keys) -> Vec<Vector> {
     let key = &keys.e3;
     let forged = |name: &str, forge: &dyn Fn(&[u8]) -> Vec<u8>| {
@@ -200,14 +202,14 @@ fn padding_forgeries(keys: &Keys) -> Vec<Vector> {
         });
         keys.vector(name, token, "signature_invalid").keys(&[key.jwk("main")])
     };
-    // The cube of the root begins with `start`: what follows is garbage that nobody chose.
+    // The cube of the root begins with `start`. The rest of it is arbitrary.
     let cube_root_of = |start: &[u8]| {
         let mut octets = start.to_vec();
         octets.resize(key.size(), 0);
         let below = BigUint::from_bytes_be(&octets);
         let root = below.cbrt() + 1u8;
         let cube = key.octets(&root.pow(3));
-        assert!(cube.starts_with(start), "the root's cube begins as was asked");
+        assert!(cube.starts_with(start), "the root's cube begins with `start`");
         key.octets(&root)
     };
     vec![
@@ -222,7 +224,7 @@ fn padding_forgeries(keys: &Keys) -> Vec<Vector> {
             cube_root_of(&[&[0, 1, 0][..], &SHA256_PREFIX, hash].concat())
         }),
         forged("a forgery with garbage in the algorithm's parameters is invalid", &|hash| {
-            // The hash ends the block (CVE-2006-4790): a private key stands in for luck.
+            // The hash ends the block (CVE-2006-4790). The private key replaces a long search.
             let garbage = vec![0x5a; 100];
             let oid = [0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01];
             let inner = [&[0x30, 113][..], &oid, &[0x04, 100], &garbage].concat();
@@ -242,7 +244,7 @@ fn padding_forgeries(keys: &Keys) -> Vec<Vector> {
     ]
 }
 
-/// Tokens that mean one thing to one reader and another to the next.
+/// Tokens that two readers may understand in different ways.
 fn confusions(keys: &Keys) -> Vec<Vector> {
     let header = Object::header;
     let claims = Object::claims;
@@ -252,11 +254,11 @@ fn confusions(keys: &Keys) -> Vec<Vector> {
     let weak = RsaKey::generate("512", 512, 65537);
     vec![
         malformed(
-            "a token inside a token is malformed, whoever signed it",
+            "a token inside a signed token is malformed",
             signed(&keys.main, header().set("cty", r#""JWT""#).text(), &good),
         ),
         malformed(
-            "a token inside quotes inside a token is malformed",
+            "a quoted token inside a signed token is malformed",
             signed(&keys.main, header().set("cty", r#""JWT""#).text(), format!("\"{good}\"")),
         ),
         malformed(
@@ -285,93 +287,89 @@ fn confusions(keys: &Keys) -> Vec<Vector> {
         ),
         malformed("a detached payload is malformed", format!("{}..{}", parts[0], parts[2])),
         keys.header(
-            "an unencoded payload by b64 is refused",
+            "an unencoded payload with b64 is refused",
             &header().set("b64", "false").set("crit", r#"["b64"]"#),
             "critical_unsupported",
         ),
         malformed(
-            "a second sub for the next reader is malformed",
+            "a second sub for another reader is malformed",
             signed(&keys.main, header().text(), claims().add("sub", r#""admin""#).text()),
         ),
         malformed(
-            "a second alg for the next reader is malformed",
+            "a second alg for another reader is malformed",
             signed(&keys.main, header().add("alg", r#""HS256""#).text(), claims().text()),
         ),
         keys.header(
-            "Alg and ALG do not stand in for alg",
+            "Alg and ALG do not replace alg",
             &header().without("alg").set("Alg", r#""RS256""#).set("ALG", r#""RS256""#),
             "header_invalid",
         ),
         keys.header(
-            "alg in look-alike letters does not stand in for alg",
+            "alg in look-alike letters does not replace alg",
             &header().without("alg").set("аlg", r#""RS256""#),
             "header_invalid",
         ),
         keys.header(
-            "alg in full-width letters does not stand in for alg",
+            "alg in full-width letters does not replace alg",
             &header().without("alg").set("ａｌｇ", r#""RS256""#),
             "header_invalid",
         ),
         keys.header(
-            "alg on the prototype does not stand in for alg",
+            "alg on the prototype does not replace alg",
             &header().without("alg").set("__proto__", r#"{"alg":"RS256"}"#),
             "header_invalid",
         ),
         keys.claims(
-            "exp on the prototype does not stand in for exp",
+            "exp on the prototype does not replace exp",
             &claims().without("exp").set("__proto__", r#"{"exp":9999999999}"#),
             "claim_missing",
         ),
         keys.claims(
-            "exp in look-alike letters does not stand in for exp",
+            "exp in look-alike letters does not replace exp",
             &claims().without("exp").set("ехр", "9999999999"),
             "claim_missing",
         ),
         keys.claims(
-            "a second exp in look-alike letters does not help an expired token",
+            "a member Exp does not extend an expired token",
             &claims().set("exp", "1").set("Exp", "9999999999"),
             "token_expired",
         ),
-        keys.header(
-            "a claim replicated into the header is ignored",
-            &header().set("exp", "9999999999"),
-            "ok",
-        ),
+        keys.header("a claim in the header is ignored", &header().set("exp", "9999999999"), "ok"),
         keys.signed(
-            "exp in the header alone does not stand in for the claim",
+            "exp in the header does not replace the claim",
             &header().set("exp", "9999999999"),
             &claims().without("exp"),
             "claim_missing",
         ),
         keys.header(
-            "a refresh token is no access token",
+            "a refresh token is not an access token",
             &header().set("typ", r#""rt+jwt""#),
             "type_mismatch",
         ),
         keys.header(
-            "an ID token is no access token",
+            "an ID token is not an access token",
             &header().set("typ", r#""JWT""#),
             "type_mismatch",
         ),
         keys.claims(
-            "an ID token's audience is the client, not the API",
+            "an ID token for the client is not for the API",
             &claims().set("aud", r#""web""#),
             "audience_mismatch",
         ),
         keys.vector(
-            "a weak key beside ours is not used without kid",
+            "a weak key in the set is not used for a token without kid",
             signed(&weak, header().without("kid").text(), admin().text()),
             "signature_invalid",
         )
         .keys(&[weak.jwk("weak"), keys.main.jwk("main")]),
         keys.vector(
-            "a weak key beside ours is rejected by its kid",
+            "a weak key in the set is rejected for a token with its kid",
             signed(&weak, header().set("kid", r#""weak""#).text(), admin().text()),
             "key_rejected",
         )
         .keys(&[weak.jwk("weak"), keys.main.jwk("main")]),
         keys.vector(
-            "a key for encryption does not sign",
+            "a key for encryption is rejected",
             signed(&keys.second, header().set("kid", r#""enc""#).text(), admin().text()),
             "key_rejected",
         )
@@ -383,7 +381,7 @@ fn confusions(keys: &Keys) -> Vec<Vector> {
     ]
 }
 
-/// RFC 7515 §A.2: its signature is good, and its claims are not ours.
+/// RFC 7515 §A.2: the signature is good, but the claims lack an audience.
 fn rfc_7515_a_2(keys: &Keys) -> Vector {
     let n = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEz\
              P1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf6\
@@ -398,7 +396,7 @@ fn rfc_7515_a_2(keys: &Keys) -> Vector {
          jtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnv\
          Wh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
     keys.vector(
-        "the token of RFC 7515 appendix A.2 has a good signature and no audience",
+        "the token of RFC 7515 appendix A.2 lacks an audience",
         token.into(),
         "claim_missing",
     )

@@ -1,4 +1,5 @@
-//! Strict base64url in each of the three parts: no padding, no other alphabet, one text a value.
+//! Strict base64url in each of the three parts: no padding, no other alphabet, one text for a
+//! value.
 
 use super::Keys;
 use crate::object::Object;
@@ -11,8 +12,8 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
     let mut vectors = Vec::new();
     for (part, name) in ["header", "payload", "signature"].into_iter().enumerate() {
         let mut malformed = |what: &str, change: &dyn Fn(&str) -> String| {
-            // A text whose length is no multiple of 4 has unused bits, and room for padding. It is
-            // signed as it stands, so that a lax decoder would let it through.
+            // The length of the text is not a multiple of 4, so it has unused bits and room for
+            // padding. The signature covers the changed text: a lax decoder would accept it.
             let token = changed(keys, part, change);
             vectors.push(keys.vector(
                 &format!("{what} in the {name} is malformed"),
@@ -22,22 +23,20 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
         };
         malformed("padding", &|text| format!("{text}{}", "=".repeat(4 - text.len() % 4)));
         malformed("one padding character", &|text| format!("{text}="));
-        malformed("padding that was percent-encoded", &|text| format!("{text}%3D"));
+        malformed("percent-encoded padding", &|text| format!("{text}%3D"));
         malformed("a lone character after the last group of four", &|text| {
             format!("{}A", &text[..text.len() / 4 * 4])
         });
-        malformed("a set bit among the unused bits of the last character", &|text| {
-            other_spelling(text, 1)
-        });
-        malformed("a full set of unused bits in the last character", &|text| {
+        malformed("one set unused bit", &|text| other_spelling(text, 1));
+        malformed("all unused bits set", &|text| {
             other_spelling(text, if text.len() % 4 == 2 { 15 } else { 3 })
         });
         malformed("a space", &|text| format!("{} {}", &text[..8], &text[8..]));
         malformed("a line break", &|text| format!("{}\n{}", &text[..8], &text[8..]));
         malformed("a comma", &|text| format!("{},{}", &text[..8], &text[8..]));
-        // Their marks must not take each other off, wherever they stand in a group.
+        // The marks of two invalid characters must not cancel out, at any position in a group.
         for start in [8, 9, 10] {
-            malformed(&format!("two commas from character {start} on"), &|text| {
+            malformed(&format!("two commas at character {start}"), &|text| {
                 format!("{},,{}", &text[..start], &text[start + 2..])
             });
         }
@@ -85,7 +84,7 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
     vectors
 }
 
-/// A token one of whose parts was changed as text, signed afterwards where that is possible.
+/// Changes the text of one part of a token. A change of header or payload is signed.
 fn changed(keys: &Keys, part: usize, change: &dyn Fn(&str) -> String) -> String {
     let ragged = |text: String| match text.len() % 3 {
         0 => text + " ",
@@ -107,7 +106,7 @@ fn changed(keys: &Keys, part: usize, change: &dyn Fn(&str) -> String) -> String 
     format!("{input}.{signature}")
 }
 
-/// The text that a lax decoder takes for the same octets: unused bits of the last character set.
+/// Sets unused bits of the last character: a lax decoder reads the same octets.
 fn other_spelling(text: &str, bits: usize) -> String {
     let (start, last) = text.split_at(text.len() - 1);
     let value = ALPHABET.iter().position(|letter| last.as_bytes() == [*letter]);
@@ -115,9 +114,10 @@ fn other_spelling(text: &str, bits: usize) -> String {
     format!("{start}{}", char::from(ALPHABET[value | bits]))
 }
 
-/// A good token with both `-` and `_` in every part.
+/// Returns a good token with both `-` and `_` in every part.
 fn with_both_symbols(keys: &Keys) -> String {
-    // One of three equal octets in a row stands third in its group, which these end with a symbol.
+    // Of three equal octets in a row, one is the third of its group, and its last character is then
+    // a symbol.
     let spread = r#"">>>???""#;
     let token = signed(
         &keys.main,

@@ -1,4 +1,4 @@
-//! The header's parameters: `alg` first, then what changes the meaning, then `typ`, then `kid`.
+//! The header parameters, in the order of their checks: `alg`, extensions, `typ`, `kid`.
 
 use serde_json::{Value, json};
 
@@ -22,9 +22,9 @@ fn algorithms(keys: &Keys) -> Vec<Vector> {
         &header().without("alg"),
         "header_invalid",
     )];
-    for (what, raw) in NO_STRINGS {
+    for (what, raw) in NOT_STRINGS {
         vectors.push(keys.header(
-            &format!("{what} for alg is invalid"),
+            &format!("{what} as alg is invalid"),
             &header().set("alg", raw),
             "header_invalid",
         ));
@@ -62,7 +62,7 @@ fn algorithms(keys: &Keys) -> Vec<Vector> {
         "ＲＳ256",
     ] {
         vectors.push(keys.header(
-            &format!("the algorithm \"{alg}\" is not allowed, even over an RS256 signature"),
+            &format!("the algorithm \"{alg}\" is not allowed, even with an RS256 signature"),
             &header().set("alg", &format!("\"{alg}\"")),
             "algorithm_not_allowed",
         ));
@@ -116,7 +116,7 @@ fn extensions(keys: &Keys) -> Vec<Vector> {
         [("true", "true"), ("false", "false"), ("null", "null"), ("a string", r#""false""#)]
     {
         vectors.push(keys.header(
-            &format!("b64 with {what} is refused outside crit as well"),
+            &format!("b64 with {what} is refused even outside crit"),
             &header().set("b64", raw),
             "critical_unsupported",
         ));
@@ -129,7 +129,7 @@ fn extensions(keys: &Keys) -> Vec<Vector> {
         ));
     }
     vectors.push(keys.header(
-        "Crit with a capital is an unknown parameter and ignored",
+        "Crit with a capital letter is an unknown parameter and ignored",
         &header().set("Crit", r#"["exp"]"#),
         "ok",
     ));
@@ -172,9 +172,9 @@ fn types(keys: &Keys) -> Vec<Vector> {
             "type_mismatch",
         ));
     }
-    for (what, raw) in NO_STRINGS {
+    for (what, raw) in NOT_STRINGS {
         vectors.push(keys.header(
-            &format!("{what} for typ is invalid"),
+            &format!("{what} as typ is invalid"),
             &Object::header().set("typ", raw),
             "header_invalid",
         ));
@@ -184,14 +184,23 @@ fn types(keys: &Keys) -> Vec<Vector> {
     };
     let untyped = Object::header().without("typ");
     vectors.extend([
-        keys.header("a header without typ has not the default type", &untyped, "type_mismatch"),
-        asked("type JWT takes a token of type JWT", "JWT", json!("JWT"), "ok"),
-        asked("type JWT takes a token of type jwt", "jwt", json!("JWT"), "ok"),
-        asked("type JWT takes no access token", "at+jwt", json!("JWT"), "type_mismatch"),
-        keys.header("type JWT takes no token without typ", &untyped, "type_mismatch")
+        keys.header(
+            "a header without typ does not have the default type",
+            &untyped,
+            "type_mismatch",
+        ),
+        asked("the option type JWT accepts typ JWT", "JWT", json!("JWT"), "ok"),
+        asked("the option type JWT accepts typ jwt", "jwt", json!("JWT"), "ok"),
+        asked(
+            "the option type JWT refuses an access token",
+            "at+jwt",
+            json!("JWT"),
+            "type_mismatch",
+        ),
+        keys.header("the option type JWT refuses a token without typ", &untyped, "type_mismatch")
             .option("type", "JWT"),
         asked(
-            "type application/at+jwt takes the short form",
+            "the option type application/at+jwt accepts the short form",
             "at+jwt",
             json!("application/at+jwt"),
             "ok",
@@ -203,13 +212,13 @@ fn types(keys: &Keys) -> Vec<Vector> {
             "ok",
         ),
         asked(
-            "application/ counts where another slash follows",
+            "application/ is compared if another slash follows",
             "application/text/x",
             json!("text/x"),
             "type_mismatch",
         ),
-        asked("type null takes any type", "rt+jwt", json!(null), "ok"),
-        keys.header("type null takes a token without typ", &untyped, "ok")
+        asked("the option type null accepts any type", "rt+jwt", json!(null), "ok"),
+        keys.header("the option type null accepts a token without typ", &untyped, "ok")
             .option("type", json!(null)),
     ]);
     vectors
@@ -217,9 +226,9 @@ fn types(keys: &Keys) -> Vec<Vector> {
 
 fn key_ids(keys: &Keys) -> Vec<Vector> {
     let mut vectors = Vec::new();
-    for (what, raw) in NO_STRINGS {
+    for (what, raw) in NOT_STRINGS {
         vectors.push(keys.header(
-            &format!("{what} for kid is invalid"),
+            &format!("{what} as kid is invalid"),
             &Object::header().set("kid", raw),
             "header_invalid",
         ));
@@ -227,8 +236,8 @@ fn key_ids(keys: &Keys) -> Vec<Vector> {
     vectors
 }
 
-/// Values where a string belongs.
-const NO_STRINGS: [(&str, &str); 6] = [
+/// Values that are not a string.
+const NOT_STRINGS: [(&str, &str); 6] = [
     ("null", "null"),
     ("a number", "256"),
     ("true", "true"),

@@ -1,4 +1,4 @@
-//! Strict JSON: duplicates, encoding, depth, grammar; the same for header and payload.
+//! Strict JSON in header and payload: duplicates, encoding, depth, grammar.
 
 use super::Keys;
 use crate::object::Object;
@@ -74,26 +74,26 @@ fn duplicates(keys: &Keys) -> Vec<Vector> {
                 &format!("{}{}{}", r#"{"a":"#.repeat(10), r#"{"b":1,"b":1}"#, "}".repeat(10)),
             ),
         ),
-        bad_claims("a name twice among sixteen is malformed", crowd(15).add("m0", "1")),
-        bad_claims("a name twice among a hundred is malformed", crowd(99).add("m0", "1")),
+        bad_claims("a duplicate among sixteen names is malformed", crowd(15).add("m0", "1")),
+        bad_claims("a duplicate among a hundred names is malformed", crowd(99).add("m0", "1")),
         bad_claims(
-            "a name twice among a hundred, escaped once, is malformed",
+            "a duplicate among a hundred names, once escaped, is malformed",
             crowd(99).add(r"m\u0039\u0030", "1"),
         ),
         keys.claims("a hundred members of different names are accepted", &crowd(100), "ok"),
         bad_claims(
-            "a duplicate name beyond the basic plane, escaped once, is malformed",
+            "a duplicate name beyond the basic plane, once escaped, is malformed",
             claims().add("🦊", "1").add(r"\ud83e\udd8a", "1"),
         ),
     ]
 }
 
-/// The default claims, and as many others as make `count`: `m0` and so on.
+/// Returns the default claims and others, `m0` and so on, `count` in all.
 fn crowd(count: usize) -> Object {
     (0..count - 8).fold(Object::claims(), |claims, number| claims.set(&format!("m{number}"), "1"))
 }
 
-/// Texts that are no JSON object, put in the place of header and payload in turn.
+/// Texts that are not a JSON object, in place of the header and of the payload.
 fn texts(keys: &Keys) -> Vec<Vector> {
     let mut vectors = Vec::new();
     for (part, good) in [("header", Object::header().text()), ("payload", Object::claims().text())]
@@ -158,7 +158,7 @@ fn texts(keys: &Keys) -> Vec<Vector> {
             ("an object with an escaped single quote", format!("{{\"x\":\"\\'\",{inner}}}")),
             ("an object with a short escape", format!("{{\"x\":\"\\u41\",{inner}}}")),
             (
-                "an object with an escape that is no number",
+                "an object with an escape that is not hexadecimal",
                 format!("{{\"x\":\"\\u00g1\",{inner}}}"),
             ),
             ("an object with a string without its end", format!("{{{inner},\"x\":\"a}}")),
@@ -167,11 +167,11 @@ fn texts(keys: &Keys) -> Vec<Vector> {
             ("the last high surrogate escape alone", format!("{{\"x\":\"\\udbff\",{inner}}}")),
             ("the last low surrogate escape alone", format!("{{\"x\":\"\\udfff\",{inner}}}")),
             (
-                "a high surrogate escape before the last high one",
+                "a high surrogate escape before the last high surrogate",
                 format!("{{\"x\":\"\\ud800\\udbff\",{inner}}}"),
             ),
             (
-                "a high surrogate escape before the first code point that is none",
+                "a high surrogate escape before U+E000",
                 format!("{{\"x\":\"\\ud800\\ue000\",{inner}}}"),
             ),
             ("surrogate escapes in reverse", format!("{{\"x\":\"\\udd8a\\ud83e\",{inner}}}")),
@@ -186,7 +186,7 @@ fn texts(keys: &Keys) -> Vec<Vector> {
             vectors.push(replaced(
                 keys,
                 part,
-                &format!("{what} for a {part} is malformed"),
+                &format!("{what} as the {part} is malformed"),
                 text.as_bytes(),
             ));
         }
@@ -194,7 +194,7 @@ fn texts(keys: &Keys) -> Vec<Vector> {
     vectors
 }
 
-/// Octets that are no UTF-8.
+/// Octets that are not UTF-8.
 fn encodings(keys: &Keys) -> Vec<Vector> {
     let mut vectors = Vec::new();
     for (part, good) in [("header", Object::header().text()), ("payload", Object::claims().text())]
@@ -217,8 +217,8 @@ fn encodings(keys: &Keys) -> Vec<Vector> {
             ("a surrogate pair in UTF-8", around(&[0xed, 0xa0, 0xbe, 0xed, 0xb6, 0x8a])),
             ("a code point above 10FFFF", around(&[0xf4, 0x90, 0x80, 0x80])),
             ("a letter in Latin-1", around(&[b'Z', b'o', 0xeb])),
-            ("UTF-16, little end first,", wide(u16::to_le_bytes)),
-            ("UTF-16, big end first,", wide(u16::to_be_bytes)),
+            ("little-endian UTF-16", wide(u16::to_le_bytes)),
+            ("big-endian UTF-16", wide(u16::to_be_bytes)),
             (
                 "UTF-16 with a byte order mark",
                 [&[0xff, 0xfe][..], &wide(u16::to_le_bytes)].concat(),
@@ -227,7 +227,7 @@ fn encodings(keys: &Keys) -> Vec<Vector> {
             vectors.push(replaced(
                 keys,
                 part,
-                &format!("{what} in a {part} is malformed"),
+                &format!("{what} in the {part} is malformed"),
                 &octets,
             ));
         }
@@ -235,7 +235,7 @@ fn encodings(keys: &Keys) -> Vec<Vector> {
     vectors
 }
 
-/// The outermost object is depth 1; 64 is the deepest there may be.
+/// The outermost object has depth 1. The greatest depth is 64.
 fn depths(keys: &Keys) -> Vec<Vector> {
     let arrays = |depth: usize| format!("{}{}", "[".repeat(depth - 1), "]".repeat(depth - 1));
     let objects =
@@ -284,7 +284,7 @@ fn depths(keys: &Keys) -> Vec<Vector> {
             "token_malformed",
         ),
         keys.claims(
-            "many arrays beside each other are not deep",
+            "many sibling arrays are not deep",
             &claims(format!("[{}[]]", "[],".repeat(200))),
             "ok",
         ),

@@ -32,12 +32,12 @@ fn choice(keys: &Keys) -> Vec<Vector> {
     vec![
         keys.good("the first of two keys is found by its kid", "ok").keys(&[main(), second()]),
         keys.good("the second of two keys is found by its kid", "ok").keys(&[second(), main()]),
-        keys.good("a kid that no key has is not found", "key_not_found").keys(&[second()]),
+        keys.good("an unknown kid is not found", "key_not_found").keys(&[second()]),
         named("the kid is compared with its case", "MAIN", "key_not_found"),
         named("the kid is compared whole", "mai", "key_not_found"),
         named("the kid is not trimmed", "main ", "key_not_found"),
         named("an empty kid is a kid", "", "key_not_found"),
-        named("an empty kid finds the key with an empty kid", "", "ok").keys(&[jwk_with(
+        named("an empty kid selects the key with an empty kid", "", "ok").keys(&[jwk_with(
             main(),
             "kid",
             json!(""),
@@ -48,7 +48,7 @@ fn choice(keys: &Keys) -> Vec<Vector> {
             "kid",
             json!("schlüssel 🦊 \\ '"),
         )]),
-        named("a kid may be written with every escape there is", EVERY_ESCAPE, "ok").keys(&[
+        named("a kid may be written with every kind of escape", EVERY_ESCAPE, "ok").keys(&[
             jwk_with(
                 main(),
                 "kid",
@@ -59,9 +59,10 @@ fn choice(keys: &Keys) -> Vec<Vector> {
             .keys(&[anonymous(main())]),
         keys.good("two keys with the token's kid make the set invalid", "jwks_invalid")
             .keys(&[main(), jwk_with(second(), "kid", json!("main"))]),
-        keys.good("one key twice makes the set invalid", "jwks_invalid").keys(&[main(), main()]),
+        keys.good("the token's key twice makes the set invalid", "jwks_invalid")
+            .keys(&[main(), main()]),
         keys.good(
-            "two keys with the token's kid make the set invalid, even if one is of no use",
+            "two keys with the token's kid make the set invalid, even if one is unusable",
             "jwks_invalid",
         )
         .keys(&[main(), jwk_with(unusable(), "kid", json!("main"))]),
@@ -70,48 +71,49 @@ fn choice(keys: &Keys) -> Vec<Vector> {
             main(),
             second(),
         ]),
-        unnamed("without kid the only key is taken", "ok"),
-        unnamed("without kid the only key is taken, if it has no kid either", "ok")
+        unnamed("without kid the only key is used", "ok"),
+        unnamed("without kid the only key is used, even if it has no kid", "ok")
             .keys(&[anonymous(main())]),
-        unnamed("without kid the only usable key is taken", "ok").keys(&[
+        unnamed("without kid the only usable key is used", "ok").keys(&[
             unusable(),
             main(),
             jwk_with(second(), "use", json!("enc")),
         ]),
-        unnamed("without kid and with two usable keys none is taken", "key_not_found")
+        unnamed("without kid and with two usable keys no key is found", "key_not_found")
             .keys(&[main(), second()]),
-        unnamed("without kid and with one key twice none is taken", "key_not_found")
+        unnamed("without kid and with one key twice no key is found", "key_not_found")
             .keys(&[anonymous(main()), anonymous(main())]),
-        unnamed("without kid and with the only key of no use that key is rejected", "key_rejected")
-            .keys(&[jwk_with(main(), "use", json!("enc"))]),
-        unnamed("without kid and with two keys of no use none is taken", "key_not_found")
+        unnamed("without kid a single unusable key is rejected", "key_rejected").keys(&[jwk_with(
+            main(),
+            "use",
+            json!("enc"),
+        )]),
+        unnamed("without kid and with two unusable keys no key is found", "key_not_found")
             .keys(&[unusable(), jwk_with(main(), "use", json!("enc"))]),
-        unnamed("without kid and with no key none is taken", "key_not_found").keys(&[]),
-        keys.good("a kid finds nothing in an empty set", "key_not_found").keys(&[]),
-        keys.good("keys of no use that the token does not name do not matter", "ok").keys(&[
+        unnamed("without kid and with an empty set no key is found", "key_not_found").keys(&[]),
+        keys.good("with a kid and an empty set no key is found", "key_not_found").keys(&[]),
+        keys.good("unusable keys with another kid do not matter", "ok").keys(&[
             unusable(),
             json!({}),
             json!({ "kty": "oct", "kid": "oct" }),
             jwk_with(second(), "n", json!("!")),
             main(),
         ]),
-        keys.good("a key whose kid is no string is not found", "key_not_found")
+        keys.good("a key with a kid that is not a string is not found", "key_not_found")
             .keys(&[jwk_with(main(), "kid", json!(1)), second()]),
-        unnamed(
-            "a key whose kid is no string is rejected, even if it is the only one",
-            "key_rejected",
-        )
-        .keys(&[jwk_with(main(), "kid", json!(1))]),
-        unnamed("a key whose kid is no string does not count as usable", "ok")
+        unnamed("a single key with a kid that is not a string is rejected", "key_rejected")
+            .keys(&[jwk_with(main(), "kid", json!(1))]),
+        unnamed("a key with a kid that is not a string is not usable", "ok")
             .keys(&[anonymous(main()), jwk_with(second(), "kid", json!(1))]),
-        keys.good("a named key that others signed for is no excuse", "signature_invalid").keys(&[
-            jwk_with(second(), "kid", json!("main")),
-            jwk_with(main(), "kid", json!("other")),
-        ]),
+        keys.good("a signature of another key than the named one is invalid", "signature_invalid")
+            .keys(&[
+                jwk_with(second(), "kid", json!("main")),
+                jwk_with(main(), "kid", json!("other")),
+            ]),
     ]
 }
 
-/// Among them an escaped backslash before what would be an escape.
+/// One of them is an escaped backslash before a letter that would be an escape.
 const EVERY_ESCAPE: &str =
     r#"\"\\\/\b\f\n\r\t\\n\\\\u0041\u00E9\ud800\udc00\uD83E\uDD8a\udbff\udfff"#;
 
@@ -127,13 +129,13 @@ fn sets(keys: &Keys) -> Vec<Vector> {
     vec![
         keys.good("a set of 64 keys is accepted", "ok").keys(&crowd(63)),
         keys.good("a set of 65 keys is invalid", "jwks_invalid").keys(&crowd(64)),
-        set("a set with a string for a key is invalid", json!({ "keys": [main(), "key"] })),
-        set("a set with null for a key is invalid", json!({ "keys": [null, main()] })),
-        set("a set with an array for a key is invalid", json!({ "keys": [[main()]] })),
-        keys.good("without a loaded set there is no key", "jwks_unavailable")
+        set("a set with a string as a key is invalid", json!({ "keys": [main(), "key"] })),
+        set("a set with null as a key is invalid", json!({ "keys": [null, main()] })),
+        set("a set with an array as a key is invalid", json!({ "keys": [[main()]] })),
+        keys.good("without a loaded set no key is found", "jwks_unavailable")
             .without_option("jwks"),
         keys.header(
-            "without a loaded set there is no key for a token without kid",
+            "without a loaded set no key is found, even without kid",
             &Object::header().without("kid"),
             "jwks_unavailable",
         )
@@ -141,7 +143,7 @@ fn sets(keys: &Keys) -> Vec<Vector> {
     ]
 }
 
-/// Keys that would verify their token, and are refused for what they are.
+/// Keys that would verify their token, but are rejected.
 fn strength(keys: &Keys) -> Vec<Vector> {
     let weak = |name: &str, key: &RsaKey| {
         let token = signed(key, Object::header().text(), Object::claims().text());
@@ -171,7 +173,7 @@ fn strength(keys: &Keys) -> Vec<Vector> {
         ),
         weak("a key with e = 2^64 - 1 is rejected", &RsaKey::generate("e64-1", 2048, u64::MAX)),
         keys.vector(
-            "a key with e = 2 is rejected, even with a square root for a signature",
+            "a key with e = 2 is rejected, even if the signature is a square root",
             first_signed(&Object::header(), |message| {
                 square.square_root(&pkcs1(square.size(), &Sha256::digest(message)))
             }),
@@ -220,8 +222,8 @@ fn encoding(keys: &Keys) -> Vec<Vector> {
     vec![
         with_n("a key without n is rejected", json!(null)),
         with_n("a key with an empty n is rejected", json!("")),
-        with_n("a key with a number for n is rejected", json!(65537)),
-        with_n("a key with an array for n is rejected", json!([n])),
+        with_n("a key with a number as n is rejected", json!(65537)),
+        with_n("a key with an array as n is rejected", json!([n])),
         with_n(
             "a modulus with a leading zero octet is rejected",
             json!(base64url([&[0][..], &octets].concat())),
@@ -231,21 +233,21 @@ fn encoding(keys: &Keys) -> Vec<Vector> {
             json!(base64url([&[0; 64][..], &octets].concat())),
         ),
         with_n("a modulus with padding is rejected", json!(format!("{n}=="))),
-        with_n("a modulus with set unused bits is rejected", json!(alternative)),
+        with_n("a modulus with a set unused bit is rejected", json!(alternative)),
         with_n(
             "a modulus in the alphabet with + and / is rejected",
             json!(n.replace('-', "+").replace('_', "/")),
         ),
         with_n("a modulus with a newline after it is rejected", json!(format!("{n}\n"))),
         with_n("a modulus with a space before it is rejected", json!(format!(" {n}"))),
-        with_n("a modulus with a character too many is rejected", json!(format!("{n}AAA"))),
+        with_n("a modulus with extra characters is rejected", json!(format!("{n}AAA"))),
         with_e("a key without e is rejected", json!(null)),
         with_e("a key with an empty e is rejected", json!("")),
-        with_e("a key with a number for e is rejected", json!(65537)),
+        with_e("a key with a number as e is rejected", json!(65537)),
         with_e("an exponent with a leading zero octet is rejected", json!("AAEAAQ")),
         with_e("an exponent with padding is rejected", json!("AQAB=")),
         with_e("an exponent with a newline after it is rejected", json!("AQAB\n")),
-        with_e("an exponent of 1 mod 4 characters is rejected", json!("AQABA")),
+        with_e("an exponent of five characters is rejected", json!("AQABA")),
         e3("e = 3 in its canonical spelling is accepted", "Aw", "ok"),
         e3("e = 3 with a set unused bit is rejected", "Ax", "key_rejected"),
         e3("e = 3 with padding is rejected", "Aw==", "key_rejected"),
@@ -253,7 +255,7 @@ fn encoding(keys: &Keys) -> Vec<Vector> {
     ]
 }
 
-/// Good moduli with the wrong members around them.
+/// Good moduli in keys with other wrong members.
 fn purpose(keys: &Keys) -> Vec<Vector> {
     let mut vectors = Vec::new();
     for (what, name, value) in [
@@ -268,7 +270,7 @@ fn purpose(keys: &Keys) -> Vec<Vector> {
         ("with an empty use", "use", json!("")),
         ("with use in an array", "use", json!(["sig"])),
         ("with empty key_ops", "key_ops", json!([])),
-        ("with key_ops of sign alone", "key_ops", json!(["sign"])),
+        ("with key_ops of only sign", "key_ops", json!(["sign"])),
         ("with key_ops of encrypt and wrapKey", "key_ops", json!(["encrypt", "wrapKey"])),
         ("with key_ops of Verify", "key_ops", json!(["Verify"])),
         ("with key_ops as a string", "key_ops", json!("verify")),

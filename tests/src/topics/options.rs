@@ -1,4 +1,4 @@
-//! Options that are refused before any token is looked at, and the edges of those that are not.
+//! Options that are refused before any token is read, and accepted options at the limits.
 
 use serde_json::json;
 
@@ -24,7 +24,7 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
             ("an object", json!({})),
         ] {
             vectors.push(
-                keys.good(&format!("{what} for {name} is invalid"), "options_invalid")
+                keys.good(&format!("{what} as {name} is invalid"), "options_invalid")
                     .option(name, value),
             );
         }
@@ -68,7 +68,7 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
         ("scope", "a newline", json!("read\nwrite")),
     ] {
         vectors.push(
-            keys.good(&format!("{what} for {name} is invalid"), "options_invalid")
+            keys.good(&format!("{what} as {name} is invalid"), "options_invalid")
                 .option(name, value),
         );
     }
@@ -85,9 +85,13 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
         keys.good("a maxTokenBytes of a mebibyte is accepted", "ok")
             .option("maxTokenBytes", 1_048_576),
         keys.good("a fractional maxTokenAge is accepted", "ok").option("maxTokenAge", 100.5),
-        keys.vector("options are refused before a token is", String::new(), "options_invalid")
-            .option("issuer", json!([])),
-        keys.good("options are refused before a key set is", "options_invalid")
+        keys.vector(
+            "a bad option is reported before a bad token",
+            String::new(),
+            "options_invalid",
+        )
+        .option("issuer", json!([])),
+        keys.good("a bad option is reported before a bad key set", "options_invalid")
             .option("clockTolerance", 301)
             .option("jwks", json!({})),
     ]);

@@ -1,4 +1,4 @@
-//! The signature: its length, its value, and the one encoding that it may hold.
+//! The signature: its length, its value, and the only encoding that it may contain.
 
 use num_bigint::BigUint;
 use serde_json::{Value, json};
@@ -38,25 +38,25 @@ fn lengths(keys: &Keys) -> Vec<Vector> {
     vec![
         keys.vector("a signature that begins with a zero octet is accepted", good, "ok"),
         keys.vector(
-            "a signature whose leading zero octet was stripped is invalid",
+            "a signature without its leading zero octet is invalid",
             stripped,
             "signature_invalid",
         ),
-        with(keys, "a signature with a zero octet before it is invalid", |message| {
+        with(keys, "a signature after a zero octet is invalid", |message| {
             [&[0][..], &main.sign(message)].concat()
         }),
-        with(keys, "a signature with eight zero octets before it is invalid", |message| {
+        with(keys, "a signature after eight zero octets is invalid", |message| {
             [&[0; 8][..], &main.sign(message)].concat()
         }),
-        with(keys, "a signature with a zero octet after it is invalid", |message| {
+        with(keys, "a signature before a zero octet is invalid", |message| {
             [&main.sign(message)[..], &[0]].concat()
         }),
         with(keys, "a signature without its last octet is invalid", |message| {
             main.sign(message)[..255].to_vec()
         }),
-        with(keys, "a signature twice over is invalid", |message| main.sign(message).repeat(2)),
+        with(keys, "a signature written twice is invalid", |message| main.sign(message).repeat(2)),
         with(keys, "a signature of one octet is invalid", |_| vec![1]),
-        with(keys, "a signature in octets of reverse order is invalid", |message| {
+        with(keys, "a signature with its octets in reverse order is invalid", |message| {
             main.sign(message).into_iter().rev().collect()
         }),
         with(keys, "a signature in hexadecimal is invalid", |message| {
@@ -64,7 +64,7 @@ fn lengths(keys: &Keys) -> Vec<Vector> {
                 main.sign(message).iter().map(|octet| format!("{octet:02x}")).collect();
             text.into_bytes()
         }),
-        with(keys, "a signature that was encoded twice is invalid", |message| {
+        with(keys, "a signature that is encoded twice is invalid", |message| {
             base64url(main.sign(message)).into_bytes()
         }),
         keys.vector(
@@ -99,28 +99,22 @@ fn values(keys: &Keys) -> Vec<Vector> {
         value("a signature of value n is invalid", &|_| main.n.clone()),
         value("a signature of value n + 1 is invalid", &|_| &main.n + &one),
         value("a signature of all one-bits is invalid", &|_| (&one << 2048) - &one),
-        value("a signature less one is invalid", &|s| s - &one),
-        value("a signature more one is invalid", &|s| s + &one),
-        value("a signature taken from n is invalid", &|s| &main.n - s),
+        value("a signature minus one is invalid", &|s| s - &one),
+        value("a signature plus one is invalid", &|s| s + &one),
+        value("n minus a signature is invalid", &|s| &main.n - s),
         value("a signature with its top bit flipped is invalid", &|s| s ^ (&one << 2047)),
-        keys.vector(
-            "a signature plus n, which is the same modulo n, is invalid",
-            beyond,
-            "signature_invalid",
-        ),
+        keys.vector("a signature plus n is invalid", beyond, "signature_invalid"),
         with(keys, "the encoded block itself as a signature is invalid", |message| {
             pkcs1(main.size(), &Sha256::digest(message))
         }),
         with(keys, "the hash as a signature is invalid", |message| {
             Sha256::digest(message).to_vec()
         }),
-        with(keys, "the modulus in the place of the signature is invalid", |_| {
-            main.n.to_bytes_be()
-        }),
+        with(keys, "the modulus as a signature is invalid", |_| main.n.to_bytes_be()),
     ]
 }
 
-/// Blocks that were signed well and encoded otherwise than RFC 8017 §9.2 says.
+/// Blocks with a good signature, but not encoded as in RFC 8017 §9.2.
 fn encodings(keys: &Keys) -> Vec<Vector> {
     let main = &keys.main;
     let size = main.size();
@@ -141,7 +135,7 @@ fn encodings(keys: &Keys) -> Vec<Vector> {
         encoded("a block without the NULL of the algorithm", &|hash| {
             digest_info(&[&[0x30, 0x2f, 0x30, 0x0b], &oid, &[0x04, 0x20], hash])
         }),
-        encoded("a block with an empty octet string for the parameters", &|hash| {
+        encoded("a block with an empty octet string as the parameters", &|hash| {
             digest_info(&[&[0x30, 0x31, 0x30, 0x0d], &oid, &[0x04, 0x00, 0x04, 0x20], hash])
         }),
         encoded("a block with garbage in the NULL", &|hash| {
@@ -185,8 +179,10 @@ fn encodings(keys: &Keys) -> Vec<Vector> {
         encoded("a block with a short hash", &|hash| {
             digest_info(&[&[0x30, 0x30, 0x30, 0x0d], &oid, &[0x05, 0, 0x04, 0x1f], &hash[..31]])
         }),
-        encoded("a block with the hash of no message", &|_| pkcs1(size, &Sha256::digest([]))),
-        encoded("a block with the hash in octets of reverse order", &|hash| {
+        encoded("a block with the hash of the empty message", &|_| {
+            pkcs1(size, &Sha256::digest([]))
+        }),
+        encoded("a block with the octets of the hash in reverse order", &|hash| {
             pkcs1(size, &hash.iter().rev().copied().collect::<Vec<_>>())
         }),
         encoded("a block with garbage after the hash, inside the sequence", &|hash| {
@@ -215,7 +211,7 @@ fn encodings(keys: &Keys) -> Vec<Vector> {
         }),
         encoded("a block of type 0", &|hash| patched(hash, 1, 0)),
         encoded("a block of type 2", &|hash| patched(hash, 1, 2)),
-        encoded("a block with a 1 for its first octet", &|hash| patched(hash, 0, 1)),
+        encoded("a block with 1 as its first octet", &|hash| patched(hash, 0, 1)),
         encoded("a block with FE at the start of its padding", &|hash| patched(hash, 2, 0xfe)),
         encoded("a block with a zero inside its padding", &|hash| patched(hash, 100, 0)),
         encoded("a block with FE at the end of its padding", &|hash| {
@@ -224,13 +220,13 @@ fn encodings(keys: &Keys) -> Vec<Vector> {
         encoded("a block with a 1 between padding and content", &|hash| {
             patched(hash, size - 52, 1)
         }),
-        encoded("a block whose last bit is flipped", &|hash| patched(hash, size - 1, hash[31] ^ 1)),
+        encoded("a block with its last bit flipped", &|hash| patched(hash, size - 1, hash[31] ^ 1)),
         encoded("a block of zeros", &|_| vec![0; size]),
-        encoded("a block with no content", &|_| block(size, &prefix(&[]))),
+        encoded("a block without content", &|_| block(size, &prefix(&[]))),
     ]
 }
 
-/// Good signatures of something else, or by somebody else.
+/// Good signatures of another text, or by another key.
 fn mix_ups(keys: &Keys) -> Vec<Vector> {
     let main = &keys.main;
     let good = signed(main, Object::header().text(), Object::claims().text());
@@ -275,10 +271,10 @@ fn mix_ups(keys: &Keys) -> Vec<Vector> {
             "signature_invalid",
         ),
         with(keys, "an RS512 signature under RS256 is invalid", |message| rs512(main, message)),
-        hashed("a cut SHA-384 hash under RS256 is invalid", &|message| {
+        hashed("a truncated SHA-384 hash under RS256 is invalid", &|message| {
             Sha384::digest(message).to_vec()
         }),
-        hashed("a cut SHA-512 hash under RS256 is invalid", &|message| {
+        hashed("a truncated SHA-512 hash under RS256 is invalid", &|message| {
             Sha512::digest(message).to_vec()
         }),
         hashed("a doubled SHA-256 hash under RS256 is invalid", &|message| {
@@ -290,13 +286,13 @@ fn mix_ups(keys: &Keys) -> Vec<Vector> {
         with(keys, "the signature of the decoded texts is invalid", |_| {
             main.sign(format!("{}.{}", header().text(), claims().text()).as_bytes())
         }),
-        with(keys, "the signature of the input with a dot after it is invalid", |message| {
+        with(keys, "the signature of the signing input and a dot is invalid", |message| {
             main.sign(&[message, b"."].concat())
         }),
     ]
 }
 
-/// RFC 7515 §A.2. It has no `aud`, which the claims are refused for: after the signature.
+/// RFC 7515 §A.2. It has no `aud`, so its claims are refused, after its signature is accepted.
 fn example(keys: &Keys) -> Vector {
     let n = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0\
              Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXnd\
@@ -308,7 +304,7 @@ fn example(keys: &Keys) -> Vector {
                  -f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12j\
                  zDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhW\
                  kWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
-    let name = "the example of RFC 7515 A.2 is signed well, and lacks an audience";
+    let name = "the example of RFC 7515 A.2 has a good signature and lacks an audience";
     keys.vector(name, token.into(), "claim_missing")
         .option("type", Value::Null)
         .option("issuer", "joe")

@@ -1,4 +1,4 @@
-//! Tokens that are bad in two ways: the earlier stage reports.
+//! Tokens with two faults: the earlier stage reports.
 
 use serde_json::json;
 
@@ -48,8 +48,12 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
             format!("{}.{}.", base64url(none().text()), base64url(claims().text())),
             "token_malformed",
         ),
-        keys.vector("malformed before no loaded keys", format!("{good}\n"), "token_malformed")
-            .without_option("jwks"),
+        keys.vector(
+            "malformed before keys that are not loaded",
+            format!("{good}\n"),
+            "token_malformed",
+        )
+        .without_option("jwks"),
         keys.vector(
             "a duplicate member before a bad signature",
             unsigned(header(), claims().add("exp", "1")),
@@ -91,10 +95,14 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
             &none().set("kid", r#""x""#),
             "algorithm_not_allowed",
         ),
-        keys.header("alg before no loaded keys", &none(), "algorithm_not_allowed")
+        keys.header("alg before keys that are not loaded", &none(), "algorithm_not_allowed")
             .without_option("jwks"),
-        keys.header("typ before no loaded keys", &header().set("typ", r#""JWT""#), "type_mismatch")
-            .without_option("jwks"),
+        keys.header(
+            "typ before keys that are not loaded",
+            &header().set("typ", r#""JWT""#),
+            "type_mismatch",
+        )
+        .without_option("jwks"),
         keys.vector(
             "typ before a bad signature",
             unsigned(header().without("typ"), claims()),
@@ -118,7 +126,7 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
             "key_not_found",
         ),
         keys.vector(
-            "no loaded keys before a bad signature",
+            "keys that are not loaded before a bad signature",
             unsigned(header(), expired()),
             "jwks_unavailable",
         )
@@ -130,7 +138,7 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
         )
         .keys(&[jwk_with(keys.main.jwk("main"), "use", json!("enc"))]),
         keys.vector(
-            "a doubled kid before a bad signature",
+            "a duplicate kid before a bad signature",
             unsigned(header(), expired()),
             "jwks_invalid",
         )

@@ -17,7 +17,7 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
         malformed("two parts are malformed", format!("{header}.{payload}")),
         malformed("four parts are malformed", format!("{good}.{signature}")),
         malformed("five parts are malformed", format!("{good}.{signature}.{signature}")),
-        malformed("no part but two dots is malformed", "..".into()),
+        malformed("two dots alone are malformed", "..".into()),
         malformed("a dot alone is malformed", ".".into()),
         malformed("an empty header is malformed", format!(".{payload}.{signature}")),
         malformed("an empty payload is malformed", format!("{header}..{signature}")),
@@ -25,10 +25,10 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
         malformed("a dot before the token is malformed", format!(".{good}")),
         malformed("a dot after the token is malformed", format!("{good}.")),
         malformed("a doubled dot is malformed", format!("{header}..{payload}.{signature}")),
-        malformed("a token twice over is malformed", format!("{good}{good}")),
+        malformed("a token written twice is malformed", format!("{good}{good}")),
         malformed("two tokens with a comma between are malformed", format!("{good},{good}")),
-        malformed("a token with its scheme before it is malformed", format!("Bearer {good}")),
-        malformed("a token between quotes is malformed", format!("\"{good}\"")),
+        malformed("a token after its scheme is malformed", format!("Bearer {good}")),
+        malformed("a token in quotes is malformed", format!("\"{good}\"")),
         malformed(
             "the JSON serialization is malformed",
             format!(
@@ -36,11 +36,11 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
             ),
         ),
         malformed(
-            "parts that were never encoded are malformed",
+            "parts that are not encoded are malformed",
             format!("{}.{}.{signature}", Object::header().text(), Object::claims().text()),
         ),
         malformed(
-            "dots that were percent-encoded are malformed",
+            "percent-encoded dots are malformed",
             format!("{header}%2E{payload}%2E{signature}"),
         ),
         malformed(
@@ -69,7 +69,7 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
         ]);
     }
 
-    // 16 KiB is the default limit; what fills the payload is a claim of base64-friendly length.
+    // The default limit is 16 KiB. A claim fills the payload up to a given length of the token.
     let padded = |length: usize| {
         let fixed = signed(&keys.main, Object::header().text(), filled(0)).len();
         let estimate = (length - fixed) * 3 / 4;
@@ -86,10 +86,10 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
             .option("maxTokenBytes", size),
         keys.good("a token one byte longer than maxTokenBytes is too large", "token_too_large")
             .option("maxTokenBytes", size - 1),
-        keys.good("no token fits into maxTokenBytes of 1", "token_too_large")
+        keys.good("every token is too large for a maxTokenBytes of 1", "token_too_large")
             .option("maxTokenBytes", 1),
         keys.vector(
-            "the size is looked at before anything else",
+            "the size is checked before anything else",
             "no token ".repeat(20),
             "token_too_large",
         )
@@ -101,7 +101,7 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
         )
         .option("maxTokenBytes", 100),
         keys.vector(
-            "as many bytes of UTF-8 as maxTokenBytes are malformed, not too large",
+            "text of exactly maxTokenBytes bytes of UTF-8 is malformed, not too large",
             "é".repeat(50),
             "token_malformed",
         )

@@ -1,6 +1,6 @@
-//! Runs a module for WASI preview 1 in wasmtime with nothing but the three standard streams: no
-//! clock, no files, no randomness, no environment. What the module asks for besides ends it. The
-//! files that are named after it are its standard input.
+//! Runs a module for WASI preview 1 in wasmtime with the three standard streams only: no clock, no
+//! files, no randomness, no environment. Any other import ends the module when it is called. The
+//! files named after the module become its standard input.
 
 use std::{collections::VecDeque, error::Error, io::Write as _, process::ExitCode};
 
@@ -10,10 +10,10 @@ use wasmtime::{Caller, Engine, Linker, Memory, Module, Store};
 /// `badf` (WASI preview 1, `errno`).
 const BAD_FILE_DESCRIPTOR: i32 = 8;
 
-/// The module at work, and what is left of its standard input.
+/// The running module, and the rest of its standard input.
 type Host<'a> = Caller<'a, VecDeque<u8>>;
 
-/// What the module ended with.
+/// The module's exit code.
 #[derive(Debug)]
 struct Exit(i32);
 
@@ -112,7 +112,7 @@ fn fd_write(mut caller: Host<'_>, fd: i32, vectors: i32, count: i32, written: i3
     Ok(0)
 }
 
-/// The addresses and lengths in an array of `iovec`.
+/// Reads the addresses and lengths in an array of `iovec`.
 fn buffers(caller: &mut Host<'_>, vectors: i32, count: i32) -> Result<Vec<(usize, usize)>> {
     let memory = memory(caller)?;
     let word = |place: i32| -> Result<usize> {
@@ -133,7 +133,7 @@ fn memory(caller: &mut Host<'_>) -> Result<Memory> {
     memory.ok_or_else(|| anyhow::Error::msg("the module exports no memory"))
 }
 
-/// An address is unsigned; the type of WASM's integers has no sign.
+/// An address is unsigned, but the host sees WASM's integers as signed.
 fn address(number: i32) -> Result<usize> {
     Ok(usize::try_from(number.cast_unsigned())?)
 }

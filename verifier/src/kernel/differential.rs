@@ -1,4 +1,4 @@
-//! Verdicts on signatures of real keys, in both kernels and in the `rsa` crate.
+//! Both kernels agree with the `rsa` crate on signatures of real keys.
 
 use alloc::{vec, vec::Vec};
 use proptest::{prelude::*, sample::Index, test_runner::TestRunner};
@@ -23,7 +23,8 @@ struct Key {
 }
 
 impl Key {
-    /// A new one, of four primes, which are found in a fraction of the time; a verifier can't tell.
+    /// Generates a key of four primes, which are found faster than two. The verifier cannot tell
+    /// the difference.
     fn generate(bits: usize, exponent: u64) -> Self {
         let exponent_number = BigUint::from(exponent);
         let two_primes = || {
@@ -43,7 +44,7 @@ impl Key {
         Self { reference, kernel, relaxed }
     }
 
-    /// The verdict that all agree on.
+    /// Returns the verdict, after a check that all agree on it.
     fn accepts(&self, signature: &[u8], hash: &[u8; 32]) -> bool {
         let scheme = Pkcs1v15Sign { hash_len: Some(32), prefix: PREFIX.into() };
         let expected = self.reference.to_public_key().verify(scheme, hash, signature).is_ok();
@@ -56,7 +57,7 @@ impl Key {
         expected
     }
 
-    /// The signature that opens to `message`, whatever that is.
+    /// Returns the signature that opens to `message`, which need not be well-formed.
     fn sign(&self, message: &[u8]) -> Vec<u8> {
         let message = BigUint::from_bytes_be(message);
         self.octets(&rsa_decrypt(None::<&mut ThreadRng>, &self.reference, &message).unwrap())
@@ -70,7 +71,7 @@ impl Key {
     }
 }
 
-/// All others would pass on the portable kernel alone. `cargo xtask test` insists on this one.
+/// The other tests would pass with the portable kernel alone. `cargo xtask test` requires this one.
 #[cfg(target_feature = "relaxed-simd")]
 #[test]
 fn in_webassembly_the_relaxed_kernel_is_in_use() {
@@ -79,7 +80,7 @@ fn in_webassembly_the_relaxed_kernel_is_in_use() {
 }
 
 #[test]
-fn numbers_at_the_ends_of_the_range_are_no_signatures() {
+fn numbers_at_the_ends_of_the_range_are_refused() {
     let hash = [0x5a; 32];
     for (bits, exponent) in [(2048, 65_537), (2048, 3), (2056, 65_537), (3072, 65_537)] {
         let key = Key::generate(bits, exponent);
@@ -98,14 +99,14 @@ fn numbers_at_the_ends_of_the_range_are_no_signatures() {
     }
 }
 
-/// Runs `check` on a key for the relaxed kernel and on one that it does not do.
+/// Runs `check` on a key that the relaxed kernel supports, and on one that it does not.
 fn on_real_keys<S: Strategy>(
     strategy: &S,
     check: impl Fn(&Key, S::Value) -> Result<(), TestCaseError>,
 ) {
     for (bits, exponent) in [(2048, 65_537), (2056, 3)] {
         let key = Key::generate(bits, exponent);
-        // An input that failed is worth nothing without its key, which is another one each time.
+        // A failed input cannot be replayed, because each run has new keys.
         let mut runner = TestRunner::new(ProptestConfig {
             failure_persistence: None,
             ..ProptestConfig::with_cases(64)
@@ -115,7 +116,7 @@ fn on_real_keys<S: Strategy>(
 }
 
 #[test]
-fn the_reference_agrees_on_signatures_and_what_is_near_them() {
+fn the_reference_agrees_on_signatures_with_flipped_bits() {
     let flips = prop::collection::vec(any::<Index>(), 0..3);
     on_real_keys(&(any::<[u8; 32]>(), flips), |key, (hash, flips)| {
         let good = key.sign(&emsa::encode(&hash, key.reference.size()));
@@ -140,12 +141,12 @@ fn the_reference_agrees_on_messages_that_are_almost_encoded() {
     on_real_keys(&(any::<[u8; 32]>(), changes), |key, (hash, changes)| {
         let good = emsa::encode(&hash, key.reference.size());
         let mut message = good.clone();
-        for (place, byte, kind) in changes {
-            // Two times of three in the part that has a structure. The first byte stays, so that
+        for (index, byte, kind) in changes {
+            // Two of three changes are in the part with a structure. The first byte stays, so that
             // the message is a number below n.
             let start = if kind == 0 { 1 } else { message.len() - 54 };
-            let place = start + place.index(message.len() - start);
-            message[place] = byte;
+            let position = start + index.index(message.len() - start);
+            message[position] = byte;
         }
         prop_assert_eq!(key.accepts(&key.sign(&message), &hash), message == good);
         Ok(())
@@ -154,7 +155,7 @@ fn the_reference_agrees_on_messages_that_are_almost_encoded() {
 
 #[test]
 fn the_reference_agrees_on_messages_with_a_piece_cut_out() {
-    // As many bytes follow at the end: short padding, garbage after the hash, a missing NULL.
+    // The message is filled up at the end: short padding, garbage after the hash, a missing NULL.
     let garbage = prop_oneof![Just(0), Just(0xff), any::<u8>()];
     let strategy = (any::<[u8; 32]>(), any::<Index>(), 0usize..40, garbage);
     on_real_keys(&strategy, |key, (hash, start, length, garbage)| {

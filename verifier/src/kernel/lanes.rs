@@ -1,5 +1,5 @@
-//! Two `f64` side by side, as the WASM instructions with "relaxed" semantics see them, and the same
-//! in plain Rust, so that the kernel on top can be tested where there are no such instructions.
+//! Two `f64` side by side, in WASM's relaxed SIMD instructions. A copy in plain Rust lets the
+//! kernel be tested on machines without these instructions.
 
 #[cfg(target_feature = "relaxed-simd")]
 pub(super) use wasm::Lanes;
@@ -13,7 +13,7 @@ mod wasm {
         f64x2, f64x2_relaxed_madd, f64x2_splat, f64x2_sub, i64x2_add, u64x2_extract_lane, v128,
     };
 
-    /// Two lanes of 64 bits: `f64` or integers, as the operation takes them.
+    /// Two lanes of 64 bits. Each operation reads them as `f64` or as integers.
     #[derive(Clone, Copy)]
     pub(crate) struct Lanes(v128);
 
@@ -28,7 +28,7 @@ mod wasm {
         pub(crate) fn splat(number: f64) -> Self {
             Self(f64x2_splat(number))
         }
-        /// `self · factor + addend`, rounded once where the machine fuses the two operations.
+        /// Computes `self · factor + addend`, rounded once if the machine fuses the two operations.
         #[inline(always)]
         pub(crate) fn multiply_add(self, factor: Self, addend: Self) -> Self {
             Self(f64x2_relaxed_madd(self.0, factor.0, addend.0))

@@ -1,16 +1,16 @@
 //! Modular exponentiation in Montgomery form (Montgomery 1985), on plain integers: any odd modulus,
-//! any exponent, any machine. Inputs are public, so that nothing here runs in constant time.
+//! any exponent, any machine. Inputs are public, so nothing here has to run in constant time.
 //!
-//! **Limbs** leave three bits of a word free, so that many products can be summed in a column before
-//! anything is carried: WASM has no carry flag.
+//! **Limbs** leave three bits of a word free. A column can therefore sum many products before it is
+//! carried. WASM has no carry flag.
 //!
-//! **Blocks** of four limbs are the digits that numbers are multiplied and reduced by: four products
-//! for each time that a column is read and written.
+//! **Blocks** of four limbs are the digits of multiplication and reduction: each time that a column
+//! is read and written, four products are added to it.
 
 use alloc::{vec, vec::Vec};
 use core::mem;
 
-// The largest word whose products the machine computes in one instruction.
+// The largest word that the machine multiplies in one instruction.
 #[cfg(target_pointer_width = "64")]
 mod limb {
     pub(super) type Limb = u64;
@@ -29,27 +29,29 @@ const LIMB_MASK: Limb = (1 << LIMB_BITS) - 1;
 const BLOCK: usize = 4;
 type Block = [Limb; BLOCK];
 
-/// How many products of limbs a column may hold before its carries are settled.
+/// The number of products of limbs that a column may contain before its carries are settled.
 ///
-/// With β = 2^`LIMB_BITS`, a column has room for 64·β². Settling leaves less than 65·β in it, and
-/// the reduction adds four more products and a carry of less than 64·β to what it reads there:
+/// With β = 2^`LIMB_BITS`, a column has room for 64·β². Settling leaves less than 65·β in it. The
+/// reduction adds four more products, and a carry of less than 64·β, to the sum that it reads:
 /// 63·(β−1)² + 129·β is below 64·β².
 const MOST_PRODUCTS: usize = 59;
 
-/// An odd modulus, with what depends on it alone. Numbers are little-endian rows of as many limbs
-/// as 2n needs, in whole blocks; R is 2 to the power of all their bits.
+/// An odd modulus n, with the values that depend on it alone. A number is a little-endian row of
+/// limbs, in whole blocks, long enough for 2n. R is 2 to the power of the number of bits in
+/// a row.
 pub(super) struct Portable {
     n: Vec<Limb>,
     /// −n⁻¹ modulo 2^`LIMB_BITS`.
     n_prime: Limb,
-    /// R² mod n, which takes a number into Montgomery form.
+    /// R² mod n. Multiplying by it converts a number into Montgomery form.
     r_squared: Vec<Limb>,
     /// The modulus as it was given, for comparisons.
     big_endian: Vec<u8>,
 }
 
 impl Portable {
-    /// Takes big-endian bytes whose first is not zero. `None` for an even number, and below 2.
+    /// Takes big-endian bytes whose first is not zero. Returns `None` for an even number, and for
+    /// 1.
     pub(super) fn new(big_endian: &[u8]) -> Option<Self> {
         let blocks = (8 * big_endian.len() + 1).div_ceil(BLOCK * LIMB_BITS);
         let n = to_limbs(big_endian, BLOCK * blocks);
@@ -67,39 +69,39 @@ impl Portable {
         Some(portable)
     }
 
-    /// The length of the modulus in bytes.
+    /// Returns the length of the modulus in bytes.
     pub(super) const fn size(&self) -> usize {
         self.big_endian.len()
     }
 
-    /// Whether `number`, in big-endian bytes, has the modulus's length and is less than it.
+    /// Returns true if `number`, in big-endian bytes, is as long as the modulus and less than it.
     pub(super) fn is_reduced(&self, number: &[u8]) -> bool {
         number.len() == self.size() && *number < *self.big_endian
     }
 
-    /// `base`, reduced, to the power of an `exponent` that is odd and at least 3, as big-endian
-    /// bytes of the modulus's length.
+    /// Raises `base`, which is reduced, to an `exponent` that is odd and at least 3. Returns
+    /// big-endian bytes, as many as the modulus has.
     pub(super) fn power(&self, base: &[u8], exponent: u64) -> Vec<u8> {
         let product = &mut Product::new(self.n.len());
         let base = to_limbs(base, self.n.len());
         let mut base_in_form = base.clone();
         self.multiply(&mut base_in_form, &self.r_squared, product);
         let mut power = base_in_form.clone();
-        // The bits between the exponent's highest and lowest.
+        // The bits between the highest and the lowest bit of the exponent.
         for bit in (1..exponent.ilog2()).rev() {
             self.square(&mut power, product);
             if exponent >> bit & 1 == 1 {
                 self.multiply(&mut power, &base_in_form, product);
             }
         }
-        // The lowest bit is set. Multiplying by the plain base takes the result out of Montgomery
-        // form on the way.
+        // The lowest bit is set. Multiplying by the plain base also converts the result out of
+        // Montgomery form.
         self.square(&mut power, product);
         self.multiply(&mut power, &base, product);
         to_bytes(&power, self.size())
     }
 
-    /// Makes a into a·b·R⁻¹ mod n, for a, b < n.
+    /// Replaces a with a·b·R⁻¹ mod n, for a, b < n.
     fn multiply(&self, a: &mut [Limb], b: &[Limb], product: &mut Product) {
         let (blocks, _) = a.as_chunks();
         for (block, i) in blocks.iter().zip((0..).step_by(BLOCK)) {
@@ -108,8 +110,8 @@ impl Portable {
         self.reduce(product, a);
     }
 
-    /// Makes a into a²·R⁻¹ mod n, for a < n. A block is multiplied by itself and by twice the blocks
-    /// above it.
+    /// Replaces a with a²·R⁻¹ mod n, for a < n. Each block is multiplied by itself, and by twice
+    /// the blocks above it.
     #[expect(clippy::indexing_slicing, reason = "the row is as long as a")]
     fn square(&self, a: &mut [Limb], product: &mut Product) {
         let mut row: Vec<Limb> = a.iter().map(|limb| 2 * limb).collect();
@@ -121,12 +123,12 @@ impl Portable {
         self.reduce(product, a);
     }
 
-    /// Takes the product, which is below n·R, times R⁻¹ mod n: multiples of n make it a multiple of
-    /// R, a block at a time.
+    /// Multiplies the product, which is below n·R, by R⁻¹ mod n. Multiples of n are added to it,
+    /// block by block, until it is a multiple of R.
     #[expect(clippy::indexing_slicing, reason = "a product has twice as many columns as n limbs")]
     fn reduce(&self, product: &mut Product, result: &mut [Limb]) {
         let Some((n, higher)) = self.n.split_first_chunk() else { return };
-        // The limb of the quotient that clears a column, and what is carried from there.
+        // Returns the quotient limb that clears a column, and the carry from there.
         let divide = |sum: Wide| {
             let quotient = (sum as Limb).wrapping_mul(self.n_prime) & LIMB_MASK;
             (quotient, (sum + mul(quotient, n[0])) >> LIMB_BITS)
@@ -147,25 +149,26 @@ impl Portable {
             (*limb, carry) = (sum as Limb & LIMB_MASK, sum >> LIMB_BITS);
         }
         product.held = 0;
-        // The multiples of n are less than n·R together.
+        // All multiples of n together are less than n·R, so the result is below 2n.
         self.subtract_modulus(result);
     }
 
-    /// The modulus, in big-endian bytes.
+    /// Returns the modulus, in big-endian bytes.
     #[cfg(any(target_feature = "relaxed-simd", test, fuzzing))]
     pub(super) fn big_endian(&self) -> &[u8] {
         &self.big_endian
     }
 
-    /// 2 to the power of `exponent` modulo n, as big-endian bytes of the modulus's length.
+    /// Returns 2 to the power of `exponent` modulo n, in big-endian bytes, as many as the modulus
+    /// has.
     #[cfg(any(target_feature = "relaxed-simd", test, fuzzing))]
     pub(super) fn power_of_two(&self, exponent: usize) -> Vec<u8> {
         to_bytes(&self.shifted_one(exponent), self.size())
     }
 
-    /// R² mod n, which is 2ᵏ·R for the number k of R's bits. A squaring in Montgomery form doubles
-    /// the exponent, and a doubling adds one to it; the highest six bits of k come by doublings,
-    /// which is faster.
+    /// Computes R² mod n, which is 2ᵏ·R for R = 2ᵏ. A squaring in Montgomery form doubles the
+    /// exponent, and a doubling adds one to it. The highest six bits of k are computed by
+    /// doublings, which is faster.
     fn compute_r_squared(&self) -> Vec<Limb> {
         let product = &mut Product::new(self.n.len());
         let k = self.n.len() * LIMB_BITS;
@@ -180,8 +183,8 @@ impl Portable {
         power
     }
 
-    /// 2 to the power of `exponent` modulo n, for an exponent not below the number of n's bits. The
-    /// power of two below n is doubled as often as it takes.
+    /// Computes 2 to the power of `exponent` modulo n, for an exponent of at least n's number of
+    /// bits, by doubling the power of two just below n.
     fn shifted_one(&self, exponent: usize) -> Vec<Limb> {
         let mut below = vec![0; self.size()];
         let leading_zeros = self.big_endian.first().map_or(0, |byte| byte.leading_zeros());
@@ -195,7 +198,7 @@ impl Portable {
         power
     }
 
-    /// 2 · `number` mod n, for a number below n.
+    /// Replaces `number`, which is below n, with 2 · `number` mod n.
     fn double(&self, number: &mut [Limb]) {
         let mut carry = 0;
         for limb in number.iter_mut() {
@@ -204,7 +207,7 @@ impl Portable {
         self.subtract_modulus(number);
     }
 
-    /// `number` mod n, for a number below 2n.
+    /// Replaces `number`, which is below 2n, with `number` mod n.
     fn subtract_modulus(&self, number: &mut [Limb]) {
         if number.iter().rev().lt(self.n.iter().rev()) {
             return;
@@ -217,21 +220,21 @@ impl Portable {
     }
 }
 
-/// A product of two numbers, as the sums in its columns.
+/// A product of two numbers, as the sums of its columns.
 struct Product {
     columns: Vec<Wide>,
-    /// How many products of limbs a column holds at most.
+    /// The greatest number of products of limbs in any column.
     held: usize,
 }
 
 impl Product {
-    /// Zero, with room for a product of numbers of so many limbs.
+    /// Makes a product of zero, with room for factors of this many limbs.
     fn new(limbs: usize) -> Self {
         Self { columns: vec![0; 2 * limbs], held: 0 }
     }
 
-    /// Adds a·b from a column up, and what reaches up there of a times the block below b. The limbs
-    /// of b are less than `factor` times 2^`LIMB_BITS`. All the time is spent in here.
+    /// Adds `a·b` at `column`, plus the part of `a·below` that reaches that column. The limbs of b
+    /// are less than `factor` times 2^`LIMB_BITS`. Almost all time is spent here.
     #[expect(clippy::indexing_slicing, reason = "there is room for every row")]
     fn add_row(&mut self, column: usize, a: &Block, below: &Block, b: &[Limb], factor: usize) {
         self.held += BLOCK * factor;
@@ -244,7 +247,7 @@ impl Product {
         let mut columns = columns.iter_mut();
         let (blocks, _) = b.as_chunks::<BLOCK>();
         let mut c = below;
-        // The terms stand in the order that compiles to the fastest code.
+        // This order of the terms compiles to the fastest code.
         for (b, columns) in blocks.iter().zip(&mut columns) {
             columns[0] += mul(a[3], c[1]) + mul(a[2], c[2]) + mul(a[1], c[3]) + mul(a[0], b[0]);
             columns[1] += mul(a[3], c[2]) + mul(a[2], c[3]) + mul(a[1], b[0]) + mul(a[0], b[1]);
@@ -259,7 +262,7 @@ impl Product {
         }
     }
 
-    /// Leaves a limb in each column, and carries the rest of it to the next one.
+    /// Leaves one limb in each column, and carries the rest to the next column.
     fn settle_carries(&mut self) {
         let mut carry = 0;
         for column in &mut self.columns {
@@ -268,14 +271,14 @@ impl Product {
     }
 }
 
-/// Inlined even where code is compiled for its size.
+/// Must be inlined even in builds that are optimised for size.
 #[inline(always)]
 fn mul(a: Limb, b: Limb) -> Wide {
     Wide::from(a) * Wide::from(b)
 }
 
-/// −n⁻¹ modulo 2^`LIMB_BITS` of an odd n, by Newton's iteration. n itself is right in three bits,
-/// and each step doubles how many.
+/// Computes −n⁻¹ modulo 2^`LIMB_BITS` for an odd n, by Newton's iteration. The first approximation,
+/// n, is right in three bits, and each step doubles the number of right bits.
 fn negative_inverse(n: Limb) -> Limb {
     let mut inverse = n;
     for _ in 0..5 {
@@ -322,7 +325,7 @@ mod tests {
     use proptest::prelude::*;
     use rsa::{BigUint, traits::PublicKeyParts as _};
 
-    /// Checks against the reference, which is the big integers that the `rsa` crate uses.
+    /// Compares with the reference, the big integers of the `rsa` crate.
     fn check(n: &BigUint, base: &BigUint, exponent: u64) {
         let portable = Portable::new(&n.to_bytes_be()).unwrap();
         let mut padded = vec![0; portable.size() - base.to_bytes_be().len().min(portable.size())];
@@ -339,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn extreme_numbers_are_raised_rightly() {
+    fn powers_of_extreme_numbers_are_right() {
         let one = BigUint::from(1u8);
         let moduli = [
             ones(2048),
@@ -353,7 +356,7 @@ mod tests {
             (&one << 64) + 1u8,
             ones(2048) - (&one << 1024),
             ones(8192),
-            // With R = 2(n + 1), and with one block more.
+            // The first has R = 2(n + 1), the second needs one more block.
             ones(6 * BLOCK * LIMB_BITS - 1),
             ones(6 * BLOCK * LIMB_BITS),
             (ones(1024) << 1024) + 1u8,
@@ -396,7 +399,7 @@ mod tests {
             assert_eq!(value(&product.columns), &greatest * &greatest * 100u8 * factor);
         }
 
-        // The second one makes for great limbs in the quotient.
+        // The second modulus leads to large limbs in the quotient.
         for n in [ones(2048), ones(2048) - ones(LIMB_BITS) + 1u8] {
             let portable = Portable::new(&n.to_bytes_be()).unwrap();
             let limbs = portable.n.len();
@@ -429,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_private_key_signed_is_opened() {
+    fn a_signature_of_a_private_key_opens_to_its_message() {
         let key = rsa::RsaPrivateKey::new(&mut rand::thread_rng(), 512).unwrap();
         let message = BigUint::from(0x1234_5678u32);
         let signature = message.modpow(rsa::traits::PrivateKeyParts::d(&key), key.n());

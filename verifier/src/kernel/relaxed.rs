@@ -1,4 +1,4 @@
-//! The fast kernel: products by fused multiply-add (FMA) of `f64`, two at a time.
+//! The relaxed kernel: products by fused multiply-add (FMA) of `f64`, two at a time.
 //!
 //! **Limbs.** Numbers are rows of 51-bit limbs, each exact in an `f64`. The product of two limbs is
 //! split into a high and a low half, each again exact:
@@ -8,26 +8,30 @@
 //! low  = fma(a, b, (2¹⁰³ + 3·2⁵¹) − high)         = 3·2⁵¹ + (a·b − h·2⁵¹)
 //! ```
 //!
-//! A sum in 2¹⁰³…2¹⁰⁴ is rounded to a multiple of 2⁵¹, and low is an integer in 2⁵²…2⁵³; hence the
-//! *bit patterns* of both count up by one for each unit of h and of low, and can be summed as 64-bit
-//! integers. The constant parts of the patterns are taken off beforehand, by starting each sum at
-//! minus the number of its terms times the pattern.
+//! A sum in 2¹⁰³…2¹⁰⁴ is rounded to a multiple of 2⁵¹, and low is an integer in 2⁵²…2⁵³. So the
+//! *bit patterns* of both grow by one for each unit of h and of low, and can be summed as 64-bit
+//! integers. Each pattern has a constant part: it is subtracted from a sum as often as the sum has
+//! terms.
 //!
-//! **Reduction.** Instead of n, its multiple N = k·n with N ≡ −1 (mod 2⁵¹) is the modulus. Then a
-//! quotient digit of Montgomery's reduction is just the lowest limb of what is being reduced, and
-//! adding the digit times N + 1, a multiple of 2⁵¹, adds to the columns above alone. The next digit
-//! follows by one integer multiplication, long before the sums in floating point are there. (The
-//! trick is old: Walter 1991; Orup 1995.)
+//! **Reduction.** The modulus is not n but its multiple N = k·n with N ≡ −1 (mod 2⁵¹). A quotient
+//! digit of Montgomery's reduction is then just the lowest limb of the number that is reduced. The
+//! digit times N + 1, a multiple of 2⁵¹, adds only to the columns above. The next digit needs one
+//! integer multiplication, and is ready long before the sums in floating point. (The trick is old:
+//! Walter 1991; Orup 1995.)
 //!
-//! **Order.** Columns are summed from the lowest up, two pairs of columns at a time, with the sums
-//! in registers and the digits of earlier columns ready (finely integrated product scanning: Koç,
-//! Acar, Kaliski 1996).
+//! **Order.** Columns are summed from the lowest up, two pairs of columns at a time. The sums stay
+//! in registers, and the digits of earlier columns are ready (finely integrated product scanning:
+//! Koç, Acar, Kaliski 1996).
 //!
-//! **Comparison.** Whether sᵉ ≡ m (mod n) for the message representative m = p + hash, p fixed, is
-//! asked as y·(k·s) − hash·(k·c) ≡ k·p·c (mod k·n) in the form in which the powers come out, with
-//! c = R^−(e−2): one row of six limbs instead of a multiplication out of Montgomery form.
+//! **Comparison.** The question is if sᵉ ≡ m (mod n), for the message representative m = p + hash
+//! with a fixed p. It is asked in the form in which the power y comes out, with c = R^−(e−2), as
+//! y·(k·s) − hash·(k·c) ≡ k·p·c (mod k·n). That costs one row of six limbs instead of a
+//! multiplication out of Montgomery form.
 //!
 //! A "yes" is exact. A "no" is not final: the portable kernel has the last word.
+//!
+//! The file has, from top to bottom: the key and the check, the reduction, the numbers, the sums of
+//! columns, the products, and conversions.
 
 #![expect(clippy::indexing_slicing, reason = "every row has MAX_PAIRS, every index is below pairs")]
 
@@ -40,7 +44,7 @@ use crate::emsa;
 const LIMB_BITS: usize = 51;
 const LIMB_MASK: u64 = (1 << LIMB_BITS) - 1;
 
-/// Limbs come in pairs, an odd number of them: 21 for 2048 bits, 31 for 3072, 41 for 4096.
+/// Limbs come in pairs. The number of pairs is odd: 21 for 2048 bits, 31 for 3072, 41 for 4096.
 const MAX_PAIRS: usize = 41;
 const MAX_LIMBS: usize = 2 * MAX_PAIRS;
 
@@ -66,17 +70,17 @@ pub(super) struct Relaxed {
     modulus_plus_one: Number,
     /// The second limb of N + 1.
     second_limb: u64,
-    /// k, which makes n into N.
+    /// k, for N = k·n.
     factor: f64,
-    /// −k·c, for the hash.
+    /// −k·c, the factor of the hash.
     hash_factor: Number,
-    /// k·p·c·R⁻¹: what a good signature comes to.
+    /// k·p·c·R⁻¹, the result of a good signature.
     expected: Number,
 }
 
 impl Relaxed {
-    /// `None` for a size or an exponent that this kernel does not do, and where the machine does
-    /// not fuse.
+    /// Returns `None` for a size or an exponent that this kernel does not support, and if the
+    /// machine does not fuse multiply-add.
     pub(super) fn new(portable: &Portable, exponent: u64) -> Option<Box<Self>> {
         let n = portable.big_endian();
         let pairs = match n.len() {
@@ -106,7 +110,7 @@ impl Relaxed {
         Some(key)
     }
 
-    /// Computes what is compared with, for the fixed part of the message representative.
+    /// Computes the expected result for `prefix`, the fixed part of the message representative.
     fn expect(&mut self, portable: &Portable, prefix: &[u64; MAX_LIMBS]) {
         let n = to_limbs(portable.big_endian());
         let k = negative_inverse(n[0]);
@@ -116,7 +120,7 @@ impl Relaxed {
         let mut one = [0; MAX_LIMBS];
         one[0] = 1;
 
-        // The squarings of 1 come to c, and multiplying by k·R comes to multiplying by k.
+        // Repeated squaring of 1 gives c. In this form, multiplying by k·R multiplies by k.
         let mut c = Number::new(&one, self.pairs);
         self.square_repeatedly(&mut c);
         self.hash_factor = self.multiply(&c, &times_k(subtract(&n, &r)));
@@ -124,14 +128,15 @@ impl Relaxed {
         self.expected = self.multiply(&pc, &times_k(r));
     }
 
-    /// Expects another fixed part, below n, than that of all messages.
+    /// Expects another fixed part, below n, than the one of real messages.
     #[cfg(fuzzing)]
     pub(super) fn expect_prefix(&mut self, portable: &Portable, prefix: &[u8]) {
         self.expect(portable, &to_limbs(prefix));
     }
 
-    /// Whether `signature`, a number below n in as many bytes, is that of `hash`. `false` may be
-    /// wrong, if hardly ever: the same residue can come out in another representation.
+    /// Returns true if `signature`, a number below n and as long as n, is the signature of `hash`.
+    /// `false` can be wrong, but hardly ever is: the same residue can come out in another
+    /// representation.
     pub(super) fn accepts(&self, signature: &[u8], hash: &[u8; emsa::HASH_BYTES]) -> bool {
         let mut power = Number::new(&to_limbs(signature), self.pairs);
         let scaled = self.scale(&power);
@@ -160,7 +165,7 @@ impl Relaxed {
         }
     }
 
-    /// a·b·R⁻¹.
+    /// Computes a·b·R⁻¹.
     fn multiply(&self, a: &Number, b: &Number) -> Number {
         let pairs = self.pairs;
         let nothing = Multiplication { a: &[], b, pairs };
@@ -170,7 +175,7 @@ impl Relaxed {
         result
     }
 
-    /// k · `number`, for a number below n.
+    /// Computes k · `number`, for a number below n.
     fn scale(&self, number: &Number) -> Number {
         let mut scaled = Number::ZERO;
         let mut carry = Carry::default();
@@ -183,12 +188,12 @@ impl Relaxed {
         scaled
     }
 
-    /// The product times R⁻¹ mod N. `quotient` is room for the digits of the quotient: to clear it
-    /// each time would take 1% of a check.
+    /// Computes the product times R⁻¹ mod N. `quotient` is scratch space for the digits of the
+    /// quotient: clearing it each time would take 1% of a check.
     ///
-    /// For factors below 2^(b+52), where b is the number of bits in n, it is below that as well:
-    /// the product over R is below 2^(2b+104−102·P) ≤ 2^(b+18), the reduction adds less than
-    /// N < 2^(b+51). And it fits: b + 52 ≤ 102·P − 34.
+    /// Let b be the number of bits in n. If both factors are below 2^(b+52), so is the result: the
+    /// product over R is below 2^(2b+104−102·P) ≤ 2^(b+18), and the reduction adds less than
+    /// N < 2^(b+51). The result fits: b + 52 ≤ 102·P − 34.
     fn reduce(
         &self,
         product: &Product<'_>,
@@ -223,21 +228,21 @@ impl Relaxed {
         result.finish(pairs);
     }
 
-    /// What the digits of the quotient add.
+    /// Returns the product that the digits of the quotient add.
     #[inline(always)]
     fn reduction<'a>(&'a self, digits: &'a [[f64; 2]]) -> Multiplication<'a> {
         Multiplication { a: digits, b: &self.modulus_plus_one, pairs: self.pairs }
     }
 
-    /// The two digits that make a pair of columns vanish, given all else that adds to them; adds
-    /// what the first of them adds to the second column.
+    /// Returns the two digits that clear a pair of columns. `columns` must have all other terms;
+    /// the product of the first digit with the lowest pair of N + 1 is added here.
     #[inline(always)]
     fn quotient_digits(&self, columns: &mut Columns, carry: &mut Carry) -> [f64; 2] {
         let first = columns.low_first().wrapping_add(carry.high).wrapping_add(carry.low);
         let digit = first & LIMB_MASK;
         let low = shift(first);
-        // The first digit's product adds to the second column modulo 2⁵¹ what the product of
-        // integers does, which is there sooner.
+        // The product in integers equals the first digit's product in the second column, modulo
+        // 2⁵¹, and is ready sooner.
         let second = columns.low_second().wrapping_add(columns.high_first()).wrapping_add(low);
         let next = second.wrapping_add(digit.wrapping_mul(self.second_limb)) & LIMB_MASK;
 
@@ -249,17 +254,17 @@ impl Relaxed {
     }
 }
 
-/// A number in limbs, in the arrangements in which a multiplication wants them. Those above the
-/// pairs in use are not looked at.
+/// A number in limbs, in the arrangements that a multiplication needs. Limbs above the pairs in use
+/// are not read.
 #[derive(Clone, Copy)]
 struct Number {
     /// Pair p holds the limbs 2p and 2p + 1.
     limbs: [[f64; 2]; MAX_PAIRS],
-    /// The same, for multiplying by an even limb: it adds to the columns of a pair.
+    /// The same, for the product with an even limb, which adds to the columns of a pair.
     even: [Lanes; MAX_PAIRS],
-    /// The limbs 2p − 1 and 2p, for multiplying by an odd limb.
+    /// The limbs 2p − 1 and 2p, for the product with an odd limb.
     odd: [Lanes; MAX_PAIRS],
-    /// The highest limb and zero, which stand above the last of `odd`.
+    /// The highest limb and zero: the pair above the last of `odd`.
     top: Lanes,
     /// Twice the limbs, for squaring.
     doubled: [[f64; 2]; MAX_PAIRS],
@@ -300,8 +305,8 @@ impl Number {
 
 /// The sums of a pair of columns, as sums of bit patterns.
 ///
-/// Each term is at most 2⁵² in size once its constant part is off, and there are at most
-/// 2·82 + 6 of them (product, quotient, hash): a sum stays below 2⁶⁰.
+/// Without its constant part, each term is at most 2⁵². There are at most 2·82 + 6 terms (product,
+/// quotient, hash), so a sum stays below 2⁶⁰.
 struct Columns {
     high: Lanes,
     low: Lanes,
@@ -321,8 +326,8 @@ impl Columns {
         self.terms += 1;
     }
 
-    /// Adds a product that is counted elsewhere. Limbs are below 2⁵¹; one of the two may be
-    /// doubled, so that h stays below 2⁵² and the sum behind `high` below 2¹⁰⁴.
+    /// Adds a product without counting it; the caller counts. Limbs are below 2⁵¹, and one of the
+    /// two may be doubled: h stays below 2⁵², and the sum in `high` below 2¹⁰⁴.
     #[inline(always)]
     fn accumulate(&mut self, split: Split, a: Lanes, b: Lanes) {
         let high = a.multiply_add(b, split.high);
@@ -338,7 +343,8 @@ impl Columns {
         self.add(split, Lanes::splat(a[1]), odd);
     }
 
-    // What adds to the first column, the second, and from `high` to the second and the one after.
+    // The sums without their constant parts. Those of `low` belong to the first and the second
+    // column, those of `high` to the second column and the one after it.
 
     #[inline(always)]
     fn low_first(&self) -> u64 {
@@ -358,7 +364,7 @@ impl Columns {
     }
 }
 
-/// What the columns below add to the next one.
+/// The carry from lower columns into the next one.
 #[derive(Default)]
 struct Carry {
     low: u64,
@@ -366,7 +372,7 @@ struct Carry {
 }
 
 impl Carry {
-    /// The two limbs of a pair of columns that nothing more adds to.
+    /// Returns the two limbs of a pair of complete columns.
     #[inline(always)]
     fn settle(&mut self, columns: &Columns) -> [u64; 2] {
         let first = columns.low_first().wrapping_add(self.high).wrapping_add(self.low);
@@ -377,8 +383,8 @@ impl Carry {
     }
 }
 
-/// The constants that split a product. They are kept as values, because engines build vector
-/// constants anew at each use, in the innermost loop.
+/// The constants that split a product. They are values at run time, because engines rebuild vector
+/// constants at each use, in the innermost loop.
 #[derive(Clone, Copy)]
 struct Split {
     high: Lanes,
@@ -394,7 +400,7 @@ impl Split {
     }
 }
 
-/// Something to be reduced, as a source of what adds to each pair of columns: pair p stands for the
+/// A product to reduce. It adds its terms to one pair of columns after the other; pair p is the
 /// columns 2p and 2p + 1.
 enum Product<'a> {
     Square(Square<'a>),
@@ -402,7 +408,7 @@ enum Product<'a> {
 }
 
 impl Product<'_> {
-    /// The first pair and the last.
+    /// Adds to the first pair or the last.
     #[inline(always)]
     fn add_to(&self, p: usize, columns: &mut Columns, split: Split) {
         match self {
@@ -415,7 +421,7 @@ impl Product<'_> {
         }
     }
 
-    /// Pairs p and p + 1, for an odd p: either both below P or neither.
+    /// Adds to the pairs p and p + 1, for an odd p. Both are below P, or neither is.
     #[inline(always)]
     fn add_to_two(&self, p: usize, first: &mut Columns, second: &mut Columns, split: Split) {
         match self {
@@ -460,8 +466,8 @@ impl Multiplication<'_> {
                 second.add_row(split, *a, b.even[0], b.odd[0]);
             }
         } else if let Some(a) = a.get(p - pairs..) {
-            // The pairs of `a` from p − P on: the first adds its upper limb alone to the first
-            // pair of columns, the second is whole there and alone in the second pair.
+            // The pairs of `a` from p − P on. The first adds only its upper limb, to the first pair
+            // of columns. The second adds both limbs there, and its upper limb to the second pair.
             if let Some(a) = a.first() {
                 first.add(split, Lanes::splat(a[1]), b.top);
             }
@@ -476,7 +482,7 @@ impl Multiplication<'_> {
     }
 }
 
-/// a², of which each product of two different limbs is computed once, with one of them doubled.
+/// a². The product of two different limbs is computed once, with one of them doubled.
 struct Square<'a> {
     number: &'a Number,
     pairs: usize,
@@ -495,7 +501,7 @@ impl Square<'_> {
     #[inline(always)]
     fn add_to_two(&self, p: usize, first: &mut Columns, second: &mut Columns, split: Split) {
         let Self { number: Number { even, odd, top, doubled, .. }, pairs } = *self;
-        // Limbs below p multiply those above; pair `half` holds the limbs p − 1 and p.
+        // Limbs below p multiply those above. Pair `half` consists of the limbs p − 1 and p.
         let half = (p - 1) / 2;
         let mut lowest = 0;
         if p >= pairs {
@@ -520,14 +526,14 @@ impl Square<'_> {
         self.add_even_diagonal(half + 1, second, split);
     }
 
-    /// The square of limb 2p, and the product with the one above.
+    /// Adds the square of limb 2p, and its product with the next limb.
     #[inline(always)]
     fn add_even_diagonal(&self, p: usize, columns: &mut Columns, split: Split) {
         let limb = self.number.limbs[p][0];
         columns.add(split, Lanes::splat(limb), Lanes::new(limb, self.number.doubled[p][1]));
     }
 
-    /// The square of limb 2p + 1, and the product with the one above.
+    /// Adds the square of limb 2p + 1, and its product with the next limb.
     #[inline(always)]
     fn add_odd_diagonal(&self, p: usize, columns: &mut Columns, split: Split) {
         let limb = self.number.limbs[p][1];
@@ -536,8 +542,9 @@ impl Square<'_> {
     }
 }
 
-/// Pairs of limbs, upwards, that go with the arrangements of another number, downwards: the last of
-/// `even` and `odd` belongs to the second pair of columns, the one before to both, and so on.
+/// Ascending pairs of limbs that are multiplied by descending arrangements of another number. The
+/// last element of `even` and `odd` adds to the second pair of columns only, the ones before it add
+/// to both.
 struct Rows<'a> {
     a: &'a [[f64; 2]],
     even: &'a [Lanes],
@@ -564,13 +571,13 @@ impl Rows<'_> {
     }
 }
 
-/// Whether the machine fuses multiply-add, which all of this rests on.
+/// Returns true if the machine fuses multiply-add. The kernel depends on it.
 pub(super) fn works_here() -> bool {
     is_fused(Lanes::multiply_add)
 }
 
-/// Whether a product and a sum are rounded once. Where they are rounded twice, or once in one lane,
-/// (1 + 2⁻³⁰)² − 1 − 2⁻²⁹ loses its last bit.
+/// Returns true if both lanes round once for the product and the sum. A lane that rounds twice
+/// loses the last bit of (1 + 2⁻³⁰)² − 1 − 2⁻²⁹.
 #[inline(always)]
 fn is_fused(multiply_add: impl Fn(Lanes, Lanes, Lanes) -> Lanes) -> bool {
     const TINY: f64 = 1.0 / (1u64 << 30) as f64;
@@ -581,21 +588,21 @@ fn is_fused(multiply_add: impl Fn(Lanes, Lanes, Lanes) -> Lanes) -> bool {
     rest.first_bits() == expected && rest.second_bits() == expected
 }
 
-/// An integer below 2⁵², exactly: it is the fraction of a number in 2⁵²…2⁵³.
+/// Converts an integer below 2⁵² exactly, as the fraction of a number in 2⁵²…2⁵³.
 #[inline(always)]
 fn to_f64(limb: u64) -> f64 {
     const TWO_TO_52: f64 = 4_503_599_627_370_496.0;
     f64::from_bits(TWO_TO_52.to_bits() | limb) - TWO_TO_52
 }
 
-/// A sum, as a signed number, over 2⁵¹: what it carries to the next column.
+/// Divides a sum, as a signed number, by 2⁵¹: its carry into the next column.
 #[inline(always)]
 fn shift(sum: u64) -> u64 {
     (sum.cast_signed() >> LIMB_BITS).cast_unsigned()
 }
 
-/// −n⁻¹ modulo 2⁵¹, of an odd n, by Newton's iteration: n is right in three bits, and each step
-/// doubles how many.
+/// Computes −n⁻¹ modulo 2⁵¹ for an odd n, by Newton's iteration. The first approximation, n, is
+/// right in three bits, and each step doubles the number of right bits.
 fn negative_inverse(n: u64) -> u64 {
     let mut inverse = n;
     for _ in 0..5 {
@@ -604,9 +611,9 @@ fn negative_inverse(n: u64) -> u64 {
     inverse.wrapping_neg() & LIMB_MASK
 }
 
-/// Big-endian bytes, at most those of 4096 bits, in limbs.
+/// Splits big-endian bytes, at most 512, into limbs.
 fn to_limbs(big_endian: &[u8]) -> [u64; MAX_LIMBS] {
-    // Zeros in front, so that there are eight bytes to read for the highest limb too.
+    // Zeros in front, so that eight bytes can be read for the highest limb too.
     const END: usize = 512 + 8;
     let mut padded = [0; END];
     padded[END - big_endian.len()..].copy_from_slice(big_endian);
@@ -620,7 +627,7 @@ fn to_limbs(big_endian: &[u8]) -> [u64; MAX_LIMBS] {
     limbs
 }
 
-/// number · factor + addend.
+/// Computes number · factor + addend.
 fn multiply_small(number: &[u64; MAX_LIMBS], factor: u64, addend: u64) -> [u64; MAX_LIMBS] {
     let mut carry = u128::from(addend);
     number.map(|limb| {
@@ -630,7 +637,7 @@ fn multiply_small(number: &[u64; MAX_LIMBS], factor: u64, addend: u64) -> [u64; 
     })
 }
 
-/// a − b, for a ≥ b.
+/// Computes a − b, for a ≥ b.
 fn subtract(a: &[u64; MAX_LIMBS], b: &[u64; MAX_LIMBS]) -> [u64; MAX_LIMBS] {
     let mut borrow = 0;
     array::from_fn(|i| {
@@ -648,7 +655,7 @@ mod tests {
     use rsa::BigUint;
 
     #[test]
-    fn a_machine_that_rounds_a_product_before_the_sum_does_not_pass_for_one_that_fuses() {
+    fn a_machine_that_rounds_twice_is_recognised() {
         let apart =
             |a: u64, b: u64, c: u64| f64::from_bits(a) * f64::from_bits(b) + f64::from_bits(c);
         let first =
@@ -663,12 +670,12 @@ mod tests {
         assert!(!is_fused(|a, b, c| Lanes::new(fused(a, b, c), second(a, b, c))));
     }
 
-    /// All there is to know about a modulus, for the reference.
+    /// A modulus in the kernel and in the reference.
     struct Reference {
         key: Box<Relaxed>,
         modulus: BigUint,
         r: BigUint,
-        /// What the product over R can come to.
+        /// The greatest product over R.
         slack: BigUint,
     }
 
@@ -683,7 +690,7 @@ mod tests {
             Self { key, modulus, r, slack }
         }
 
-        /// Checks squares and products, and the bound that keeps them in their limbs.
+        /// Checks squares and products, and the bound within which they fit their limbs.
         fn check_arithmetic(&self, a: &BigUint, b: &BigUint) {
             let key = &self.key;
             let [in_limbs, b_in_limbs] = [a, b].map(|it| number(it, key.pairs));
@@ -709,7 +716,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_cut_into_limbs_of_51_bits() {
+    fn bytes_are_split_into_limbs_of_51_bits() {
         for bytes in
             [&[][..], &[1], &[0xff; 6], &[0xff; 7], &[0x80; 32], &[0xa5; 256], &[0xff; 512]]
         {
@@ -732,7 +739,7 @@ mod tests {
         (BigUint::from(1u8) << bits) - 1u8
     }
 
-    /// Moduli that make limbs, quotient digits and carries run to their ends.
+    /// Moduli with extreme limbs, quotient digits and carries.
     fn extreme_moduli(bits: usize) -> Vec<BigUint> {
         let one = BigUint::from(1u8);
         vec![
@@ -772,10 +779,10 @@ mod tests {
     }
 
     #[test]
-    fn a_good_signature_is_accepted_and_another_hash_or_signature_is_not() {
+    fn a_good_signature_is_accepted_and_a_changed_one_refused() {
         for bits in [2048, 3072, 4096] {
-            // Any odd modulus will do: choose the signature, and make it good for its own message
-            // by choosing what is expected, which the kernel takes from the key alone.
+            // Any odd modulus will do. The signature is chosen, and the prefix is computed so that
+            // the signature is good.
             for n in extreme_moduli(bits) {
                 let mut reference = Reference::new(&n);
                 let signature = &n - 12_345u32;
@@ -790,14 +797,14 @@ mod tests {
 
                 let signature = padded(&signature, size);
                 assert!(key.accepts(&signature, &hash));
-                for place in [0, 1, 15, 31] {
+                for position in [0, 1, 15, 31] {
                     let mut other = hash;
-                    other[place] ^= 0x80;
+                    other[position] ^= 0x80;
                     assert!(!key.accepts(&signature, &other));
                 }
-                for place in [0, size / 2, size - 1] {
+                for position in [0, size / 2, size - 1] {
                     let mut other = signature.clone();
-                    other[place] ^= 1;
+                    other[position] ^= 1;
                     assert!(!key.accepts(&other, &hash));
                 }
             }

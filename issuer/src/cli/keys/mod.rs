@@ -2,22 +2,66 @@ mod import;
 mod plan;
 mod rewrap;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Subcommand;
 use serde_json::json;
 
 use super::{complain, existing, print};
-use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, KeyState, Request, Rules};
 use crate::service::keys::{self, advance};
 use crate::store::Missing;
 use crate::{Clock, Config, Error, service};
-pub(super) use import::import;
-pub(super) use plan::plan;
-pub(super) use rewrap::rewrap;
 
-/// `keys list [--json]`.
-pub(super) async fn list(config: &Config, as_json: bool) -> Result<(), Error> {
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// List the keys and their states
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Draw the past and planned states of the keys over time
+    Plan,
+    /// Let the next key sign as soon as every cache can have it
+    Rotate,
+    /// Remove a key at once; if it signs, the next key signs from now on
+    Revoke {
+        /// As in keys list
+        // One in 64 key ids begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
+        kid: String,
+    },
+    /// Make all refresh tokens invalid: everybody has to log in again
+    ExchangeSecret,
+    /// Make the key in a file the next one
+    Import {
+        /// RSA private key, PEM: PKCS#8 or PKCS#1
+        file: PathBuf,
+    },
+    /// Seal all keys under another master key; everybody stays logged in
+    Rewrap {
+        /// File with the new master key
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+}
+
+impl Command {
+    pub(super) async fn run(&self, config: &Config) -> Result<(), Error> {
+        match self {
+            Self::List { json } => list(config, *json).await,
+            Self::Plan => plan::plan(config).await,
+            Self::Rotate => rotate(config).await,
+            Self::Revoke { kid } => revoke(config, kid).await,
+            Self::ExchangeSecret => exchange_secret(config).await,
+            Self::Import { file } => import::import(config, file).await,
+            Self::Rewrap { to } => rewrap::rewrap(config, to).await,
+        }
+    }
+}
+
+async fn list(config: &Config, as_json: bool) -> Result<(), Error> {
     let records = existing(config).await?.keys().await?;
     let switches_at = Rules::new(config).switches_at(&records);
     let rows = records.iter().map(|record| KeyRow::new(record, switches_at));
@@ -51,7 +95,7 @@ pub(super) async fn list(config: &Config, as_json: bool) -> Result<(), Error> {
     print(&rows.map(line).collect::<String>())
 }
 
-/// A key with its times as they were or, for what is still to come, as they are planned.
+/// A key with its times: past ones as they were, future ones as planned.
 struct KeyRow<'a> {
     record: &'a KeyRecord,
     activates_at: Option<u64>,
@@ -69,8 +113,7 @@ impl<'a> KeyRow<'a> {
     }
 }
 
-/// `keys rotate`.
-pub(super) async fn rotate(config: &Config) -> Result<(), Error> {
+async fn rotate(config: &Config) -> Result<(), Error> {
     let (service::Opened { store, sealer, .. }, now) = open_to_change(config).await?;
     let rules = Rules::new(config);
     let before = signer(&store.keys().await?);
@@ -81,13 +124,13 @@ pub(super) async fn rotate(config: &Config) -> Result<(), Error> {
     }
     let wait = signs_in(&rules, &records, now);
     print(&format!(
-        "the next key signs in {wait} s, when every cache can have it; a running issuer does that \
+        "the next key signs in {wait} s, when every cache can have it; a running issuer switches \
          by itself\n"
     ))
 }
 
-/// `keys revoke KID`: for when a private key may be in other hands.
-pub(super) async fn revoke(config: &Config, kid: &str) -> Result<(), Error> {
+/// Removes a key whose private key may be known to others.
+async fn revoke(config: &Config, kid: &str) -> Result<(), Error> {
     let (service::Opened { store, sealer, .. }, now) = open_to_change(config).await?;
     let rules = Rules::new(config);
     let before = store.keys().await?;
@@ -97,8 +140,8 @@ pub(super) async fn revoke(config: &Config, kid: &str) -> Result<(), Error> {
     let records = advance(&*store, &sealer, rules, now, Request::Revoke(kid.to_owned())).await?;
     let caches = config.jwks_max_age.as_secs();
     let mut text = format!(
-        "key {kid} is gone from the key set; verifiers refuse its tokens when they have fetched \
-         that, within {caches} s\n"
+        "key {kid} is no longer in the key set; verifiers refuse its tokens once they have \
+         fetched the new set, within {caches} s\n"
     );
     let after = signer(&records);
     if signer(&before) != after {
@@ -107,23 +150,22 @@ pub(super) async fn revoke(config: &Config, kid: &str) -> Result<(), Error> {
     print(&text)
 }
 
-/// `keys exchange-secret`: for when the database was copied along with the master key.
-pub(super) async fn exchange_secret(config: &Config) -> Result<(), Error> {
+/// Replaces the deployment secret, after somebody may have copied the database and the master key.
+async fn exchange_secret(config: &Config) -> Result<(), Error> {
     let (service::Opened { store, sealer, .. }, now) = open_to_change(config).await?;
     keys::exchange_secret(&*store, &sealer, now).await?;
     print(
-        "refresh tokens and the cookies of known devices are made with another secret by every \
-         issuer that starts from now on\n\
-         next: restart all issuers; everybody has to log in again then, and access tokens that are \
-         out live on for up to access_ttl\n",
+        "every issuer that starts from now on makes refresh tokens and device cookies with a new \
+         secret\n\
+         next: restart all issuers; then everybody has to log in again, and access tokens that \
+         were issued before stay valid for up to access_ttl\n",
     )
 }
 
-/// The database with its keys, to change them now; refused while the clock is behind, because keys
-/// would get times that lie before others.
+/// Opens the database to change its keys. Refuses while this machine's clock is behind, because the
+/// keys would get times that are too early.
 async fn open_to_change(config: &Config) -> Result<(service::Opened, u64), Error> {
-    let database = DatabaseUrl::parse(&config.database)?;
-    let opened = service::open_store(config, &database, Missing::Refuse).await?;
+    let opened = service::open_store(config, &config.database, Missing::Refuse).await?;
     let now = Clock::system().now();
     match service::later_time_seen(&*opened.store, config, now).await? {
         Some(latest) => Err(Error::Refused(service::behind_message(now, latest))),
@@ -131,18 +173,18 @@ async fn open_to_change(config: &Config) -> Result<(service::Opened, u64), Error
     }
 }
 
-/// The seconds until the next key signs.
+/// Returns the seconds until the next key signs.
 fn signs_in(rules: &Rules, records: &[KeyRecord], now: u64) -> u64 {
     rules.switches_at(records).unwrap_or(now).saturating_sub(now)
 }
 
-/// The kid of the key that signs.
+/// Returns the kid of the key that signs.
 fn signer(records: &[KeyRecord]) -> String {
     let active = records.iter().find(|record| record.state == KeyState::Active);
     active.map(|record| record.kid.clone()).unwrap_or_default()
 }
 
-/// A private key that everybody on the machine can read is none.
+/// Warns about a file with a private key that other users of this machine may read.
 fn warn_if_others_read(file: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(file).map(|about| about.permissions().mode());

@@ -1,5 +1,4 @@
-//! The steps of the keys' life, taken in the database: by a running issuer when they are due, and by
-//! commands.
+//! Changes of the keys in the database, by a running issuer when a step is due, and by commands.
 
 use std::sync::Arc;
 
@@ -9,13 +8,12 @@ use crate::keys::{KeyRecord, Request, Rules, Vault, open_under, wrong_master_key
 use crate::sealing::{DeploymentSecret, Sealer};
 use crate::store::{Store, StoreError};
 
-/// Brings the stored keys to what they have to be at `now`, and to what is asked. Answers the keys
-/// afterwards.
+/// Takes the steps that are due at `now`, applies `request`, and returns the resulting keys.
 ///
 /// # Errors
 ///
-/// [`ChangeError::MasterKey`] when the database has another master key by now: nothing is written
-/// then, since the issuers that have that one could not open it.
+/// [`ChangeError::MasterKey`] if the database has another master key by now. Nothing is written
+/// then, because issuers with the new master key could not open it.
 pub(crate) async fn advance(
     store: &dyn Store,
     sealer: &Arc<Sealer>,
@@ -36,7 +34,8 @@ pub(crate) async fn advance(
     if rules.step(&asked, now, &spares) == stored {
         return Ok(stored);
     }
-    // Decided once more within the transaction: another process may have been here in between.
+    // Decided again within the transaction, because another process may have changed the keys in
+    // between.
     let step = move |vault: &Vault| Vault {
         keys: rules.step(&request.apply(&vault.keys, now), now, &spares),
         ..vault.clone()
@@ -44,11 +43,11 @@ pub(crate) async fn advance(
     Ok(change(store, sealer, step, now).await?.keys)
 }
 
-/// The keys as they are.
+/// Reads the stored keys.
 ///
 /// # Errors
 ///
-/// As those of [`advance`].
+/// The same as for [`advance`].
 pub(super) async fn read(
     store: &dyn Store,
     sealer: &Sealer,
@@ -57,7 +56,7 @@ pub(super) async fn read(
     if open_under(&stored, sealer) { Ok(stored) } else { Err(ChangeError::MasterKey) }
 }
 
-/// The database's deployment secret, which is `first` where there was none.
+/// Returns the deployment secret of the database. Stores `first` if there is none.
 pub(crate) async fn deposit(
     store: &dyn Store,
     sealer: &Arc<Sealer>,
@@ -68,14 +67,14 @@ pub(crate) async fn deposit(
         secret: vault.secret.clone().or_else(|| Some(first.clone())),
         ..vault.clone()
     };
-    // No time: the audit log says nothing of it.
+    // The audit log has no event for this, so that no time is needed.
     let vault = change(store, sealer, put, 0).await?;
     let secret = vault.secret.and_then(|sealed| DeploymentSecret::open(&sealed, sealer));
     secret.ok_or(ChangeError::MasterKey)
 }
 
-/// Puts another deployment secret in the place of the one that is. Refresh tokens and device cookies
-/// of before are none for every issuer that starts from then on.
+/// Replaces the deployment secret. Issuers that start from now on refuse all earlier refresh tokens
+/// and device cookies.
 pub(crate) async fn exchange_secret(
     store: &dyn Store,
     sealer: &Arc<Sealer>,
@@ -86,8 +85,8 @@ pub(crate) async fn exchange_secret(
     change(store, sealer, put, now).await.map(drop)
 }
 
-/// Seals all that is under the master key of `from` under that of `to`, in one transaction: a crash
-/// leaves all of it under one of them.
+/// Seals everything under the master key of `to` instead of `from`, in one transaction. A crash
+/// leaves all of it under one of the two.
 pub(crate) async fn rewrap(
     store: &dyn Store,
     from: &Arc<Sealer>,
@@ -95,7 +94,7 @@ pub(crate) async fn rewrap(
     now: u64,
 ) -> Result<(), ChangeError> {
     let (old, new) = (Arc::clone(from), Arc::clone(to));
-    // Where it does not open under `from`, it may be that an earlier run of this was committed.
+    // If `from` does not open it, an earlier attempt may have been committed.
     let reseal = move |vault: &Vault| resealed(vault, &old, &new).unwrap_or_else(|| vault.clone());
     let vault = store.change_keys(Box::new(reseal), now).await?;
     if vault.opens_under(to) { Ok(()) } else { Err(ChangeError::MasterKey) }
@@ -115,7 +114,7 @@ pub(super) fn resealed(vault: &Vault, from: &Sealer, to: &Sealer) -> Option<Vaul
     Some(Vault { keys: vault.keys.iter().map(key).collect::<Option<_>>()?, secret })
 }
 
-/// Makes of the vault what `change` says, unless it has another master key by now.
+/// Applies `change` to the vault, unless the database has another master key by now.
 pub(super) async fn change(
     store: &dyn Store,
     sealer: &Arc<Sealer>,
@@ -130,7 +129,7 @@ pub(super) async fn change(
     if vault.opens_under(sealer) { Ok(vault) } else { Err(ChangeError::MasterKey) }
 }
 
-/// Why keys could not be changed.
+/// The reason why the keys were not changed.
 #[derive(Debug)]
 pub(crate) enum ChangeError {
     Store(StoreError),

@@ -1,5 +1,5 @@
-//! The signing keys of a running issuer: changed in the database by [`change`], kept in memory by
-//! [`ring`], used by [`signing`].
+//! The signing keys of a running issuer: [`change`] changes them in the database, [`ring`] keeps
+//! them in memory, [`signing`] signs with them.
 
 mod change;
 mod ring;

@@ -1,4 +1,4 @@
-//! The keys of a running issuer: the one that signs, and the JWKS document.
+//! The keys of a running issuer in memory: the signing key and the JWKS document.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -17,7 +17,8 @@ use crate::sealing::Sealer;
 use crate::store::Store;
 use crate::{Clock, Error};
 
-/// The keys that a running issuer signs with and publishes, read again every second.
+/// The keys that a running issuer signs with and publishes. Maintenance reads them again every
+/// second.
 pub(crate) struct KeyRing {
     store: Arc<dyn Store>,
     sealer: Arc<Sealer>,
@@ -26,30 +27,30 @@ pub(crate) struct KeyRing {
     current: RwLock<Arc<Current>>,
 }
 
-/// One state of the ring.
+/// One reading of the keys.
 #[derive(Clone)]
 pub(crate) struct Current {
     pub(crate) records: Vec<KeyRecord>,
-    /// `None` when the active key was sealed under another master key.
+    /// `None` if the active key is sealed under another master key.
     signer: Option<Arc<SigningKey>>,
     pub(crate) read_at: Instant,
-    /// Whether the database has another master key by now.
+    /// True if the database has another master key by now.
     rewrapped: bool,
     /// The JWKS document.
     pub(crate) jwks: Bytes,
     /// Its strong entity tag, quotes included.
     pub(crate) etag: String,
-    /// When the JWKS will change next, as far as is known.
+    /// The next change of the JWKS, if one is planned.
     pub(crate) changes_at: Option<u64>,
 }
 
 impl KeyRing {
-    /// Reads the keys; makes the first ones in a new database. Unless `may_step`, it takes no step
-    /// where there are any.
+    /// Reads the keys. Makes the first keys of a new database. Takes due steps of existing keys
+    /// only if `may_step`.
     ///
     /// # Errors
     ///
-    /// [`Error::MasterKey`] when a key does not open under the sealer's key.
+    /// [`Error::MasterKey`] if the sealer does not open a key.
     pub(crate) async fn open(
         store: Arc<dyn Store>,
         sealer: Arc<Sealer>,
@@ -67,12 +68,12 @@ impl KeyRing {
         Ok(Self { store, sealer, rules, clock, current })
     }
 
-    /// Takes the steps that are due, if it may, and picks up what other processes changed.
+    /// Takes due steps if `may_step`, and picks up changes of other processes.
     ///
-    /// Where the database has another master key by now, it takes no step, and follows as long as
-    /// it can: with the key that it has in memory, until another one is active.
+    /// If the database has another master key by now, it takes no step. It goes on signing with the
+    /// key that it has in memory until another key becomes active.
     pub(crate) async fn refresh(&self, may_step: bool) -> Result<(), Error> {
-        // From before the keys are read: reading them can take its time.
+        // Taken before the keys are read, because reading can take long.
         let read_at = Instant::now();
         let now = self.clock.now();
         let stepped = if may_step {
@@ -101,13 +102,14 @@ impl KeyRing {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The key that signs now; `None` if the keys could not be read for [`NOTICE_WITHIN`], or the
-    /// active one does not open under this issuer's master key.
+    /// Returns the signing key. `None` if the keys could not be read for [`NOTICE_WITHIN`], or if
+    /// the active key does not open under this issuer's master key.
     pub(crate) fn signer(&self) -> Option<Arc<SigningKey>> {
         self.current().signer().cloned()
     }
 
-    /// The claims of an access token that one of the published keys has signed, as they are.
+    /// Returns the claims of an access token that a key of the JWKS signed. The claims themselves
+    /// are not checked.
     pub(crate) fn open_access_token(&self, token: &str) -> Option<Value> {
         let kid = jsonwebtoken::decode_header(token).ok()?.kid?;
         let current = self.current();
@@ -115,7 +117,7 @@ impl KeyRing {
         signing::open_access_token(token, &record.n, &record.e)
     }
 
-    /// Puts the last reading of the keys so far back that none may sign.
+    /// Makes the last reading too old to sign with.
     #[cfg(test)]
     pub(crate) fn age(&self) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
@@ -157,12 +159,12 @@ impl Current {
         Ok(Self { records, signer, read_at, rewrapped: false, jwks, etag, changes_at })
     }
 
-    /// How long a cache may hold the JWKS from `now` on, in seconds.
+    /// Returns the `max-age` of the JWKS at `now`, in seconds.
     pub(crate) fn max_age(&self, now: u64, most: Duration) -> u64 {
         max_age(self.changes_at, self.read_at.elapsed(), now, most)
     }
 
-    /// One line for each change, and none while nothing changes.
+    /// Logs one line for each change.
     fn log_changes(&self, before: &Self) {
         let kid = |ring: &Self| ring.signer.as_ref().map(|signer| signer.kid().to_owned());
         if self.rewrapped && !before.rewrapped {
@@ -185,9 +187,9 @@ impl Current {
     }
 }
 
-/// A cache shall ask again when the keys change. And where they were not read for a while, another
-/// issuer may have published a key since, which signs [`Config::publish_lead`] later: what was
-/// fetched here must have expired by then.
+/// Caches must ask again when the keys change. If this issuer could not read the keys for a while,
+/// another issuer may have published a key that will sign after [`Config::publish_lead`]. A JWKS
+/// served here must have expired by then, so that the age of the reading shortens `max-age`.
 ///
 /// [`Config::publish_lead`]: crate::Config::publish_lead
 pub(super) fn max_age(changes_at: Option<u64>, unread: Duration, now: u64, most: Duration) -> u64 {
@@ -210,7 +212,7 @@ mod tests {
     use crate::service::{self, Opened};
     use crate::store::Missing;
 
-    /// A ring on a new database.
+    /// Opens a ring on a new database.
     async fn ring(folder: &tempfile::TempDir, now: &Arc<AtomicU64>) -> KeyRing {
         let config = Config::default();
         let database = DatabaseUrl::Sqlite(folder.path().join("x.db"));
@@ -229,12 +231,12 @@ mod tests {
         let signer = old.signer().unwrap();
         let sealer = Arc::new(MasterKey::of([9; 32]).sealer().unwrap());
         rewrap(&*old.store, &old.sealer, &sealer, 0).await.unwrap();
-        // Once more, as after an answer that was lost.
+        // A retry, as after a lost answer.
         rewrap(&*old.store, &old.sealer, &sealer, 0).await.unwrap();
         let new = KeyRing::open(Arc::clone(&old.store), sealer, old.rules, old.clock.clone(), true);
         let new = new.await.unwrap();
 
-        // Not even when a step has long been due.
+        // Not even if a step has long been due.
         let before = old.store.keys().await.unwrap();
         now.fetch_add(40 * 86400, Ordering::Relaxed);
         old.refresh(true).await.unwrap();
@@ -242,7 +244,8 @@ mod tests {
         assert_eq!(old.signer().unwrap().kid(), signer.kid());
         assert!(old.current().rewrapped);
 
-        // The other one takes it. This one cannot sign with the next key, and publishes it.
+        // The other issuer takes the step. This issuer publishes the next key and cannot sign with
+        // it.
         new.refresh(true).await.unwrap();
         assert_ne!(new.signer().unwrap().kid(), signer.kid());
         old.refresh(true).await.unwrap();
@@ -250,7 +253,7 @@ mod tests {
         assert_eq!(old.current().jwks, new.current().jwks);
         assert!(old.current().jwks.len() > 3 * 342, "retiring, active, published");
 
-        // And once the database has its master key again, it goes on.
+        // It signs again once the database has its master key again.
         rewrap(&*old.store, &new.sealer, &old.sealer, 0).await.unwrap();
         old.refresh(true).await.unwrap();
         assert_eq!(old.signer().unwrap().kid(), new.signer().unwrap().kid());

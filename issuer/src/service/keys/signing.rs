@@ -1,4 +1,4 @@
-//! RS256 key pairs: made, sealed for the database, prepared once, and signing tokens through
+//! RS256 key pairs: generated, sealed for the database, parsed once, and used through
 //! jsonwebtoken's signer trait.
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -19,8 +19,8 @@ use crate::keys::{KeyRecord, KeyState};
 use crate::sealing::Sealer;
 use crate::{Error, KeyBits};
 
-/// What is signed. Each kind has a type of its own, so that none is taken for another (RFC 8725
-/// §3.11).
+/// The kind of a signed token. Each kind has its own `typ`, so that none is mistaken for another
+/// (RFC 8725 §3.11).
 #[derive(Clone, Copy)]
 pub(crate) enum TokenType {
     /// RFC 9068 §2.1.
@@ -38,7 +38,7 @@ impl TokenType {
         }
     }
 
-    /// The encoded header of all tokens of that type that the key signs.
+    /// The encoded header that all tokens of this type under one key share.
     fn header(self, kid: &str) -> Option<String> {
         let header = Header {
             typ: Some(self.name().to_owned()),
@@ -58,8 +58,7 @@ pub(crate) struct SigningKey {
 }
 
 impl SigningKey {
-    /// Opens a stored key; `None` if it was sealed under another master key or belongs to
-    /// another record.
+    /// Opens a stored key. `None` if it was sealed under another master key or for another record.
     pub(crate) fn open(record: &KeyRecord, sealer: &Sealer) -> Option<Self> {
         let der = sealer.open(&record.sealed, &record.kid)?;
         let pair = RsaKeyPair::from_pkcs8(&der).ok()?;
@@ -75,7 +74,7 @@ impl SigningKey {
         &self.kid
     }
 
-    /// The signed token in compact form (RFC 7515 §7.1).
+    /// Returns the signed token in compact serialization (RFC 7515 §7.1).
     pub(crate) fn sign(
         &self,
         token_type: TokenType,
@@ -111,8 +110,8 @@ impl JwtSigner for SigningKey {
     }
 }
 
-/// The claims of an access token that the key `n`, `e` has signed, as they are: neither the time
-/// nor anything else that they say is looked at.
+/// Returns the claims of an access token that the key `n`, `e` signed. Neither times nor any other
+/// claim is checked.
 pub(crate) fn open_access_token(token: &str, n: &str, e: &str) -> Option<Value> {
     let key = DecodingKey::from_rsa_components(n, e).ok()?;
     let mut signature_alone = Validation::new(Algorithm::RS256);
@@ -124,8 +123,8 @@ pub(crate) fn open_access_token(token: &str, n: &str, e: &str) -> Option<Value> 
     (typ == Some(TokenType::AccessToken.name())).then_some(token.claims)
 }
 
-/// Makes a key pair, published at `now`. Takes from some tenths of a second of CPU to a few
-/// seconds, by its size.
+/// Generates a key pair, published at `now`. Takes tenths of a second to some seconds of CPU time,
+/// depending on the size.
 pub(crate) fn generate(sealer: &Sealer, bits: KeyBits, now: u64) -> Result<KeyRecord, Error> {
     let size = match bits {
         KeyBits::Rsa2048 => KeySize::Rsa2048,
@@ -136,7 +135,7 @@ pub(crate) fn generate(sealer: &Sealer, bits: KeyBits, now: u64) -> Result<KeyRe
     record(&pair, sealer, now)
 }
 
-/// A key pair as the store keeps it, published at `now`.
+/// Returns the record of a key pair, published at `now`.
 pub(crate) fn record(pair: &RsaKeyPair, sealer: &Sealer, now: u64) -> Result<KeyRecord, Error> {
     let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let modulus = pair.public_key().modulus();
@@ -166,7 +165,7 @@ fn no_key_pair() -> Error {
     Error::System("a key pair can't be made".to_owned())
 }
 
-/// The key's RFC 7638 thumbprint.
+/// Returns the RFC 7638 thumbprint of a key.
 fn thumbprint(n: &str, e: &str) -> String {
     let input = Jwk::rsa(n.to_owned(), e.to_owned()).thumbprint_input().unwrap_or_default();
     URL_SAFE_NO_PAD.encode(digest(&SHA256, input.as_bytes()))

@@ -1,6 +1,6 @@
-//! Years of rotations on clocks that nobody has to wait for: issuers that notice late, restart and
-//! get another master key, operators that rotate, revoke and import, caches that hold what they
-//! fetched for as long as they were told, and the real verifier on what they hold.
+//! Simulates years of key rotations. Issuers notice changes late, restart, and get another master
+//! key. Operators rotate, revoke and import. Caches keep a JWKS for its whole `max-age`, and the
+//! real verifier checks tokens with it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -25,10 +25,10 @@ fn no_valid_token_is_refused_in_years_of_rotations() {
     let nanoseconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let first = nanoseconds.as_secs();
     println!("seeds from {first}");
-    let mut total = Told::default();
+    let mut total = Counts::default();
     for seed in first..first + 20 {
         match World::new(seed, any, |_| {}).run(ROUNDS) {
-            Ok(told) => total.add(&told),
+            Ok(counts) => total.add(&counts),
             Err(wrong) => panic!("seed {seed}: {wrong}"),
         }
     }
@@ -44,8 +44,8 @@ fn no_valid_token_is_refused_in_years_of_rotations() {
 fn each_interval_that_is_too_short_is_found() {
     type Sabotage = (&'static str, fn(&mut Config), fn(&mut World));
     let notice = NOTICE_WITHIN.as_secs();
-    assert_eq!(notice, 30, "which the sabotages below count with");
-    // With configurations in which it matters soon.
+    assert_eq!(notice, 30, "the sabotages below assume it");
+    // Each with configurations that show the fault soon.
     let sabotages: [Sabotage; 8] = [
         ("a lead without the skew", any, |world| world.rules.lead -= world.rules.skew),
         ("a lead without the time to notice", exact, |world| world.rules.lead -= 30),
@@ -65,7 +65,7 @@ fn each_interval_that_is_too_short_is_found() {
 
 const fn any(_: &mut Config) {}
 
-/// With clocks that agree, there is nothing to make up for a step that is too early.
+/// Clocks that agree leave no tolerance that could hide a step taken too early.
 fn exact(config: &mut Config) {
     config.clock_skew = Duration::ZERO;
     config.access_ttl = config.access_ttl.min(Duration::from_secs(60));
@@ -73,10 +73,10 @@ fn exact(config: &mut Config) {
     config.rotation_period = config.publish_lead() * 2;
 }
 
-/// How many steps a world takes.
+/// The number of steps of one simulation.
 const ROUNDS: usize = 1500;
 
-/// Numbers from a seed (splitmix64).
+/// A seeded generator (splitmix64).
 struct Random(u64);
 
 impl Random {
@@ -88,7 +88,8 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// From `low` to `high`, both included. One time in four it is one of the two.
+    /// Returns a number from `low` to `high`, both included. Returns one of these two in one of
+    /// four calls.
     fn within(&mut self, low: u64, high: u64) -> u64 {
         match self.next() % 8 {
             0 => low,
@@ -106,15 +107,15 @@ impl Random {
     }
 }
 
-/// What a clock says that is ahead of the true time. None is by more than the skew, so that no two
-/// differ by more.
+/// Returns the reading of a clock that is ahead of the true time. No clock is ahead by more than
+/// the skew, so that no two differ by more.
 fn by_clock(time: u64, ahead: u64) -> u64 {
     time + ahead
 }
 
-/// What happened.
+/// Counts of events.
 #[derive(Debug, Default)]
-struct Told {
+struct Counts {
     seconds: u64,
     rotations: u64,
     imports: u64,
@@ -126,7 +127,7 @@ struct Told {
     most_keys: usize,
 }
 
-impl Told {
+impl Counts {
     fn add(&mut self, other: &Self) {
         self.seconds += other.seconds;
         self.rotations += other.rotations;
@@ -140,22 +141,22 @@ impl Told {
     }
 }
 
-/// An issuer on the one database.
+/// An issuer. All of them share one database.
 struct Issuer {
     ahead: u64,
     sealer: Arc<Sealer>,
-    /// What it read last, and when.
+    /// The last reading of the keys, and its time.
     records: Vec<KeyRecord>,
     read_at: u64,
-    /// The kid that it signs with.
+    /// The kid of its signing key.
     signer: Option<String>,
     reads_next: u64,
-    /// When it starts, where it is stopped; and when it stops to get the new master key.
+    /// The time of its start, while it is stopped, and of its restart with the new master key.
     starts_at: Option<u64>,
     restarts_at: Option<u64>,
 }
 
-/// A cache with a verifier on what it holds.
+/// A cache, and a verifier that uses the cached JWKS.
 struct Cache {
     ahead: u64,
     verifier: Verifier,
@@ -171,14 +172,15 @@ struct Token {
     ahead: u64,
 }
 
-/// What is known of a key besides its record, in true time.
+/// Facts about a key besides its record, in true time.
 #[derive(Default)]
 struct Fate {
-    /// When the last answer without it, that any cache can have fetched, expires.
+    /// The expiry of the last JWKS without this key that a cache can hold.
     unknown_until: u64,
     last_signature: u64,
     retired: u64,
-    /// It signed at once, as the very first key does and the one after a revoked one.
+    /// True if it signed at once, like the first key of a database and the successor of a revoked
+    /// key.
     at_once: bool,
 }
 
@@ -199,14 +201,14 @@ struct World {
     fates: HashMap<String, Fate>,
     pairs: HashMap<String, Arc<SigningKey>>,
     made: usize,
-    /// When the keys last changed.
+    /// The time of the last change of the keys.
     changed: u64,
-    /// Until when operators have something to do.
+    /// The end of the time in which operators make requests.
     busy_until: u64,
-    told: Told,
+    counts: Counts,
 }
 
-/// The private keys that all worlds share, under kids of their own.
+/// The private keys that all simulations share. Each use gets its own kid.
 fn pool() -> &'static [(KeyRecord, Vec<u8>)] {
     static POOL: OnceLock<Vec<(KeyRecord, Vec<u8>)>> = OnceLock::new();
     POOL.get_or_init(|| {
@@ -225,7 +227,7 @@ fn sealer(number: u8) -> Arc<Sealer> {
 }
 
 impl World {
-    /// A configuration at the edge of what [`Config::check`] takes.
+    /// Starts with a configuration at the limits of [`Config::check`].
     fn new(seed: u64, adjust: impl Fn(&mut Config), sabotage: impl FnOnce(&mut Self)) -> Self {
         let mut random = Random(seed);
         let mut config = Config::default();
@@ -263,7 +265,7 @@ impl World {
             made: 0,
             changed: START,
             busy_until: START + 3600,
-            told: Told::default(),
+            counts: Counts::default(),
             random,
         };
         sabotage(&mut world);
@@ -290,7 +292,7 @@ impl World {
         world
     }
 
-    fn run(mut self, rounds: usize) -> Result<Told, String> {
+    fn run(mut self, rounds: usize) -> Result<Counts, String> {
         for _ in 0..rounds {
             self.pass_time()?;
             for index in 0..self.issuers.len() {
@@ -300,11 +302,11 @@ impl World {
             self.sign()?;
             self.verify()?;
         }
-        self.told.seconds = self.time - START;
-        Ok(self.told)
+        self.counts.seconds = self.time - START;
+        Ok(self.counts)
     }
 
-    /// Some seconds; or, where nothing is going on, as long as nothing will.
+    /// Returns some seconds. If nothing is due, returns the time until something is.
     fn pass_time(&mut self) -> Result<(), String> {
         let settled = self.rules.lead + self.rules.lag + 2 * self.rules.skew + 60;
         let due = self.vault.keys.iter().filter_map(|key| key.drops_at);
@@ -328,7 +330,7 @@ impl World {
         Ok(())
     }
 
-    /// What an issuer does now: it starts, stops, or reads the keys.
+    /// Lets an issuer start, stop, or read the keys.
     fn live(&mut self, index: usize) -> Result<(), String> {
         let time = self.time;
         let issuer = &mut self.issuers[index];
@@ -351,10 +353,10 @@ impl World {
         Ok(())
     }
 
-    /// As [`super::KeyRing::refresh`] does.
+    /// Reads the keys like [`super::KeyRing::refresh`].
     fn read(&mut self, index: usize) -> Result<(), String> {
         let time = self.time;
-        // What was served until now may lie in a cache: the worst is an answer of this moment.
+        // A cache may hold any answer served until now. The worst case is an answer of this moment.
         let (before, age) = (self.issuers[index].records.clone(), self.served_age(index));
         if !before.is_empty() {
             for key in &self.vault.keys {
@@ -370,7 +372,7 @@ impl World {
         let issuer = &mut self.issuers[index];
         issuer.records.clone_from(&self.vault.keys);
         issuer.read_at = time;
-        // Most of the time a second later; now and then as late as it may be, or later.
+        // Usually a second later. Sometimes as late as allowed, or later.
         issuer.reads_next = time
             + match self.random.next() % 16 {
                 0..12 => 1,
@@ -386,7 +388,7 @@ impl World {
         Ok(())
     }
 
-    /// The step that is due, and what is asked, as [`super::advance`] takes them.
+    /// Takes the due step and the request like [`super::advance`].
     fn step(&mut self, index: usize, request: &Request) -> Result<(), String> {
         let now = by_clock(self.time, self.issuers[index].ahead);
         let asked = request.apply(&self.vault.keys, now);
@@ -410,20 +412,20 @@ impl World {
         Ok(())
     }
 
-    /// Whether the keys may be as they are after what they were.
+    /// Checks that the keys may follow the keys before.
     fn judge(&mut self, before: &[KeyRecord], revoked: bool, imported: bool) -> Result<(), String> {
         let keys = &self.vault.keys;
         let count = |state| keys.iter().filter(|key| key.state == state).count();
         if count(KeyState::Active) != 1 || count(KeyState::Published) != 1 || keys.len() > 64 {
             return Err(format!("{} keys", keys.len()));
         }
-        self.told.most_keys = self.told.most_keys.max(keys.len());
+        self.counts.most_keys = self.counts.most_keys.max(keys.len());
         for key in keys {
             let was = before.iter().find(|old| old.kid == key.kid).map(|old| old.state);
             let fate = self.fates.entry(key.kid.clone()).or_default();
             if key.state == KeyState::Active && was != Some(KeyState::Active) {
                 fate.at_once = revoked || was.is_none();
-                self.told.rotations += u64::from(was.is_some());
+                self.counts.rotations += u64::from(was.is_some());
             }
             if key.state == KeyState::Retiring && was == Some(KeyState::Active) {
                 fate.retired = self.time;
@@ -432,7 +434,7 @@ impl World {
         for gone in before.iter().filter(|old| !keys.iter().any(|key| key.kid == old.kid)) {
             let fate = self.fates.remove(&gone.kid).unwrap_or_default();
             if gone.state == KeyState::Retiring && !revoked {
-                self.told.dropped += 1;
+                self.counts.dropped += 1;
                 let due = fate.last_signature + self.access_ttl + self.max_age;
                 if self.time < due {
                     let early = due - self.time;
@@ -447,7 +449,7 @@ impl World {
         Ok(())
     }
 
-    /// A new key: a pair of the pool under a kid of its own.
+    /// Returns a new key: a pair of the pool under its own kid.
     fn make(&mut self, now: u64) -> KeyRecord {
         let (record, der) = &pool()[self.made % pool().len()];
         self.made += 1;
@@ -456,7 +458,7 @@ impl World {
         KeyRecord { kid, sealed, published_at: now, ..record.clone() }
     }
 
-    /// What an operator asks for, now and then.
+    /// Sometimes makes a request of an operator.
     fn operate(&mut self) -> Result<(), String> {
         if self.time > self.busy_until || !self.random.one_in(40) {
             return Ok(());
@@ -464,17 +466,17 @@ impl World {
         let at = self.random.next() % self.issuers.len() as u64;
         let index = usize::try_from(at).unwrap();
         let now = by_clock(self.time, self.issuers[index].ahead);
-        // A command has the master key that is right, and its own reading of the keys.
+        // A command has the current master key, and reads the keys itself.
         let request = match self.random.next() % 8 {
             0..3 => Request::Rotate,
             3..5 => {
-                self.told.imports += 1;
+                self.counts.imports += 1;
                 Request::Import(Box::new(self.make(now)))
             }
             5 => {
                 let kids: Vec<_> = self.vault.keys.iter().map(|key| key.kid.clone()).collect();
                 let Some(kid) = self.random.pick(&kids).cloned() else { return Ok(()) };
-                self.told.revocations += 1;
+                self.counts.revocations += 1;
                 Request::Revoke(kid)
             }
             6 => return self.rewrap(),
@@ -492,13 +494,13 @@ impl World {
         Ok(())
     }
 
-    /// Another master key; the issuers get it one after the other.
+    /// Changes the master key. The issuers get it one after the other.
     fn rewrap(&mut self) -> Result<(), String> {
         self.master_keys += 1;
         let new = sealer(self.master_keys);
         self.vault = resealed(&self.vault, &self.sealer, &new).ok_or("it cannot be sealed anew")?;
         self.sealer = new;
-        self.told.rewraps += 1;
+        self.counts.rewraps += 1;
         for issuer in &mut self.issuers {
             issuer.restarts_at = Some(self.time + self.random.within(0, 600));
         }
@@ -515,7 +517,7 @@ impl World {
             }
             let kid = kid.clone();
             let (now, ahead) = (by_clock(self.time, issuer.ahead), issuer.ahead);
-            // A key that was revoked signs until that is noticed, for nobody.
+            // Until an issuer notices the revocation it signs tokens that no one accepts.
             let Some(fate) = self.fates.get_mut(&kid) else { continue };
             if !fate.at_once && self.time < fate.unknown_until {
                 let early = fate.unknown_until - self.time;
@@ -527,7 +529,8 @@ impl World {
             let record = issuer.records.iter().find(|key| key.kid == kid).ok_or("no record")?;
             let signer = match self.pairs.get(&kid) {
                 Some(signer) => Arc::clone(signer),
-                // The pair is parsed once for each key; that the issuer can open it was looked at.
+                // The pair is parsed once for each key. Whether the issuer can open it was checked
+                // above.
                 None => {
                     let number = kid.trim_start_matches("key-").parse::<usize>().unwrap() - 1;
                     let (_, der) = &pool()[number % pool().len()];
@@ -538,7 +541,7 @@ impl World {
                 }
             };
             let text = signer.sign(TokenType::AccessToken, &claims(now, exp)).unwrap();
-            // After a revocation the next key may be unknown to caches for a while.
+            // After a revocation caches may not know the next key for a while.
             if !at_once {
                 self.tokens.push(Token { text, kid, exp, ahead });
             }
@@ -548,7 +551,7 @@ impl World {
         Ok(())
     }
 
-    /// Caches fetch what they do not have any more, and verify tokens that are out.
+    /// Caches fetch an expired JWKS again, and verify the tokens that exist.
     fn verify(&mut self) -> Result<(), String> {
         for index in 0..self.caches.len() {
             if self.time >= self.caches[index].expires_at || self.random.one_in(20) {
@@ -564,7 +567,7 @@ impl World {
                 if now >= token.exp || !self.random.one_in(4) {
                     continue;
                 }
-                self.told.verified += 1;
+                self.counts.verified += 1;
                 let verdict = cache.verifier.verify(&token.text, Duration::from_secs(now));
                 if let Err(e) = verdict {
                     return Err(format!("a token of key {} is refused: {}", token.kid, e.code()));
@@ -575,7 +578,7 @@ impl World {
     }
 
     fn fetch(&mut self, index: usize) -> Result<(), String> {
-        // One that has been cut off from the database for long is not ready, and so not asked.
+        // An issuer without a database for long is not ready, and gets no requests.
         let ready = self.max_age + NOTICE_WITHIN.as_secs();
         let up = |issuer: &&Issuer| {
             let unread = self.time - issuer.read_at;
@@ -583,7 +586,7 @@ impl World {
         };
         let up: Vec<_> = self.issuers.iter().enumerate().filter(|(_, one)| up(one)).collect();
         let Some((from, issuer)) = self.random.pick(&up).copied() else {
-            // Nobody answers: what it had, it has no more.
+            // No issuer answers. The cached JWKS has expired.
             self.caches[index].kids.clear();
             return Ok(());
         };
@@ -605,11 +608,11 @@ impl World {
         cache.verifier.set_keys(keys);
         cache.kids = kids;
         cache.expires_at = self.time + age;
-        self.told.fetched += 1;
+        self.counts.fetched += 1;
         Ok(())
     }
 
-    /// The `max-age` of the JWKS that this issuer serves at this moment.
+    /// Returns the `max-age` of the JWKS that this issuer serves now.
     fn served_age(&self, index: usize) -> u64 {
         let issuer = &self.issuers[index];
         let now = by_clock(self.time, issuer.ahead);

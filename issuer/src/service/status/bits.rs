@@ -1,12 +1,12 @@
-//! The list itself: bits, compressed (draft-ietf-oauth-status-list §4).
+//! The compressed bits of a status list (draft-ietf-oauth-status-list §4).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use miniz_oxide::deflate::compress_to_vec_zlib;
 
-/// One bit for each index: least significant bit first, `size` of them or more.
+/// Packs one bit for each index, least significant bit first. Returns at least `size` bits.
 pub(super) fn pack(size: u32, set: &[u32]) -> Vec<u8> {
-    // An index from beyond would be a session that nobody sees end.
+    // An index beyond the end must not be lost: nobody would see that session end.
     let last = set.iter().max().map_or(0, |index| index / 8 + 1);
     let mut bytes = vec![0; size.div_ceil(8).max(last) as usize];
     for index in set {
@@ -17,7 +17,7 @@ pub(super) fn pack(size: u32, set: &[u32]) -> Vec<u8> {
     bytes
 }
 
-/// The member `lst`: zlib at its best compression, in base64url.
+/// Returns the member `lst`: zlib at its best compression, in base64url.
 pub(super) fn compress(bits: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(compress_to_vec_zlib(bits, 9))
 }
@@ -53,7 +53,7 @@ mod tests {
             let bits = pack(size, set);
             assert_eq!(bits.len(), size as usize / 8);
             assert!(bits == decompress(lst), "{size}");
-            // How well it is compressed is left open; what comes out is not.
+            // Compression may differ between libraries. The decompressed bits may not.
             assert!(decompress(&compress(&bits)) == bits, "{size}");
         }
         assert_eq!(compress(&[0xb9, 0xa3]), EXAMPLES[0].2);

@@ -1,4 +1,4 @@
-// In front of a static site: only requests with a good token reach it, and it learns from headers whose they are.
+// In front of a static site: only requests with a valid token reach the site, with the claims as headers.
 import { createVerifier, type JwtPayload, type Verifier } from 'countersign'
 import { guard } from 'countersign/guard'
 
@@ -8,14 +8,14 @@ interface Env {
   ORIGIN: string
 }
 
-/** Headers of this beginning are the Worker's own. */
+/** Only the Worker may set headers with this prefix. */
 const PREFIX = 'x-verified-'
 
 let verifier: Promise<Verifier> | undefined
 
 export default {
   async fetch(request: Request, { ISSUER, AUDIENCE, ORIGIN }: Env): Promise<Response> {
-    // One for all requests of the isolate: it keeps the key set.
+    // One for all requests of the isolate, because it caches the key set.
     verifier ??= createVerifier({ issuer: ISSUER, audience: AUDIENCE, jwks: `${ISSUER}/.well-known/jwks.json` })
     const { claims, response } = await guard(request, verifier, { scope: 'read' })
     if (response) return response
@@ -26,14 +26,14 @@ export default {
   },
 }
 
-/** The request's headers without its token and without any that only this Worker may set; and the claims. */
+/** Returns the request's headers with the claims, without the token and without headers of the prefix. */
 function headersFor(request: Request, { sub, client_id, scope }: JwtPayload): Headers {
   const headers = new Headers(request.headers)
   for (const name of [...headers.keys()]) {
     if (name.startsWith(PREFIX) || name === 'authorization') headers.delete(name)
   }
   for (const [name, value] of Object.entries({ sub, 'client-id': client_id, scope })) {
-    // Not every claim can be a header: percent-encoded each can.
+    // Percent-encoded, every claim is a valid header value.
     if (value !== undefined) headers.set(PREFIX + name, encodeURIComponent(value))
   }
   return headers

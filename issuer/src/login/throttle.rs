@@ -1,76 +1,86 @@
-//! Failed logins: the rules alone, without a database and without a clock.
+//! Throttling of failed logins. Pure rules: the caller passes the time and stores the result.
 //!
-//! An attempt counts as a failure from before its password is looked at, and is taken back when the
-//! password was the right one. So however many attempts come at once, no more of them get to a hash
-//! than one after the other would have.
+//! Failures are counted per account and network. If the request carries the cookie of a known
+//! device, they are counted per account and device instead. A second counter covers the account
+//! from all unknown devices together. A stranger therefore cannot lock out a device that its owner
+//! has used.
 //!
-//! What is counted is an account from one network, or, where the attempt has the cookie of a device
-//! that has logged in before, from that device; and the account from everywhere but such devices. So
-//! a stranger cannot lock out a device that its owner has used.
+//! An attempt counts as a failure before its password is checked. If the password is right, the
+//! failure is undone. Parallel attempts therefore reach no more hashes than attempts one after the
+//! other.
 
-/// How many failures cost no wait.
+/// The failed attempts from one network or device before the first wait.
 const FREE: u32 = 5;
-/// How many failures from all networks together cost no wait: more than people who mistype have.
+/// The failed attempts on one account from all networks together before the first wait. People who
+/// mistype make fewer.
 const FREE_EVERYWHERE: u32 = 100;
 /// The longest wait between two attempts, in seconds.
 const LONGEST_WAIT: u64 = 15 * 60;
-/// After so many seconds without an attempt its failures are forgotten.
+/// The seconds without an attempt after which the failures of a counter are forgotten.
 const FORGOTTEN_AFTER: u64 = 24 * 60 * 60;
 
-/// Whose failures are counted: a code over it, from which nobody learns a name. People type
-/// passwords into the field for the name.
+/// The key of a counter: a keyed hash of the account and its network or device. It reveals no name,
+/// because people type passwords into the field for the name.
 pub(crate) type Counter = [u8; 32];
 
-/// A login, before its password is looked at.
+/// A login before its password is checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
-    /// The account from everywhere; whether it exists does not matter.
+    /// The counter of the account from all unknown devices. The account need not exist.
     pub(crate) account: Counter,
-    /// The account from the network that this comes from.
+    /// The counter of the account from the network of this attempt.
     pub(crate) network: Counter,
-    /// The account from the device that this comes from, if that is known.
+    /// The counter of the account from the device of this attempt, if the device is known.
     pub(crate) device: Option<Counter>,
-    /// Random: tells this attempt from all others.
+    /// A random identifier, different for each attempt.
     pub(crate) id: [u8; 16],
     pub(crate) now: u64,
 }
 
-/// What the store keeps of a counter. Times are UNIX seconds.
+/// One counter as the store keeps it. Times are UNIX seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failures {
     pub(crate) counter: Counter,
     pub(crate) count: u32,
-    /// Until then every attempt is refused.
+    /// Every attempt before this time is refused.
     pub(crate) blocked_until: u64,
-    /// When the last attempt was counted...
+    /// The time of the last counted attempt.
     pub(crate) last_at: u64,
-    /// ...and which one it was.
+    /// The identifier of the last counted attempt.
     pub(crate) last: [u8; 16],
 }
 
-/// What becomes of an attempt.
+impl Failures {
+    /// Returns the counter of the account from all unknown devices after a login succeeded: without
+    /// its provisional failure, and without a wait. The login's own counter is deleted.
+    pub(crate) fn after_success(&self) -> Self {
+        Self { count: self.count.saturating_sub(1), blocked_until: 0, ..self.clone() }
+    }
+}
+
+/// The decision on an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// These are to be stored before the password is looked at.
+    /// The provisional failures must be stored before the password is checked.
     Admit(Reserved),
-    /// The password is not looked at; after so many seconds one would be.
+    /// The password is not checked. The client may try again after so many seconds.
     Refuse(u64),
 }
 
-/// The failure that an admitted attempt is until its password was found to be the right one.
+/// The provisional failures of an admitted attempt. A right password undoes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reserved {
-    /// Of the device, or of the network.
+    /// The counter of the device, or of the network.
     pub(crate) own: Failures,
-    /// Of the account from everywhere, which does not count known devices.
+    /// The counter of the account from all unknown devices; `None` for a known device.
     pub(crate) everywhere: Option<Failures>,
 }
 
-/// The rules for an attempt. `found` is what the store has of its counters.
+/// Decides on an attempt. `found` contains its counters as far as the store has them.
 pub(crate) fn decide(attempt: &Attempt, found: &[Failures]) -> Verdict {
     let before = |counter| {
         let found = found.iter().find(|failures| failures.counter == counter);
-        // Counted in both directions: a clock that was far ahead must not block for as long.
+        // Also forgets times in the future: a clock that was far ahead must not block for long.
         found.filter(|failures| attempt.now.abs_diff(failures.last_at) < FORGOTTEN_AFTER)
     };
     let wait = |counter| {
@@ -82,13 +92,13 @@ pub(crate) fn decide(attempt: &Attempt, found: &[Failures]) -> Verdict {
         let blocked_until = wait_after(count, free).map_or(0, |wait| attempt.now + wait);
         Failures { counter, count, blocked_until, last_at: attempt.now, last: attempt.id }
     };
-    // A transaction whose answer was lost comes again: it is what it was.
+    // A transaction whose result was lost is repeated, and must not count the attempt twice.
     let again = |counter| before(counter).filter(|failures| failures.last == attempt.id).cloned();
     let own = [attempt.device, Some(attempt.network)].into_iter().flatten();
     if let Some(own) = own.clone().find_map(again) {
         return Verdict::Admit(Reserved { own, everywhere: again(attempt.account) });
     }
-    // With too many failures a device is none until its wait is over.
+    // A device with too many failures is treated as unknown until its wait is over.
     if let Some(device) = attempt.device
         && wait(device) == 0
     {
@@ -103,15 +113,15 @@ pub(crate) fn decide(attempt: &Attempt, found: &[Failures]) -> Verdict {
     }
 }
 
-/// How long the next attempt has to wait after so many failures: not at all, then 1 s, and twice as
-/// long with each further one.
+/// Returns the wait after `count` failures: none before failure number `free`, 1 s after it, and
+/// twice as long after each further one.
 fn wait_after(count: u32, free: u32) -> Option<u64> {
     let doublings = count.checked_sub(free)?;
-    // More of them would overflow, and are past the longest wait.
+    // More than 32 would overflow, and are past the longest wait anyway.
     Some((1 << doublings.min(32)).min(LONGEST_WAIT))
 }
 
-/// When failures are forgotten that were counted last at that time or before.
+/// Returns the time up to which a last attempt is so old that its counter is forgotten at `now`.
 pub(crate) fn forgotten_before(now: u64) -> u64 {
     now.saturating_sub(FORGOTTEN_AFTER)
 }
@@ -134,7 +144,7 @@ mod tests {
         Failures { counter, count, blocked_until, last_at: NOW - 10, last: [8; 16] }
     }
 
-    /// What is counted and for how long each blocks, or the wait.
+    /// Returns each counter with its count and wait, or the wait of a refused attempt.
     fn outcome(verdict: &Verdict) -> Result<Vec<(Counter, u32, u64)>, u64> {
         match verdict {
             Verdict::Refuse(wait) => Err(*wait),
@@ -149,14 +159,14 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_is_counted_or_waits_as_its_failures_say() {
+    fn earlier_failures_decide_if_an_attempt_is_counted_or_refused() {
         let free = |count| vec![(NETWORK, count, 0), (ACCOUNT, 1, 0)];
         let slow = |count, wait| vec![(NETWORK, count, wait), (ACCOUNT, 1, 0)];
         let one = |count, blocked_until| vec![failures(NETWORK, count, blocked_until)];
         let cases = [
             ("the first", false, vec![], Ok(free(1))),
-            ("one that is free", false, one(3, 0), Ok(free(4))),
-            ("the last that is free", false, one(4, 0), Ok(slow(5, 1))),
+            ("a free one", false, one(3, 0), Ok(free(4))),
+            ("the last free one", false, one(4, 0), Ok(slow(5, 1))),
             ("one after its wait", false, one(5, NOW), Ok(slow(6, 2))),
             ("one before its wait is over", false, one(5, NOW + 1), Err(1)),
             ("one before a long wait is over", false, one(40, NOW + 900), Err(900)),
@@ -172,7 +182,7 @@ mod tests {
                 Err(30),
             ),
             (
-                "the last from everywhere that is free",
+                "the last free one from everywhere",
                 false,
                 vec![failures(ACCOUNT, 99, 0)],
                 Ok(vec![(NETWORK, 1, 0), (ACCOUNT, 100, 1)]),
@@ -191,13 +201,13 @@ mod tests {
                 Ok(vec![(DEVICE, 5, 1)]),
             ),
             (
-                "a known device that has to wait is none",
+                "a known device that has to wait is treated as unknown",
                 true,
                 vec![failures(DEVICE, 5, NOW + 1)],
                 Ok(free(1)),
             ),
             (
-                "and waits as its network does",
+                "and waits like its network",
                 true,
                 vec![failures(DEVICE, 5, NOW + 1), failures(NETWORK, 6, NOW + 2)],
                 Err(2),
@@ -209,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_forgotten_after_a_day_in_both_directions_of_the_clock() {
+    fn failures_more_than_a_day_before_or_after_now_are_forgotten() {
         for (last_at, forgotten) in [
             (NOW - FORGOTTEN_AFTER + 1, false),
             (NOW - FORGOTTEN_AFTER, true),
@@ -228,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_is_decided_again_is_counted_once() {
+    fn a_repeated_attempt_is_counted_once() {
         for device in [true, false] {
             for before in [0, 4] {
                 let (attempt, own) = (attempt(device), if device { DEVICE } else { NETWORK });

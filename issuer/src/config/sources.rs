@@ -1,16 +1,16 @@
-//! Where values come from: the defaults, then the TOML file, then `COUNTERSIGN_*` in the
-//! environment, then flags. A later one wins; a name that nobody knows is an error in each.
+//! Reads the configuration: the defaults, then the TOML file, then `COUNTERSIGN_*` in the
+//! environment, then flags. A later source overrides an earlier one. An unknown name is an error in
+//! each of them.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
-use super::{Config, SETTINGS};
-use crate::Error;
+use super::settings::{Config, SETTINGS, Setting};
+use crate::error::Error;
 
 const PREFIX: &str = "COUNTERSIGN_";
 
-/// Variables with our prefix that belong to the tooling around the issuer, not to its
-/// configuration.
+/// Variables with our prefix that configure the tests, not the issuer.
 const OF_THE_TESTS: &[&str] = &[
     "COUNTERSIGN_ISSUER_BINARY",
     "COUNTERSIGN_CHROMIUM",
@@ -19,14 +19,14 @@ const OF_THE_TESTS: &[&str] = &[
     "COUNTERSIGN_SKIP",
 ];
 
-/// What the user gave, still as text.
+/// The sources of the configuration, still as text.
 #[derive(Debug, Default)]
 pub struct Sources {
     /// The TOML file, if one was named.
     pub file: Option<PathBuf>,
-    /// The environment: everything, of which what begins with `COUNTERSIGN_` is read.
+    /// The whole environment. Only names that begin with `COUNTERSIGN_` are read.
     pub environment: Vec<(OsString, OsString)>,
-    /// Flags as (configuration name, value).
+    /// Flags as (name of the setting, value).
     pub flags: Vec<(&'static str, String)>,
 }
 
@@ -35,46 +35,32 @@ impl Sources {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] when the file can't be read or parsed, a name is unknown, a value is not
-    /// what its name takes, or [`Config::check`] finds a rule broken.
+    /// [`Error::Config`] if the file can't be read or parsed, a name is unknown, a value is
+    /// malformed, or [`Config::check`] finds a broken rule.
     pub fn load(&self) -> Result<Config, Error> {
         let mut config = Config::default();
         if let Some(path) = &self.file {
             read_file(&mut config, path)?;
         }
-        for (name, value) in &self.environment {
-            let Some(variable) = name.to_str() else { continue };
-            let Some(suffix) = variable.strip_prefix(PREFIX) else { continue };
-            if OF_THE_TESTS.contains(&variable) {
-                continue;
-            }
-            let name = suffix.to_ascii_lowercase();
-            if name.to_ascii_uppercase() != suffix || !known(&name) {
-                let nearest = nearest(&name).map(|name| PREFIX.to_owned() + &name.to_uppercase());
-                return Err(unknown("environment variable", variable, nearest));
-            }
-            let value = value
-                .to_str()
-                .ok_or_else(|| Error::Config(format!("{variable} is not UTF-8 text")))?;
-            config
-                .set(&name, value)
-                .map_err(|wrong| wrong_value(variable, &name, value, &wrong))?;
+        for (variable, value) in &self.environment {
+            read_variable(&mut config, variable, value)?;
         }
         for (name, value) in &self.flags {
             let flag = format!("--{}", name.replace('_', "-"));
-            config.set(name, value).map_err(|wrong| wrong_value(&flag, name, value, &wrong))?;
+            let setting = Setting::find(name).ok_or_else(|| unknown("flag", &flag, None))?;
+            set(&mut config, setting, &flag, value)?;
         }
         config.check()?;
         Ok(config)
     }
 }
 
-fn read_file(config: &mut Config, path: &std::path::Path) -> Result<(), Error> {
+fn read_file(config: &mut Config, path: &Path) -> Result<(), Error> {
     let shown = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|e| Error::Config(format!("cannot read the configuration file {shown}: {e}")))?;
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
-        // Not its Display, which quotes the file, where a master key may stand.
+        // The Display of this error quotes the file, which may hold a master key.
         let line = e
             .span()
             .and_then(|span| text.get(..span.start))
@@ -82,19 +68,19 @@ fn read_file(config: &mut Config, path: &std::path::Path) -> Result<(), Error> {
         Error::Config(format!("{shown}, line {line}: not TOML: {}", e.message()))
     })?;
     for (name, value) in table {
-        if !known(&name) {
+        let Some(setting) = Setting::find(&name) else {
             return Err(unknown(&format!("name in {shown}:"), &name, nearest(&name)));
-        }
+        };
         let place = format!("{name} in {shown}");
         let text = toml_text(&value).ok_or_else(|| {
             Error::Config(format!("{place}: expected a text, a number, true or false, or a list"))
         })?;
-        config.set(&name, &text).map_err(|wrong| wrong_value(&place, &name, &text, &wrong))?;
+        set(config, setting, &place, &text)?;
     }
     Ok(())
 }
 
-/// A TOML value in the form that flags have: a list is joined by commas.
+/// Returns a TOML value in the form that flags have. A list is joined by commas.
 fn toml_text(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text.clone()),
@@ -108,8 +94,31 @@ fn toml_text(value: &toml::Value) -> Option<String> {
     }
 }
 
-fn known(name: &str) -> bool {
-    SETTINGS.iter().any(|setting| setting.name == name)
+fn read_variable(config: &mut Config, variable: &OsStr, value: &OsStr) -> Result<(), Error> {
+    let Some(variable) = variable.to_str() else { return Ok(()) };
+    let Some(suffix) = variable.strip_prefix(PREFIX) else { return Ok(()) };
+    if OF_THE_TESTS.contains(&variable) {
+        return Ok(());
+    }
+    let name = suffix.to_ascii_lowercase();
+    let is_upper_case = name.to_ascii_uppercase() == suffix;
+    let Some(setting) = Setting::find(&name).filter(|_| is_upper_case) else {
+        let nearest = nearest(&name).map(|name| PREFIX.to_owned() + &name.to_uppercase());
+        return Err(unknown("environment variable", variable, nearest));
+    };
+    let value =
+        value.to_str().ok_or_else(|| Error::Config(format!("{variable} is not UTF-8 text")))?;
+    set(config, setting, variable, value)
+}
+
+fn set(config: &mut Config, setting: &Setting, place: &str, text: &str) -> Result<(), Error> {
+    (setting.set)(config, text).map_err(|wrong| {
+        Error::Config(if setting.is_secret {
+            format!("{place}: {wrong}")
+        } else {
+            format!("{place}: {text:?}: {wrong}")
+        })
+    })
 }
 
 fn nearest(name: &str) -> Option<String> {
@@ -127,10 +136,4 @@ fn unknown(kind: &str, name: &str, nearest: Option<String>) -> Error {
         |nearest| format!("did you mean {nearest}?"),
     );
     Error::Config(format!("unknown {kind} {name}; {hint}"))
-}
-
-fn wrong_value(place: &str, name: &str, value: &str, wrong: &str) -> Error {
-    let secret = SETTINGS.iter().any(|setting| setting.name == name && setting.secret);
-    let value = if secret { "the value" } else { value };
-    Error::Config(format!("{place}: {value:?}: {wrong}"))
 }

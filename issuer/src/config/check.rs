@@ -1,0 +1,177 @@
+//! The rules that hold between settings.
+
+use std::time::Duration;
+
+use super::value::{show_duration, size};
+use super::{Config, DAY, DatabaseUrl, MIB, MINUTE, NOTICE_WITHIN, SESSION_MAX};
+use crate::error::Error;
+
+/// The minimum memory for 1, 2, … passes, in KiB (OWASP Password Storage Cheat Sheet). All of these
+/// pairs are equally strong.
+const LEAST_MEMORY: [u32; 5] = [46 * MIB, 19 * MIB, 12 * MIB, 9 * MIB, 7 * MIB];
+
+/// The number of keys that verifiers accept in a key set.
+const MOST_KEYS: u64 = 64;
+
+impl Config {
+    /// Checks the rules between settings that hold for every command.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] with the first rule that is broken.
+    pub fn check(&self) -> Result<(), Error> {
+        self.check_ranges()?;
+        self.check_hashes()?;
+        if self.audience.is_empty() {
+            return refuse("audience is empty; set it to the name of the API, such as \"api\"");
+        }
+        if self.master_key.is_some() && self.master_key_file.is_some() {
+            return refuse("master_key and master_key_file are both set; set one of them");
+        }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            return refuse("tls_cert and tls_key belong together; set both or none");
+        }
+        self.check_rotation()?;
+        self.issuer.as_deref().map_or(Ok(()), check_issuer)
+    }
+
+    /// Checks the additional rules for `serve`. On an address other than loopback it needs TLS or a
+    /// proxy that ends TLS, an https issuer, and a master key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] that names the missing setting.
+    pub fn check_serve(&self) -> Result<(), Error> {
+        self.check()?;
+        let no_master_key = self.master_key.is_none() && self.master_key_file.is_none();
+        if matches!(self.database, DatabaseUrl::Postgres(_)) && no_master_key {
+            return refuse(
+                "a PostgreSQL database needs master_key or master_key_file, the same for each \
+                 issuer on it; make a key with: openssl rand -base64 32",
+            );
+        }
+        if self.listen.ip().is_loopback() {
+            return Ok(());
+        }
+        let address = self.listen;
+        if self.tls_cert.is_none() && !self.behind_proxy {
+            return refuse(format!(
+                "{address} is not a loopback address, and passwords would cross the network in \
+                 the clear; set tls_cert and tls_key, or behind_proxy = true if a proxy ends TLS"
+            ));
+        }
+        if !self.issuer.as_ref().is_some_and(|issuer| issuer.starts_with("https://")) {
+            return refuse(format!(
+                "listening on {address} needs issuer, an https URL such as https://auth.example"
+            ));
+        }
+        if no_master_key {
+            return refuse(format!(
+                "listening on {address} needs master_key or master_key_file; make a key with: \
+                 openssl rand -base64 32"
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_ranges(&self) -> Result<(), Error> {
+        between("access_ttl", self.access_ttl, 1, DAY)?;
+        between("refresh_ttl", self.refresh_ttl, 1, SESSION_MAX.as_secs())?;
+        between("refresh_grace", self.refresh_grace, 0, MINUTE)?;
+        between("jwks_max_age", self.jwks_max_age, 1, DAY)?;
+        between("clock_skew", self.clock_skew, 0, 5 * MINUTE)?;
+        between("rotation_period", self.rotation_period, 1, 366 * DAY)?;
+        if let Some(kept) = self.audit_retention {
+            between("audit_retention", kept, DAY, 3660 * DAY)?;
+        }
+        Ok(())
+    }
+
+    /// Checks the cost of password hashes, and that the memory is enough for one.
+    fn check_hashes(&self) -> Result<(), Error> {
+        for (name, value) in
+            [("argon2_passes", self.argon2_passes), ("argon2_lanes", self.argon2_lanes)]
+        {
+            if !(1..=16).contains(&value) {
+                return refuse(format!("{name} is {value}; expected 1 to 16"));
+            }
+        }
+        let most = 1024 * MIB;
+        let row = self.argon2_passes.clamp(1, 5) as usize - 1;
+        let least = LEAST_MEMORY.get(row).copied().unwrap_or(most);
+        if !(least..=most).contains(&self.argon2_memory) {
+            return refuse(format!(
+                "argon2_memory is {}; with argon2_passes = {} expected {} to {}",
+                size::display(self.argon2_memory),
+                self.argon2_passes,
+                size::display(least),
+                size::display(most),
+            ));
+        }
+        if self.hash_memory < self.argon2_memory {
+            return refuse(format!(
+                "hash_memory is {}, less than one password hash takes (argon2_memory is {}); \
+                 nobody could log in; make it a multiple of argon2_memory",
+                size::display(self.hash_memory),
+                size::display(self.argon2_memory),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks that every cache has a key before it signs, and that the key set stays small enough.
+    fn check_rotation(&self) -> Result<(), Error> {
+        let (period, notice) = (self.rotation_period.as_secs(), NOTICE_WITHIN.as_secs());
+        let (age, skew) = (self.jwks_max_age.as_secs(), self.clock_skew.as_secs());
+        // The next key is published when the present one begins to sign.
+        let lead = self.publish_lead().as_secs();
+        if period < lead {
+            return refuse(format!(
+                "rotation_period is {period} s, shorter than jwks_max_age ({age} s) + clock_skew \
+                 ({skew} s) + {notice} s for other issuers to notice = {lead} s; a key would sign \
+                 before caches can have it; make rotation_period longer"
+            ));
+        }
+        let retiring = self.drop_lag().as_secs() / period.max(1) + 1;
+        // Besides the retiring keys, the set has the active one and the next one.
+        if retiring + 2 > MOST_KEYS {
+            return refuse(format!(
+                "rotation_period is {period} s, and a key is kept for access_ttl ({} s) + \
+                 jwks_max_age ({age} s) + clock_skew ({skew} s) + {notice} s after it has signed; \
+                 with {retiring} retiring keys the JWKS would have more than the {MOST_KEYS} that \
+                 verifiers accept; make rotation_period longer",
+                self.access_ttl.as_secs(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn check_issuer(issuer: &str) -> Result<(), Error> {
+    let rest = issuer.strip_prefix("https://").or_else(|| issuer.strip_prefix("http://"));
+    let Some(rest) = rest else {
+        return refuse(format!(
+            "issuer is {issuer:?}; expected a URL such as https://auth.example"
+        ));
+    };
+    let unfit = |c: char| c.is_whitespace() || c.is_control() || "?#\"\\<>@".contains(c);
+    if rest.is_empty() || rest.starts_with('/') || rest.contains(unfit) {
+        return refuse(format!(
+            "issuer is {issuer:?}; expected a URL with a host and without a user, a query or a \
+             fragment (RFC 8414 section 2)"
+        ));
+    }
+    Ok(())
+}
+
+fn between(name: &str, value: Duration, min: u64, max: u64) -> Result<(), Error> {
+    if (min..=max).contains(&value.as_secs()) {
+        return Ok(());
+    }
+    let [min, max] = [min, max].map(|seconds| show_duration(Duration::from_secs(seconds)));
+    refuse(format!("{name} is {}; expected {min} to {max}", show_duration(value)))
+}
+
+fn refuse<T>(line: impl Into<String>) -> Result<T, Error> {
+    Err(Error::Config(line.into()))
+}

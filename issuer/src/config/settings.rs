@@ -1,0 +1,197 @@
+//! Every setting, declared once: name, type, default and documentation. [`Config`], its default, the
+//! sources, the flags and the output of `config check` come from this table.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tracing::Level;
+
+use super::value::{self, Value};
+use super::{DAY, DatabaseUrl, KeyBits, LogFormat, MIB, MINUTE, Secret};
+
+/// Returns the function `parse` or `show` of a setting's form. Without a form the type decides.
+macro_rules! form {
+    ($function:ident) => {
+        value::plain::$function
+    };
+    ($function:ident $form:ident) => {
+        value::$form::$function
+    };
+}
+
+/// Declares settings as `/// Help. name: Type as form = default;`. The first line of the
+/// documentation is the help text of the flag.
+macro_rules! settings {
+    ($(
+        #[doc = $help:literal]
+        $(#[doc = $more:literal])*
+        $name:ident: $type:ty $(as $form:ident)? = $default:expr;
+    )+) => {
+        /// The configuration in force. [`Config::default`] has the documented defaults; every
+        /// command reads it through [`Sources`](super::Sources).
+        #[derive(Clone)]
+        #[non_exhaustive]
+        pub struct Config {
+            $(
+                #[doc = $help]
+                $(#[doc = $more])*
+                pub $name: $type,
+            )+
+        }
+
+        impl Default for Config {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        /// Every setting, in the order in which `config check` prints them.
+        pub(crate) const SETTINGS: &[Setting] = &[$(Setting {
+            name: stringify!($name),
+            documentation: $help,
+            is_flag: <$type as Value>::IS_FLAG,
+            is_secret: <$type as Value>::IS_SECRET,
+            set: |config, text| {
+                config.$name = form!(parse $($form)?)(text)?;
+                Ok(())
+            },
+            show: |config| form!(show $($form)?)(&config.$name),
+        }),+];
+    };
+}
+
+settings! {
+    /// Address to serve on; port 0 picks a free one.
+    listen: SocketAddr = loopback(8080);
+    /// Address to serve metrics on, or none; port 0 picks a free one.
+    admin_listen: Option<SocketAddr> as or_none = Some(loopback(9090));
+    /// Issuer URL, the `iss` claim; by default the URL of the loopback address.
+    ///
+    /// Required on any other address.
+    issuer: Option<String> = None;
+    /// Audience of the access tokens, the `aud` claim.
+    audience: String = "api".to_owned();
+    /// Database of users, sessions and keys.
+    database: DatabaseUrl = DatabaseUrl::Sqlite(PathBuf::from("countersign.db"));
+    /// Master key that encrypts the private keys: 32 bytes in base64.
+    master_key: Option<Secret> = None;
+    /// File with the master key.
+    master_key_file: Option<PathBuf> = None;
+    /// Lifetime of an access token.
+    ///
+    /// From 1 s to 1 day.
+    access_ttl: Duration = Duration::from_secs(15 * MINUTE);
+    /// Lifetime of an unused refresh token.
+    ///
+    /// From 1 s to 30 days.
+    refresh_ttl: Duration = Duration::from_secs(7 * DAY);
+    /// How long a used refresh token still returns its successor.
+    ///
+    /// From 0 to 60 s.
+    refresh_grace: Duration = Duration::from_secs(10);
+    /// How long one key signs.
+    ///
+    /// From `jwks_max_age` + `clock_skew` + 30 s to 366 days.
+    rotation_period: Duration = Duration::from_secs(30 * DAY);
+    /// Size of new keys: 2048, 3072 or 4096 bits.
+    key_bits: KeyBits = KeyBits::default();
+    /// How long caches may keep the key set.
+    ///
+    /// From 1 s to 1 day.
+    jwks_max_age: Duration = Duration::from_secs(5 * MINUTE);
+    /// How far the clocks of issuers and verifiers may differ.
+    ///
+    /// From 0 to 5 min.
+    clock_skew: Duration = Duration::from_secs(MINUTE);
+    /// PEM file with the certificate chain.
+    tls_cert: Option<PathBuf> = None;
+    /// PEM file with the certificate's private key.
+    tls_key: Option<PathBuf> = None;
+    /// A proxy in front of the issuer ends TLS.
+    behind_proxy: bool = false;
+    /// Networks of proxies whose X-Forwarded-For header is trusted.
+    trusted_proxies: Vec<IpNet> = Vec::new();
+    /// Origins of pages that may call the issuer (CORS).
+    cors_origins: Vec<String> as origins = Vec::new();
+    /// How long entries of the audit log are kept; none keeps them forever.
+    ///
+    /// From 1 to 3660 days.
+    audit_retention: Option<Duration> as or_none = None;
+    /// Format of the log: text or json.
+    log_format: LogFormat = LogFormat::Text;
+    /// Least severe level that is logged: error, warn, info, debug or trace.
+    log_level: Level = Level::INFO;
+    /// Access tokens of sessions name a status list (the claim `status`).
+    status_lists: bool = false;
+    /// Memory of one password hash.
+    ///
+    /// In KiB: from the minimum that OWASP recommends for `argon2_passes` to 1 GiB.
+    argon2_memory: u32 as size = 19 * MIB;
+    /// Passes of a password hash over its memory.
+    ///
+    /// From 1 to 16.
+    argon2_passes: u32 = 2;
+    /// Lanes of a password hash.
+    ///
+    /// From 1 to 16.
+    argon2_lanes: u32 = 1;
+    /// Memory of all password hashes that run at the same time.
+    ///
+    /// In KiB.
+    hash_memory: u32 as size = 256 * MIB;
+}
+
+/// One setting: its name and text forms.
+pub(crate) struct Setting {
+    pub(crate) name: &'static str,
+    documentation: &'static str,
+    /// Whether the flag alone, without a value, means `true`.
+    pub(crate) is_flag: bool,
+    /// Whether error messages must not quote a value.
+    pub(super) is_secret: bool,
+    /// Sets the value from its text. The error says what was expected; the caller says where the
+    /// text came from.
+    pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
+    /// Returns the text of the value, secrets hidden; `None` if there is no value.
+    show: fn(&Config) -> Option<String>,
+}
+
+impl Setting {
+    pub(crate) fn find(name: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.name == name)
+    }
+
+    /// Returns the help text of the flag, with the default.
+    pub(crate) fn help(&self) -> String {
+        let text = self.documentation.trim().trim_end_matches('.').replace('`', "");
+        match (self.show)(&Config::default()) {
+            Some(default) => format!("{text} [default: {default}]"),
+            None => text,
+        }
+    }
+}
+
+impl Config {
+    /// Returns every setting as a line `name = value`, secrets hidden.
+    #[must_use]
+    pub fn show(&self) -> String {
+        let line = |setting: &Setting| {
+            let value = (setting.show)(self).unwrap_or_else(|| "(not set)".to_owned());
+            format!("{} = {value}\n", setting.name)
+        };
+        SETTINGS.iter().map(line).collect()
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.show())
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}

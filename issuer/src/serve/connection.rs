@@ -1,0 +1,171 @@
+//! One connection, from the TLS handshake to its end, over HTTP/1.1 or HTTP/2 with their limits.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::activity::Activity;
+use super::tls::Acceptor;
+use crate::Limits;
+use crate::http::{Peer, Service};
+
+/// Serves the connections of one listener.
+#[derive(Clone)]
+pub(super) struct Server {
+    pub(super) service: Service,
+    pub(super) tls: Option<Acceptor>,
+    pub(super) limits: Limits,
+}
+
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+impl Server {
+    /// Serves one connection until it ends. It shuts down gracefully once the sender of `stop` is
+    /// dropped.
+    pub(super) async fn serve(
+        self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        stop: watch::Receiver<()>,
+    ) -> Result<(), Failure> {
+        stream.set_nodelay(true)?;
+        // One deadline for the handshake and the first header together.
+        let deadline = Instant::now() + self.limits.header_timeout;
+        let Self { service, tls, limits } = self;
+        let peer = Peer(peer.ip());
+        let connection =
+            Connection { service, peer, limits, activity: Activity::new(), deadline, stop };
+        match tls {
+            // Detecting the protocol from the first bytes would wait for a silent client.
+            None => connection.http1(stream).await,
+            Some(tls) => {
+                let (stream, is_http2) = timeout_at(deadline, tls.accept(stream)).await??;
+                if is_http2 {
+                    connection.http2(stream).await
+                } else {
+                    connection.http1(stream).await
+                }
+            }
+        }
+    }
+}
+
+/// The longest request header, in bytes.
+const HEADER_BYTES: usize = 16 * 1024;
+
+/// The most parallel requests on one HTTP/2 connection: each may hold a whole body in memory.
+const STREAMS: u32 = 16;
+
+/// The longest HTTP/2 frame. With [`HEADER_BYTES`] it also limits the CONTINUATION frames of a
+/// header.
+const FRAME_BYTES: u32 = 16 * 1024;
+
+/// The most bytes of a body that a client may send before they are read: a whole body.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// The most bytes of a response that wait in memory for a client that reads slowly.
+const SEND_BYTES: usize = 64 * 1024;
+
+/// The most requests that a client may cancel before they begin (CVE-2023-44487), and the most
+/// malformed ones. With more, the connection is closed.
+const RESETS: usize = 20;
+
+/// The time that a connection without a request in flight may take to close.
+const CLOSING: Duration = Duration::from_secs(1);
+
+struct Connection {
+    service: Service,
+    peer: Peer,
+    limits: Limits,
+    activity: Activity,
+    /// The first header must be read by then.
+    deadline: Instant,
+    stop: watch::Receiver<()>,
+}
+
+impl Connection {
+    async fn http1(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    ) -> Result<(), Failure> {
+        let connection = conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header_timeout)
+            .max_buf_size(HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), service_fn(self.handler()));
+        self.drive(connection).await
+    }
+
+    async fn http2(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    ) -> Result<(), Failure> {
+        let connection = conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(HEADER_BYTES as u32)
+            .max_frame_size(FRAME_BYTES)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(STREAM_WINDOW * STREAMS)
+            .max_send_buf_size(SEND_BYTES)
+            .max_pending_accept_reset_streams(RESETS)
+            .max_local_error_reset_streams(RESETS)
+            // A client that vanished would otherwise hold its permit for the whole idle timeout.
+            .keep_alive_interval(self.limits.header_timeout)
+            .keep_alive_timeout(self.limits.header_timeout)
+            .serve_connection(TokioIo::new(stream), service_fn(self.handler()));
+        self.drive(connection).await
+    }
+
+    /// Returns the function that answers one request and counts it as in flight meanwhile.
+    fn handler(
+        &self,
+    ) -> impl Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Answer> + Send>> + use<> {
+        let (activity, service, peer) = (self.activity.clone(), self.service.clone(), self.peer);
+        move |request| {
+            let in_flight = activity.begin();
+            let service = service.clone();
+            Box::pin(async move {
+                let response = service.call(request, peer).await;
+                drop(in_flight);
+                Ok(response)
+            })
+        }
+    }
+
+    /// Runs the connection until it ends. An idle connection, and each one after the stop signal,
+    /// shuts down gracefully: requests in flight end first.
+    async fn drive<C>(mut self, connection: C) -> Result<(), Failure>
+    where
+        C: GracefulConnection,
+        C::Error: Into<Failure>,
+    {
+        tokio::pin!(connection);
+        tokio::select! {
+            result = connection.as_mut() => return result.map_err(Into::into),
+            () = self.activity.idle(self.deadline, self.limits.idle_timeout) => {}
+            // The signal is the dropped sender, so the result is an error.
+            _ = self.stop.changed() => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            result = connection.as_mut() => result.map_err(Into::into),
+            // A client that reads nothing would hold the connection forever.
+            () = self.activity.idle(Instant::now() + CLOSING, CLOSING) => Ok(()),
+        }
+    }
+}
+
+type Answer = Result<warp::reply::Response, Infallible>;
