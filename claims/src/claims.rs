@@ -9,8 +9,8 @@ use crate::{Audience, NumericDate, Status};
 /// The claims of a JWT access token that Countersign knows: the registered claims of RFC 7519 §4.1,
 /// those of RFC 9068 §2.2 for access tokens, and the reference to a status list.
 ///
-/// Each claim is optional, because the type describes any token. The verifier's policy decides which
-/// are required. Unknown members are ignored.
+/// Each claim is optional, because the type describes any token. The verifier's policy decides
+/// which are required. Unknown members are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Claims {

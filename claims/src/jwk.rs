@@ -49,8 +49,9 @@ impl Jwk {
         }
     }
 
-    /// Returns the input of the key's thumbprint: its required members in lexicographic order, without
-    /// white space (RFC 7638 §3.2). Returns `None` unless it is an RSA key with both members.
+    /// Returns the input of the key's thumbprint: its required members in lexicographic order,
+    /// without white space (RFC 7638 §3.2). Returns `None` unless it is an RSA key with both
+    /// members.
     #[must_use]
     pub fn thumbprint_input(&self) -> Option<String> {
         match (self.kty.as_str(), &self.n, &self.e) {

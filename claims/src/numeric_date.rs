@@ -33,8 +33,8 @@ impl NumericDate {
 
     /// Reads the text of a JSON number (RFC 8259 §6), exactly.
     ///
-    /// Returns `None` for a number with a minus sign (even `-0`), for 2⁶⁴ seconds or more, and for text
-    /// that is not a JSON number.
+    /// Returns `None` for a number with a minus sign (even `-0`), for 2⁶⁴ seconds or more, and for
+    /// text that is not a JSON number.
     ///
     /// ```
     /// use core::time::Duration;

@@ -1,5 +1,5 @@
-//! `serde_json` reads every text that the JSON parser accepts, with the same value. It refuses every
-//! text that the parser refuses, except for the cases in [`STRICTNESS`].
+//! `serde_json` reads every text that the JSON parser accepts, with the same value. It refuses
+//! every text that the parser refuses, except for the cases in [`STRICTNESS`].
 
 #![no_main]
 

@@ -13,8 +13,8 @@ use libfuzzer_sys::fuzz_target;
 use num_bigint::BigUint;
 use rsa::{Pkcs1v15Sign, RsaPublicKey};
 
-/// Lengths of moduli in bytes. The relaxed kernel is the more complex one, so its lengths are listed
-/// twice.
+/// Lengths of moduli in bytes. The relaxed kernel is the more complex one, so its lengths are
+/// listed twice.
 const SIZES: [usize; 8] = [256, 384, 512, 256, 384, 512, 257, 1024];
 
 fuzz_target!(|input: &[u8]| {

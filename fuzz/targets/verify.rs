@@ -67,8 +67,8 @@ fn check_error(error: &Error) {
     }
 }
 
-/// Checks a token with some bytes replaced. The input selects the token in one byte, the position in
-/// two, the length in one; the rest is the replacement.
+/// Checks a token with some bytes replaced. The input selects the token in one byte, the position
+/// in two, the length in one; the rest is the replacement.
 fn check_splice(input: &[u8]) {
     let Some(([which, high, low, length], piece)) = input.split_first_chunk() else { return };
     let tokens = &FIXTURE.tokens;

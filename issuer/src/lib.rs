@@ -40,10 +40,13 @@ mod pem;
 mod sealing;
 
 // The rules. They read no clock, no database and no request.
+mod audit;
+mod clients;
 mod keys;
 mod login;
 mod session;
 mod status;
+mod users;
 
 // The database.
 mod store;

@@ -176,12 +176,6 @@ impl DeploymentSecret {
         random().map(Zeroizing::new).map(Self)
     }
 
-    /// That of a database from before there was one: the key of its refresh tokens, which came
-    /// from the master key.
-    pub(crate) fn of_master_key(master: &MasterKey) -> Result<Self, Error> {
-        master.derive(b"countersign refresh tokens v1").map(Self)
-    }
-
     pub(crate) fn seal(&self, sealer: &Sealer) -> Result<Vec<u8>, Error> {
         sealer.seal(self.0.as_ref(), Self::NAME)
     }
@@ -192,13 +186,12 @@ impl DeploymentSecret {
         <[u8; 32]>::try_from(plain.as_slice()).ok().map(Zeroizing::new).map(Self)
     }
 
-    /// Returns the key that authenticates refresh tokens: the secret itself.
-    pub(crate) fn refresh_key(&self) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, self.0.as_ref())
+    /// Returns the key that authenticates refresh tokens.
+    pub(crate) fn refresh_key(&self) -> Result<hmac::Key, Error> {
+        self.derive("countersign refresh tokens v1")
     }
 
-    /// Derives a key for another purpose. HKDF takes the secret as its input and not as its key
-    /// (RFC 5869 §2.2), so refresh tokens reveal nothing about the derived key.
+    /// Derives the key for one purpose. It reveals nothing about the keys for other purposes.
     pub(crate) fn derive(&self, purpose: &str) -> Result<hmac::Key, Error> {
         let key = derive(&self.0, purpose.as_bytes())?;
         Ok(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))
@@ -257,19 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_of_an_old_database_authenticates_the_refresh_tokens_that_are_out() {
-        let master = MasterKey(Zeroizing::new([7; 32]));
-        let secret = DeploymentSecret::of_master_key(&master).unwrap();
-        // HKDF-SHA256 of 32 bytes 7, without a salt, info "countersign refresh tokens v1": the key
-        // that HMACs were made with before the secret was stored.
-        let before = master.derive(b"countersign refresh tokens v1").unwrap();
-        let before = hmac::Key::new(hmac::HMAC_SHA256, before.as_ref());
-        let tag = hmac::sign(&before, b"token");
-        hmac::verify(&secret.refresh_key(), b"token", tag.as_ref()).unwrap();
-        let sealer = master.sealer().unwrap();
+    fn a_stored_secret_yields_the_same_keys_and_each_purpose_has_its_own() {
+        let sealer = MasterKey(Zeroizing::new([7; 32])).sealer().unwrap();
+        let secret = DeploymentSecret::random().unwrap();
         let stored = secret.seal(&sealer).unwrap();
         let opened = DeploymentSecret::open(&stored, &sealer).unwrap();
-        hmac::verify(&opened.refresh_key(), b"token", tag.as_ref()).unwrap();
+        let tag = hmac::sign(&secret.refresh_key().unwrap(), b"token");
+        hmac::verify(&opened.refresh_key().unwrap(), b"token", tag.as_ref()).unwrap();
         for purpose in ["device cookies", "another"] {
             let key = secret.derive(purpose).unwrap();
             assert!(hmac::verify(&key, b"token", tag.as_ref()).is_err());

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_claims::scope;
 
+use crate::audit::Event;
 use crate::status::{self, Candidates};
 
 /// The client of every session. Client ids have a prefix, so that none equals a `sub` (RFC 9068 §5).
@@ -72,8 +73,16 @@ pub(crate) struct Refresh {
     pub(crate) scope: Option<String>,
     pub(crate) now: u64,
     pub(crate) lifetimes: Lifetimes,
-    /// What a session that has no place in the status lists gets one of, where it shall have one.
-    pub(crate) draw: Option<Candidates>,
+    /// Candidate indices for a session without one. None if there are no status lists.
+    pub(crate) candidates: Option<Candidates>,
+}
+
+impl Refresh {
+    /// Returns the candidates for a status index if the session gets one with this refresh: it has
+    /// none yet.
+    pub(crate) fn candidates_for(&self, session: &Session) -> Option<&Candidates> {
+        self.candidates.as_ref().filter(|_| session.status.is_none())
+    }
 }
 
 /// What becomes of a refresh.
@@ -89,6 +98,23 @@ pub(crate) enum Verdict {
     Refuse,
     /// The scope asked for is not within the session's; nothing changes.
     ScopeTooWide,
+}
+
+impl Verdict {
+    /// Returns the event that the audit log records. A rotation is not recorded: the session's row
+    /// has its time.
+    pub(crate) fn event(&self) -> Option<Event> {
+        match self {
+            Self::Repeat(_) => Some(Event::RefreshRepeated),
+            Self::Reuse => Some(Event::RefreshReused),
+            Self::Rotate(_) | Self::Refuse | Self::ScopeTooWide => None,
+        }
+    }
+
+    /// Returns true if the store has to end the session.
+    pub(crate) fn ends_session(&self) -> bool {
+        matches!(self, Self::Reuse)
+    }
 }
 
 /// The rules for a presented refresh token (RFC 9700 §4.14.2).
@@ -187,7 +213,7 @@ mod tests {
 
     fn refresh(counter: u64, now: u64, scope: Option<&str>) -> Refresh {
         let token = RefreshToken { session: [7; 16], counter };
-        Refresh { token, scope: scope.map(Into::into), now, lifetimes: LIFETIMES, draw: None }
+        Refresh { token, scope: scope.map(Into::into), now, lifetimes: LIFETIMES, candidates: None }
     }
 
     #[test]

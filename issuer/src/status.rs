@@ -43,4 +43,49 @@ impl Candidates {
     pub(crate) fn indices(&self) -> &[u32; 16] {
         &self.0
     }
+
+    /// Returns the first candidate that is free in the newest list. If all are taken, returns the
+    /// first candidate in the next list. `newest` is 0 if there is no list yet.
+    ///
+    /// # Errors
+    ///
+    /// The error of `is_taken`, which is asked about indices of the newest list.
+    pub(crate) fn choose<E>(
+        &self,
+        newest: u32,
+        mut is_taken: impl FnMut(StatusIndex) -> Result<bool, E>,
+    ) -> Result<StatusIndex, E> {
+        let list = newest.max(1);
+        for index in self.0 {
+            let candidate = StatusIndex { list, index };
+            if !is_taken(candidate)? {
+                return Ok(candidate);
+            }
+        }
+        let [index, ..] = self.0;
+        Ok(StatusIndex { list: list + 1, index })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_free_candidate_is_chosen_and_a_full_list_is_followed_by_the_next() {
+        let mut random = [0; 64];
+        for (byte, index) in random.iter_mut().step_by(4).zip(10..) {
+            *byte = index;
+        }
+        let candidates = Candidates::from_random(random, 1 << 17);
+        for (newest, taken, list, index) in
+            [(0, 10, 1, 10), (1, 10, 1, 10), (1, 12, 1, 12), (5, 25, 5, 25), (5, 26, 6, 10)]
+        {
+            let chosen = candidates.choose(newest, |candidate| {
+                assert_eq!(candidate.list, newest.max(1));
+                Ok::<_, ()>(candidate.index < taken)
+            });
+            assert_eq!(chosen, Ok(StatusIndex { list, index }), "{newest}, {taken}");
+        }
+    }
 }

@@ -178,8 +178,10 @@ export class KeyResolver {
   /** Caches the set, unless a later request was answered earlier: an old set could bring back a key that is gone. */
   #replace(entry: CacheEntry): void {
     if (this.#entry !== undefined && entry.at < this.#entry.at) return
-    this.#validator.setKeys(entry.text)
-    if (entry.text !== this.#entry?.text) this.#unknownKids.clear()
+    if (entry.text !== this.#entry?.text) {
+      this.#validator.setKeys(entry.text)
+      this.#unknownKids.clear()
+    }
     this.#entry = entry
   }
 

@@ -1,7 +1,7 @@
 //! RSA in plain big integers: keys from a seed, and signatures over any block, well-formed or not.
 //!
-//! No RSA library signs a block with garbage after the hash, or makes a key with an even modulus. The
-//! vectors need both. Nothing here is constant-time, and no key is a secret.
+//! No RSA library signs a block with garbage after the hash, or makes a key with an even modulus.
+//! The vectors need both. Nothing here is constant-time, and no key is a secret.
 
 use num_bigint::BigUint;
 use serde_json::{Value, json};
@@ -33,8 +33,8 @@ impl RsaKey {
         Self::near(label, &target, &[], e)
     }
 
-    /// Generates a key with a modulus just above `target`: the product of `given` and of primes from
-    /// `label`.
+    /// Generates a key with a modulus just above `target`: the product of `given` and of primes
+    /// from `label`.
     #[must_use]
     pub fn near(label: &str, target: &BigUint, given: &[BigUint], e: u64) -> Self {
         let e = BigUint::from(e);
@@ -77,8 +77,8 @@ impl RsaKey {
         self.octets(&BigUint::from_bytes_be(block).modpow(&self.d, &self.n))
     }
 
-    /// Returns the square root of a block, which is a signature under e = 2. Three of four blocks have
-    /// none.
+    /// Returns the square root of a block, which is a signature under e = 2. Three of four blocks
+    /// have none.
     #[must_use]
     pub fn square_root(&self, block: &[u8]) -> Option<Vec<u8>> {
         let block = BigUint::from_bytes_be(block);

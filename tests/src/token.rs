@@ -39,8 +39,8 @@ pub fn signed_with(
     format!("{input}.{}", base64url(signature))
 }
 
-/// Returns a token over the first default payload, with `jti` counted up, for which `sign` returns a
-/// signature.
+/// Returns a token over the first default payload, with `jti` counted up, for which `sign` returns
+/// a signature.
 ///
 /// # Panics
 /// If `sign` returns none for a thousand payloads.
@@ -69,8 +69,8 @@ pub fn hmac_sha256(secret: &[u8], message: &[u8]) -> Vec<u8> {
 /// Returns the RS512 signature of a message.
 #[must_use]
 pub fn rs512(key: &RsaKey, message: &[u8]) -> Vec<u8> {
-    // For SHA-512, the last arc of the object identifier is 3 (RFC 8017 §9.2, note 1), and two lengths
-    // differ.
+    // For SHA-512, the last arc of the object identifier is 3 (RFC 8017 §9.2, note 1), and two
+    // lengths differ.
     let mut prefix = SHA256_PREFIX;
     prefix[1] = 0x51;
     prefix[14] = 0x03;

@@ -1,6 +1,6 @@
-//! Documents that are not a JWK Set, as an endpoint may serve them, and the exact rejection of keys.
-//! Vectors cannot express these: in a vector, the key set is a JSON value with an array `keys`, and a
-//! verdict is only a code.
+//! Documents that are not a JWK Set, as an endpoint may serve them, and the exact rejection of
+//! keys. Vectors cannot express these: in a vector, the key set is a JSON value with an array
+//! `keys`, and a verdict is only a code.
 
 #![allow(clippy::expect_used, reason = "a fault in a test's own tools should fail the test")]
 

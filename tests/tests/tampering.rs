@@ -67,9 +67,9 @@ fn fixture() -> (Verifier, String) {
     (verifier, token)
 }
 
-/// Returns replacements for a character. A letter of base64url is replaced by the letters whose value
-/// differs in the lowest, a middle or the highest bit, and by a dot. A dot is replaced by two letters,
-/// a space and a comma.
+/// Returns replacements for a character. A letter of base64url is replaced by the letters whose
+/// value differs in the lowest, a middle or the highest bit, and by a dot. A dot is replaced by two
+/// letters, a space and a comma.
 fn replacements(letter: char) -> Vec<char> {
     match ALPHABET.iter().position(|known| char::from(*known) == letter) {
         Some(value) => [1, 8, 32]

@@ -102,8 +102,8 @@ fn faults(error: &Error, vector: &Vector) -> impl Iterator<Item = String> {
     faults.into_iter()
 }
 
-/// Returns a piece of twelve characters that is in the text and in the token, encoded or decoded, but
-/// not in the options.
+/// Returns a piece of twelve characters that is in the text and in the token, encoded or decoded,
+/// but not in the options.
 fn leaked<'a>(text: &'a str, vector: &Vector) -> Option<&'a str> {
     let decoded: Vec<String> = vector
         .token

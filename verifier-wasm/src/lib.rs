@@ -4,8 +4,8 @@
 //! The module imports nothing. It exports its memory and the functions below, which take an
 //! [`Instance`]. The caller makes room for a text with [`input`], writes it there, and calls a
 //! function. The function's result starts at [`output`], is [`output_length`] bytes long, and stays
-//! valid until the next call. Functions that can refuse return true on success. On false, the output
-//! is an error.
+//! valid until the next call. Functions that can refuse return true on success. On false, the
+//! output is an error.
 //!
 //! The functions take and return numbers only, so they need no generated bindings, which would
 //! enlarge the module and slow down each call.
@@ -81,8 +81,8 @@ pub extern "C" fn set_policy(instance: &mut Instance) -> bool {
     })
 }
 
-/// Replaces the key set with the input, the JSON text of a JWK Set. Refuses with `jwks_invalid`, and
-/// then keeps the key set in use.
+/// Replaces the key set with the input, the JSON text of a JWK Set. Refuses with `jwks_invalid`,
+/// and then keeps the key set in use.
 #[unsafe(no_mangle)]
 pub extern "C" fn set_keys(instance: &mut Instance) -> bool {
     instance.answer(|text, verifier, _| {
@@ -102,9 +102,9 @@ pub extern "C" fn drop_keys(instance: &mut Instance) {
     }
 }
 
-/// Verifies the input, a token, at the time `now` in seconds since the UNIX epoch. The output is the
-/// JSON text of its claims. A `now` that is not a valid time counts as the end of time: every token
-/// is then expired.
+/// Verifies the input, a token, at the time `now` in seconds since the UNIX epoch. The output is
+/// the JSON text of its claims. A `now` that is not a valid time counts as the end of time: every
+/// token is then expired.
 ///
 /// Refuses with every code except `options_invalid`; with `jwks_unavailable` before the first
 /// [`set_keys`] and after [`drop_keys`]. The error has `claims` if the signature was good.
@@ -143,8 +143,9 @@ impl Instance {
     }
 }
 
-/// The JSON text of `{ code, message, retryable, wwwAuthenticate, reason?, claim?, claims? }`, which are
-/// members of the npm package's `VerifyError`. `claims` is JSON text, or empty.
+/// Returns the JSON text of an error: an object with the members `code`, `message`, `retryable`,
+/// `wwwAuthenticate` and, if the error has them, `reason`, `claim` and `claims`. They are members
+/// of the npm package's `VerifyError`. `claims` is JSON text, or empty.
 fn error_json(error: &Error, claims: &[u8]) -> Vec<u8> {
     let mut json = br#"{"retryable":"#.to_vec();
     json.extend(if error.retryable() { &b"true"[..] } else { b"false" });

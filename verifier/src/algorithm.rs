@@ -19,7 +19,7 @@ pub(crate) enum Scheme {
 }
 
 /// Every algorithm that a policy can allow. No other code names one, so an algorithm without a row
-/// cannot be used, whatever a token says.
+/// cannot be used by any token.
 ///
 /// A key is used with one algorithm only (RFC 8725 §3.1), so each key type has one row.
 static ALGORITHMS: [Algorithm; 1] =

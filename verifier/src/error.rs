@@ -264,8 +264,8 @@ impl Error {
         }
     }
 
-    /// Returns the reason: a short stable name for the fault within the [`code`](Self::code), so that
-    /// no program has to read the message.
+    /// Returns the reason: a short stable name for the fault within the [`code`](Self::code), so
+    /// that no program has to read the message.
     ///
     /// | code | reason |
     /// |---|---|

@@ -63,8 +63,8 @@ impl Kernels {
         self.0.power(signature)
     }
 
-    /// Asks the relaxed kernel if a signature below the modulus opens to `message`, which is as long.
-    /// Returns `None` for a key that the relaxed kernel does not support.
+    /// Asks the relaxed kernel if a signature below the modulus opens to `message`, which is as
+    /// long. Returns `None` for a key that the relaxed kernel does not support.
     pub fn relaxed_opens(&self, signature: &[u8], message: &[u8]) -> Option<bool> {
         self.0.relaxed_opens(signature, message)
     }

@@ -1,6 +1,6 @@
-//! Strict JSON (RFC 8259): UTF-8 without a byte order mark, no duplicate member name in an object at
-//! any depth, no lone surrogate, bounded depth, nothing after the value. If two readers were lenient
-//! in different ways, one token could mean two things.
+//! Strict JSON (RFC 8259): UTF-8 without a byte order mark, no duplicate member name in an object
+//! at any depth, no lone surrogate, bounded depth, nothing after the value. If two readers were
+//! lenient in different ways, one token could mean two things.
 
 use alloc::{collections::BinaryHeap, string::String, vec::Vec};
 
@@ -273,8 +273,8 @@ impl Parser<'_> {
             }
             return Ok(());
         }
-        // Pairwise comparison would take quadratic time on a token made for that purpose. A heap sorts
-        // with little code.
+        // Pairwise comparison would take quadratic time on a token made for that purpose. A heap
+        // sorts with little code.
         let mut heap: BinaryHeap<_> = names().collect();
         let mut last = None;
         while let Some(name) = heap.pop() {
@@ -435,8 +435,8 @@ mod tests {
         Document::parse(text.as_bytes().to_vec())
     }
 
-    /// Returns the value as the reference represents it. The reference itself reads scalars other than
-    /// strings.
+    /// Returns the value as the reference represents it. The reference itself reads scalars other
+    /// than strings.
     fn mirrored(value: Value<'_>) -> serde_json::Value {
         match value.node {
             Node::Literal(span) | Node::Number(span) => {

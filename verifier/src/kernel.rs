@@ -56,7 +56,8 @@ impl Kernel {
     }
 }
 
-/// Returns true if common keys use the relaxed kernel: the build has it, and the machine supports it.
+/// Returns true if common keys use the relaxed kernel: the build has it, and the machine supports
+/// it.
 pub(crate) fn relaxed_is_used() -> bool {
     #[cfg(target_feature = "relaxed-simd")]
     return relaxed::works_here();
@@ -66,14 +67,14 @@ pub(crate) fn relaxed_is_used() -> bool {
 
 #[cfg(fuzzing)]
 impl Kernel {
-    /// Returns `number` to the power of the exponent, or `None` unless it is as long as the modulus and
-    /// below it.
+    /// Returns `number` to the power of the exponent, or `None` unless it is as long as the modulus
+    /// and below it.
     pub(crate) fn power(&self, number: &[u8]) -> Option<alloc::vec::Vec<u8>> {
         self.portable.is_reduced(number).then(|| self.portable.power(number, self.exponent))
     }
 
-    /// Asks the relaxed kernel if a `signature` below the modulus opens to `message`, which is below
-    /// it too. Returns `None` for a key that the kernel does not support.
+    /// Asks the relaxed kernel if a `signature` below the modulus opens to `message`, which is
+    /// below it too. Returns `None` for a key that the kernel does not support.
     pub(crate) fn relaxed_opens(&self, signature: &[u8], message: &[u8]) -> Option<bool> {
         let (prefix, hash) = message.split_last_chunk::<{ emsa::HASH_BYTES }>()?;
         let prefix = [prefix, &[0; emsa::HASH_BYTES]].concat();

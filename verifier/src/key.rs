@@ -18,7 +18,7 @@ pub(crate) struct PublicKey {
     kernel: Kernel,
 }
 
-/// The reason for which a key of a key set must not be used.
+/// The reason why a key of a key set must not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyRejection {

@@ -30,7 +30,8 @@ pub struct Policy {
     pub(crate) max_token_bytes: usize,
 }
 
-/// Clocks that differ by more are broken, and a higher tolerance would only make tokens live longer.
+/// Clocks that differ by more are broken, and a higher tolerance would only make tokens live
+/// longer.
 pub(crate) const MAX_CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// HTTP servers accept header fields of about this size.
@@ -38,8 +39,8 @@ const DEFAULT_MAX_TOKEN_BYTES: usize = 16 * 1024;
 const LARGEST_MAX_TOKEN_BYTES: usize = 1024 * 1024;
 
 impl Policy {
-    /// Accepts access tokens (`typ: at+jwt`, RFC 9068) from one issuer for one audience, with no clock
-    /// tolerance, no limit on the age besides `exp`, and at most 16 KiB.
+    /// Accepts access tokens (`typ: at+jwt`, RFC 9068) from one issuer for one audience, with no
+    /// clock tolerance, no limit on the age besides `exp`, and at most 16 KiB.
     #[must_use]
     pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
         Self::with(vec![issuer.into()], vec![audience.into()])
@@ -126,16 +127,16 @@ impl Policy {
     }
 
     /// Sets the type of token (header parameter `typ`, compared without case and with an optional
-    /// `application/`). `None` accepts any type: then refresh, ID and access tokens of one issuer are
-    /// confused, unless something else tells them apart (RFC 8725 §3.11).
+    /// `application/`). `None` accepts any type: then refresh, ID and access tokens of one issuer
+    /// are confused, unless something else tells them apart (RFC 8725 §3.11).
     #[must_use]
     pub fn with_token_type(mut self, token_type: Option<&str>) -> Self {
         self.token_type = token_type.map(ToOwned::to_owned);
         self
     }
 
-    /// Sets the tolerated difference between the clocks of issuer and verifier. It applies to `exp`,
-    /// `nbf`, `iat` and the greatest age.
+    /// Sets the tolerated difference between the clocks of issuer and verifier. It applies to
+    /// `exp`, `nbf`, `iat` and the greatest age.
     ///
     /// # Errors
     /// [`Error::OptionsInvalid`] above 300 seconds.

@@ -1,5 +1,5 @@
-//! The check of the claims at a given time (RFC 7519 §4.1, RFC 9068 §4): first the presence and type
-//! of each, then `iss`, `aud`, the times and the scope.
+//! The check of the claims at a given time (RFC 7519 §4.1, RFC 9068 §4): first the presence and
+//! type of each, then `iss`, `aud`, the times and the scope.
 
 use alloc::{string::ToString, vec::Vec};
 use core::time::Duration;

@@ -18,8 +18,8 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Makes a verifier without keys. It refuses every token that gets as far as needing a key, with
-    /// [`Error::JwksUnavailable`].
+    /// Makes a verifier without keys. It refuses every token that gets as far as needing a key,
+    /// with [`Error::JwksUnavailable`].
     #[must_use]
     pub const fn new(policy: Policy) -> Self {
         Self { policy, keys: None }

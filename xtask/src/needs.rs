@@ -229,7 +229,7 @@ impl Program {
         if let Some((variable, path)) = self.named_by_variable() {
             if !self.starts(&path) {
                 bail!(
-                    "{variable} is set, but {} does not start; correct or unset it",
+                    "{variable}: {} is missing or does not start; correct or unset it",
                     path.display()
                 );
             }

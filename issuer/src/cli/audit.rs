@@ -2,7 +2,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{existing, print};
-use crate::store::AuditEntry;
+use crate::audit::AuditEntry;
 use crate::{Config, Error};
 
 #[derive(Subcommand)]

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::user::{Scope, check_scope};
 use super::{existing, existing_or_new, print};
-use crate::store::{Client, ClientChange};
+use crate::clients::{Client, ClientChange};
 use crate::{Clock, Config, Error, crypto};
 
 #[derive(Subcommand)]

@@ -28,7 +28,7 @@ use crate::{Config, Error, Sources};
 #[command(name = "countersign-issuer", version, arg_required_else_help = false)]
 struct CommandLine {
     /// TOML file with the configuration
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = settings::HEADING)]
     config: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,

@@ -2,6 +2,9 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::config::{SETTINGS, Setting};
 
+/// The heading in help texts, after the options of the command itself.
+pub(super) const HEADING: &str = "Settings";
+
 /// A flag for each setting, before or after the command. Values stay text: [`crate::Sources`] reads
 /// them like those of the other sources.
 pub(super) struct Settings(pub(super) Vec<(&'static str, String)>);
@@ -36,7 +39,7 @@ fn flag(setting: &'static Setting) -> Arg {
         .long(setting.name.replace('_', "-"))
         .global(true)
         .value_name("VALUE")
-        .help_heading("Settings")
+        .help_heading(HEADING)
         .help(setting.help());
     if setting.is_flag {
         flag.num_args(0..=1).require_equals(true).default_missing_value("true")

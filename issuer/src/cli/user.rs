@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::{existing, existing_or_new, print};
 use crate::login::{password, user_name};
 use crate::service::hasher::Cost;
-use crate::store::User;
+use crate::users::User;
 use crate::{Clock, Config, Error, crypto};
 
 #[derive(Subcommand)]

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use super::Config;
 
-/// An issuer stops signing when it has not read the keys for this long. A key that another process
-/// retired therefore signs for no longer than this.
+/// An issuer stops signing if it has not read the keys for this long. A key that another process
+/// retired therefore signs no longer than this.
 pub(crate) const NOTICE_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long verifiers may use a status list that cannot be fetched again. Access tokens stay usable
-/// for about as long while the issuer is down.
+/// The validity of a signed status list. If the issuer is down, verifiers can use a list that long.
 pub(crate) const STATUS_LIST_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 impl Config {

@@ -184,7 +184,7 @@ impl Value for PathBuf {
 }
 
 impl Value for bool {
-    const IS_FLAG: bool = true;
+    const IS_FLAG: Self = true;
 
     fn parse(text: &str) -> Result<Self, String> {
         text.parse().map_err(|_| "expected true or false".to_owned())

@@ -5,6 +5,7 @@
 //! is one key's part of the
 //! forecast. The service applies all of them to the database.
 
+pub(crate) mod events;
 mod forecast;
 mod request;
 mod rules;

@@ -50,6 +50,14 @@ pub(crate) struct Failures {
     pub(crate) last: [u8; 16],
 }
 
+impl Failures {
+    /// Returns the counter of the account from all unknown devices after a login succeeded: without
+    /// its provisional failure, and without a wait. The login's own counter is deleted.
+    pub(crate) fn after_success(&self) -> Self {
+        Self { count: self.count.saturating_sub(1), blocked_until: 0, ..self.clone() }
+    }
+}
+
 /// The decision on an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {

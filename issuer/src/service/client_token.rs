@@ -4,8 +4,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use countersign_claims::scope;
 
 use super::{Grant, Issuer, ServiceError};
+use crate::clients::Client;
 use crate::crypto;
-use crate::store::Client;
 
 /// The id and the secret that a client presents.
 pub(crate) struct ClientCredentials {

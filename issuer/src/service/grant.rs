@@ -3,8 +3,8 @@
 use super::access_token::Access;
 use super::keys::Current;
 use super::{Issuer, ServiceError};
+use crate::clients::Client;
 use crate::session::{RefreshToken, Session};
-use crate::store::Client;
 
 /// Tokens for a client (RFC 6749 §5.1).
 pub(crate) struct Grant {

@@ -12,7 +12,7 @@ use crate::crypto;
 use crate::login::throttle::{Attempt, Counter, Reserved, Verdict};
 use crate::login::user_name;
 use crate::session::{FIRST_PARTY, Session};
-use crate::store::User;
+use crate::users::User;
 
 /// A login that a client asks for.
 pub(crate) struct LoginRequest<'a> {

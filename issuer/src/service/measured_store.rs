@@ -1,12 +1,15 @@
 use std::sync::Arc;
 
+use crate::audit::AuditEntry;
+use crate::clients::{Client, ClientChange};
 use crate::keys::{KeyRecord, Vault};
 use crate::login::throttle::{self, Attempt, Reserved};
 use crate::metrics::Metrics;
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::store::copy::{Parts, PartsOut};
-use crate::store::{Answer, AuditEntry, Client, ClientChange, KeyChange, Store, User};
+use crate::store::{Answer, KeyChange, Store};
+use crate::users::User;
 
 /// A store whose answers are timed and counted.
 pub(crate) struct Measured {
@@ -46,7 +49,7 @@ measured! {
     read: client(id: String) -> Option<Client>;
     read: clients() -> Vec<Client>;
     write: open_session(
-        session: Session, password_hash: String, reserved: Option<Reserved>, draw: Option<Candidates>
+        session: Session, password_hash: String, failure: Option<Reserved>, candidates: Option<Candidates>
     ) -> Option<Session>;
     write: refresh(refresh: Refresh) -> Verdict;
     read: session(id: SessionId) -> Option<Session>;

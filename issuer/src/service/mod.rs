@@ -106,7 +106,7 @@ impl Issuer {
     /// Adds a user with an open session. Returns the session's refresh token.
     pub(crate) async fn session_for_tests(&self) -> String {
         use crate::session::{FIRST_PARTY, RefreshToken, Session};
-        let user = crate::store::User {
+        let user = crate::users::User {
             id: "user_x".to_owned(),
             name: "demo".to_owned(),
             scope: String::new(),

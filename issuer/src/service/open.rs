@@ -60,7 +60,7 @@ impl Issuer {
             Hasher::new(cost, parallel, limits.hash_queue)?.timed_by(metrics.hash_seconds.clone());
         Ok(Self {
             login_limit: LoginLimit::new(&limits),
-            refresh_key: secret.refresh_key(),
+            refresh_key: secret.refresh_key()?,
             counters: Counters::new(secret.derive("countersign logins v1")?),
             config,
             limits,
@@ -92,20 +92,14 @@ pub(crate) async fn open_store(
 ) -> Result<Opened, Error> {
     let source = MasterKeySource::find(config, database, config.listen.ip().is_loopback())?;
     let admit = |vault: &Vault| {
-        let master = source.resolve(!vault.is_empty())?;
-        let sealer = master.sealer()?;
+        let sealer = source.resolve(!vault.is_empty())?.sealer()?;
         vault.check(&sealer)?;
         let stored = vault.secret.as_ref();
         let stored = stored.and_then(|sealed| DeploymentSecret::open(sealed, &sealer));
-        let secret = match stored {
-            Some(secret) => secret,
-            None if vault.keys.is_empty() => DeploymentSecret::random()?,
-            None => DeploymentSecret::of_master_key(&master)?,
-        };
+        let secret = stored.map_or_else(DeploymentSecret::random, Ok)?;
         Ok((Arc::new(sealer), secret, vault.secret.is_some()))
     };
     let (store, (sealer, secret, is_stored)) = store::open(database, missing, admit).await?;
-    // Before there is any key: a database without keys counts as new.
     let secret = if is_stored { secret } else { deposit(&*store, &sealer, &secret).await? };
     Ok(Opened { store, sealer, secret })
 }

@@ -38,7 +38,7 @@ impl Issuer {
             scope: scope.map(Into::into),
             now,
             lifetimes: self.lifetimes(),
-            draw: self.candidates()?,
+            candidates: self.candidates()?,
         };
         let verdict = self.store.refresh(refresh).await?;
         match &verdict {

@@ -1,23 +1,24 @@
-//! Which schemas a binary works on: its own, older ones, which it migrates, and newer ones whose
-//! migrations only added what it need not know. So the release before can be put back.
+//! Schema versions. A binary works on its own schema, on older ones, which it migrates, and on newer
+//! ones whose migrations only added things. The previous release can therefore be put back.
 
-/// What a database says of its schema.
+/// The versions that a database states about its schema.
 pub(super) struct Schema {
-    /// How many migrations it has had.
+    /// The number of migrations that have run.
     pub(super) version: usize,
-    /// The oldest version whose binaries work on it.
+    /// The oldest version whose binaries can use the schema.
     pub(super) compatible: usize,
 }
 
 impl Schema {
-    /// A database that has had no migration.
+    /// An empty database.
     pub(super) const EMPTY: Self = Self { version: 0, compatible: 0 };
 
-    /// The migrations that the database lacks; none if it is a newer version's.
+    /// Returns the migrations that the database lacks: none if its schema is newer than ours.
+    /// `shown` names the database in the error.
     ///
     /// # Errors
     ///
-    /// Says so where this binary does not work on it.
+    /// A message for the operator if the schema is newer and this version cannot use it.
     pub(super) fn missing<'a>(
         &self,
         migrations: &'a [&'static str],
@@ -28,8 +29,8 @@ impl Schema {
             Some(missing) => Ok(missing),
             None if self.compatible <= known => Ok(&[]),
             None => Err(format!(
-                "the database {shown} is from a newer version (schema {}, this one knows {known}); \
-                 use a newer countersign-issuer",
+                "the database {shown} is from a newer version: it has schema {}, and this version \
+                 knows schemas up to {known}; use a newer countersign-issuer",
                 self.version
             )),
         }
@@ -41,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_newer_schema_is_used_as_long_as_it_says_that_this_version_may() {
+    fn a_newer_schema_is_used_if_it_is_compatible() {
         let cases = [
             (Schema::EMPTY, Some(2)),
             (Schema { version: 1, compatible: 1 }, Some(1)),

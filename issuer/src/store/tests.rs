@@ -1,4 +1,5 @@
-//! What both stores promise, with several stores on one database, as several issuers have it.
+//! Tests that both stores must pass. Several stores are open on one database, as with several
+//! issuers.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,21 +8,23 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::copy::Part;
-use super::{Client, ClientChange, Missing, Store, User};
+use super::{Missing, Store};
 use crate::Error;
+use crate::clients::{Client, ClientChange};
 use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::login::throttle::{self, Attempt, Reserved};
 use crate::session::{Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict};
 use crate::status::{self, Candidates};
+use crate::users::User;
 
-#[allow(dead_code, reason = "the other tests use all of it")]
+#[allow(dead_code, reason = "the integration tests use all of it")]
 #[path = "../../tests/issuer/cluster.rs"]
 mod cluster;
 
 const NOW: u64 = 1_800_000_000;
 
-/// A new database, which can be opened more than once.
+/// A new database that can be opened more than once.
 struct Database {
     url: DatabaseUrl,
     _folder: TempDir,
@@ -69,11 +72,11 @@ mod sessions;
 mod status_lists;
 
 over_both!(
-    a_change_that_fails_changes_nothing_and_is_in_nobody_s_way,
-    a_caller_that_goes_away_is_in_nobody_s_way,
-    the_latest_time_that_any_issuer_saw_is_remembered,
-    many_that_open_an_empty_database_at_once_make_it_once,
-    what_is_written_is_read_as_it_was,
+    a_change_that_fails_changes_nothing_and_blocks_nobody,
+    a_caller_that_goes_away_blocks_nobody,
+    the_latest_time_of_all_issuers_is_remembered,
+    parallel_opens_of_an_empty_database_make_it_once,
+    rows_are_read_as_they_were_written,
 );
 
 fn user() -> User {
@@ -102,15 +105,15 @@ fn session(id: u8) -> Session {
     }
 }
 
-/// Opens a session without a place in the status lists; `false` if it may not be.
+/// Opens a session without a status index. Returns `false` if it is refused.
 async fn open(store: &dyn Store, session: Session, hash: &str) -> bool {
     store.open_session(session, hash.to_owned(), None, None).await.unwrap().is_some()
 }
 
-/// Opens one with a place in lists of that size.
+/// Opens a session with a status index in lists of that size.
 async fn open_in_list(store: &dyn Store, session: Session, size: u32) -> status::StatusIndex {
-    let draw = Some(Candidates::from_random(crate::crypto::random().unwrap(), size));
-    let opened = store.open_session(session, "hash".to_owned(), None, draw).await.unwrap();
+    let candidates = Some(Candidates::from_random(crate::crypto::random().unwrap(), size));
+    let opened = store.open_session(session, "hash".to_owned(), None, candidates).await.unwrap();
     opened.unwrap().status.unwrap()
 }
 
@@ -125,7 +128,7 @@ fn refresh(id: u8, counter: u64, grace: u64) -> Refresh {
         scope: None,
         now: NOW + 1,
         lifetimes: Lifetimes { idle: 900, absolute: 9000, grace },
-        draw: None,
+        candidates: None,
     }
 }
 
@@ -151,22 +154,22 @@ fn key(kid: &str, state: KeyState) -> KeyRecord {
     }
 }
 
-fn of(keys: Vec<KeyRecord>) -> Vault {
+fn vault(keys: Vec<KeyRecord>) -> Vault {
     Vault { keys, secret: None }
 }
 
-/// Two stores with user `demo`.
+/// Opens two stores and adds the user `demo`.
 async fn two(database: &Database) -> [Arc<dyn Store>; 2] {
     let stores = [database.open().await, database.open().await];
     assert!(stores[0].add_user(user()).await.unwrap());
     stores
 }
 
-async fn a_change_that_fails_changes_nothing_and_is_in_nobody_s_way(database: Database) {
+async fn a_change_that_fails_changes_nothing_and_blocks_nobody(database: Database) {
     let [store, other] = two(&database).await;
     for round in 0..20 {
-        // Two keys that sign are one too many, which shows with the second.
-        let two = |_: &Vault| of(vec![key("a", KeyState::Active), key("b", KeyState::Active)]);
+        // Fails at the second key: only one may be active.
+        let two = |_: &Vault| vault(vec![key("a", KeyState::Active), key("b", KeyState::Active)]);
         store.change_keys(Box::new(two), NOW).await.unwrap_err();
         store.ping().await.unwrap();
         assert!(store.keys().await.unwrap().is_empty());
@@ -175,13 +178,13 @@ async fn a_change_that_fails_changes_nothing_and_is_in_nobody_s_way(database: Da
     }
 }
 
-async fn a_caller_that_goes_away_is_in_nobody_s_way(database: Database) {
+async fn a_caller_that_goes_away_blocks_nobody(database: Database) {
     let [store, _] = two(&database).await;
-    let mut gone = 0;
+    let mut cancelled = 0;
     for id in 0_u8..60 {
         assert!(open(&*store, session(id), "hash").await);
-        // By turns, because timers count in milliseconds, and a refresh may be over in one.
-        let patience = async {
+        // Counts turns of the scheduler, because a refresh may be faster than a timer's millisecond.
+        let turns = async {
             for _ in 0..u32::from(id) * 20 {
                 tokio::task::yield_now().await;
             }
@@ -189,16 +192,16 @@ async fn a_caller_that_goes_away_is_in_nobody_s_way(database: Database) {
         tokio::select! {
             biased;
             _ = store.refresh(refresh(id, 0, 10)) => {}
-            () = patience => gone += 1,
+            () = turns => cancelled += 1,
         }
         let verdict = store.refresh(refresh(id, 0, 10)).await.unwrap();
         assert!(matches!(verdict, Verdict::Rotate(_) | Verdict::Repeat(_)), "{verdict:?}");
         assert_eq!(store.session([id; 16]).await.unwrap().unwrap().counter, 1);
     }
-    assert!(gone > 0, "nobody went away");
+    assert!(cancelled > 0, "no refresh was cancelled");
 }
 
-async fn the_latest_time_that_any_issuer_saw_is_remembered(database: Database) {
+async fn the_latest_time_of_all_issuers_is_remembered(database: Database) {
     let [one, other] = two(&database).await;
     assert_eq!(one.latest_time().await.unwrap(), None);
     for (now, latest) in [(NOW, NOW), (NOW - 9, NOW), (NOW + 9, NOW + 9), (0, NOW + 9)] {
@@ -207,7 +210,7 @@ async fn the_latest_time_that_any_issuer_saw_is_remembered(database: Database) {
     }
 }
 
-async fn many_that_open_an_empty_database_at_once_make_it_once(database: Database) {
+async fn parallel_opens_of_an_empty_database_make_it_once(database: Database) {
     let url = Arc::new(database.url);
     let opens: Vec<_> = (0..8)
         .map(|_| {
@@ -229,7 +232,7 @@ async fn many_that_open_an_empty_database_at_once_make_it_once(database: Databas
     assert_eq!(added, HashSet::from([0]));
 }
 
-async fn what_is_written_is_read_as_it_was(database: Database) {
+async fn rows_are_read_as_they_were_written(database: Database) {
     let [store, other] = two(&database).await;
     let names = ["b", "B", "a", "é", "_", "-"];
     for name in names {
@@ -240,7 +243,7 @@ async fn what_is_written_is_read_as_it_was(database: Database) {
     expected.sort_unstable();
     let users = other.users().await.unwrap();
     let listed: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
-    assert_eq!(listed, expected, "by their bytes");
+    assert_eq!(listed, expected, "users are ordered by bytes");
     assert!(!store.add_user(User { id: "user_y".to_owned(), ..user() }).await.unwrap());
 
     let client = Client {

@@ -1,4 +1,4 @@
-//! A real PostgreSQL server for the tests: made in a temporary folder, and gone with the process.
+//! A real PostgreSQL server for the tests. It lives in a temporary folder and ends with the process.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -18,12 +18,12 @@ const NOBODY: u32 = 65534;
 
 pub(crate) const DATABASE_PASSWORD: &str = "canary-of-the-database";
 
-/// Whether `COUNTERSIGN_SKIP` leaves out the tests that need PostgreSQL.
+/// Returns true if `COUNTERSIGN_SKIP` leaves out the tests that need PostgreSQL.
 pub(crate) fn is_left_out() -> bool {
     is_skipped("postgres")
 }
 
-/// Whether `COUNTERSIGN_SKIP` names it.
+/// Returns true if `COUNTERSIGN_SKIP` contains the name.
 pub(crate) fn is_skipped(name: &str) -> bool {
     let skipped = std::env::var("COUNTERSIGN_SKIP").unwrap_or_default();
     let is_skipped = skipped.split(',').any(|one| one.trim() == name);
@@ -33,19 +33,19 @@ pub(crate) fn is_skipped(name: &str) -> bool {
     is_skipped
 }
 
-/// A new, empty database on the one server that all tests of this process share.
+/// Makes an empty database on the server that all tests of this process share.
 pub(crate) fn new_database() -> String {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
     SHARED.get_or_init(Cluster::start).new_database()
 }
 
-/// A server of its own.
+/// A PostgreSQL server.
 pub(crate) struct Cluster {
     folder: TempDir,
     binaries: PathBuf,
     pub(crate) port: u16,
-    /// A shell that ends the server as soon as its input ends: whatever becomes of this process, no
-    /// server is left.
+    /// A shell that stops the server as soon as its input ends. The server therefore stops even if
+    /// this process is killed.
     guard: Child,
 }
 
@@ -54,7 +54,7 @@ impl Cluster {
         Self::with(&[])
     }
 
-    /// With settings such as `ssl=on`, and files that it is to have.
+    /// Starts a server with TLS if there are files: each with its setting, name and content.
     pub(crate) fn with(files: &[(&str, &str, &str)]) -> Self {
         let binaries = binaries();
         let folder = TempDir::with_prefix("countersign-postgres-").unwrap();
@@ -100,7 +100,7 @@ impl Cluster {
         panic!("PostgreSQL does not start: {log}");
     }
 
-    /// Stops the server: in the mode `fast` in good order, in the mode `immediate` as a crash does.
+    /// Stops the server: properly in the mode `fast`, like a crash in the mode `immediate`.
     pub(crate) fn stop(&mut self, mode: &str) {
         let mut stop = unprivileged(self.binaries.join("pg_ctl"), self.folder.path());
         let stopped = stop.args(["stop", "-D", "data", "-m", mode, "-w"]).output().unwrap();
@@ -109,7 +109,7 @@ impl Cluster {
         self.guard.wait().unwrap();
     }
 
-    /// Starts it again, on the same port.
+    /// Starts the server again on the same port.
     pub(crate) fn start_again(&mut self) {
         self.guard = guard(&self.binaries, self.folder.path(), self.port);
         self.wait_until_ready();
@@ -135,10 +135,10 @@ impl Drop for Cluster {
     }
 }
 
-/// Runs statements, and answers the first column of the rows.
+/// Runs statements and returns the first column of the rows.
 pub(crate) fn execute(url: &str, statements: &str) -> Vec<String> {
     let (url, statements) = (url.to_owned(), statements.to_owned());
-    // A thread of its own, because the caller may be within a runtime.
+    // In a new thread, because the caller may be inside a runtime.
     let work = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -178,11 +178,11 @@ fn unprivileged(program: PathBuf, folder: &Path) -> Command {
 }
 
 fn is_root() -> bool {
-    // A file of one's own has one's own user.
+    // A new file belongs to the user of this process.
     tempfile::tempfile().unwrap().metadata().unwrap().uid() == 0
 }
 
-/// The folder with `initdb`, `pg_ctl` and `postgres`.
+/// Finds the folder with `initdb`, `pg_ctl` and `postgres`.
 fn binaries() -> PathBuf {
     let named = std::env::var_os("COUNTERSIGN_POSTGRES").filter(|path| !path.is_empty());
     let mut folders: Vec<PathBuf> = named.map(PathBuf::from).into_iter().collect();
@@ -197,9 +197,9 @@ fn binaries() -> PathBuf {
     };
     folders.into_iter().find(whole).unwrap_or_else(|| {
         panic!(
-            "PostgreSQL is not there: install it (Debian: `sudo apt-get install postgresql`), set \
-             COUNTERSIGN_POSTGRES to the folder of its initdb, or leave out the tests that need \
-             it with COUNTERSIGN_SKIP=postgres"
+            "PostgreSQL is not installed: install it (Debian: `sudo apt-get install postgresql`), \
+             set COUNTERSIGN_POSTGRES to the folder of its initdb, or leave out the tests that \
+             need it with COUNTERSIGN_SKIP=postgres"
         )
     })
 }

@@ -1,4 +1,4 @@
-//! `store copy`: who was logged in stays so, and nothing is done by halves.
+//! `store copy`: users stay logged in, and a copy is complete or not made at all.
 
 use tempfile::TempDir;
 
@@ -6,7 +6,7 @@ use crate::cluster::{DATABASE_PASSWORD, is_left_out, new_database};
 use crate::common::{Process, add_user, binary, command, database, folder, get, login, refresh};
 use crate::common::{stderr, stdout, use_database};
 
-/// The binary's answer, with the master key that is in the file beside the SQLite database.
+/// Runs the binary with the master key in the file beside the SQLite database.
 fn copy(folder: &TempDir, from: &str, to: &str) -> std::process::Output {
     let mut command = binary(folder.path());
     command.args(["store", "copy", "--from", from, "--to", to]).output().unwrap()
@@ -52,7 +52,7 @@ async fn sessions_and_keys_move_from_sqlite_to_postgres_and_back() {
 }
 
 #[test]
-fn what_is_wrong_with_a_copy_is_said_and_nothing_is_changed() {
+fn a_copy_that_is_refused_changes_nothing() {
     let folder = folder();
     let sqlite = database(folder.path());
     drop(Process::start(folder.path()));
@@ -88,7 +88,7 @@ fn what_is_wrong_with_a_copy_is_said_and_nothing_is_changed() {
         assert!(stdout(&command(taken.path(), &["user", "list"], "")).starts_with("eve\t"));
     }
 
-    // Under another master key the copy would be worth nothing.
+    // A copy would be useless without the right master key.
     let mut command = binary(folder.path());
     command.args(["store", "copy", "--from", &sqlite, "--to", &new]);
     command.args(["--master-key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]);

@@ -1,4 +1,4 @@
-//! kill -9 at any moment: whatever was answered holds afterwards.
+//! Durability: whatever the issuer has answered survives kill -9 and a full disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use crate::common::{over_both, refresh, send, stdout};
 
 over_both!(every_answered_refresh_keeps_its_verdict_after_kill_9);
 
-/// A refresh that may fail because the process is gone.
+/// Refreshes. Returns `None` if the process is gone.
 async fn try_refresh(client: &reqwest::Client, url: &str, token: &str) -> Option<(u16, String)> {
     let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
     let response = client.post(format!("{url}/token")).form(&form).send().await.ok()?;
@@ -30,7 +30,7 @@ async fn every_answered_refresh_keeps_its_verdict_after_kill_9(backend: Backend)
         for _ in 0..4 {
             let first = login(&process.url).await.refresh_token();
             let (url, killed) = (process.url.clone(), Arc::clone(&killed));
-            // One chain of refreshes, ended by the kill: all tokens in the order of their answers.
+            // Refreshes one session until the kill. Returns all tokens, oldest first.
             chains.push(tokio::spawn(async move {
                 let client = reqwest::Client::new();
                 let mut tokens = vec![first];
@@ -44,7 +44,7 @@ async fn every_answered_refresh_keeps_its_verdict_after_kill_9(backend: Backend)
                 tokens
             }));
         }
-        // A user is added while the issuer is busy, and answered just before the kill.
+        // Adds a user while the issuer is busy. The command succeeds just before the kill.
         let path = folder.path().to_owned();
         let name = format!("user{round}");
         tokio::task::spawn_blocking(move || add_user(&path, &name)).await.unwrap();
@@ -60,13 +60,13 @@ async fn every_answered_refresh_keeps_its_verdict_after_kill_9(backend: Backend)
             answered += tokens.len();
             let last = tokens.last().unwrap();
             if index % 2 == 0 {
-                // The last answered token is current, or one that the kill left unanswered was
-                // just made from it: then it answers that one.
+                // The last token is current, or its successor was stored just before the kill and
+                // not sent. In both cases a refresh succeeds.
                 let (status, next) = try_refresh(&client, &process.url, last).await.unwrap();
                 assert_eq!(status, 200);
-                assert!(!tokens.contains(&next), "an answered token was given out again");
+                assert!(!tokens.contains(&next), "the issuer returned a token for a second time");
             } else if let [.., old, _, _] = tokens.as_slice() {
-                // One that was replaced twice is still a replay, and still ends the session.
+                // A token that was replaced twice is a replay and ends the session.
                 let (status, _) = try_refresh(&client, &process.url, old).await.unwrap();
                 assert_eq!(status, 400);
                 let (status, _) = try_refresh(&client, &process.url, last).await.unwrap();
@@ -84,7 +84,7 @@ async fn every_answered_refresh_keeps_its_verdict_after_kill_9(backend: Backend)
 #[tokio::test]
 async fn a_full_disk_makes_the_issuer_unready_and_loses_nothing() {
     let folder = folder();
-    // A limit on the size of each file, so that it needs no disk of its own.
+    // Limits the size of each file, which acts like a full disk.
     let mut shell = std::process::Command::new("sh");
     let script = "trap '' XFSZ; ulimit -f 200; exec \"$0\" \"$@\"";
     shell.args(["-c", script, env!("CARGO_BIN_EXE_countersign-issuer")]);
@@ -124,7 +124,7 @@ async fn sigterm_ends_the_process_with_code_0() {
     assert!(stop.success());
     let status = tokio::task::spawn_blocking(move || process.child.wait().unwrap()).await.unwrap();
     assert_eq!(status.code(), Some(0));
-    // What it left on the disk is whole, and good.
+    // The database is closed properly and usable.
     assert!(!folder.path().join("countersign.db-wal").exists());
     let process = Process::start(folder.path());
     let request = reqwest::Client::new().get(format!("{}/healthz/ready", process.url));

@@ -1,5 +1,4 @@
-//! What only a database on a network has: it goes away and comes back, answers get lost on the way,
-//! and several issuers share it.
+//! A database on a network: outages, lost answers, TLS, and several issuers on one database.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,7 +15,7 @@ use crate::common::{
     database, distinct, login, post_form, post_json, refresh, send, stderr, stdout, use_database,
 };
 
-/// A folder whose database is at `url`, with user `demo`.
+/// Makes a folder that is configured for the database at `url`, and adds the user `demo`.
 fn folder_at(url: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     use_database(folder.path(), url);
@@ -29,8 +28,9 @@ fn audited(url: &str, event: &str) -> usize {
     execute(url, &count)[0].parse().unwrap()
 }
 
-/// One client of a session, which presents its token until it is answered.
-async fn insist(url: String, first: String, stop: Arc<AtomicBool>) -> (Vec<String>, usize) {
+/// Refreshes one session until `stop`, and retries each refresh until it succeeds. Returns all tokens
+/// and the number of 503 responses.
+async fn refresh_until(url: String, first: String, stop: Arc<AtomicBool>) -> (Vec<String>, usize) {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(8)).build().unwrap();
     let (mut tokens, mut unavailable) = (vec![first], 0);
     while !stop.load(Ordering::SeqCst) {
@@ -48,7 +48,7 @@ async fn insist(url: String, first: String, stop: Arc<AtomicBool>) -> (Vec<Strin
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_database_is_away_all_is_503_and_afterwards_nothing_is_lost() {
+async fn an_outage_of_the_database_is_503_and_loses_nothing() {
     if !is_left_out() {
         outage("fast").await;
     }
@@ -69,7 +69,7 @@ async fn outage(mode: &'static str) {
     let mut clients = Vec::new();
     for _ in 0..6 {
         let first = login(&process.url).await.refresh_token();
-        clients.push(tokio::spawn(insist(process.url.clone(), first, Arc::clone(&stop))));
+        clients.push(tokio::spawn(refresh_until(process.url.clone(), first, Arc::clone(&stop))));
     }
     tokio::time::sleep(Duration::from_millis(700)).await;
     let mut cluster = tokio::task::spawn_blocking(move || {
@@ -92,7 +92,7 @@ async fn outage(mode: &'static str) {
     .unwrap();
     let recovered = Instant::now();
     while get(&process.url, "/healthz/ready").await.status != 200 {
-        assert!(recovered.elapsed() < Duration::from_secs(5), "it does not recover");
+        assert!(recovered.elapsed() < Duration::from_secs(5), "the issuer does not recover");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     tokio::time::sleep(Duration::from_millis(700)).await;
@@ -100,7 +100,7 @@ async fn outage(mode: &'static str) {
     for client in clients {
         let (tokens, unavailable) = client.await.unwrap();
         assert!(tokens.len() > 10, "only {} refreshes", tokens.len());
-        assert!(unavailable > 0, "no refresh met the outage");
+        assert!(unavailable > 0, "no refresh ran during the outage");
         let last = tokens.last().unwrap();
         assert_eq!(refresh(&process.url, last).await.status, 200);
         refresh(&process.url, &tokens[tokens.len() - 3]).await.refused(400, "invalid_grant");
@@ -108,25 +108,24 @@ async fn outage(mode: &'static str) {
     drop((process, cluster));
 }
 
-/// Between an issuer and its database: takes away the answer to a COMMIT, or connections that are
-/// not in use.
+/// A proxy between an issuer and its database that can lose the answer to a COMMIT.
 #[derive(Default)]
-struct Between {
-    /// With 1, the next COMMIT is passed on, and its answer is not; with 2, the one after it.
+struct LossyProxy {
+    /// With 1, the proxy forwards the next COMMIT and drops the answer; with 2, the one after it.
     swallow: AtomicUsize,
-    /// After that, nobody gets through.
+    /// Refuses all connections after a dropped answer.
     closed_after: AtomicBool,
     closed: AtomicBool,
     swallowed: AtomicUsize,
 }
 
-impl Between {
-    /// The URL that leads through it.
+impl LossyProxy {
+    /// Starts a proxy to `port`. Returns it with the URL that leads through it.
     async fn start(url: &str, port: u16) -> (Arc<Self>, String) {
-        let between = Arc::new(Self::default());
+        let proxy = Arc::new(Self::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let through = listener.local_addr().unwrap().port();
-        let shared = Arc::clone(&between);
+        let shared = Arc::clone(&proxy);
         tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
@@ -135,7 +134,7 @@ impl Between {
                 }
             }
         });
-        (between, url.replace(&format!(":{port}/"), &format!(":{through}/")))
+        (proxy, url.replace(&format!(":{port}/"), &format!(":{through}/")))
     }
 
     async fn pass(self: Arc<Self>, mut client: TcpStream, port: u16) {
@@ -154,7 +153,7 @@ impl Between {
                     let left = self.swallow.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count);
                     if commits && left == Ok(1) {
                         self.closed.store(self.closed_after.load(Ordering::SeqCst), Ordering::SeqCst);
-                        // It answers when it is on the disk.
+                        // The answer shows that the transaction is on the disk.
                         assert!(server.read(&mut answered).await.unwrap() > 0);
                         self.swallowed.fetch_add(1, Ordering::SeqCst);
                         return;
@@ -171,24 +170,24 @@ impl Between {
     }
 }
 
-/// A cluster's port, from the URL of one of its databases.
+/// Returns the port in a database URL.
 fn port(url: &str) -> u16 {
     url.rsplit(':').next().unwrap().split('/').next().unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_whose_commit_went_unanswered_is_made_once_and_answered_as_done() {
+async fn a_change_whose_commit_is_not_acknowledged_is_made_once_and_reported_as_done() {
     if is_left_out() {
         return;
     }
     let direct = new_database();
-    let (between, through) = Between::start(&direct, port(&direct)).await;
+    let (proxy, through) = LossyProxy::start(&direct, port(&direct)).await;
     let folder = folder_at(&through);
-    // Without a grace a second attempt would look like a replay.
+    // Without a grace, a retry would look like a replay.
     let server = Server::over(folder, |config, _| config.refresh_grace = Duration::ZERO).await;
-    let lose = |which| between.swallow.store(which, Ordering::SeqCst);
+    let lose = |which| proxy.swallow.store(which, Ordering::SeqCst);
 
-    // Its first COMMIT is that of the failure which it is until the password was checked.
+    // The first COMMIT of a login stores the provisional failure.
     for which in [1, 2] {
         lose(which);
         login(&server.url).await.refresh_token();
@@ -198,19 +197,19 @@ async fn a_change_whose_commit_went_unanswered_is_made_once_and_answered_as_done
     lose(1);
     let wrong = serde_json::json!({ "username": "demo", "password": "wrong" });
     post_json(&server.url, "/login", &wrong).await.refused(401, "invalid_grant");
-    // From its network, and from everywhere.
+    // One for the network, and one for all networks together.
     assert_eq!(execute(&direct, counted), ["2"]);
     let first = login(&server.url).await.refresh_token();
     lose(1);
     let second = refresh(&server.url, &first).await.refresh_token();
     let third = refresh(&server.url, &second).await.refresh_token();
-    assert_eq!(between.swallowed.load(Ordering::SeqCst), 4);
+    assert_eq!(proxy.swallowed.load(Ordering::SeqCst), 4);
     assert_eq!(audited(&direct, "login"), 3);
 
     for arguments in
         [&["user", "add"][..], &["user", "passwd"], &["user", "lock"], &["user", "delete"]]
     {
-        // The first COMMIT of a command is that of opening the database.
+        // The first COMMIT of a command belongs to the opening of the database.
         for which in [1, 2] {
             lose(which);
             let name = format!("eve{which}");
@@ -228,31 +227,31 @@ async fn a_change_whose_commit_went_unanswered_is_made_once_and_answered_as_done
     assert_eq!(post_form(&server.url, "/revoke", &form).await.status, 200);
     refresh(&server.url, &third).await.refused(400, "invalid_grant");
     assert_eq!(audited(&direct, "session_ended"), 1);
-    assert_eq!(between.swallowed.load(Ordering::SeqCst), 4 + 8 + 1);
+    assert_eq!(proxy.swallowed.load(Ordering::SeqCst), 4 + 8 + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_whose_refresh_went_unanswered_is_no_replay_when_the_database_is_back() {
+async fn a_token_whose_refresh_was_not_acknowledged_works_after_an_outage() {
     if is_left_out() {
         return;
     }
     let direct = new_database();
-    let (between, through) = Between::start(&direct, port(&direct)).await;
+    let (proxy, through) = LossyProxy::start(&direct, port(&direct)).await;
     let server = Server::over(folder_at(&through), |_, _| {}).await;
     let first = login(&server.url).await.refresh_token();
     let second = refresh(&server.url, &first).await.refresh_token();
-    between.closed_after.store(true, Ordering::SeqCst);
-    between.swallow.store(1, Ordering::SeqCst);
+    proxy.closed_after.store(true, Ordering::SeqCst);
+    proxy.swallow.store(1, Ordering::SeqCst);
     refresh(&server.url, &second).await.refused(503, "temporarily_unavailable");
     let counter = execute(&direct, "SELECT counter FROM countersign.sessions");
-    assert_eq!(counter, ["2"], "it was committed");
+    assert_eq!(counter, ["2"], "the refresh was committed");
 
     // Long after the grace.
     server.advance(3600);
-    between.closed.store(false, Ordering::SeqCst);
+    proxy.closed.store(false, Ordering::SeqCst);
     let third = refresh(&server.url, &second).await.refresh_token();
     let fourth = refresh(&server.url, &third).await.refresh_token();
-    // From here on it is an old token like any.
+    // Its successor has been used, so that it is a replay now.
     server.advance(3600);
     refresh(&server.url, &second).await.refused(400, "invalid_grant");
     refresh(&server.url, &fourth).await.refused(400, "invalid_grant");
@@ -260,7 +259,7 @@ async fn a_token_whose_refresh_went_unanswered_is_no_replay_when_the_database_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_issuers_on_one_database_are_one_issuer() {
+async fn two_issuers_on_one_database_act_as_one() {
     if is_left_out() {
         return;
     }
@@ -290,7 +289,7 @@ async fn two_issuers_on_one_database_are_one_issuer() {
     assert_eq!(revoked.status, 200);
     refresh(&other.url, &third).await.refused(400, "invalid_grant");
 
-    // Both are due to rotate at the same moment; they make one rotation.
+    // Both issuers are due to rotate at the same moment; only one rotation happens.
     let jwks = async |url: &str| get(url, "/.well-known/jwks.json").await.text;
     for _ in 0..3 {
         one.advance(30 * 86400);
@@ -311,7 +310,7 @@ async fn two_issuers_on_one_database_are_one_issuer() {
 }
 
 #[test]
-fn a_database_that_cannot_be_served_is_left_as_it_was() {
+fn a_database_that_cannot_be_served_is_not_changed() {
     if is_left_out() {
         return;
     }
@@ -342,7 +341,7 @@ fn a_database_that_cannot_be_served_is_left_as_it_was() {
     assert_eq!(execute(&url, content), before);
 
     execute(&url, "UPDATE countersign.database SET schema_version = 99");
-    // One that only added something: this version still serves it.
+    // A newer schema that is compatible is served.
     drop(Process::start(folder.path()));
     assert_eq!(execute(&url, "SELECT schema_version FROM countersign.database"), ["99"]);
     execute(&url, "UPDATE countersign.database SET compatible_version = 99");
@@ -354,7 +353,7 @@ fn a_database_that_cannot_be_served_is_left_as_it_was() {
     execute(&url, "UPDATE countersign.database SET application = 'x'");
     refuse(&listen, &["something else's"]);
 
-    // Not ours, and nothing of it is ours afterwards.
+    // A database of another application stays as it is.
     let other = new_database();
     execute(&other, "CREATE SCHEMA countersign; CREATE TABLE countersign.users (id int)");
     use_database(folder.path(), &other);
@@ -363,7 +362,7 @@ fn a_database_that_cannot_be_served_is_left_as_it_was() {
     let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'countersign'";
     assert_eq!(execute(&other, tables), ["1"]);
 
-    // An empty one is made by who may, and not by who only looks.
+    // Only `serve` and `user add` make the schema in an empty database.
     let empty = new_database();
     use_database(folder.path(), &empty);
     for arguments in [&["user", "list"][..], &["keys", "rotate"], &["user", "passwd", "x"]] {
@@ -398,7 +397,7 @@ fn the_password_of_the_database_is_shown_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tls_to_the_database_is_of_the_trusted_authority_and_of_that_name_alone() {
+async fn tls_to_the_database_needs_the_trusted_authority_and_the_right_name() {
     if is_left_out() {
         return;
     }

@@ -1,4 +1,4 @@
-//! Refresh tokens over real HTTP: every order in which they can be presented.
+//! Refresh tokens over HTTP, in every order in which a client can present them.
 
 use serde_json::json;
 
@@ -7,14 +7,14 @@ use crate::common::{distinct, post_form, post_json, refresh, stderr};
 
 over_all!(
     each_refresh_replaces_the_token_and_keeps_the_session,
-    a_token_answers_the_same_successor_within_the_grace_and_kills_the_session_after_it,
-    order_goes_by_the_counter_when_the_clock_stands_still,
+    a_token_has_the_same_successor_within_the_grace_and_ends_the_session_after_it,
+    the_counter_orders_tokens_even_if_the_clock_stands_still,
     parallel_refreshes_of_one_token_have_one_successor,
-    nothing_survives_a_refresh_that_races_a_revocation,
-    a_token_that_was_altered_is_refused_and_harms_nobody,
-    a_session_ends_when_it_is_idle_and_at_the_latest_after_thirty_days,
-    a_new_password_ends_every_session_and_replaces_the_old_one,
-    sessions_outlive_a_restart,
+    a_session_that_is_revoked_during_a_refresh_stays_ended,
+    an_altered_token_is_refused_and_ends_no_session,
+    an_idle_session_ends_and_every_session_ends_after_thirty_days,
+    a_new_password_replaces_the_old_one_and_ends_every_session,
+    sessions_survive_a_restart,
 );
 
 async fn each_refresh_replaces_the_token_and_keeps_the_session(backend: Backend) {
@@ -32,7 +32,7 @@ async fn each_refresh_replaces_the_token_and_keeps_the_session(backend: Backend)
     }
 }
 
-async fn a_token_answers_the_same_successor_within_the_grace_and_kills_the_session_after_it(
+async fn a_token_has_the_same_successor_within_the_grace_and_ends_the_session_after_it(
     backend: Backend,
 ) {
     let server = Server::on(backend).await;
@@ -45,13 +45,13 @@ async fn a_token_answers_the_same_successor_within_the_grace_and_kills_the_sessi
     refresh(&server.url, &second).await.refused(400, "invalid_grant");
 }
 
-async fn order_goes_by_the_counter_when_the_clock_stands_still(backend: Backend) {
+async fn the_counter_orders_tokens_even_if_the_clock_stands_still(backend: Backend) {
     let server = Server::on(backend).await;
     let first = login(&server.url).await.refresh_token();
     let second = refresh(&server.url, &first).await.refresh_token();
     let third = refresh(&server.url, &second).await.refresh_token();
     assert_eq!(refresh(&server.url, &second).await.refresh_token(), third);
-    // Two behind, within the grace: replaced twice, so it was stolen or replayed.
+    // The token was replaced twice, so that it counts as stolen even within the grace.
     refresh(&server.url, &first).await.refused(400, "invalid_grant");
     refresh(&server.url, &third).await.refused(400, "invalid_grant");
 }
@@ -70,7 +70,7 @@ async fn parallel_refreshes_of_one_token_have_one_successor(backend: Backend) {
     }
 }
 
-async fn nothing_survives_a_refresh_that_races_a_revocation(backend: Backend) {
+async fn a_session_that_is_revoked_during_a_refresh_stays_ended(backend: Backend) {
     let server = Server::on(backend).await;
     for _ in 0..8 {
         let token = login(&server.url).await.refresh_token();
@@ -86,7 +86,7 @@ async fn nothing_survives_a_refresh_that_races_a_revocation(backend: Backend) {
     }
 }
 
-async fn a_token_that_was_altered_is_refused_and_harms_nobody(backend: Backend) {
+async fn an_altered_token_is_refused_and_ends_no_session(backend: Backend) {
     let server = Server::on(backend).await;
     let token = login(&server.url).await.refresh_token();
     let flipped = |at: usize| {
@@ -107,7 +107,7 @@ async fn a_token_that_was_altered_is_refused_and_harms_nobody(backend: Backend) 
     assert_eq!(refresh(&server.url, &token).await.status, 200);
 }
 
-async fn a_session_ends_when_it_is_idle_and_at_the_latest_after_thirty_days(backend: Backend) {
+async fn an_idle_session_ends_and_every_session_ends_after_thirty_days(backend: Backend) {
     const DAY: u64 = 86400;
     let server = Server::on(backend).await;
     let token = login(&server.url).await.refresh_token();
@@ -126,7 +126,7 @@ async fn a_session_ends_when_it_is_idle_and_at_the_latest_after_thirty_days(back
     refresh(&server.url, &token).await.refused(400, "invalid_grant");
 }
 
-async fn a_new_password_ends_every_session_and_replaces_the_old_one(backend: Backend) {
+async fn a_new_password_replaces_the_old_one_and_ends_every_session(backend: Backend) {
     let server = Server::on(backend).await;
     let sessions = [login(&server.url).await, login(&server.url).await];
     let other = "another long password";
@@ -141,7 +141,7 @@ async fn a_new_password_ends_every_session_and_replaces_the_old_one(backend: Bac
     assert_eq!(post_json(&server.url, "/login", &body).await.status, 200);
 }
 
-async fn sessions_outlive_a_restart(backend: Backend) {
+async fn sessions_survive_a_restart(backend: Backend) {
     let server = Server::on(backend).await;
     let first = login(&server.url).await.refresh_token();
     let second = refresh(&server.url, &first).await.refresh_token();

@@ -82,7 +82,7 @@ fn bad_configuration_is_refused_in_one_line_and_leaves_no_file() {
             &["database", "sqlite://PATH"],
         ),
         (&["serve", "--database", "postgres://db/x"], 1, &["PostgreSQL", "master_key"]),
-        (&["serve", "--database", "postgres://db"], 1, &["PostgreSQL", "master_key"]),
+        (&["serve", "--database", "postgres://db"], 1, &["--database", "names no database"]),
         (&["user", "list", "--database", "postgres://db"], 1, &["postgres://USER", "DATABASE"]),
         (&["user", "list", "--database", "mysql://db"], 1, &["sqlite://PATH", "postgres://"]),
         (&["serve", "--trusted-proxies", "10.0.0.0/33"], 1, &["--trusted-proxies", "10.0.0.0/8"]),

@@ -1,5 +1,5 @@
-//! Runs the vectors on standard input with the Rust verifier. `cargo xtask test` compiles this program
-//! to WASI, to check that the verifier needs nothing from its host.
+//! Runs the vectors on standard input with the Rust verifier. `cargo xtask test` compiles this
+//! program to WASI, to check that the verifier needs nothing from its host.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! Strict base64url in each of the three parts: no padding, no other alphabet, one text for a value.
+//! Strict base64url in each of the three parts: no padding, no other alphabet, one text for a
+//! value.
 
 use super::Keys;
 use crate::object::Object;
@@ -115,8 +116,8 @@ fn other_spelling(text: &str, bits: usize) -> String {
 
 /// Returns a good token with both `-` and `_` in every part.
 fn with_both_symbols(keys: &Keys) -> String {
-    // Of three equal octets in a row, one is the third of its group, and its last character is then a
-    // symbol.
+    // Of three equal octets in a row, one is the third of its group, and its last character is then
+    // a symbol.
     let spread = r#"">>>???""#;
     let token = signed(
         &keys.main,

@@ -23,8 +23,8 @@ struct Key {
 }
 
 impl Key {
-    /// Generates a key of four primes, which are found faster than two. The verifier cannot tell the
-    /// difference.
+    /// Generates a key of four primes, which are found faster than two. The verifier cannot tell
+    /// the difference.
     fn generate(bits: usize, exponent: u64) -> Self {
         let exponent_number = BigUint::from(exponent);
         let two_primes = || {
@@ -142,8 +142,8 @@ fn the_reference_agrees_on_messages_that_are_almost_encoded() {
         let good = emsa::encode(&hash, key.reference.size());
         let mut message = good.clone();
         for (index, byte, kind) in changes {
-            // Two of three changes are in the part with a structure. The first byte stays, so that the
-            // message is a number below n.
+            // Two of three changes are in the part with a structure. The first byte stays, so that
+            // the message is a number below n.
             let start = if kind == 0 { 1 } else { message.len() - 54 };
             let position = start + index.index(message.len() - start);
             message[position] = byte;

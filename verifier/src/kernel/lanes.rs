@@ -1,5 +1,5 @@
-//! Two `f64` side by side, in WASM's relaxed SIMD instructions. A copy in plain Rust lets the kernel
-//! be tested on machines without these instructions.
+//! Two `f64` side by side, in WASM's relaxed SIMD instructions. A copy in plain Rust lets the
+//! kernel be tested on machines without these instructions.
 
 #[cfg(target_feature = "relaxed-simd")]
 pub(super) use wasm::Lanes;

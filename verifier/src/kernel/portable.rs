@@ -50,7 +50,8 @@ pub(super) struct Portable {
 }
 
 impl Portable {
-    /// Takes big-endian bytes whose first is not zero. Returns `None` for an even number, and for 1.
+    /// Takes big-endian bytes whose first is not zero. Returns `None` for an even number, and for
+    /// 1.
     pub(super) fn new(big_endian: &[u8]) -> Option<Self> {
         let blocks = (8 * big_endian.len() + 1).div_ceil(BLOCK * LIMB_BITS);
         let n = to_limbs(big_endian, BLOCK * blocks);
@@ -78,8 +79,8 @@ impl Portable {
         number.len() == self.size() && *number < *self.big_endian
     }
 
-    /// Raises `base`, which is reduced, to an `exponent` that is odd and at least 3. Returns big-endian
-    /// bytes, as many as the modulus has.
+    /// Raises `base`, which is reduced, to an `exponent` that is odd and at least 3. Returns
+    /// big-endian bytes, as many as the modulus has.
     pub(super) fn power(&self, base: &[u8], exponent: u64) -> Vec<u8> {
         let product = &mut Product::new(self.n.len());
         let base = to_limbs(base, self.n.len());
@@ -109,8 +110,8 @@ impl Portable {
         self.reduce(product, a);
     }
 
-    /// Replaces a with a²·R⁻¹ mod n, for a < n. Each block is multiplied by itself, and by twice the
-    /// blocks above it.
+    /// Replaces a with a²·R⁻¹ mod n, for a < n. Each block is multiplied by itself, and by twice
+    /// the blocks above it.
     #[expect(clippy::indexing_slicing, reason = "the row is as long as a")]
     fn square(&self, a: &mut [Limb], product: &mut Product) {
         let mut row: Vec<Limb> = a.iter().map(|limb| 2 * limb).collect();
@@ -122,8 +123,8 @@ impl Portable {
         self.reduce(product, a);
     }
 
-    /// Multiplies the product, which is below n·R, by R⁻¹ mod n. Multiples of n are added to it, block
-    /// by block, until it is a multiple of R.
+    /// Multiplies the product, which is below n·R, by R⁻¹ mod n. Multiples of n are added to it,
+    /// block by block, until it is a multiple of R.
     #[expect(clippy::indexing_slicing, reason = "a product has twice as many columns as n limbs")]
     fn reduce(&self, product: &mut Product, result: &mut [Limb]) {
         let Some((n, higher)) = self.n.split_first_chunk() else { return };
@@ -158,15 +159,16 @@ impl Portable {
         &self.big_endian
     }
 
-    /// Returns 2 to the power of `exponent` modulo n, in big-endian bytes, as many as the modulus has.
+    /// Returns 2 to the power of `exponent` modulo n, in big-endian bytes, as many as the modulus
+    /// has.
     #[cfg(any(target_feature = "relaxed-simd", test, fuzzing))]
     pub(super) fn power_of_two(&self, exponent: usize) -> Vec<u8> {
         to_bytes(&self.shifted_one(exponent), self.size())
     }
 
-    /// Computes R² mod n, which is 2ᵏ·R for R = 2ᵏ. A squaring in Montgomery form doubles the exponent,
-    /// and a doubling adds one to it. The highest six bits of k are computed by doublings, which is
-    /// faster.
+    /// Computes R² mod n, which is 2ᵏ·R for R = 2ᵏ. A squaring in Montgomery form doubles the
+    /// exponent, and a doubling adds one to it. The highest six bits of k are computed by
+    /// doublings, which is faster.
     fn compute_r_squared(&self) -> Vec<Limb> {
         let product = &mut Product::new(self.n.len());
         let k = self.n.len() * LIMB_BITS;
@@ -181,8 +183,8 @@ impl Portable {
         power
     }
 
-    /// Computes 2 to the power of `exponent` modulo n, for an exponent of at least n's number of bits,
-    /// by doubling the power of two just below n.
+    /// Computes 2 to the power of `exponent` modulo n, for an exponent of at least n's number of
+    /// bits, by doubling the power of two just below n.
     fn shifted_one(&self, exponent: usize) -> Vec<Limb> {
         let mut below = vec![0; self.size()];
         let leading_zeros = self.big_endian.first().map_or(0, |byte| byte.leading_zeros());
@@ -231,8 +233,8 @@ impl Product {
         Self { columns: vec![0; 2 * limbs], held: 0 }
     }
 
-    /// Adds `a·b` at `column`, plus the part of `a·below` that reaches that column. The limbs of b are
-    /// less than `factor` times 2^`LIMB_BITS`. Almost all time is spent here.
+    /// Adds `a·b` at `column`, plus the part of `a·below` that reaches that column. The limbs of b
+    /// are less than `factor` times 2^`LIMB_BITS`. Almost all time is spent here.
     #[expect(clippy::indexing_slicing, reason = "there is room for every row")]
     fn add_row(&mut self, column: usize, a: &Block, below: &Block, b: &[Limb], factor: usize) {
         self.held += BLOCK * factor;

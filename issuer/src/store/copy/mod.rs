@@ -1,5 +1,5 @@
-//! `store copy`: all that one database holds, into another one that holds nothing. Both stores
-//! read and write the tables as they are described here, so that neither knows of the other.
+//! `store copy`: copies a database into an empty one. Both stores read and write the tables by the
+//! description in this file, so that neither store knows the other.
 
 pub(super) mod postgres;
 pub(super) mod sqlite;
@@ -8,8 +8,8 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::{Store, StoreError};
 
-/// What is copied, in an order in which each row finds those that it refers to. What a database
-/// says of itself is not: it has its own version.
+/// The tables to copy. Each table comes after the tables that its rows refer to. The table `database`
+/// is left out: each database has its own version.
 pub(super) const TABLES: &[Table] = &[
     Table {
         name: "users",
@@ -82,11 +82,11 @@ pub(super) const TABLES: &[Table] = &[
     },
 ];
 
-/// A table that both stores have.
+/// A table of both stores.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Table {
     pub(super) name: &'static str,
-    /// The first one orders the rows.
+    /// Rows are copied in the order of the first column.
     pub(super) columns: &'static [Column],
 }
 
@@ -101,9 +101,9 @@ pub(super) enum Kind {
     Text,
     Bytes,
     Integer,
-    /// Of 32 bits where that makes a difference.
+    /// An integer of 32 bits in PostgreSQL.
     SmallInteger,
-    /// 0 or 1 where there is no other.
+    /// 0 or 1 in SQLite.
     Boolean,
 }
 
@@ -128,19 +128,19 @@ const fn boolean(name: &'static str) -> Column {
 }
 
 impl Table {
-    /// The names of its columns, as a statement has them.
+    /// Returns the names of the columns, separated by commas.
     pub(super) fn list(&self) -> String {
         let names: Vec<_> = self.columns.iter().map(|column| column.name).collect();
         names.join(", ")
     }
 
-    /// The statement that reads it.
+    /// Returns the statement that reads the table.
     pub(super) fn select(&self, schema: &str) -> String {
         format!("SELECT {} FROM {schema}{} ORDER BY 1", self.list(), self.name)
     }
 }
 
-/// What is in a column.
+/// A value in a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     Null,
@@ -149,29 +149,29 @@ pub(crate) enum Value {
     Bytes(Vec<u8>),
 }
 
-/// What goes from one database to the other.
+/// A message from one store to the other.
 #[derive(Debug)]
 pub(crate) enum Part {
-    /// Rows of the table of that index.
+    /// Rows of the table with that index in [`TABLES`].
     Rows { table: usize, rows: Vec<Vec<Value>> },
-    /// Without it, what came before is not all.
+    /// Marks a complete copy. Without it, the copy was interrupted.
     End,
 }
 
 /// The most rows in one part.
 pub(super) const ROWS: usize = 1000;
 
-/// How many parts may wait for the slower of the two.
+/// The most parts that wait for the slower store.
 const WAITING: usize = 4;
 
 pub(crate) type Parts = Receiver<Part>;
 pub(crate) type PartsOut = Sender<Part>;
 
-/// How many rows of each table were copied.
+/// The number of rows that were copied of each table.
 pub(crate) type Counts = Vec<(&'static str, u64)>;
 
-/// Copies all that `from` holds at this moment to `to`, in one transaction. `progress` hears of each
-/// part. `None` if `to` holds something already; nothing is changed then.
+/// Copies the present content of `from` to `to`, in one transaction. Calls `progress` after each part.
+/// Returns `None` and changes nothing if `to` is not empty.
 pub(crate) async fn copy(
     from: &dyn Store,
     to: &dyn Store,
@@ -188,7 +188,7 @@ pub(crate) async fn copy(
                 *count += rows.len() as u64;
                 progress(&counts);
             }
-            // Who writes says why it has stopped.
+            // The import has stopped, and returns the reason.
             if write.send(part).await.is_err() {
                 break;
             }

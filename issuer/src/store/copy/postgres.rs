@@ -6,7 +6,7 @@ use tokio_postgres::{Client, Row};
 use super::{Kind, Part, ROWS, TABLES, Table, Value};
 use crate::store::postgres::Failure;
 
-/// All statements see one moment. A copy takes as long as it takes.
+/// All statements read one snapshot. A copy has no time limit.
 pub(in crate::store) const BEGIN_EXPORT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
      SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
 
@@ -15,7 +15,7 @@ pub(in crate::store) const BEGIN_IMPORT: &str = "BEGIN; SET LOCAL statement_time
 
 const SCHEMA: &str = "countersign.";
 
-/// Sends all that there is at this moment.
+/// Sends the content of one snapshot.
 pub(in crate::store) async fn export(db: &Client, parts: &Sender<Part>) -> Result<(), Failure> {
     for (index, table) in TABLES.iter().enumerate() {
         let cursor = format!("DECLARE copied NO SCROLL CURSOR FOR {}", table.select(SCHEMA));
@@ -25,19 +25,19 @@ pub(in crate::store) async fn export(db: &Client, parts: &Sender<Part>) -> Resul
             let found = db.query_typed(&fetch, &[]).await?;
             let rows: Vec<_> =
                 found.iter().map(|row| values(row, table)).collect::<Result<_, _>>()?;
-            // Nobody takes them any more: who did says why.
+            // Sending fails if the import has stopped, which returns the reason.
             if rows.is_empty() || parts.send(Part::Rows { table: index, rows }).await.is_err() {
                 break;
             }
         }
         db.batch_execute("CLOSE copied").await?;
     }
-    // As above.
+    // Fails for the same reason.
     let _ = parts.send(Part::End).await;
     Ok(())
 }
 
-/// Writes what comes; `false` if there is something already.
+/// Writes the parts. Returns `false` if the database is not empty.
 pub(in crate::store) async fn import(
     db: &Client,
     parts: &mut Receiver<Part>,
@@ -57,10 +57,10 @@ pub(in crate::store) async fn import(
                 write(db, table, rows).await?;
             }
             Some(Part::End) => break,
-            None => return Err(Failure::Lasting("the copy broke off".to_owned())),
+            None => return Err(Failure::Permanent("the copy was interrupted".to_owned())),
         }
     }
-    // The next entry of the log comes after those that were copied.
+    // The next entry of the log gets an id after the copied ones.
     let next = "SELECT setval(pg_get_serial_sequence('countersign.audit', 'id'), \
                 (SELECT coalesce(max(id), 0) + 1 FROM countersign.audit), false)";
     db.query_typed(next, &[]).await?;
@@ -102,7 +102,7 @@ fn values(row: &Row, table: &Table) -> Result<Vec<Value>, Failure> {
 }
 
 fn sql(kind: Kind, value: Value) -> Result<Box<dyn ToSql + Sync + Send>, Failure> {
-    let malformed = || Failure::Lasting("a row holds what no issuer wrote".to_owned());
+    let malformed = || Failure::Permanent("a row has a value that no issuer writes".to_owned());
     Ok(match (kind, value) {
         (Kind::Text, Value::Null) => Box::new(None::<String>),
         (Kind::Bytes, Value::Null) => Box::new(None::<Vec<u8>>),

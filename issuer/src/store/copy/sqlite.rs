@@ -4,7 +4,7 @@ use tokio::sync::mpsc::{Receiver, Sender};
 
 use super::{Part, ROWS, TABLES, Table, Value};
 
-/// Sends all that there is at this moment.
+/// Sends the content of one snapshot.
 pub(in crate::store) fn export(
     connection: &mut Connection,
     parts: &Sender<Part>,
@@ -15,18 +15,18 @@ pub(in crate::store) fn export(
         let mut found = statement.query_map([], |row| values(row, table))?;
         loop {
             let rows: Vec<_> = found.by_ref().take(ROWS).collect::<rusqlite::Result<_>>()?;
-            // Nobody takes them any more: who did says why.
+            // Sending fails if the import has stopped, which returns the reason.
             if rows.is_empty() || parts.blocking_send(Part::Rows { table: index, rows }).is_err() {
                 break;
             }
         }
     }
-    // As above.
+    // Fails for the same reason.
     let _ = parts.blocking_send(Part::End);
     Ok(())
 }
 
-/// Writes what comes; `false` if there is something already.
+/// Writes the parts. Returns `false` if the database is not empty.
 pub(in crate::store) fn import(
     db: &Connection,
     parts: &mut Receiver<Part>,
@@ -41,9 +41,9 @@ pub(in crate::store) fn import(
         match parts.blocking_recv() {
             Some(Part::Rows { table, rows }) => {
                 let Some(table) = TABLES.get(table) else { continue };
-                let places = vec!["?"; table.columns.len()].join(", ");
+                let values = vec!["?"; table.columns.len()].join(", ");
                 let insert =
-                    format!("INSERT INTO {} ({}) VALUES ({places})", table.name, table.list());
+                    format!("INSERT INTO {} ({}) VALUES ({values})", table.name, table.list());
                 let mut insert = db.prepare_cached(&insert)?;
                 for row in rows {
                     insert.execute(params_from_iter(row.into_iter().map(sql)))?;
@@ -51,7 +51,9 @@ pub(in crate::store) fn import(
             }
             Some(Part::End) => return Ok(true),
             None => {
-                return Err(rusqlite::Error::ToSqlConversionFailure("the copy broke off".into()));
+                return Err(rusqlite::Error::ToSqlConversionFailure(
+                    "the copy was interrupted".into(),
+                ));
             }
         }
     }
@@ -63,7 +65,7 @@ fn values(row: &Row<'_>, table: &Table) -> rusqlite::Result<Vec<Value>> {
             ValueRef::Null => Value::Null,
             ValueRef::Integer(number) => Value::Integer(number),
             ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
-            // Tables that are STRICT hold no others.
+            // STRICT tables have no other types, and the schema has no REAL column.
             ValueRef::Text(_) | ValueRef::Real(_) => Value::Text(row.get(index)?),
         })
     };

@@ -1,7 +1,7 @@
-//! Connections to a server, and the transactions on them.
+//! A pool of connections to a server, transactions, and their retries.
 //!
-//! Between transactions a connection has no state: no prepared statement, no setting, no lock. So
-//! it may lead to a pooler that gives each transaction another connection (pgbouncer's mode
+//! Between transactions a connection has no state: no prepared statement, no setting, no lock. It
+//! may therefore lead to a pooler that gives each transaction another connection (pgbouncer's mode
 //! `transaction`).
 
 use std::sync::Arc;
@@ -25,37 +25,37 @@ use crate::Error;
 use crate::config::{PostgresUrl, TIME_TO_CONNECT, describe};
 use crate::store::StoreError;
 
-/// Connections that one issuer has open: a server takes 100 in all where nobody changed that.
-const CONNECTIONS: usize = 10;
+/// The size of the pool. By default a server accepts 100 connections from all its clients.
+const MAX_POOL: usize = 10;
 
-/// The time for an answer, with all attempts.
+/// The time for a result, with all retries.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
 
-/// How often a transaction is tried, where another one or a lost connection is in its way.
-const ATTEMPTS: u32 = 4;
+/// The number of tries if another transaction is in the way or the connection is lost.
+const MAX_ATTEMPTS: u32 = 4;
 
-/// The server ends by itself what an issuer that is gone has left behind.
+/// With these timeouts the server itself ends the transactions of an issuer that is gone.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
      SET LOCAL statement_timeout = '4s'; \
      SET LOCAL idle_in_transaction_session_timeout = '4s'";
 
-/// A statement's parameters with their types. Without types the server would be asked for them,
-/// and would keep the statement until the next transaction.
+/// A statement's parameters with their types. Without types, the client would ask the server for
+/// them, and the server would keep the statement beyond the transaction.
 pub(super) type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
-/// Why an attempt failed.
+/// The reason why an attempt failed.
 pub(in crate::store) enum Failure {
-    /// The next attempt may succeed.
-    Passing(String),
-    Lasting(String),
+    /// A retry may succeed.
+    Transient(String),
+    Permanent(String),
 }
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(e: tokio_postgres::Error) -> Self {
-        const PASSING: [SqlState; 6] = [
+        const TRANSIENT: [SqlState; 6] = [
             SqlState::T_R_SERIALIZATION_FAILURE,
             SqlState::T_R_DEADLOCK_DETECTED,
-            // Another server has become the one that can be written.
+            // This server is a standby now, and another one is the primary.
             SqlState::READ_ONLY_SQL_TRANSACTION,
             SqlState::ADMIN_SHUTDOWN,
             SqlState::CRASH_SHUTDOWN,
@@ -65,78 +65,82 @@ impl From<tokio_postgres::Error> for Failure {
             let source = std::error::Error::source(&e);
             e.is_closed() || source.is_some_and(|source| source.is::<std::io::Error>())
         };
-        let passing = e.code().map_or_else(lost, |code| PASSING.contains(code));
+        let is_transient = e.code().map_or_else(lost, |code| TRANSIENT.contains(code));
         let text = describe(&e);
-        if passing { Self::Passing(text) } else { Self::Lasting(text) }
+        if is_transient { Self::Transient(text) } else { Self::Permanent(text) }
     }
 }
 
 impl From<Failure> for StoreError {
     fn from(e: Failure) -> Self {
-        let (Failure::Passing(e) | Failure::Lasting(e)) = e;
-        Self(format!("the database failed: {e}"))
+        let (Failure::Transient(e) | Failure::Permanent(e)) = e;
+        failed(&e)
     }
 }
 
 /// The connections to one database.
 pub(super) struct Connections {
     pool: Pool,
-    /// Whether the last change failed.
+    /// The last transaction failed.
     failing: AtomicBool,
 }
 
 impl Connections {
-    /// Opens none yet.
+    /// Makes the pool. Opens no connection yet.
     ///
     /// # Errors
     ///
-    /// [`Error::Tls`] when the certificates to trust can't be read.
+    /// [`Error::Tls`] if the trusted certificates cannot be read.
     pub(super) fn new(address: &PostgresUrl) -> Result<Self, Error> {
         let tls = MakeRustlsConnect::new(tls(address)?);
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(address.config.clone(), tls, recycling);
         let pool = Pool::builder(manager)
-            .max_size(CONNECTIONS)
+            .max_size(MAX_POOL)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(TIME_TO_CONNECT))
             .create_timeout(Some(TIME_TO_CONNECT))
             .recycle_timeout(Some(TIME_TO_CONNECT))
             .build();
-        let pool = pool.map_err(|e| Error::System(format!("no pool of connections: {e}")))?;
+        let pool =
+            pool.map_err(|e| Error::System(format!("cannot make a pool of connections: {e}")))?;
         Ok(Self { pool, failing: AtomicBool::new(false) })
     }
 
-    /// Whether the last change failed.
+    /// Returns true if the last transaction failed.
     pub(super) fn is_failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)
     }
 
-    /// The rows of one statement that changes nothing.
+    /// Returns the rows of one statement that changes nothing.
     pub(super) async fn read(
         &self,
         statement: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, StoreError> {
-        self.attempts(|db| async move { Ok(db.query_typed(statement, parameters).await?) }).await
+        self.retry(|db| async move { Ok(db.query_typed(statement, parameters).await?) }).await
     }
 
-    /// Runs `job` in one transaction, and answers once what it changed is on the disk.
+    /// Runs `job` in one transaction and returns once its changes are on the disk.
     ///
-    /// A job may run more than once, and also again after a run whose COMMIT went unanswered: so it
-    /// must answer the same, and change nothing, where an earlier run of it was committed.
-    pub(super) async fn transact<T, Job>(&self, job: impl Fn(Lent) -> Job) -> Result<T, StoreError>
+    /// A job may run more than once, even after it was committed: the answer to a COMMIT can get
+    /// lost. A job must then return the same result and change nothing more.
+    pub(super) async fn transact<T, Job>(
+        &self,
+        job: impl Fn(Connection) -> Job,
+    ) -> Result<T, StoreError>
     where
         Job: Future<Output = Result<T, Failure>>,
     {
-        // Also where the database was set to be quicker.
+        // Set explicitly, because the database may have another default.
         self.transact_with("on", job).await
     }
 
-    /// Like [`Connections::transact`], but answers once others see what the job changed: when the
-    /// server crashes soon after, that may be undone.
+    /// Like [`Connections::transact`], but returns once the changes are visible to others. A crash
+    /// of the server soon after may undo them.
     pub(super) async fn transact_unsynced<T, Job>(
         &self,
-        job: impl Fn(Lent) -> Job,
+        job: impl Fn(Connection) -> Job,
     ) -> Result<T, StoreError>
     where
         Job: Future<Output = Result<T, Failure>>,
@@ -147,39 +151,40 @@ impl Connections {
     async fn transact_with<T, Job>(
         &self,
         synchronous_commit: &str,
-        job: impl Fn(Lent) -> Job,
+        job: impl Fn(Connection) -> Job,
     ) -> Result<T, StoreError>
     where
         Job: Future<Output = Result<T, Failure>>,
     {
         let begin = &format!("{BEGIN}; SET LOCAL synchronous_commit = {synchronous_commit}");
         let job = &job;
-        let result = self.attempts(|db| in_transaction(db, begin, job)).await;
+        let result = self.retry(|db| in_transaction(db, begin, job)).await;
         self.failing.store(result.is_err(), Ordering::Relaxed);
         result
     }
 
-    /// Runs `job` once in a transaction that begins with `begin`, however long it takes: for
-    /// commands, and for no request.
+    /// Runs `job` once in a transaction that begins with `begin`, without a time limit. For commands
+    /// only.
     pub(super) async fn transact_once<T, Job>(
         &self,
         begin: &str,
-        job: impl FnOnce(Lent) -> Job,
+        job: impl FnOnce(Connection) -> Job,
     ) -> Result<T, StoreError>
     where
         Job: Future<Output = Result<T, Failure>>,
     {
         let connection = self.pool.get().await.map_err(|e| unreachable_because(&e))?;
         let db = Arc::new(connection);
-        let mut lender = Lender(Some(Arc::clone(&db)));
-        let result = in_transaction(db, begin, job).await;
-        if result.is_ok() {
-            lender.0 = None;
-        }
-        Ok(result?)
+        let guard = CloseOnDrop(Some(Arc::clone(&db)));
+        let result = in_transaction(db, begin, job).await?;
+        guard.keep_open();
+        Ok(result)
     }
 
-    async fn attempts<T, Attempt>(&self, attempt: impl Fn(Lent) -> Attempt) -> Result<T, StoreError>
+    async fn retry<T, Attempt>(
+        &self,
+        attempt: impl Fn(Connection) -> Attempt,
+    ) -> Result<T, StoreError>
     where
         Attempt: Future<Output = Result<T, Failure>>,
     {
@@ -188,32 +193,32 @@ impl Connections {
             loop {
                 count += 1;
                 let connection = self.pool.get().await.map_err(|e| unreachable_because(&e))?;
-                // Before the attempt, so that it is dropped after it.
-                let mut lender = Lender(Some(Arc::new(connection)));
-                let Some(lent) = lender.0.clone() else { continue };
-                match attempt(lent).await {
+                let connection = Arc::new(connection);
+                // Declared before the attempt, so that it is dropped after it.
+                let guard = CloseOnDrop(Some(Arc::clone(&connection)));
+                match attempt(connection).await {
                     Ok(result) => {
-                        lender.0 = None;
+                        guard.keep_open();
                         return Ok(result);
                     }
-                    Err(Failure::Passing(_)) if count < ATTEMPTS => {
-                        drop(lender);
-                        // So that two that are in each other's way don't meet again.
+                    Err(Failure::Transient(_)) if count < MAX_ATTEMPTS => {
+                        drop(guard);
+                        // Two transactions that are in each other's way should not meet again.
                         sleep(Duration::from_millis(5) * count).await;
                     }
-                    Err(Failure::Passing(e) | Failure::Lasting(e)) => return Err(failed(&e)),
+                    Err(e) => return Err(e.into()),
                 }
             }
         };
-        let slow = || failed(&"it does not answer in time");
+        let slow = || failed(&"no answer in time");
         timeout(TIME_TO_ANSWER, attempts).await.unwrap_or_else(|_| Err(slow()))
     }
 }
 
 async fn in_transaction<T, Job>(
-    db: Lent,
+    db: Connection,
     begin: &str,
-    job: impl FnOnce(Lent) -> Job,
+    job: impl FnOnce(Connection) -> Job,
 ) -> Result<T, Failure>
 where
     Job: Future<Output = Result<T, Failure>>,
@@ -224,14 +229,20 @@ where
     Ok(result)
 }
 
-/// A connection, for one attempt.
-pub(super) type Lent = Arc<Object>;
+/// A connection of the pool, for one attempt.
+pub(super) type Connection = Arc<Object>;
 
-/// Gives a connection back to the pool only when all went well. Dropped before, it is closed, and
-/// the server undoes what was not committed.
-struct Lender(Option<Lent>);
+/// Closes the connection when it is dropped, so that the server undoes everything that was not
+/// committed. After [`CloseOnDrop::keep_open`] it goes back to the pool.
+struct CloseOnDrop(Option<Connection>);
 
-impl Drop for Lender {
+impl CloseOnDrop {
+    fn keep_open(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take().and_then(Arc::into_inner) {
             drop(Object::take(connection));
@@ -253,7 +264,7 @@ fn unreachable_because(e: &PoolError) -> StoreError {
     }
 }
 
-/// Always verifies the certificate and the name in it.
+/// Returns a configuration that always verifies the certificate and the name in it.
 fn tls(address: &PostgresUrl) -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = &address.root_certificates {
@@ -268,7 +279,7 @@ fn tls(address: &PostgresUrl) -> Result<ClientConfig, Error> {
             roots.add(certificate).map_err(|e| bad(&e))?;
         }
     } else if address.config.get_ssl_mode() != tokio_postgres::config::SslMode::Disable {
-        // Where the system has none, the handshake says so.
+        // If the system has no certificates, the handshake fails and says so.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     let provider = Arc::new(aws_lc_rs::default_provider());

@@ -1,4 +1,15 @@
--- Texts are compared byte by byte, so that their order is the same on each server.
+-- Version 1. All names are in the SQL schema `countersign`, apart from other applications' names.
+-- COLLATE "C" compares bytes, so that the order is the same on each server.
+CREATE TABLE countersign.database (
+  -- Marks the database as ours.
+  application text NOT NULL,
+  schema_version bigint NOT NULL,
+  -- The oldest schema version whose binaries can use this schema. One row.
+  compatible_version bigint NOT NULL
+);
+INSERT INTO countersign.database (application, schema_version, compatible_version)
+  VALUES ('countersign-issuer', 0, 0);
+
 CREATE TABLE countersign.users (
   id text COLLATE "C" PRIMARY KEY,
   name text COLLATE "C" NOT NULL UNIQUE,
@@ -12,7 +23,7 @@ CREATE TABLE countersign.clients (
   id text COLLATE "C" PRIMARY KEY,
   name text COLLATE "C" NOT NULL UNIQUE,
   scope text NOT NULL,
-  -- SHA-256: the secret is 32 random bytes, so that nobody can try them all.
+  -- SHA-256 is enough: the secret is 32 random bytes and cannot be guessed.
   secret_hash bytea NOT NULL,
   locked boolean NOT NULL,
   created_at bigint NOT NULL
@@ -28,11 +39,30 @@ CREATE TABLE countersign.sessions (
   rotated_at bigint NOT NULL,
   expires_at bigint NOT NULL,
   revoked boolean NOT NULL,
-  -- A random number of the refresh that last moved the counter.
-  rotation bytea
+  -- The random number of the refresh that last moved the counter.
+  rotation bytea,
+  -- The session's status index. Both are null if the session was opened without one.
+  status_list bigint,
+  status_index bigint
 );
 CREATE INDEX sessions_by_user ON countersign.sessions (user_id);
 CREATE INDEX sessions_by_expiry ON countersign.sessions (expires_at);
+CREATE UNIQUE INDEX sessions_by_status ON countersign.sessions (status_list, status_index)
+  WHERE status_list IS NOT NULL;
+-- A status list is made from this index alone.
+CREATE INDEX sessions_ended ON countersign.sessions (status_list, expires_at, status_index)
+  WHERE status_list IS NOT NULL AND revoked;
+
+CREATE TABLE countersign.login_failures (
+  -- HMAC-SHA256, so that nobody can read the names that somebody tried.
+  counter bytea PRIMARY KEY,
+  failures bigint NOT NULL,
+  blocked_until bigint NOT NULL,
+  last_at bigint NOT NULL,
+  -- The random id of the last attempt that was counted.
+  attempt bytea NOT NULL
+);
+CREATE INDEX login_failures_by_time ON countersign.login_failures (last_at);
 
 CREATE TABLE countersign.keys (
   kid text COLLATE "C" PRIMARY KEY,
@@ -46,13 +76,25 @@ CREATE TABLE countersign.keys (
   retired_at bigint,
   drops_at bigint
 );
--- One key signs, and one is next.
+-- At most one key signs, and at most one is next.
 CREATE UNIQUE INDEX keys_in_use ON countersign.keys (state) WHERE state <> 'retiring';
+
+CREATE TABLE countersign.secrets (
+  name text COLLATE "C" PRIMARY KEY,
+  -- Sealed under the master key, with the name as associated data.
+  sealed bytea NOT NULL
+);
+
+-- The latest time that an issuer saw. One row.
+CREATE TABLE countersign.clock (
+  id integer PRIMARY KEY CHECK (id = 1),
+  latest bigint NOT NULL
+);
 
 CREATE TABLE countersign.audit (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   at bigint NOT NULL,
   event text NOT NULL,
-  -- The user's id, the session's id in hexadecimal, or the key's kid.
+  -- The id of a user or a client, the id of a session in hexadecimal, or a kid.
   subject text NOT NULL
 );

@@ -1,4 +1,4 @@
-//! How a file becomes the issuer's database: made, looked at, migrated.
+//! Opening a file: checks that it is ours, makes or migrates the schema, and opens the connections.
 
 use std::path::Path;
 use std::thread;
@@ -6,53 +6,45 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::vault_of;
+use super::keys;
 use crate::Error;
 use crate::keys::Vault;
 use crate::store::schema::Schema;
 
-/// One script for each schema version; the database's `user_version` says how many have run.
-const MIGRATIONS: &[&str] = &[
-    include_str!("schema.sql"),
-    include_str!("clients.sql"),
-    include_str!("versions.sql"),
-    include_str!("secrets.sql"),
-    include_str!("clock.sql"),
-    include_str!("status.sql"),
-    include_str!("login_failures.sql"),
-];
+/// One script for each schema version. `user_version` counts the scripts that have run.
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 
-/// The oldest version whose binaries work on the newest schema. It stays what it is as long as
-/// scripts only add what those need not know.
-const COMPATIBLE: usize = 7;
+/// The oldest version whose binaries can use the newest schema. It stays the same as long as new
+/// scripts only add things that older binaries can ignore.
+const COMPATIBLE: usize = 1;
 
 /// Marks the file as ours in SQLite's header: "`CSig`".
 const APPLICATION_ID: i64 = 0x4353_6967;
 
-/// How long to wait for another process that holds the database's lock.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time to wait for a lock that another process holds.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The most connections that read at a time: each may keep 2 MiB of the file in memory.
-const MOST_AT_HAND: usize = 8;
+/// The largest pool of readers. Each connection may cache 2 MiB of the file.
+const MAX_POOL: usize = 8;
 
-/// The connections to a database that can be used.
+/// The connections to a database that is ready for use.
 pub(super) struct Connections<T> {
     pub(super) writer: Connection,
-    /// One that waits for a lock of the database.
-    pub(super) reader: Connection,
-    /// As many as can be used at a time, none of which waits.
-    pub(super) at_hand: Vec<Connection>,
-    /// What the keys were admitted with.
+    /// Readers that fail at once if the database is locked: one for each core.
+    pub(super) pool: Vec<Connection>,
+    /// A reader that waits for a lock.
+    pub(super) waiting_reader: Connection,
+    /// The value that `admit` returned.
     pub(super) admitted: T,
 }
 
-/// Opens the file, makes it if it is absent, and runs the migrations that it lacks. `admit`
-/// sees what is sealed under the master key before any of that is kept; what it answers comes along.
+/// Opens the file, makes it if it is absent, and runs the migrations that it lacks. `admit` sees the
+/// sealed secrets before the transaction commits.
 ///
 /// # Errors
 ///
-/// [`Error::Database`] when it can't be opened or written, is not ours, or is from a newer
-/// version, and what `admit` refuses with; the file is then as it was.
+/// [`Error::Database`] if the file cannot be opened or written, is not ours, or is from a newer
+/// version; the error of `admit`. The file is then as it was.
 pub(super) fn open<T>(
     path: &Path,
     admit: impl FnOnce(&Vault) -> Result<T, Error>,
@@ -61,37 +53,30 @@ pub(super) fn open<T>(
     let failed = |e: &dyn std::fmt::Display| {
         Error::Database(format!(
             "cannot use the database {shown}: {e}; make the file and its folder writable, or \
-             set database to another place"
+             set database to another file"
         ))
     };
-    // SQLite would make it readable for everybody.
+    // SQLite itself would make the file readable for everybody.
     create(path).map_err(|e| failed(&e))?;
     let mut writer = Connection::open(path).map_err(|e| failed(&e))?;
     let Some(schema) = schema(&writer).map_err(|e| failed(&e))? else {
         return Err(Error::Database(format!(
-            "{shown} is a database of something else; set database to another place"
+            "{shown} is a database of something else; set database to another file"
         )));
     };
-    let missing = schema.missing(MIGRATIONS, &shown.to_string()).map_err(Error::Database)?.len();
+    schema.missing(MIGRATIONS, &shown.to_string()).map_err(Error::Database)?;
     if writer.is_readonly(rusqlite::MAIN_DB).map_err(|e| failed(&e))? {
         return Err(failed(&"it is read-only"));
     }
-    let admitted = migrate(&mut writer, missing, admit).map_err(|e| match e {
-        Refused::Database(e) => failed(&e),
-        Refused::Keys(e) => e,
+    let admitted = prepare(&mut writer, &schema, MIGRATIONS, admit).map_err(|e| match e {
+        Refusal::Database(e) => failed(&e),
+        Refusal::Keys(e) => e,
     })?;
-    let reader = |patience| {
-        let reader = Connection::open(path)?;
-        configure(&reader)?;
-        reader.busy_timeout(patience)?;
-        reader.pragma_update(None, "query_only", true)?;
-        Ok(reader)
-    };
-    let count = thread::available_parallelism().map_or(1, usize::from).min(MOST_AT_HAND);
-    let at_hand = (0..count).map(|_| reader(Duration::ZERO)).collect::<rusqlite::Result<_>>();
-    let (reader, at_hand) =
-        reader(PATIENCE).and_then(|reader| Ok((reader, at_hand?))).map_err(|e| failed(&e))?;
-    Ok(Connections { writer, reader, at_hand, admitted })
+    let count = thread::available_parallelism().map_or(1, usize::from).min(MAX_POOL);
+    let pool = (0..count).map(|_| reader(path, Duration::ZERO)).collect::<Result<_, _>>();
+    let pool = pool.map_err(|e| failed(&e))?;
+    let waiting_reader = reader(path, LOCK_TIMEOUT).map_err(|e| failed(&e))?;
+    Ok(Connections { writer, pool, waiting_reader, admitted })
 }
 
 /// Makes an empty file that only its owner can read, if there is none.
@@ -104,36 +89,41 @@ fn create(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// The schema that the database has; `None` if it is not ours.
+/// Reads the schema's versions. Returns `None` if the database is not ours.
 fn schema(db: &Connection) -> rusqlite::Result<Option<Schema>> {
-    db.busy_timeout(PATIENCE)?;
-    let count = "SELECT count(*), coalesce(sum(name = 'database'), 0) FROM sqlite_schema";
-    let (tables, marked): (i64, bool) =
-        db.query_row(count, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    db.busy_timeout(LOCK_TIMEOUT)?;
+    // In this order: another process may make the schema in between.
+    let is_empty = "SELECT NOT EXISTS (SELECT * FROM sqlite_schema)";
+    let is_empty: bool = db.query_row(is_empty, [], |row| row.get(0))?;
     let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if application != APPLICATION_ID {
-        return Ok((tables == 0).then_some(Schema::EMPTY));
+        return Ok(is_empty.then_some(Schema::EMPTY));
     }
     let version = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let compatible = if marked {
-        db.query_row("SELECT compatible_version FROM database", [], |row| row.get(0))?
-    } else {
-        version
-    };
+    let compatible =
+        db.query_row("SELECT compatible_version FROM database", [], |row| row.get(0))?;
     Ok(Some(Schema { version, compatible }))
 }
 
 fn configure(db: &Connection) -> rusqlite::Result<()> {
-    db.busy_timeout(PATIENCE)?;
-    // Each commit is on the disk before it is answered.
+    db.busy_timeout(LOCK_TIMEOUT)?;
+    // A commit returns once it is on the disk.
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "foreign_keys", true)
 }
 
-/// SQLite itself never waits here: it turns a lock to read into one to write, and two that do so
-/// would wait for each other.
+fn reader(path: &Path, lock_timeout: Duration) -> rusqlite::Result<Connection> {
+    let reader = Connection::open(path)?;
+    configure(&reader)?;
+    reader.busy_timeout(lock_timeout)?;
+    reader.pragma_update(None, "query_only", true)?;
+    Ok(reader)
+}
+
+/// Retries, because SQLite ignores its timeout here: it turns a read lock into a write lock, and two
+/// processes that do so would wait for each other.
 fn use_write_ahead_log(db: &Connection) -> rusqlite::Result<()> {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + LOCK_TIMEOUT;
     loop {
         match db.pragma_update(None, "journal_mode", "WAL") {
             Err(e)
@@ -147,99 +137,120 @@ fn use_write_ahead_log(db: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// Writes what is there already, to see whether the disk takes it.
+/// Writes a value that does not change anything, to see if the disk accepts writes.
 pub(super) fn touch(db: &Connection) -> rusqlite::Result<()> {
     let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     db.pragma_update(None, "user_version", version)
 }
 
-/// Why a database is not opened.
-enum Refused {
+/// The reason not to open a database.
+enum Refusal {
     Database(rusqlite::Error),
     Keys(Error),
 }
 
-impl From<rusqlite::Error> for Refused {
+impl From<rusqlite::Error> for Refusal {
     fn from(e: rusqlite::Error) -> Self {
         Self::Database(e)
     }
 }
 
-fn migrate<T>(
+/// Runs the migrations that are missing, and `admit`, in one transaction. `before` is the schema as
+/// it was read without a lock.
+fn prepare<T>(
     db: &mut Connection,
-    missing: usize,
+    before: &Schema,
+    migrations: &[&str],
     admit: impl FnOnce(&Vault) -> Result<T, Error>,
-) -> Result<T, Refused> {
+) -> Result<T, Refusal> {
     configure(db)?;
-    if missing > 0 {
+    if before.version < migrations.len() {
         use_write_ahead_log(db)?;
     }
-    // The lock is taken also when nothing is missing: it shows that the file can be written.
+    // Taken even if nothing is missing: the lock shows that the file can be written.
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Read again under the lock: another process may have just migrated.
-    let done: usize = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    for script in MIGRATIONS.iter().skip(done) {
-        transaction.execute_batch(script)?;
-    }
-    if done < MIGRATIONS.len() {
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
-        transaction.execute("UPDATE database SET compatible_version = ?1", [COMPATIBLE])?;
-        if done > 0 {
-            tracing::info!(from = done, to = MIGRATIONS.len(), "migrating the database");
-        }
-    }
-    let admitted = admit(&vault_of(&transaction)?).map_err(Refused::Keys)?;
+    migrate(&transaction, migrations)?;
+    let admitted = admit(&keys::vault(&transaction)?).map_err(Refusal::Keys)?;
     transaction.commit()?;
     Ok(admitted)
+}
+
+fn migrate(db: &Connection, migrations: &[&str]) -> rusqlite::Result<()> {
+    // Read again under the lock: another process may have migrated meanwhile.
+    let done: usize = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let newest = migrations.len();
+    if done >= newest {
+        return Ok(());
+    }
+    if done > 0 {
+        tracing::info!(from = done, to = newest, "migrating the database");
+    }
+    migrations.iter().skip(done).try_for_each(|script| db.execute_batch(script))?;
+    db.pragma_update(None, "application_id", APPLICATION_ID)?;
+    db.pragma_update(None, "user_version", newest)?;
+    db.execute("UPDATE database SET compatible_version = ?1", [COMPATIBLE]).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn no_migration_is_kept_when_the_keys_are_refused() {
+    /// A file in a folder of its own.
+    fn file() -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("x.db");
+        (folder, path)
+    }
+
+    /// The number of tables and indices, and the versions.
+    fn content(db: &Connection) -> (i64, usize, usize) {
+        let Schema { version, compatible } = schema(db).unwrap().unwrap();
+        let count = "SELECT count(*) FROM sqlite_schema";
+        (db.query_row(count, [], |row| row.get(0)).unwrap(), version, compatible)
+    }
+
+    #[test]
+    fn the_schema_is_not_made_if_the_keys_are_refused() {
+        let (_folder, path) = file();
         let wrong = || Error::MasterKey("wrong".to_owned());
         let refused = open(&path, |_| Err::<(), _>(wrong())).err().unwrap();
         assert_eq!(refused.to_string(), "wrong");
         let db = Connection::open(&path).unwrap();
-        let version = || schema(&db).unwrap().unwrap().version;
-        assert_eq!(version(), 0);
-        let tables = "SELECT count(*) FROM sqlite_schema";
-        assert_eq!(db.query_row(tables, [], |row| row.get(0)), Ok(0));
+        assert_eq!(content(&db), (0, 0, 0));
         open(&path, |_| Ok(())).map(drop).unwrap();
-        assert_eq!(version(), MIGRATIONS.len());
+        let (tables, version, compatible) = content(&db);
+        assert_eq!((version, compatible), (MIGRATIONS.len(), COMPATIBLE));
+        assert!(tables > 8, "{tables}");
     }
 
     #[test]
-    fn a_database_of_any_earlier_version_is_migrated_and_keeps_what_it_holds() {
-        for had in 1..=MIGRATIONS.len() {
-            let folder = tempfile::TempDir::new().unwrap();
-            let path = folder.path().join("x.db");
-            let db = Connection::open(&path).unwrap();
-            for script in &MIGRATIONS[..had] {
-                db.execute_batch(script).unwrap();
-            }
-            db.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
-            db.pragma_update(None, "user_version", had).unwrap();
-            db.execute("INSERT INTO audit (at, event, subject) VALUES (1, 'old', '')", []).unwrap();
-            open(&path, |_| Ok(())).map(drop).unwrap();
-            let Schema { version, compatible } = schema(&db).unwrap().unwrap();
-            assert_eq!(version, MIGRATIONS.len());
-            assert!(had == version || compatible == COMPATIBLE);
-            let event = db.query_row("SELECT event FROM audit", [], |row| row.get(0));
-            assert_eq!(event, Ok("old".to_owned()));
-        }
+    fn a_migration_keeps_the_rows_and_one_that_fails_changes_nothing() {
+        let (_folder, path) = file();
+        open(&path, |_| Ok(())).map(drop).unwrap();
+        let mut db = Connection::open(&path).unwrap();
+        db.execute("INSERT INTO audit (at, event, subject) VALUES (1, 'kept', '')", []).unwrap();
+        let before = content(&db);
+        let mut migrate_with = |script: &'static str| {
+            let migrations = [MIGRATIONS, &["CREATE TABLE one (id)", script]].concat();
+            let had = schema(&db).unwrap().unwrap();
+            let done = prepare(&mut db, &had, &migrations, |_| Ok(())).is_ok();
+            (done, content(&db))
+        };
+        assert_eq!(migrate_with("CREATE TABLE broken ("), (false, before));
+        let (done, after) = migrate_with("CREATE TABLE other (id)");
+        assert!(done);
+        assert_eq!(after, (before.0 + 2, MIGRATIONS.len() + 2, COMPATIBLE));
+        let event = db.query_row("SELECT event FROM audit", [], |row| row.get(0));
+        assert_eq!(event, Ok("kept".to_owned()));
+        // The new schema says that this version can use it.
+        drop(db);
+        open(&path, |_| Ok(())).map(drop).unwrap();
     }
 
     #[test]
     fn a_database_that_another_process_is_making_is_waited_for() {
         for held in ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE", "BEGIN; SELECT * FROM sqlite_schema"] {
-            let folder = tempfile::TempDir::new().unwrap();
-            let path = folder.path().join("x.db");
+            let (_folder, path) = file();
             let other = Connection::open(&path).unwrap();
             other.execute_batch(held).unwrap();
             thread::scope(|scope| {

@@ -1,5 +1,5 @@
-//! The connections that read: some that are used where the question is asked, and one with a thread
-//! of its own.
+//! The connections that read: a pool that callers use on their own thread, and one connection with
+//! its own thread.
 
 use std::sync::{Mutex, TryLockError};
 
@@ -8,53 +8,52 @@ use rusqlite::{Connection, ErrorCode};
 use super::worker::Worker;
 use crate::store::{Answer, StoreError};
 
-/// Answers a question about one row on the caller's own thread, which takes some microseconds: to
-/// wake another thread, and to be woken by it, takes longer. Whatever might have to wait goes to
-/// the thread that may.
+/// Looks up one row on the caller's own thread. That takes some microseconds, less than waking
+/// another thread and being woken by it. Anything that might have to wait runs on the worker's thread
+/// instead.
 pub(super) struct Readers {
-    at_hand: Vec<Mutex<Connection>>,
-    patient: Worker,
+    pool: Vec<Mutex<Connection>>,
+    worker: Worker,
 }
 
 impl Readers {
-    /// The connections in `at_hand` must not wait for a lock of the database: who asks has other
-    /// things to do meanwhile.
-    pub(super) fn start(at_hand: Vec<Connection>, patient: Connection) -> std::io::Result<Self> {
-        let at_hand = at_hand.into_iter().map(Mutex::new).collect();
-        Ok(Self { at_hand, patient: Worker::start("store-reader", patient)? })
+    /// The connections of the pool must not wait for a lock of the database, because they would
+    /// block an async thread. `waiting` may wait.
+    pub(super) fn start(pool: Vec<Connection>, waiting: Connection) -> std::io::Result<Self> {
+        let pool = pool.into_iter().map(Mutex::new).collect();
+        Ok(Self { pool, worker: Worker::start("store-reader", waiting)? })
     }
 
-    /// Reads one row by a key, at once if that can be.
+    /// Reads one row by a key, on the caller's thread if possible.
     pub(super) fn look_up<T: Send + 'static>(
         &self,
         job: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Answer<'_, T> {
-        match self.at_once(&job) {
+        match self.try_in_pool(&job) {
             Some(answer) => Box::pin(std::future::ready(answer.map_err(StoreError::from))),
             None => self.read(move |connection| job(connection)),
         }
     }
 
-    /// Reads anything, however long it takes.
+    /// Reads on the worker's thread. May take long.
     pub(super) fn read<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Answer<'_, T> {
-        self.patient.run(job)
+        self.worker.run(job)
     }
 
-    /// `None` where every connection is in use, or the database is locked.
-    fn at_once<T>(
+    /// Returns `None` if every connection is in use or the database is locked.
+    fn try_in_pool<T>(
         &self,
         job: impl Fn(&Connection) -> rusqlite::Result<T>,
     ) -> Option<rusqlite::Result<T>> {
-        let connection =
-            self.at_hand.iter().find_map(|connection| match connection.try_lock() {
-                Ok(connection) => Some(connection),
-                // What a panic has left behind is a connection that reads.
-                Err(TryLockError::Poisoned(connection)) => Some(connection.into_inner()),
-                Err(TryLockError::WouldBlock) => None,
-            })?;
+        let connection = self.pool.iter().find_map(|connection| match connection.try_lock() {
+            Ok(connection) => Some(connection),
+            // A connection that only reads is usable after a panic.
+            Err(TryLockError::Poisoned(connection)) => Some(connection.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        })?;
         let answer = job(&connection);
         let locked = |e: &rusqlite::Error| {
             let code = e.sqlite_error_code();
@@ -72,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    /// A file with one row, and readers on it of which one is at hand.
+    /// A file with one row, and readers with a pool of one connection.
     struct Setting {
         folder: tempfile::TempDir,
         readers: Readers,
@@ -82,19 +81,19 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::TempDir::new().unwrap();
             let path = folder.path().join("x.db");
-            let open = |patience: Duration| {
+            let open = |lock_timeout: Duration| {
                 let connection = Connection::open(&path).unwrap();
-                connection.busy_timeout(patience).unwrap();
+                connection.busy_timeout(lock_timeout).unwrap();
                 connection
             };
             open(Duration::ZERO)
                 .execute_batch("CREATE TABLE t (n); INSERT INTO t VALUES (7)")
                 .unwrap();
-            let (at_hand, patient) = (open(Duration::ZERO), open(Duration::from_secs(60)));
-            Self { readers: Readers::start(vec![at_hand], patient).unwrap(), folder }
+            let (pooled, waiting) = (open(Duration::ZERO), open(Duration::from_secs(60)));
+            Self { readers: Readers::start(vec![pooled], waiting).unwrap(), folder }
         }
 
-        fn ask(&self) -> Answer<'_, (i64, thread::ThreadId)> {
+        fn look_up(&self) -> Answer<'_, (i64, thread::ThreadId)> {
             self.readers.look_up(|db| {
                 let n = db.query_row("SELECT n FROM t", [], |row| row.get(0))?;
                 Ok((n, thread::current().id()))
@@ -103,20 +102,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_row_is_looked_up_where_it_is_asked_for_and_by_another_thread_if_that_is_taken() {
+    async fn a_row_is_looked_up_on_the_caller_s_thread_unless_the_pool_is_in_use() {
         let setting = Setting::new();
         let here = thread::current().id();
-        assert_eq!(setting.ask().await.unwrap(), (7, here));
-        let taken = setting.readers.at_hand[0].lock().unwrap();
-        let elsewhere = setting.ask();
+        assert_eq!(setting.look_up().await.unwrap(), (7, here));
+        let taken = setting.readers.pool[0].lock().unwrap();
+        let elsewhere = setting.look_up();
         drop(taken);
         let (n, thread) = elsewhere.await.unwrap();
         assert!(n == 7 && thread != here);
-        assert_eq!(setting.ask().await.unwrap(), (7, here));
+        assert_eq!(setting.look_up().await.unwrap(), (7, here));
     }
 
     #[tokio::test]
-    async fn a_lock_on_the_database_is_waited_for_by_another_thread() {
+    async fn another_thread_waits_for_a_lock_of_the_database() {
         let setting = Setting::new();
         let (locked, is_locked) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
@@ -128,8 +127,8 @@ mod tests {
             drop(other);
         });
         is_locked.recv().unwrap();
-        // Only once that is asked, and has not been waited for, is the lock released.
-        let answer = setting.ask();
+        // The lookup returns a future at once, although the database is still locked.
+        let answer = setting.look_up();
         release.send(()).unwrap();
         holder.join().unwrap();
         let (n, thread) = answer.await.unwrap();

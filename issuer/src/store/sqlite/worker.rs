@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::store::{Answer, StoreError};
 
-/// A thread that owns a connection and does one job after another.
+/// A thread that owns a connection and runs one job after another.
 pub(super) struct Worker {
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -27,7 +27,7 @@ impl Worker {
         job: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Answer<'_, T> {
         let (sender, answer) = oneshot::channel();
-        // A caller that has gone away does not matter: the job is done all the same.
+        // Sending fails if the caller has gone away. The job has run all the same.
         let job: Job = Box::new(move |connection| drop(sender.send(job(connection))));
         let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
         Box::pin(async move {
@@ -40,11 +40,11 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// Waits until the jobs are done and the connection is closed.
+    /// Waits until all jobs have run and the connection is closed.
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take() {
-            // A job that panicked has nothing more to say.
+            // An error means that a job panicked; the thread is gone in either case.
             let _ = thread.join();
         }
     }

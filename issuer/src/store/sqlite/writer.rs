@@ -1,4 +1,4 @@
-//! The one connection that writes, and the thread that owns it.
+//! The one connection that writes, and the thread that owns it (group commit).
 
 use std::iter;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use tokio::sync::oneshot;
 
 use crate::store::{Answer, StoreError};
 
-/// The most jobs in one transaction: none of them shall wait for long.
-const MOST: usize = 256;
+/// The most jobs in one transaction, so that no job waits for long.
+const MAX_BATCH: usize = 256;
 
-/// Takes all jobs that wait into one transaction, each in a savepoint of its own, and answers them
-/// once that is on the disk. So the disk is waited for once, and not once for each; and where no
-/// job of it has to be there, it is not waited for.
+/// Runs all queued jobs in one transaction, each in its own savepoint, and answers them once the
+/// transaction is on the disk. The jobs share one wait for the disk. If no job of the transaction
+/// needs the disk, it does not wait at all.
 pub(super) struct Writer {
     jobs: Option<Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
@@ -27,14 +27,13 @@ impl Writer {
     pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
         let (sender, jobs) = mpsc::channel();
         let failing = Arc::<AtomicBool>::default();
-        let says = Arc::clone(&failing);
-        let work = move || work(connection, &jobs, &says);
+        let reported = Arc::clone(&failing);
+        let work = move || work(connection, &jobs, &reported);
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(work)?;
         Ok(Self { jobs: Some(sender), thread: Some(thread), failing })
     }
 
-    /// Runs `job`, and answers once what it changed is on the disk. Where it fails, it changed
-    /// nothing.
+    /// Runs `job` and returns once its changes are on the disk. A job that fails changes nothing.
     pub(super) fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -42,8 +41,8 @@ impl Writer {
         self.send(true, job)
     }
 
-    /// Runs `job`, and answers once others see what it changed: when the power fails soon after,
-    /// that may be undone.
+    /// Runs `job` and returns once its changes are visible to others. A power failure soon after may
+    /// undo them.
     pub(super) fn run_unsynced<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -57,7 +56,7 @@ impl Writer {
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Answer<'_, T> {
         let (sender, answer) = oneshot::channel();
-        let job = Box::new(Waiting { synced, job: Some(job), result: None, sender });
+        let job = Box::new(Queued { synced, job: Some(job), result: None, sender });
         let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
         Box::pin(async move {
             let answer = if sent { answer.await.ok() } else { None };
@@ -65,29 +64,29 @@ impl Writer {
         })
     }
 
-    /// Whether anything failed in the last transaction.
+    /// Returns true if the last transaction, or one of its jobs, failed.
     pub(super) fn is_failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Writer {
-    /// Waits until the jobs are done and the connection is closed.
+    /// Waits until all jobs have run and the connection is closed.
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take() {
-            // A job that panicked has nothing more to say.
+            // An error means that a job panicked; the thread is gone in either case.
             let _ = thread.join();
         }
     }
 }
 
 fn work(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>, failing: &AtomicBool) {
-    // As the connection was opened.
+    // The connection was opened with `synchronous = FULL`.
     let mut synced = true;
     while let Ok(first) = jobs.recv() {
-        let mut batch: Vec<_> = iter::once(first).chain(jobs.try_iter()).take(MOST).collect();
-        let outcome = sync(&connection, &mut synced, batch.iter().any(|job| job.is_synced()))
+        let mut batch: Vec<_> = iter::once(first).chain(jobs.try_iter()).take(MAX_BATCH).collect();
+        let outcome = set_sync(&connection, &mut synced, batch.iter().any(|job| job.is_synced()))
             .and_then(|()| commit(&mut connection, &mut batch));
         failing.store(!outcome.as_ref().is_ok_and(|all| *all), Ordering::Relaxed);
         for job in batch {
@@ -96,8 +95,8 @@ fn work(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>, failing: &Ato
     }
 }
 
-/// Lets commits wait for the disk from now on, or not; `synced` says whether they do.
-fn sync(connection: &Connection, synced: &mut bool, wanted: bool) -> Result<(), StoreError> {
+/// Makes the next commits wait for the disk, or not. `synced` is the present setting.
+fn set_sync(connection: &Connection, synced: &mut bool, wanted: bool) -> Result<(), StoreError> {
     if *synced != wanted {
         let level = if wanted { "FULL" } else { "NORMAL" };
         connection.pragma_update(None, "synchronous", level)?;
@@ -106,13 +105,13 @@ fn sync(connection: &Connection, synced: &mut bool, wanted: bool) -> Result<(), 
     Ok(())
 }
 
-/// Runs all jobs in one transaction. Answers whether each of them succeeded.
+/// Runs all jobs in one transaction. Returns true if each of them succeeded.
 fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<bool, StoreError> {
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut all = true;
     for job in batch {
         all &= job.run(&mut transaction)?;
-        // When the disk is full, for one, SQLite undoes the whole by itself.
+        // SQLite rolls back the whole transaction by itself on some errors, such as a full disk.
         if transaction.is_autocommit() {
             return Err(StoreError("the database gave up a transaction".to_owned()));
         }
@@ -121,24 +120,24 @@ fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<boo
     Ok(all)
 }
 
-/// What the thread is given to do.
+/// A queued job, whatever type it returns.
 trait Job: Send {
-    /// Whether it is done only when it is on the disk.
+    /// Returns true if the job must be on the disk before it is answered.
     fn is_synced(&self) -> bool;
-    /// Does it. Answers whether it succeeded.
+    /// Runs the job. Returns true if it succeeded, and an error if the transaction cannot go on.
     fn run(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<bool>;
-    /// Says what came of it. `failure` is why the transaction failed, if it did.
+    /// Sends the result to the caller. `failure` is the error of the transaction, if it failed.
     fn answer(self: Box<Self>, failure: Option<&StoreError>);
 }
 
-struct Waiting<F, T> {
+struct Queued<F, T> {
     synced: bool,
     job: Option<F>,
     result: Option<rusqlite::Result<T>>,
     sender: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<F, T> Job for Waiting<F, T>
+impl<F, T> Job for Queued<F, T>
 where
     F: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
     T: Send,
@@ -149,7 +148,7 @@ where
 
     fn run(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<bool> {
         let Some(job) = self.job.take() else { return Ok(true) };
-        // Undone when it is dropped.
+        // Rolls back when it is dropped.
         let savepoint = transaction.savepoint()?;
         let result = job(&savepoint);
         if result.is_ok() {
@@ -161,12 +160,12 @@ where
     fn answer(self: Box<Self>, failure: Option<&StoreError>) {
         let result = match (self.result, failure) {
             (Some(Ok(result)), None) => Ok(result),
-            // Its own error says more than that of the whole.
+            // The job's own error says more than the transaction's.
             (Some(Err(e)), _) => Err(e.into()),
             (_, Some(failure)) => Err(failure.clone()),
             (None, None) => return,
         };
-        // A caller that has gone away does not matter: what was asked is done all the same.
+        // Sending fails if the caller has gone away. The job is done all the same.
         let _ = self.sender.send(result);
     }
 }
@@ -177,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    /// A writer on a database in memory, with a table of numbers below a thousand.
+    /// A writer on a database in memory. Its one table takes numbers below a thousand.
     fn writer() -> Writer {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE t (n INTEGER UNIQUE CHECK (n < 1000))").unwrap();
@@ -194,7 +193,7 @@ mod tests {
         })
     }
 
-    /// Keeps the thread busy while `ask` gives it more to do, so that all of that waits.
+    /// Keeps the thread busy while `ask` queues jobs, so that all of them form one batch.
     async fn while_busy<T>(writer: &Writer, ask: impl FnOnce() -> T) -> T {
         let (begun, begins) = mpsc::channel();
         let (go, wait) = mpsc::channel::<()>();
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_that_waits_is_one_transaction_and_answered_after_it() {
+    async fn queued_jobs_share_a_transaction_and_are_answered_after_it() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("x.db");
         let connection = Connection::open(&path).unwrap();
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_disk_is_waited_for_where_one_job_of_many_asks_for_it() {
+    async fn a_batch_waits_for_the_disk_if_one_of_its_jobs_does() {
         const FULL: i64 = 2;
         let writer = writer();
         let level = |db: &Connection| {
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_that_fails_takes_nothing_from_those_around_it_and_leaves_nothing() {
+    async fn a_job_that_fails_is_undone_alone() {
         let writer = writer();
         let asked = while_busy(&writer, || {
             let before = insert(&writer, 1);
@@ -268,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_the_whole_is_undone_nobody_is_told_that_it_is_done() {
+    async fn no_job_of_a_transaction_that_is_rolled_back_succeeds() {
         let writer = writer();
         let asked = while_busy(&writer, || {
             let before = insert(&writer, 1);

@@ -1,4 +1,4 @@
-//! A copy is the same as what it was made of, from each kind of database to each.
+//! A copy equals its source, from each kind of database to each.
 
 use tokio::sync::mpsc;
 
@@ -6,14 +6,15 @@ use super::{
     Database, KeyState, NOW, attempt, cluster, key, numbered, open, open_in_list, refresh, session,
     user,
 };
-use crate::Limits;
+use crate::clients::Client;
 use crate::config::DatabaseUrl;
 use crate::keys::Vault;
 use crate::session::Session;
-use crate::store::copy::{Part, TABLES, Value, copy};
-use crate::store::{Client, Store};
 
-/// All that a database holds, with the index of the table before each row.
+use crate::store::Store;
+use crate::store::copy::{Part, TABLES, Value, copy};
+
+/// Returns all rows of a database, each with the index of its table.
 async fn content(store: &dyn Store) -> Vec<(usize, Vec<Value>)> {
     let (sender, mut parts) = mpsc::channel(1);
     let collect = async {
@@ -33,7 +34,7 @@ async fn content(store: &dyn Store) -> Vec<(usize, Vec<Value>)> {
     all
 }
 
-/// Something in each table, more than one part of it in one, and what is unusual.
+/// Fills each table, one of them with several parts, and uses unusual values.
 async fn fill(store: &dyn Store) {
     assert!(store.add_user(user()).await.unwrap());
     let client = Client {
@@ -47,9 +48,9 @@ async fn fill(store: &dyn Store) {
     assert!(store.add_client(client).await.unwrap());
     for n in 0..2100 {
         let session = Session { id: numbered(n), ..session(9) };
-        // Some have a place in the status lists.
+        // Only some sessions have a status index.
         if n % 3 == 0 {
-            open_in_list(store, session, Limits::default().status_list_size).await;
+            open_in_list(store, session, crate::Limits::default().status_list_size).await;
         } else {
             assert!(open(store, session, "hash").await);
         }
@@ -66,7 +67,7 @@ async fn fill(store: &dyn Store) {
     store.attempt(attempt(1, 1, 255, NOW)).await.unwrap();
 }
 
-async fn copied(from: &Database, to: &Database) {
+async fn check_copy(from: &Database, to: &Database) {
     let (source, target) = (from.open().await, to.open().await);
     fill(&*source).await;
     let counts = copy(&*source, &*target, |_| ()).await.unwrap().unwrap();
@@ -77,11 +78,11 @@ async fn copied(from: &Database, to: &Database) {
         assert!(rows > 0 && *count == u64::try_from(rows).unwrap(), "{counts:?}");
     }
 
-    // Not twice, and not over something.
+    // A second copy is refused, because the target is not empty.
     assert_eq!(copy(&*source, &*target, |_| ()).await.unwrap(), None);
     assert_eq!(content(&*target).await, expected);
 
-    // It is a database like any other: its log goes on after the last entry.
+    // The copy is usable: its audit log continues after the last entry.
     target.end_session(numbered(5), 9).await.unwrap();
     assert_eq!(content(&*target).await.len(), expected.len() + 1);
     assert!(target.session(numbered(5)).await.unwrap().unwrap().revoked);
@@ -90,19 +91,19 @@ async fn copied(from: &Database, to: &Database) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_sqlite_to_sqlite() {
-    copied(&Database::sqlite(), &Database::sqlite()).await;
+    check_copy(&Database::sqlite(), &Database::sqlite()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn between_sqlite_and_postgres_both_ways() {
     if !cluster::is_left_out() {
-        copied(&Database::sqlite(), &Database::postgres()).await;
-        copied(&Database::postgres(), &Database::sqlite()).await;
-        copied(&Database::postgres(), &Database::postgres()).await;
+        check_copy(&Database::sqlite(), &Database::postgres()).await;
+        check_copy(&Database::postgres(), &Database::sqlite()).await;
+        check_copy(&Database::postgres(), &Database::postgres()).await;
     }
 }
 
-async fn what_breaks_off_leaves_nothing(database: Database) {
+async fn an_interrupted_copy_leaves_nothing(database: Database) {
     let store = database.open().await;
     let (sender, parts) = mpsc::channel(1);
     let row = vec![
@@ -117,20 +118,20 @@ async fn what_breaks_off_leaves_nothing(database: Database) {
         sender.send(Part::Rows { table: 0, rows: vec![row] }).await.unwrap();
     };
     let (imported, ()) = tokio::join!(store.import(parts), send);
-    assert!(imported.unwrap_err().to_string().contains("broke off"));
+    assert!(imported.unwrap_err().to_string().contains("interrupted"));
     assert!(content(&*store).await.is_empty());
     assert!(store.add_user(user()).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_that_breaks_off_leaves_an_empty_database() {
-    what_breaks_off_leaves_nothing(Database::sqlite()).await;
+async fn a_copy_that_is_interrupted_leaves_an_empty_database() {
+    an_interrupted_copy_leaves_nothing(Database::sqlite()).await;
     if !cluster::is_left_out() {
-        what_breaks_off_leaves_nothing(Database::postgres()).await;
+        an_interrupted_copy_leaves_nothing(Database::postgres()).await;
     }
 }
 
-/// The tables and columns that are described for the copy, as `table.column`.
+/// Returns the columns that are copied, as `table.column`.
 fn described() -> Vec<String> {
     let columns = TABLES.iter().flat_map(|table| {
         table.columns.iter().map(|column| format!("{}.{}", table.name, column.name))
@@ -141,7 +142,7 @@ fn described() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_table_and_no_column_is_forgotten() {
+async fn every_column_is_copied() {
     let database = Database::sqlite();
     drop(database.open().await);
     let DatabaseUrl::Sqlite(path) = &database.url else { panic!() };
@@ -150,20 +151,20 @@ async fn no_table_and_no_column_is_forgotten() {
                    WHERE t.type = 'table' AND t.name NOT IN ('database', 'sqlite_sequence')
                    ORDER BY 1";
     let mut columns = db.prepare(columns).unwrap();
-    let there: Vec<String> =
+    let present: Vec<String> =
         columns.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
-    assert_eq!(described(), there);
+    assert_eq!(described(), present);
 
     if !cluster::is_left_out() {
         let database = cluster::new_database();
-        let url = database.parse().unwrap();
+        let url = database.parse::<DatabaseUrl>().unwrap();
         drop(crate::store::open(&url, super::Missing::Make, |_| Ok(())).await.unwrap());
-        // The number of a session's last refresh says something to the process alone that made it.
+        // `rotation` has a meaning only in the process that wrote it.
         let columns = "SELECT table_name || '.' || column_name FROM information_schema.columns
                        WHERE table_schema = 'countersign' AND table_name <> 'database'
                        AND (table_name, column_name) <> ('sessions', 'rotation')";
-        let mut there = cluster::execute(&database, columns);
-        there.sort();
-        assert_eq!(described(), there);
+        let mut present = cluster::execute(&database, columns);
+        present.sort();
+        assert_eq!(described(), present);
     }
 }

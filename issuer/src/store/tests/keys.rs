@@ -1,25 +1,25 @@
-//! Keys and what else is sealed under the master key.
+//! Keys and the deployment secret.
 
 use super::*;
 
 over_both!(
-    of_two_that_change_the_keys_at_once_one_does,
-    the_secret_is_kept_and_changed_along_with_the_keys,
-    keys_that_are_refused_leave_an_empty_database_empty,
+    one_of_two_parallel_changes_of_the_keys_is_made,
+    the_secret_changes_along_with_the_keys,
+    an_empty_database_whose_keys_are_refused_stays_empty,
 );
 
-async fn of_two_that_change_the_keys_at_once_one_does(database: Database) {
+async fn one_of_two_parallel_changes_of_the_keys_is_made(database: Database) {
     let stores = two(&database).await;
     for round in 0..10 {
         let change = |name: &str| {
             let new = key(&format!("{name}{round}"), KeyState::Active);
             let old = format!("{}", round - 1);
-            // Only where nobody was faster.
-            Box::new(move |vault: &Vault| {
-                let keys = &vault.keys;
+            // Does nothing if the other change was faster.
+            Box::new(move |stored: &Vault| {
+                let keys = &stored.keys;
                 let done = keys.iter().any(|key| key.kid.ends_with(&new.kid[1..]));
                 assert!(done || keys.is_empty() || keys[0].kid.ends_with(&old));
-                if done { vault.clone() } else { of(vec![new.clone()]) }
+                if done { stored.clone() } else { vault(vec![new.clone()]) }
             })
         };
         let (one, other) = tokio::join!(
@@ -33,42 +33,42 @@ async fn of_two_that_change_the_keys_at_once_one_does(database: Database) {
     }
 }
 
-async fn the_secret_is_kept_and_changed_along_with_the_keys(database: Database) {
+async fn the_secret_changes_along_with_the_keys(database: Database) {
     let stores = two(&database).await;
-    let vault = |sealed: u8| Vault {
+    let sealed_as = |sealed: u8| Vault {
         keys: vec![KeyRecord { sealed: vec![sealed], ..key("a", KeyState::Active) }],
         secret: Some(vec![sealed; 60]),
     };
     for sealed in [1, 2, 2] {
-        let change = move |_: &Vault| vault(sealed);
+        let change = move |_: &Vault| sealed_as(sealed);
         let changed = stores[0].change_keys(Box::new(change), NOW).await.unwrap();
-        assert_eq!(changed, vault(sealed));
+        assert_eq!(changed, sealed_as(sealed));
         let seen = crate::store::open(&database.url, Missing::Make, |vault| Ok(vault.clone()))
             .await
             .unwrap()
             .1;
-        assert_eq!(seen, vault(sealed));
+        assert_eq!(seen, sealed_as(sealed));
     }
-    // A change that fails leaves the secret as it was.
+    // A change that fails does not change the secret.
     let two = |_: &Vault| Vault {
         keys: vec![key("a", KeyState::Active), key("b", KeyState::Active)],
         secret: Some(vec![3]),
     };
     stores[0].change_keys(Box::new(two), NOW).await.unwrap_err();
     let unchanged = stores[1].change_keys(Box::new(Vault::clone), NOW).await.unwrap();
-    assert_eq!(unchanged, vault(2));
+    assert_eq!(unchanged, sealed_as(2));
 }
 
-async fn keys_that_are_refused_leave_an_empty_database_empty(database: Database) {
+async fn an_empty_database_whose_keys_are_refused_stays_empty(database: Database) {
     let refuse = |_: &Vault| Err::<(), _>(Error::MasterKey("refused".to_owned()));
     let refused = crate::store::open(&database.url, Missing::Make, refuse).await.err().unwrap();
     assert_eq!(refused.to_string(), "refused");
     let store = database.open().await;
     assert!(store.users().await.unwrap().is_empty());
-    store.change_keys(Box::new(|_| of(vec![key("a", KeyState::Active)])), NOW).await.unwrap();
+    store.change_keys(Box::new(|_| vault(vec![key("a", KeyState::Active)])), NOW).await.unwrap();
     let seen = crate::store::open(&database.url, Missing::Make, |vault| Ok(vault.clone()))
         .await
         .unwrap()
         .1;
-    assert_eq!(seen, of(vec![key("a", KeyState::Active)]));
+    assert_eq!(seen, vault(vec![key("a", KeyState::Active)]));
 }

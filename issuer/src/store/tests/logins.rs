@@ -1,16 +1,16 @@
-//! What is counted of logins that fail.
+//! Counters of failed logins.
 
 use super::*;
 
 over_both!(
-    of_many_attempts_at_once_as_many_are_admitted_as_one_after_the_other,
-    a_login_takes_its_own_failure_back_and_leaves_those_of_others,
-    failures_are_deleted_when_they_are_forgotten,
+    as_many_parallel_attempts_are_admitted_as_sequential_ones,
+    a_login_undoes_its_own_failure_and_leaves_those_of_others,
+    forgotten_failures_are_deleted,
 );
 
-async fn of_many_attempts_at_once_as_many_are_admitted_as_one_after_the_other(database: Database) {
+async fn as_many_parallel_attempts_are_admitted_as_sequential_ones(database: Database) {
     let stores = two(&database).await;
-    // From one network, and from as many as there are attempts.
+    // From one network, and from a different network for each attempt.
     for (account, networks, expected) in [(201, 1, 5), (202, u16::MAX, 100)] {
         let attempts: Vec<_> = (0..150_u8)
             .map(|index| {
@@ -30,7 +30,7 @@ async fn of_many_attempts_at_once_as_many_are_admitted_as_one_after_the_other(da
     }
 }
 
-async fn a_login_takes_its_own_failure_back_and_leaves_those_of_others(database: Database) {
+async fn a_login_undoes_its_own_failure_and_leaves_those_of_others(database: Database) {
     let stores = two(&database).await;
     let reserve = async |attempt: Attempt| match stores[0].attempt(attempt).await.unwrap() {
         throttle::Verdict::Admit(reserved) => reserved,
@@ -45,7 +45,7 @@ async fn a_login_takes_its_own_failure_back_and_leaves_those_of_others(database:
     }
     let other = reserve(attempt(1, 2, 5, NOW)).await;
     assert_eq!(counts(&other), (1, Some(5)));
-    // One that fails takes nothing back.
+    // A login that is refused undoes nothing.
     let opened = stores[1].open_session(session(1), "x".to_owned(), Some(other), None);
     assert_eq!(opened.await.unwrap(), None);
     let good = reserve(attempt(1, 1, 6, NOW)).await;
@@ -54,7 +54,7 @@ async fn a_login_takes_its_own_failure_back_and_leaves_those_of_others(database:
     assert!(opened.await.unwrap().is_some());
     let next = reserve(attempt(1, 1, 7, NOW)).await;
     assert_eq!(counts(&next), (1, Some(6)));
-    // The same transaction again, as after an answer that was lost.
+    // The same transaction runs again, as after a lost answer.
     let again = reserve(attempt(1, 1, 7, NOW)).await;
     assert_eq!(again, next);
 
@@ -69,7 +69,7 @@ async fn a_login_takes_its_own_failure_back_and_leaves_those_of_others(database:
     assert_eq!(counts(&reserve(attempt(1, 1, 11, NOW)).await), (2, Some(7)));
 }
 
-async fn failures_are_deleted_when_they_are_forgotten(database: Database) {
+async fn forgotten_failures_are_deleted(database: Database) {
     const DAY: u64 = 86400;
     let [store, other] = two(&database).await;
     let count = async |account, network, now| match other
@@ -81,13 +81,13 @@ async fn failures_are_deleted_when_they_are_forgotten(database: Database) {
         refused @ throttle::Verdict::Refuse(_) => panic!("{refused:?}"),
     };
     for network in 0..1100_u16 {
-        // As many accounts as there have to be, because all networks together have a limit.
+        // Several accounts, because the counter of all networks together has a limit.
         let account = 100 + u8::try_from(network / 20).unwrap();
         store.attempt(attempt(account, network, 9, NOW)).await.unwrap();
     }
     store.attempt(attempt(7, 1, 9, NOW + 1)).await.unwrap();
     store.prune_failures(NOW + DAY).await.unwrap();
-    // At a time at which no rule but that of deletion forgets them.
+    // At `NOW` the counters would still count if they had not been deleted.
     for network in [0, 999, 1099] {
         let account = 100 + u8::try_from(network / 20).unwrap();
         assert_eq!(count(account, network, NOW).await, 1, "{network}");

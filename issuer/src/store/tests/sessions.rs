@@ -1,17 +1,17 @@
-//! Refreshes, log-outs and new passwords that come at the same time.
+//! Parallel refreshes, log-outs and changes of passwords.
 
 use super::*;
 
 over_both!(
-    of_parallel_refreshes_of_one_token_one_rotates_and_the_others_repeat,
-    without_a_grace_the_first_of_two_parallel_refreshes_is_answered_and_the_session_ends,
-    a_session_that_is_ended_while_it_is_refreshed_has_ended,
-    no_session_of_the_old_password_outlives_a_change_of_it,
-    a_hash_is_replaced_where_it_is_still_the_same_and_no_session_ends,
-    no_session_outlives_its_user,
+    one_of_several_parallel_refreshes_rotates_and_the_others_repeat,
+    without_a_grace_the_second_of_two_parallel_refreshes_ends_the_session,
+    a_session_that_ends_during_a_refresh_stays_ended,
+    a_new_password_ends_all_sessions_of_the_old_one,
+    a_hash_is_replaced_only_if_it_is_unchanged_and_sessions_stay,
+    no_session_survives_its_user,
 );
 
-/// The verdicts of so many refreshes at once, half of them in each store.
+/// Sends `count` refreshes in parallel, half of them to each store, and returns the verdicts.
 async fn all_at_once(
     stores: &[Arc<dyn Store>; 2],
     refresh: &Refresh,
@@ -30,7 +30,7 @@ async fn all_at_once(
     verdicts
 }
 
-async fn of_parallel_refreshes_of_one_token_one_rotates_and_the_others_repeat(database: Database) {
+async fn one_of_several_parallel_refreshes_rotates_and_the_others_repeat(database: Database) {
     let stores = two(&database).await;
     for id in 0..10 {
         assert!(open(&*stores[0], session(id), "hash").await);
@@ -46,9 +46,7 @@ async fn of_parallel_refreshes_of_one_token_one_rotates_and_the_others_repeat(da
     }
 }
 
-async fn without_a_grace_the_first_of_two_parallel_refreshes_is_answered_and_the_session_ends(
-    database: Database,
-) {
+async fn without_a_grace_the_second_of_two_parallel_refreshes_ends_the_session(database: Database) {
     let stores = two(&database).await;
     for id in 0..10 {
         assert!(open(&*stores[0], session(id), "hash").await);
@@ -59,7 +57,7 @@ async fn without_a_grace_the_first_of_two_parallel_refreshes_is_answered_and_the
     }
 }
 
-async fn a_session_that_is_ended_while_it_is_refreshed_has_ended(database: Database) {
+async fn a_session_that_ends_during_a_refresh_stays_ended(database: Database) {
     let stores = two(&database).await;
     for id in 0..20 {
         assert!(open(&*stores[0], session(id), "hash").await);
@@ -77,7 +75,7 @@ async fn a_session_that_is_ended_while_it_is_refreshed_has_ended(database: Datab
     }
 }
 
-async fn no_session_of_the_old_password_outlives_a_change_of_it(database: Database) {
+async fn a_new_password_ends_all_sessions_of_the_old_one(database: Database) {
     let stores = two(&database).await;
     let (mut hash, mut opened) = ("hash".to_owned(), 0);
     for round in 0..20 {
@@ -89,7 +87,7 @@ async fn no_session_of_the_old_password_outlives_a_change_of_it(database: Databa
                 tokio::spawn(async move { open(&*store, session(id), &hash).await })
             })
             .collect();
-        // Sometimes before them, sometimes between, sometimes after.
+        // The change comes before, between or after the logins.
         tokio::time::sleep(Duration::from_micros(400 * u64::try_from(round % 8).unwrap())).await;
         assert!(stores[1].set_password("demo".to_owned(), next.clone(), NOW).await.unwrap());
         for login in logins {
@@ -102,10 +100,10 @@ async fn no_session_of_the_old_password_outlives_a_change_of_it(database: Databa
         }
         hash = next;
     }
-    assert!(opened > 0, "no login was in time");
+    assert!(opened > 0, "every login was refused");
 }
 
-async fn a_hash_is_replaced_where_it_is_still_the_same_and_no_session_ends(database: Database) {
+async fn a_hash_is_replaced_only_if_it_is_unchanged_and_sessions_stay(database: Database) {
     let [store, other] = two(&database).await;
     let hash = async || other.user("demo".to_owned()).await.unwrap().unwrap().password_hash;
     let replace = async |old: &str, new: &str| {
@@ -121,7 +119,7 @@ async fn a_hash_is_replaced_where_it_is_still_the_same_and_no_session_ends(datab
     assert_eq!(hash().await, "changed");
 }
 
-async fn no_session_outlives_its_user(database: Database) {
+async fn no_session_survives_its_user(database: Database) {
     let stores = two(&database).await;
     let mut refreshed = 0;
     for round in 0..20_u8 {
@@ -148,7 +146,7 @@ async fn no_session_outlives_its_user(database: Database) {
         assert!(!stores[0].delete_user(id.clone(), NOW).await.unwrap());
         assert!(stores[0].user(id).await.unwrap().is_none());
     }
-    // Nothing of them is left when the sessions are gone, which the status lists needed until then.
+    // The rows of deleted users stay as long as their sessions, which the status lists need.
     let rows = async || {
         let (sender, mut parts) = tokio::sync::mpsc::channel(100);
         stores[0].export(sender).await.unwrap();
@@ -159,6 +157,6 @@ async fn no_session_outlives_its_user(database: Database) {
     assert_eq!(rows().await, 21);
     stores[0].prune(NOW + 9000).await.unwrap();
     assert_eq!(rows().await, 1);
-    assert!(refreshed > 0, "no refresh was in time");
+    assert!(refreshed > 0, "every refresh was refused");
     assert!(stores[0].user("demo".to_owned()).await.unwrap().is_some());
 }

@@ -1,0 +1,71 @@
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::connection::{Connection, Failure};
+use super::{audit, rows};
+use crate::audit::Event;
+use crate::clients::{Client, ClientChange};
+
+pub(super) const BY_ID: &str = "SELECT * FROM countersign.clients WHERE id = $1";
+pub(super) const ALL: &str = "SELECT * FROM countersign.clients ORDER BY name";
+
+pub(super) async fn add(db: &Connection, client: &Client) -> Result<bool, Failure> {
+    let added = db
+        .execute_typed(
+            "INSERT INTO countersign.clients (id, name, scope, secret_hash, locked, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+            &[
+                (&client.id, Type::TEXT),
+                (&client.name, Type::TEXT),
+                (&client.scope, Type::TEXT),
+                (&client.secret_hash, Type::BYTEA),
+                (&client.locked, Type::BOOL),
+                (&rows::signed(client.created_at)?, Type::INT8),
+            ],
+        )
+        .await?;
+    if added == 1 {
+        audit::record(db, client.created_at, Event::ClientAdded, &client.id).await?;
+        return Ok(true);
+    }
+    // The id is random. If it is there, an earlier run of this transaction was committed.
+    let same = "SELECT FROM countersign.clients WHERE id = $1";
+    Ok(db.query_typed_opt(same, &[(&client.id, Type::TEXT)]).await?.is_some())
+}
+
+/// Changes the client of that name. Returns `false` if there is none.
+pub(super) async fn change(
+    db: &Connection,
+    name: &str,
+    change: &ClientChange,
+    now: u64,
+) -> Result<bool, Failure> {
+    let lock = "SELECT * FROM countersign.clients WHERE name = $1 FOR UPDATE";
+    let Some(row) = db.query_typed_opt(lock, &[(&name, Type::TEXT)]).await? else {
+        return Ok(false);
+    };
+    if let Some((client, event)) = change.apply(&from_row(&row)?) {
+        db.execute_typed(
+            "UPDATE countersign.clients SET secret_hash = $2, locked = $3 WHERE id = $1",
+            &[
+                (&client.id, Type::TEXT),
+                (&client.secret_hash, Type::BYTEA),
+                (&client.locked, Type::BOOL),
+            ],
+        )
+        .await?;
+        audit::record(db, now, event, &client.id).await?;
+    }
+    Ok(true)
+}
+
+pub(super) fn from_row(row: &Row) -> Result<Client, Failure> {
+    Ok(Client {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        scope: row.try_get("scope")?,
+        secret_hash: row.try_get("secret_hash")?,
+        locked: row.try_get("locked")?,
+        created_at: rows::number(row, "created_at")?,
+    })
+}

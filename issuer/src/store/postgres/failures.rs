@@ -1,0 +1,99 @@
+//! Counters of failed logins. Every transaction locks the account's counter first, so that no two
+//! of them wait for each other.
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::connection::{Connection, Failure};
+use super::rows;
+use crate::login::throttle::{Attempt, Counter, Failures, Reserved, Verdict, decide};
+
+const LOCK: &str = "SELECT * FROM countersign.login_failures WHERE counter = $1 FOR UPDATE";
+
+/// Decides a login and counts it as a failure if it is admitted.
+pub(super) async fn attempt(db: &Connection, attempt: &Attempt) -> Result<Verdict, Failure> {
+    let found = lock(db, attempt).await?;
+    let verdict = decide(attempt, &found);
+    if let Verdict::Admit(Reserved { own, everywhere }) = &verdict {
+        put(db, own).await?;
+        if let Some(everywhere) = everywhere {
+            put(db, everywhere).await?;
+        }
+    }
+    Ok(verdict)
+}
+
+/// Undoes the provisional failure of a login that succeeded.
+pub(super) async fn undo(db: &Connection, failure: &Reserved) -> Result<(), Failure> {
+    if let Some(everywhere) = &failure.everywhere {
+        let counter = (&everywhere.counter.as_slice() as _, Type::BYTEA);
+        if let Some(row) = db.query_typed_opt(LOCK, &[counter]).await? {
+            put(db, &from_row(&row)?.after_success()).await?;
+        }
+    }
+    let delete = "DELETE FROM countersign.login_failures WHERE counter = $1";
+    db.execute_typed(delete, &[(&failure.own.counter.as_slice(), Type::BYTEA)]).await?;
+    Ok(())
+}
+
+/// Deletes some counters that were last used at `until` or before. Returns how many.
+pub(super) async fn prune_some(db: &Connection, until: u64) -> Result<u64, Failure> {
+    let delete = "DELETE FROM countersign.login_failures WHERE counter IN (
+                    SELECT counter FROM countersign.login_failures
+                    WHERE last_at <= $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)";
+    Ok(db.execute_typed(delete, &[(&rows::signed(until)?, Type::INT8)]).await?)
+}
+
+/// Returns the attempt's counters, locked by the lock of the account's counter.
+async fn lock(db: &Connection, attempt: &Attempt) -> Result<Vec<Failures>, Failure> {
+    let account = (&attempt.account.as_slice() as _, Type::BYTEA);
+    let mut account_row = db.query_typed_opt(LOCK, std::slice::from_ref(&account)).await?;
+    if account_row.is_none() {
+        // A row that does not exist cannot be locked.
+        let make = "INSERT INTO countersign.login_failures
+                    (counter, failures, blocked_until, last_at, attempt)
+                    VALUES ($1, 0, 0, $2, '') ON CONFLICT DO NOTHING";
+        let now = rows::signed(attempt.now)?;
+        db.execute_typed(make, &[account.clone(), (&now, Type::INT8)]).await?;
+        account_row = db.query_typed_opt(LOCK, &[account]).await?;
+    }
+    // A separate statement, so that it sees changes that were committed while this one waited for
+    // the lock.
+    let others = "SELECT * FROM countersign.login_failures WHERE counter IN ($1, $2)";
+    let device = attempt.device.unwrap_or(attempt.network);
+    let (network, device) = (attempt.network.as_slice(), device.as_slice());
+    let others = db.query_typed(others, &[(&network, Type::BYTEA), (&device, Type::BYTEA)]).await?;
+    others.iter().chain(&account_row).map(from_row).collect()
+}
+
+async fn put(db: &Connection, failures: &Failures) -> Result<(), Failure> {
+    db.execute_typed(
+        "INSERT INTO countersign.login_failures
+         (counter, failures, blocked_until, last_at, attempt)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (counter) DO UPDATE SET failures = excluded.failures,
+           blocked_until = excluded.blocked_until, last_at = excluded.last_at,
+           attempt = excluded.attempt",
+        &[
+            (&failures.counter.as_slice(), Type::BYTEA),
+            (&i64::from(failures.count), Type::INT8),
+            (&rows::signed(failures.blocked_until)?, Type::INT8),
+            (&rows::signed(failures.last_at)?, Type::INT8),
+            (&failures.last.as_slice(), Type::BYTEA),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+fn from_row(row: &Row) -> Result<Failures, Failure> {
+    let (counter, last): (&[u8], &[u8]) = (row.try_get("counter")?, row.try_get("attempt")?);
+    Ok(Failures {
+        counter: Counter::try_from(counter).map_err(|_| rows::malformed())?,
+        count: u32::try_from(rows::number(row, "failures")?).map_err(|_| rows::malformed())?,
+        blocked_until: rows::number(row, "blocked_until")?,
+        last_at: rows::number(row, "last_at")?,
+        // Empty if nothing has been counted yet.
+        last: last.try_into().unwrap_or_default(),
+    })
+}

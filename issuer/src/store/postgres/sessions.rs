@@ -1,0 +1,212 @@
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Error, Row};
+
+use super::connection::{Connection, Failure};
+use super::unacknowledged::{InFlight, Rotation};
+use super::{audit, failures, rows};
+use crate::audit::{Event, session_subject};
+use crate::login::throttle::Reserved;
+use crate::session::{Lifetimes, Refresh, Session, SessionId, Verdict, decide};
+use crate::status::{Candidates, StatusIndex};
+
+pub(super) const BY_ID: &str = "SELECT * FROM countersign.sessions WHERE id = $1";
+
+pub(super) const NEWEST_STATUS_LIST: &str =
+    "SELECT coalesce(max(status_list), 0) FROM countersign.sessions WHERE status_list IS NOT NULL";
+
+pub(super) const ENDED: &str = "SELECT status_index FROM countersign.sessions
+                                WHERE status_list = $1 AND revoked AND expires_at > $2";
+
+pub(super) async fn open(
+    db: &Connection,
+    session: &Session,
+    password_hash: &str,
+    failure: Option<&Reserved>,
+    candidates: Option<&Candidates>,
+) -> Result<Option<Session>, Failure> {
+    let status = match candidates {
+        Some(candidates) => Some(choose_index(db, candidates).await?),
+        None => None,
+    };
+    let session = Session { status, ..session.clone() };
+    if insert(db, &session, password_hash).await? {
+        let subject = session_subject(&session.id);
+        audit::record(db, session.created_at, Event::Login, &subject).await?;
+        if let Some(failure) = failure {
+            failures::undo(db, failure).await?;
+        }
+        return Ok(Some(session));
+    }
+    // The id is random. If it is there, an earlier run of this transaction was committed.
+    let same = "SELECT * FROM countersign.sessions WHERE id = $1 AND NOT revoked";
+    let row = db.query_typed_opt(same, &[(&session.id.as_slice(), Type::BYTEA)]).await?;
+    row.as_ref().map(from_row).transpose()
+}
+
+/// Returns `false` if the user may not log in, or the session exists already.
+async fn insert(db: &Connection, session: &Session, password_hash: &str) -> Result<bool, Failure> {
+    // The lock of the user's row makes a change of the password wait, or makes this statement wait
+    // for the change and read the row again.
+    let insert = "
+        INSERT INTO countersign.sessions
+          (id, user_id, client_id, scope, counter, created_at, rotated_at, expires_at, revoked,
+           status_list, status_index)
+        SELECT $1, id, $3, $4, $5, $6, $7, $8, false, $10, $11 FROM countersign.users
+        WHERE id = $2 AND password_hash = $9 AND NOT locked FOR SHARE
+        ON CONFLICT (id) DO NOTHING";
+    let list = session.status.map(|status| i64::from(status.list));
+    let index = session.status.map(|status| i64::from(status.index));
+    let inserted = db
+        .execute_typed(
+            insert,
+            &[
+                (&session.id.as_slice(), Type::BYTEA),
+                (&session.user_id, Type::TEXT),
+                (&session.client_id, Type::TEXT),
+                (&session.scope, Type::TEXT),
+                (&rows::signed(session.counter)?, Type::INT8),
+                (&rows::signed(session.created_at)?, Type::INT8),
+                (&rows::signed(session.rotated_at)?, Type::INT8),
+                (&rows::signed(session.expires_at)?, Type::INT8),
+                (&password_hash, Type::TEXT),
+                (&list, Type::INT8),
+                (&index, Type::INT8),
+            ],
+        )
+        .await;
+    Ok(inserted.map_err(status_conflict)? == 1)
+}
+
+pub(super) async fn refresh(
+    db: &Connection,
+    refresh: &Refresh,
+    in_flight: &InFlight<'_>,
+) -> Result<Verdict, Failure> {
+    let id = refresh.token.session;
+    let lock = "SELECT * FROM countersign.sessions WHERE id = $1 FOR UPDATE";
+    let Some(row) = db.query_typed_opt(lock, &[(&id.as_slice(), Type::BYTEA)]).await? else {
+        return Ok(Verdict::Refuse);
+    };
+    let session = from_row(&row)?;
+    let last: Option<&[u8]> = row.try_get("rotation")?;
+    let mut verdict = if last.is_some_and(|last| in_flight.has_no_recipient(last)) {
+        // The grace of a token begins when a client gets its successor.
+        let lifetimes = Lifetimes { grace: u64::MAX, ..refresh.lifetimes };
+        decide(&session, &Refresh { lifetimes, ..refresh.clone() })
+    } else {
+        decide(&session, refresh)
+    };
+    if let Verdict::Rotate(next) = &mut verdict {
+        rotate(db, next, in_flight.rotate()).await?;
+        if let Some(candidates) = refresh.candidates_for(next) {
+            next.status = Some(set_status(db, id, candidates).await?);
+        }
+    }
+    if verdict.ends_session() {
+        revoke(db, id).await?;
+    }
+    if let Some(event) = verdict.event() {
+        audit::record(db, refresh.now, event, &session_subject(&id)).await?;
+    }
+    Ok(verdict)
+}
+
+async fn rotate(db: &Connection, next: &Session, rotation: Rotation) -> Result<(), Failure> {
+    let update = "UPDATE countersign.sessions SET counter = $2, rotated_at = $3, expires_at = $4,
+                  rotation = $5 WHERE id = $1";
+    db.execute_typed(
+        update,
+        &[
+            (&next.id.as_slice(), Type::BYTEA),
+            (&rows::signed(next.counter)?, Type::INT8),
+            (&rows::signed(next.rotated_at)?, Type::INT8),
+            (&rows::signed(next.expires_at)?, Type::INT8),
+            (&rotation.as_slice(), Type::BYTEA),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn end(db: &Connection, id: SessionId, now: u64) -> Result<(), Failure> {
+    if revoke(db, id).await? {
+        audit::record(db, now, Event::SessionEnded, &session_subject(&id)).await?;
+    }
+    Ok(())
+}
+
+/// Returns `false` if the session has ended or never existed.
+async fn revoke(db: &Connection, id: SessionId) -> Result<bool, Failure> {
+    let update = "UPDATE countersign.sessions SET revoked = true WHERE id = $1 AND NOT revoked";
+    Ok(db.execute_typed(update, &[(&id.as_slice(), Type::BYTEA)]).await? == 1)
+}
+
+/// Deletes some sessions that had expired at that time. Returns how many. Leaves locked rows for the
+/// next time.
+pub(super) async fn prune_some(db: &Connection, at: u64) -> Result<u64, Failure> {
+    let delete = "DELETE FROM countersign.sessions WHERE id IN (
+                    SELECT id FROM countersign.sessions WHERE expires_at <= $1
+                    LIMIT 1000 FOR UPDATE SKIP LOCKED)";
+    Ok(db.execute_typed(delete, &[(&rows::signed(at)?, Type::INT8)]).await?)
+}
+
+async fn choose_index(db: &Connection, candidates: &Candidates) -> Result<StatusIndex, Failure> {
+    let taken = "
+        WITH newest AS (
+          SELECT coalesce(max(status_list), 0) AS list FROM countersign.sessions
+          WHERE status_list IS NOT NULL
+        )
+        SELECT list, ARRAY(
+          SELECT status_index FROM countersign.sessions
+          WHERE status_list = list AND status_index = ANY ($1)
+        ) AS taken FROM newest";
+    let indices = candidates.indices().map(i64::from);
+    let row = db.query_typed_one(taken, &[(&indices.as_slice(), Type::INT8_ARRAY)]).await?;
+    let (newest, taken): (i64, Vec<i64>) = (row.try_get("list")?, row.try_get("taken")?);
+    candidates.choose(rows::small(newest)?, |candidate| Ok(taken.contains(&candidate.index.into())))
+}
+
+async fn set_status(
+    db: &Connection,
+    id: SessionId,
+    candidates: &Candidates,
+) -> Result<StatusIndex, Failure> {
+    let status = choose_index(db, candidates).await?;
+    let update =
+        "UPDATE countersign.sessions SET status_list = $2, status_index = $3 WHERE id = $1";
+    let (list, index) = (i64::from(status.list), i64::from(status.index));
+    let id = (&id.as_slice() as _, Type::BYTEA);
+    let updated = db.execute_typed(update, &[id, (&list, Type::INT8), (&index, Type::INT8)]).await;
+    updated.map_err(status_conflict)?;
+    Ok(status)
+}
+
+/// Allows a retry if another transaction has taken the status index meanwhile.
+fn status_conflict(e: Error) -> Failure {
+    if e.code() == Some(&SqlState::UNIQUE_VIOLATION) {
+        return Failure::Transient("another session got the same status index".to_owned());
+    }
+    e.into()
+}
+
+pub(super) fn from_row(row: &Row) -> Result<Session, Failure> {
+    let id: &[u8] = row.try_get("id")?;
+    let small = |name| -> Result<Option<u32>, Failure> {
+        let number: Option<i64> = row.try_get(name)?;
+        number.map(rows::small).transpose()
+    };
+    let (list, index) = (small("status_list")?, small("status_index")?);
+    Ok(Session {
+        id: SessionId::try_from(id).map_err(|_| rows::malformed())?,
+        user_id: row.try_get("user_id")?,
+        client_id: row.try_get("client_id")?,
+        scope: row.try_get("scope")?,
+        counter: rows::number(row, "counter")?,
+        created_at: rows::number(row, "created_at")?,
+        rotated_at: rows::number(row, "rotated_at")?,
+        expires_at: rows::number(row, "expires_at")?,
+        revoked: row.try_get("revoked")?,
+        status: list.zip(index).map(|(list, index)| StatusIndex { list, index }),
+    })
+}

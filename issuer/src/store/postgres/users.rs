@@ -1,0 +1,127 @@
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::connection::{Connection, Failure};
+use super::{audit, rows};
+use crate::audit::Event;
+use crate::users::{User, UserChange};
+
+pub(super) const BY_NAME: &str = "SELECT * FROM countersign.users WHERE name = $1";
+
+/// Without deleted users: their names begin with `chr(7)`.
+pub(super) const ALL: &str = "SELECT * FROM countersign.users WHERE name >= chr(8) ORDER BY name";
+
+pub(super) async fn add(db: &Connection, user: &User) -> Result<bool, Failure> {
+    let added = db
+        .execute_typed(
+            "INSERT INTO countersign.users (id, name, scope, password_hash, created_at, locked)
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+            &[
+                (&user.id, Type::TEXT),
+                (&user.name, Type::TEXT),
+                (&user.scope, Type::TEXT),
+                (&user.password_hash, Type::TEXT),
+                (&rows::signed(user.created_at)?, Type::INT8),
+                (&user.locked, Type::BOOL),
+            ],
+        )
+        .await?;
+    if added == 1 {
+        audit::record(db, user.created_at, Event::UserAdded, &user.id).await?;
+        return Ok(true);
+    }
+    // The id is random. If it is there, an earlier run of this transaction was committed.
+    let same = "SELECT FROM countersign.users WHERE id = $1";
+    Ok(db.query_typed_opt(same, &[(&user.id, Type::TEXT)]).await?.is_some())
+}
+
+/// Changes the user of that name. Returns `false` if there is none.
+pub(super) async fn change(
+    db: &Connection,
+    name: &str,
+    change: &UserChange,
+    now: u64,
+) -> Result<bool, Failure> {
+    let lock = "SELECT * FROM countersign.users WHERE name = $1 FOR UPDATE";
+    let Some(row) = db.query_typed_opt(lock, &[(&name, Type::TEXT)]).await? else {
+        return Ok(false);
+    };
+    apply(db, &from_row(&row)?, change, now).await?;
+    Ok(true)
+}
+
+/// Deletes the user of that id, unless an earlier run of this transaction has.
+pub(super) async fn delete(db: &Connection, id: &str, now: u64) -> Result<(), Failure> {
+    let lock = "SELECT * FROM countersign.users WHERE id = $1 FOR UPDATE";
+    match db.query_typed_opt(lock, &[(&id, Type::TEXT)]).await? {
+        Some(row) => apply(db, &from_row(&row)?, &UserChange::Deleted, now).await,
+        None => Ok(()),
+    }
+}
+
+/// Applies a change to a locked row. A login that was checked against the old row waits for the
+/// lock; the sessions of earlier logins are visible to the statement that ends them.
+async fn apply(
+    db: &Connection,
+    locked: &User,
+    change: &UserChange,
+    now: u64,
+) -> Result<(), Failure> {
+    let Some(changed) = change.apply(locked) else { return Ok(()) };
+    let user = &changed.user;
+    let id = (&user.id as _, Type::TEXT);
+    db.execute_typed(
+        "UPDATE countersign.users SET name = $2, scope = $3, password_hash = $4, locked = $5
+         WHERE id = $1",
+        &[
+            id.clone(),
+            (&user.name, Type::TEXT),
+            (&user.scope, Type::TEXT),
+            (&user.password_hash, Type::TEXT),
+            (&user.locked, Type::BOOL),
+        ],
+    )
+    .await?;
+    if changed.ends_sessions {
+        let revoke = "UPDATE countersign.sessions SET revoked = true WHERE user_id = $1";
+        db.execute_typed(revoke, &[id]).await?;
+    }
+    audit::record(db, now, changed.event, &user.id).await
+}
+
+pub(super) async fn replace_hash(
+    db: &Connection,
+    id: &str,
+    old: &str,
+    new: &str,
+    now: u64,
+) -> Result<(), Failure> {
+    let update = "UPDATE countersign.users SET password_hash = $3
+                  WHERE id = $1 AND password_hash = $2";
+    let parameters = [(&id as _, Type::TEXT), (&old as _, Type::TEXT), (&new as _, Type::TEXT)];
+    // Nothing is replaced if an earlier run of this transaction was committed.
+    if db.execute_typed(update, &parameters).await? == 1 {
+        audit::record(db, now, Event::PasswordRehashed, id).await?;
+    }
+    Ok(())
+}
+
+/// Deletes the rows of deleted users that have no session any more.
+pub(super) async fn prune_deleted(db: &Connection) -> Result<(), Failure> {
+    let delete = "DELETE FROM countersign.users AS u
+                  WHERE name >= chr(7) AND name < chr(8) AND NOT EXISTS
+                    (SELECT FROM countersign.sessions WHERE user_id = u.id)";
+    db.execute_typed(delete, &[]).await?;
+    Ok(())
+}
+
+pub(super) fn from_row(row: &Row) -> Result<User, Failure> {
+    Ok(User {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        scope: row.try_get("scope")?,
+        password_hash: row.try_get("password_hash")?,
+        created_at: rows::number(row, "created_at")?,
+        locked: row.try_get("locked")?,
+    })
+}

@@ -1,0 +1,62 @@
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::audit;
+use crate::audit::Event;
+use crate::clients::{Client, ClientChange};
+
+pub(super) fn add(db: &Connection, client: &Client) -> rusqlite::Result<bool> {
+    let added = db.execute(
+        "INSERT INTO clients (id, name, scope, secret_hash, locked, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO NOTHING",
+        params![
+            client.id,
+            client.name,
+            client.scope,
+            client.secret_hash,
+            client.locked,
+            client.created_at,
+        ],
+    )?;
+    if added == 1 {
+        audit::record(db, client.created_at, Event::ClientAdded, &client.id)?;
+    }
+    Ok(added == 1)
+}
+
+/// Changes the client of that name. Returns `false` if there is none.
+pub(super) fn change(
+    db: &Connection,
+    name: &str,
+    change: &ClientChange,
+    now: u64,
+) -> rusqlite::Result<bool> {
+    let found = db.query_row("SELECT * FROM clients WHERE name = ?1", [name], client_of);
+    let Some(found) = found.optional()? else { return Ok(false) };
+    if let Some((client, event)) = change.apply(&found) {
+        db.execute(
+            "UPDATE clients SET secret_hash = ?2, locked = ?3 WHERE id = ?1",
+            params![client.id, client.secret_hash, client.locked],
+        )?;
+        audit::record(db, now, event, &client.id)?;
+    }
+    Ok(true)
+}
+
+pub(super) fn by_id(db: &Connection, id: &str) -> rusqlite::Result<Option<Client>> {
+    db.prepare_cached("SELECT * FROM clients WHERE id = ?1")?.query_row([id], client_of).optional()
+}
+
+pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<Client>> {
+    db.prepare("SELECT * FROM clients ORDER BY name")?.query_map([], client_of)?.collect()
+}
+
+fn client_of(row: &Row<'_>) -> rusqlite::Result<Client> {
+    Ok(Client {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        scope: row.get("scope")?,
+        secret_hash: row.get("secret_hash")?,
+        locked: row.get("locked")?,
+        created_at: row.get("created_at")?,
+    })
+}

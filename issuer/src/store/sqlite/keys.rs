@@ -1,0 +1,83 @@
+//! Everything that is sealed under the master key.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::audit;
+use crate::keys::events::events;
+use crate::keys::{KeyRecord, KeyState, Vault};
+use crate::sealing::DeploymentSecret;
+
+pub(super) fn change(
+    db: &Connection,
+    change: &dyn Fn(&Vault) -> Vault,
+    now: u64,
+) -> rusqlite::Result<Vault> {
+    let before = vault(db)?;
+    let after = change(&before);
+    for old in before.keys.iter().filter(|old| !after.keys.contains(old)) {
+        db.execute("DELETE FROM keys WHERE kid = ?1", [&old.kid])?;
+    }
+    for key in after.keys.iter().filter(|key| !before.keys.contains(key)) {
+        insert(db, key)?;
+    }
+    if before.secret != after.secret {
+        db.execute(
+            "INSERT INTO secrets (name, sealed) VALUES (?1, ?2)
+             ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed",
+            params![DeploymentSecret::NAME, after.secret],
+        )?;
+    }
+    for (event, subject) in events(&before, &after, now) {
+        audit::record(db, now, event, &subject)?;
+    }
+    vault(db)
+}
+
+pub(super) fn vault(db: &Connection) -> rusqlite::Result<Vault> {
+    let secret = "SELECT sealed FROM secrets WHERE name = ?1";
+    let secret = db.query_row(secret, [DeploymentSecret::NAME], |row| row.get(0)).optional()?;
+    Ok(Vault { keys: all(db)?, secret })
+}
+
+pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<KeyRecord>> {
+    db.prepare_cached("SELECT * FROM keys ORDER BY published_at, state, kid")?
+        .query_map([], key_of)?
+        .collect()
+}
+
+fn key_of(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
+    let state: String = row.get("state")?;
+    Ok(KeyRecord {
+        kid: row.get("kid")?,
+        bits: row.get("bits")?,
+        n: row.get("n")?,
+        e: row.get("e")?,
+        sealed: row.get("sealed")?,
+        state: KeyState::parse(&state).ok_or(rusqlite::Error::InvalidQuery)?,
+        published_at: row.get("published_at")?,
+        activates_at: row.get("activates_at")?,
+        retired_at: row.get("retired_at")?,
+        drops_at: row.get("drops_at")?,
+    })
+}
+
+fn insert(db: &Connection, key: &KeyRecord) -> rusqlite::Result<()> {
+    db.execute(
+        "INSERT INTO keys (kid, bits, n, e, sealed, state, published_at, activates_at, retired_at,
+                           drops_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
+            key.kid,
+            key.bits,
+            key.n,
+            key.e,
+            key.sealed,
+            key.state.name(),
+            key.published_at,
+            key.activates_at,
+            key.retired_at,
+            key.drops_at,
+        ],
+    )
+    .map(drop)
+}

@@ -1,0 +1,132 @@
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::{audit, failures};
+use crate::audit::{Event, session_subject};
+use crate::login::throttle::Reserved;
+use crate::session::{Refresh, Session, SessionId, Verdict, decide};
+use crate::status::{Candidates, StatusIndex};
+
+pub(super) fn open(
+    db: &Connection,
+    mut session: Session,
+    password_hash: &str,
+    failure: Option<&Reserved>,
+    candidates: Option<&Candidates>,
+) -> rusqlite::Result<Option<Session>> {
+    session.status = candidates.map(|candidates| choose_index(db, candidates)).transpose()?;
+    let opened = db.execute(
+        "INSERT INTO sessions (id, user_id, client_id, scope, counter, created_at, rotated_at,
+                               expires_at, revoked, status_list, status_index)
+         SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?10, ?11 FROM users
+         WHERE id = ?2 AND password_hash = ?9 AND locked = 0",
+        params![
+            session.id,
+            session.user_id,
+            session.client_id,
+            session.scope,
+            session.counter,
+            session.created_at,
+            session.rotated_at,
+            session.expires_at,
+            password_hash,
+            session.status.map(|status| status.list),
+            session.status.map(|status| status.index),
+        ],
+    )?;
+    if opened == 0 {
+        return Ok(None);
+    }
+    audit::record(db, session.created_at, Event::Login, &session_subject(&session.id))?;
+    failure.map_or(Ok(()), |failure| failures::undo(db, failure))?;
+    Ok(Some(session))
+}
+
+pub(super) fn refresh(db: &Connection, refresh: &Refresh) -> rusqlite::Result<Verdict> {
+    let id = refresh.token.session;
+    let Some(session) = by_id(db, &id)? else { return Ok(Verdict::Refuse) };
+    let mut verdict = decide(&session, refresh);
+    if let Verdict::Rotate(next) = &mut verdict {
+        let update = "UPDATE sessions SET counter = ?2, rotated_at = ?3, expires_at = ?4
+                      WHERE id = ?1";
+        db.prepare_cached(update)?.execute(params![
+            id,
+            next.counter,
+            next.rotated_at,
+            next.expires_at
+        ])?;
+        if let Some(candidates) = refresh.candidates_for(next) {
+            let status = choose_index(db, candidates)?;
+            let update = "UPDATE sessions SET status_list = ?2, status_index = ?3 WHERE id = ?1";
+            db.prepare_cached(update)?.execute(params![id, status.list, status.index])?;
+            next.status = Some(status);
+        }
+    }
+    if verdict.ends_session() {
+        revoke(db, &id)?;
+    }
+    if let Some(event) = verdict.event() {
+        audit::record(db, refresh.now, event, &session_subject(&id))?;
+    }
+    Ok(verdict)
+}
+
+pub(super) fn by_id(db: &Connection, id: &SessionId) -> rusqlite::Result<Option<Session>> {
+    db.prepare_cached("SELECT * FROM sessions WHERE id = ?1")?
+        .query_row([id], session_of)
+        .optional()
+}
+
+pub(super) fn end(db: &Connection, id: &SessionId, now: u64) -> rusqlite::Result<()> {
+    if revoke(db, id)? {
+        audit::record(db, now, Event::SessionEnded, &session_subject(id))?;
+    }
+    Ok(())
+}
+
+/// Returns `false` if the session has ended or never existed.
+fn revoke(db: &Connection, id: &SessionId) -> rusqlite::Result<bool> {
+    let update = "UPDATE sessions SET revoked = 1 WHERE id = ?1 AND revoked = 0";
+    Ok(db.execute(update, [id])? == 1)
+}
+
+pub(super) fn prune(db: &Connection, at: u64) -> rusqlite::Result<()> {
+    db.execute("DELETE FROM sessions WHERE expires_at <= ?1", [at]).map(drop)
+}
+
+/// Returns 0 if there is no status list.
+pub(super) fn newest_status_list(db: &Connection) -> rusqlite::Result<u32> {
+    let newest = "SELECT max(status_list) FROM sessions WHERE status_list IS NOT NULL";
+    let newest = db.prepare_cached(newest)?.query_row([], |row| row.get::<_, Option<u32>>(0))?;
+    Ok(newest.unwrap_or(0))
+}
+
+pub(super) fn ended(db: &Connection, list: u32, at: u64) -> rusqlite::Result<Vec<u32>> {
+    let ended = "SELECT status_index FROM sessions
+                 WHERE status_list = ?1 AND revoked = 1 AND expires_at > ?2";
+    db.prepare_cached(ended)?.query_map(params![list, at], |row| row.get(0))?.collect()
+}
+
+fn choose_index(db: &Connection, candidates: &Candidates) -> rusqlite::Result<StatusIndex> {
+    let newest = newest_status_list(db)?;
+    let taken = "SELECT 1 FROM sessions WHERE status_list = ?1 AND status_index = ?2";
+    let mut taken = db.prepare_cached(taken)?;
+    candidates.choose(newest, |StatusIndex { list, index }| taken.exists([list, index]))
+}
+
+fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
+    Ok(Session {
+        id: row.get("id")?,
+        user_id: row.get("user_id")?,
+        client_id: row.get("client_id")?,
+        scope: row.get("scope")?,
+        counter: row.get("counter")?,
+        created_at: row.get("created_at")?,
+        rotated_at: row.get("rotated_at")?,
+        expires_at: row.get("expires_at")?,
+        revoked: row.get("revoked")?,
+        status: match (row.get("status_list")?, row.get("status_index")?) {
+            (Some(list), Some(index)) => Some(StatusIndex { list, index }),
+            _ => None,
+        },
+    })
+}

@@ -1,0 +1,83 @@
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::audit;
+use crate::audit::Event;
+use crate::users::{User, UserChange};
+
+pub(super) fn add(db: &Connection, user: &User) -> rusqlite::Result<bool> {
+    let added = db.execute(
+        "INSERT INTO users (id, name, scope, password_hash, created_at, locked)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO NOTHING",
+        params![user.id, user.name, user.scope, user.password_hash, user.created_at, user.locked],
+    )?;
+    if added == 1 {
+        audit::record(db, user.created_at, Event::UserAdded, &user.id)?;
+    }
+    Ok(added == 1)
+}
+
+/// Changes the user of that name. Returns `false` if there is none.
+pub(super) fn change(
+    db: &Connection,
+    name: &str,
+    change: &UserChange,
+    now: u64,
+) -> rusqlite::Result<bool> {
+    let Some(found) = by_name(db, name)? else { return Ok(false) };
+    let Some(changed) = change.apply(&found) else { return Ok(true) };
+    let user = &changed.user;
+    db.execute(
+        "UPDATE users SET name = ?2, scope = ?3, password_hash = ?4, locked = ?5 WHERE id = ?1",
+        params![user.id, user.name, user.scope, user.password_hash, user.locked],
+    )?;
+    if changed.ends_sessions {
+        db.execute("UPDATE sessions SET revoked = 1 WHERE user_id = ?1", [&user.id])?;
+    }
+    audit::record(db, now, changed.event, &user.id)?;
+    Ok(true)
+}
+
+pub(super) fn replace_hash(
+    db: &Connection,
+    id: &str,
+    old: &str,
+    new: &str,
+    now: u64,
+) -> rusqlite::Result<()> {
+    let update = "UPDATE users SET password_hash = ?3 WHERE id = ?1 AND password_hash = ?2";
+    if db.execute(update, [id, old, new])? == 1 {
+        audit::record(db, now, Event::PasswordRehashed, id)?;
+    }
+    Ok(())
+}
+
+pub(super) fn by_name(db: &Connection, name: &str) -> rusqlite::Result<Option<User>> {
+    db.prepare_cached("SELECT * FROM users WHERE name = ?1")?.query_row([name], user_of).optional()
+}
+
+pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<User>> {
+    // Without deleted users: their names begin with char(7).
+    let users = "SELECT * FROM users WHERE name >= char(8) ORDER BY name";
+    db.prepare(users)?.query_map([], user_of)?.collect()
+}
+
+/// Deletes the rows of deleted users that have no session any more.
+pub(super) fn prune_deleted(db: &Connection) -> rusqlite::Result<()> {
+    db.execute(
+        "DELETE FROM users WHERE name >= char(7) AND name < char(8)
+         AND NOT EXISTS (SELECT * FROM sessions WHERE user_id = users.id)",
+        [],
+    )
+    .map(drop)
+}
+
+fn user_of(row: &Row<'_>) -> rusqlite::Result<User> {
+    Ok(User {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        scope: row.get("scope")?,
+        password_hash: row.get("password_hash")?,
+        created_at: row.get("created_at")?,
+        locked: row.get("locked")?,
+    })
+}

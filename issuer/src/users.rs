@@ -1,0 +1,113 @@
+//! Users and the changes that operators make to them. Pure rules: a store reads the row, applies
+//! the change, and writes the result in the same transaction.
+
+use crate::audit::Event;
+
+/// A user as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct User {
+    /// The `sub` claim: random, independent of the name.
+    pub(crate) id: String,
+    /// Normalised.
+    pub(crate) name: String,
+    pub(crate) scope: String,
+    /// A PHC string.
+    pub(crate) password_hash: String,
+    pub(crate) created_at: u64,
+    /// A locked user cannot log in.
+    pub(crate) locked: bool,
+}
+
+/// A change of one user.
+#[derive(Clone, Debug)]
+pub(crate) enum UserChange {
+    /// Sets the hash of a new password.
+    Password(String),
+    Locked(bool),
+    /// Removes everything but the id. Status lists need the user's sessions until these expire, and
+    /// sessions need the row.
+    Deleted,
+}
+
+/// The effect of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ChangedUser {
+    /// The row to write.
+    pub(crate) user: User,
+    /// All sessions of the user end in the same transaction.
+    pub(crate) ends_sessions: bool,
+    pub(crate) event: Event,
+}
+
+/// Begins the name of a deleted user. No user can have such a name, because it has a control
+/// character. The SQL of both stores skips these names by their order: from `char(7)` to `char(8)`.
+const DELETED: char = '\u{7}';
+
+impl UserChange {
+    /// Applies the change. Returns `None` if it changes nothing; then nothing is written or audited.
+    pub(crate) fn apply(&self, user: &User) -> Option<ChangedUser> {
+        let (changed, ends_sessions, event) = match self {
+            // A hash has a random salt. The same hash means that the transaction runs again after
+            // it was committed.
+            Self::Password(hash) => {
+                let changed = User { password_hash: hash.clone(), ..user.clone() };
+                (changed, true, Event::PasswordChanged)
+            }
+            Self::Locked(locked) => {
+                let event = if *locked { Event::UserLocked } else { Event::UserUnlocked };
+                (User { locked: *locked, ..user.clone() }, *locked, event)
+            }
+            Self::Deleted if user.name.starts_with(DELETED) => return None,
+            Self::Deleted => {
+                let changed = User {
+                    name: format!("{DELETED}{}", user.id),
+                    scope: String::new(),
+                    password_hash: String::new(),
+                    locked: true,
+                    ..user.clone()
+                };
+                (changed, true, Event::UserDeleted)
+            }
+        };
+        (changed != *user).then_some(ChangedUser { user: changed, ends_sessions, event })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user() -> User {
+        User {
+            id: "user_x".to_owned(),
+            name: "demo".to_owned(),
+            scope: "read".to_owned(),
+            password_hash: "hash".to_owned(),
+            created_at: 7,
+            locked: false,
+        }
+    }
+
+    #[test]
+    fn each_change_has_its_effect_and_none_when_it_is_repeated() {
+        let locked = User { locked: true, ..user() };
+        let deleted = User {
+            name: "\u{7}user_x".to_owned(),
+            scope: String::new(),
+            password_hash: String::new(),
+            ..locked.clone()
+        };
+        let new = User { password_hash: "new".to_owned(), ..user() };
+        for (change, before, after, ends_sessions, event) in [
+            (UserChange::Password("new".into()), user(), new, true, Event::PasswordChanged),
+            (UserChange::Locked(true), user(), locked.clone(), true, Event::UserLocked),
+            (UserChange::Locked(false), locked.clone(), user(), false, Event::UserUnlocked),
+            (UserChange::Deleted, user(), deleted.clone(), true, Event::UserDeleted),
+            (UserChange::Deleted, locked, deleted, true, Event::UserDeleted),
+        ] {
+            let changed = change.apply(&before).unwrap();
+            assert_eq!(change.apply(&after), None, "{change:?}");
+            assert_eq!(changed, ChangedUser { user: after, ends_sessions, event }, "{change:?}");
+        }
+    }
+}
