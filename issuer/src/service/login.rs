@@ -57,9 +57,10 @@ impl Issuer {
         self.metrics.logins.ok.inc();
         self.rehash(request, user, now).await;
         let grant = self.grant_session(&keys, session, None, now)?;
-        let device = match request.keeps_cookies {
-            true => Some(self.counters.cookie(&account, crypto::random()?, now)),
-            false => None,
+        let device = if request.keeps_cookies {
+            Some(self.counters.cookie(&account, crypto::random()?, now))
+        } else {
+            None
         };
         Ok(LoggedIn { grant, device })
     }
@@ -126,8 +127,8 @@ impl Issuer {
     }
 
     /// Opens the session, unless the password was changed after it was checked. If another login of
-    /// the same user has replaced the hash, checks the password against the new one, and leaves the
-    /// user with that in `user`.
+    /// the same user has replaced the hash meanwhile, reads the user again into `user` and checks the
+    /// password against the new hash.
     async fn open_session(
         &self,
         request: &LoginRequest<'_>,
