@@ -1,3 +1,5 @@
+//! The public state of an issuer: the service with its endpoints, and the TLS acceptor.
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -7,8 +9,8 @@ use crate::metrics::Metrics;
 use crate::service::Issuer;
 use crate::{Clock, Config, Error, Limits};
 
-/// An issuer that is open and can be served: its service, its endpoints and its certificate. Cheap
-/// to clone.
+/// An open issuer, ready to be served: its service, its endpoints and its certificate. Cheap to
+/// clone.
 #[derive(Clone)]
 pub struct State {
     pub(super) api: Arc<Api>,
@@ -48,13 +50,13 @@ impl State {
         &self.api.issuer
     }
 
-    /// The issuer's URL: the `iss` claim of its tokens.
+    /// Returns the URL of the issuer: the `iss` claim of its tokens.
     #[must_use]
     pub fn issuer(&self) -> &str {
         self.service().url.as_str()
     }
 
-    /// The URL of the address that it listens on, which behind a proxy is not the issuer's.
+    /// Returns the URL of the listener. Behind a proxy it differs from [`Self::issuer`].
     #[must_use]
     pub fn url(&self) -> String {
         url_of(self.service().config.listen, self.has_tls())

@@ -23,14 +23,14 @@ pub(crate) struct LoginRequest<'a> {
     pub(crate) client: IpAddr,
     /// The cookie of a device that has logged in before.
     pub(crate) device: Option<&'a str>,
-    /// Whether the client keeps cookies, so that the device shall get a new one.
+    /// The client keeps cookies: give its device a new one.
     pub(crate) keeps_cookies: bool,
 }
 
 /// A successful login.
 pub(crate) struct LoggedIn {
     pub(crate) grant: Grant,
-    /// A cookie by which the device is known again.
+    /// The new cookie of the device.
     pub(crate) device: Option<String>,
 }
 
