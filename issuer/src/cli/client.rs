@@ -1,3 +1,5 @@
+//! The commands of `client`.
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 

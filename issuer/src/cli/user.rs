@@ -1,3 +1,5 @@
+//! The commands of `user`.
+
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 
 use clap::{Args, Subcommand};

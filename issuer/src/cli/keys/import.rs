@@ -1,3 +1,5 @@
+//! `keys import`.
+
 use std::io::Read as _;
 use std::path::Path;
 

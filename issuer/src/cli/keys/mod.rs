@@ -1,3 +1,5 @@
+//! The commands of `keys`.
+
 mod import;
 mod plan;
 mod rewrap;
