@@ -18,14 +18,20 @@
 //! # }
 //! ```
 //!
-//! A request comes in through `serve` (connections and their time limits) and `http` (one file for
-//! each endpoint), and is decided by rules that know neither clock nor database: `session` for
-//! refresh tokens, `attempt` for failed logins, `keys` for the life of signing keys. `store` is what is
-//! kept, `status` says which sessions were ended to whoever verifies their access tokens.
+//! # Reading order
+//!
+//! The modules are layers; each imports only from those above it in this file. The rules (`session`,
+//! `login`, `keys`, `status`) are pure: the caller passes the time and stores the result. `store` keeps
+//! their values in SQLite or PostgreSQL. `service` joins rules, store, keys and clock, one file for
+//! each thing that a client can ask for. `http` has one file for each endpoint: it reads the request,
+//! calls the service and writes the reply. `serve` accepts connections and limits them, `cli` has the
+//! commands.
+//!
+//! To follow a login, read `http/login.rs`, `service/login.rs`, `login/attempt.rs`, and `store/mod.rs`.
 
 #![forbid(unsafe_code)]
 
-// Base: values, time, cryptography.
+// Base: configuration, time, cryptography.
 mod error;
 pub use error::Error;
 mod clock;
@@ -39,7 +45,7 @@ mod network;
 mod pem;
 mod sealing;
 
-// The rules. They read no clock, no database and no request.
+// Domain: pure rules.
 mod audit;
 mod clients;
 mod keys;
@@ -48,14 +54,14 @@ mod session;
 mod status;
 mod users;
 
-// The database.
+// Store: the databases.
 mod store;
 
-// The service joins rules and store.
+// Service: the work of a running issuer, without HTTP.
 mod metrics;
 mod service;
 
-// Requests and connections.
+// Edge: requests and connections.
 mod http;
 mod serve;
 pub use serve::{State, run, run_admin};

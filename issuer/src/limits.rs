@@ -12,8 +12,8 @@ pub struct Limits {
     /// Open connections of one network (IPv4 address, IPv6 /64). Further ones are closed. Trusted
     /// proxies have no such limit.
     pub connections_per_network: usize,
-    /// Whether clients on this machine are exempt from the limit on connections, and from having to
-    /// come through the proxy. Tests, whose clients are all on this machine, set `false`.
+    /// Exempts clients on this machine from the limit on connections, and from having to come through
+    /// the proxy. Tests, whose clients are all on this machine, set `false`.
     pub loopback_is_exempt: bool,
     /// Time for the TLS handshake and the first header together. Each next header has as much time
     /// again, counted from the response before it.

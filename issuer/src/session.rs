@@ -1,7 +1,8 @@
-//! Sessions and their refresh tokens: the rules alone, without a database and without a clock.
+//! Sessions and their refresh tokens. Pure rules: the caller passes the time and stores the result.
 //!
-//! A session is one row, whatever is refreshed. Its refresh token names the session and a counter;
-//! the row's counter says which token is the current one, so order never depends on time.
+//! A session is one row, however often it is refreshed. A refresh token contains the session's id and
+//! a counter. The current token is the one with the row's counter, so that order never depends on
+//! time.
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -14,10 +15,10 @@ use crate::status::{self, Candidates};
 /// The client of every session. Client ids have a prefix, so that none equals a `sub` (RFC 9068 §5).
 pub(crate) const FIRST_PARTY: &str = "client_first_party";
 
-/// 128 random bits that name a session.
+/// The id of a session: 128 random bits.
 pub(crate) type SessionId = [u8; 16];
 
-/// A session as the store keeps it. Times are UNIX seconds.
+/// The row of a session. Times are UNIX seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
@@ -25,32 +26,32 @@ pub(crate) struct Session {
     pub(crate) user_id: String,
     pub(crate) client_id: String,
     pub(crate) scope: String,
-    /// The counter of the one refresh token that is current.
+    /// The counter of the current refresh token.
     pub(crate) counter: u64,
     pub(crate) created_at: u64,
-    /// When the counter last went up.
+    /// The time of the last refresh that moved the counter.
     pub(crate) rotated_at: u64,
-    /// When the current refresh token expires.
+    /// The expiry of the current refresh token.
     pub(crate) expires_at: u64,
-    /// Whether it was ended: by logout, revocation, reuse, or a new password.
+    /// The session was ended: by logout, revocation, reuse of a refresh token, or a new password.
     pub(crate) revoked: bool,
-    /// Where verifiers see whether it was ended; none if it was opened without.
+    /// The bit that tells verifiers that the session was ended; `None` if it was opened without one.
     pub(crate) status: Option<status::StatusIndex>,
 }
 
 impl Session {
-    /// The `sid` claim of its access tokens.
+    /// Returns the `sid` claim of its access tokens.
     pub(crate) fn sid(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.id)
     }
 
-    /// The session that a `sid` claim names.
+    /// Returns the session that a `sid` claim names.
     pub(crate) fn parse_sid(sid: &str) -> Option<SessionId> {
         URL_SAFE_NO_PAD.decode(sid).ok()?.try_into().ok()
     }
 }
 
-/// How long sessions and refresh tokens live, in seconds.
+/// The lifetimes of sessions and refresh tokens, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lifetimes {
     pub(crate) idle: u64,
@@ -59,17 +60,17 @@ pub(crate) struct Lifetimes {
 }
 
 impl Lifetimes {
-    /// When a refresh token that is given out at `now` expires.
+    /// Returns the expiry of a refresh token that is issued at `now`.
     pub(crate) fn expiry(&self, created_at: u64, now: u64) -> u64 {
         (now + self.idle).min(created_at + self.absolute)
     }
 }
 
-/// A refresh, as it was asked for.
+/// A refresh that a client asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct Refresh {
     pub(crate) token: RefreshToken,
-    /// The narrower scope that the access token shall have.
+    /// A narrower scope for the access token.
     pub(crate) scope: Option<String>,
     pub(crate) now: u64,
     pub(crate) lifetimes: Lifetimes,
@@ -85,18 +86,18 @@ impl Refresh {
     }
 }
 
-/// What becomes of a refresh.
+/// The decision on a refresh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The token was current: this is the session afterwards, to be stored before the answer.
+    /// The token is the current one. Store this session before the answer.
     Rotate(Session),
-    /// The token's successor was given out a moment ago, and is given out again.
+    /// The token was replaced a moment ago. Return its successor again.
     Repeat(Session),
-    /// Somebody used a token that had been replaced: end the session.
+    /// The token was replaced before: it may be stolen. End the session.
     Reuse,
-    /// The session has ended or expired.
+    /// The session has ended or expired. Nothing changes.
     Refuse,
-    /// The scope asked for is not within the session's; nothing changes.
+    /// The scope exceeds that of the session. Nothing changes.
     ScopeTooWide,
 }
 
@@ -117,19 +118,19 @@ impl Verdict {
     }
 }
 
-/// The rules for a presented refresh token (RFC 9700 §4.14.2).
+/// Decides on a refresh (RFC 9700 §4.14.2).
 pub(crate) fn decide(session: &Session, refresh: &Refresh) -> Verdict {
     let Refresh { token, now, lifetimes, .. } = refresh;
     if session.revoked || *now >= session.expires_at {
         return Verdict::Refuse;
     }
     let current = token.counter == session.counter;
-    // Counted in both directions: a clock that was set back must not keep the grace open.
+    // In both directions: a clock that was set back must not extend the grace period.
     let since = now.abs_diff(session.rotated_at);
     let just_replaced = token.counter.checked_add(1) == Some(session.counter)
         && lifetimes.grace > 0
         && since <= lifetimes.grace;
-    // A counter from the future is not one that this database gave out: fail closed.
+    // This database has not issued a counter from the future: fail closed.
     if !current && !just_replaced {
         return Verdict::Reuse;
     }
@@ -149,7 +150,7 @@ pub(crate) fn decide(session: &Session, refresh: &Refresh) -> Verdict {
     })
 }
 
-/// What a refresh token says once its authentication code was found good.
+/// The content of a refresh token with a valid authentication code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RefreshToken {
     pub(crate) session: SessionId,
@@ -161,7 +162,7 @@ const BODY: usize = 1 + 16 + 8;
 const LENGTH: usize = BODY + 32;
 
 impl RefreshToken {
-    /// Version, session, counter, and HMAC-SHA256 over them: 76 characters of base64url.
+    /// Encodes version, session, counter, and HMAC-SHA256 over them: 76 characters of base64url.
     pub(crate) fn encode(&self, key: &hmac::Key) -> String {
         let mut bytes = Vec::with_capacity(LENGTH);
         bytes.push(VERSION);
@@ -172,8 +173,8 @@ impl RefreshToken {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The token, if this issuer made it: of exactly that length, in canonical base64url, with a
-    /// good code (compared in constant time).
+    /// Decodes a token of this issuer: of exactly this length, in canonical base64url, with a valid
+    /// code (compared in constant time).
     pub(crate) fn decode(text: &str, key: &hmac::Key) -> Option<Self> {
         if text.len() != LENGTH.div_ceil(3) * 4 {
             return None;
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn each_counter_has_its_verdict_whatever_the_clock_says() {
+    fn each_counter_has_its_verdict() {
         let rotated = |now, expires_at| {
             Verdict::Rotate(Session { counter: 6, rotated_at: now, expires_at, ..session() })
         };
@@ -253,19 +254,19 @@ mod tests {
     }
 
     #[test]
-    fn without_grace_a_token_is_good_once() {
+    fn without_a_grace_period_a_token_works_once() {
         let mut refresh = refresh(4, 1050, None);
         refresh.lifetimes.grace = 0;
         assert_eq!(decide(&session(), &refresh), Verdict::Reuse);
     }
 
     #[test]
-    fn no_refresh_lives_past_the_absolute_limit() {
+    fn no_refresh_extends_a_session_beyond_its_limit() {
         assert_eq!(LIFETIMES.expiry(1000, 1200), 1250);
     }
 
     #[test]
-    fn a_refresh_token_is_refused_with_any_bit_flipped_cut_or_added() {
+    fn a_refresh_token_with_a_flipped_missing_or_extra_bit_is_refused() {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
         let token = RefreshToken { session: [9; 16], counter: 3 };
         let text = token.encode(&key);

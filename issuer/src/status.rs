@@ -39,7 +39,7 @@ impl Candidates {
         Self(indices)
     }
 
-    /// The indices in the order in which they are tried.
+    /// Returns the candidates in the order in which they are tried.
     pub(crate) fn indices(&self) -> &[u32; 16] {
         &self.0
     }

@@ -27,6 +27,7 @@ pub mod vector;
 pub mod topics;
 
 pub mod der;
+pub mod encoding;
 pub mod object;
 pub mod rsa;
 pub mod token;

@@ -7,7 +7,7 @@ use num_bigint::BigUint;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::token::base64url;
+use crate::encoding::base64url;
 
 /// A private RSA key. It may be unsound.
 #[derive(Clone, Debug)]

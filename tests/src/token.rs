@@ -1,19 +1,13 @@
 //! Tokens in compact serialization, good and bad.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256, Sha512};
 
+pub use crate::encoding::base64url;
 use crate::object::Object;
 use crate::rsa::{RsaKey, SHA256_PREFIX, block, pss};
 
 /// The default time of a vector: 100 seconds after the default `iat`.
 pub const NOW: u64 = 1_700_000_100;
-
-/// Encodes octets as base64url without padding (RFC 7515 §2).
-#[must_use]
-pub fn base64url(octets: impl AsRef<[u8]>) -> String {
-    URL_SAFE_NO_PAD.encode(octets)
-}
 
 /// Returns the signing input: header and payload encoded, with a dot between them.
 #[must_use]

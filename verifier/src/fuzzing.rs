@@ -3,6 +3,7 @@
 use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
+pub use crate::json::Json;
 use crate::{
     Error, KeyRejection, KeySet, Policy, base64url, json::Document, kernel::Kernel, validate,
 };
@@ -10,18 +11,6 @@ use crate::{
 /// Calls [`base64url::decode`].
 pub fn base64url(text: &str) -> Result<Vec<u8>, &'static str> {
     base64url::decode(text)
-}
-
-/// A JSON value as the token parser reads it.
-pub enum Json {
-    /// The text of a number, `null`, `true` or `false`.
-    Scalar(String),
-    /// A string with its escapes resolved.
-    String(String),
-    /// The elements.
-    Array(Vec<Self>),
-    /// The members, in their order.
-    Object(Vec<(String, Self)>),
 }
 
 /// Reads the members of a JSON object, or returns the reason for refusing it.

@@ -136,8 +136,7 @@ impl<'a> Value<'a> {
 
     /// Returns the value and all values in it.
     #[cfg(fuzzing)]
-    pub(crate) fn to_tree(self) -> crate::fuzzing::Json {
-        use crate::fuzzing::Json;
+    pub(crate) fn to_tree(self) -> Json {
         match self.node {
             Node::Literal(span) | Node::Number(span) => Json::Scalar(span.of(self.text).into()),
             Node::String(quoted) => Json::String(quoted.of(self.text).into()),
@@ -155,6 +154,19 @@ impl<'a> Value<'a> {
             ),
         }
     }
+}
+
+/// A JSON value with all values in it.
+#[cfg(fuzzing)]
+pub enum Json {
+    /// The text of a number, `null`, `true` or `false`.
+    Scalar(String),
+    /// A string with its escapes resolved.
+    String(String),
+    /// The elements.
+    Array(Vec<Self>),
+    /// The members, in their order.
+    Object(Vec<(String, Self)>),
 }
 
 fn get<'a>(text: &'a str, members: &'a [Member], name: &str) -> Option<Value<'a>> {

@@ -58,6 +58,7 @@ mod policy;
 pub use policy::Policy;
 mod error;
 pub use error::{Error, Part, Stage};
+mod text;
 
 // The steps of a token's verification, in order.
 mod base64url;
@@ -68,7 +69,8 @@ mod algorithm;
 mod header;
 
 mod key;
-pub use key::KeyRejection;
+mod key_rejection;
+pub use key_rejection::KeyRejection;
 mod key_set;
 pub use key_set::KeySet;
 

@@ -12,8 +12,8 @@ use countersign_claims::{NumericDate, scope};
 
 use crate::{
     Error,
-    error::join,
     json::{Document, Value},
+    text::join,
 };
 
 /// The requirements for a token. Every default is the strict one.

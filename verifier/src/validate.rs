@@ -8,8 +8,8 @@ use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference,
 
 use crate::{
     Error, Policy,
-    error::join,
     json::{Document, Value},
+    text::join,
 };
 
 /// The claims that are checked, each of the right type. They borrow from the token.

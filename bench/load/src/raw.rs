@@ -65,7 +65,7 @@ impl Signer {
 }
 
 fn hashes(time: Duration) -> Result<f64> {
-    // As in the issuer's `password.rs`.
+    // The same hash as `service/hasher/cost.rs` of the issuer.
     let params = Params::new(19 * 1024, 2, 1, None).map_err(|e| anyhow!("{e}"))?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let mut hash = [0; 32];

@@ -1,3 +1,5 @@
+//! The commands of `audit`.
+
 use clap::Subcommand;
 use serde_json::json;
 

@@ -1,10 +1,13 @@
+//! The commands of `client`.
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::user::{Scope, check_scope};
 use super::{existing, existing_or_new, print};
 use crate::clients::{Client, ClientChange};
-use crate::{Clock, Config, Error, crypto};
+use crate::service::accounts::{self, NewSecret};
+use crate::{Clock, Config, Error};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -58,33 +61,18 @@ async fn add(config: &Config, name: &str, scope: &str, as_json: bool) -> Result<
     check_name(name)?;
     check_scope(scope)?;
     let store = existing_or_new(config).await?;
-    let secret = crypto::random_secret()?;
-    let client = Client {
-        id: format!("client_{}", crypto::random_id()?),
-        name: name.to_owned(),
-        scope: scope.to_owned(),
-        secret_hash: crypto::sha256(secret.as_bytes()).to_vec(),
-        locked: false,
-        created_at: Clock::system().now(),
-    };
-    if !store.add_client(client.clone()).await? {
-        return Err(Error::Refused(format!(
-            "client {name} exists; use client rotate to give it a new secret"
-        )));
-    }
-    print_credentials(&client.id, &secret, as_json)
+    let added = accounts::add_client(&*store, name, scope, Clock::system().now()).await?;
+    let new = added.ok_or_else(|| {
+        Error::Refused(format!("client {name} exists; use client rotate to give it a new secret"))
+    })?;
+    print_secret(&new, as_json)
 }
 
 async fn rotate(config: &Config, name: &str, as_json: bool) -> Result<(), Error> {
     let store = existing(config).await?;
-    let client = store.clients().await?.into_iter().find(|client| client.name == name);
-    let client = client.ok_or_else(|| unknown(name))?;
-    let secret = crypto::random_secret()?;
-    let change = ClientChange::Secret(crypto::sha256(secret.as_bytes()).to_vec());
-    if !store.change_client(name.to_owned(), change, Clock::system().now()).await? {
-        return Err(unknown(name));
-    }
-    print_credentials(&client.id, &secret, as_json)
+    let now = Clock::system().now();
+    let new = accounts::rotate_client_secret(&*store, name, now).await?;
+    print_secret(&new.ok_or_else(|| unknown(name))?, as_json)
 }
 
 async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
@@ -110,13 +98,14 @@ async fn list(config: &Config) -> Result<(), Error> {
     print(&clients.iter().map(line).collect::<String>())
 }
 
-fn print_credentials(id: &str, secret: &str, as_json: bool) -> Result<(), Error> {
+fn print_secret(NewSecret { client_id, secret }: &NewSecret, as_json: bool) -> Result<(), Error> {
     print(&if as_json {
-        format!("{}\n", json!({ "client_id": id, "client_secret": secret }))
+        format!("{}\n", json!({ "client_id": client_id, "client_secret": **secret }))
     } else {
         format!(
-            "client_id      {id}\nclient_secret  {secret}\n\nThe secret is not shown again: \
-             keep it where the client finds it.\n"
+            "client_id      {client_id}\nclient_secret  {}\n\nThe secret is not shown again: \
+             keep it where the client finds it.\n",
+            **secret
         )
     })
 }

@@ -1,3 +1,5 @@
+//! The commands of `config`.
+
 use clap::Subcommand;
 
 use super::print;

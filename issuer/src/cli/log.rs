@@ -1,3 +1,5 @@
+//! The log on stderr.
+
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::Layer as _;

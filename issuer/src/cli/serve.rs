@@ -1,3 +1,5 @@
+//! The command `serve`: listeners, signals, and the order of start and stop.
+
 use std::net::SocketAddr;
 
 use tokio::net::TcpListener;

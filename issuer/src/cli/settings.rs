@@ -1,3 +1,5 @@
+//! The flags of the settings.
+
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::config::{SETTINGS, Setting};

@@ -1,3 +1,5 @@
+//! The commands of `store`, and `migrate`.
+
 use std::io::{IsTerminal as _, Write as _};
 
 use clap::Subcommand;

@@ -1,3 +1,5 @@
+//! Errors of the command line, in one line each.
+
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ErrorKind};

@@ -1,3 +1,5 @@
+//! The commands of `user`.
+
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 
 use clap::{Args, Subcommand};
@@ -6,9 +8,10 @@ use zeroize::Zeroizing;
 
 use super::{existing, existing_or_new, print};
 use crate::login::{password, user_name};
+use crate::service::accounts;
 use crate::service::hasher::Cost;
 use crate::users::User;
-use crate::{Clock, Config, Error, crypto};
+use crate::{Clock, Config, Error};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -68,15 +71,8 @@ async fn add(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
         return Err(taken());
     }
     let password_hash = new_password(config, &name)?;
-    let user = User {
-        id: format!("user_{}", crypto::random_id()?),
-        name: name.clone(),
-        scope: scope.to_owned(),
-        password_hash,
-        created_at: Clock::system().now(),
-        locked: false,
-    };
-    if !store.add_user(user).await? {
+    let now = Clock::system().now();
+    if !accounts::add_user(&*store, &name, scope, password_hash, now).await? {
         return Err(taken());
     }
     print(&format!("added user {name}\n"))

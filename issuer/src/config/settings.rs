@@ -148,9 +148,9 @@ settings! {
 pub(crate) struct Setting {
     pub(crate) name: &'static str,
     documentation: &'static str,
-    /// Whether the flag alone, without a value, means `true`.
+    /// If set, the flag without a value means `true`.
     pub(crate) is_flag: bool,
-    /// Whether error messages must not quote a value.
+    /// If set, error messages do not quote the value.
     pub(super) is_secret: bool,
     /// Sets the value from its text. The error says what was expected; the caller says where the
     /// text came from.

@@ -11,9 +11,9 @@ use super::{KeyBits, LogFormat, Secret};
 
 /// A type of settings.
 pub(super) trait Value: Sized {
-    /// Whether a flag without a value means `true`.
+    /// If set, a flag without a value means `true`.
     const IS_FLAG: bool = false;
-    /// Whether error messages must not quote the text.
+    /// If set, error messages do not quote the text.
     const IS_SECRET: bool = false;
 
     /// Reads a value. The error says what was expected.

@@ -22,7 +22,8 @@ pub(super) async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, ApiE
     }
     let (mut whole, mut length) = (BytesMut::new(), 0_usize);
     while let Some(frame) = body.frame().await {
-        let broken = |_| ApiError::invalid_request("the body broke off");
+        let broken =
+            |_| ApiError::invalid_request("the body ended too early; send the request again");
         // Trailers are ignored.
         let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
         length = length.saturating_add(data.len());

@@ -1,5 +1,5 @@
-//! The refresh token as a cookie, for pages that must not be able to read it; and the cookie of a device
-//! that has logged in before.
+//! Two cookies: the refresh token, out of reach for scripts, and the mark of a device that has logged
+//! in before.
 
 use hyper::header::{COOKIE, HeaderMap, HeaderValue, ORIGIN, SET_COOKIE};
 
@@ -11,11 +11,11 @@ use crate::service::Issuer;
 pub(super) const NAME: &str = "__Host-countersign-refresh";
 const DEVICE: &str = "__Host-countersign-device";
 
-/// The refresh token in the request's cookie.
+/// Returns the refresh token in the request's cookie.
 ///
 /// # Errors
 ///
-/// When there is one, and a page of another site may have sent it.
+/// If a page of another site may have sent the cookie.
 pub(super) fn read<'a>(
     issuer: &Issuer,
     headers: &'a HeaderMap,
@@ -27,7 +27,7 @@ pub(super) fn read<'a>(
     Ok(token)
 }
 
-/// The device's cookie, where no page of another site may have sent it.
+/// Returns the device's cookie, unless a page of another site may have sent it.
 pub(super) fn device<'a>(issuer: &Issuer, headers: &'a HeaderMap) -> Option<&'a str> {
     find(headers, DEVICE).filter(|_| check_site(issuer, headers).is_ok())
 }
@@ -38,8 +38,8 @@ fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
-/// Refuses what a browser says comes from another site, or from an origin that is not listed. Clients
-/// that are not browsers say nothing.
+/// Refuses a request if the browser's headers name another site, or an origin that is not listed.
+/// Other clients send no such headers.
 pub(super) fn check_site(issuer: &Issuer, headers: &HeaderMap) -> Result<(), ApiError> {
     let own = origin_of(issuer.url.as_str());
     let listed = &issuer.config.cors_origins;
@@ -51,12 +51,12 @@ fn is_from_known_origin(headers: &HeaderMap, own: &str, listed: &[String]) -> bo
         let is = |known: &str| origin.as_bytes().eq_ignore_ascii_case(known.as_bytes());
         is(own) || listed.iter().any(|listed| is(listed))
     };
-    // A browser sends one of each, and no page can add another.
+    // A browser sends one of each, and no page can add another one.
     let mut origins = headers.get_all(ORIGIN).into_iter().peekable();
     let names_origin = origins.peek().is_some();
     let mut sites = headers.get_all("sec-fetch-site").into_iter();
-    // A page of the same site may be somebody else's: its origin has to say whose. A value that
-    // nobody knows yet is none that is allowed.
+    // A page of the same site may belong to somebody else, so that its origin must be known too. A
+    // value that is not known today is refused.
     let may_come = |site: &HeaderValue| match site.as_bytes() {
         b"same-origin" | b"none" => true,
         b"same-site" => names_origin,
@@ -65,12 +65,12 @@ fn is_from_known_origin(headers: &HeaderMap, own: &str, listed: &[String]) -> bo
     origins.all(known) && sites.all(may_come)
 }
 
-/// Sets the refresh token's cookie for `seconds`; zero deletes it.
+/// Sets the cookie with the refresh token for `seconds`; zero deletes it.
 pub(super) fn set(reply: &mut Reply, token: &str, seconds: u64) {
     append(reply, NAME, token, seconds);
 }
 
-/// Sets the cookie by which a device that has logged in is known again.
+/// Sets the cookie that identifies a device that has logged in.
 pub(super) fn set_device(reply: &mut Reply, device: &str) {
     append(reply, DEVICE, device, DEVICE_KNOWN_FOR);
 }
@@ -78,13 +78,13 @@ pub(super) fn set_device(reply: &mut Reply, device: &str) {
 fn append(reply: &mut Reply, name: &str, value: &str, seconds: u64) {
     let cookie =
         format!("{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict");
-    // The values are base64url, which every header may hold.
+    // Never fails: the values are base64url.
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         reply.headers_mut().append(SET_COOKIE, cookie);
     }
 }
 
-/// Scheme, host and port of a URL, as browsers write them: without the scheme's own port.
+/// Returns scheme, host and port of a URL as browsers write them: without the scheme's default port.
 fn origin_of(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
     let end = url.get(host..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host + at);

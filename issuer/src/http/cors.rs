@@ -6,11 +6,11 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use super::reply::{self, Reply};
 use super::{ApiError, Endpoint};
 
-/// What pages of other origins may do with an endpoint.
+/// The access that pages of listed origins have to an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     None,
-    /// Read it.
+    /// Read the answer.
     Public,
     /// Call it with the session cookie.
     Credentials,
@@ -19,7 +19,7 @@ pub(super) enum Kind {
 /// CORS for one request.
 pub(super) struct Cors {
     endpoint: Endpoint,
-    /// Whether the answer depends on who asks.
+    /// The answer depends on the origin.
     varies: bool,
     /// The request's origin, if it is listed.
     origin: Option<HeaderValue>,
@@ -34,7 +34,7 @@ impl Cors {
         Self { endpoint, varies, origin: origin.cloned() }
     }
 
-    /// The answer to OPTIONS.
+    /// Answers OPTIONS.
     pub(super) fn preflight(&self) -> Reply {
         if !self.varies {
             return ApiError::method_not_allowed(self.endpoint.allow).reply();
@@ -51,7 +51,7 @@ impl Cors {
         reply
     }
 
-    /// Adds the headers that each answer of the endpoint has.
+    /// Adds the CORS headers to an answer of the endpoint.
     pub(super) fn apply(self, reply: &mut Reply) {
         let headers = reply.headers_mut();
         if self.varies {

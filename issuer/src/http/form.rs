@@ -20,7 +20,7 @@ pub(super) struct Form(Vec<(String, String)>);
 impl Form {
     /// Reads the call's body as a form.
     ///
-    /// RFC 6749 §3.2: no parameter may be there twice, and an empty one counts as absent.
+    /// RFC 6749 §3.2: no parameter may occur twice, and an empty one counts as absent.
     pub(super) fn read(call: &Call) -> Result<Self, ApiError> {
         if !is_type(&call.headers, FORM) {
             return Err(ApiError::unsupported_media_type(FORM));
@@ -31,12 +31,15 @@ impl Form {
             let mut parts = pair.splitn(2, |byte| *byte == b'=');
             let mut part = || decode(parts.next().unwrap_or_default());
             if form.len() == MAX_PARAMETERS {
-                let description = format!("the form has more than {MAX_PARAMETERS} parameters");
+                let description =
+                    format!("the form has more than {MAX_PARAMETERS} parameters; send fewer");
                 return Err(ApiError::invalid_request(description));
             }
             let (name, value) = part().zip(part()).ok_or_else(malformed)?;
             if form.iter().any(|(earlier, _)| *earlier == name) {
-                return Err(ApiError::invalid_request("a parameter is there twice"));
+                return Err(ApiError::invalid_request(
+                    "a parameter occurs twice; send each parameter once",
+                ));
             }
             form.push((name, value));
         }
@@ -112,8 +115,8 @@ impl fmt::Display for FormError {
 
 impl std::error::Error for FormError {}
 
-/// Undoes `application/x-www-form-urlencoded`; `None` if an escape is cut short or the result is
-/// not UTF-8.
+/// Decodes `application/x-www-form-urlencoded`; `None` if an escape is cut short or the result is not
+/// UTF-8.
 pub(super) fn decode(text: &[u8]) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.iter();

@@ -15,29 +15,29 @@ pub(super) struct Health {
 
 const OK: Health = Health { status: "ok" };
 
-/// `GET /healthz/live`: the process answers.
+/// `GET /healthz/live`: liveness.
 #[utoipa::path(
     get,
     path = "/healthz/live",
     tag = "health",
-    summary = "Whether the process answers",
-    responses((status = 200, description = "It does.", body = Health)),
+    summary = "Liveness: the process answers",
+    responses((status = 200, description = "The process answers.", body = Health)),
 )]
 pub(super) async fn live(_: Arc<Api>, _: Call) -> Result<Reply, ApiError> {
     Ok(reply::json(StatusCode::OK, &OK))
 }
 
-/// `GET /healthz/ready`: logins and refreshes would be answered.
+/// `GET /healthz/ready`: readiness.
 #[utoipa::path(
     get,
     path = "/healthz/ready",
     tag = "health",
-    summary = "Whether logins and refreshes would be answered",
+    summary = "Readiness: logins and refreshes would succeed",
     responses(
-        (status = 200, description = "They would.", body = Health),
+        (status = 200, description = "The database and the keys can be used.", body = Health),
         (
             status = 503,
-            description = "Database or keys cannot be had.",
+            description = "A check fails; the description names it.",
             body = ErrorBody,
             headers(("Retry-After" = u64, description = "Seconds to wait")),
         ),

@@ -11,17 +11,17 @@ use super::token_form::TokenForm;
 use super::{Api, Call, client};
 use crate::service;
 
-/// `POST /introspect` (RFC 7662): what a token is worth at this moment, to clients that
-/// authenticate. Of a token that is worth nothing nobody learns more than that.
+/// `POST /introspect` (RFC 7662): tells an authenticated client the state of a token. The answer for an
+/// inactive token says nothing else.
 #[utoipa::path(
     post,
     path = "/introspect",
     tag = "OAuth",
-    summary = "What a token is worth at this moment",
+    summary = "The state of a token at this moment",
     description = "RFC 7662. The client authenticates by Basic, or by `client_id` and `client_secret` in the form.",
     request_body(content = TokenForm<'_>, content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, description = "What it says, or `active: false` alone", body = Introspection),
+        (status = 200, description = "The claims of an active token, or `active: false` alone", body = Introspection),
         (status = 400, description = "`invalid_request`", body = ErrorBody),
         (
             status = 401,
@@ -35,7 +35,7 @@ use crate::service;
 pub(super) async fn introspect(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     let form = Form::read(&call)?;
     api.issuer.authenticate_client(client::credentials(&call, &form)?).await?;
-    let TokenForm { token, .. } = form.parse()?;
+    let TokenForm { token } = form.parse()?;
     let found = api.issuer.introspect(token).await?;
     Ok(reply::json(StatusCode::OK, &Introspection::from(found)))
 }

@@ -11,8 +11,8 @@ use super::tokens::{Delivery, Tokens, tokens};
 use super::{Api, Call, cookie};
 use crate::service::{LoggedIn, LoginRequest};
 
-/// `POST /login`: a user's name and password for the tokens of a new session. Every way to fail
-/// has the same answer, after the work of one password hash.
+/// `POST /login`: opens a session. Every failure has the same answer, after the work of one password
+/// hash.
 #[utoipa::path(
     post,
     path = "/login",
@@ -22,20 +22,20 @@ use crate::service::{LoggedIn, LoginRequest};
     responses(
         (
             status = 200,
-            description = "Tokens. With `session: cookie` the refresh token is in the cookie alone.",
+            description = "Tokens. With `session: cookie` only the cookie has the refresh token.",
             body = Tokens<'_>,
-            headers(("Set-Cookie" = String, description = "With `session: cookie`: the refresh token, and the device")),
+            headers(("Set-Cookie" = String, description = "With `session: cookie`: the refresh token, and a mark of the device")),
         ),
         (status = 400, description = "`invalid_request`", body = ErrorBody),
-        (status = 401, description = "`invalid_grant`, whatever was wrong", body = ErrorBody),
+        (status = 401, description = "`invalid_grant`: the same for every failure", body = ErrorBody),
         (
             status = 403,
-            description = "`access_denied`: the page is of another site, or the request came around the proxy",
+            description = "`access_denied`: a page of another site sent the request, or it did not come through the proxy",
             body = ErrorBody,
         ),
         (
             status = 429,
-            description = "`too_many_requests` from this network, or for this user",
+            description = "`too_many_requests`: this network, or this user, tried too often",
             body = ErrorBody,
             headers(("Retry-After" = u64, description = "Seconds to wait")),
         ),
@@ -64,7 +64,7 @@ pub(super) async fn login(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
     Ok(reply)
 }
 
-// Any values, so that each has a message of its own.
+// Each member may be any value, so that a wrong type has a message of its own.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Login)]
 struct Body {
@@ -72,7 +72,7 @@ struct Body {
     username: Option<Value>,
     #[schema(value_type = String, required, format = Password, example = "a password of your own")]
     password: Option<Value>,
-    /// Where the refresh token goes: into the answer, or into a cookie that no script can read.
+    /// The refresh token is delivered in the answer, or in a cookie that no script can read.
     #[schema(value_type = Option<Delivery>, default = "token")]
     session: Option<Value>,
 }

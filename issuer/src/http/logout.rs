@@ -10,13 +10,13 @@ use super::form::Form;
 use super::reply::{self, ApiError, ErrorBody, Reply};
 use super::{Api, Call, cookie};
 
-/// `POST /logout`: ends the session of the cookie, or of `refresh_token` in a form or in JSON.
+/// `POST /logout`: ends the session of `refresh_token`, or else that of the cookie.
 #[utoipa::path(
     post,
     path = "/logout",
     tag = "users",
     summary = "End a session",
-    description = "That of `refresh_token`, or without a body that of the cookie.",
+    description = "Ends the session of `refresh_token`; without a body, that of the cookie.",
     request_body(content(
         (LogoutForm = "application/x-www-form-urlencoded"),
         (Logout = "application/json"),
@@ -24,13 +24,13 @@ use super::{Api, Call, cookie};
     responses(
         (
             status = 204,
-            description = "There is no such session any more.",
-            headers(("Set-Cookie" = String, description = "Without the session, if it came in the cookie")),
+            description = "The session is over, or there was none.",
+            headers(("Set-Cookie" = String, description = "Deletes the cookie, if it had the refresh token")),
         ),
         (status = 400, description = "`invalid_request`", body = ErrorBody),
         (
             status = 403,
-            description = "`access_denied`: another site's page sent the cookie, or the request came around the proxy",
+            description = "`access_denied`: a page of another site sent the cookie, or the request did not come through the proxy",
             body = ErrorBody,
         ),
     ),
@@ -53,7 +53,7 @@ pub(super) async fn logout(api: Arc<Api>, call: Call) -> Result<Reply, ApiError>
 /// The JSON body of `/logout`.
 #[derive(Deserialize, ToSchema)]
 struct Logout {
-    // Any value, so that one that is not a string has a message of its own.
+    // Any value, so that a wrong type has a message of its own.
     #[serde(default, deserialize_with = "any_value")]
     #[schema(value_type = String, required, min_length = 1, example = "AVbk…")]
     refresh_token: Option<Value>,
@@ -64,7 +64,7 @@ fn any_value<'de, D: Deserializer<'de>>(member: D) -> Result<Option<Value>, D::E
     Value::deserialize(member).map(Some)
 }
 
-/// The same as a form.
+/// The form of `/logout`.
 #[derive(Deserialize, ToSchema)]
 struct LogoutForm {
     #[schema(value_type = String, required, min_length = 1, example = "AVbk…")]

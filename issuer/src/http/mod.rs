@@ -1,5 +1,6 @@
-//! The endpoints. [`ENDPOINTS`] has all of them in one place; each handler is in a file of its own
-//! and answers a reply or an [`ApiError`]. What holds for every answer is in [`Service`].
+//! The endpoints. [`ENDPOINTS`] lists them. Each handler has a file of its own: it reads the request,
+//! calls [`crate::service`], and returns a reply or an [`ApiError`]. [`Service`] adds the limits and
+//! headers that all answers share.
 
 mod api;
 mod body;
@@ -50,19 +51,19 @@ use reply::{ApiError, Reply};
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// A request, read whole, for a path that exists.
+/// A request to an endpoint, with its whole body.
 pub(crate) struct Call {
     headers: HeaderMap,
-    /// The client's address, behind trusted proxies as well.
+    /// The address of the client, also if trusted proxies are in between.
     client: IpAddr,
     path: String,
     body: Bytes,
 }
 
-/// What there is at a path.
+/// An endpoint.
 #[derive(Clone, Copy)]
 struct Endpoint {
-    /// One that ends with `{n}` is there whatever follows: its handler looks at that.
+    /// `{n}` at the end stands for any text; the handler checks it.
     path: &'static str,
     /// The value of `Allow`.
     allow: &'static str,
@@ -73,7 +74,7 @@ struct Endpoint {
 type Handler = fn(Arc<Api>, Call) -> Answer;
 type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
 
-/// All that there is in public; each handler is in a file of its own.
+/// The endpoints of the public listener.
 const ENDPOINTS: [Endpoint; 11] = [
     post("/login", |api, call| Box::pin(login::login(api, call))),
     post("/token", |api, call| Box::pin(token::token(api, call))),
@@ -105,11 +106,11 @@ const ENDPOINTS: [Endpoint; 11] = [
     get("/healthz/ready", |api, call| Box::pin(health::ready(api, call))),
 ];
 
-/// All that there is at the admin listener.
+/// The endpoints of the admin listener.
 const ADMIN_ENDPOINTS: [Endpoint; 1] =
     [get("/metrics", |api, call| Box::pin(metrics::metrics(api, call)))];
 
-/// Where requests come in.
+/// One of the two listeners that requests come from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Listener {
     Public,
@@ -133,7 +134,7 @@ const fn get(path: &'static str, handler: Handler) -> Endpoint {
     Endpoint { path, allow: "GET, HEAD", cors: cors::Kind::None, handler }
 }
 
-/// The endpoint at exactly that path: warp's segments would take a slash at the end as well.
+/// Returns the endpoint at exactly this path. warp's own segments would accept a trailing slash.
 fn endpoint_at(endpoints: &[Endpoint], path: &str) -> Option<Endpoint> {
     endpoints.iter().copied().find(|endpoint| match endpoint.path.strip_suffix("{n}") {
         Some(start) => path.starts_with(start),
@@ -141,12 +142,12 @@ fn endpoint_at(endpoints: &[Endpoint], path: &str) -> Option<Endpoint> {
     })
 }
 
-/// The routes of the public endpoints, as log and metrics name them.
+/// Returns the routes of the public endpoints, as log and metrics name them.
 pub(crate) fn public_routes() -> impl Iterator<Item = &'static str> {
     ENDPOINTS.iter().map(|endpoint| endpoint.path).chain([OTHER])
 }
 
-/// What log and metrics call a path that is not an endpoint's: it can hold anything.
+/// The route of all other paths in log and metrics: a path can contain anything, also a secret.
 const OTHER: &str = "-";
 
 /// The methods that the log names (RFC 9110 §9.3, RFC 5789).
@@ -162,8 +163,8 @@ const METHODS: [Method; 9] = [
     Method::PATCH,
 ];
 
-/// One filter for all endpoints: with one for each, every request is refused by those before its
-/// own.
+/// Returns one filter for all endpoints. With a filter for each, a request would be tried against
+/// those before its own.
 fn routes(api: &Arc<Api>, endpoints: &'static [Endpoint]) -> BoxedFilter<(Reply,)> {
     let api = Arc::clone(api);
     warp::path::full()
@@ -186,7 +187,7 @@ fn routes(api: &Arc<Api>, endpoints: &'static [Endpoint]) -> BoxedFilter<(Reply,
         .boxed()
 }
 
-/// The answer of an endpoint, to any method, with CORS where it is due.
+/// Answers a request to an endpoint, with any method, and adds the CORS headers.
 async fn answer(
     api: Arc<Api>,
     endpoint: Endpoint,
@@ -198,7 +199,7 @@ async fn answer(
 ) -> Reply {
     let config = &api.issuer.config;
     let cors = cors::Cors::new(&config.cors_origins, endpoint, &headers);
-    // A line that is not text is an entry that is not an address.
+    // A line that is not text counts as an entry that is not an address.
     let forwarded = headers.get_all("x-forwarded-for").into_iter();
     let forwarded: Vec<_> = forwarded.map(|line| line.to_str().unwrap_or("?")).collect();
     let client = network::client(peer.0, forwarded.iter().copied(), &config.trusted_proxies);
@@ -214,8 +215,8 @@ async fn answer(
     reply
 }
 
-/// What the accept loop hands requests to: warp's service within the limits of time and size, and
-/// with the headers that each answer has.
+/// The HTTP service of one listener: warp's routes within the limits of time and size, with the log
+/// and the headers that all answers share.
 #[derive(Clone)]
 pub(crate) struct Service {
     api: Arc<Api>,
@@ -228,7 +229,7 @@ impl Service {
         Self { routes: routes(&api, listener.endpoints()), listener, api }
     }
 
-    /// Counts a connection until it is dropped.
+    /// Counts an open connection until the returned value is dropped.
     pub(crate) fn connection(&self) -> Option<Connection> {
         (self.listener == Listener::Public).then(|| self.api.issuer.metrics.connection())
     }
@@ -240,17 +241,17 @@ impl Service {
     ) -> warp::reply::Response {
         let trusted = &self.api.issuer.config.trusted_proxies;
         let id = request_id::of(request.headers(), peer.0, trusted);
-        // Of the level error, so that each line has it, whatever the level of the log.
+        // The level is error, so that no log level leaves the id out.
         let span = tracing::error_span!("request", id = id.to_str().unwrap_or("-"));
         let mut response = self.logged(request, peer).instrument(span).await;
         response.headers_mut().insert(request_id::X_REQUEST_ID, id);
         response
     }
 
-    /// The answer, and its line in the log.
+    /// Answers a request, and logs and counts the answer.
     async fn logged(&self, request: Request<Incoming>, peer: Peer) -> warp::reply::Response {
         let started = Instant::now();
-        // A method that nobody knows can hold anything, also a secret.
+        // An unknown method can contain anything, also a secret.
         let method = METHODS.iter().find(|known| *known == request.method());
         let method = method.map_or("-", Method::as_str);
         let path = endpoint_at(self.listener.endpoints(), request.uri().path())
@@ -265,7 +266,7 @@ impl Service {
                 self.api.issuer.metrics.count_request(path, status, took);
                 tracing::info!(method, path, status, ms);
             }
-            // Whoever reads the metrics does so all the time.
+            // Metrics are read every few seconds.
             Listener::Admin => tracing::debug!(method, path, status, ms),
         }
         response
@@ -277,7 +278,7 @@ impl Service {
         peer: Peer,
     ) -> Result<warp::reply::Response, ApiError> {
         let limits = &self.api.issuer.limits;
-        // The target of CONNECT (RFC 9112 §3.2.3). warp's path filter panics on it.
+        // CONNECT has a target without a path (RFC 9112 §3.2.3). warp's path filter panics on it.
         if request.uri().path_and_query().is_none() {
             return Err(ApiError::not_found());
         }
@@ -300,8 +301,8 @@ impl Service {
         }
     }
 
-    /// Whether the peer is not the proxy that ends TLS: its passwords crossed the network in the
-    /// clear. Without `trusted_proxies` nobody can tell.
+    /// Returns true if the request did not come through the proxy that terminates TLS, so that its
+    /// password crossed the network in the clear. Without `trusted_proxies` nobody can tell.
     fn is_around_proxy(&self, Peer(peer): Peer) -> bool {
         let Issuer { config, limits, .. } = &self.api.issuer;
         let exempt = limits.loopback_is_exempt && peer.to_canonical().is_loopback();
@@ -310,7 +311,7 @@ impl Service {
         public && known && !exempt && !network::is_trusted(peer, &config.trusted_proxies)
     }
 
-    /// Headers that each answer has, unless its endpoint said otherwise.
+    /// Adds the headers that all answers share, unless the endpoint has set them.
     fn complete(&self, headers: &mut HeaderMap) {
         let mut default = |name, value| {
             headers.entry(name).or_insert(HeaderValue::from_static(value));

@@ -1,4 +1,5 @@
-//! The OpenAPI document: what each handler says of itself, and what holds for all of them.
+//! The OpenAPI document: the descriptions beside the handlers, and the answers that all endpoints
+//! share.
 
 use std::sync::Arc;
 
@@ -21,16 +22,16 @@ use super::{
 };
 use crate::crypto::sha256;
 
-/// How many seconds the document may be cached: it changes with the issuer's version.
+/// The seconds that the document may be cached. It changes only with the version of the issuer.
 const MAX_AGE: u64 = 3600;
 
-/// `GET /openapi.json`: what there is, for programs that write clients and tests.
+/// `GET /openapi.json`: this document, for generators of clients and tests.
 #[utoipa::path(
     get,
     path = "/openapi.json",
     tag = "documents",
     summary = "This document",
-    params(("If-None-Match" = Option<String>, Header, nullable = false, description = "The `ETag` of what the client has")),
+    params(("If-None-Match" = Option<String>, Header, nullable = false, description = "The `ETag` of the copy that the client has")),
     responses(
         (
             status = 200,
@@ -40,7 +41,7 @@ const MAX_AGE: u64 = 3600;
         ),
         (
             status = 304,
-            description = "The client has it.",
+            description = "The copy of the client is current.",
             headers(("ETag" = String), ("Cache-Control" = String)),
         ),
     ),
@@ -50,7 +51,7 @@ pub(super) async fn openapi(api: Arc<Api>, call: Call) -> Result<Reply, ApiError
     Ok(document::answer(&call.headers, "application/json", json, etag, MAX_AGE))
 }
 
-/// The document of one issuer.
+/// The OpenAPI document of one issuer.
 pub(super) struct Document {
     json: Bytes,
     /// Its strong entity tag, quotes included.
@@ -67,7 +68,7 @@ impl Document {
     }
 }
 
-/// Each endpoint is to be named here and in [`super::ENDPOINTS`].
+/// Every endpoint is listed here and in [`super::ENDPOINTS`].
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
@@ -92,7 +93,7 @@ impl Document {
 )]
 struct Endpoints;
 
-/// How callers show who they are.
+/// The ways to authenticate.
 struct Security;
 
 impl Modify for Security {
@@ -132,7 +133,7 @@ fn text_alone(form: &mut RefOr<Schema>) {
     }
 }
 
-/// What every endpoint may answer besides.
+/// Adds the answers that all endpoints share.
 struct Common;
 
 impl Modify for Common {
@@ -140,11 +141,11 @@ impl Modify for Common {
         for (path, item) in &mut document.paths.paths {
             for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
                 if !path.starts_with("/healthz/") {
-                    let around = "`access_denied`: the request came around the proxy";
+                    let around = "`access_denied`: the request did not come through the proxy";
                     add(operation, StatusCode::FORBIDDEN, refusal(around));
                 }
                 if let Some(body) = &mut operation.request_body {
-                    // The session cookie is enough.
+                    // The session cookie is enough for a logout.
                     if let RefOr::T(body) = body
                         && path == "/logout"
                     {
@@ -174,7 +175,7 @@ impl Modify for Common {
     }
 }
 
-/// What the endpoint says itself stays.
+/// Adds the answer, unless the endpoint describes that status itself.
 fn add(operation: &mut Operation, status: StatusCode, response: Response) {
     let responses = &mut operation.responses.responses;
     responses.entry(status.as_str().to_owned()).or_insert(RefOr::T(response));
@@ -202,7 +203,6 @@ mod tests {
         let document = Endpoints::openapi();
         let mut documented = BTreeSet::new();
         for (path, item) in &document.paths.paths {
-            // A `{name}` stands for what ENDPOINTS matches.
             let item = serde_json::to_value(item).unwrap();
             for method in item.as_object().unwrap().keys() {
                 documented.insert(format!("{} {path}", method.to_uppercase()));
@@ -210,7 +210,7 @@ mod tests {
         }
         let mut served = BTreeSet::new();
         for endpoint in ENDPOINTS {
-            // HEAD is what GET is.
+            // HEAD is documented with GET.
             for method in endpoint.allow.split(", ").filter(|method| *method != "HEAD") {
                 served.insert(format!("{method} {}", endpoint.path));
             }

@@ -8,15 +8,15 @@ use utoipa::ToSchema;
 
 use crate::service::ServiceError;
 
-/// What a handler answers.
+/// The answer of a handler.
 pub(crate) type Reply = Response<Bytes>;
 
-/// A reply with `body` as JSON.
+/// Returns a reply with `body` as JSON.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Reply {
     typed(status, "application/json", serde_json::to_vec(body).unwrap_or_default().into())
 }
 
-/// A reply with a body of that media type.
+/// Returns a reply with a body of this media type.
 pub(super) fn typed(status: StatusCode, media_type: &'static str, body: Bytes) -> Reply {
     let mut reply = empty(status);
     reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
@@ -24,26 +24,26 @@ pub(super) fn typed(status: StatusCode, media_type: &'static str, body: Bytes) -
     reply
 }
 
-/// A reply without a body.
+/// Returns a reply without a body.
 pub(super) fn empty(status: StatusCode) -> Reply {
     let mut reply = Reply::default();
     *reply.status_mut() = status;
     reply
 }
 
-/// What is wrong, and what to do about it.
+/// The body of every refusal.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error)]
 pub(super) struct ErrorBody {
-    /// For programs: one of the codes of RFC 6749 section 5.2 and the like.
+    /// For programs: a code, mostly of RFC 6749 section 5.2.
     #[schema(example = "invalid_request")]
     error: &'static str,
-    /// For people.
+    /// For people: the reason, and a remedy.
     #[schema(example = "token is missing")]
     error_description: String,
 }
 
-/// A refusal, in the shape of RFC 6749 §5.2 on every endpoint.
+/// A refusal. All endpoints use the format of RFC 6749 §5.2.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -57,7 +57,7 @@ impl ApiError {
         Self { status, error, description: description.into(), header: None }
     }
 
-    /// One of the error codes of RFC 6749 §5.2 or RFC 7009 §2.2.1, with status 400.
+    /// Status 400, with an error code of RFC 6749 §5.2.
     pub(super) fn bad_request(error: &'static str, description: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error, description)
     }
@@ -66,7 +66,7 @@ impl ApiError {
         Self::bad_request("invalid_request", description)
     }
 
-    /// The client did not show who it is (RFC 6749 §5.2). The description never says why.
+    /// The client did not authenticate (RFC 6749 §5.2). The description never says why.
     pub(super) fn invalid_client() -> Self {
         let basic = HeaderValue::from_static("Basic realm=\"countersign\"");
         let description = ServiceError::InvalidClient.to_string();
@@ -75,12 +75,13 @@ impl ApiError {
     }
 
     pub(super) fn cross_site() -> Self {
-        let description = "the session cookie is not accepted from another site's page";
+        let description =
+            "the request comes from a page of another site; list its origin in cors_origins";
         Self::new(StatusCode::FORBIDDEN, "access_denied", description)
     }
 
     pub(super) fn around_proxy() -> Self {
-        let description = "the issuer is to be reached through its proxy";
+        let description = "the request did not come through the proxy; use the issuer's public URL";
         Self::new(StatusCode::FORBIDDEN, "access_denied", description)
     }
 
@@ -89,7 +90,7 @@ impl ApiError {
     }
 
     pub(super) fn method_not_allowed(allow: &'static str) -> Self {
-        let description = format!("use {allow}");
+        let description = format!("the method is not allowed at this path; use {allow}");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", description)
             .with_header(header::ALLOW, HeaderValue::from_static(allow))
     }

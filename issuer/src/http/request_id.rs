@@ -8,14 +8,14 @@ use ipnet::IpNet;
 
 use crate::network;
 
-/// What names a request, in its answer and in the log.
+/// The header with the id of a request. The log has the same id.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest name that is taken from a proxy.
+/// The longest id that is accepted from a proxy.
 const MAX_BYTES: usize = 64;
 
-/// The request's name: what a trusted proxy has called it, or else one of our own. From anybody else
-/// it could be anything, also what another request was called.
+/// Returns the id of a request: the one that a trusted proxy gave it, or a new one. Anybody else could
+/// send the id of another request.
 pub(super) fn of(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> HeaderValue {
     let mut given = headers.get_all(X_REQUEST_ID).iter();
     let only = given.next().filter(|_| given.next().is_none());
@@ -23,14 +23,14 @@ pub(super) fn of(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Header
     taken.cloned().unwrap_or_else(made)
 }
 
-/// Short, and of letters, digits, `-`, `_` and `.` alone.
+/// Returns true if the id is short and has only letters, digits, `-`, `_` and `.`.
 fn is_harmless(id: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
     (1..=MAX_BYTES).contains(&id.len()) && id.iter().all(plain)
 }
 
-/// A count, hashed under a key that this process drew: nobody can read from it how many requests
-/// there were, and it takes less time than a random number.
+/// Returns a new id: a count, hashed with a random key of this process. It does not reveal the number
+/// of requests, and takes less time than a random number.
 fn made() -> HeaderValue {
     static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_taken_from_a_trusted_proxy_alone_and_only_if_it_is_harmless() {
+    fn only_a_harmless_id_from_a_trusted_proxy_is_accepted() {
         let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
         let long = "x".repeat(MAX_BYTES);
         let too_long = "x".repeat(MAX_BYTES + 1);

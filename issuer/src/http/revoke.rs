@@ -8,8 +8,7 @@ use super::token_form::TokenForm;
 use super::{Api, Call};
 
 /// `POST /revoke` (RFC 7009): ends the session of a refresh token, or of an access token that names a
-/// status list. A token that means nothing is answered in the same way. `token_type_hint` is not
-/// needed to tell them apart.
+/// status list. An invalid token has the same answer. `token_type_hint` is not needed.
 #[utoipa::path(
     post,
     path = "/revoke",
@@ -18,7 +17,7 @@ use super::{Api, Call};
     description = "RFC 7009; optionally with `client_id`.",
     request_body(content = TokenForm<'_>, content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, description = "There is no such session any more."),
+        (status = 200, description = "The session is over, or there was none."),
         (
             status = 400,
             description = "`invalid_request`, `invalid_grant` for another client's token, or `unsupported_token_type` for an access token that names no status list",
@@ -28,7 +27,7 @@ use super::{Api, Call};
 )]
 pub(super) async fn revoke(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     let form = Form::read(&call)?;
-    let TokenForm { token, client_id } = form.parse()?;
-    api.issuer.revoke(token, client_id).await?;
+    let TokenForm { token } = form.parse()?;
+    api.issuer.revoke(token, form.get("client_id")).await?;
     Ok(reply::empty(StatusCode::OK))
 }

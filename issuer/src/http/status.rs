@@ -4,17 +4,17 @@ use super::reply::{ApiError, ErrorBody, Reply};
 use super::{Api, Call, document};
 use crate::status::TTL;
 
-/// `GET /status/{n}`: a Token Status List (draft-ietf-oauth-status-list §8), whatever `Accept`
-/// says: there is no other form of it.
+/// `GET /status/{n}`: a Token Status List (draft-ietf-oauth-status-list §8). Ignores `Accept`: the
+/// list has one format.
 #[utoipa::path(
     get,
     path = "/status/{n}",
     tag = "documents",
-    summary = "Which access tokens are dead before they expire",
+    summary = "The sessions that have ended, as a status list",
     description = "A Token Status List (draft-ietf-oauth-status-list), signed.",
     params(
-        ("n" = u32, Path, minimum = 1, example = 1, description = "As in the tokens' `status` claim"),
-        ("If-None-Match" = Option<String>, Header, nullable = false, description = "The `ETag` of what the client has"),
+        ("n" = u32, Path, minimum = 1, example = 1, description = "As in the `status` claim of the tokens"),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "The `ETag` of the copy that the client has"),
     ),
     responses(
         (
@@ -26,7 +26,7 @@ use crate::status::TTL;
         ),
         (
             status = 304,
-            description = "The client has it.",
+            description = "The copy of the client is current.",
             headers(("ETag" = String), ("Cache-Control" = String)),
         ),
         (status = 404, description = "`not_found`: there is no such list", body = ErrorBody),
@@ -35,13 +35,13 @@ use crate::status::TTL;
 pub(super) async fn status(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     let number = number(&call.path).ok_or_else(ApiError::not_found)?;
     let list = api.issuer.status_lists.list(number).await?.ok_or_else(ApiError::not_found)?;
-    // No cache shall hold it for longer than it lives.
+    // No cache may hold the list for longer than it lives.
     let max_age = list.exp.saturating_sub(api.issuer.clock.now()).min(TTL);
     let media_type = "application/statuslist+jwt";
     Ok(document::answer(&call.headers, media_type, &list.jwt, &list.etag, max_age))
 }
 
-/// The number of the list at that path, if it is the path that tokens have.
+/// Returns the number of the list at this path. A list has one path: the one in the tokens.
 fn number(path: &str) -> Option<u32> {
     let text = path.strip_prefix("/status/")?;
     let number: u32 = text.parse().ok()?;

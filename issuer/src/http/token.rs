@@ -14,15 +14,15 @@ use crate::service::RefreshRequest;
 #[derive(Deserialize, ToSchema)]
 #[serde(tag = "grant_type", rename_all = "snake_case")]
 pub(super) enum TokenRequest<'a> {
-    /// A refresh token for the next one and an access token.
+    /// Exchanges a refresh token for its successor and an access token.
     RefreshToken {
-        /// Without it the session cookie is taken.
+        /// If it is absent, the refresh token is read from the session cookie.
         #[schema(nullable = false, example = "AVbk…")]
         refresh_token: Option<&'a str>,
-        /// The client of the session; no other client can use its tokens.
+        /// The client of the session.
         #[schema(nullable = false, example = "client_first_party")]
         client_id: Option<&'a str>,
-        /// Not more than the session has.
+        /// At most the scope of the session.
         #[schema(
             nullable = false,
             pattern = r"^([\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*)?$",
@@ -30,9 +30,9 @@ pub(super) enum TokenRequest<'a> {
         )]
         scope: Option<&'a str>,
     },
-    /// An access token for a client itself.
+    /// Issues an access token for a client itself.
     ClientCredentials {
-        /// Not more than the client has.
+        /// At most the scope of the client.
         #[schema(
             nullable = false,
             pattern = r"^([\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*)?$",
@@ -42,19 +42,19 @@ pub(super) enum TokenRequest<'a> {
     },
 }
 
-/// `POST /token`.
+/// `POST /token`: a new access token, for a session or for a client itself.
 #[utoipa::path(
     post,
     path = "/token",
     tag = "OAuth",
     summary = "Refresh a session, or get an access token for a client",
-    description = "RFC 6749 sections 4.4 and 6. A refresh takes the refresh token or the cookie; a client \
+    description = "RFC 6749 sections 4.4 and 6. A refresh needs the refresh token or the cookie. A client \
                    authenticates by Basic, or by `client_id` and `client_secret` in the form.",
     request_body(content = TokenRequest<'_>, content_type = "application/x-www-form-urlencoded"),
     responses(
         (
             status = 200,
-            description = "Tokens. The refresh token that was presented is spent.",
+            description = "Tokens. The presented refresh token is used up.",
             body = Tokens<'_>,
             headers(("Set-Cookie" = String, description = "If the refresh token came in the cookie")),
         ),
@@ -71,7 +71,7 @@ pub(super) enum TokenRequest<'a> {
         ),
         (
             status = 403,
-            description = "`access_denied`: another site's page sent the cookie, or the request came around the proxy",
+            description = "`access_denied`: a page of another site sent the cookie, or the request did not come through the proxy",
             body = ErrorBody,
         ),
     ),

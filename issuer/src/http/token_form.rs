@@ -6,6 +6,4 @@ use utoipa::ToSchema;
 pub(super) struct TokenForm<'a> {
     #[schema(min_length = 1, example = "AVbk…")]
     pub(super) token: &'a str,
-    #[schema(nullable = false, example = "client_first_party")]
-    pub(super) client_id: Option<&'a str>,
 }

@@ -8,7 +8,7 @@ use super::cookie;
 use super::reply::{self, Reply};
 use crate::service::Grant;
 
-/// How the client gets its refresh token.
+/// The way in which the client gets its refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(as = Session)]
 pub(super) enum Delivery {
@@ -26,14 +26,14 @@ pub(super) struct Tokens<'a> {
     access_token: &'a str,
     #[schema(example = "Bearer")]
     token_type: &'a str,
-    /// Seconds.
+    /// The seconds that the access token lives.
     #[schema(example = 900)]
     expires_in: u64,
-    /// Works once: each refresh answers the next.
+    /// Works once: each refresh returns the next one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "AVbk…")]
     refresh_token: Option<&'a str>,
-    /// Seconds.
+    /// The seconds until the refresh token expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 604_800)]
     refresh_expires_in: Option<u64>,
@@ -41,7 +41,7 @@ pub(super) struct Tokens<'a> {
     scope: &'a str,
 }
 
-/// Writes the answer. With [`Delivery::Cookie`] the refresh token is in the cookie alone.
+/// Returns the answer. With [`Delivery::Cookie`] only the cookie has the refresh token.
 pub(super) fn tokens(grant: &Grant, delivery: Delivery) -> Reply {
     let refresh = grant.refresh.as_ref();
     let in_body = refresh.filter(|_| delivery == Delivery::Body);

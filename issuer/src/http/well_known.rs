@@ -37,7 +37,7 @@ struct Jwk {
     path = "/.well-known/jwks.json",
     tag = "documents",
     summary = "The keys that access tokens are verified with",
-    params(("If-None-Match" = Option<String>, Header, nullable = false, description = "The `ETag` of what the client has")),
+    params(("If-None-Match" = Option<String>, Header, nullable = false, description = "The `ETag` of the copy that the client has")),
     responses(
         (
             status = 200,
@@ -46,12 +46,12 @@ struct Jwk {
             content_type = "application/jwk-set+json",
             headers(
                 ("ETag" = String, description = "Strong"),
-                ("Cache-Control" = String, description = "Until the keys change at the latest"),
+                ("Cache-Control" = String, description = "Not longer than until the next change of the keys"),
             ),
         ),
         (
             status = 304,
-            description = "The client has it.",
+            description = "The copy of the client is current.",
             headers(("ETag" = String), ("Cache-Control" = String)),
         ),
     ),
@@ -64,7 +64,7 @@ pub(super) async fn jwks(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     Ok(document::answer(&call.headers, media_type, &keys.jwks, &keys.etag, max_age))
 }
 
-/// What there is (RFC 8414 §2).
+/// The metadata of the issuer (RFC 8414 §2).
 #[derive(Serialize, ToSchema)]
 struct Metadata<'a> {
     #[schema(example = "https://auth.example")]
@@ -77,16 +77,16 @@ struct Metadata<'a> {
     introspection_endpoint_auth_methods_supported: &'static [&'static str],
     jwks_uri: String,
     grant_types_supported: &'static [&'static str],
-    /// Required, and empty: there is no authorization endpoint.
+    /// Required by the RFC; empty without an authorization endpoint.
     response_types_supported: &'static [&'static str],
 }
 
-/// `GET /.well-known/oauth-authorization-server` (RFC 8414): what exists, and nothing else.
+/// `GET /.well-known/oauth-authorization-server` (RFC 8414).
 #[utoipa::path(
     get,
     path = "/.well-known/oauth-authorization-server",
     tag = "documents",
-    summary = "What there is, and where",
+    summary = "The endpoints, and the methods that they accept",
     responses((
         status = 200,
         description = "RFC 8414",

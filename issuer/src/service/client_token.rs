@@ -1,11 +1,10 @@
 //! Confidential clients: their authentication, and access tokens for themselves.
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use countersign_claims::scope;
-
+use super::grant::{check_scope_syntax, is_within};
 use super::{Grant, Issuer, ServiceError};
 use crate::clients::Client;
 use crate::crypto;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 /// The id and the secret that a client presents.
 pub(crate) struct ClientCredentials {
@@ -35,21 +34,10 @@ impl Issuer {
         wanted: Option<&str>,
     ) -> Result<Grant, ServiceError> {
         let client = self.authenticate_client(credentials).await?;
-        check_form_of_scope(wanted)?;
-        if !is_within(wanted, &client.scope) {
+        check_scope_syntax(wanted)?;
+        if wanted.is_some_and(|wanted| !is_within(wanted, &client.scope)) {
             return Err(ServiceError::ScopeExceedsClient);
         }
         self.grant_client(&self.keys.current(), client, wanted, self.clock.now())
     }
-}
-
-/// Refuses a scope that is not a list of scope tokens (RFC 6749 §3.3).
-pub(super) fn check_form_of_scope(wanted: Option<&str>) -> Result<(), ServiceError> {
-    let is_well_formed = wanted.is_none_or(scope::is_well_formed);
-    is_well_formed.then_some(()).ok_or(ServiceError::MalformedScope)
-}
-
-/// Returns `true` if `granted` has each scope token of `wanted`.
-fn is_within(wanted: Option<&str>, granted: &str) -> bool {
-    scope::tokens(wanted.unwrap_or_default()).all(|one| scope::contains(granted, one))
 }

@@ -78,7 +78,7 @@ impl ClockGuard {
 
 /// Returns the latest time that an issuer on this database saw, if `now` is before it by more than
 /// `clock_skew`.
-pub(crate) async fn later_time_seen(
+pub(super) async fn later_time_seen(
     store: &dyn Store,
     config: &Config,
     now: u64,
@@ -88,7 +88,7 @@ pub(crate) async fn later_time_seen(
 }
 
 /// Returns the message for a clock that is behind.
-pub(crate) fn behind_message(now: u64, latest: u64) -> String {
+pub(super) fn behind_message(now: u64, latest: u64) -> String {
     format!(
         "the clock is behind: it says {now}, but an issuer on this database saw {latest} (UNIX \
          seconds); set the clock, or if that issuer's clock was wrong, run store reset-clock"

@@ -44,13 +44,15 @@ impl fmt::Display for ServiceError {
         f.write_str(match self {
             Self::LoginFailed => "the user name or the password is wrong",
             Self::TooManyLogins(_) => "too many logins; wait before the next one",
-            Self::HashQueueFull => "too many logins are waiting",
+            Self::HashQueueFull => "too many logins are waiting; try again in a second",
             Self::InvalidRefreshToken => "the refresh token is invalid, expired or was replaced",
             Self::InvalidClient => "the client's id or its secret is wrong",
-            Self::MalformedScope => "scope is malformed",
-            Self::ScopeExceedsSession => "scope asks for more than the session was granted",
-            Self::ScopeExceedsClient => "scope asks for more than the client was given",
-            Self::TokenOfAnotherClient => "the token is another client's",
+            Self::MalformedScope => {
+                "scope is malformed; expected scope tokens with one space between them"
+            }
+            Self::ScopeExceedsSession => "scope asks for more than the session has",
+            Self::ScopeExceedsClient => "scope asks for more than the client has",
+            Self::TokenOfAnotherClient => "the token belongs to another client",
             Self::UnrevocableToken => {
                 "this access token expires by itself; revoke the session's refresh token"
             }

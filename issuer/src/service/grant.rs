@@ -1,5 +1,7 @@
 //! The tokens that a login, a refresh or a client gets.
 
+use countersign_claims::scope;
+
 use super::access_token::Access;
 use super::keys::Current;
 use super::{Issuer, ServiceError};
@@ -23,13 +25,13 @@ pub(crate) struct RefreshGrant {
 }
 
 impl Issuer {
-    /// Returns the session's current refresh token and a new access token. Without a narrower
-    /// `scope` the access token has the session's.
+    /// Returns the session's current refresh token and a new access token. Without a `wanted`
+    /// scope the access token has that of the session.
     pub(super) fn grant_session(
         &self,
         keys: &Current,
         session: Session,
-        scope: Option<&str>,
+        wanted: Option<&str>,
         now: u64,
     ) -> Result<Grant, ServiceError> {
         let access_token = self.access_token(
@@ -39,7 +41,7 @@ impl Issuer {
                 client_id: &session.client_id,
                 sid: Some(session.sid()),
                 status: session.status,
-                scope: scope.unwrap_or(&session.scope),
+                scope: wanted.unwrap_or(&session.scope),
             },
             now,
         )?;
@@ -47,7 +49,7 @@ impl Issuer {
         Ok(Grant {
             access_token,
             expires_in: self.config.access_ttl.as_secs(),
-            scope: scope.map_or(session.scope, str::to_owned),
+            scope: wanted.map_or(session.scope, str::to_owned),
             refresh: Some(RefreshGrant {
                 token: token.encode(&self.refresh_key),
                 expires_in: session.expires_at.saturating_sub(now),
@@ -56,12 +58,12 @@ impl Issuer {
     }
 
     /// Returns an access token for the client itself, which is then its `sub` (RFC 9068 §2.2).
-    /// Without a narrower `scope` it has the client's.
+    /// Without a `wanted` scope it has that of the client.
     pub(super) fn grant_client(
         &self,
         keys: &Current,
         client: Client,
-        scope: Option<&str>,
+        wanted: Option<&str>,
         now: u64,
     ) -> Result<Grant, ServiceError> {
         let access_token = self.access_token(
@@ -71,15 +73,26 @@ impl Issuer {
                 client_id: &client.id,
                 sid: None,
                 status: None,
-                scope: scope.unwrap_or(&client.scope),
+                scope: wanted.unwrap_or(&client.scope),
             },
             now,
         )?;
         Ok(Grant {
             access_token,
             expires_in: self.config.access_ttl.as_secs(),
-            scope: scope.map_or(client.scope, str::to_owned),
+            scope: wanted.map_or(client.scope, str::to_owned),
             refresh: None,
         })
     }
+}
+
+/// Refuses a scope that is not a list of scope tokens (RFC 6749 §3.3).
+pub(super) fn check_scope_syntax(wanted: Option<&str>) -> Result<(), ServiceError> {
+    let is_well_formed = wanted.is_none_or(scope::is_well_formed);
+    is_well_formed.then_some(()).ok_or(ServiceError::MalformedScope)
+}
+
+/// Returns true if `granted` has each scope token of `wanted`.
+pub(super) fn is_within(wanted: &str, granted: &str) -> bool {
+    scope::tokens(wanted).all(|one| scope::contains(granted, one))
 }

@@ -23,14 +23,14 @@ pub(crate) struct LoginRequest<'a> {
     pub(crate) client: IpAddr,
     /// The cookie of a device that has logged in before.
     pub(crate) device: Option<&'a str>,
-    /// Whether the client keeps cookies, so that the device shall get a new one.
+    /// The client keeps cookies: give its device a new one.
     pub(crate) keeps_cookies: bool,
 }
 
 /// A successful login.
 pub(crate) struct LoggedIn {
     pub(crate) grant: Grant,
-    /// A cookie by which the device is known again.
+    /// The new cookie of the device.
     pub(crate) device: Option<String>,
 }
 
@@ -57,9 +57,10 @@ impl Issuer {
         self.metrics.logins.ok.inc();
         self.rehash(request, user, now).await;
         let grant = self.grant_session(&keys, session, None, now)?;
-        let device = match request.keeps_cookies {
-            true => Some(self.counters.cookie(&account, crypto::random()?, now)),
-            false => None,
+        let device = if request.keeps_cookies {
+            Some(self.counters.cookie(&account, crypto::random()?, now))
+        } else {
+            None
         };
         Ok(LoggedIn { grant, device })
     }
@@ -126,8 +127,8 @@ impl Issuer {
     }
 
     /// Opens the session, unless the password was changed after it was checked. If another login of
-    /// the same user has replaced the hash, checks the password against the new one, and leaves the
-    /// user with that in `user`.
+    /// the same user has replaced the hash meanwhile, reads the user again into `user` and checks the
+    /// password against the new hash.
     async fn open_session(
         &self,
         request: &LoginRequest<'_>,

@@ -23,6 +23,7 @@ mod measured_store;
 pub(crate) mod status;
 
 // Starting it and keeping it in order.
+pub(crate) mod accounts;
 mod health;
 mod maintenance;
 mod open;
@@ -33,7 +34,6 @@ use aws_lc_rs::hmac;
 
 pub(crate) use self::client_token::ClientCredentials;
 use self::clock_guard::ClockGuard;
-pub(crate) use self::clock_guard::{behind_message, later_time_seen};
 pub(crate) use self::error::ServiceError;
 pub(crate) use self::grant::Grant;
 use self::hasher::Hasher;
@@ -42,7 +42,7 @@ use self::issuer_url::IssuerUrl;
 use self::keys::KeyRing;
 pub(crate) use self::login::{LoggedIn, LoginRequest};
 use self::login_limit::LoginLimit;
-pub(crate) use self::open::{Opened, open_store};
+pub(crate) use self::open::{Opened, open_store, open_to_change};
 pub(crate) use self::refresh::RefreshRequest;
 use self::status::Lists;
 use crate::config::SESSION_MAX;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Issuer;
-use super::clock_guard::ClockGuard;
+use super::clock_guard::{ClockGuard, behind_message, later_time_seen};
 use super::hasher::{Cost, Hasher};
 use super::issuer_url::IssuerUrl;
 use super::keys::{KeyRing, deposit};
@@ -13,7 +13,6 @@ use super::status::{Lists, Source};
 use crate::config::DatabaseUrl;
 use crate::keys::{Rules, Vault};
 use crate::login::counters::Counters;
-
 use crate::metrics::Metrics;
 use crate::sealing::{DeploymentSecret, MasterKeySource, Sealer};
 use crate::store::{self, Missing, Store};
@@ -102,4 +101,15 @@ pub(crate) async fn open_store(
     let (store, (sealer, secret, is_stored)) = store::open(database, missing, admit).await?;
     let secret = if is_stored { secret } else { deposit(&*store, &sealer, &secret).await? };
     Ok(Opened { store, sealer, secret })
+}
+
+/// Opens the database to change its keys; returns the time of the change. Refuses while the clock is
+/// behind, because the keys would get times that are too early.
+pub(crate) async fn open_to_change(config: &Config, clock: &Clock) -> Result<(Opened, u64), Error> {
+    let opened = open_store(config, &config.database, Missing::Refuse).await?;
+    let now = clock.now();
+    match later_time_seen(&*opened.store, config, now).await? {
+        Some(later) => Err(Error::Refused(behind_message(now, later))),
+        None => Ok((opened, now)),
+    }
 }

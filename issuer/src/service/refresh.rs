@@ -1,6 +1,6 @@
 //! Refreshes (RFC 6749 §6): a refresh token for its successor and a new access token.
 
-use super::client_token::check_form_of_scope;
+use super::grant::check_scope_syntax;
 use super::{Grant, Issuer, ServiceError};
 use crate::session::{FIRST_PARTY, Refresh, RefreshToken, Verdict};
 
@@ -26,7 +26,7 @@ impl Issuer {
         if client_id.is_some_and(|id| id != FIRST_PARTY) {
             return Err(refused());
         }
-        check_form_of_scope(scope)?;
+        check_scope_syntax(scope)?;
         let token = RefreshToken::decode(token, &self.refresh_key).ok_or_else(refused)?;
         let keys = self.keys.current();
         // Before the token is used up: a client that comes back after the grace period would lose

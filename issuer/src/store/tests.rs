@@ -23,6 +23,8 @@ use crate::users::User;
 mod cluster;
 
 const NOW: u64 = 1_800_000_000;
+/// The bits of a status list.
+const LIST_SIZE: u32 = 1 << 17;
 
 /// A new database that can be opened more than once.
 struct Database {

@@ -143,6 +143,7 @@ async fn a_bad_request_is_refused_with_a_documented_error() {
         ("POST", "/login", json_type, "", 400, "invalid_request", "JSON"),
         ("POST", "/login", json_type, "{", 400, "invalid_request", "JSON"),
         ("POST", "/login", json_type, "[]", 400, "invalid_request", ""),
+        ("POST", "/login", json_type, r#"["demo","x",null]"#, 400, "invalid_request", "JSON"),
         ("POST", "/login", json_type, "\"x\"", 400, "invalid_request", "JSON"),
         ("POST", "/login", json_type, "{} {}", 400, "invalid_request", "JSON"),
         ("POST", "/login", json_type, "{}", 400, "invalid_request", "username"),
@@ -233,6 +234,15 @@ async fn a_bad_request_is_refused_with_a_documented_error() {
             400,
             "invalid_request",
             "refresh_token",
+        ),
+        (
+            "POST",
+            "/logout",
+            json_type,
+            r#"{"refresh_token":null}"#,
+            400,
+            "invalid_request",
+            "must be a string",
         ),
     ];
     for (method, path, content_type, body, status, error, word) in cases {
@@ -337,6 +347,7 @@ async fn the_jwks_is_cacheable_and_supports_if_none_match() {
         (format!("W/{etag}"), 304),
         ("*".to_owned(), 304),
         ("\"other\"".to_owned(), 200),
+        ("\"a b\"".to_owned(), 200),
     ] {
         let answer = send(client().get(&url).header("if-none-match", &tags)).await;
         assert_eq!(answer.status, status, "{tags}");

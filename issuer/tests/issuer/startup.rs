@@ -1,4 +1,4 @@
-//! The command line's bad input: one line that says what to do, an exit code, and a disk as it was.
+//! Bad input is refused in one line, with an exit code, and the disk is unchanged.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,15 +13,15 @@ use crate::common::{
 };
 use crate::common::{folder, login, over_both, stderr, stdout};
 
-over_both!(issuers_that_start_on_a_new_database_at_once_share_its_keys);
+over_both!(issuers_that_start_together_on_a_new_database_share_its_keys);
 
-/// Every file in `folder` with the length and a hash of its content.
+/// Returns every file in `folder` with the length and a hash of its content.
 fn snapshot(folder: &Path) -> BTreeMap<String, (usize, u64)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
         .map(|path| {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            // A folder has no content of its own.
+            // A folder counts as empty.
             let content = fs::read(&path).unwrap_or_default();
             let mut hasher = DefaultHasher::new();
             content.hash(&mut hasher);
@@ -140,7 +140,7 @@ fn bad_configuration_is_refused_in_one_line_and_leaves_no_file() {
 }
 
 #[test]
-fn an_unknown_name_is_refused_in_each_source_and_the_nearest_is_named() {
+fn an_unknown_setting_is_refused_in_each_source_with_the_nearest_name() {
     let folder = TempDir::new().unwrap();
     let toml = folder.path().join("issuer.toml");
     let with_file = |text: &str| {
@@ -167,7 +167,7 @@ fn an_unknown_name_is_refused_in_each_source_and_the_nearest_is_named() {
 }
 
 #[test]
-fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+fn flags_override_the_environment_which_overrides_the_file() {
     let folder = TempDir::new().unwrap();
     let text = "audience = \"file\"\naccess_ttl = 60\nrefresh_ttl = \"1d\"\nbehind_proxy = true\n\
                 cors_origins = [\"http://a.example\", \"http://b.example\"]\n\
@@ -221,7 +221,7 @@ fn passwords_are_checked_before_anything_is_written() {
     refused(&command(folder.path(), &["user", "passwd", "eve"], PASSWORD), 1, &["no user eve"]);
     assert_eq!(snapshot(folder.path()), before);
 
-    // Exactly the limits, and a line that ends as on Windows.
+    // Passwords of the minimum and maximum length, with a line end as on Windows.
     let longest = "0 chars, and many more of them: ".repeat(32);
     assert_eq!(longest.len(), 1024);
     for (name, password) in [("a", "8 chars!"), ("b", &longest.replace("m: ", "m:!"))] {
@@ -234,7 +234,7 @@ fn passwords_are_checked_before_anything_is_written() {
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_served_is_left_as_it_was() {
+async fn a_refused_start_does_not_change_the_database() {
     let folder = folder();
     let process = Process::start(folder.path());
     login(&process.url).await.refresh_token();
@@ -249,7 +249,7 @@ async fn a_database_that_cannot_be_served_is_left_as_it_was() {
     refused(&taken, 1, &["cannot listen", &port, "set admin_listen", "port 0", "none"]);
     assert!(snapshot(other.path()).is_empty());
     drop(process);
-    // Folds the write-ahead log into the file, which the checks below compare.
+    // Moves the write-ahead log into the file, which the checks below compare.
     command(folder.path(), &["user", "list"], "");
 
     let before = snapshot(folder.path());
@@ -273,7 +273,7 @@ async fn a_database_that_cannot_be_served_is_left_as_it_was() {
     let db = rusqlite::Connection::open(&database).unwrap();
     db.pragma_update(None, "user_version", 99).unwrap();
     drop(db);
-    // One that only added something: this version still serves it.
+    // A newer schema that is compatible with this version is served.
     let process = Process::start(folder.path());
     login(&process.url).await.refresh_token();
     drop(process);
@@ -291,7 +291,7 @@ async fn a_database_that_cannot_be_served_is_left_as_it_was() {
 }
 
 #[test]
-fn a_migration_by_hand_makes_nothing_and_says_that_it_is_done() {
+fn migrate_makes_no_database() {
     let empty = TempDir::new().unwrap();
     refused(&command(empty.path(), &["migrate"], ""), 1, &["there is no database"]);
     assert!(snapshot(empty.path()).is_empty());
@@ -301,7 +301,7 @@ fn a_migration_by_hand_makes_nothing_and_says_that_it_is_done() {
 }
 
 #[test]
-fn what_is_not_our_database_is_refused_and_left_as_it_was() {
+fn a_foreign_file_is_refused_and_unchanged() {
     let folder = TempDir::new().unwrap();
     let database = folder.path().join("countersign.db");
     let refuse = |words: &[&str]| {
@@ -326,7 +326,7 @@ fn what_is_not_our_database_is_refused_and_left_as_it_was() {
     refused(&done, 1, &["/no/x", "No such file", "set database"]);
 }
 
-/// Permissions do not bind root, so the binary runs as somebody else where the tests run as root.
+/// Permissions do not restrict root. If the tests run as root, the binary runs as another user.
 #[test]
 fn a_database_that_cannot_be_written_is_refused() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -353,7 +353,7 @@ fn a_database_that_cannot_be_written_is_refused() {
 }
 
 #[test]
-fn what_is_made_on_loopback_is_for_its_owner_alone() {
+fn files_made_on_loopback_are_readable_by_their_owner_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = folder();
     let process = Process::start(folder.path());
@@ -364,7 +364,7 @@ fn what_is_made_on_loopback_is_for_its_owner_alone() {
     drop(process);
 }
 
-async fn issuers_that_start_on_a_new_database_at_once_share_its_keys(backend: Backend) {
+async fn issuers_that_start_together_on_a_new_database_share_its_keys(backend: Backend) {
     for _ in 0..3 {
         let folder = empty_folder_on(backend);
         let start = || {

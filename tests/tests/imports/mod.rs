@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use super::{code, files, read};
 
 /// The imports of each module.
-pub type Imports = BTreeMap<String, BTreeSet<String>>;
+pub(crate) type Imports = BTreeMap<String, BTreeSet<String>>;
 
 /// Reads the imports between the top-level modules of the crate in `src`.
-pub fn of_crate(src: &Path) -> Imports {
+pub(crate) fn of_crate(src: &Path) -> Imports {
     let root =
         ["lib.rs", "main.rs"].map(|name| src.join(name)).into_iter().find(|path| path.exists());
     let root = program(&read(&root.expect("a crate has a root")));
@@ -42,13 +42,14 @@ pub fn of_crate(src: &Path) -> Imports {
 }
 
 /// Reads the imports between the TypeScript files of a folder, types included.
-pub fn of_typescript(src: &Path) -> Imports {
+pub(crate) fn of_typescript(src: &Path) -> Imports {
+    let src = normalised(src);
     let name = |path: &Path| {
-        let path = path.strip_prefix(src).expect("a file of the folder").with_extension("");
+        let path = path.strip_prefix(&src).expect("a file of the folder").with_extension("");
         path.display().to_string()
     };
     let mut imports = Imports::new();
-    for path in files(src, "ts") {
+    for path in files(&src, "ts") {
         let text = read(&path);
         let targets =
             text.split('\'').filter(|text| text.starts_with('.') && text.ends_with(".js"));
@@ -60,7 +61,7 @@ pub fn of_typescript(src: &Path) -> Imports {
 }
 
 /// Returns one circle of imports, if there is any.
-pub fn circle(imports: &Imports) -> Option<Vec<String>> {
+pub(crate) fn circle(imports: &Imports) -> Option<Vec<String>> {
     let mut done = BTreeSet::new();
     imports.keys().find_map(|start| walk(imports, &mut vec![start.clone()], &mut done))
 }
@@ -73,7 +74,7 @@ fn walk(
     let here = path.last()?.clone();
     for next in imports.get(&here).into_iter().flatten() {
         if let Some(start) = path.iter().position(|module| module == next) {
-            return Some([&path[start..], &[next.clone()]].concat());
+            return Some([&path[start..], std::slice::from_ref(next)].concat());
         }
         if !done.contains(next) {
             path.push(next.clone());

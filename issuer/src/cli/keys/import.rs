@@ -1,12 +1,14 @@
+//! `keys import`.
+
 use std::io::Read as _;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::{open_to_change, print, signs_in, warn_if_others_read};
+use super::{print, signs_in, warn_if_others_read};
 use crate::keys::{KeyRecord, KeyState, Request, Rules};
 use crate::service::keys::{advance, signing};
-use crate::{Config, Error, pem, service};
+use crate::{Clock, Config, Error, pem, service};
 
 /// The maximum length of the file: more than a key of 4096 bits and its certificates need.
 const MAX_BYTES: usize = 64 * 1024;
@@ -19,7 +21,8 @@ pub(super) async fn import(config: &Config, file: &Path) -> Result<(), Error> {
     let pair = pair.map_err(|wrong| Error::Refused(format!("{shown} {wrong}")))?;
     warn_if_others_read(file);
 
-    let (service::Opened { store, sealer, .. }, now) = open_to_change(config).await?;
+    let (service::Opened { store, sealer, .. }, now) =
+        service::open_to_change(config, &Clock::system()).await?;
     let rules = Rules::new(config);
     let key = signing::record(&pair, &sealer, now)?;
     let kid = key.kid.clone();

@@ -1,3 +1,5 @@
+//! The commands of `keys`.
+
 mod import;
 mod plan;
 mod rewrap;
@@ -10,7 +12,6 @@ use serde_json::json;
 use super::{complain, existing, print};
 use crate::keys::{KeyRecord, KeyState, Request, Rules};
 use crate::service::keys::{self, advance};
-use crate::store::Missing;
 use crate::{Clock, Config, Error, service};
 
 #[derive(Subcommand)]
@@ -114,7 +115,8 @@ impl<'a> KeyRow<'a> {
 }
 
 async fn rotate(config: &Config) -> Result<(), Error> {
-    let (service::Opened { store, sealer, .. }, now) = open_to_change(config).await?;
+    let (service::Opened { store, sealer, .. }, now) =
+        service::open_to_change(config, &Clock::system()).await?;
     let rules = Rules::new(config);
     let before = signer(&store.keys().await?);
     let records = advance(&*store, &sealer, rules, now, Request::Rotate).await?;
@@ -131,7 +133,8 @@ async fn rotate(config: &Config) -> Result<(), Error> {
 
 /// Removes a key whose private key may be known to others.
 async fn revoke(config: &Config, kid: &str) -> Result<(), Error> {
-    let (service::Opened { store, sealer, .. }, now) = open_to_change(config).await?;
+    let (service::Opened { store, sealer, .. }, now) =
+        service::open_to_change(config, &Clock::system()).await?;
     let rules = Rules::new(config);
     let before = store.keys().await?;
     if !before.iter().any(|record| record.kid == kid) {
@@ -152,7 +155,8 @@ async fn revoke(config: &Config, kid: &str) -> Result<(), Error> {
 
 /// Replaces the deployment secret, after somebody may have copied the database and the master key.
 async fn exchange_secret(config: &Config) -> Result<(), Error> {
-    let (service::Opened { store, sealer, .. }, now) = open_to_change(config).await?;
+    let (service::Opened { store, sealer, .. }, now) =
+        service::open_to_change(config, &Clock::system()).await?;
     keys::exchange_secret(&*store, &sealer, now).await?;
     print(
         "every issuer that starts from now on makes refresh tokens and device cookies with a new \
@@ -160,17 +164,6 @@ async fn exchange_secret(config: &Config) -> Result<(), Error> {
          next: restart all issuers; then everybody has to log in again, and access tokens that \
          were issued before stay valid for up to access_ttl\n",
     )
-}
-
-/// Opens the database to change its keys. Refuses while this machine's clock is behind, because the
-/// keys would get times that are too early.
-async fn open_to_change(config: &Config) -> Result<(service::Opened, u64), Error> {
-    let opened = service::open_store(config, &config.database, Missing::Refuse).await?;
-    let now = Clock::system().now();
-    match service::later_time_seen(&*opened.store, config, now).await? {
-        Some(latest) => Err(Error::Refused(service::behind_message(now, latest))),
-        None => Ok((opened, now)),
-    }
 }
 
 /// Returns the seconds until the next key signs.

@@ -1,3 +1,5 @@
+//! `keys plan`: a chart of the keys over time.
+
 use std::fmt::Write as _;
 use std::time::Duration;
 

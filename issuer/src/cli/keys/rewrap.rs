@@ -1,3 +1,5 @@
+//! `keys rewrap`.
+
 use std::path::Path;
 use std::sync::Arc;
 

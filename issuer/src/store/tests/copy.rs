@@ -3,14 +3,13 @@
 use tokio::sync::mpsc;
 
 use super::{
-    Database, KeyState, NOW, attempt, cluster, key, numbered, open, open_in_list, refresh, session,
-    user,
+    Database, KeyState, LIST_SIZE, NOW, attempt, cluster, key, numbered, open, open_in_list,
+    refresh, session, user,
 };
 use crate::clients::Client;
 use crate::config::DatabaseUrl;
 use crate::keys::Vault;
 use crate::session::Session;
-
 use crate::store::Store;
 use crate::store::copy::{Part, TABLES, Value, copy};
 
@@ -50,7 +49,7 @@ async fn fill(store: &dyn Store) {
         let session = Session { id: numbered(n), ..session(9) };
         // Only some sessions have a status index.
         if n % 3 == 0 {
-            open_in_list(store, session, crate::Limits::default().status_list_size).await;
+            open_in_list(store, session, LIST_SIZE).await;
         } else {
             assert!(open(store, session, "hash").await);
         }
@@ -157,7 +156,7 @@ async fn every_column_is_copied() {
 
     if !cluster::is_left_out() {
         let database = cluster::new_database();
-        let url = database.parse::<DatabaseUrl>().unwrap();
+        let url = database.parse().unwrap();
         drop(crate::store::open(&url, super::Missing::Make, |_| Ok(())).await.unwrap());
         // `rotation` has a meaning only in the process that wrote it.
         let columns = "SELECT table_name || '.' || column_name FROM information_schema.columns

@@ -48,11 +48,7 @@ async fn a_status_list_has_every_ended_session_until_it_expires(database: Databa
     let [store, other] = two(&database).await;
     let mut indices = Vec::new();
     for id in 0..4 {
-        indices.push(
-            open_in_list(&*store, session(id), crate::Limits::default().status_list_size)
-                .await
-                .index,
-        );
+        indices.push(open_in_list(&*store, session(id), LIST_SIZE).await.index);
     }
     assert!(open(&*store, session(9), "hash").await);
     let ended = async |list, at| {
@@ -85,10 +81,7 @@ async fn a_session_without_a_status_index_gets_one_when_it_is_refreshed(database
     let [store, other] = two(&database).await;
     assert!(open(&*store, session(1), "hash").await);
     let refreshed = async |counter| {
-        let candidates = Some(Candidates::from_random(
-            crate::crypto::random().unwrap(),
-            crate::Limits::default().status_list_size,
-        ));
+        let candidates = Some(Candidates::from_random(crate::crypto::random().unwrap(), LIST_SIZE));
         let verdict =
             store.refresh(Refresh { candidates, ..refresh(1, counter, 10) }).await.unwrap();
         let (Verdict::Rotate(next) | Verdict::Repeat(next)) = verdict else {

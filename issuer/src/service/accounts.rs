@@ -1,0 +1,77 @@
+//! Users and clients that operators add. The issuer chooses their ids, and the secrets of clients.
+
+use zeroize::Zeroizing;
+
+use crate::clients::{Client, ClientChange};
+use crate::store::Store;
+use crate::users::User;
+use crate::{Error, crypto};
+
+/// The id and the new secret of a client. The secret is not stored, only its hash.
+pub(crate) struct NewSecret {
+    pub(crate) client_id: String,
+    pub(crate) secret: Zeroizing<String>,
+}
+
+/// Adds a user. Returns `false` if the name is taken.
+pub(crate) async fn add_user(
+    store: &dyn Store,
+    name: &str,
+    scope: &str,
+    password_hash: String,
+    now: u64,
+) -> Result<bool, Error> {
+    let user = User {
+        id: format!("user_{}", crypto::random_id()?),
+        name: name.to_owned(),
+        scope: scope.to_owned(),
+        password_hash,
+        created_at: now,
+        locked: false,
+    };
+    Ok(store.add_user(user).await?)
+}
+
+/// Adds a client with a random secret. Returns `None` if the name is taken.
+pub(crate) async fn add_client(
+    store: &dyn Store,
+    name: &str,
+    scope: &str,
+    now: u64,
+) -> Result<Option<NewSecret>, Error> {
+    let (secret, secret_hash) = random_secret()?;
+    let id = format!("client_{}", crypto::random_id()?);
+    let client = Client {
+        id: id.clone(),
+        name: name.to_owned(),
+        scope: scope.to_owned(),
+        secret_hash,
+        locked: false,
+        created_at: now,
+    };
+    let added = store.add_client(client).await?;
+    Ok(added.then_some(NewSecret { client_id: id, secret }))
+}
+
+/// Gives a client a new random secret; the old one stops working at once. Returns `None` if no client
+/// has that name.
+pub(crate) async fn rotate_client_secret(
+    store: &dyn Store,
+    name: &str,
+    now: u64,
+) -> Result<Option<NewSecret>, Error> {
+    let Some(client) = store.clients().await?.into_iter().find(|client| client.name == name) else {
+        return Ok(None);
+    };
+    let (secret, secret_hash) = random_secret()?;
+    let change = ClientChange::Secret(secret_hash);
+    let changed = store.change_client(name.to_owned(), change, now).await?;
+    Ok(changed.then_some(NewSecret { client_id: client.id, secret }))
+}
+
+/// Returns a secret and its hash.
+fn random_secret() -> Result<(Zeroizing<String>, Vec<u8>), Error> {
+    let secret = crypto::random_secret()?;
+    let hash = crypto::sha256(secret.as_bytes()).to_vec();
+    Ok((secret, hash))
+}
