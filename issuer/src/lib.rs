@@ -20,14 +20,14 @@
 //!
 //! # Reading order
 //!
-//! The modules are layers; each imports only from those above it in this file. The rules (`session`,
+//! The modules are layers; each imports only from its own layer and those above it in this file. The rules (`session`,
 //! `login`, `keys`, `status`) are pure: the caller passes the time and stores the result. `store` keeps
 //! their values in SQLite or PostgreSQL. `service` joins rules, store, keys and clock, one file for
 //! each thing that a client can ask for. `http` has one file for each endpoint: it reads the request,
 //! calls the service and writes the reply. `serve` accepts connections and limits them, `cli` has the
 //! commands.
 //!
-//! To follow a login, read `http/login.rs`, `service/login.rs`, `login/attempt.rs`, and `store/mod.rs`.
+//! To follow a login, read `http/login.rs`, `service/login.rs`, `login/throttle.rs`, and `store/mod.rs`.
 
 #![forbid(unsafe_code)]
 

@@ -110,7 +110,13 @@ export class VerifyError extends Error {
   constructor(fields: VerifyErrorFields, cause?: unknown) {
     super(fields.message, cause === undefined ? undefined : { cause })
     this.name = 'VerifyError'
-    Object.assign(this, fields)
+    this.code = fields.code
+    this.stage = fields.stage
+    this.retryable = fields.retryable
+    this.wwwAuthenticate = fields.wwwAuthenticate
+    if (fields.reason !== undefined) this.reason = fields.reason
+    if (fields.claim !== undefined) this.claim = fields.claim
+    if (fields.claims !== undefined) this.claims = fields.claims
   }
 }
 

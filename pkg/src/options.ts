@@ -148,11 +148,12 @@ function isJsonScalar(value: unknown): boolean {
 }
 
 function readKeys(jwks: unknown): URL | JwkSet {
-  const problem = problemOfKeys(jwks)
+  const given = isUrl(jwks) ? String(jwks) : isObject(jwks) ? { ...jwks } : jwks
+  const problem = problemOfKeys(given)
   if (problem !== undefined) throw refuseOption('jwks', problem)
-  if (isUrl(jwks)) return new URL(jwks)
+  if (isUrl(given)) return new URL(given)
   try {
-    return JSON.parse(JSON.stringify({ ...(jwks as object) })) as JwkSet
+    return JSON.parse(JSON.stringify(given)) as JwkSet
   } catch (error) {
     throw refuseOption('jwks', 'cannot be written as JSON; expected a plain JWK Set object', error)
   }

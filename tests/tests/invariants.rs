@@ -90,7 +90,7 @@ fn no_modules_import_each_other_in_a_circle() {
 /// The layers of the issuer, from the top down.
 const LAYERS: [&[&str]; 6] = [
     &["cli"],
-    &["serve", "http", "state"],
+    &["serve", "http"],
     &["service", "metrics"],
     &["store"],
     &["audit", "clients", "keys", "login", "session", "status", "users"],

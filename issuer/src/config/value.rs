@@ -136,7 +136,7 @@ impl<T: Value> Value for Vec<T> {
     }
 }
 
-/// Splits a list at commas and white space.
+/// Splits a list at commas, spaces and line breaks.
 fn split(text: &str) -> impl Iterator<Item = &str> {
     text.split([',', ' ', '\n']).map(str::trim).filter(|item| !item.is_empty())
 }

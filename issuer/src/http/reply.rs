@@ -75,8 +75,8 @@ impl ApiError {
     }
 
     pub(super) fn cross_site() -> Self {
-        let description =
-            "the request comes from a page of another site; list its origin in cors_origins";
+        let description = "the request comes from a page of another site, or of an origin that is not in \
+             cors_origins";
         Self::new(StatusCode::FORBIDDEN, "access_denied", description)
     }
 

@@ -2,8 +2,7 @@
 //! one) → *retiring* (in the JWKS, no longer signing) → dropped.
 //!
 //! [`Rules`] say when each step is due. [`Request`] is a change that an operator asks for. [`Life`]
-//! is one key's part of the
-//! forecast. The service applies all of them to the database.
+//! is one key's part of the forecast. The service applies all of them to the database.
 
 pub(crate) mod events;
 mod forecast;
@@ -51,7 +50,8 @@ pub(crate) struct KeyRecord {
     pub(crate) sealed: Vec<u8>,
     pub(crate) state: KeyState,
     pub(crate) published_at: u64,
-    /// The time of its first signature. For a published key, the time of the last `keys rotate`.
+    /// The time when it became active. For a published key, the time when `keys rotate` was first
+    /// requested.
     pub(crate) activates_at: Option<u64>,
     pub(crate) retired_at: Option<u64>,
     /// The time when no token that it signed can be in use any more.

@@ -2,7 +2,6 @@
 
 use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference};
 
-use super::keys::Current;
 use super::keys::signing::TokenType;
 use super::{Issuer, ServiceError};
 use crate::crypto;
@@ -19,14 +18,16 @@ pub(super) struct Access<'a> {
 }
 
 impl Issuer {
-    /// Signs an access token (RFC 9068 §2.2). `keys` are those that the request began with.
+    /// Signs an access token (RFC 9068 §2.2).
+    ///
+    /// The key is looked up here and not when the request begins: a request can wait for a hash or
+    /// the database for as long as a key may go on signing after it was retired or revoked.
     pub(super) fn access_token(
         &self,
-        keys: &Current,
         Access { sub, client_id, sid, status, scope }: Access<'_>,
         now: u64,
     ) -> Result<String, ServiceError> {
-        let signer = keys.signer().ok_or(ServiceError::NoSigningKey)?;
+        let signer = self.keys.signer().ok_or(ServiceError::NoSigningKey)?;
         let status = status.filter(|_| self.config.status_lists).map(|status| Status {
             status_list: Some(StatusReference {
                 idx: status.index.into(),

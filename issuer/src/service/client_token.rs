@@ -38,6 +38,6 @@ impl Issuer {
         if wanted.is_some_and(|wanted| !is_within(wanted, &client.scope)) {
             return Err(ServiceError::ScopeExceedsClient);
         }
-        self.grant_client(&self.keys.current(), client, wanted, self.clock.now())
+        self.grant_client(&client, wanted, self.clock.now())
     }
 }

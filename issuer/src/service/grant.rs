@@ -3,7 +3,6 @@
 use countersign_claims::scope;
 
 use super::access_token::Access;
-use super::keys::Current;
 use super::{Issuer, ServiceError};
 use crate::clients::Client;
 use crate::session::{RefreshToken, Session};
@@ -29,60 +28,53 @@ impl Issuer {
     /// scope the access token has that of the session.
     pub(super) fn grant_session(
         &self,
-        keys: &Current,
-        session: Session,
+        session: &Session,
         wanted: Option<&str>,
         now: u64,
     ) -> Result<Grant, ServiceError> {
-        let access_token = self.access_token(
-            keys,
-            Access {
-                sub: &session.user_id,
-                client_id: &session.client_id,
-                sid: Some(session.sid()),
-                status: session.status,
-                scope: wanted.unwrap_or(&session.scope),
-            },
-            now,
-        )?;
+        let access = Access {
+            sub: &session.user_id,
+            client_id: &session.client_id,
+            sid: Some(session.sid()),
+            status: session.status,
+            scope: wanted.unwrap_or(&session.scope),
+        };
         let token = RefreshToken { session: session.id, counter: session.counter };
-        Ok(Grant {
-            access_token,
-            expires_in: self.config.access_ttl.as_secs(),
-            scope: wanted.map_or(session.scope, str::to_owned),
-            refresh: Some(RefreshGrant {
-                token: token.encode(&self.refresh_key),
-                expires_in: session.expires_at.saturating_sub(now),
-            }),
-        })
+        let refresh = RefreshGrant {
+            token: token.encode(&self.refresh_key),
+            expires_in: session.expires_at.saturating_sub(now),
+        };
+        self.grant(access, Some(refresh), now)
     }
 
     /// Returns an access token for the client itself, which is then its `sub` (RFC 9068 §2.2).
     /// Without a `wanted` scope it has that of the client.
     pub(super) fn grant_client(
         &self,
-        keys: &Current,
-        client: Client,
+        client: &Client,
         wanted: Option<&str>,
         now: u64,
     ) -> Result<Grant, ServiceError> {
-        let access_token = self.access_token(
-            keys,
-            Access {
-                sub: &client.id,
-                client_id: &client.id,
-                sid: None,
-                status: None,
-                scope: wanted.unwrap_or(&client.scope),
-            },
-            now,
-        )?;
-        Ok(Grant {
-            access_token,
-            expires_in: self.config.access_ttl.as_secs(),
-            scope: wanted.map_or(client.scope, str::to_owned),
-            refresh: None,
-        })
+        let access = Access {
+            sub: &client.id,
+            client_id: &client.id,
+            sid: None,
+            status: None,
+            scope: wanted.unwrap_or(&client.scope),
+        };
+        self.grant(access, None, now)
+    }
+
+    fn grant(
+        &self,
+        access: Access<'_>,
+        refresh: Option<RefreshGrant>,
+        now: u64,
+    ) -> Result<Grant, ServiceError> {
+        let scope = access.scope.to_owned();
+        let access_token = self.access_token(access, now)?;
+        let expires_in = self.config.access_ttl.as_secs();
+        Ok(Grant { access_token, expires_in, scope, refresh })
     }
 }
 

@@ -13,7 +13,7 @@ impl Issuer {
         let checks = [
             ("database", self.check_database().await),
             ("clock", self.check_clock()),
-            ("signing_key", self.check_signing_key()),
+            ("signing_key", self.require_signing_key()),
         ];
         let record = |(name, result): (&'static str, Result<(), ServiceError>)| {
             self.metrics.set_ready(name, result.is_ok());
@@ -31,8 +31,9 @@ impl Issuer {
         if self.clock_guard.is_sane() { Ok(()) } else { Err(ServiceError::ClockBehind) }
     }
 
-    fn check_signing_key(&self) -> Result<(), ServiceError> {
-        self.keys.current().signer().map(drop).ok_or(ServiceError::NoSigningKey)
+    /// Refuses if no key may sign now.
+    pub(super) fn require_signing_key(&self) -> Result<(), ServiceError> {
+        if self.keys.can_sign() { Ok(()) } else { Err(ServiceError::NoSigningKey) }
     }
 
     /// Returns the metrics as text for Prometheus. `certificate` is the time in which the TLS

@@ -49,14 +49,13 @@ impl Issuer {
             self.metrics.logins.limited.inc();
             ServiceError::TooManyLogins(wait)
         })?;
-        let keys = self.keys.current();
-        keys.signer().ok_or(ServiceError::NoSigningKey)?;
+        self.require_signing_key()?;
         let Authenticated { mut user, account, provisional } = self.authenticate(request).await?;
         let now = self.clock.now();
         let session = self.open_session(request, &mut user, provisional, now).await?;
         self.metrics.logins.ok.inc();
         self.rehash(request, user, now).await;
-        let grant = self.grant_session(&keys, session, None, now)?;
+        let grant = self.grant_session(&session, None, now)?;
         let device = if request.keeps_cookies {
             Some(self.counters.cookie(&account, crypto::random()?, now))
         } else {

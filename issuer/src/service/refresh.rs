@@ -28,10 +28,9 @@ impl Issuer {
         }
         check_scope_syntax(scope)?;
         let token = RefreshToken::decode(token, &self.refresh_key).ok_or_else(refused)?;
-        let keys = self.keys.current();
         // Before the token is used up: a client that comes back after the grace period would lose
         // its session.
-        keys.signer().ok_or(ServiceError::NoSigningKey)?;
+        self.require_signing_key()?;
         let now = self.clock.now();
         let refresh = Refresh {
             token,
@@ -51,7 +50,7 @@ impl Issuer {
         .inc();
         match verdict {
             Verdict::Rotate(session) | Verdict::Repeat(session) => {
-                self.grant_session(&keys, session, scope, now)
+                self.grant_session(&session, scope, now)
             }
             Verdict::Reuse => {
                 tracing::warn!("a replaced refresh token was used; its session is ended");

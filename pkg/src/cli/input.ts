@@ -35,7 +35,7 @@ export async function readKeySource(source: string): Promise<KeySource> {
   // One letter would be a drive of Windows.
   if (/^[a-z][a-z\d+.-]+:\/\//i.test(source)) {
     const problem = problemOfKeys(source)
-    if (problem !== undefined) throw new UsageError(`${show(withoutPassword(source))} ${problem}`)
+    if (problem !== undefined) throw new UsageError(`the key set URL ${problem}`)
     return { url: source }
   }
   const name = source === '-' ? 'standard input' : show(source)
@@ -47,10 +47,6 @@ export async function readKeySource(source: string): Promise<KeySource> {
     throw error instanceof VerifyError ? new UsageError(`${name}: ${error.message}`) : error
   })
   return { set, text }
-}
-
-function withoutPassword(url: string): string {
-  return url.replace(/\/\/[^/]*@/, '//')
 }
 
 /** Says what the text is instead of a JSON object, and what to do. */

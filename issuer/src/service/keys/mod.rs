@@ -8,4 +8,4 @@ pub(crate) mod signing;
 mod simulation;
 
 pub(crate) use self::change::{advance, deposit, exchange_secret, rewrap};
-pub(crate) use self::ring::{Current, KeyRing};
+pub(crate) use self::ring::KeyRing;

@@ -105,7 +105,14 @@ impl KeyRing {
     /// Returns the signing key. `None` if the keys could not be read for [`NOTICE_WITHIN`], or if
     /// the active key does not open under this issuer's master key.
     pub(crate) fn signer(&self) -> Option<Arc<SigningKey>> {
-        self.current().signer().cloned()
+        let current = self.current();
+        current.signer.clone().filter(|_| current.read_at.elapsed() < NOTICE_WITHIN)
+    }
+
+    /// Returns true if [`Self::signer`] returns a key now.
+    pub(crate) fn can_sign(&self) -> bool {
+        let current = self.current();
+        current.signer.is_some() && current.read_at.elapsed() < NOTICE_WITHIN
     }
 
     /// Returns the claims of an access token that a key of the JWKS signed. The claims themselves
@@ -127,12 +134,6 @@ impl KeyRing {
 }
 
 impl Current {
-    /// As [`KeyRing::signer`]. A request that keeps one state of the ring asks again when it signs:
-    /// a key that was retired in the meantime signs for no longer than any other issuer's.
-    pub(crate) fn signer(&self) -> Option<&Arc<SigningKey>> {
-        self.signer.as_ref().filter(|_| self.read_at.elapsed() < NOTICE_WITHIN)
-    }
-
     fn new(
         records: Vec<KeyRecord>,
         before: Option<&Arc<SigningKey>>,

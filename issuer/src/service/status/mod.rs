@@ -1,6 +1,6 @@
-//! The signed lists as they are served: made when somebody asks, from what the store says, and kept
-//! for a second. However many ask, each list costs a reading a second at most, and a signature
-//! where something changed.
+//! Signed status lists. A list is made when somebody requests it, from the rows of the store, and
+//! is kept for a second. So each list costs at most one reading a second, however many requests
+//! come, and a signature only if it changed.
 
 mod bits;
 
@@ -26,14 +26,14 @@ use crate::status::{LIFETIME, TTL};
 use crate::store::Store;
 use crate::{Clock, Error};
 
-/// How long a list that was read is served before it is read again.
+/// The time before a list is read again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
-/// The pause between readings of which list is the newest.
+/// The pause between two readings of the number of the newest list.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// When a list that stays as it is gets a new signature, in seconds: until then its `ETag` is the
-/// same, and whoever has it is told so; it has two thirds of its life left then.
+/// The age at which an unchanged list is signed again, in seconds. Until then its `ETag` stays the
+/// same and clients get 304. The list is still valid for two thirds of its life at that age.
 const SIGN_AGAIN: u64 = LIFETIME / 3;
 
 /// The parts of an issuer that the lists are made from.
@@ -50,22 +50,22 @@ pub(super) struct Source {
 /// The lists of a running issuer.
 pub(crate) struct Lists {
     source: Source,
-    /// The bits in each.
+    /// The number of bits in each list.
     size: u32,
     kept: std::sync::Mutex<HashMap<u32, Arc<Mutex<Slot>>>>,
-    /// The greatest number that was seen.
+    /// The greatest number of a list seen so far.
     newest: AtomicU32,
-    /// The last reading of it.
+    /// The last reading of that number.
     reading: Mutex<Option<Reading>>,
     readings: AtomicU64,
     signatures: AtomicU64,
 }
 
-/// What is known of one list. Its lock is held while it is read, so that one reading answers all
-/// that wait.
+/// The state of one list. Its lock is held during a reading, so that one reading answers all
+/// waiting requests.
 #[derive(Default)]
 struct Slot {
-    /// When the last reading ended, also if it failed.
+    /// The end of the last reading, even if it failed.
     read_at: Option<Instant>,
     bits: Vec<u8>,
     signed: Option<Arc<Signed>>,
@@ -88,7 +88,7 @@ pub(crate) struct Signed {
 }
 
 impl Lists {
-    /// Of so many bits each. Nothing is read yet.
+    /// Makes lists of `size` bits each. Reads nothing yet.
     pub(super) fn new(source: Source, size: u32) -> Self {
         Self {
             source,
@@ -101,12 +101,12 @@ impl Lists {
         }
     }
 
-    /// The list of that number, as it was a second ago or later; `None` if there is none. While it
-    /// cannot be read, the last one until it expires.
+    /// Returns the list of that number, at most a second old. `None` if there is no such list. If
+    /// it cannot be read, returns the last one until that expires.
     ///
     /// # Errors
     ///
-    /// When it cannot be read or signed, and the last one has expired.
+    /// If the list cannot be read or signed, and the last one has expired.
     pub(crate) async fn list(&self, number: u32) -> Result<Option<Arc<Signed>>, ServiceError> {
         if !self.exists(number).await? {
             return Ok(None);
@@ -124,18 +124,18 @@ impl Lists {
         signed.map(|signed| Some(Arc::clone(signed))).ok_or(ServiceError::StatusListUnavailable)
     }
 
-    /// How many readings of the database the lists have cost so far.
+    /// Returns the number of database readings so far.
     pub(crate) fn readings(&self) -> u64 {
         self.readings.load(Ordering::Relaxed)
     }
 
-    /// How many signatures they have cost.
+    /// Returns the number of signatures so far.
     pub(crate) fn signatures(&self) -> u64 {
         self.signatures.load(Ordering::Relaxed)
     }
 
-    /// Whether there is a list of that number. One that may have just begun is looked for: another
-    /// issuer may have begun it.
+    /// Returns true if there is a list of that number. Asks the database about an unknown number,
+    /// because another issuer may have begun that list.
     async fn exists(&self, number: u32) -> Result<bool, ServiceError> {
         let known = || number <= self.newest.load(Ordering::Relaxed);
         if known() {
@@ -143,7 +143,8 @@ impl Lists {
         }
         let asked = Instant::now();
         let mut last = self.reading.lock().await;
-        // A reading answers all that asked before it began; so there are few, whoever asks.
+        // A reading answers all requests that came before it began. So readings are few, whoever
+        // asks.
         let answered = last.as_ref().is_some_and(|last| last.began > asked);
         if !known() && !answered {
             if let Some(last) = &*last {
@@ -170,12 +171,13 @@ impl Lists {
         Arc::clone(kept.entry(number).or_default())
     }
 
-    /// Reads the list, and signs it unless the last one is still right.
+    /// Reads the list, and signs it unless the last one is still correct.
     async fn renew(&self, number: u32, slot: &mut Slot) -> Result<(), Error> {
         let Source { issuer, store, keys, clock, clock_guard, token_end } = &self.source;
-        // From before it is read: it holds what was so at that time.
+        // Taken before the reading, because the list shows the state of that time.
         let now = clock.now();
-        // By a clock that has jumped ahead all sessions would be over, and their tokens are not.
+        // If the clock has jumped ahead, all sessions would count as expired although their tokens
+        // are not.
         let end = token_end.as_secs();
         let over = if clock_guard.is_steady() { now.saturating_sub(end) } else { 0 };
         self.readings.fetch_add(1, Ordering::Relaxed);
@@ -183,7 +185,7 @@ impl Lists {
         let bits = bits::pack(self.size, &set);
         let signer = keys.signer().ok_or_else(no_key)?;
         let right = slot.signed.as_ref().is_some_and(|signed| {
-            // Counted in both directions: the clock may have been set back.
+            // In both directions, because the clock may have been set back.
             signed.kid == signer.kid() && now.abs_diff(signed.iat) < SIGN_AGAIN
         });
         if right && bits == slot.bits {
@@ -217,7 +219,7 @@ fn no_key() -> Error {
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
-    /// Where the list is, as the tokens have it in `uri`.
+    /// The URL of the list, as in the `uri` of tokens.
     sub: &'a str,
     iat: u64,
     exp: u64,
@@ -227,7 +229,7 @@ struct Claims<'a> {
 
 #[derive(Serialize)]
 struct StatusList {
-    /// For each session.
+    /// The number of bits for each session.
     bits: u8,
     lst: String,
 }
