@@ -212,7 +212,7 @@ fn passwords_are_checked_before_anything_is_written() {
         (long.as_str(), "longer than 1024 bytes"),
         (far_too_long.as_str(), "longer than 1024 bytes"),
         ("control\u{7}character", "control character"),
-        ("Password123!", "among the first that are tried"),
+        ("Password123!", "among the first that an attacker tries"),
     ] {
         refused(&command(folder.path(), &["user", "add", "eve"], password), 1, &[word]);
         refused(&command(folder.path(), &["user", "passwd", "demo"], password), 1, &[word]);
