@@ -20,7 +20,7 @@ pub(crate) fn random_id() -> Result<String, Error> {
     random::<16>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// Returns a new secret: 32 random bytes in base64url, too many values to try them all.
+/// Returns a new secret that nobody can guess: 32 random bytes in base64url.
 pub(crate) fn random_secret() -> Result<Zeroizing<String>, Error> {
     random::<32>().map(|bytes| Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes)))
 }

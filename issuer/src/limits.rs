@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Bounds on the work that clients can cause. [`Limits::default`] has the documented values; tests
-/// set shorter times.
+/// The limits of one issuer. [`Limits::default`] has the documented values; tests set shorter
+/// times.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -12,18 +12,18 @@ pub struct Limits {
     /// Open connections of one network (IPv4 address, IPv6 /64). Further ones are closed. Trusted
     /// proxies have no such limit.
     pub connections_per_network: usize,
-    /// Exempts clients on this machine from the limit on connections, and from having to come through
-    /// the proxy. Tests, whose clients are all on this machine, set `false`.
+    /// Exempts clients on this machine from `connections_per_network`, and lets them connect
+    /// without the proxy. Tests set `false`, because all their clients are on this machine.
     pub loopback_is_exempt: bool,
-    /// Time for the TLS handshake and the first header together. Each next header has as much time
-    /// again, counted from the response before it.
+    /// Time for the TLS handshake and the first header together. Each later header has the same
+    /// time, counted from the previous response.
     pub header_timeout: Duration,
-    /// Time for a request's body, and as much again for its response.
+    /// Time for a request's body. The response has the same time after that.
     pub request_timeout: Duration,
-    /// How long a connection may stay open without a request. Over HTTP/1.1 `header_timeout` applies
-    /// as well.
+    /// Time that a connection may stay open without a request. Over HTTP/1.1 `header_timeout`
+    /// applies as well.
     pub idle_timeout: Duration,
-    /// How long requests in flight may take to finish after the stop signal.
+    /// Time in which in-flight requests may finish after the stop signal.
     pub drain_timeout: Duration,
     /// Bytes in a request's body.
     pub body_bytes: usize,
@@ -34,7 +34,7 @@ pub struct Limits {
     pub hash_queue: usize,
     /// Logins that one network (IPv4 address, IPv6 /64) may try at once.
     pub login_burst: u32,
-    /// How long it then takes until that network may try one more.
+    /// Time after which that network may try one more login.
     pub login_period: Duration,
     /// Bits in one status list, one for each session. Every list has this length, so that the length
     /// does not reveal the number of sessions.

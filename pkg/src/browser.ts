@@ -29,7 +29,7 @@ function load(): Promise<void> {
   return loading
 }
 
-/** Each URL is written out in the form that bundlers look for. */
+/** Bundlers find a file only by a URL in exactly this form. */
 function moduleUrl(): URL {
   return hasRelaxedSimd()
     ? new URL('./wasm/countersign.relaxed.wasm', import.meta.url)
@@ -41,12 +41,12 @@ async function compile(url: URL): Promise<WebAssembly.Module> {
   if (!response.ok) throw new Error(`countersign: no WebAssembly module at ${url}: HTTP status ${response.status}`)
   const type = response.headers.get('content-type')
   try {
-    // Compiling from the stream requires this type (WebAssembly Web API §3), which many servers do not know.
+    // Compiling from the stream requires this type (WebAssembly Web API §3). Many servers do not send it.
     return await (type === 'application/wasm'
       ? WebAssembly.compileStreaming(response)
       : WebAssembly.compile(await response.arrayBuffer()))
   } catch (cause) {
-    // A network error, not one of compilation.
+    // A `TypeError` is a network error, not an error of compilation.
     if (cause instanceof TypeError) throw cause
     const reasons = `script-src of the Content-Security-Policy needs 'wasm-unsafe-eval', or it is no WebAssembly (${type})`
     throw new Error(`countersign: ${url} was not compiled: ${reasons}`, { cause })

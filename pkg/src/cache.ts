@@ -11,9 +11,10 @@ export interface TimeLimits {
  * Remembers verified tokens, so that the same text is verified once. Each hit checks the token's times. After a change of
  * the keys, call {@link VerifiedTokens.clear}.
  *
- * The cache has two generations. An entry that is used moves to the young one. When the young generation is full, it
- * becomes the old one, whose entries are dropped. So the most recently used half stays, and most hits write nothing. An
- * eviction takes the same time with a million tokens as with a hundred; deleting the first entry of a `Map` does not.
+ * The cache has two generations. An entry that is used moves to the young one. When the young generation is full, all
+ * entries of the old one are dropped, and the young one takes its place. So the most recently used half stays, and most
+ * hits write nothing. An eviction takes the same time with a million tokens as with a hundred. Deleting the first entry
+ * of a `Map` takes longer if the map is large.
  */
 export class VerifiedTokens {
   readonly #generationSize: number
@@ -21,7 +22,7 @@ export class VerifiedTokens {
   #young = new Map<string, Entry>()
   #old = new Map<string, Entry>()
 
-  /** Holds at most `capacity` tokens, an odd number rounded up. */
+  /** Holds at most `capacity` tokens. An odd capacity is rounded up. */
   constructor(capacity: number, limits: TimeLimits) {
     this.#generationSize = Math.ceil(capacity / 2)
     this.#limits = limits
@@ -75,9 +76,9 @@ interface Span {
 }
 
 /**
- * Returns the end of the signature: at least 128 bits, which no two tokens share by chance. It is hashed faster than the
- * whole token. The comparison of the whole token takes time that depends on its content, but only tokens with this much
- * of a valid signature reach it.
+ * Returns the end of the signature: at least 128 bits, which no two tokens share by chance. A `Map` hashes it faster
+ * than the whole token. `find` then compares the whole token, and the time of that depends on the content. Only a token
+ * that ends like a valid signature gets that far.
  */
 function keyOf(token: string): string {
   return token.slice(-22)
@@ -91,8 +92,9 @@ function ownCopy(token: string): string {
 /**
  * Returns the span in which the WebAssembly module is certain to accept the times of this payload.
  *
- * The module reads times as exact decimals. Near the latest time that the option `now` may return, a `number` is off by up
- * to 8 µs, and a sum of three by more. So the module itself decides near a limit.
+ * The module reads times as exact decimals; a `number` is rounded. Near the latest time that the option `now` may
+ * return, it is wrong by up to 8 µs, and a sum of three by more. So the module itself decides within {@link MARGIN} of
+ * a limit.
  */
 function spanOf({ exp, nbf = 0, iat }: JwtPayload, { clockTolerance, maxTokenAge }: TimeLimits): Span {
   return {
@@ -101,5 +103,5 @@ function spanOf({ exp, nbf = 0, iat }: JwtPayload, { clockTolerance, maxTokenAge
   }
 }
 
-/** Seconds. */
+/** In seconds. */
 const MARGIN = 0.001

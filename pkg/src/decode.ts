@@ -14,7 +14,7 @@ export interface Unverified {
 export interface Expiry {
   /** `exp`: seconds since the UNIX epoch; may have a fraction. */
   readonly expiresAt: number
-  /** Seconds until then; 0 from then on. */
+  /** Seconds from now until `expiresAt`; 0 if the token has expired. */
   readonly secondsLeft: number
   /** True if `exp` is now or in the past. */
   readonly expired: boolean
@@ -24,7 +24,7 @@ export interface Expiry {
  * Reads a token's header and payload. **Nothing is verified**: not the signature, not one claim. Use it to show a token,
  * or to choose a verifier by its `iss`; never to grant access.
  *
- * Only the form is checked: three parts of strict base64url (RFC 7515 §2), of which header and payload are JSON objects in
+ * Only the form is checked: three parts of strict base64url (RFC 7515 §2). Header and payload must be JSON objects in
  * UTF-8. If a member occurs twice, the last one counts; a verifier refuses such a token. There is no size limit.
  *
  * @param token - The token in compact form, without `Bearer `.
@@ -47,7 +47,7 @@ export function decodeUnverified(token: string): Unverified {
  * may still be invalid.
  *
  * @param token - The token in compact form.
- * @param options - `now`: the clock, in seconds since the UNIX epoch. Default: the system's.
+ * @param options - `now`: the clock, in seconds since the UNIX epoch. Default: the system clock.
  * @throws {@link VerifyError} - `token_malformed`, also if `exp` is missing or not a number; `options_invalid`.
  */
 export function expiry(token: string, options: { now?: (() => number) | undefined } = {}): Expiry {

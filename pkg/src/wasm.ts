@@ -2,7 +2,7 @@ import { STAGE_OF, VerifyError, type VerifyErrorFields } from './errors.js'
 import { deepFreeze } from './freeze.js'
 import { decoder, encoder } from './text.js'
 
-/** The exports that are used of the WebAssembly module. They are documented in `verifier-wasm/src/lib.rs`. */
+/** The exports of the WebAssembly module that this file uses. `verifier-wasm/src/lib.rs` documents them. */
 interface Exports {
   readonly memory: WebAssembly.Memory
   create(): number
@@ -16,15 +16,15 @@ interface Exports {
   verify(instance: number, now: number): number
 }
 
-/** Undefined until {@link use}. */
+/** Undefined until {@link instantiate} or {@link use}. */
 let exports: Exports
 
-/** Instantiates the module for all verifiers. Only the first call takes the module. */
+/** Instantiates the module for all verifiers. Later calls have no effect. */
 export function instantiate(module: () => WebAssembly.Module): void {
   exports ??= new WebAssembly.Instance(module()).exports as unknown as Exports
 }
 
-/** The same for the exports of an instance. */
+/** Takes the exports of an existing instance for all verifiers. Later calls have no effect. */
 export function use(instance: () => object): void {
   exports ??= instance() as Exports
 }
@@ -33,7 +33,7 @@ export function use(instance: () => object): void {
 export class WasmVerifier {
   readonly #instance = exports.create()
 
-  /** Makes one without a policy and without keys. */
+  /** Makes a verifier without a policy and without keys. */
   constructor() {
     unused?.register(this, this.#instance)
   }
@@ -63,14 +63,14 @@ export class WasmVerifier {
   }
 
   #write(text: string): void {
-    // Tokens are ASCII, with as many bytes as characters.
+    // A token is ASCII: as many bytes as characters. Only text with more bytes is encoded a second time.
     const { read } = encoder.encodeInto(text, this.#input(text.length))
     if (read === text.length) return
     const bytes = encoder.encode(text)
     this.#input(bytes.length).set(bytes)
   }
 
-  // The memory gets a new buffer when it grows. So each call makes its own view.
+  // The memory gets a new buffer when it grows, so each call makes its own view.
 
   #input(length: number): Uint8Array<ArrayBuffer> {
     const start = exports.input(this.#instance, length)
@@ -89,5 +89,8 @@ export class WasmVerifier {
   }
 }
 
-/** Frees the memory of collected verifiers. Workers before 2025 have no such registry, and make few verifiers. */
+/**
+ * Frees the memory of garbage-collected verifiers. Workers before 2025 have no such registry. There the memory stays
+ * allocated, but they make few verifiers.
+ */
 const unused = globalThis.FinalizationRegistry && new FinalizationRegistry<number>((instance) => exports.destroy(instance))

@@ -41,7 +41,7 @@ test('a token with one character changed anywhere is refused by both', async () 
     const error = refusalOf(() => verifier.verifySync(changed))
     assert.ok(error instanceof VerifyError && REFUSALS.includes(error.code), `character ${at}: ${error}`)
     seen.add(error.code)
-    // jose ignores unused bits in the last character (RFC 4648 §3.5 allows that).
+    // jose ignores unused bits in the last character of a part (RFC 4648 §3.5 allows that).
     if (!sameOctets) await assert.rejects(verifyWithJose(changed), `character ${at} was accepted by jose`)
   }
   assert.deepEqual([...seen].sort(), [...REFUSALS].sort())

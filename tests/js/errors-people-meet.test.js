@@ -1,5 +1,5 @@
-// The most common mistakes. Each is refused with one line that names the likely cause and a remedy. The line shows no part
-// of the token or of a key.
+// The most common mistakes. Each is refused with one line that names the likely cause and a remedy. The line contains
+// no part of the token or of a key.
 import assert from 'node:assert/strict'
 import { createPublicKey } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
@@ -14,7 +14,7 @@ const publicPem = createPublicKey(key.privateKey).export({ format: 'pem', type: 
 const privateJwk = { ...key.jwk, ...key.privateKey.export({ format: 'jwk' }) }
 const LEAKED = [/private( or secret)? key/, /remove it, and rotate it, since it may have leaked/]
 
-/** Each case: the changed options, token or response of the endpoint; then the refusal. */
+/** Each case changes the options, the token or the answer of the endpoint, and names the expected refusal. */
 const mistakes = [
   {
     name: 'a token of typ JWT where an access token is expected',

@@ -9,7 +9,7 @@ use crate::text::{decimal, text};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyRejection {
-    /// It has members of a private key. Everyone who read it can sign: replace the key.
+    /// The key has members of a private key. Anybody who has read it can sign: replace the key.
     Private,
     /// `kty` is missing or not `RSA`.
     KeyType,
@@ -37,9 +37,9 @@ pub enum KeyRejection {
 }
 
 impl KeyRejection {
-    /// Returns the stable name, which [`Error::reason`](crate::Error::reason) gives too: `private`,
-    /// `key_type`, `use`, `key_ops`, `alg`, `kid`, `modulus_encoding`, `modulus_size`,
-    /// `modulus_even`, `exponent_encoding` or `exponent_range`.
+    /// Returns the stable name: `private`, `key_type`, `use`, `key_ops`, `alg`, `kid`,
+    /// `modulus_encoding`, `modulus_size`, `modulus_even`, `exponent_encoding` or `exponent_range`.
+    /// [`Error::reason`](crate::Error::reason) returns the same name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.name_and_problem().0

@@ -11,8 +11,8 @@ use tracing_subscriber::{fmt, registry};
 use crate::Config;
 use crate::LogFormat;
 
-/// Starts logging to stderr. Below warnings, only lines of this crate are logged: lines of libraries
-/// may contain the data that they process.
+/// Starts logging to stderr. Libraries log at most warnings and errors: their other lines may
+/// contain the data that they process.
 pub(super) fn to_stderr(config: &Config) {
     let own = LevelFilter::from_level(config.log_level);
     let levels = Targets::new()

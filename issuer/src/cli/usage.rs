@@ -1,4 +1,4 @@
-//! Errors of the command line, in one line each.
+//! Errors of the command line, each as one line.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use clap::error::{ContextKind, ErrorKind};
 
 use super::complain;
 
-/// Prints help and version as they are, and any error of the command line as one line.
+/// Prints help and version unchanged, and an error as one line. Returns the exit code.
 pub(super) fn report(e: &clap::Error) -> ExitCode {
     if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return if e.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };

@@ -12,7 +12,8 @@ use tracing::Level;
 use super::value::{self, Value};
 use super::{DAY, DatabaseUrl, KeyBits, LogFormat, MIB, MINUTE, Secret};
 
-/// Returns the function `parse` or `show` of a setting's form. Without a form the type decides.
+/// Names the function `parse` or `show` of a setting. The form is a module of [`value`], such as
+/// `size`. Without a form the setting's type decides.
 macro_rules! form {
     ($function:ident) => {
         value::plain::$function

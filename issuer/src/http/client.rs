@@ -18,7 +18,7 @@ pub(super) fn credentials(call: &Call, form: &Form) -> Result<ClientCredentials,
         let (id, secret) = id.zip(secret).ok_or_else(ApiError::invalid_client)?;
         return Ok(ClientCredentials { id: id.to_owned(), secret: secret.to_owned() });
     };
-    // RFC 6749 §2.3: not more than one method in each request.
+    // RFC 6749 §2.3 allows only one method in each request.
     if headers.next().is_some() || form.get("client_secret").is_some() {
         return Err(ApiError::invalid_request("the client authenticates in two ways; use one"));
     }
@@ -29,7 +29,8 @@ pub(super) fn credentials(call: &Call, form: &Form) -> Result<ClientCredentials,
     Ok(ClientCredentials { id, secret })
 }
 
-/// Decodes the scheme Basic (RFC 7617). OAuth encodes the id and the secret as in a form before.
+/// Decodes the scheme Basic (RFC 7617). Inside it, the id and the secret are each encoded as in a
+/// form (RFC 6749 §2.3.1).
 fn basic(header: &[u8]) -> Option<(String, String)> {
     let (scheme, encoded) = header.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {

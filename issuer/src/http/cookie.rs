@@ -1,5 +1,5 @@
-//! Two cookies: the refresh token, out of reach for scripts, and the mark of a device that has logged
-//! in before.
+//! Two cookies that scripts cannot read: the refresh token, and the identifier of a device that has
+//! logged in before.
 
 use hyper::header::{COOKIE, HeaderMap, HeaderValue, ORIGIN, SET_COOKIE};
 
@@ -15,7 +15,7 @@ const DEVICE: &str = "__Host-countersign-device";
 ///
 /// # Errors
 ///
-/// If a page of another site may have sent the cookie.
+/// If a page of another site, or of an origin that is not listed, may have sent the cookie.
 pub(super) fn read<'a>(
     issuer: &Issuer,
     headers: &'a HeaderMap,
@@ -27,7 +27,7 @@ pub(super) fn read<'a>(
     Ok(token)
 }
 
-/// Returns the device's cookie, unless a page of another site may have sent it.
+/// Returns the device's cookie, unless [`check_site`] refuses the request.
 pub(super) fn device<'a>(issuer: &Issuer, headers: &'a HeaderMap) -> Option<&'a str> {
     find(headers, DEVICE).filter(|_| check_site(issuer, headers).is_ok())
 }
@@ -51,12 +51,12 @@ fn is_from_known_origin(headers: &HeaderMap, own: &str, listed: &[String]) -> bo
         let is = |known: &str| origin.as_bytes().eq_ignore_ascii_case(known.as_bytes());
         is(own) || listed.iter().any(|listed| is(listed))
     };
-    // A browser sends one of each, and no page can add another one.
+    // A browser sends each of these headers at most once, and no page can set them.
     let mut origins = headers.get_all(ORIGIN).into_iter().peekable();
     let names_origin = origins.peek().is_some();
     let mut sites = headers.get_all("sec-fetch-site").into_iter();
-    // A page of the same site may belong to somebody else, so that its origin must be known too. A
-    // value that is not known today is refused.
+    // A page of the same site may belong to somebody else, so its origin must be known too. Unknown
+    // values are refused.
     let may_come = |site: &HeaderValue| match site.as_bytes() {
         b"same-origin" | b"none" => true,
         b"same-site" => names_origin,

@@ -6,13 +6,13 @@
 //! has used.
 //!
 //! An attempt counts as a failure before its password is checked. If the password is right, the
-//! failure is undone. Parallel attempts therefore reach no more hashes than attempts one after the
-//! other.
+//! failure is undone. Parallel attempts therefore test no more passwords than attempts one after
+//! the other.
 
 /// The failed attempts from one network or device before the first wait.
 const FREE: u32 = 5;
-/// The failed attempts on one account from all networks together before the first wait. People who
-/// mistype make fewer.
+/// The failed attempts on one account from all unknown devices together before the first wait.
+/// People who mistype their password make fewer.
 const FREE_EVERYWHERE: u32 = 100;
 /// The longest wait between two attempts, in seconds.
 const LONGEST_WAIT: u64 = 15 * 60;
@@ -42,7 +42,8 @@ pub(crate) struct Attempt {
 pub(crate) struct Failures {
     pub(crate) counter: Counter,
     pub(crate) count: u32,
-    /// Every attempt before this time is refused.
+    /// The end of the wait. Before it, an attempt is refused, or a known device is treated as
+    /// unknown.
     pub(crate) blocked_until: u64,
     /// The time of the last counted attempt.
     pub(crate) last_at: u64,
@@ -51,8 +52,9 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
-    /// Returns the counter of the account from all unknown devices after a login succeeded: without
-    /// its provisional failure, and without a wait. The login's own counter is deleted.
+    /// Returns the account's counter of all unknown devices as it is after a login succeeded:
+    /// without the login's provisional failure, and without a wait. The store deletes the login's
+    /// own counter.
     pub(crate) fn after_success(&self) -> Self {
         Self { count: self.count.saturating_sub(1), blocked_until: 0, ..self.clone() }
     }
@@ -63,7 +65,7 @@ impl Failures {
 pub(crate) enum Verdict {
     /// The provisional failures must be stored before the password is checked.
     Admit(Reserved),
-    /// The password is not checked. The client may try again after so many seconds.
+    /// The password is not checked. The client may try again after this number of seconds.
     Refuse(u64),
 }
 
@@ -76,7 +78,7 @@ pub(crate) struct Reserved {
     pub(crate) everywhere: Option<Failures>,
 }
 
-/// Decides on an attempt. `found` contains its counters as far as the store has them.
+/// Decides on an attempt. `found` contains those of its counters that the store has.
 pub(crate) fn decide(attempt: &Attempt, found: &[Failures]) -> Verdict {
     let before = |counter| {
         let found = found.iter().find(|failures| failures.counter == counter);
@@ -113,15 +115,16 @@ pub(crate) fn decide(attempt: &Attempt, found: &[Failures]) -> Verdict {
     }
 }
 
-/// Returns the wait after `count` failures: none before failure number `free`, 1 s after it, and
-/// twice as long after each further one.
+/// Returns the wait after `count` failures: none for fewer than `free`, 1 s for `free`, and twice
+/// as long for each further failure.
 fn wait_after(count: u32, free: u32) -> Option<u64> {
     let doublings = count.checked_sub(free)?;
-    // More than 32 would overflow, and are past the longest wait anyway.
+    // More than 32 doublings could overflow, and exceed the longest wait anyway.
     Some((1 << doublings.min(32)).min(LONGEST_WAIT))
 }
 
-/// Returns the time up to which a last attempt is so old that its counter is forgotten at `now`.
+/// Returns the limit for pruning at `now`. A counter is forgotten if its last attempt was at this
+/// time or earlier.
 pub(crate) fn forgotten_before(now: u64) -> u64 {
     now.saturating_sub(FORGOTTEN_AFTER)
 }

@@ -1,4 +1,4 @@
-//! Users and clients that operators add. The issuer chooses their ids, and the secrets of clients.
+//! Users and clients that operators add. The issuer chooses their ids and the clients' secrets.
 
 use zeroize::Zeroizing;
 
@@ -69,7 +69,7 @@ pub(crate) async fn rotate_client_secret(
     Ok(changed.then_some(NewSecret { client_id: client.id, secret }))
 }
 
-/// Returns a secret and its hash.
+/// Returns a new secret and its hash. SHA-256 is enough: nobody can guess 32 random bytes.
 fn random_secret() -> Result<(Zeroizing<String>, Vec<u8>), Error> {
     let secret = crypto::random_secret()?;
     let hash = crypto::sha256(secret.as_bytes()).to_vec();

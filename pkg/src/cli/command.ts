@@ -23,10 +23,10 @@ export interface CommandLine {
   readonly positionals: readonly string[]
 }
 
-/** A fault of the command line, or of a file on it. The message is one line and holds no token. */
+/** A fault of the command line, or of a file that it names. The message is one line and contains no token. */
 export class UsageError extends Error {}
 
-/** Reads the arguments. Unlike those of `parseArgs`, the messages repeat only the names of flags. */
+/** Reads the arguments. The messages repeat only names of flags. Those of `parseArgs` repeat values, such as tokens. */
 export function parse(args: string[], flags: Flags): CommandLine {
   const { tokens } = parseArgs({ args, options: flags, strict: false, allowPositionals: true, tokens: true })
   const given = new Map<string, string[]>()

@@ -8,7 +8,8 @@ export function drawTimes(output: Output, { iat, nbf, exp }: Readonly<Record<str
     { name: 'expires', at: exp },
     { name: 'now', at: now },
   ].filter((moment): moment is Moment => Number.isFinite(moment.at)).sort((a, b) => a.at - b.at)
-  // The sort is stable, and `now` is last: at `exp` itself the token has expired.
+  // `now` is last in the list, and the sort is stable. If `now` equals `exp`, it follows `expires`: the token has
+  // expired.
   const good = (typeof exp !== 'number' || now < exp) && (typeof nbf !== 'number' || now >= nbf)
 
   output.line(`  ${axis(moments).replace('now', output.paint(good ? 'green' : 'red', 'now'))}`)
@@ -21,10 +22,10 @@ interface Moment {
   at: number
 }
 
-/** The total length of the lines between the moments: characters. */
+/** The total length of the lines between the moments, in characters. */
 const AXIS_WIDTH = 36
 
-/** Formats `issued ──── now ──────── expires`, with lines as long as the time between. */
+/** Formats `issued ──── now ──────── expires`. The length of each line is proportional to its time. */
 function axis(moments: readonly Moment[]): string {
   const first = moments[0]?.at ?? 0
   const span = (moments.at(-1)?.at ?? 0) - first || 1

@@ -1,6 +1,6 @@
 // Runs vectors with an imported `countersign`. This file imports nothing, so that it runs in every runtime.
 
-/** A URL without a server. Vectors do not use the network. */
+/** No server listens at this URL. Each verifier gets its own `fetch`, so that no vector uses the network. */
 const JWKS_URL = 'http://127.0.0.1:1/jwks.json'
 
 const STAGES = {
@@ -32,7 +32,7 @@ const RETRYABLE = ['jwks_unavailable', 'token_not_yet_valid']
  *
  * @param {typeof import('countersign')} countersign the package
  * @param {{ name: string, token: string, options: object, now: number, expect: string }[]} vectors
- * @returns {Promise<string[]>} a sentence for each disagreement
+ * @returns {Promise<string[]>} a sentence for each difference from `expect`
  */
 export async function runVectors(countersign, vectors) {
   if (vectors.length === 0) return ['there is no vector']
@@ -72,7 +72,10 @@ async function problemsOf({ token, options, expect }, verify, VerifyError) {
   }
 }
 
-/** Returns the faults of an error besides its code. */
+/**
+ * Returns the faults of an error that has the expected code. The message must not contain 12 consecutive characters of
+ * the token, unless the options contain them too.
+ */
 function faultsOf({ code, stage, retryable, claims, message, wwwAuthenticate }, token, options) {
   const faults = []
   if (stage !== STAGES[code]) faults.push(`${code} at the stage ${stage}`)

@@ -12,7 +12,7 @@ use crate::{Config, Error, crypto};
 /// The parameters of argon2id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cost {
-    /// KiB.
+    /// In KiB.
     memory: u32,
     passes: u32,
     lanes: u32,
@@ -45,7 +45,8 @@ impl Cost {
     }
 
     /// Hashes a password with a random salt and returns the PHC string. `memory` may hold anything
-    /// before the call. Afterwards it holds the working state of the hash.
+    /// before the call. Afterwards it holds the working state of the hash, with which an attacker
+    /// could test guesses cheaply.
     pub(crate) fn hash(self, password: &str, memory: &mut Vec<Block>) -> Result<String, Error> {
         let salt = crypto::random::<16>()?;
         let mut hash = Zeroizing::new([0; Params::DEFAULT_OUTPUT_LEN]);

@@ -1,8 +1,9 @@
 //! The store in a PostgreSQL database, which several issuers may share.
 //!
-//! Each file has the statements of one noun. They run in the transaction that
-//! [`Connections::transact`] has begun. A transaction may run again after it was committed, because
-//! the answer to a COMMIT can get lost; each one therefore recognizes its own result.
+//! Each file has the statements for one kind of data, such as users or sessions. Changes run in a
+//! transaction of [`Connections::transact`]. A transaction may run again after it was committed,
+//! because the answer to a COMMIT can get lost. Each transaction therefore recognizes its own
+//! earlier result.
 
 mod audit;
 mod clients;
@@ -92,7 +93,8 @@ impl Store for PostgresStore {
 
     fn delete_user(&self, name: String, now: u64) -> Answer<'_, bool> {
         Box::pin(async move {
-            // Outside the transaction: if it runs again after it was committed, the name is gone.
+            // The user is looked up before the transaction. If the transaction runs again after its
+            // COMMIT, the name no longer exists.
             let Some(user) = self.user(name).await? else { return Ok(false) };
             let id = &user.id;
             self.connections
@@ -134,7 +136,8 @@ impl Store for PostgresStore {
 
     fn client(&self, id: String) -> Answer<'_, Option<Client>> {
         Box::pin(async move {
-            // The id comes from a request, and a text in PostgreSQL cannot contain a zero.
+            // The id comes from a request and may contain a zero byte. PostgreSQL refuses that in a
+            // text.
             if id.contains('\0') {
                 return Ok(None);
             }
@@ -305,8 +308,8 @@ impl Store for PostgresStore {
 
     fn ping(&self) -> Answer<'_, ()> {
         Box::pin(async {
-            // Anybody may ask, so that a ping writes only while writes fail. The write is necessary
-            // then: on a full disk, reading succeeds.
+            // Anybody can request a ping, so it writes only while writes fail. Then only a write
+            // can show that the database works again: on a full disk, reads succeed.
             if self.connections.is_failing() {
                 let touch = "UPDATE countersign.database SET schema_version = schema_version";
                 return self

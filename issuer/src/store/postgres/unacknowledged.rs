@@ -8,14 +8,15 @@ use std::sync::{Mutex, PoisonError};
 pub(super) type Rotation = [u8; 16];
 
 /// The rotations that may have been committed although no client got the successor: the connection
-/// was lost after COMMIT, or the caller went away. The token before such a rotation is not a replay
-/// when it is presented again, however long the database was away. Another issuer does not know of
-/// them; there the token has its usual grace.
+/// was lost after COMMIT, or the caller stopped waiting. If a client presents the token before such
+/// a rotation again, it is not a replay, even if the database was unreachable for longer than the
+/// grace period. Other issuers do not know these rotations. For them, the token has its usual grace
+/// period.
 #[derive(Default)]
 pub(super) struct Unacknowledged(Mutex<VecDeque<Rotation>>);
 
 impl Unacknowledged {
-    /// The oldest rotation is forgotten when there are more.
+    /// The most rotations that are kept. The oldest one is forgotten first.
     const MAX: usize = 4096;
 
     /// Begins a refresh with a random number.

@@ -217,8 +217,8 @@ impl Store for SqliteStore {
     }
 
     fn ping(&self) -> Answer<'_, ()> {
-        // Anybody may ask, so that a ping writes only while writes fail. The write is necessary
-        // then: on a full disk, taking the lock alone succeeds.
+        // Anybody can request a ping, so it writes only while writes fail. Then only a write can
+        // show that the database works again: on a full disk, taking the lock succeeds.
         let failing = self.writer.is_failing();
         self.write(move |db| if failing { open::touch(db) } else { Ok(()) })
     }
