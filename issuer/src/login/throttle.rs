@@ -64,14 +64,14 @@ impl Failures {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The provisional failures must be stored before the password is checked.
-    Admit(Reserved),
+    Admit(ProvisionalFailure),
     /// The password is not checked. The client may try again after this number of seconds.
     Refuse(u64),
 }
 
 /// The provisional failures of an admitted attempt. A right password undoes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reserved {
+pub(crate) struct ProvisionalFailure {
     /// The counter of the device, or of the network.
     pub(crate) own: Failures,
     /// The counter of the account from all unknown devices; `None` for a known device.
@@ -98,16 +98,16 @@ pub(crate) fn decide(attempt: &Attempt, found: &[Failures]) -> Verdict {
     let again = |counter| before(counter).filter(|failures| failures.last == attempt.id).cloned();
     let own = [attempt.device, Some(attempt.network)].into_iter().flatten();
     if let Some(own) = own.clone().find_map(again) {
-        return Verdict::Admit(Reserved { own, everywhere: again(attempt.account) });
+        return Verdict::Admit(ProvisionalFailure { own, everywhere: again(attempt.account) });
     }
     // A device with too many failures is treated as unknown until its wait is over.
     if let Some(device) = attempt.device
         && wait(device) == 0
     {
-        return Verdict::Admit(Reserved { own: counted(device, FREE), everywhere: None });
+        return Verdict::Admit(ProvisionalFailure { own: counted(device, FREE), everywhere: None });
     }
     match wait(attempt.network).max(wait(attempt.account)) {
-        0 => Verdict::Admit(Reserved {
+        0 => Verdict::Admit(ProvisionalFailure {
             own: counted(attempt.network, FREE),
             everywhere: Some(counted(attempt.account, FREE_EVERYWHERE)),
         }),
@@ -151,8 +151,8 @@ mod tests {
     fn outcome(verdict: &Verdict) -> Result<Vec<(Counter, u32, u64)>, u64> {
         match verdict {
             Verdict::Refuse(wait) => Err(*wait),
-            Verdict::Admit(reserved) => {
-                let all = std::iter::once(&reserved.own).chain(&reserved.everywhere);
+            Verdict::Admit(failure) => {
+                let all = std::iter::once(&failure.own).chain(&failure.everywhere);
                 assert!(all.clone().all(|one| (one.last_at, one.last) == (NOW, [9; 16])));
                 Ok(all
                     .map(|one| (one.counter, one.count, one.blocked_until.saturating_sub(NOW)))
@@ -246,7 +246,9 @@ mod tests {
             for before in [0, 4] {
                 let (attempt, own) = (attempt(device), if device { DEVICE } else { NETWORK });
                 let first = decide(&attempt, &[failures(own, before, 0)]);
-                let Verdict::Admit(Reserved { own, everywhere }) = first.clone() else { panic!() };
+                let Verdict::Admit(ProvisionalFailure { own, everywhere }) = first.clone() else {
+                    panic!()
+                };
                 let stored: Vec<_> = std::iter::once(own).chain(everywhere).collect();
                 assert_eq!(decide(&attempt, &stored), first);
             }

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::hasher::Permit;
 use super::{Grant, Issuer, ServiceError};
 use crate::crypto;
-use crate::login::throttle::{Attempt, Counter, Reserved, Verdict};
+use crate::login::throttle::{Attempt, Counter, ProvisionalFailure, Verdict};
 use crate::login::user_name;
 use crate::session::{FIRST_PARTY, Session};
 use crate::users::User;
@@ -39,7 +39,7 @@ struct Authenticated {
     user: User,
     account: Counter,
     /// The failure that the attempt counts as until the session is open.
-    provisional: Reserved,
+    provisional: ProvisionalFailure,
 }
 
 impl Issuer {
@@ -107,7 +107,7 @@ impl Issuer {
         &self,
         request: &LoginRequest<'_>,
         account: Counter,
-    ) -> Result<Reserved, ServiceError> {
+    ) -> Result<ProvisionalFailure, ServiceError> {
         let now = self.clock.now();
         let attempt = Attempt {
             account,
@@ -132,7 +132,7 @@ impl Issuer {
         &self,
         request: &LoginRequest<'_>,
         user: &mut User,
-        provisional: Reserved,
+        provisional: ProvisionalFailure,
         now: u64,
     ) -> Result<Session, ServiceError> {
         let session = Session {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::audit::AuditEntry;
 use crate::clients::{Client, ClientChange};
 use crate::keys::{KeyRecord, Vault};
-use crate::login::throttle::{self, Attempt, Reserved};
+use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::metrics::Metrics;
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
@@ -49,7 +49,7 @@ measured! {
     read: client(id: String) -> Option<Client>;
     read: clients() -> Vec<Client>;
     write: open_session(
-        session: Session, password_hash: String, failure: Option<Reserved>, candidates: Option<Candidates>
+        session: Session, password_hash: String, failure: Option<ProvisionalFailure>, candidates: Option<Candidates>
     ) -> Option<Session>;
     write: refresh(refresh: Refresh) -> Verdict;
     read: session(id: SessionId) -> Option<Session>;

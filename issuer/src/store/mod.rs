@@ -20,7 +20,7 @@ use crate::audit::AuditEntry;
 use crate::clients::{Client, ClientChange};
 use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, Vault};
-use crate::login::throttle::{self, Attempt, Reserved};
+use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::users::User;
@@ -120,7 +120,7 @@ pub(crate) trait Store: Send + Sync {
         &self,
         session: Session,
         password_hash: String,
-        failure: Option<Reserved>,
+        failure: Option<ProvisionalFailure>,
         candidates: Option<Candidates>,
     ) -> Answer<'_, Option<Session>>;
     /// Applies [`crate::session::decide`] to the token's session. Refuses a session that does not

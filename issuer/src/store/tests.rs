@@ -13,7 +13,7 @@ use crate::Error;
 use crate::clients::{Client, ClientChange};
 use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, KeyState, Vault};
-use crate::login::throttle::{self, Attempt, Reserved};
+use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::session::{Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict};
 use crate::status::{self, Candidates};
 use crate::users::User;

@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Failure};
 use super::rows;
-use crate::login::throttle::{Attempt, Counter, Failures, Reserved, Verdict, decide};
+use crate::login::throttle::{Attempt, Counter, Failures, ProvisionalFailure, Verdict, decide};
 
 const LOCK: &str = "SELECT * FROM countersign.login_failures WHERE counter = $1 FOR UPDATE";
 
@@ -14,7 +14,7 @@ const LOCK: &str = "SELECT * FROM countersign.login_failures WHERE counter = $1 
 pub(super) async fn attempt(db: &Connection, attempt: &Attempt) -> Result<Verdict, Failure> {
     let found = lock(db, attempt).await?;
     let verdict = decide(attempt, &found);
-    if let Verdict::Admit(Reserved { own, everywhere }) = &verdict {
+    if let Verdict::Admit(ProvisionalFailure { own, everywhere }) = &verdict {
         put(db, own).await?;
         if let Some(everywhere) = everywhere {
             put(db, everywhere).await?;
@@ -24,7 +24,7 @@ pub(super) async fn attempt(db: &Connection, attempt: &Attempt) -> Result<Verdic
 }
 
 /// Undoes the provisional failure of a login that succeeded.
-pub(super) async fn undo(db: &Connection, failure: &Reserved) -> Result<(), Failure> {
+pub(super) async fn undo(db: &Connection, failure: &ProvisionalFailure) -> Result<(), Failure> {
     if let Some(everywhere) = &failure.everywhere {
         let counter = (&everywhere.counter.as_slice() as _, Type::BYTEA);
         if let Some(row) = db.query_typed_opt(LOCK, &[counter]).await? {

@@ -6,7 +6,7 @@ use super::connection::{Connection, Failure};
 use super::unacknowledged::{InFlight, Rotation};
 use super::{audit, failures, rows};
 use crate::audit::{Event, session_subject};
-use crate::login::throttle::Reserved;
+use crate::login::throttle::ProvisionalFailure;
 use crate::session::{Lifetimes, Refresh, Session, SessionId, Verdict, decide};
 use crate::status::{Candidates, StatusIndex};
 
@@ -22,7 +22,7 @@ pub(super) async fn open(
     db: &Connection,
     session: &Session,
     password_hash: &str,
-    failure: Option<&Reserved>,
+    failure: Option<&ProvisionalFailure>,
     candidates: Option<&Candidates>,
 ) -> Result<Option<Session>, Failure> {
     let status = match candidates {

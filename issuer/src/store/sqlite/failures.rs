@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::login::throttle::{Attempt, Counter, Failures, Reserved, Verdict, decide};
+use crate::login::throttle::{Attempt, Counter, Failures, ProvisionalFailure, Verdict, decide};
 
 /// Decides a login and counts it as a failure if it is admitted.
 pub(super) fn attempt(db: &Connection, attempt: &Attempt) -> rusqlite::Result<Verdict> {
@@ -12,7 +12,7 @@ pub(super) fn attempt(db: &Connection, attempt: &Attempt) -> rusqlite::Result<Ve
         found.extend(by_counter(db, &counter)?);
     }
     let verdict = decide(attempt, &found);
-    if let Verdict::Admit(Reserved { own, everywhere }) = &verdict {
+    if let Verdict::Admit(ProvisionalFailure { own, everywhere }) = &verdict {
         put(db, own)?;
         everywhere.iter().try_for_each(|failures| put(db, failures))?;
     }
@@ -20,7 +20,7 @@ pub(super) fn attempt(db: &Connection, attempt: &Attempt) -> rusqlite::Result<Ve
 }
 
 /// Undoes the provisional failure of a login that succeeded.
-pub(super) fn undo(db: &Connection, failure: &Reserved) -> rusqlite::Result<()> {
+pub(super) fn undo(db: &Connection, failure: &ProvisionalFailure) -> rusqlite::Result<()> {
     if let Some(everywhere) = &failure.everywhere
         && let Some(stored) = by_counter(db, &everywhere.counter)?
     {

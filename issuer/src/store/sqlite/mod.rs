@@ -28,7 +28,7 @@ use crate::Error;
 use crate::audit::AuditEntry;
 use crate::clients::{Client, ClientChange};
 use crate::keys::{KeyRecord, Vault};
-use crate::login::throttle::{self, Attempt, Reserved};
+use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::users::{User, UserChange};
@@ -145,7 +145,7 @@ impl Store for SqliteStore {
         &self,
         session: Session,
         password_hash: String,
-        failure: Option<Reserved>,
+        failure: Option<ProvisionalFailure>,
         candidates: Option<Candidates>,
     ) -> Answer<'_, Option<Session>> {
         self.write(move |db| {

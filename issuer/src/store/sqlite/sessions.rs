@@ -2,7 +2,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{audit, failures};
 use crate::audit::{Event, session_subject};
-use crate::login::throttle::Reserved;
+use crate::login::throttle::ProvisionalFailure;
 use crate::session::{Refresh, Session, SessionId, Verdict, decide};
 use crate::status::{Candidates, StatusIndex};
 
@@ -10,7 +10,7 @@ pub(super) fn open(
     db: &Connection,
     mut session: Session,
     password_hash: &str,
-    failure: Option<&Reserved>,
+    failure: Option<&ProvisionalFailure>,
     candidates: Option<&Candidates>,
 ) -> rusqlite::Result<Option<Session>> {
     session.status = candidates.map(|candidates| choose_index(db, candidates)).transpose()?;

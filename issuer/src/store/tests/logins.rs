@@ -33,15 +33,15 @@ async fn as_many_parallel_attempts_are_admitted_as_sequential_ones(database: Dat
 async fn a_login_undoes_its_own_failure_and_leaves_those_of_others(database: Database) {
     let stores = two(&database).await;
     let reserve = async |attempt: Attempt| match stores[0].attempt(attempt).await.unwrap() {
-        throttle::Verdict::Admit(reserved) => reserved,
+        throttle::Verdict::Admit(failure) => failure,
         refused @ throttle::Verdict::Refuse(_) => panic!("{refused:?}"),
     };
-    let counts = |reserved: &Reserved| {
-        (reserved.own.count, reserved.everywhere.as_ref().map(|failures| failures.count))
+    let counts = |failure: &ProvisionalFailure| {
+        (failure.own.count, failure.everywhere.as_ref().map(|failures| failures.count))
     };
     for id in 1..5 {
-        let reserved = reserve(attempt(1, 1, id, NOW)).await;
-        assert_eq!(counts(&reserved), (u32::from(id), Some(u32::from(id))));
+        let failure = reserve(attempt(1, 1, id, NOW)).await;
+        assert_eq!(counts(&failure), (u32::from(id), Some(u32::from(id))));
     }
     let other = reserve(attempt(1, 2, 5, NOW)).await;
     assert_eq!(counts(&other), (1, Some(5)));
@@ -77,7 +77,7 @@ async fn forgotten_failures_are_deleted(database: Database) {
         .await
         .unwrap()
     {
-        throttle::Verdict::Admit(reserved) => reserved.own.count,
+        throttle::Verdict::Admit(failure) => failure.own.count,
         refused @ throttle::Verdict::Refuse(_) => panic!("{refused:?}"),
     };
     for network in 0..1100_u16 {
