@@ -35,7 +35,7 @@ export async function readKeySource(source: string): Promise<KeySource> {
   // One letter would be a drive of Windows.
   if (/^[a-z][a-z\d+.-]+:\/\//i.test(source)) {
     const problem = problemOfKeys(source)
-    if (problem !== undefined) throw new UsageError(`the key set URL ${problem}`)
+    if (problem !== undefined) throw new UsageError(`the key set ${problem}`)
     return { url: source }
   }
   const name = source === '-' ? 'standard input' : show(source)
