@@ -175,7 +175,7 @@ test('README, types and the Rust verifier have the same reasons', () => {
     const [, source] = readFileSync(new URL(`../../verifier/src/${file}.rs`, import.meta.url), 'utf8').split(beginning)
     return [...new Set([...source.matchAll(pattern)].map(([, reason]) => reason))].sort()
   }
-  assert.deepEqual(rust('key', 'impl KeyRejection {', /(?:=> |\(\s*)"([a-z_]+)"/g), Object.keys(REASONS.key_rejected).sort())
+  assert.deepEqual(rust('key_rejection', 'impl KeyRejection {', /(?:=> |\(\s*)"([a-z_]+)"/g), Object.keys(REASONS.key_rejected).sort())
   assert.deepEqual(rust('key_set', 'impl KeySet {', /(?:invalid\(\s*|reason: )"([a-z_]+)"/g), Object.keys(REASONS.jwks_invalid).sort())
 })
 
