@@ -200,9 +200,9 @@ fn refused_claims_report_the_expectation() {
             Error::ClaimMismatch {
                 claim: "tenant".into(),
                 found: ClaimFault::Boolean,
-                expected: "1 or \"true\"".into(),
+                expected: vec!["1".into(), "true".into()],
             },
-            "the claim tenant is a boolean, not the expected 1 or \"true\"",
+            "the claim tenant is a boolean, not the expected 1 or true",
         ),
         (
             claims().set("iss", r#""other""#),
@@ -354,7 +354,7 @@ fn a_challenge_is_short_and_names_no_issuer_audience_or_value() {
         Error::ClaimMismatch {
             claim: "tid".into(),
             found: ClaimFault::String,
-            expected: "secret".into(),
+            expected: secret("value"),
         },
         Error::ClaimMissing { claim: long.clone() },
         Error::ClaimMissing { claim: format!("https://claims.example/{}", "é".repeat(300)) },
@@ -415,9 +415,6 @@ fn the_builder_refuses_what_the_options_refuse() {
         let error = policy.expect_err("a bad option");
         assert_eq!((error.code(), error.reason()), ("options_invalid", Some(reason)), "{error}");
     }
-    // A brace in the name of a single issuer is a brace.
-    let exact = Policy::new("https://{tid}.example", "api");
-    assert!(format!("{exact:?}").contains("https://{tid}.example"));
 }
 
 fn refusal(key: &RsaKey, policy: &Policy, token: &str) -> Error {

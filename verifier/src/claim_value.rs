@@ -144,19 +144,9 @@ fn same_number(a: &str, b: &str) -> bool {
     NumericDate::parse(a).is_some_and(|date| date.is_exact() && NumericDate::parse(b) == Some(date))
 }
 
-/// Returns the expected values as JSON, for a message.
-pub(crate) fn shown(expected: Value<'_>) -> String {
-    let mut shown = String::new();
-    for value in expected.one_or_many() {
-        if !shown.is_empty() {
-            shown.push_str(" or ");
-        }
-        let quote = if value.as_str().is_some() { "\"" } else { "" };
-        shown.push_str(quote);
-        shown.push_str(value.as_scalar().unwrap_or_default());
-        shown.push_str(quote);
-    }
-    shown
+/// Returns the expected values, for a message.
+pub(crate) fn shown(expected: Value<'_>) -> Vec<String> {
+    expected.one_or_many().map(|one| one.as_scalar().unwrap_or_default().to_string()).collect()
 }
 
 #[cfg(test)]

@@ -107,8 +107,8 @@ pub enum Error {
         claim: String,
         /// The type that it has.
         found: ClaimFault,
-        /// The expected values, as JSON, with "or" between them.
-        expected: String,
+        /// The expected values: strings, and the JSON text of others.
+        expected: Vec<String>,
     },
     /// `iss` is not one of the issuers that the policy accepts.
     IssuerMismatch {
@@ -273,6 +273,7 @@ impl Error {
             Self::TypeMismatch { expected, .. }
             | Self::IssuerMismatch { expected, .. }
             | Self::AudienceMismatch { expected } => join(expected, OR),
+            Self::ClaimMismatch { expected, .. } => join(expected, " or "),
             _ => String::new(),
         };
         text(&self.parts(&value))
@@ -311,8 +312,8 @@ impl Error {
             Self::ClaimInvalid { claim, found, expected } => {
                 ["the claim ", claim, found.words(), ": expected ", expected]
             }
-            Self::ClaimMismatch { claim, found, expected } => {
-                ["the claim ", claim, found.words(), ", not the expected ", expected]
+            Self::ClaimMismatch { claim, found, .. } => {
+                ["the claim ", claim, found.words(), ", not the expected ", value]
             }
             Self::IssuerMismatch { only_slash_differs, .. } => {
                 let advice = if *only_slash_differs { SLASH_ADVICE } else { "\"" };

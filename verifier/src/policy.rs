@@ -29,6 +29,7 @@ pub struct Policy {
     pub(crate) clock_tolerance: Duration,
     pub(crate) max_token_age: Option<Duration>,
     pub(crate) required_claims: Vec<String>,
+    /// Each a scope token, or several with spaces between them.
     pub(crate) scope: Vec<String>,
     pub(crate) scope_claim: String,
     pub(crate) max_token_bytes: usize,
@@ -46,7 +47,7 @@ impl Policy {
     /// Accepts access tokens (`typ: at+jwt`, RFC 9068) from one issuer for one audience, with no
     /// clock tolerance, no limit on the age besides `exp`, and at most 16 KiB.
     ///
-    /// The issuer is compared byte for byte. For one whose name holds a claim, see
+    /// The issuer is compared byte for byte, apart from a `{claim}` in its name: see
     /// [`with_issuers`](Self::with_issuers).
     #[must_use]
     pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
@@ -141,16 +142,22 @@ impl Policy {
 
     /// Sets one option, or returns its fault in words that follow the option's name.
     fn set(&mut self, name: &str, value: Value<'_>) -> Result<(), &'static str> {
+        let (texts, is_good, problem): (_, fn(&str) -> bool, _) = match name {
+            "issuer" => (&mut self.issuers, issuer::is_well_formed, NOT_ISSUER),
+            "scope" => (&mut self.scope, scope::is_well_formed, NOT_SCOPE),
+            "audience" => (&mut self.audiences, |_| true, ""),
+            "type" => (&mut self.token_types, |_| true, ""),
+            _ => return self.set_other(name, value),
+        };
+        *texts = match name {
+            "audience" | "type" if value.is_null() => Vec::new(),
+            _ => one_or_more(value)?,
+        };
+        if texts.iter().all(|text| is_good(text)) { Ok(()) } else { Err(problem) }
+    }
+
+    fn set_other(&mut self, name: &str, value: Value<'_>) -> Result<(), &'static str> {
         match name {
-            "issuer" => self.set_issuers(one_or_more(value)?)?,
-            "audience" if value.is_null() => {}
-            "audience" => self.audiences = one_or_more(value)?,
-            "type" if value.is_null() => self.token_types.clear(),
-            "type" => {
-                self.token_types = one_or_more(value).map_err(
-                    |_| "is not a media type such as \"at+jwt\", an array of them, or null",
-                )?;
-            }
             // The options as a whole become the expected claims.
             "claims" => {}
             "clockTolerance" => self.set_clock_tolerance(seconds(value)?)?,
@@ -158,11 +165,6 @@ impl Policy {
             "requiredClaims" => {
                 self.required_claims =
                     value.as_array().and_then(strings).ok_or("is not an array of claim names")?;
-            }
-            "scope" => {
-                for scope in one_or_more(value)? {
-                    self.add_scope(&scope)?;
-                }
             }
             "scopeClaim" => self.set_scope_claim(value.as_str().unwrap_or_default())?,
             "maxTokenBytes" => {
@@ -186,20 +188,14 @@ impl Policy {
         mut self,
         issuers: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, Error> {
-        let issuers = issuers.into_iter().map(ToOwned::to_owned).collect();
-        self.set_issuers(issuers).map_err(|problem| invalid("issuer", problem))?;
+        self.issuers = issuers.into_iter().map(ToOwned::to_owned).collect();
+        if self.issuers.is_empty() {
+            return Err(invalid("issuer", REQUIRED));
+        }
+        if !self.issuers.iter().all(|issuer| issuer::is_well_formed(issuer)) {
+            return Err(invalid("issuer", NOT_ISSUER));
+        }
         Ok(self)
-    }
-
-    fn set_issuers(&mut self, issuers: Vec<String>) -> Result<(), &'static str> {
-        if issuers.is_empty() {
-            return Err(REQUIRED);
-        }
-        if !issuers.iter().all(|issuer| issuer::is_well_formed(issuer)) {
-            return Err("has a brace that is not part of a {claim}");
-        }
-        self.issuers = issuers;
-        Ok(())
     }
 
     /// Sets the type of token (header parameter `typ`, compared without case and with an optional
@@ -292,21 +288,11 @@ impl Policy {
     /// # Errors
     /// [`Error::OptionsInvalid`] for a scope that does not follow RFC 6749 §3.3.
     pub fn with_scope(mut self, scope: &str) -> Result<Self, Error> {
-        self.set_scope(scope).map_err(|problem| invalid("scope", problem))?;
-        Ok(self)
-    }
-
-    fn set_scope(&mut self, scope: &str) -> Result<(), &'static str> {
-        self.scope.clear();
-        self.add_scope(scope)
-    }
-
-    fn add_scope(&mut self, scope: &str) -> Result<(), &'static str> {
         if !scope::is_well_formed(scope) {
-            return Err("is not made of scope tokens (RFC 6749 section 3.3)");
+            return Err(invalid("scope", NOT_SCOPE));
         }
-        self.scope.extend(scope::tokens(scope).map(ToOwned::to_owned));
-        Ok(())
+        self.scope = vec![scope.to_owned()];
+        Ok(self)
     }
 
     /// Sets the claim with the scopes, such as `scp` or `permissions`: a string of scope tokens with
@@ -346,6 +332,8 @@ impl Policy {
 }
 
 const REQUIRED: &str = "is required: tokens name it in iss or aud";
+const NOT_ISSUER: &str = "has a brace that is not part of a {claim}";
+const NOT_SCOPE: &str = "is not made of scope tokens (RFC 6749 section 3.3)";
 const NOT_CLAIMS: &str =
     "does not give each claim a string, a number, a boolean, or an array of some of these";
 

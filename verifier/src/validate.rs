@@ -1,7 +1,7 @@
 //! The check of the claims at a given time (RFC 7519 §4.1, RFC 9068 §4): first the presence and
 //! type of each, then `iss`, `aud`, the claims that the policy names, the times and the scope.
 
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use core::time::Duration;
 
 use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference, scope};
@@ -54,11 +54,7 @@ fn present<'a>(payload: &'a Document, policy: &Policy) -> Result<Presented<'a>, 
         required("iat", iat)?;
     }
     for claim in &policy.required_claims {
-        let (is_right, expected): (fn(Value<'_>) -> bool, _) = match &**claim {
-            "client_id" | "sid" => (is_string, "a string"),
-            _ => (|value| !value.is_null(), "a value"),
-        };
-        required(claim, typed(payload, claim, is_right, expected)?)?;
+        required(claim, typed(payload, claim, |value| !value.is_null(), "a value")?)?;
     }
     for (claim, _) in policy.claims.iter() {
         required(claim, payload.get(claim))?;
@@ -68,22 +64,13 @@ fn present<'a>(payload: &'a Document, policy: &Policy) -> Result<Presented<'a>, 
         let expected = "a string, or an array of strings";
         scope = typed(payload, &policy.scope_claim, are_strings, expected)?;
     }
-    let is_issuer = is_issuer(iss, payload, &policy.issuers)?;
-    Ok(Presented { iss, is_issuer, aud, exp, nbf, iat, scope })
-}
-
-/// Returns true if one of the issuers has the name `iss`. An issuer without the claim that another
-/// one's name holds is not refused for it.
-fn is_issuer(iss: &str, payload: &Document, issuers: &[String]) -> Result<bool, Error> {
-    let mut answer = Ok(false);
-    for issuer in issuers {
-        match issuer::matches(issuer, iss, payload) {
-            Ok(true) => return Ok(true),
-            Ok(false) => {}
-            error => answer = error,
-        }
+    // An exact issuer is tried first: its tokens need no claim that another issuer's name holds.
+    let is_exact = iss.bytes().all(|byte| byte != b'{');
+    let mut is_issuer = is_exact && policy.issuers.iter().any(|issuer| *issuer == iss);
+    for issuer in &policy.issuers {
+        is_issuer = is_issuer || issuer::matches(issuer, iss, payload)?;
     }
-    answer
+    Ok(Presented { iss, is_issuer, aud, exp, nbf, iat, scope })
 }
 
 fn check_issuer(claims: &Presented<'_>, policy: &Policy) -> Result<(), Error> {
@@ -145,11 +132,12 @@ fn check_times(claims: &Presented<'_>, policy: &Policy, now: Duration) -> Result
 }
 
 fn check_scope(claims: &Presented<'_>, policy: &Policy) -> Result<(), Error> {
-    let grants = |scope: Value<'_>, token: &String| match scope.as_str() {
+    let grants = |scope: Value<'_>, token: &str| match scope.as_str() {
         Some(granted) => scope::contains(granted, token),
         None => holds(scope, token),
     };
-    if policy.scope.iter().all(|token| claims.scope.is_some_and(|scope| grants(scope, token))) {
+    let is_granted = |token| claims.scope.is_some_and(|scope| grants(scope, token));
+    if policy.scope.iter().all(|required| scope::tokens(required).all(is_granted)) {
         return Ok(());
     }
     let claim = policy.scope_claim.clone();

@@ -112,12 +112,6 @@ fn presence(keys: &Keys) -> Vec<Vector> {
             json!(["tenant"]),
             "claim_invalid",
         ),
-        required(
-            "a number as the required sid is an invalid claim",
-            &claims().set("sid", "99"),
-            json!(["sid"]),
-            "claim_invalid",
-        ),
         required("an empty list of required claims is accepted", &claims(), json!([]), "ok"),
     ]);
     vectors
