@@ -202,7 +202,7 @@ fn refused_claims_report_the_expectation() {
                 found: ClaimFault::Boolean,
                 expected: vec!["1".into(), "true".into()],
             },
-            "the claim tenant is a boolean, not the expected 1 or true",
+            r#"the claim tenant is a boolean, not the expected "1" or "true""#,
         ),
         (
             claims().set("iss", r#""other""#),

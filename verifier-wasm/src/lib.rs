@@ -262,6 +262,24 @@ mod tests {
     }
 
     #[test]
+    fn a_key_set_without_usable_keys_is_accepted_and_recognised() {
+        let mut instance = create();
+        assert!(!has_usable_keys(&instance));
+        let policy = r#"{"issuer":"https://auth.example","audience":"api"}"#;
+        assert!(call(&mut instance, policy, |it| set_policy(it)).0);
+        assert!(!has_usable_keys(&instance));
+        // A modulus of 2048 bits, all of them set.
+        let n = format!("{}_w", "_".repeat(340));
+        let usable = format!(r#"{{"keys":[{{"kty":"RSA","n":"{n}","e":"AQAB"}}]}}"#);
+        for (keys, expected) in [(&*usable, true), (r#"{"keys":[]}"#, false), (&usable, true)] {
+            assert!(call(&mut instance, keys, |it| set_keys(it)).0);
+            assert_eq!(has_usable_keys(&instance), expected, "{keys}");
+        }
+        drop_keys(&mut instance);
+        assert!(!has_usable_keys(&instance));
+    }
+
+    #[test]
     fn any_text_becomes_a_json_string() {
         let every =
             (0..=0x2ff).filter_map(char::from_u32).collect::<String>() + "\u{1f98a}\u{2028}";

@@ -8,7 +8,7 @@ use alloc::{
 use core::fmt;
 
 use crate::{
-    KeyRejection,
+    ClaimFault, KeyRejection,
     text::{decimal, join, text},
 };
 
@@ -152,28 +152,6 @@ pub enum Error {
     StatusUnavailable,
 }
 
-/// The fault of a claim: its JSON type, or the range of a date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClaimFault {
-    /// It is null.
-    Null,
-    /// It is true or false.
-    Boolean,
-    /// It is a number.
-    Number,
-    /// It is a string.
-    String,
-    /// It is an array.
-    Array,
-    /// It is an object.
-    Object,
-    /// It is a date below 0.
-    Negative,
-    /// It is a date above 10¹¹: in milliseconds, most likely.
-    Milliseconds,
-}
-
 /// A step of verification. Stages order as they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -273,7 +251,7 @@ impl Error {
             Self::TypeMismatch { expected, .. }
             | Self::IssuerMismatch { expected, .. }
             | Self::AudienceMismatch { expected } => join(expected, OR),
-            Self::ClaimMismatch { expected, .. } => join(expected, " or "),
+            Self::ClaimMismatch { expected, .. } => join(expected, OR) + "\"",
             _ => String::new(),
         };
         text(&self.parts(&value))
@@ -313,7 +291,7 @@ impl Error {
                 ["the claim ", claim, found.words(), ": expected ", expected]
             }
             Self::ClaimMismatch { claim, found, .. } => {
-                ["the claim ", claim, found.words(), ", not the expected ", value]
+                ["the claim ", claim, found.words(), ", not the expected \"", value]
             }
             Self::IssuerMismatch { only_slash_differs, .. } => {
                 let advice = if *only_slash_differs { SLASH_ADVICE } else { "\"" };
@@ -511,22 +489,6 @@ const AHEAD: &str = " s ahead of this clock; if a clock is wrong, set it, or the
     clockTolerance (up to 300 s)";
 const STATUS_UNAVAILABLE: &str =
     "the status list is not available, so the token may have been revoked: try again later";
-
-impl ClaimFault {
-    /// Returns the words that follow the claim's name.
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Null => " is null",
-            Self::Boolean => " is a boolean",
-            Self::Number => " is a number",
-            Self::String => " is a string",
-            Self::Array => " is an array",
-            Self::Object => " is an object",
-            Self::Negative => " is a negative number",
-            Self::Milliseconds => " is a number of milliseconds, or of seconds after the year 5000",
-        }
-    }
-}
 
 impl Part {
     const fn name(self) -> &'static str {

@@ -59,7 +59,9 @@ pub use policy::Policy;
 mod claim_value;
 pub use claim_value::ClaimValue;
 mod error;
-pub use error::{ClaimFault, Error, Part, Stage};
+pub use error::{Error, Part, Stage};
+mod claim_fault;
+pub use claim_fault::ClaimFault;
 mod text;
 
 // The steps of a token's verification, in order.
