@@ -6,7 +6,8 @@ import type { JwkSet, KeyStore } from './types.js'
 export interface Settings {
   /** The policy options as JSON text. */
   policy: string
-  keys: URL | JwkSet
+  /** The keys, their URL, or the issuer, whose metadata names the URL. */
+  keys: JwkSet | URL | string
   maxTokenBytes: number
   now: () => number
   remote: RemoteSettings
@@ -24,6 +25,7 @@ export interface RemoteSettings {
   staleIfError: number
   cooldown: number
   store: KeyStore | undefined
+  allowHttp: boolean
 }
 
 /**
@@ -35,12 +37,13 @@ export function readOptions(options: unknown): Settings {
   const given = members(options, 'options', 'an object such as { issuer, audience, jwks }')
   checkNames(given, [...Object.keys(POLICY), ...OTHERS], '')
   refuseUnsupported(given)
+  const remote = readRemote(given['jwksOptions'], readFetch(given['fetch']))
   return {
     policy: readPolicy(given),
-    keys: readKeys(given['jwks']),
+    keys: readKeys(given['jwks'], given['issuer'], remote),
     maxTokenBytes: (given['maxTokenBytes'] as number | undefined) ?? DEFAULT_MAX_TOKEN_BYTES,
     now: readClock(given['now']),
-    remote: readRemote(given['jwksOptions'], readFetch(given['fetch'])),
+    remote,
     cache: readCacheSize(given['cache']),
     limits: {
       clockTolerance: (given['clockTolerance'] as number | undefined) ?? 0,
@@ -88,8 +91,8 @@ export function problemOfName(name: string, known: readonly string[], prefix: st
 }
 
 /** Says why a value for the option `jwks` is neither a URL nor a JWK Set; `undefined` if it is one of them. */
-export function problemOfKeys(jwks: unknown): string | undefined {
-  if (isUrl(jwks)) return problemOfUrl(String(jwks))
+export function problemOfKeys(jwks: unknown, allowHttp = false): string | undefined {
+  if (isUrl(jwks)) return problemOfUrl(String(jwks), allowHttp)
   if (!isObject(jwks)) return `is ${kindOf(jwks)}; expected a URL or a JWK Set object`
   if (Array.isArray(jwks['keys'])) return undefined
   if ('d' in jwks || 'k' in jwks) return IS_PRIVATE
@@ -147,8 +150,9 @@ function isJsonScalar(value: unknown): boolean {
   return value === null || ['string', 'boolean'].includes(typeof value) || Number.isFinite(value)
 }
 
-function readKeys(jwks: unknown): URL | JwkSet {
-  const problem = problemOfKeys(jwks)
+function readKeys(jwks: unknown, issuer: unknown, { allowHttp }: RemoteSettings): JwkSet | URL | string {
+  if (jwks === undefined) return requireDiscoverable(issuer, allowHttp)
+  const problem = problemOfKeys(jwks, allowHttp)
   if (problem !== undefined) throw refuseOption('jwks', problem)
   if (isUrl(jwks)) return new URL(jwks)
   try {
@@ -158,12 +162,26 @@ function readKeys(jwks: unknown): URL | JwkSet {
   }
 }
 
+/** Returns the issuer if its metadata can be asked for. */
+function requireDiscoverable(issuer: unknown, allowHttp: boolean): string {
+  const [name, ...others] = (Array.isArray(issuer) ? issuer : [issuer]) as unknown[]
+  if (typeof name !== 'string') throw refuseOption('issuer', `is or holds ${kindOf(name)}; expected ${POLICY.issuer}`)
+  const problem =
+    others.length > 0 ? 'is one of several'
+    : name.includes('{') ? 'holds the name of a claim'
+    : /[?#]/.test(name) ? 'has a query or fragment'
+    : problemOfUrl(name, allowHttp)
+  if (problem === undefined) return name
+  throw refuseOption('jwks', `is left out, but there is no metadata to take it from: the issuer ${problem}; give jwks`)
+}
+
 function isUrl(jwks: unknown): jwks is string | URL {
   // `instanceof` would miss a URL of another realm, such as a test runner's.
   return typeof jwks === 'string' || Object.prototype.toString.call(jwks) === '[object URL]'
 }
 
-function problemOfUrl(text: string): string | undefined {
+/** Says why a text is not a URL to fetch. */
+export function problemOfUrl(text: string, allowHttp: boolean, allowLoopback = true): string | undefined {
   const isPem = /^\s*-----BEGIN/.test(text)
   if (isPem || /^\s*[{[]/.test(text)) {
     if (/PRIVATE KEY|"[dk]"\s*:/.test(text)) return IS_PRIVATE
@@ -177,7 +195,7 @@ function problemOfUrl(text: string): string | undefined {
   } catch {
     return 'is no absolute URL; expected one such as https://host/.well-known/jwks.json'
   }
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) {
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && (allowHttp || (allowLoopback && isLoopback(url.hostname))))) {
     return `is a URL with ${url.protocol}; expected https: (http: only to a loopback host)`
   }
   if (url.username !== '' || url.password !== '') {
@@ -209,6 +227,7 @@ function readRemote(value: unknown, fetch: RemoteSettings['fetch']): RemoteSetti
     staleIfError: numberIn(given, 'staleIfError', 0, 604_800, 86_400),
     cooldown: numberIn(given, 'cooldown', 1, 3600, 10),
     store: readStore(given['store']),
+    allowHttp: false,
   }
 }
 

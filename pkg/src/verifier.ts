@@ -3,7 +3,7 @@ import { NOT_A_STRING, readObject } from './decode.js'
 import { refuseForWantOfKeys, refuseToken, VerifyError } from './errors.js'
 import { deepFreeze } from './freeze.js'
 import { KeyResolver, type Origin } from './jwks.js'
-import type { CacheEntry } from './key-store.js'
+import type { CacheEntry } from './document-store.js'
 import { readOptions, type Settings } from './options.js'
 import type { JwkSet, JwtHeader, Verified, Verifier, VerifierOptions } from './types.js'
 import { WasmVerifier } from './wasm.js'
@@ -39,7 +39,7 @@ class WasmBackedVerifier implements Verifier {
     this.#maxTokenBytes = maxTokenBytes
     this.#cache = cache === 0 ? undefined : new VerifiedTokens(cache, limits)
     this.#now = now
-    if (keys instanceof URL) this.#resolver = new KeyResolver(keys, remote, now)
+    if (typeof keys === 'string' || keys instanceof URL) this.#resolver = new KeyResolver(keys, remote, now)
     else this.#setKeys(JSON.stringify(keys))
   }
 

@@ -162,7 +162,7 @@ const inputs = {
   'text': [['lint', await file('text', 'hello')], /is not JSON/],
   'other JSON': [['lint', await file('other', '[1]')], /other is an array; expected a URL or a JWK Set/],
   'the issuer\'s metadata': [['lint', await file('metadata', { issuer: ISSUER, jwks_uri: `${ISSUER}/jwks` })], /its key set is at https:\/\/auth\.example\/jwks/],
-  'too long a file': [['lint', await file('long', `{"keys":[],"x":"${'x'.repeat(262144)}"}`)], /larger than 256 KiB/],
+  'too long a file': [['lint', await file('long', `{"keys":[],"x":"${'x'.repeat(1048576)}"}`)], /larger than 1 MiB/],
   'two key sets': [['lint', jwks, jwks], /expected one key set/],
 }
 for (const [name, [args, message]] of Object.entries(inputs)) {

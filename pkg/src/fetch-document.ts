@@ -2,13 +2,16 @@ import { refuseForWantOfKeys, VerifyError } from './errors.js'
 import { WHERE_SETS_ARE, type RemoteSettings } from './options.js'
 import { TIMED_OUT, withTimeout } from './timing.js'
 
-/** The text of a key set, with its caching headers. */
-export interface FetchedSet {
+/** The text of a fetched JSON document, with its caching headers. */
+export interface FetchedDocument {
   readonly text: string
   /** Its lifetime: seconds, within `minTtl` and `maxTtl`. */
   readonly ttl: number
   readonly etag: string | undefined
 }
+
+/** The kinds of documents, as messages name them. */
+export type DocumentKind = 'key set' | 'metadata'
 
 /** The value of {@link runtime} in Cloudflare Workers. */
 export const WORKERS = 'Cloudflare-Workers'
@@ -18,27 +21,26 @@ export function runtime(): string {
   return globalThis.navigator?.userAgent ?? ''
 }
 
-/** 64 keys of 8192 bits are about 100 KiB. */
-export const MAX_SET_BYTES = 256 * 1024
+/** 1000 keys of 4096 bits are about 800 KiB. */
+export const MAX_DOCUMENT_BYTES = 1024 * 1024
 
-/** The lifetime of a set whose response names none: seconds. */
+/** The lifetime of a document whose response names none: seconds. */
 const DEFAULT_TTL = 600
 
 /**
- * Fetches a key set. `known` is the cached set, which is returned with a new lifetime if the endpoint answers 304. The text
- * is JSON, but may be no JWK Set.
+ * Fetches a document. `known` is the cached one, which is returned with a new lifetime if the endpoint answers 304. The text
+ * is JSON, but may be no document of this kind.
  *
- * @throws {@link VerifyError} - `jwks_unavailable`
+ * @throws {@link VerifyError} - `jwks_unavailable`. After a timeout its cause is {@link TIMED_OUT}.
  */
-export async function fetchKeySet(
+export async function fetchDocument(
+  kind: DocumentKind,
   url: URL,
   settings: RemoteSettings,
-  known: FetchedSet | undefined,
-): Promise<FetchedSet> {
+  known: FetchedDocument | undefined,
+): Promise<FetchedDocument> {
   const { timeoutMs, fetch = globalThis.fetch } = settings
-  // Without the query, which may hold a secret.
-  const unavailable = (problem: string, cause?: unknown) =>
-    refuseForWantOfKeys(`no key set from ${url.origin}${url.pathname}: ${problem}`, cause)
+  const unavailable = (problem: string, cause?: unknown) => refuseDocument(kind, url, problem, cause)
 
   try {
     return await withTimeout(timeoutMs, async (signal) => {
@@ -55,11 +57,12 @@ export async function fetchKeySet(
       }
       if (status !== 200) throw unavailable(`HTTP status ${status}; expected 200`)
       const text = await read(response)
-      if (text === undefined) throw unavailable(`the response is more than ${MAX_SET_BYTES / 1024} KiB`)
+      if (text === undefined) throw unavailable('the response is more than 1 MiB')
       if (!isJson(text)) {
         const type = /^[\w.+-]+\/[\w.+-]+/.exec(headers.get('content-type') ?? '')?.[0] ?? 'no content type'
         const found = /^\s*</.test(text) ? 'HTML or XML, not JSON' : 'not JSON'
-        throw unavailable(`the response is ${found} (${type}); expected ${WHERE_SETS_ARE}`)
+        const expected = kind === 'metadata' ? 'a JSON object' : WHERE_SETS_ARE
+        throw unavailable(`the response is ${found} (${type}); expected ${expected}`)
       }
       return { text, ttl: ttl ?? clamp(DEFAULT_TTL, settings), etag }
     })
@@ -67,6 +70,11 @@ export async function fetchKeySet(
     if (error instanceof VerifyError) throw error
     throw unavailable(error === TIMED_OUT ? `no complete response within ${timeoutMs} ms` : networkCause(error), error)
   }
+}
+
+/** Makes the error for a document that cannot be used. The message has the URL without its query, which may hold a secret. */
+export function refuseDocument(kind: DocumentKind, { origin, pathname }: URL, problem: string, cause?: unknown): VerifyError {
+  return refuseForWantOfKeys(`no ${kind} from ${origin}${pathname}: ${problem}`, cause)
 }
 
 /** Brings a lifetime within `minTtl` and `maxTtl`. */
@@ -80,13 +88,13 @@ export function readEtag(value: unknown): string | undefined {
 }
 
 /**
- * Asks caches on the way to revalidate, because the set may have changed.
+ * Asks caches on the way to revalidate, because the document may have changed.
  *
  * In browsers, the HTTP cache sends its own entity tag and turns the 304 into a 200. A header `If-None-Match` of ours would
  * cause a CORS preflight, which few endpoints answer. Workers have no HTTP cache, and refuse `cache` if their compatibility
  * date is before 2025. Next.js would cache the response without it.
  */
-function requestFor(known: FetchedSet | undefined): RequestInit {
+function requestFor(known: FetchedDocument | undefined): RequestInit {
   const etag = runtime().startsWith('Mozilla/') ? undefined : known?.etag
   return {
     headers: { accept: 'application/jwk-set+json, application/json', ...(etag && { 'if-none-match': etag }) },
@@ -97,7 +105,8 @@ function requestFor(known: FetchedSet | undefined): RequestInit {
 }
 
 async function read(response: Response): Promise<string | undefined> {
-  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  // A byte order mark is skipped.
+  const decoder = new TextDecoder()
   const reader = response.body?.getReader()
   let text = ''
   let size = 0
@@ -105,7 +114,7 @@ async function read(response: Response): Promise<string | undefined> {
     const chunk = await reader?.read()
     if (chunk === undefined || chunk.done) return text + decoder.decode()
     size += chunk.value.byteLength
-    if (size > MAX_SET_BYTES) return undefined
+    if (size > MAX_DOCUMENT_BYTES) return undefined
     text += decoder.decode(chunk.value, { stream: true })
   }
 }
