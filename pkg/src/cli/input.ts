@@ -40,7 +40,8 @@ export async function readKeySource(source: string): Promise<KeySource> {
     return { url: source }
   }
   const name = source === '-' ? 'standard input' : show(source)
-  const text = source === '-' ? await readStdin() : readFile(source)
+  // A byte order mark is skipped, as in a response.
+  const text = (source === '-' ? await readStdin() : readFile(source)).replace(/^\ufeff/, '')
   const set = parseJson(text) as JwkSet
   const problem = notAKeySet(text) ?? problemOfKeys(set)
   if (problem !== undefined) throw new UsageError(`${name} ${problem}`)
