@@ -21,6 +21,10 @@ export function runtime(): string {
   return globalThis.navigator?.userAgent ?? ''
 }
 
+function inBrowser(): boolean {
+  return runtime().startsWith('Mozilla/')
+}
+
 /** 1000 keys of 4096 bits are about 800 KiB. */
 export const MAX_DOCUMENT_BYTES = 1024 * 1024
 
@@ -46,6 +50,7 @@ export async function fetchDocument(
     return await withTimeout(timeoutMs, async (signal) => {
       const response = await fetch(url.href, { ...requestFor(known), signal })
       const { status, headers } = response
+      const reader = cancelledWith(signal, response)
       const ttl = freshFor(headers, settings)
       const etag = readEtag(headers.get('etag'))
       if (status === 304 && known?.etag !== undefined) {
@@ -53,10 +58,10 @@ export async function fetchDocument(
       }
       // Browsers report a redirect as status 0.
       if (status === 0 || (status >= 300 && status < 400)) {
-        throw unavailable('the response is a redirect; give the final URL')
+        throw unavailable(`the response is a redirect${targetOf(headers.get('location'), url)}; give the final ${kind === 'metadata' ? 'issuer, or jwks' : 'URL'}`)
       }
       if (status !== 200) throw unavailable(`HTTP status ${status}; expected 200`)
-      const text = await read(response)
+      const text = await read(response, reader)
       if (text === undefined) throw unavailable('the response is more than 1 MiB')
       if (!isJson(text)) {
         const type = /^[\w.+-]+\/[\w.+-]+/.exec(headers.get('content-type') ?? '')?.[0] ?? 'no content type'
@@ -77,6 +82,11 @@ export function refuseDocument(kind: DocumentKind, { origin, pathname }: URL, pr
   return refuseForWantOfKeys(`no ${kind} from ${origin}${pathname}: ${problem}`, cause)
 }
 
+/** Tells the caller of a failed fetch. Ignores an exception and a rejected promise of the caller's function. */
+export function report(error: unknown, { onError }: RemoteSettings): void {
+  ;(async () => onError?.(error as VerifyError))().catch(() => {})
+}
+
 /** Brings a lifetime within `minTtl` and `maxTtl`. */
 export function clamp(ttl: number, { minTtl, maxTtl }: RemoteSettings): number {
   return Math.min(Math.max(ttl, minTtl), maxTtl)
@@ -95,7 +105,7 @@ export function readEtag(value: unknown): string | undefined {
  * date is before 2025. Next.js would cache the response without it.
  */
 function requestFor(known: FetchedDocument | undefined): RequestInit {
-  const etag = runtime().startsWith('Mozilla/') ? undefined : known?.etag
+  const etag = inBrowser() ? undefined : known?.etag
   return {
     headers: { accept: 'application/jwk-set+json, application/json', ...(etag && { 'if-none-match': etag }) },
     ...(runtime() !== WORKERS && { cache: 'no-cache' as const }),
@@ -104,18 +114,44 @@ function requestFor(known: FetchedDocument | undefined): RequestInit {
   }
 }
 
-async function read(response: Response): Promise<string | undefined> {
+type Reader = ReadableStreamDefaultReader<Uint8Array>
+
+/** Returns the reader of the body. It is cancelled once the work is over, even if the caller's `fetch` ignores the signal. */
+function cancelledWith(signal: AbortSignal, { body }: Response): Reader | undefined {
+  const reader = body?.getReader()
+  const cancel = () => void reader?.cancel().catch(() => {})
+  if (signal.aborted) cancel()
+  signal.addEventListener('abort', cancel)
+  return reader
+}
+
+async function read(response: Response, reader: Reader | undefined): Promise<string | undefined> {
   // A byte order mark is skipped.
   const decoder = new TextDecoder()
-  const reader = response.body?.getReader()
+  if (reader === undefined) {
+    // React Native has no streams.
+    const bytes = await response.arrayBuffer()
+    return bytes.byteLength > MAX_DOCUMENT_BYTES ? undefined : decoder.decode(bytes)
+  }
   let text = ''
   let size = 0
   for (;;) {
-    const chunk = await reader?.read()
-    if (chunk === undefined || chunk.done) return text + decoder.decode()
+    const chunk = await reader.read()
+    if (chunk.done) return text + decoder.decode()
     size += chunk.value.byteLength
     if (size > MAX_DOCUMENT_BYTES) return undefined
     text += decoder.decode(chunk.value, { stream: true })
+  }
+}
+
+/** Names the target of a redirect without its query. Browsers hide it. */
+function targetOf(location: string | null, from: URL): string {
+  try {
+    if (location === null) return ''
+    const { origin, pathname } = new URL(location, from)
+    return ` to ${origin}${pathname}`
+  } catch {
+    return ''
   }
 }
 
@@ -139,6 +175,7 @@ function isJson(text: string): boolean {
 
 /** Describes a network error without the runtime's message, which may quote the URL with its query. */
 function networkCause(error: unknown): string {
+  if (inBrowser()) return `the network request failed; a likely cause is CORS: the response must have Access-Control-Allow-Origin`
   const code = (error as { cause?: { code?: unknown } } | undefined)?.cause?.code
   return `the network request failed${typeof code === 'string' ? ` (${code})` : ''}`
 }

@@ -1,8 +1,9 @@
 import { ageOf, readStored, RENEW_AHEAD, usable, writeStored, type CacheEntry } from './document-store.js'
-import { fetchDocument, runtime, WORKERS } from './fetch-document.js'
+import { fetchDocument, refuseDocument, report, runtime, WORKERS } from './fetch-document.js'
 import { Metadata } from './metadata.js'
-import type { RemoteSettings } from './options.js'
+import { IS_PRIVATE, problemOfKeys, type RemoteSettings } from './options.js'
 import { isWithin } from './timing.js'
+import type { JwkSet } from './types.js'
 import { UnknownKids } from './unknown-kids.js'
 import { WasmVerifier } from './wasm.js'
 
@@ -46,13 +47,15 @@ export class KeyResolver {
   readonly #source: URL | Metadata
   readonly #settings: RemoteSettings
   readonly #now: () => number
-  /** Checks that a text is a JWK Set. Without a policy it verifies nothing. */
+  /** Checks key sets. It verifies no tokens. */
   readonly #validator = new WasmVerifier()
   readonly #unknownKids: UnknownKids
 
   #entry: CacheEntry | undefined
   /** The URL of the cached set. */
   #url: string | undefined
+  /** True if the last answer was a set without a usable key. Then an older set in the store is not used either. */
+  #emptied = false
   #failure: Failure | undefined
   #inFlight: Attempt | undefined
 
@@ -61,6 +64,7 @@ export class KeyResolver {
     this.#source = typeof source === 'string' ? new Metadata(source, settings) : source
     this.#settings = settings
     this.#now = now
+    this.#validator.setPolicy('{"issuer":"-","audience":"-"}')
     this.#unknownKids = new UnknownKids(settings.cooldown)
   }
 
@@ -145,15 +149,20 @@ export class KeyResolver {
     const at = attempt.startedAt
     try {
       const cached = this.current(at)
-      if (fromStore && cached === undefined && (await this.#loadStored(at))) return
+      if (fromStore && cached === undefined && !this.#emptied && (await this.#loadStored(at))) return
       const source = this.#source
       const { url, written } = source instanceof Metadata ? await source.locate(at, this.#failure !== undefined) : { url: source }
       const known = url.href === this.#url ? this.#entry : undefined
       const entry = { ...(await fetchDocument('key set', url, this.#settings, known)), at }
-      this.#replace(entry, url)
+      this.#emptied = !this.#replace(entry, url)
+      // The store gets a set without a usable key too, so that other processes do not go on with the old keys.
+      attempt.stored = Promise.all([written, writeStored(url, this.#settings, entry)])
+      if (this.#emptied) {
+        this.#entry = undefined
+        throw refuseDocument('key set', url, problemOfEmpty(entry.text))
+      }
       this.#failure = undefined
       attempt.origin = 'endpoint'
-      attempt.stored = Promise.all([written, writeStored(url, this.#settings, entry)])
     } catch (error) {
       attempt.error = error
       this.#fail(error)
@@ -170,6 +179,7 @@ export class KeyResolver {
     if (url === undefined) return false
     const stored = await readStored(url, this.#settings, now)
     try {
+      // A stored set without a usable key is ignored.
       if (stored !== undefined) this.#replace(stored, url)
     } catch {
       // A stored text that is no JWK Set is ignored.
@@ -177,15 +187,20 @@ export class KeyResolver {
     return this.#entry !== undefined
   }
 
-  /** Caches the set, unless a later request was answered earlier: an old set could bring back a key that is gone. */
-  #replace(entry: CacheEntry, url: URL): void {
-    if (this.#entry !== undefined && entry.at < this.#entry.at) return
+  /**
+   * Caches the set, unless a later request was answered earlier: an old set could bring back a key that is gone. Returns false
+   * if no key of the set is usable.
+   */
+  #replace(entry: CacheEntry, url: URL): boolean {
+    if (this.#entry !== undefined && entry.at < this.#entry.at) return true
     if (entry.text !== this.#entry?.text) {
       this.#validator.setKeys(entry.text)
+      if (!this.#validator.hasUsableKeys()) return false
       this.#unknownKids.clear()
     }
     this.#entry = entry
     this.#url = url.href
+    return true
   }
 
   /** Doubles the backoff, from one second on, with jitter, so that verifiers that failed together retry apart. */
@@ -193,6 +208,15 @@ export class KeyResolver {
     const retries = this.#failure === undefined ? 0 : this.#failure.retries + 1
     const backoff = Math.min(2 ** retries * (1 + Math.random() / 4), MAX_BACKOFF)
     this.#failure = { at: this.#now(), backoff, retries, error }
+    report(error, this.#settings)
     this.#unknownKids.clear()
   }
+}
+
+/** Says why a set has no usable key. */
+function problemOfEmpty(text: string): string {
+  const { keys } = JSON.parse(text) as JwkSet
+  if (keys.length === 0) return 'the set is empty; expected the keys that the issuer signs with'
+  if (keys.some((key) => problemOfKeys(key) === IS_PRIVATE)) return `a key of the set ${IS_PRIVATE}`
+  return `none of its ${keys.length} keys is usable; expected a public RSA key for RS256, of 2048 bits or more`
 }

@@ -1,6 +1,6 @@
 import { ageOf, readStored, RENEW_AHEAD, usable, writeStored, type CacheEntry } from './document-store.js'
 import { refuseForWantOfKeys, VerifyError } from './errors.js'
-import { fetchDocument, refuseDocument, type FetchedDocument } from './fetch-document.js'
+import { fetchDocument, refuseDocument, report, type FetchedDocument } from './fetch-document.js'
 import { problemOfUrl, type RemoteSettings } from './options.js'
 import { TIMED_OUT } from './timing.js'
 
@@ -57,6 +57,7 @@ export class Metadata {
       return { url: entry.jwksUri, written: writeStored(this.#name, this.#settings, entry) }
     } catch (error) {
       if (known === undefined) throw error
+      report(error, this.#settings)
       return { url: known.jwksUri }
     }
   }

@@ -251,12 +251,15 @@ test('after a failure of the key set, the metadata is fetched again before its t
 
 test('while the metadata fails, the keys are still renewed, until the metadata is too old', async (t) => {
   const server = await issuer(t)
-  const { verifier, clock } = await discover(server, { jwksOptions: { staleIfError: 3600 } })
+  const heard = []
+  const { verifier, clock } = await discover(server, { jwksOptions: { staleIfError: 3600, onError: ({ message }) => heard.push(message) } })
   await verifier.verify(server.token0)
   delete server.routes[OAUTH]
   server.routes[KEYS] = jwks([next])
   clock.now = NOW + 4199
   await verifier.verify(server.token(next))
+  assert.equal(heard.length, 1)
+  assert.match(heard[0], /no metadata/)
   clock.now = NOW + 4200
   await assert.rejects(verifier.refresh(), { code: 'jwks_unavailable', message: /no metadata/ })
   verifier.verifySync(server.token(next))
