@@ -102,6 +102,13 @@ pub extern "C" fn drop_keys(instance: &mut Instance) {
     }
 }
 
+/// Returns true if the key set has a key that can check a token. Returns false without a key set.
+/// A fetched set without such a key is a fault of the issuer, like a failed fetch.
+#[unsafe(no_mangle)]
+pub extern "C" fn has_usable_keys(instance: &Instance) -> bool {
+    instance.verifier.as_ref().is_some_and(Verifier::has_usable_keys)
+}
+
 /// Verifies the input, a token, at the time `now` in seconds since the UNIX epoch. The output is
 /// the JSON text of its claims. A `now` that is not a valid time counts as the end of time: every
 /// token is then expired.
