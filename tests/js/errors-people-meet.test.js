@@ -26,7 +26,7 @@ const mistakes = [
     name: 'a token without typ',
     token: makeToken(key, claims(), { typ: undefined }),
     code: 'type_mismatch',
-    says: [/typ is missing/, /"at\+jwt"/, /type: null/, /only if its ID tokens have another aud, or the option claims tells them apart$/],
+    says: [/the header has no typ/, /"at\+jwt"/, /type: null/, /only if its ID tokens have another aud, or the option claims tells them apart$/],
   },
   {
     name: 'a token whose times are in milliseconds',
