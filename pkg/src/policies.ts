@@ -1,11 +1,20 @@
-import { readObject } from './decode.js'
-import { refuseOption, refuseToken, VerifyError } from './errors.js'
+import type { readObject } from './decode.js'
+import type { refuseOption, refuseToken, VerifyError } from './errors.js'
 import type { JwkSet, JwtPayload, Verified, Verifier, VerifierOptions } from './types.js'
 
 /** The verifier of one policy. */
 export interface PolicyVerifier extends Verifier {
   readonly maxTokenBytes: number
   scopeClaimFor(payload: JwtPayload): string
+}
+
+/** Functions of other modules. An import would make bundlers split those modules off from the script of every page. */
+export interface Tools {
+  readonly readObject: typeof readObject
+  readonly refuseOption: typeof refuseOption
+  readonly refuseToken: typeof refuseToken
+  readonly VerifyError: typeof VerifyError
+  makeVerifier(options: VerifierOptions): PolicyVerifier
 }
 
 /** A policy with one of its issuers. */
@@ -22,6 +31,7 @@ interface Candidate {
  * policy. That policy then checks everything, `iss` included: a wrong pick can only refuse a token.
  */
 export class Policies implements Verifier {
+  readonly #tools: Tools
   readonly #verifiers: readonly [PolicyVerifier, ...PolicyVerifier[]]
   readonly #maxTokenBytes: number
   readonly #exact = new Map<unknown, Candidate>()
@@ -29,10 +39,11 @@ export class Policies implements Verifier {
   readonly #templates: Candidate[] = []
 
   /** @throws {@link VerifyError} - `options_invalid`, naming the policy and the option. */
-  constructor(policies: readonly VerifierOptions[], make: (options: VerifierOptions) => PolicyVerifier) {
-    const verifiers = policies.map((options, index) => naming(index, () => make(options)))
+  constructor(policies: readonly VerifierOptions[], tools: Tools) {
+    this.#tools = tools
+    const verifiers = policies.map((options, index) => this.#make(options, index))
     const [first, ...others] = verifiers
-    if (first === undefined) throw refuseOption('options', 'is an empty array; expected at least one policy')
+    if (first === undefined) throw tools.refuseOption('options', 'is an empty array; expected at least one policy')
     this.#verifiers = [first, ...others]
     this.#maxTokenBytes = Math.max(...verifiers.map(({ maxTokenBytes }) => maxTokenBytes))
     verifiers.forEach((verifier, index) => {
@@ -50,7 +61,7 @@ export class Policies implements Verifier {
 
   keys(issuer?: string): JwkSet {
     const verifier = this.#find({ iss: issuer })
-    if (verifier === undefined) throw refuseOption('issuer', 'is not one of the policies; expected the issuer whose keys to return')
+    if (verifier === undefined) throw this.#tools.refuseOption('issuer', 'is not one of the policies; expected the issuer whose keys to return')
     return verifier.keys()
   }
 
@@ -62,13 +73,25 @@ export class Policies implements Verifier {
     return (this.#find(payload) ?? this.#verifiers[0]).scopeClaimFor(payload)
   }
 
+  /** Makes the verifier of a policy. Adds the policy's index to the option's name in a refusal. */
+  #make(options: VerifierOptions, index: number): PolicyVerifier {
+    const { makeVerifier, VerifyError } = this.#tools
+    try {
+      return makeVerifier(options)
+    } catch (error) {
+      if (!(error instanceof VerifyError) || error.code !== 'options_invalid') throw error
+      const message = error.message.replace('option `', `option \`[${index}].`)
+      throw new VerifyError({ ...error, message, reason: `[${index}].${error.reason}` }, error)
+    }
+  }
+
   #add(issuer: string, verifier: PolicyVerifier): void {
     const [start = '', ...rest] = issuer.split(CLAIM)
     const candidate = { issuer, verifier, start, end: rest.at(-1) ?? '' }
     for (const other of [...this.#exact.values(), ...this.#templates]) {
       if (other.verifier === verifier || !overlap(pattern(issuer), pattern(other.issuer))) continue
       const [one, two] = [other, candidate].map((it) => this.#verifiers.indexOf(it.verifier))
-      throw refuseOption(`[${two}].issuer`, `can match the same iss as [${one}].issuer; expected one policy for each issuer`)
+      throw this.#tools.refuseOption(`[${two}].issuer`, `can match the same iss as [${one}].issuer; expected one policy for each issuer`)
     }
     if (rest.length === 0) this.#exact.set(issuer, candidate)
     else this.#templates.push(candidate)
@@ -78,15 +101,23 @@ export class Policies implements Verifier {
     const [first] = this.#verifiers
     // It refuses what is no token, or too long.
     if (typeof token !== 'string' || token.length > this.#maxTokenBytes) return first
-    const verifier = this.#find(payloadOf(token))
+    const verifier = this.#find(this.#payloadOf(token))
     if (verifier !== undefined) return verifier
     try {
       first.verifySync(token)
     } catch (error) {
       // A malformed token is reported as such. The expected type is different in each policy.
-      if (error instanceof VerifyError && ['parse', 'header'].includes(error.stage) && error.code !== 'type_mismatch') throw error
+      if (error instanceof this.#tools.VerifyError && ['parse', 'header'].includes(error.stage) && error.code !== 'type_mismatch') throw error
     }
-    throw refuseToken('issuer_mismatch', "no policy is for the token's claim iss: is it a token of another issuer?")
+    throw this.#tools.refuseToken('issuer_mismatch', "no policy is for the token's claim iss: is it a token of another issuer?")
+  }
+
+  #payloadOf(token: string): Readonly<Record<string, unknown>> {
+    try {
+      return this.#tools.readObject(token.split('.', 2)[1] ?? '', 'payload')
+    } catch {
+      return {}
+    }
   }
 
   #find(payload: Readonly<Record<string, unknown>>): PolicyVerifier | undefined {
@@ -103,25 +134,6 @@ export class Policies implements Verifier {
 
 /** Matches the name of a claim in an issuer. `split` leaves the name out. */
 const CLAIM = /\{[^{}]*\}/g
-
-function payloadOf(token: string): Readonly<Record<string, unknown>> {
-  try {
-    return readObject(token.split('.', 2)[1] ?? '', 'payload')
-  } catch {
-    return {}
-  }
-}
-
-/** Adds the policy's index to the option's name in a refusal. */
-function naming<T>(index: number, make: () => T): T {
-  try {
-    return make()
-  } catch (error) {
-    if (!(error instanceof VerifyError) || error.reason === undefined) throw error
-    const message = error.message.replace('option `', `option \`[${index}].`)
-    throw new VerifyError({ ...error, message, reason: `[${index}].${error.reason}` }, error)
-  }
-}
 
 /** Replaces each name of a claim by `{}`: `{` stands for one unreserved character (RFC 3986 §2.3), `}` for any number. */
 function pattern(issuer: string): string {

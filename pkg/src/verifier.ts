@@ -1,11 +1,11 @@
 import { VerifiedTokens } from './cache.js'
 import { NOT_A_STRING, readObject } from './decode.js'
-import { refuseForWantOfKeys, refuseToken, VerifyError } from './errors.js'
+import { refuseForWantOfKeys, refuseOption, refuseToken, VerifyError } from './errors.js'
 import { deepFreeze } from './freeze.js'
 import { KeyResolver, type Origin } from './jwks.js'
 import type { CacheEntry } from './document-store.js'
 import { readOptions, type Settings } from './options.js'
-import type { Policies, PolicyVerifier } from './policies.js'
+import type { Policies, PolicyVerifier, Tools } from './policies.js'
 import type { JwkSet, JwtHeader, Verified, Verifier, VerifierOptions } from './types.js'
 import { WasmVerifier } from './wasm.js'
 
@@ -17,7 +17,7 @@ export async function createVerifierWith(load: () => void | Promise<void>, optio
   if (isSeveral(options)) {
     const { Policies } = await import('./policies.js')
     await load()
-    return new Policies(options, makeVerifier)
+    return new Policies(options, TOOLS)
   }
   const settings = readOptions(options)
   await load()
@@ -28,7 +28,7 @@ export async function createVerifierWith(load: () => void | Promise<void>, optio
 export function createVerifierSyncWith(load: () => void, several: typeof Policies, options: Options): Verifier {
   if (isSeveral(options)) {
     load()
-    return new several(options, makeVerifier)
+    return new several(options, TOOLS)
   }
   const settings = readOptions(options)
   load()
@@ -39,8 +39,12 @@ function isSeveral(options: Options): options is readonly VerifierOptions[] {
   return Array.isArray(options)
 }
 
-function makeVerifier(options: VerifierOptions): WasmBackedVerifier {
-  return new WasmBackedVerifier(readOptions(options))
+const TOOLS: Tools = {
+  readObject,
+  refuseOption,
+  refuseToken,
+  VerifyError,
+  makeVerifier: (options) => new WasmBackedVerifier(readOptions(options)),
 }
 
 class WasmBackedVerifier implements PolicyVerifier {
