@@ -179,7 +179,11 @@ pub(crate) fn with_paths<'a>(mut command: Cmd<'a>, workspace: &Workspace) -> Res
         if let Some(path) = program.find(workspace)? {
             command = match variable {
                 Variable::Path(name) => command.env(name, path),
-                Variable::Folder(name) => command.env(name, path.parent().unwrap_or(&path)),
+                Variable::Folder(name) => {
+                    // A link can lead to this program alone; the others are beside its target.
+                    let path = path.canonicalize().unwrap_or(path);
+                    command.env(name, path.parent().unwrap_or(&path))
+                }
             };
         }
     }
