@@ -31,6 +31,12 @@ impl NumericDate {
         self.seconds
     }
 
+    /// Returns true if no decimals after the ninth were dropped.
+    #[must_use]
+    pub const fn is_exact(self) -> bool {
+        !self.and_a_little_more
+    }
+
     /// Reads the text of a JSON number (RFC 8259 §6), exactly.
     ///
     /// Returns `None` for a number with a minus sign (even `-0`), for 2⁶⁴ seconds or more, and for
@@ -238,6 +244,13 @@ mod tests {
         assert_eq!(NumericDate::parse(&format!("17.{zeros}")), date(17, 0, false));
         assert_eq!(NumericDate::parse(&format!("17.{zeros}1")), date(17, 0, true));
         assert_eq!(NumericDate::parse(&format!("17{zeros}e-5000")), date(17, 0, false));
+    }
+
+    #[test]
+    fn a_date_with_more_than_nine_decimals_is_not_exact() {
+        assert!(NumericDate::parse("17.123456789").is_some_and(NumericDate::is_exact));
+        assert!(NumericDate::parse("17.0000000000").is_some_and(NumericDate::is_exact));
+        assert!(!NumericDate::parse("17.1234567891").is_some_and(NumericDate::is_exact));
     }
 
     #[test]

@@ -7,8 +7,9 @@ use countersign_verifier::fuzzing::{self, Json};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-/// Words in the reasons for refusing valid JSON: a duplicate member name, and depth.
-const STRICTNESS: [&str; 2] = ["twice", "deeper than 64"];
+/// Words in the reasons for refusing valid JSON: a duplicate member name, a member
+/// named `__proto__`, and depth.
+const STRICTNESS: [&str; 3] = ["twice", "__proto__", "deeper than 64"];
 
 fuzz_target!(|bytes: &[u8]| {
     match (fuzzing::json(bytes), serde_json::from_slice(bytes)) {

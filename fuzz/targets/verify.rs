@@ -65,6 +65,7 @@ fn check_error(error: &Error) {
     for text in [error.to_string(), error.www_authenticate()] {
         assert!(!text.contains(char::is_control), "{text:?}");
     }
+    assert!(error.www_authenticate().len() <= 200);
 }
 
 /// Checks a token with some bytes replaced. The input selects the token in one byte, the position
@@ -108,9 +109,12 @@ fn check_claims(payload: &[u8]) {
             assert!(time("exp").is_some_and(|exp| exp >= now), "{claims}");
             assert!(time("iat").is_some_and(|iat| (now - 600.0..=now).contains(&iat)), "{claims}");
             assert!(claims.get("nbf").is_none() || time("nbf").is_some_and(|nbf| nbf <= now));
-            let scope = claims["scope"].as_str().unwrap_or_default();
-            assert!(scope.split(' ').any(|token| token == "read"), "{claims}");
+            assert!(match &claims["scope"] {
+                Value::Array(all) => all.iter().any(|one| one == "read"),
+                one => one.as_str().unwrap_or_default().split(' ').any(|token| token == "read"),
+            });
             assert!(claims.get("jti").is_some_and(Value::is_string), "{claims}");
+            assert_eq!(claims["client_id"], "web", "{claims}");
         }
     }
 }
@@ -118,7 +122,7 @@ fn check_claims(payload: &[u8]) {
 fn policy() -> Policy {
     let options = json!({
         "issuer": "https://auth.example", "audience": "api", "clockTolerance": 0,
-        "maxTokenAge": 600, "scope": "read", "requiredClaims": ["jti"],
+        "maxTokenAge": 600, "scope": "read", "requiredClaims": ["jti"], "claims": { "client_id": "web" },
     });
     Policy::from_json(&options.to_string()).expect("good options")
 }

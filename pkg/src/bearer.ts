@@ -1,12 +1,13 @@
 import { refuseOption, VerifyError } from './errors.js'
 import { checkNames, members } from './options.js'
+import type { PolicyVerifier } from './policies.js'
 import type { Verified, Verifier } from './types.js'
 
 /** The options of the guards. */
 export interface GuardOptions {
   /**
-   * Scopes that must each be in the token's `scope`, besides those that the verifier requires. A string may hold several,
-   * separated by spaces.
+   * Scopes that must each be in the token, besides those that the verifier requires: in the claim that the verifier's
+   * `scopeClaim` names. A string may hold several, separated by spaces.
    */
   scope?: string | readonly string[] | undefined
 }
@@ -51,9 +52,10 @@ export async function admit(
   if (token === undefined) return { refusal: badRequest('expected one token in one Authorization header, after "Bearer "') }
   if (hasTokenInQuery(url)) return { refusal: SENT_TWICE }
   try {
-    const verified = await (await requireVerifier(verifier)).verify(token)
+    const given = await requireVerifier(verifier)
+    const verified = await given.verify(token)
     if (await hasTokenInForm()) return { refusal: SENT_TWICE }
-    requireScopes(verified, scopes)
+    requireScopes(verified, scopes, given.scopeClaimFor?.(verified.payload) ?? 'scope')
     return { verified }
   } catch (error) {
     return { refusal: refusalFor(error) }
@@ -148,7 +150,10 @@ function isVerifyError(error: unknown): error is VerifyError {
   return error instanceof Error && error.name === 'VerifyError'
 }
 
-async function requireVerifier(verifier: AnyVerifier): Promise<Pick<Verifier, 'verify'>> {
+/** Test doubles have no `scopeClaimFor`. */
+type Given = Pick<Verifier, 'verify'> & Partial<Pick<PolicyVerifier, 'scopeClaimFor'>>
+
+async function requireVerifier(verifier: AnyVerifier): Promise<Given> {
   const given = await verifier
   if (typeof given?.verify !== 'function') {
     throw refuseOption('verifier', 'is not a verifier; expected the result of createVerifier, or its promise')
@@ -156,18 +161,22 @@ async function requireVerifier(verifier: AnyVerifier): Promise<Pick<Verifier, 'v
   return given
 }
 
-function requireScopes({ payload }: Verified, scopes: readonly string[]): void {
-  const granted = new Set(payload.scope?.split(' '))
+function requireScopes({ payload }: Verified, scopes: readonly string[], claim: string): void {
+  const value = payload[claim]
+  const granted = new Set<unknown>(typeof value === 'string' ? value.split(' ') : Array.isArray(value) ? value : [])
   if (scopes.every((scope) => granted.has(scope))) return
   const required = scopes.join(' ')
-  const message = 'the claim scope does not hold all of the required scope'
+  const fault = `the claim ${claim} does not hold the required scope`
+  // The description has only characters that RFC 6750 §3 allows. Proxies limit the headers of a response.
+  const challenge = `Bearer error="insufficient_scope", error_description="${fault.replaceAll('"', "'").replace(/[^ -[\]-~]/gu, '?').slice(0, 100)}"`
+  const withScope = `${challenge}, scope="${required}"`
   throw new VerifyError({
     code: 'scope_insufficient',
     stage: 'claims',
-    message: `${message} "${required}"`,
-    claim: 'scope',
+    message: `${fault}: expected all of "${required}"`,
+    claim,
     retryable: false,
-    wwwAuthenticate: `Bearer error="insufficient_scope", error_description="${message} '${required}'", scope="${required}"`,
+    wwwAuthenticate: withScope.length > 200 ? challenge : withScope,
     claims: payload,
   })
 }

@@ -6,14 +6,14 @@ import { instantiate } from './wasm.js'
 export * from './public.js'
 
 /**
- * Makes a verifier. The first call fetches and compiles the WebAssembly module. The first `verify` fetches the key set if
- * `jwks` is a URL. A Content-Security-Policy needs `'wasm-unsafe-eval'` in its `script-src`.
+ * Makes a verifier. The first call fetches and compiles the WebAssembly module. The first `verify` fetches the keys unless
+ * `jwks` is an object. A Content-Security-Policy needs `'wasm-unsafe-eval'` in its `script-src`.
  *
  * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` if `jwks` has an array `keys` but is
  * no JWK Set.
  * @throws Error - If the WebAssembly module cannot be loaded or compiled. The next call tries again.
  */
-export function createVerifier(options: VerifierOptions): Promise<Verifier> {
+export function createVerifier(options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
   return createVerifierWith(load, options)
 }
 

@@ -9,12 +9,12 @@ import { instantiate } from './wasm.js'
 export * from './public.js'
 
 /**
- * Makes a verifier. The first call reads and compiles the WebAssembly module. The first `verify` fetches the key set if
- * `jwks` is a URL.
+ * Makes a verifier. The first call reads and compiles the WebAssembly module. The first `verify` fetches the keys unless
+ * `jwks` is an object.
  *
  * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` if `jwks` has an array `keys` but is
  * no JWK Set.
  */
-export function createVerifier(options: VerifierOptions): Promise<Verifier> {
+export function createVerifier(options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
   return createVerifierWith(() => instantiate(() => new WebAssembly.Module(readFileSync(path))), options)
 }

@@ -8,12 +8,12 @@ import { use } from './wasm.js'
 export * from './public.js'
 
 /**
- * Makes a verifier. The WebAssembly module is part of the program. The first `verify` fetches the key set if `jwks` is a
- * URL, which needs `--allow-net`.
+ * Makes a verifier. The WebAssembly module is part of the program. The first `verify` fetches the keys unless `jwks` is an
+ * object, which needs `--allow-net`.
  *
  * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` if `jwks` has an array `keys` but is
  * no JWK Set.
  */
-export function createVerifier(options: VerifierOptions): Promise<Verifier> {
+export function createVerifier(options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
   return createVerifierWith(() => use(() => instance), options)
 }

@@ -9,12 +9,12 @@ import { instantiate } from './wasm.js'
 export * from './public.js'
 
 /**
- * Makes a verifier. The WebAssembly module is part of the edge function. The first `verify` fetches the key set if `jwks`
- * is a URL. Make one verifier for all requests, outside of the handler.
+ * Makes a verifier. The WebAssembly module is part of the edge function. The first `verify` fetches the keys unless
+ * `jwks` is an object. Make one verifier for all requests, outside of the handler.
  *
  * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` if `jwks` has an array `keys` but is
  * no JWK Set.
  */
-export function createVerifier(options: VerifierOptions): Promise<Verifier> {
+export function createVerifier(options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
   return createVerifierWith(() => instantiate(() => module), options)
 }

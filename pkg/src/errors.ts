@@ -17,6 +17,7 @@ export const STAGE_OF = {
   signature_invalid: 'signature',
   claim_missing: 'claims',
   claim_invalid: 'claims',
+  claim_mismatch: 'claims',
   issuer_mismatch: 'claims',
   audience_mismatch: 'claims',
   token_expired: 'claims',
@@ -40,13 +41,14 @@ export const STAGE_OF = {
  * | header | `type_mismatch` | `typ` is not the expected one |
  * | header | `critical_unsupported` | `crit` (or `b64`) asks for an extension; none is supported |
  * | key | `key_not_found` | no key of the set fits the token |
- * | key | `key_rejected` | the key that fits must not be used (too short, private, another `alg`…); see `reason` |
- * | key | `jwks_unavailable` | no keys are loaded, or they could not be fetched; retryable |
- * | key | `jwks_invalid` | the key set is not a JWK Set, or it has the token's `kid` twice; see `reason` |
+ * | key | `key_rejected` | the key that fits must not be used (too short, private, another `alg`…), or two different keys fit; see `reason` |
+ * | key | `jwks_unavailable` | no keys are loaded, they could not be fetched, or none is usable; retryable |
+ * | key | `jwks_invalid` | the key set is not a JWK Set; see `reason` |
  * | signature | `signature_invalid` | the signature does not fit the token and the key |
  * | claims | `claim_missing` | a required claim is absent; see `claim` |
  * | claims | `claim_invalid` | a claim has the wrong type; see `claim` |
- * | claims | `issuer_mismatch` | `iss` is not an expected issuer |
+ * | claims | `claim_mismatch` | a claim has none of the values of the option `claims`; see `claim` |
+ * | claims | `issuer_mismatch` | `iss` is not an expected issuer, or no policy is for it |
  * | claims | `audience_mismatch` | `aud` has no expected audience |
  * | claims | `token_expired` | `exp` is now or in the past |
  * | claims | `token_not_yet_valid` | `nbf` or `iat` is in the future; retryable |
@@ -91,10 +93,10 @@ export class VerifyError extends Error {
    *
    * | code | `reason` |
    * |---|---|
-   * | `options_invalid` | the option's name, such as `issuer` or `jwksOptions.minTtl`; `options` if they are not an object |
+   * | `options_invalid` | the option's name, such as `issuer` or `jwksOptions.minTtl`, or in an array `[1].issuer`; `options` if they are not an object |
    * | `header_invalid` | the header parameter: `alg`, `kid`, `typ`, `zip` |
-   * | `key_rejected` | the fault of the key: `private`, `key_type`, `use`, `key_ops`, `alg`, `kid`, `modulus_encoding`, `modulus_size`, `modulus_even`, `exponent_encoding`, `exponent_range` |
-   * | `jwks_invalid` | the fault of the key set: `json`, `no_keys_array`, `private_key`, `too_many_keys`, `key_not_object`, `duplicate_kid` |
+   * | `key_rejected` | the fault of the key: `not_object`, `private`, `key_type`, `use`, `key_ops`, `alg`, `kid`, `duplicate_kid`, `certificate`, `modulus_encoding`, `modulus_size`, `modulus_even`, `exponent_encoding`, `exponent_range` |
+   * | `jwks_invalid` | the fault of the key set: `json`, `no_keys_array`, `private_key`, `too_many_keys` |
    */
   declare readonly reason?: string
   /** The claim that the code is about, if it is about one. */
@@ -131,7 +133,7 @@ export function refuseForWantOfKeys(message: string, cause?: unknown): VerifyErr
 }
 
 /** Makes a refusal of a token that JavaScript checks. The message is printable ASCII without quotes (RFC 6750 §3). */
-export function refuseToken(code: 'token_malformed' | 'token_too_large', message: string): VerifyError {
+export function refuseToken(code: 'token_malformed' | 'token_too_large' | 'issuer_mismatch', message: string): VerifyError {
   return refuse({ code, message, wwwAuthenticate: `Bearer error="invalid_token", error_description="${message}"` })
 }
 

@@ -4,6 +4,7 @@
  * @module countersign/inline
  */
 
+import { Policies } from './policies.js'
 import { hasRelaxedSimd } from './relaxed.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { createVerifierSyncWith } from './verifier.js'
@@ -14,7 +15,7 @@ export * from './public.js'
 
 /**
  * Makes a verifier synchronously. The WebAssembly module is part of this JavaScript; the first call compiles it. The first
- * `verify` fetches the key set if `jwks` is a URL. A Content-Security-Policy needs `'wasm-unsafe-eval'`.
+ * `verify` fetches the keys unless `jwks` is an object. A Content-Security-Policy needs `'wasm-unsafe-eval'`.
  *
  * Use it for programs that cannot load a file: a single-file script, a test runner's sandbox, a browser extension. It holds
  * both builds of the module, and so is more than twice as large to download. It does not work in Cloudflare Workers, which
@@ -24,12 +25,12 @@ export * from './public.js'
  * no JWK Set.
  * @throws Error - If the runtime must not compile bytes.
  */
-export function createVerifierSync(options: VerifierOptions): Verifier {
-  return createVerifierSyncWith(load, options)
+export function createVerifierSync(options: VerifierOptions | readonly VerifierOptions[]): Verifier {
+  return createVerifierSyncWith(load, Policies, options)
 }
 
 /** Returns a promise of the same verifier, as the other entry points do. */
-export async function createVerifier(options: VerifierOptions): Promise<Verifier> {
+export async function createVerifier(options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
   return createVerifierSync(options)
 }
 

@@ -1,7 +1,9 @@
-import { fetchKeySet, runtime, WORKERS } from './fetch-keys.js'
-import { readStored, writeStored, type CacheEntry } from './key-store.js'
-import type { RemoteSettings } from './options.js'
+import { ageOf, readStored, RENEW_AHEAD, usable, writeStored, type CacheEntry } from './document-store.js'
+import { fetchDocument, refuseDocument, report, runtime, WORKERS } from './fetch-document.js'
+import { Metadata } from './metadata.js'
+import { IS_PRIVATE, problemOfKeys, type RemoteSettings } from './options.js'
 import { isWithin } from './timing.js'
+import type { JwkSet } from './types.js'
 import { UnknownKids } from './unknown-kids.js'
 import { WasmVerifier } from './wasm.js'
 
@@ -16,8 +18,8 @@ interface Attempt {
   error?: unknown
   /** Settles with the attempt. */
   done?: Promise<void>
-  /** Settles when the store has the set. */
-  stored?: Promise<void>
+  /** Settles when the store has the set, and the metadata. */
+  stored?: Promise<unknown>
 }
 
 /** The attempts since the last success, all of which failed. */
@@ -29,9 +31,6 @@ interface Failure {
   readonly error: unknown
 }
 
-/** The part of a set's lifetime after which it is renewed ahead of time. */
-const RENEW_AHEAD = 0.8
-
 /** The longest backoff: seconds. */
 const MAX_BACKOFF = 60
 
@@ -40,38 +39,38 @@ const POLL_INTERVAL_MS = 50
 const MAX_POLLS = 20
 
 /**
- * Resolves the URL of a key set to the set: fetches it, caches it, renews it, and backs off while the endpoint fails. It
- * knows no tokens: the verifier asks for keys and verifies again. Every set that it returns is a JWK Set. Times are in
- * seconds.
+ * Resolves the URL of a key set to the set: fetches it, caches it, renews it, and backs off while the endpoint fails. Without
+ * the URL, it finds it in the issuer's metadata first. It knows no tokens: the verifier asks for keys and verifies again.
+ * Every set that it returns is a JWK Set. Times are in seconds.
  */
 export class KeyResolver {
-  readonly #url: URL
+  readonly #source: URL | Metadata
   readonly #settings: RemoteSettings
   readonly #now: () => number
-  /** Checks that a text is a JWK Set. Without a policy it verifies nothing. */
+  /** Checks key sets. It verifies no tokens. */
   readonly #validator = new WasmVerifier()
   readonly #unknownKids: UnknownKids
 
   #entry: CacheEntry | undefined
+  /** The URL of the cached set. */
+  #url: string | undefined
+  /** True if the last answer was a set without a usable key. Then an older set in the store is not used either. */
+  #emptied = false
   #failure: Failure | undefined
   #inFlight: Attempt | undefined
 
-  constructor(url: URL, settings: RemoteSettings, now: () => number) {
-    this.#url = url
+  /** Takes the URL of the set, or the issuer, whose metadata names it. */
+  constructor(source: URL | string, settings: RemoteSettings, now: () => number) {
+    this.#source = typeof source === 'string' ? new Metadata(source, settings) : source
     this.#settings = settings
     this.#now = now
+    this.#validator.setPolicy('{"issuer":"-","audience":"-"}')
     this.#unknownKids = new UnknownKids(settings.cooldown)
   }
 
   /** Returns the cached set, or `undefined` if there is none or it is too old. The object stays the same until it is replaced. */
   current(now: number): CacheEntry | undefined {
-    const entry = this.#entry
-    if (entry !== undefined) {
-      // The age is unknown if the clock was set back. The lifetime then ends now.
-      if (now < entry.at) entry.at = now - entry.ttl
-      if (now >= entry.at + entry.ttl + this.#settings.staleIfError) this.#entry = undefined
-    }
-    return this.#entry
+    return (this.#entry = usable(this.#entry, now, this.#settings))
   }
 
   /**
@@ -86,7 +85,7 @@ export class KeyResolver {
    */
   renew(missing?: { readonly kid: unknown }): Promise<Origin> | undefined {
     const now = this.#now()
-    const age = this.#entry === undefined ? Infinity : (now - this.#entry.at) / this.#entry.ttl
+    const age = ageOf(this.#entry, now)
     if (age < RENEW_AHEAD && missing === undefined) return undefined
 
     const failure = this.#failure
@@ -141,20 +140,29 @@ export class KeyResolver {
 
   /** Returns the attempt in flight, unless it is so old that it must have died with the Worker's request that began it. */
   #attemptInFlight(now: number): Attempt | undefined {
-    // The timeout applies to the store and to the endpoint, one after the other.
-    return isWithin(this.#inFlight?.startedAt, (2 * this.#settings.timeoutMs) / 1000, now) ? this.#inFlight : undefined
+    // The timeout applies to the store and to the endpoint, one after the other. The metadata is stored too, and has two URLs.
+    const steps = this.#source instanceof Metadata ? 5 : 2
+    return isWithin(this.#inFlight?.startedAt, (steps * this.#settings.timeoutMs) / 1000, now) ? this.#inFlight : undefined
   }
 
   async #run(attempt: Attempt, fromStore: boolean): Promise<void> {
     const at = attempt.startedAt
     try {
       const cached = this.current(at)
-      if (fromStore && cached === undefined && (await this.#loadStored(at))) return
-      const entry = { ...(await fetchKeySet(this.#url, this.#settings, this.#entry)), at }
-      this.#replace(entry)
+      if (fromStore && cached === undefined && !this.#emptied && (await this.#loadStored(at))) return
+      const source = this.#source
+      const { url, written } = source instanceof Metadata ? await source.locate(at, this.#failure !== undefined) : { url: source }
+      const known = url.href === this.#url ? this.#entry : undefined
+      const entry = { ...(await fetchDocument('key set', url, this.#settings, known)), at }
+      this.#emptied = !this.#replace(entry, url)
+      // The store gets a set without a usable key too, so that other processes do not go on with the old keys.
+      attempt.stored = Promise.all([written, writeStored(url, this.#settings, entry)])
+      if (this.#emptied) {
+        this.#entry = undefined
+        throw refuseDocument('key set', url, problemOfEmpty(entry.text))
+      }
       this.#failure = undefined
       attempt.origin = 'endpoint'
-      attempt.stored = writeStored(this.#url, this.#settings, entry)
     } catch (error) {
       attempt.error = error
       this.#fail(error)
@@ -166,23 +174,33 @@ export class KeyResolver {
 
   /** Returns true if there are keys afterwards. */
   async #loadStored(now: number): Promise<boolean> {
-    const stored = await readStored(this.#url, this.#settings, now)
+    const source = this.#source
+    const url = source instanceof Metadata ? await source.stored(now) : source
+    if (url === undefined) return false
+    const stored = await readStored(url, this.#settings, now)
     try {
-      if (stored !== undefined) this.#replace(stored)
+      // A stored set without a usable key is ignored.
+      if (stored !== undefined) this.#replace(stored, url)
     } catch {
       // A stored text that is no JWK Set is ignored.
     }
     return this.#entry !== undefined
   }
 
-  /** Caches the set, unless a later request was answered earlier: an old set could bring back a key that is gone. */
-  #replace(entry: CacheEntry): void {
-    if (this.#entry !== undefined && entry.at < this.#entry.at) return
+  /**
+   * Caches the set, unless a later request was answered earlier: an old set could bring back a key that is gone. Returns false
+   * if no key of the set is usable.
+   */
+  #replace(entry: CacheEntry, url: URL): boolean {
+    if (this.#entry !== undefined && entry.at < this.#entry.at) return true
     if (entry.text !== this.#entry?.text) {
       this.#validator.setKeys(entry.text)
+      if (!this.#validator.hasUsableKeys()) return false
       this.#unknownKids.clear()
     }
     this.#entry = entry
+    this.#url = url.href
+    return true
   }
 
   /** Doubles the backoff, from one second on, with jitter, so that verifiers that failed together retry apart. */
@@ -190,6 +208,15 @@ export class KeyResolver {
     const retries = this.#failure === undefined ? 0 : this.#failure.retries + 1
     const backoff = Math.min(2 ** retries * (1 + Math.random() / 4), MAX_BACKOFF)
     this.#failure = { at: this.#now(), backoff, retries, error }
+    report(error, this.#settings)
     this.#unknownKids.clear()
   }
+}
+
+/** Says why a set has no usable key. */
+function problemOfEmpty(text: string): string {
+  const { keys } = JSON.parse(text) as JwkSet
+  if (keys.length === 0) return 'the set is empty; expected the keys that the issuer signs with'
+  if (keys.some((key) => problemOfKeys(key) === IS_PRIVATE)) return `a key of the set ${IS_PRIVATE}`
+  return `none of its ${keys.length} keys is usable; expected a public RSA key for RS256, of 2048 bits or more`
 }

@@ -1,13 +1,15 @@
 import type { TimeLimits } from './cache.js'
 import { refuseOption } from './errors.js'
-import type { JwkSet, KeyStore } from './types.js'
+import type { JwkSet, JwksOptions, KeyStore } from './types.js'
 
 /** The options after the checks of JavaScript. The WebAssembly module checks the values of the policy. */
 export interface Settings {
   /** The policy options as JSON text. */
   policy: string
-  keys: URL | JwkSet
+  /** The keys, their URL, or the issuer, whose metadata names the URL. */
+  keys: JwkSet | URL | string
   maxTokenBytes: number
+  scopeClaim: string
   now: () => number
   remote: RemoteSettings
   /** The number of verified tokens to remember; 0 turns the cache off. */
@@ -24,6 +26,8 @@ export interface RemoteSettings {
   staleIfError: number
   cooldown: number
   store: KeyStore | undefined
+  allowHttp: boolean
+  onError: JwksOptions['onError']
 }
 
 /**
@@ -35,12 +39,14 @@ export function readOptions(options: unknown): Settings {
   const given = members(options, 'options', 'an object such as { issuer, audience, jwks }')
   checkNames(given, [...Object.keys(POLICY), ...OTHERS], '')
   refuseUnsupported(given)
+  const remote = readRemote(given['jwksOptions'], readFetch(given['fetch']))
   return {
     policy: readPolicy(given),
-    keys: readKeys(given['jwks']),
+    keys: readKeys(given['jwks'], given['issuer'], remote),
     maxTokenBytes: (given['maxTokenBytes'] as number | undefined) ?? DEFAULT_MAX_TOKEN_BYTES,
+    scopeClaim: (given['scopeClaim'] as string | undefined) ?? 'scope',
     now: readClock(given['now']),
-    remote: readRemote(given['jwksOptions'], readFetch(given['fetch'])),
+    remote,
     cache: readCacheSize(given['cache']),
     limits: {
       clockTolerance: (given['clockTolerance'] as number | undefined) ?? 0,
@@ -88,23 +94,25 @@ export function problemOfName(name: string, known: readonly string[], prefix: st
 }
 
 /** Says why a value for the option `jwks` is neither a URL nor a JWK Set; `undefined` if it is one of them. */
-export function problemOfKeys(jwks: unknown): string | undefined {
-  if (isUrl(jwks)) return problemOfUrl(String(jwks))
+export function problemOfKeys(jwks: unknown, allowHttp = false): string | undefined {
+  if (isUrl(jwks)) return problemOfUrl(String(jwks), allowHttp)
   if (!isObject(jwks)) return `is ${kindOf(jwks)}; expected a URL or a JWK Set object`
   if (Array.isArray(jwks['keys'])) return undefined
-  if ('d' in jwks || 'k' in jwks) return IS_PRIVATE
+  if ((jwks['d'] ?? jwks['k'] ?? null) !== null) return IS_PRIVATE
   return `is ${'kty' in jwks ? 'a single JWK' : 'no JWK Set'}; expected { keys: [...] }`
 }
 
 /** The options of the policy, with their types. JSON would drop or change other values without an error. */
 const POLICY = {
   issuer: 'a string or an array of strings',
-  audience: 'a string or an array of strings',
-  type: 'a string or null',
+  audience: 'a string or an array of strings, or null',
+  type: 'a string or an array of strings, or null',
+  claims: 'an object such as { client_id: "web" }, of strings, numbers, booleans or arrays of them',
   clockTolerance: 'a number of seconds',
   maxTokenAge: 'a number of seconds',
   requiredClaims: 'an array of strings',
   scope: 'a string or an array of strings',
+  scopeClaim: 'a string',
   maxTokenBytes: 'a number of bytes',
 }
 const OTHERS = ['jwks', 'cache', 'now', 'fetch', 'jwksOptions', 'status']
@@ -112,7 +120,7 @@ const OTHERS = ['jwks', 'cache', 'now', 'fetch', 'jwksOptions', 'status']
 export const WHERE_SETS_ARE = "a JWK Set, whose URL is the jwks_uri in the issuer's metadata"
 
 /** The same text as in the WebAssembly module. */
-const IS_PRIVATE = 'is a private or secret key: remove it, and rotate it, since it may have leaked'
+export const IS_PRIVATE = 'is a private or secret key: remove it, and rotate it, since it may have leaked'
 
 /** The default of the policy in the WebAssembly module. */
 const DEFAULT_MAX_TOKEN_BYTES = 16384
@@ -134,7 +142,8 @@ function readPolicy(given: Record<string, unknown>): string {
   for (const [name, expected] of Object.entries(POLICY)) {
     const value = given[name]
     if (value === undefined) continue
-    for (const item of Array.isArray(value) ? value : [value]) {
+    const items = name === 'claims' && isPlain(value) ? Object.values(value) : [value]
+    for (const item of items.flat()) {
       if (isJsonScalar(item)) continue
       throw refuseOption(name, `is or holds ${kindOf(item)}; expected ${expected}`)
     }
@@ -143,13 +152,19 @@ function readPolicy(given: Record<string, unknown>): string {
   return JSON.stringify(policy)
 }
 
+/** JSON would write a `Map` as an empty object. */
+function isPlain(value: unknown): value is object {
+  return Object.prototype.toString.call(value) === '[object Object]'
+}
+
 function isJsonScalar(value: unknown): boolean {
   return value === null || ['string', 'boolean'].includes(typeof value) || Number.isFinite(value)
 }
 
-function readKeys(jwks: unknown): URL | JwkSet {
+function readKeys(jwks: unknown, issuer: unknown, { allowHttp }: RemoteSettings): JwkSet | URL | string {
+  if (jwks === undefined) return requireDiscoverable(issuer, allowHttp)
   const given = isUrl(jwks) ? String(jwks) : isObject(jwks) ? { ...jwks } : jwks
-  const problem = problemOfKeys(given)
+  const problem = problemOfKeys(given, allowHttp)
   if (problem !== undefined) throw refuseOption('jwks', problem)
   if (isUrl(given)) return new URL(given)
   try {
@@ -159,15 +174,29 @@ function readKeys(jwks: unknown): URL | JwkSet {
   }
 }
 
+/** Returns the issuer if its metadata can be asked for. */
+function requireDiscoverable(issuer: unknown, allowHttp: boolean): string {
+  const [name, ...others] = (Array.isArray(issuer) ? issuer : [issuer]) as unknown[]
+  if (typeof name !== 'string') throw refuseOption('issuer', `is or holds ${kindOf(name)}; expected ${POLICY.issuer}`)
+  const problem =
+    others.length > 0 ? 'is one of several'
+    : name.includes('{') ? 'holds the name of a claim'
+    : /[?#]/.test(name) ? 'has a query or fragment'
+    : problemOfUrl(name, allowHttp)
+  if (problem === undefined) return name
+  throw refuseOption('jwks', `is left out, but there is no metadata to take it from: the issuer ${problem}; give jwks`)
+}
+
 function isUrl(jwks: unknown): jwks is string | URL {
   // `instanceof` would miss a URL of another realm, such as a test runner's.
   return typeof jwks === 'string' || Object.prototype.toString.call(jwks) === '[object URL]'
 }
 
-function problemOfUrl(text: string): string | undefined {
+/** Says why a text is not a URL to fetch. */
+export function problemOfUrl(text: string, allowHttp: boolean, allowLoopback = true): string | undefined {
   const isPem = /^\s*-----BEGIN/.test(text)
   if (isPem || /^\s*[{[]/.test(text)) {
-    if (/PRIVATE KEY|"[dk]"\s*:/.test(text)) return IS_PRIVATE
+    if (/PRIVATE KEY|"[dk]"\s*:(?!\s*null)/.test(text)) return IS_PRIVATE
     return isPem
       ? `is PEM text; expected ${WHERE_SETS_ARE}, or { keys: [{ ...createPublicKey(pem).export({ format: 'jwk' }), kid }] }`
       : 'is JSON text; expected a URL or the object: JSON.parse(text)'
@@ -178,8 +207,8 @@ function problemOfUrl(text: string): string | undefined {
   } catch {
     return 'is no absolute URL; expected one such as https://host/.well-known/jwks.json'
   }
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) {
-    return `is a URL with ${url.protocol}; expected https: (http: only to a loopback host)`
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && (allowHttp || (allowLoopback && isLoopback(url.hostname))))) {
+    return `is a URL with ${url.protocol}; expected https: (http: only to a loopback host, or with jwksOptions.allowHttp)`
   }
   if (url.username !== '' || url.password !== '') {
     return 'has a user name or password; expected a URL without: fetch takes none'
@@ -189,7 +218,7 @@ function problemOfUrl(text: string): string | undefined {
 
 /** RFC 6761 §6.3 and RFC 1122 §3.2.1.3; `URL` has normalized the address. */
 function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host)
+  return /^(?:(?:.+\.)?localhost\.?|\[::1\]|127\.\d+\.\d+\.\d+)$/.test(host)
 }
 
 function readFetch(value: unknown): typeof globalThis.fetch | undefined {
@@ -198,10 +227,12 @@ function readFetch(value: unknown): typeof globalThis.fetch | undefined {
 
 function readRemote(value: unknown, fetch: RemoteSettings['fetch']): RemoteSettings {
   const given = value === undefined ? {} : members(value, 'jwksOptions', 'an object such as { timeoutMs: 5000 }')
-  checkNames(given, ['timeoutMs', 'minTtl', 'maxTtl', 'cooldown', 'staleIfError', 'store'], 'jwksOptions.')
+  checkNames(given, ['timeoutMs', 'minTtl', 'maxTtl', 'cooldown', 'staleIfError', 'store', 'allowHttp', 'onError'], 'jwksOptions.')
   const minTtl = numberIn(given, 'minTtl', 1, 86_400, 30)
   const maxTtl = numberIn(given, 'maxTtl', 1, 86_400, 86_400)
   if (maxTtl < minTtl) throw refuseOption('jwksOptions.maxTtl', 'is less than jwksOptions.minTtl')
+  const { allowHttp = false, onError } = given
+  if (typeof allowHttp !== 'boolean') throw refuseOption('jwksOptions.allowHttp', `is ${kindOf(allowHttp)}; expected true or false`)
   return {
     fetch,
     timeoutMs: numberIn(given, 'timeoutMs', 1, 60_000, 5000),
@@ -210,6 +241,8 @@ function readRemote(value: unknown, fetch: RemoteSettings['fetch']): RemoteSetti
     staleIfError: numberIn(given, 'staleIfError', 0, 604_800, 86_400),
     cooldown: numberIn(given, 'cooldown', 1, 3600, 10),
     store: readStore(given['store']),
+    allowHttp,
+    onError: onError === undefined ? undefined : requireFunction(onError, 'jwksOptions.onError'),
   }
 }
 

@@ -1,3 +1,5 @@
+import type { VerifyError } from './errors.js'
+
 /** A JSON Web Key (RFC 7517 §4). Only RSA public keys for RS256 are used. Others may be in the set. */
 export interface Jwk {
   /** The key type. Only `RSA` keys are used. */
@@ -14,13 +16,13 @@ export interface Jwk {
   readonly n?: string
   /** The exponent of an RSA key, odd, from 3 up to 2³³, in the same format. */
   readonly e?: string
-  /** Any other member. They are ignored, except that a key with a private member is refused. */
+  /** Any other member. They are ignored, except that a key with a private member is refused. `null` counts as absent. */
   readonly [member: string]: unknown
 }
 
-/** A JSON Web Key Set (RFC 7517 §5), at most 64 keys. */
+/** A JSON Web Key Set (RFC 7517 §5), at most 1000 keys. */
 export interface JwkSet {
-  /** The keys. No two should have the same `kid`. */
+  /** The keys. No two that are usable should have the same `kid`. */
   readonly keys: readonly Jwk[]
   /** Any other member, ignored. */
   readonly [member: string]: unknown
@@ -39,13 +41,13 @@ export interface JwtHeader {
 }
 
 /**
- * The claims of a verified token. `iss`, `aud` and `exp` were required and checked; the other registered claims
- * (RFC 7519 §4.1, RFC 9068 §2.2) have the right type if they are present.
+ * The claims of a verified token. `iss`, `exp` and, unless the option `audience` is `null`, `aud` were required and checked.
+ * The other registered claims of RFC 7519 §4.1 have the right type if they are present.
  */
 export interface JwtPayload {
   /** The issuer: one of {@link VerifierOptions.issuer}. */
   readonly iss: string
-  /** The audience. It holds one of {@link VerifierOptions.audience}. */
+  /** The audience. It holds one of {@link VerifierOptions.audience}; if that is `null`, the claim may be missing. */
   readonly aud: string | readonly string[]
   /** The time at which the token expires: seconds since the UNIX epoch; a fraction is allowed. */
   readonly exp: number
@@ -57,11 +59,7 @@ export interface JwtPayload {
   readonly sub?: string
   /** The token's ID. */
   readonly jti?: string
-  /** The client that the token was issued to. */
-  readonly client_id?: string
-  /** Scopes, separated by spaces (RFC 8693 §4.2). */
-  readonly scope?: string
-  /** Any other claim, unchecked. */
+  /** Any other claim, unchecked: issuers differ in the type of `scope`, for example. */
   readonly [claim: string]: unknown
 }
 
@@ -76,7 +74,7 @@ export interface Verified<Claims extends object = {}> {
   readonly payload: JwtPayload & Readonly<Claims>
 }
 
-/** The type of {@link VerifierOptions.jwksOptions}, which matters only if `jwks` is a URL. */
+/** The type of {@link VerifierOptions.jwksOptions}, which matters only if keys are fetched. */
 export interface JwksOptions {
   /** The timeout of a fetch, body included: milliseconds, 1…60000. Default 5000. */
   timeoutMs?: number | undefined
@@ -96,11 +94,21 @@ export interface JwksOptions {
   cooldown?: number | undefined
   /** Keeps fetched sets for other processes and for the next start. Default: none. */
   store?: KeyStore | undefined
+  /**
+   * True admits `http:` URLs of any host, for a private network (`http://keycloak:8080`). Anyone on the way can then replace
+   * the keys. Default false: `http:` only to a loopback host.
+   */
+  allowHttp?: boolean | undefined
+  /**
+   * Is called with each failed fetch, in the background too. Without it, a broken endpoint is noticed only when the old keys
+   * run out. An exception that it throws is ignored.
+   */
+  onError?: ((error: VerifyError) => unknown) | undefined
 }
 
 /**
  * A store of texts by key: a `KVNamespace` of Workers, or a few lines around a file, Redis or the Cache API. The key is a
- * URL, one for each `jwks`.
+ * URL, one for each key set, and one for the issuer's metadata if `jwks` is left out.
  *
  * The verifier reads the store if no keys are loaded, before the network, and writes it after each fetch. It checks a stored
  * text like a response. It ignores a store that fails or takes longer than `timeoutMs`. **Anyone who can write to the store
@@ -113,30 +121,55 @@ export interface KeyStore {
   put(key: string, value: string): Promise<unknown>
 }
 
+/** A value of {@link VerifierOptions.claims}. */
+export type ClaimValue = string | number | boolean
+
 /** The options of {@link createVerifier}. An unknown name or a wrong value is refused with `options_invalid`. */
 export interface VerifierOptions {
-  /** The issuers to accept: `iss` must equal one of them exactly. */
+  /**
+   * The issuers to accept: `iss` must equal one of them exactly.
+   *
+   * `{name}` stands for the token's own claim of that name, a non-empty string of unreserved characters (RFC 3986 §2.3):
+   * `https://login.example/{tid}/v2.0`. List the values to accept in `claims`.
+   */
   issuer: string | readonly string[]
-  /** The names of this service: `aud` must hold at least one of them, compared exactly. */
-  audience: string | readonly string[]
+  /**
+   * The names of this service: `aud` must hold at least one of them, compared exactly. `null` accepts a token without `aud`
+   * or with any, and is refused unless `claims` names at least one claim, which then tells this service's tokens apart.
+   */
+  audience: string | readonly string[] | null
   /**
    * The keys. The first `verify` fetches a URL (https, or http to a loopback host) and refuses redirects. With a JWK Set
    * object nothing is ever fetched.
+   *
+   * Left out, the URL is the `jwks_uri` in the issuer's metadata (RFC 8414, OpenID Connect Discovery). The metadata must name
+   * exactly this issuer, and is cached like a key set. That takes one `issuer`, a URL without `{name}`.
    */
-  jwks: string | URL | JwkSet
+  jwks?: string | URL | JwkSet | undefined
   /**
-   * The `typ` that the header must have, in any case, with or without a leading `application/`. Default `'at+jwt'`
-   * (RFC 9068). `null` accepts any `typ` and none, and so accepts ID tokens as access tokens.
+   * The `typ` that the header must have, or several, in any case, with or without a leading `application/`. Default
+   * `'at+jwt'` (RFC 9068). `null` accepts any `typ` and none, and so accepts ID tokens as access tokens, unless `audience`
+   * or `claims` tells them apart.
    */
-  type?: string | null | undefined
+  type?: string | readonly string[] | null | undefined
+  /**
+   * Claims with a fixed value: each must be in the token and equal the value, or one of the values, in type too. If the
+   * token's claim is an array, one element must be equal.
+   */
+  claims?: Readonly<Record<string, ClaimValue | readonly ClaimValue[]>> | undefined
   /** The tolerance for clock differences, on `exp`, `nbf` and `iat`: seconds, 0…300. Default 0. */
   clockTolerance?: number | undefined
   /** The longest time since `iat`, in seconds. It makes `iat` a required claim. Default: none. */
   maxTokenAge?: number | undefined
   /** Claims that must be present besides `iss`, `aud` and `exp`. */
   requiredClaims?: readonly string[] | undefined
-  /** Scopes that must each be in the token's `scope`. A string may hold several, separated by spaces. */
+  /** Scopes that must each be in the token. A string may hold several, separated by spaces. */
   scope?: string | readonly string[] | undefined
+  /**
+   * The claim that holds the scopes: a string with spaces, or an array of strings. Default `'scope'`; others are `'scp'`,
+   * `'permissions'` and `'roles'`. It is not looked at unless a scope is asked for.
+   */
+  scopeClaim?: string | undefined
   /** The longest token to read, in bytes. Default 16384. */
   maxTokenBytes?: number | undefined
   /**
@@ -152,11 +185,14 @@ export interface VerifierOptions {
   now?: (() => number) | undefined
   /** The `fetch` to use. Default: the global one, looked up at each use. */
   fetch?: typeof globalThis.fetch | undefined
-  /** The settings for a key set from a URL. */
+  /** The settings for keys that are fetched. */
   jwksOptions?: JwksOptions | undefined
 }
 
-/** Verifies access tokens by one policy and one key set. Made by `createVerifier`. Share one for the whole process. */
+/**
+ * Verifies access tokens by one policy and one key set, or by the policy of the token's issuer. Made by `createVerifier`.
+ * Share one for the whole process.
+ */
 export interface Verifier {
   /**
    * Verifies a token. Fetches keys first if they can change the result: none are loaded, their lifetime is over, or the
@@ -185,16 +221,18 @@ export interface Verifier {
    *
    * @throws {@link VerifyError} - `jwks_unavailable` if no keys are loaded, or if they were not renewed before the end of
    * `staleIfError`.
+   *
+   * @param issuer - The issuer whose policy's keys to return. Required if there are several policies.
    */
-  keys(): JwkSet
+  keys(issuer?: string): JwkSet
   /**
-   * Fetches the key set, or waits for the fetch in flight, and then for the `store`. If `jwks` is an object, it resolves at
+   * Fetches the key set of each policy, or waits for the fetch in flight, and then for the `store`. If `jwks` is an object, it resolves at
    * once.
    *
    * In Cloudflare Workers, `ctx.waitUntil(verifier.refresh())` lets the fetch outlive the request.
    *
-   * @throws {@link VerifyError} - `jwks_unavailable` if the fetch failed, `jwks_invalid` if the response is no JWK Set. The
-   * keys in use stay.
+   * @throws {@link VerifyError} - `jwks_unavailable` if the fetch failed or brought no usable key, `jwks_invalid` if the
+   * response is no JWK Set. The keys in use stay, unless no key of the new set is usable.
    */
   refresh(): Promise<void>
 }

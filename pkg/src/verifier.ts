@@ -1,30 +1,56 @@
 import { VerifiedTokens } from './cache.js'
 import { NOT_A_STRING, readObject } from './decode.js'
-import { refuseForWantOfKeys, refuseToken, VerifyError } from './errors.js'
+import type { CacheEntry } from './document-store.js'
+import { refuseForWantOfKeys, refuseOption, refuseToken, VerifyError } from './errors.js'
 import { deepFreeze } from './freeze.js'
 import { KeyResolver, type Origin } from './jwks.js'
-import type { CacheEntry } from './key-store.js'
 import { readOptions, type Settings } from './options.js'
+import type { Policies, PolicyVerifier, Tools } from './policies.js'
 import type { JwkSet, JwtHeader, Verified, Verifier, VerifierOptions } from './types.js'
 import { WasmVerifier } from './wasm.js'
 
-/** Makes a verifier once `load` has loaded the WebAssembly module. */
-export async function createVerifierWith(load: () => void | Promise<void>, options: VerifierOptions): Promise<Verifier> {
+/** One policy, or several. */
+export type Options = VerifierOptions | readonly VerifierOptions[]
+
+/** Makes a verifier once `load` has loaded the WebAssembly module. Loads the code for several policies only if it is used. */
+export async function createVerifierWith(load: () => void | Promise<void>, options: Options): Promise<Verifier> {
+  if (isSeveral(options)) {
+    const { Policies } = await import('./policies.js')
+    await load()
+    return new Policies(options, TOOLS)
+  }
   const settings = readOptions(options)
   await load()
   return new WasmBackedVerifier(settings)
 }
 
 /** The same for a module that is loaded synchronously. */
-export function createVerifierSyncWith(load: () => void, options: VerifierOptions): Verifier {
+export function createVerifierSyncWith(load: () => void, several: typeof Policies, options: Options): Verifier {
+  if (isSeveral(options)) {
+    load()
+    return new several(options, TOOLS)
+  }
   const settings = readOptions(options)
   load()
   return new WasmBackedVerifier(settings)
 }
 
-class WasmBackedVerifier implements Verifier {
+function isSeveral(options: Options): options is readonly VerifierOptions[] {
+  return Array.isArray(options)
+}
+
+const TOOLS: Tools = {
+  readObject,
+  refuseOption,
+  refuseToken,
+  VerifyError,
+  makeVerifier: (options) => new WasmBackedVerifier(readOptions(options)),
+}
+
+class WasmBackedVerifier implements PolicyVerifier {
+  readonly maxTokenBytes: number
+  readonly #scopeClaim: string
   readonly #wasm = new WasmVerifier()
-  readonly #maxTokenBytes: number
   readonly #now: () => number
   readonly #resolver: KeyResolver | undefined
   readonly #cache: VerifiedTokens | undefined
@@ -34,12 +60,13 @@ class WasmBackedVerifier implements Verifier {
   #keys: JwkSet | undefined
   #lastHeader: { encoded: string; header: JwtHeader } | undefined
 
-  constructor({ policy, keys, maxTokenBytes, now, remote, cache, limits }: Settings) {
+  constructor({ policy, keys, maxTokenBytes, scopeClaim, now, remote, cache, limits }: Settings) {
     this.#wasm.setPolicy(policy)
-    this.#maxTokenBytes = maxTokenBytes
+    this.maxTokenBytes = maxTokenBytes
+    this.#scopeClaim = scopeClaim
     this.#cache = cache === 0 ? undefined : new VerifiedTokens(cache, limits)
     this.#now = now
-    if (keys instanceof URL) this.#resolver = new KeyResolver(keys, remote, now)
+    if (typeof keys === 'string' || keys instanceof URL) this.#resolver = new KeyResolver(keys, remote, now)
     else this.#setKeys(JSON.stringify(keys))
   }
 
@@ -64,8 +91,8 @@ class WasmBackedVerifier implements Verifier {
   verifySync<Claims extends object = {}>(token: string): Verified<Claims> {
     if (typeof token !== 'string') throw refuseToken('token_malformed', NOT_A_STRING)
     // A character is at least one byte: a text with too many characters need not be copied to be counted.
-    if (token.length > this.#maxTokenBytes) {
-      throw refuseToken('token_too_large', `the token is longer than the ${this.#maxTokenBytes} bytes that maxTokenBytes allows`)
+    if (token.length > this.maxTokenBytes) {
+      throw refuseToken('token_too_large', `the token is longer than the ${this.maxTokenBytes} bytes that maxTokenBytes allows`)
     }
     const now = this.#now()
     this.#useCurrentKeys(now)
@@ -83,6 +110,10 @@ class WasmBackedVerifier implements Verifier {
     if (this.#resolver === undefined) return
     await this.#resolver.refresh()
     this.#useCurrentKeys(this.#now())
+  }
+
+  scopeClaimFor(): string {
+    return this.#scopeClaim
   }
 
   #check(token: string, now: number): Verified {

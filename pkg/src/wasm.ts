@@ -3,25 +3,39 @@ import { deepFreeze } from './freeze.js'
 import { decoder, encoder } from './text.js'
 
 /** The exports of the WebAssembly module that this file uses. `verifier-wasm/src/lib.rs` documents them. */
-interface Exports {
+interface Exports extends Functions {
   readonly memory: WebAssembly.Memory
   create(): number
   destroy(instance: number): void
   input(instance: number, length: number): number
   output(instance: number): number
   output_length(instance: number): number
-  set_policy(instance: number): number
-  set_keys(instance: number): number
-  drop_keys(instance: number): void
+}
+
+/** Those that read the input. All but `verify` ignore the time. */
+interface Functions {
+  set_policy(instance: number, now: number): number
+  set_keys(instance: number, now: number): number
+  has_usable_keys(instance: number, now: number): number
+  drop_keys(instance: number, now: number): number
   verify(instance: number, now: number): number
 }
 
 /** Undefined until {@link instantiate} or {@link use}. */
 let exports: Exports
 
+/** Makes the exports of another instance. Undefined if the runtime made the only instance. */
+let restart: (() => Exports) | undefined
+
+/** True after an exception in the module: its stack may not be unwound, and its data not whole. */
+let damaged = false
+
 /** Instantiates the module for all verifiers. Later calls have no effect. */
 export function instantiate(module: () => WebAssembly.Module): void {
-  exports ??= new WebAssembly.Instance(module()).exports as unknown as Exports
+  if (exports !== undefined) return
+  const compiled = module()
+  restart = () => new WebAssembly.Instance(compiled).exports as unknown as Exports
+  exports = restart()
 }
 
 /** Takes the exports of an existing instance for all verifiers. Later calls have no effect. */
@@ -31,35 +45,67 @@ export function use(instance: () => object): void {
 
 /** A policy and a key set in the WebAssembly module's memory. The methods throw the module's refusals. */
 export class WasmVerifier {
-  readonly #instance = exports.create()
-
-  /** Makes a verifier without a policy and without keys. */
-  constructor() {
-    unused?.register(this, this.#instance)
-  }
+  #held = hold(this)
+  #policy: string | undefined
+  #keys: string | undefined
 
   /** Takes the policy options as JSON text. Drops the keys. */
   setPolicy(policy: string): void {
-    this.#write(policy)
-    if (!exports.set_policy(this.#instance)) throw this.#refusal()
+    this.#ask('set_policy', policy)
+    this.#policy = policy
+    this.#keys = undefined
   }
 
   /** Takes a JWK Set as JSON text. If the set is refused, the keys in use stay. */
   setKeys(jwks: string): void {
-    this.#write(jwks)
-    if (!exports.set_keys(this.#instance)) throw this.#refusal()
+    this.#ask('set_keys', jwks)
+    this.#keys = jwks
+  }
+
+  /** Returns true if a key of the set can check a token. */
+  hasUsableKeys(): boolean {
+    return this.#call('has_usable_keys', '') !== 0
   }
 
   /** Drops the keys: `verify` then refuses with `jwks_unavailable`. */
   dropKeys(): void {
-    exports.drop_keys(this.#instance)
+    this.#call('drop_keys', '')
+    this.#keys = undefined
   }
 
   /** Returns the claims of a token that is valid at the time `now`, as JSON text. */
   verify(token: string, now: number): string {
-    this.#write(token)
-    if (!exports.verify(this.#instance, now)) throw this.#refusal()
-    return this.#read()
+    return this.#ask('verify', token, now)
+  }
+
+  /** Calls a function that can refuse. Returns its output. */
+  #ask(name: 'set_policy' | 'set_keys' | 'verify', text: string, now?: number): string {
+    if (this.#call(name, text, now)) return this.#read()
+    const fields = JSON.parse(this.#read()) as Omit<VerifyErrorFields, 'stage'>
+    if (fields.claims !== undefined) deepFreeze(fields.claims)
+    throw new VerifyError({ ...fields, stage: STAGE_OF[fields.code] })
+  }
+
+  #call(name: keyof Functions, text: string, now = 0): number {
+    if (damaged || this.#held.exports !== exports) this.#restore()
+    const { exports: functions, instance } = this.#held
+    try {
+      this.#write(text)
+      return functions[name](instance, now)
+    } catch (error) {
+      // Not by a function: after a stack overflow there may be no room for a call.
+      damaged = true
+      throw failed(error)
+    }
+  }
+
+  /** Moves to an undamaged instance of the module, with the same policy and keys. */
+  #restore(): void {
+    if (damaged && restart !== undefined) exports = restart()
+    damaged = false
+    this.#held = hold(this)
+    if (this.#policy !== undefined) this.#ask('set_policy', this.#policy)
+    if (this.#keys !== undefined) this.#ask('set_keys', this.#keys)
   }
 
   #write(text: string): void {
@@ -73,24 +119,45 @@ export class WasmVerifier {
   // The memory gets a new buffer when it grows, so each call makes its own view.
 
   #input(length: number): Uint8Array<ArrayBuffer> {
-    const start = exports.input(this.#instance, length)
+    const { exports, instance } = this.#held
+    const start = exports.input(instance, length)
     return new Uint8Array(exports.memory.buffer, start, length)
   }
 
   #read(): string {
-    const start = exports.output(this.#instance)
-    return decoder.decode(new Uint8Array(exports.memory.buffer, start, exports.output_length(this.#instance)))
-  }
-
-  #refusal(): VerifyError {
-    const fields = JSON.parse(this.#read()) as Omit<VerifyErrorFields, 'stage'>
-    if (fields.claims !== undefined) deepFreeze(fields.claims)
-    return new VerifyError({ ...fields, stage: STAGE_OF[fields.code] })
+    const { exports, instance } = this.#held
+    const start = exports.output(instance)
+    return decoder.decode(new Uint8Array(exports.memory.buffer, start, exports.output_length(instance)))
   }
 }
 
-/**
- * Frees the memory of garbage-collected verifiers. Workers before 2025 have no such registry. There the memory stays
- * allocated, but they make few verifiers.
- */
-const unused = globalThis.FinalizationRegistry && new FinalizationRegistry<number>((instance) => exports.destroy(instance))
+/** A verifier in the memory of an instance of the module. */
+interface Held {
+  readonly exports: Exports
+  readonly instance: number
+}
+
+/** Makes a verifier without a policy and without keys. Its memory is freed after `owner` was collected. */
+function hold(owner: WasmVerifier): Held {
+  try {
+    const held = { exports, instance: exports.create() }
+    unused?.register(owner, held)
+    return held
+  } catch (error) {
+    damaged = true
+    throw failed(error)
+  }
+}
+
+/** Makes the error for an exception that is no refusal: a trap, or a stack overflow. */
+function failed(error: unknown): Error {
+  return new Error(`countersign: the WebAssembly module failed (${error}); the next call starts it anew`, { cause: error })
+}
+
+/** Workers before 2025 have no such registry, and make few verifiers. */
+const unused =
+  globalThis.FinalizationRegistry &&
+  new FinalizationRegistry<Held>((held) => {
+    // The memory of a damaged instance is gone with it.
+    if (held.exports === exports) exports.destroy(held.instance)
+  })

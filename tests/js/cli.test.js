@@ -163,7 +163,7 @@ const inputs = {
   'text': [['lint', await file('text', 'hello')], /is not JSON/],
   'other JSON': [['lint', await file('other', '[1]')], /other is an array; expected a URL or a JWK Set/],
   'the issuer\'s metadata': [['lint', await file('metadata', { issuer: ISSUER, jwks_uri: `${ISSUER}/jwks` })], /its key set is at https:\/\/auth\.example\/jwks/],
-  'too long a file': [['lint', await file('long', `{"keys":[],"x":"${'x'.repeat(262144)}"}`)], /larger than 256 KiB/],
+  'too long a file': [['lint', await file('long', `{"keys":[],"x":"${'x'.repeat(1048576)}"}`)], /larger than 1 MiB/],
   'two key sets': [['lint', jwks, jwks], /expected one key set/],
 }
 for (const [name, [args, message]] of Object.entries(inputs)) {
@@ -208,13 +208,13 @@ test('lint says which keys are usable, and why the others are not', async () => 
   short        RSA, 1024 bits  not usable: its modulus n is out of range: expected 2048 to 8192 bits
   7            RSA, 2048 bits  not usable: its kid is not a string
   (no kid)     RSA, 2048 bits  not usable: it has no kid, which is allowed only if the set has exactly one usable key
-  twice        RSA, 2048 bits  not usable: another key of the set has the same kid
-  twice        RSA, 2048 bits  not usable: another key of the set has the same kid
+  twice        RSA, 2048 bits  not usable: another usable key of the set has the same kid
+  twice        RSA, 2048 bits  not usable: another usable key of the set has the same kid
 `)
   const json = await countersign(['lint', '--json', path])
   assert.deepEqual(JSON.parse(json.stdout).keys.map(({ code, reason }) => [code, reason]), [
     [undefined, undefined], ['key_rejected', 'use'], ['key_rejected', 'key_type'], ['key_rejected', 'modulus_size'],
-    ['key_rejected', 'kid'], ['key_not_found', undefined], ['jwks_invalid', 'duplicate_kid'], ['jwks_invalid', 'duplicate_kid'],
+    ['key_rejected', 'kid'], ['key_not_found', undefined], ['key_rejected', 'duplicate_kid'], ['key_rejected', 'duplicate_kid'],
   ])
 })
 
@@ -230,6 +230,40 @@ test('lint fails for a private or secret key, and for a set without a usable key
     for (const part of [secret.d, secret.p, secret.k].filter(Boolean)) assert.ok(!`${stdout}${JSON.stringify(json)}`.includes(part))
   }
   assert.deepEqual(await countersign(['lint', await file('none.json', { keys: [] })]), { code: 1, stdout: '0 keys, 0 usable\n', stderr: '' })
+})
+
+test('lint warns of what is tolerated, and null is no private key', async () => {
+  const { n, e } = key.jwk
+  const padded = `${Buffer.from(other.jwk.n, 'base64url').toString('base64')}`
+  const path = await file('tolerated', `\ufeff${JSON.stringify({ keys: [
+    { ...key.jwk, kid: 'null', d: null, k: null },
+    { ...key.jwk, kid: 'zero', n: Buffer.concat([Buffer.of(0), Buffer.from(n, 'base64url')]).toString('base64url'), e: 'AAEAAQ' },
+    { ...other.jwk, kid: 'base64', n: padded },
+    { ...key.jwk, kid: 'twice' },
+    { ...key.jwk, kid: 'twice' },
+    { kty: 'EC', crv: 'P-256', kid: 'same' },
+    { ...key.jwk, kid: 'same' },
+    7,
+  ] })}`)
+  const { code, stdout, stderr } = await countersign(['lint', path])
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+  const json = JSON.parse((await countersign(['lint', '--json', path])).stdout)
+  assert.deepEqual(json.keys.map(({ usable, private: secret, warnings, reason }) => [usable, secret, warnings, reason]), [
+    [true, false, ['d is null', 'k is null'], undefined],
+    [true, false, ['n begins with a zero octet', 'e begins with a zero octet'], undefined],
+    [true, false, [...(padded.includes('=') ? ['n is padded'] : []), ...(/[+/]/.test(padded) ? ['n is in base64, not base64url'] : [])], undefined],
+    [true, false, ['it is in the set more than once'], undefined],
+    [true, false, ['it is in the set more than once'], undefined],
+    [false, false, [], 'key_type'],
+    [true, false, [], undefined],
+    [false, false, [], 'not_object'],
+  ])
+  assert.match(stdout, /^8 keys, 6 usable\n/)
+  assert.match(stdout, /null +RSA, 2048 bits +usable, but d is null, k is null\n/)
+  assert.match(stdout, /zero +RSA, 2048 bits +usable, but n begins with a zero octet/)
+  assert.ok(!stdout.includes('private or secret'))
+  const single = await file('single-null', { ...key.jwk, d: null })
+  assert.match((await countersign(['lint', single])).stderr, /is a single JWK/)
 })
 
 test('lint parses a file as strictly as a response', async () => {

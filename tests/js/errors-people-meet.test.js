@@ -20,7 +20,19 @@ const mistakes = [
     name: 'a token of typ JWT where an access token is expected',
     token: makeToken(key, claims(), { typ: 'JWT' }),
     code: 'type_mismatch',
-    says: [/typ is missing or not "at\+jwt"/, /is it an ID token\?/, /set the option type to it \(type: 'JWT'\)/, /only if its ID tokens have another aud$/],
+    says: [/typ is not "at\+jwt"/, /is it an ID token\?/, /set the option type to it \(type: 'JWT'\)/, /only if its ID tokens have another aud$/],
+  },
+  {
+    name: 'a token without typ',
+    token: makeToken(key, claims(), { typ: undefined }),
+    code: 'type_mismatch',
+    says: [/the header has no typ/, /"at\+jwt"/, /type: null/, /only if its ID tokens have another aud, or the option claims tells them apart$/],
+  },
+  {
+    name: 'a token whose times are in milliseconds',
+    token: makeToken(key, claims({ iat: NOW * 1000 })),
+    code: 'claim_invalid',
+    says: [/iat/, /milliseconds/],
   },
   {
     name: 'an issuer that ends in a slash',
@@ -72,7 +84,8 @@ const mistakes = [
   },
   { name: 'a private JWK in a set', options: { jwks: { keys: [privateJwk] } }, code: 'key_rejected', says: LEAKED },
   { name: 'a private JWK instead of a set', options: { jwks: privateJwk }, code: 'options_invalid', says: LEAKED },
-  { name: 'a private JWK in a fetched set', answer: jwks([{ jwk: privateJwk }]), code: 'key_rejected', says: LEAKED },
+  { name: 'a private JWK in a fetched set', answer: jwks([{ jwk: privateJwk }]), code: 'jwks_unavailable', says: LEAKED },
+  { name: 'an empty fetched set', answer: jwks([]), code: 'jwks_unavailable', says: [/no key set from http/, /the set is empty; expected the keys that the issuer signs with/] },
   { name: 'a fetched private JWK', answer: status(200, {}, JSON.stringify(privateJwk)), code: 'jwks_invalid', says: LEAKED },
   { name: 'a private key as PEM', options: { jwks: privatePem }, code: 'options_invalid', says: LEAKED },
   {
@@ -122,7 +135,11 @@ for (const { name, options: changes, token = makeToken(key), answer, code, says 
     assert.match(message, /^[^\n]+$/)
     for (const text of [message, wwwAuthenticate]) assertShowsNothing(text, token)
     if (refusal.stage !== 'options' && !code.startsWith('jwks')) {
-      assert.ok(wwwAuthenticate.includes(message.replaceAll('"', "'")), 'the challenge has the message')
+      // The challenge has the fault, without the advice, and without issuers and audiences.
+      const [, description] = /error_description="([^"]+)"/.exec(wwwAuthenticate)
+      assert.ok(message.replaceAll('"', "'").startsWith(description), wwwAuthenticate)
+      assert.ok(wwwAuthenticate.length <= 200)
+      for (const name of [ISSUER, "'api'"]) assert.ok(!wwwAuthenticate.includes(name), wwwAuthenticate)
     }
   })
 }

@@ -133,9 +133,9 @@ test('without keys the response is 503, and only the log has the reason', async 
 })
 
 test('a fault of the service goes to the error handler, once', async (t) => {
-  const twice = await createVerifier(options([key, key]))
+  const noSet = await createVerifier(options([], { jwks: 'https://auth.example/', fetch: async () => Response.json({}) }))
   const bug = { verify: () => Promise.reject(new TypeError('a bug')) }
-  for (const [broken, name] of [[twice, 'VerifyError'], [bug, 'TypeError'], [{}, 'VerifyError']]) {
+  for (const [broken, name] of [[noSet, 'VerifyError'], [bug, 'TypeError'], [{}, 'VerifyError']]) {
     const errors = []
     const app = guarded({}, { verifiers: broken })
     app.use((error, req, res, next) => {

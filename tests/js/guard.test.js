@@ -182,6 +182,37 @@ test('options that would accept more than intended are refused', async () => {
 })
 
 const thrown = ['options_invalid', 'jwks_invalid']
+test('the guard looks for scopes in the verifier\'s scopeClaim, in a string or an array', async () => {
+  const cases = [
+    [undefined, { scope: ['read', 'write'] }, 200],
+    [undefined, { scope: 7 }, 403],
+    ['scp', { scp: 'write read', scope: 'write' }, 200],
+    ['scp', { scope: 'read' }, 403],
+    ['permissions', { permissions: ['read'] }, 200],
+    ['permissions', { permissions: [['read']] }, 403],
+  ]
+  for (const [scopeClaim, claimed, status] of cases) {
+    const one = await createVerifier(options([key], { scopeClaim }))
+    const { response } = await guard(request({ authorization: `Bearer ${makeToken(key, claims(claimed))}` }), one, { scope: 'read' })
+    assert.equal(response?.status ?? 200, status)
+  }
+})
+
+test('the challenge for a missing scope has at most 200 characters, as the verifier\'s', async () => {
+  const scope = Array.from({ length: 40 }, (_, index) => `scope-${index}`)
+  for (const [scopeClaim, scopes] of [['scope', scope], ['https://a.example/"\\\u{1f98a}', 'read'], ['x'.repeat(300), 'read']]) {
+    const token = makeToken(key, claims({ scope: 'other', [scopeClaim]: 'other' }))
+    const strict = await createVerifier(options([key], { scope: scopes, scopeClaim }))
+    const lax = await createVerifier(options([key], { scopeClaim }))
+    const send = request({ authorization: `Bearer ${token}` })
+    const [ours, theirs] = [await guard(send, lax, { scope: scopes }), await guard(send, strict)]
+    assert.equal(ours.error.wwwAuthenticate, theirs.error.wwwAuthenticate)
+    assert.equal(ours.error.message, theirs.error.message)
+    assert.equal(ours.error.claim, scopeClaim)
+    assert.ok(ours.error.wwwAuthenticate.length <= 200)
+  }
+})
+
 const statuses = { jwks_unavailable: 503, status_unavailable: 503, scope_insufficient: 403 }
 for (const code of Object.keys(STAGE_OF)) {
   const status = statuses[code] ?? 401

@@ -210,6 +210,92 @@ test('the backoff applies to background renewals', async (t) => {
   await eventually(() => server.requests === 3)
 })
 
+const unusable = {
+  'an empty set': [],
+  'a set without an RSA key for signatures': [{ jwk: { kty: 'EC', crv: 'P-256', x: 'AA', y: 'AA' } }, { jwk: { ...key.jwk, use: 'enc' } }],
+}
+for (const [name, keys] of Object.entries(unusable)) {
+  test(`${name} counts as a failure, and the old keys go out of use, in the store too`, async (t) => {
+    t.mock.method(Math, 'random', () => 0)
+    const map = new Map()
+    const store = { get: async (name) => map.get(name), put: async (name, value) => map.set(name, value) }
+    const server = await endpoint(t)
+    const it = await remote(server.url, { jwksOptions: { store } })
+    const { verifier, clock } = it
+    await verifier.verify(forever)
+    server.answer = jwks(keys)
+    clock.now += 600
+    const refusal = { code: 'jwks_unavailable', retryable: true, message: keys.length === 0 ? /the set is empty/ : /none of its 2 keys is usable/ }
+    await assert.rejects(verifier.verify(forever), refusal)
+    assert.throws(() => verifier.verifySync(forever), { code: 'jwks_unavailable' })
+    assert.throws(() => verifier.keys(), { code: 'jwks_unavailable' })
+    assert.deepEqual(await pauses(server, it, 4, (verifier) => assert.rejects(verifier.verify(forever), refusal)), [1, 2, 4, 8])
+    const other = await remote(server.url, { jwksOptions: { store } })
+    other.clock.now = clock.now
+    await assert.rejects(other.verifier.verify(forever), refusal)
+
+    server.answer = jwks([key])
+    clock.now += 60
+    await verifier.verify(forever)
+    verifier.verifySync(forever)
+  })
+}
+
+test('a background renewal that brings an empty set ends the old keys', async (t) => {
+  const server = await endpoint(t)
+  const { verifier, clock } = await remote(server.url)
+  await verifier.verify(forever)
+  server.answer = jwks([])
+  clock.now += 500
+  await verifier.verify(forever)
+  await eventually(() => {
+    try {
+      verifier.verifySync(forever)
+    } catch ({ code }) {
+      return code === 'jwks_unavailable'
+    }
+  })
+})
+
+test('onError hears of each failed fetch, in the background too, and what it throws is ignored', async (t) => {
+  const unhandled = t.mock.fn()
+  process.on('unhandledRejection', unhandled)
+  t.after(() => process.off('unhandledRejection', unhandled))
+  const server = await endpoint(t)
+  const heard = []
+  const functions = [
+    (error) => void heard.push(error),
+    (error) => {
+      heard.push(error)
+      throw new Error('mine')
+    },
+    async (error) => {
+      heard.push(error)
+      throw new Error('mine')
+    },
+  ]
+  for (const onError of functions) {
+    server.answer = jwks([key])
+    heard.length = 0
+    const { verifier, clock } = await remote(server.url, { jwksOptions: { onError } })
+    await verifier.verify(forever)
+    assert.equal(heard.length, 0)
+    server.answer = status(503)
+    clock.now += 500
+    await verifier.verify(forever)
+    await eventually(() => heard.length === 1)
+    assert.deepEqual([heard[0].code, heard[0].name], ['jwks_unavailable', 'VerifyError'])
+    assert.match(heard[0].message, /HTTP status 503/)
+    for (let i = 0; i < 5; i++) await verifier.verify(forever)
+    assert.equal(heard.length, 1)
+    server.answer = status(200, {}, '{"keys":7}')
+    await assert.rejects(verifier.refresh(), { code: 'jwks_invalid' })
+    assert.deepEqual(heard.map(({ code }) => code), ['jwks_unavailable', 'jwks_invalid'])
+  }
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  assert.equal(unhandled.mock.callCount(), 0)
+})
+
 /** Pretends to be another runtime. */
 function runtime(t, userAgent) {
   const before = Object.getOwnPropertyDescriptor(globalThis, 'navigator')

@@ -44,7 +44,7 @@ test('a fetched set is stored under a URL, and a new verifier reads it from ther
 
 test('each URL has a key of its own, with the query', async () => {
   const keys = []
-  const fetch = async () => Response.json({ keys: [] })
+  const fetch = async () => Response.json({ keys: [key.jwk] })
   const store = { get: async () => null, put: async (key) => keys.push(key) }
   for (const url of ['https://a.example', 'https://a.example/jwks?tenant=1', 'https://a.example/jwks?tenant=2#part']) {
     const { verifier } = await remote(url, { fetch, jwksOptions: { store } })
@@ -166,9 +166,9 @@ const bad = {
   'set that is no string': JSON.stringify({ ...good, text: { keys: [key.jwk] } }),
   'text that is no JSON': JSON.stringify({ ...good, text: 'keys' }),
   'text that is no JWK Set': JSON.stringify({ ...good, text: '{"keys":7}' }),
-  'set with too many keys': JSON.stringify({ ...good, text: JSON.stringify({ keys: Array(65).fill(key.jwk) }) }),
-  'text that is too long': JSON.stringify({ ...good, text: good.text + ' '.repeat(256 * 1024) }),
-  'value that is too long': JSON.stringify(good) + ' '.repeat(512 * 1024),
+  'set with too many keys': JSON.stringify({ ...good, text: JSON.stringify({ keys: Array(1001).fill(key.jwk) }) }),
+  'text that is too long': JSON.stringify({ ...good, text: good.text + ' '.repeat(1024 * 1024) }),
+  'value that is too long': JSON.stringify(good) + ' '.repeat(2 * 1024 * 1024),
   'time in the future': JSON.stringify({ ...good, at: NOW + 1 }),
   'time too long ago': JSON.stringify({ ...good, at: NOW - 87_000 }),
   'time too long ago, with too long a lifetime': JSON.stringify({ ...good, at: NOW - 172_800, ttl: 1e9 }),

@@ -231,7 +231,7 @@ test('a failed background renewal is not reported', async (t) => {
   t.after(() => process.off('unhandledRejection', unhandled))
   const forever = lasting(key)
   await verifier.verify(forever)
-  for (const answer of [status(500), (response) => response.destroy(), jwks(Array(65).fill(key))]) {
+  for (const answer of [status(500), (response) => response.destroy(), jwks(Array(1001).fill(key))]) {
     server.answer = answer
     const { requests } = server
     clock.now += 500
@@ -341,10 +341,10 @@ const failures = [
   { name: 'an empty body', answer: status(200), message: /not JSON \(no content type\)/ },
   { name: 'no response', answer: () => {}, message: /within 200 ms/ },
   { name: 'an unfinished body', answer: drip, message: /within 200 ms/ },
-  { name: 'an endless body', answer: flood, message: /more than 256 KiB/ },
+  { name: 'an endless body', answer: flood, message: /more than 1 MiB/ },
   { name: 'a closed connection', answer: (response) => response.destroy(), message: /network request failed \(\w+\)/ },
   { name: 'JSON that is no JWK Set', answer: status(200, {}, '{"issuer":"x"}'), code: 'jwks_invalid' },
-  { name: 'a set with too many keys', answer: jwks(Array(65).fill(key)), code: 'jwks_invalid' },
+  { name: 'a set with too many keys', answer: jwks(Array(1001).fill(key)), code: 'jwks_invalid' },
 ]
 for (const { name, answer, message = /./, code = 'jwks_unavailable' } of failures) {
   test(`${name} is refused with its cause, and the keys in use stay`, async (t) => {
@@ -382,12 +382,66 @@ for (const { name, answer } of [{ name: 'an unanswered request', answer: () => {
   })
 }
 
-test('a redirect is refused and not followed', async (t) => {
-  const elsewhere = await endpoint(t)
-  const server = await endpoint(t, (response) => status(302, { location: elsewhere.url })(response))
+for (const { location, shown } of [
+  { location: '/moved?apikey=hidden', shown: (origin) => ` to ${origin}/moved; give the final URL` },
+  { location: 'https://login.example/start?state=hidden#part', shown: () => ' to https://login.example/start; give' },
+  { location: 'https://', shown: () => 'a redirect; give the final URL' },
+  { location: undefined, shown: () => 'a redirect; give the final URL' },
+]) {
+  test(`a redirect to ${location} is refused and not followed`, async (t) => {
+    const server = await endpoint(t, (response) => status(302, location === undefined ? {} : { location })(response))
+    const { verifier } = await remote(server.url)
+    const refusal = await verifier.verify(token).then(() => assert.fail('accepted'), (error) => error)
+    assert.equal(refusal.code, 'jwks_unavailable')
+    assert.ok(refusal.message.includes(shown(new URL(server.url).origin)), refusal.message)
+    assert.ok(!refusal.message.includes('hidden'))
+    assert.equal(server.requests, 1)
+  })
+}
+
+/** Returns a response whose body never ends, and the reason for which it was cancelled. */
+function endless(status) {
+  const state = { cancelled: false }
+  const body = new ReadableStream({ cancel: () => void (state.cancelled = true) })
+  return { state, response: new Response(body, { status }) }
+}
+
+test('a body is cancelled, even if the option fetch ignores the signal', async () => {
+  for (const { status, late } of [{ status: 200 }, { status: 500 }, { status: 200, late: true }]) {
+    const { state, response } = endless(status)
+    const fetch = async () => {
+      if (late) await new Promise((resolve) => setTimeout(resolve, 60))
+      return response
+    }
+    const { verifier } = await remote('https://auth.example/', { fetch, jwksOptions: { timeoutMs: 30 } })
+    await assert.rejects(verifier.verify(token), { code: 'jwks_unavailable' })
+    await eventually(() => state.cancelled)
+  }
+})
+
+test('a response without a stream is read as a whole', async () => {
+  const text = JSON.stringify({ keys: [key.jwk] })
+  for (const [body, message] of [[text], [text + ' '.repeat(1024 * 1024), /more than 1 MiB/]]) {
+    const bytes = new TextEncoder().encode(body)
+    const response = { status: 200, headers: new Headers(), arrayBuffer: async () => bytes.buffer }
+    const { verifier } = await remote('https://auth.example/', { fetch: async () => response })
+    if (message === undefined) await verifier.verify(token)
+    else await assert.rejects(verifier.verify(token), { code: 'jwks_unavailable', message })
+  }
+})
+
+test('a byte order mark before the set is skipped', async (t) => {
+  const server = await endpoint(t, status(200, {}, `\ufeff${JSON.stringify({ keys: [key.jwk] })}`))
   const { verifier } = await remote(server.url)
-  await assert.rejects(verifier.verify(token), { code: 'jwks_unavailable', message: /redirect/ })
-  assert.deepEqual([server.requests, elsewhere.requests], [1, 0])
+  await verifier.verify(token)
+})
+
+test('in browsers the error for a network failure names CORS', async (t) => {
+  const before = Object.getOwnPropertyDescriptor(globalThis, 'navigator')
+  Object.defineProperty(globalThis, 'navigator', { value: { userAgent: 'Mozilla/5.0 Firefox/140.0' }, configurable: true })
+  t.after(() => Object.defineProperty(globalThis, 'navigator', before ?? { value: undefined, configurable: true }))
+  const { verifier } = await remote('https://auth.example/', { fetch: async () => { throw new TypeError('Failed to fetch') } })
+  await assert.rejects(verifier.verify(token), { code: 'jwks_unavailable', message: /CORS.*Access-Control-Allow-Origin/ })
 })
 
 test('the error for a host that does not answer has the system\'s code', async (t) => {

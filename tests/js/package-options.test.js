@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createVerifier, VerifyError } from 'countersign'
-import { makeKey, options } from './package-tokens.js'
+import { claims, makeKey, makeToken, options } from './package-tokens.js'
 
 const key = makeKey('k1')
 const privateJwk = key.privateKey.export({ format: 'jwk' })
@@ -17,6 +17,27 @@ const refused = [
   [{ audience: undefined }, /audience/],
   [{ audience: 7 }, /audience/],
   [{ audience: [null] }, /audience/],
+  [{ audience: null }, /audience/],
+  [{ audience: null, claims: {} }, /audience/],
+  [{ claims: { tid: { eq: 1 } } }, /claims.*an object/],
+  [{ claims: { tid: undefined } }, /claims.*undefined/],
+  [{ claims: { tid: [undefined] } }, /claims.*undefined/],
+  [{ claims: { tid: null } }, /claims/],
+  [{ claims: { tid: [] } }, /claims/],
+  [{ claims: { tid: [['a']] } }, /claims.*an array/],
+  [{ claims: { n: NaN } }, /claims.*NaN/],
+  [{ claims: new Map([['tid', 'a']]) }, /claims.*an object/],
+  [{ claims: ['tid'] }, /claims/],
+  [{ claims: 'tid' }, /claims/],
+  [{ claims: null }, /claims/],
+  [{ scopeClaim: '' }, /scopeClaim/],
+  [{ scopeClaim: ['scp', 'roles'] }, /scopeClaim/],
+  [{ scopeClaim: 7 }, /scopeClaim/],
+  [{ type: [] }, /type/],
+  [{ type: ['JWT', null] }, /type/],
+  [{ type: [undefined] }, /type.*undefined/],
+  [{ issuer: 'https://{tid' }, /issuer/],
+  [{ issuer: 'https://{}/' }, /issuer/],
   [{ type: 7 }, /type/],
   [{ clockTolerance: -1 }, /clockTolerance/],
   [{ clockTolerance: 301 }, /clockTolerance/],
@@ -54,12 +75,14 @@ const refused = [
   [{ jwksOptions: { staleIfError: -1 } }, /jwksOptions\.staleIfError.*-1.*0 to 604800/],
   [{ jwksOptions: { staleIfError: 604_801 } }, /jwksOptions\.staleIfError.*604801.*0 to 604800/],
   [{ jwksOptions: { staleIfError: '1d' } }, /jwksOptions\.staleIfError.*a string/],
+  [{ jwksOptions: { allowHttp: 'yes' } }, /jwksOptions\.allowHttp.*a string; expected true or false/],
+  [{ jwksOptions: { allowHttp: null } }, /jwksOptions\.allowHttp.*null/],
+  [{ jwksOptions: { onError: console } }, /jwksOptions\.onError.*an object; expected a function/],
   [{ jwksOptions: { store: {} } }, /jwksOptions\.store.*an object; expected.*get and put/],
   [{ jwksOptions: { store: { get: async () => null } } }, /jwksOptions\.store.*get and put/],
   [{ jwksOptions: { store: new Map() } }, /jwksOptions\.store.*get and put/],
   [{ jwksOptions: { store: null } }, /jwksOptions\.store.*null/],
   [{ jwksOptions: { store: 'redis://cache' } }, /jwksOptions\.store.*a string/],
-  [{ jwks: undefined }, /jwks.*undefined.*URL or a JWK Set/],
   [{ jwks: null }, /jwks.*null/],
   [{ jwks: [key.jwk] }, /jwks.*an array/],
   [{ jwks: key.jwk }, /jwks.*a single JWK.*keys/],
@@ -76,6 +99,10 @@ const refused = [
   [{ jwks: '/.well-known/jwks.json' }, /jwks.*no absolute URL/],
   [{ jwks: 'http://auth.example/jwks.json' }, /jwks.*https:/],
   [{ jwks: 'http://127.0.0.1.evil.example/' }, /jwks.*https:/],
+  [{ jwks: 'http://localhost.evil.example/' }, /jwks.*https:.*jwksOptions\.allowHttp/],
+  [{ jwks: 'http://evillocalhost/' }, /jwks.*https:/],
+  [{ jwks: 'http://localhost../' }, /jwks/],
+  [{ jwks: 'ftp://auth.example/', jwksOptions: { allowHttp: true } }, /jwks.*ftp:/],
   [{ jwks: new URL('file:///etc/jwks.json') }, /jwks.*file:.*https:/],
   [{ jwks: 'https://user@auth.example/' }, /jwks.*user name/],
   [{ jwks: 'https://:pass@auth.example/' }, /jwks.*user name/],
@@ -104,13 +131,43 @@ test('options that are no object are refused', async () => {
   }
 })
 
+test('jwksOptions.allowHttp admits http to any host, also as an issuer', async () => {
+  const asked = []
+  const fetch = async (url) => {
+    asked.push(url)
+    return Response.json({ issuer: 'http://keycloak:8080', jwks_uri: 'http://keycloak:8080/keys', keys: [key.jwk] })
+  }
+  const changes = { fetch, jwksOptions: { allowHttp: true } }
+  const given = await createVerifier(options([], { ...changes, jwks: 'http://keycloak:8080/keys' }))
+  await given.verify(makeToken(key))
+  const discovered = await createVerifier(options([], { ...changes, issuer: 'http://keycloak:8080', jwks: undefined }))
+  await discovered.verify(makeToken(key, claims({ iss: 'http://keycloak:8080' })))
+  assert.deepEqual(asked.map((url) => new URL(url).pathname), ['/keys', '/.well-known/oauth-authorization-server', '/keys'])
+})
+
+test('tokens of other shapes are described by options', async () => {
+  const cases = [
+    [{ audience: null, type: null, claims: { client_id: 'web' } }, { aud: undefined, client_id: 'web' }, { typ: undefined }],
+    [{ claims: { azp: ['a', 'b'], email_verified: true, level: 2 } }, { azp: 'b', email_verified: true, level: 2 }],
+    [{ claims: { groups: 'x' } }, { groups: ['y', 'x'] }],
+    [{ type: ['at+jwt', 'JWT'] }, {}, { typ: 'JWT' }],
+    [{ issuer: 'https://login.example/{tid}/v2.0' }, { iss: 'https://login.example/t1/v2.0', tid: 't1' }],
+    [{ scope: 'read', scopeClaim: 'scp' }, { scp: 'read write' }],
+    [{ scope: ['read', 'write'], scopeClaim: 'permissions' }, { permissions: ['write', 'read'] }],
+  ]
+  for (const [changes, claimed, header] of cases) {
+    const verifier = await createVerifier(options([key], changes))
+    await verifier.verify(makeToken(key, claims(claimed), header))
+  }
+})
+
 test('an undefined option counts as absent', async () => {
-  const names = ['type', 'clockTolerance', 'maxTokenAge', 'requiredClaims', 'scope', 'maxTokenBytes', 'cache', 'now', 'fetch', 'jwksOptions', 'status']
+  const names = ['claims', 'scopeClaim', 'type', 'clockTolerance', 'maxTokenAge', 'requiredClaims', 'scope', 'maxTokenBytes', 'cache', 'now', 'fetch', 'jwksOptions', 'status']
   await createVerifier(options([key], Object.fromEntries(names.map((name) => [name, undefined]))))
 })
 
 test('every safe URL is accepted, and none is fetched', async () => {
   const fetch = () => assert.fail('fetched')
-  const urls = ['https://auth.example/jwks', new URL('https://auth.example'), 'http://localhost:1/', 'http://127.0.0.1:1', 'http://127.1/', 'http://[::1]:1/']
+  const urls = ['https://auth.example/jwks', new URL('https://auth.example'), 'http://localhost:1/', 'http://127.0.0.1:1', 'http://127.1/', 'http://[::1]:1/', 'http://app.localhost/', 'http://localhost./', 'http://a.b.localhost.:1/']
   for (const jwks of urls) await createVerifier(options([], { jwks, fetch }))
 })

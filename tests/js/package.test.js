@@ -39,15 +39,15 @@ test('header and payload are plain, deeply frozen objects', () => {
   assert.equal(Object.getPrototypeOf(payload), Object.prototype)
 })
 
-test('a __proto__ member is an own member and touches no prototype', () => {
+test('a __proto__ member is refused, and decodeUnverified touches no prototype', () => {
   const text = JSON.stringify(claims()).replace('{', '{"__proto__":{"admin":true},')
   const token = makeToken(key, text)
-  for (const payload of [verifier.verifySync(token).payload, decodeUnverified(token).payload]) {
-    assert.ok(Object.hasOwn(payload, '__proto__'))
-    assert.equal(Object.getPrototypeOf(payload), Object.prototype)
-    assert.equal(payload.admin, undefined)
-    assert.ok(Object.isFrozen(payload['__proto__']))
-  }
+  assert.throws(() => verifier.verifySync(token), { code: 'token_malformed', message: /__proto__/ })
+  const { payload } = decodeUnverified(token)
+  assert.ok(Object.hasOwn(payload, '__proto__'))
+  assert.equal(Object.getPrototypeOf(payload), Object.prototype)
+  assert.equal(payload.admin, undefined)
+  assert.ok(Object.isFrozen(payload['__proto__']))
   assert.equal({}.admin, undefined)
 })
 
@@ -67,6 +67,8 @@ const refusals = [
   { name: 'an unknown kid', token: () => makeToken(key, claims(), { kid: 'k2' }), code: 'key_not_found' },
   { name: "another key's signature", token: () => makeToken(other), code: 'signature_invalid' },
   { name: 'a missing sub that is required', token: () => makeToken(key, claims({ sub: undefined })), options: { requiredClaims: ['sub'] }, code: 'claim_missing', claim: 'sub' },
+  { name: 'an exp in milliseconds', token: () => makeToken(key, claims({ exp: NOW * 1000 })), code: 'claim_invalid', claim: 'exp' },
+  { name: 'another value of a claim', token: () => makeToken(key, claims({ azp: 'other' })), options: { claims: { azp: 'web' } }, code: 'claim_mismatch', claim: 'azp' },
   { name: 'an exp that is a string', token: () => makeToken(key, claims({ exp: 'soon' })), code: 'claim_invalid', claim: 'exp' },
   { name: 'another issuer', token: () => makeToken(key, claims({ iss: 'https://evil.example' })), code: 'issuer_mismatch', claim: 'iss' },
   { name: 'another audience', token: () => makeToken(key, claims({ aud: ['x'] })), code: 'audience_mismatch', claim: 'aud' },
@@ -127,25 +129,26 @@ const REASONS = {
     zip: { header: { zip: 'DEF' } },
   },
   key_rejected: {
+    not_object: { jwks: { keys: [7] }, header: { kid: undefined } },
     private: withKey({ d: 'AAAA' }),
     key_type: withKey({ kty: 'EC' }),
     use: withKey({ use: 'enc' }),
     key_ops: withKey({ key_ops: ['encrypt'] }),
     alg: withKey({ alg: 'RS512' }),
     kid: { ...withKey({ kid: 7 }), header: { kid: undefined } },
+    duplicate_kid: { jwks: { keys: [key.jwk, { ...other.jwk, kid: 'k1' }] } },
+    certificate: withKey({ n: undefined, e: undefined, x5c: ['AAAA'] }),
     modulus_encoding: withKey({ n: `${n}=` }),
     modulus_size: withKey({ n: n.slice(4) }),
     modulus_even: withKey({ n: `${n.slice(0, -2)}AA` }),
-    exponent_encoding: withKey({ e: 'AAEAAQ' }),
+    exponent_encoding: withKey({ e: 'AQA?' }),
     exponent_range: withKey({ e: 'Ag' }),
   },
   jwks_invalid: {
     json: { response: '{"keys":[],"keys":[]}' },
     no_keys_array: { response: '{}' },
     private_key: { response: '{"d":"AAAA"}' },
-    too_many_keys: { jwks: { keys: Array(65).fill(key.jwk) } },
-    key_not_object: { jwks: { keys: [7] } },
-    duplicate_kid: { jwks: { keys: [key.jwk, key.jwk] } },
+    too_many_keys: { jwks: { keys: Array(1001).fill(key.jwk) } },
   },
 }
 for (const [code, cases] of Object.entries(REASONS)) {
@@ -180,7 +183,7 @@ test('README, types and the Rust verifier have the same reasons', () => {
 })
 
 test('the command line has a text for each reason of an unusable key', () => {
-  for (const reason of [...Object.keys(REASONS.key_rejected), 'duplicate_kid']) assert.ok(PROBLEMS[reason], reason)
+  for (const reason of Object.keys(REASONS.key_rejected)) assert.ok(PROBLEMS[reason], reason)
 })
 
 test('keys can be set, dropped and set again in one WasmVerifier', () => {
@@ -238,7 +241,7 @@ test('keys() is a frozen copy, and later changes of the given object have no eff
 })
 
 test('createVerifier refuses an invalid key set, but one bad key only affects its own tokens', async () => {
-  await assert.rejects(createVerifier(options([], { jwks: { keys: Array(65).fill(key.jwk) } })), { code: 'jwks_invalid', stage: 'key' })
+  await assert.rejects(createVerifier(options([], { jwks: { keys: Array(1001).fill(key.jwk) } })), { code: 'jwks_invalid', stage: 'key' })
   const one = await createVerifier(options([key, { jwk: { ...other.jwk, kid: 'short', n: 'AQAB' } }]))
   one.verifySync(makeToken(key))
   assert.throws(() => one.verifySync(makeToken(key, claims(), { kid: 'short' })), { code: 'key_rejected' })

@@ -19,10 +19,14 @@ const key = makeKey('k1')
 const now = Math.floor(Date.now() / 1000)
 const token = (changes) => makeToken(key, claims({ iat: now, exp: now + 900, ...changes }))
 
-// Answers the recipes' requests for the key set.
+// Answers the recipes' requests for the issuer's metadata and the key set.
+const WELL_KNOWN = 'https://auth.example/.well-known'
 const realFetch = globalThis.fetch
 globalThis.fetch = async (input, init) => {
-  if (String(input) !== 'https://auth.example/.well-known/jwks.json') return realFetch(input, init)
+  if (String(input) === `${WELL_KNOWN}/oauth-authorization-server`) {
+    return Response.json({ issuer: 'https://auth.example', jwks_uri: `${WELL_KNOWN}/jwks.json` })
+  }
+  if (String(input) !== `${WELL_KNOWN}/jwks.json`) return realFetch(input, init)
   return Response.json({ keys: [key.jwk] })
 }
 

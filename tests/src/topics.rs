@@ -12,6 +12,7 @@ mod signature;
 
 mod claims;
 mod options;
+mod policy;
 
 mod attacks;
 mod stage_order;
@@ -37,6 +38,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vector>)> {
         ("signature.json", signature::vectors(&keys)),
         ("claims.json", claims::vectors(&keys)),
         ("options.json", options::vectors(&keys)),
+        ("policy.json", policy::vectors(&keys)),
         ("stage_order.json", stage_order::vectors(&keys)),
         ("attacks.json", attacks::vectors(&keys)),
     ]

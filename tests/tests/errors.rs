@@ -7,7 +7,7 @@ use std::time::Duration;
 use countersign_tests::object::Object;
 use countersign_tests::rsa::RsaKey;
 use countersign_tests::token::{NOW, base64url, signed};
-use countersign_verifier::{Error, KeySet, Part, Policy, Verifier};
+use countersign_verifier::{ClaimFault, Error, KeySet, Part, Policy, Verifier};
 use serde_json::json;
 
 #[test]
@@ -67,10 +67,17 @@ fn a_refused_header_reports_the_expectation() {
         ),
         (
             header().without("typ"),
-            Error::TypeMismatch { expected: "at+jwt".into() },
-            "the header parameter typ is missing or not \"at+jwt\": is it an ID token? If \
-             the issuer's access tokens have another typ, set the option type to it (type: 'JWT'), \
-             but only if its ID tokens have another aud",
+            Error::TypeMismatch { expected: vec!["at+jwt".into()], missing: true },
+            "the header has no typ: expected \"at+jwt\". If the issuer's access tokens have no typ, \
+             set the option type to null (type: null), but only if its ID tokens have another aud, \
+             or the option claims tells them apart",
+        ),
+        (
+            header().set("typ", r#""JWT""#),
+            Error::TypeMismatch { expected: vec!["at+jwt".into()], missing: false },
+            "the header parameter typ is not \"at+jwt\": is it an ID token? If the issuer's access \
+             tokens have another typ, set the option type to it (type: 'JWT'), but only if its ID \
+             tokens have another aud",
         ),
         (
             header().set("crit", r#"["exp"]"#),
@@ -79,7 +86,7 @@ fn a_refused_header_reports_the_expectation() {
         ),
         (
             header().set("kid", r#""other""#),
-            Error::KeyNotFound { named: true },
+            Error::KeyNotFound { named: true, set_is_empty: false },
             "the key set has no key with the kid that the header names",
         ),
     ] {
@@ -116,16 +123,22 @@ fn a_reason_names_the_header_parameter_or_the_option() {
 
 #[test]
 fn a_token_without_a_key_reports_if_it_names_one() {
-    let keys = KeySet::from_json(r#"{ "keys": [] }"#).expect("the key set is good");
-    let verifier = Verifier::with_keys(policy(), keys);
+    let other = json!({ "keys": [{ "kty": "EC" }, { "kty": "OKP" }] }).to_string();
+    let others = KeySet::from_json(&other).expect("the key set is good");
+    let verifier = Verifier::with_keys(policy(), others);
+    let empty = KeySet::from_json(r#"{ "keys": [] }"#).expect("the key set is good");
+    let without_keys = Verifier::with_keys(policy(), empty);
     for (header, named, message) in [
         (Object::header(), true, "the key set has no key with the kid"),
         (Object::header().without("kid"), false, "the header has no kid, which is allowed only"),
     ] {
         let token = signed(&key(), header.text(), Object::claims().text());
         let error = verifier.verify_signature(&token).expect_err("there is no key");
-        assert_eq!(error, Error::KeyNotFound { named });
+        assert_eq!(error, Error::KeyNotFound { named, set_is_empty: false });
         assert!(error.to_string().starts_with(message), "{error}");
+        let error = without_keys.verify_signature(&token).expect_err("there is no key");
+        assert_eq!(error, Error::KeyNotFound { named, set_is_empty: true });
+        assert!(error.to_string().starts_with("the key set is empty"), "{error}");
     }
 }
 
@@ -143,14 +156,53 @@ fn refused_claims_report_the_expectation() {
         (
             claims().set("sub", "1"),
             "sub",
-            Error::ClaimInvalid { claim: "sub", expected: "a string" },
-            "the claim sub is not a string",
+            Error::ClaimInvalid {
+                claim: "sub".into(),
+                found: ClaimFault::Number,
+                expected: "a string (RFC 7519), which only its issuer can mend",
+            },
+            "the claim sub is a number: expected a string (RFC 7519), which only its issuer can mend",
         ),
         (
             claims().set("exp", "-1"),
             "exp",
-            Error::ClaimInvalid { claim: "exp", expected: "a number of seconds, 0 or more" },
-            "the claim exp is not a number of seconds, 0 or more",
+            Error::ClaimInvalid {
+                claim: "exp".into(),
+                found: ClaimFault::Negative,
+                expected: "a number of seconds, 0 or more",
+            },
+            "the claim exp is a negative number: expected a number of seconds, 0 or more",
+        ),
+        (
+            claims().set("iat", "1700000000000"),
+            "iat",
+            Error::ClaimInvalid {
+                claim: "iat".into(),
+                found: ClaimFault::Milliseconds,
+                expected: "a number of seconds, 0 or more",
+            },
+            "the claim iat is a number of milliseconds, or of seconds after the year 5000: \
+             expected a number of seconds, 0 or more",
+        ),
+        (
+            claims().set("iat", "null"),
+            "iat",
+            Error::ClaimInvalid {
+                claim: "iat".into(),
+                found: ClaimFault::Null,
+                expected: "a number of seconds, 0 or more",
+            },
+            "the claim iat is null: expected a number of seconds, 0 or more",
+        ),
+        (
+            claims().set("tenant", "true"),
+            "tenant",
+            Error::ClaimMismatch {
+                claim: "tenant".into(),
+                found: ClaimFault::Boolean,
+                expected: vec!["1".into(), "true".into()],
+            },
+            r#"the claim tenant is a boolean, not the expected "1" or "true""#,
         ),
         (
             claims().set("iss", r#""other""#),
@@ -224,19 +276,144 @@ fn refused_claims_report_the_expectation() {
         (
             claims().set("scope", r#""read""#),
             "scope",
-            Error::ScopeInsufficient { required: "read write".into() },
-            r#"the claim scope does not hold all of the required scope "read write""#,
+            Error::ScopeInsufficient { claim: "scope".into(), required: "read write".into() },
+            r#"the claim scope does not hold the required scope: expected all of "read write""#,
         ),
     ] {
         let token = signed(&key, Object::header().text(), claims.text());
         let options = r#"{ "issuer": "https://auth.example", "audience": ["api", "web"],
             "clockTolerance": 5, "maxTokenAge": 600, "scope": ["read", "write"],
-            "requiredClaims": ["sub", "tenant"] }"#;
+            "requiredClaims": ["sub", "tenant"], "claims": { "tenant": [1, "true"] } }"#;
         let policy = Policy::from_json(options).expect("the options are good");
         let error = refusal(&key, &policy, &token);
         assert_eq!(error, expected);
         assert_eq!(error.to_string(), message);
         assert_eq!(error.claim(), Some(claim));
+    }
+}
+
+#[test]
+fn no_advice_is_to_do_what_was_done() {
+    let key = key();
+    let typed = |typ: &str| Object::header().set("typ", typ);
+    for (types, header, advised) in [
+        (r#""at+jwt""#, typed(r#""JWT""#), "type: 'JWT'"),
+        (r#""at+jwt""#, Object::header().without("typ"), "type: null"),
+        (r#""JWT""#, Object::header().without("typ"), "type: null"),
+        (r#""JWT""#, typed(r#""at+jwt""#), "set the option type to it, but"),
+        (r#"["JWT","at+jwt"]"#, typed(r#""x""#), "set the option type to it, but"),
+    ] {
+        let options = format!(
+            r#"{{ "issuer": "https://auth.example", "audience": "api", "type": {types} }}"#
+        );
+        let policy = Policy::from_json(&options).expect("the options are good");
+        let error = refusal(&key, &policy, &signed(&key, header.text(), Object::claims().text()));
+        assert_eq!(error.code(), "type_mismatch");
+        let message = error.to_string();
+        assert!(message.contains(advised), "{message}");
+        assert_eq!(message.contains("type: 'JWT'"), advised.contains("type: 'JWT'"), "{message}");
+    }
+}
+
+#[test]
+fn a_nonce_in_the_header_explains_a_bad_signature() {
+    let (key, header) = (key(), Object::header());
+    for (header, nonce) in [(header.clone(), false), (header.set("nonce", r#""AQAB""#), true)] {
+        let token = signed(&key, header.text(), Object::claims().text());
+        let error = refusal(&key, &policy(), &format!("{}A", &token[..token.len() - 1]));
+        assert_eq!(error, Error::SignatureInvalid { nonce });
+        assert_eq!(error.to_string().contains("nonce"), nonce, "{error}");
+    }
+}
+
+#[test]
+fn a_value_that_is_null_is_called_null() {
+    let key = key();
+    let token = |header: Object, claims: Object| signed(&key, header.text(), claims.text());
+    for (header, claims) in [
+        (Object::header().set("alg", "null"), Object::claims()),
+        (Object::header().set("typ", "null"), Object::claims()),
+        (Object::header().set("kid", "null"), Object::claims()),
+        (Object::header(), Object::claims().set("iss", "null")),
+        (Object::header(), Object::claims().set("aud", "null")),
+        (Object::header(), Object::claims().set("exp", "null")),
+        (Object::header(), Object::claims().set("sub", "null")),
+    ] {
+        let error = refusal(&key, &policy(), &token(header, claims));
+        assert!(error.to_string().contains("is null"), "{error}");
+    }
+}
+
+#[test]
+fn a_challenge_is_short_and_names_no_issuer_audience_or_value() {
+    let long = "x".repeat(300);
+    let secret = |text: &str| vec![format!("secret {text}"), long.clone()];
+    for error in [
+        Error::IssuerMismatch { expected: secret("issuer"), only_slash_differs: true },
+        Error::AudienceMismatch { expected: secret("audience") },
+        Error::ClaimMismatch {
+            claim: "tid".into(),
+            found: ClaimFault::String,
+            expected: secret("value"),
+        },
+        Error::ClaimMissing { claim: long.clone() },
+        Error::ClaimMissing { claim: format!("https://claims.example/{}", "é".repeat(300)) },
+        Error::TypeMismatch { expected: vec![long.clone()], missing: false },
+        Error::ScopeInsufficient { claim: "scope".into(), required: long.clone() },
+        Error::ScopeInsufficient { claim: long.clone(), required: "read".into() },
+        Error::ScopeInsufficient { claim: "scope".into(), required: "x".repeat(70) },
+        Error::SignatureInvalid { nonce: true },
+    ] {
+        let challenge = error.www_authenticate();
+        assert!(challenge.len() <= 200, "{challenge}");
+        assert!(!challenge.contains("secret"), "{challenge}");
+        assert_eq!(challenge.matches('"').count() % 2, 0, "{challenge}");
+    }
+    let claim = "https://claims.example/role".into();
+    let challenge = Error::ClaimMissing { claim }.www_authenticate();
+    let description = "the required claim https://claims.example/role is missing";
+    let expected = format!("Bearer error=\"invalid_token\", error_description=\"{description}\"");
+    assert_eq!(challenge, expected);
+}
+
+#[test]
+fn the_builder_and_the_options_make_the_same_policy() {
+    let built = Policy::without_audience("https://auth.example", "client_id", ["web", "a\"\n"])
+        .and_then(|policy| policy.with_claim("ok", [true]))
+        .and_then(|policy| policy.with_claim("n", [1, -2]))
+        .and_then(|policy| policy.with_issuers(["https://auth.example", "https://{tid}.example"]))
+        .and_then(|policy| policy.with_token_types(["at+jwt", "JWT"]))
+        .and_then(|policy| policy.with_scope("read"))
+        .and_then(|policy| policy.with_scope_claim("scp"))
+        .expect("the policy is good");
+    let read = Policy::from_json(
+        r#"{ "issuer": ["https://auth.example", "https://{tid}.example"], "audience": null,
+             "type": ["at+jwt", "JWT"], "scope": "read", "scopeClaim": "scp",
+             "claims": { "client_id": ["web", "a\"\n"], "ok": true, "n": [1, -2] } }"#,
+    )
+    .expect("the options are good");
+    assert_eq!(format!("{built:?}"), format!("{read:?}"));
+
+    let replaced = Policy::new("https://auth.example", "api")
+        .with_claim("hd", ["one.example"])
+        .and_then(|policy| policy.with_claim("hd", ["two.example"]))
+        .expect("the policy is good");
+    assert!(!format!("{replaced:?}").contains("one.example"), "{replaced:?}");
+}
+
+#[test]
+fn the_builder_refuses_what_the_options_refuse() {
+    let none: [&str; 0] = [];
+    for (policy, reason) in [
+        (policy().with_claim("sub", none), "claims"),
+        (Policy::without_audience("https://auth.example", "sub", none), "claims"),
+        (policy().with_issuers(none), "issuer"),
+        (policy().with_issuers(["https://{}"]), "issuer"),
+        (policy().with_token_types(none), "type"),
+        (policy().with_scope_claim(""), "scopeClaim"),
+    ] {
+        let error = policy.expect_err("a bad option");
+        assert_eq!((error.code(), error.reason()), ("options_invalid", Some(reason)), "{error}");
     }
 }
 

@@ -24,7 +24,6 @@ fn a_document_that_is_not_a_key_set_is_invalid() {
         r#"{"keys":null}"#,
         r#"{"keys":{}}"#,
         r#"{"keys":"main"}"#,
-        r#"{"keys":[1]}"#,
         r#"{"Keys":[]}"#,
         r#"{"kty":"RSA","kid":"main","n":"AQAB","e":"AQAB"}"#,
         r#"{"keys":[],"keys":[]}"#,
@@ -33,38 +32,53 @@ fn a_document_that_is_not_a_key_set_is_invalid() {
         r#"{"keys":[]}x"#,
         r#"{"keys":[]"#,
         "{\"keys\":[]}\0",
-        "\u{feff}{\"keys\":[]}",
+        "\u{feff}\u{feff}{\"keys\":[]}",
+        "{\"keys\":[]}\u{feff}",
+        r#"{"keys":[{"__proto__":{}}]}"#,
         "<!doctype html><title>503</title>",
         "-----BEGIN PUBLIC KEY-----",
     ] {
         let error = KeySet::from_json(document).err().map(|error| error.code());
         assert_eq!(error, Some("jwks_invalid"), "{document}");
     }
-    assert!(KeySet::from_json(r#"{"keys":[]}"#).is_ok());
+    for document in [r#"{"keys":[]}"#, "\u{feff}{\"keys\":[]}", r#"{"keys":[1]}"#] {
+        assert!(KeySet::from_json(document).is_ok(), "{document}");
+    }
 }
 
 #[test]
 fn an_invalid_key_set_names_its_fault() {
-    let many = vec![json!({}); 65];
+    let many = vec![json!({}); 1001];
     for (document, reason) in [
         ("<html>".into(), "json"),
         ("[]".into(), "json"),
         (r#"{"keys":[],"keys":[]}"#.into(), "json"),
         ("{}".into(), "no_keys_array"),
-        (json!({ "keys": [1] }).to_string(), "key_not_object"),
+        (r#"{"d":null}"#.into(), "no_keys_array"),
         (json!({ "keys": many }).to_string(), "too_many_keys"),
     ] {
         let error = KeySet::from_json(&document).expect_err("no key set");
         assert_eq!((error.code(), error.reason()), ("jwks_invalid", Some(reason)), "{document}");
     }
+}
 
-    let key = RsaKey::generate("main", 2048, 65537);
-    let jwk = key.jwk("main");
-    let keys = KeySet::from_json(&json!({ "keys": [jwk, jwk] }).to_string()).expect("a key set");
+#[test]
+fn two_different_keys_with_one_kid_spoil_no_others() {
+    let [main, one, two] = ["main", "one", "two"].map(|kid| RsaKey::generate(kid, 2048, 65537));
+    let keys = json!({ "keys": [one.jwk("twin"), main.jwk("main"), two.jwk("twin")] });
+    let keys = KeySet::from_json(&keys.to_string()).expect("a key set");
     let verifier = Verifier::with_keys(Policy::new("https://auth.example", "api"), keys);
-    let token = signed(&key, Object::header().text(), Object::claims().text());
-    let error = verifier.verify(&token, Duration::from_secs(NOW)).expect_err("two keys fit");
-    assert_eq!((error.code(), error.reason()), ("jwks_invalid", Some("duplicate_kid")));
+    let token = |key: &RsaKey, kid: &str| {
+        let header = Object::header().set("kid", &format!("\"{kid}\""));
+        signed(key, header.text(), Object::claims().text())
+    };
+    let now = Duration::from_secs(NOW);
+    for key in [&one, &two] {
+        let error = verifier.verify(&token(key, "twin"), now).expect_err("two keys fit");
+        assert_eq!(error, Error::KeyRejected { reason: KeyRejection::DuplicateKeyId });
+        assert_eq!(error.reason(), Some("duplicate_kid"));
+    }
+    assert!(verifier.verify(&token(&main, "main"), now).is_ok());
 }
 
 #[test]
@@ -107,10 +121,33 @@ fn a_rejected_key_names_the_faulty_member() {
         ("kid", json!(1), KeyRejection::KeyId, "kid", "kid"),
         (
             "n",
-            json!("AQAB="),
-            KeyRejection::ModulusEncoding,
+            json!("AQAB\n"),
+            KeyRejection::ModulusEncoding { problem: "has a length that no base64url text has" },
             "modulus_encoding",
-            "modulus n is missing, or not base64url",
+            "modulus n has a length that no base64url text has",
+        ),
+        (
+            "n",
+            json!("AQ\nB"),
+            KeyRejection::ModulusEncoding {
+                problem: "holds a character outside the base64url alphabet (A-Z a-z 0-9 - _)",
+            },
+            "modulus_encoding",
+            "modulus n holds a character outside the base64url alphabet",
+        ),
+        (
+            "n",
+            json!(null),
+            KeyRejection::ModulusEncoding { problem: "is missing" },
+            "modulus_encoding",
+            "modulus n is missing: expected a number in base64url",
+        ),
+        (
+            "n",
+            json!(65537),
+            KeyRejection::ModulusEncoding { problem: "is not a string" },
+            "modulus_encoding",
+            "modulus n is not a string",
         ),
         (
             "n",
@@ -128,10 +165,10 @@ fn a_rejected_key_names_the_faulty_member() {
         ),
         (
             "e",
-            json!("AQAB="),
-            KeyRejection::ExponentEncoding,
+            json!("AA=="),
+            KeyRejection::ExponentEncoding { problem: "is empty or zero" },
             "exponent_encoding",
-            "exponent e is missing, or not base64url",
+            "exponent e is empty or zero",
         ),
         (
             "e",
@@ -150,5 +187,26 @@ fn a_rejected_key_names_the_faulty_member() {
         assert_eq!(error.to_string(), format!("the token's key must not be used: {reason}"));
         assert_eq!(error.reason(), Some(name));
         assert!(reason.to_string().contains(words), "{reason}");
+    }
+}
+
+#[test]
+fn entries_that_are_no_rsa_key_say_so() {
+    let key = RsaKey::generate("main", 2048, 65537);
+    let token = signed(&key, Object::header().without("kid").text(), Object::claims().text());
+    let certificate = json!({ "kty": "RSA", "x5c": ["MIIB"] });
+    for (entry, reason, words) in [
+        (json!(7), "not_object", "it is not a JSON object"),
+        (
+            certificate,
+            "certificate",
+            "n and exponent e are missing: its certificate (x5c) is not read",
+        ),
+    ] {
+        let keys = KeySet::from_json(&json!({ "keys": [entry] }).to_string()).expect("a key set");
+        let verifier = Verifier::with_keys(Policy::new("https://auth.example", "api"), keys);
+        let error = verifier.verify(&token, Duration::from_secs(NOW)).expect_err("no key");
+        assert_eq!((error.code(), error.reason()), ("key_rejected", Some(reason)));
+        assert!(error.to_string().contains(words), "{error}");
     }
 }

@@ -91,7 +91,32 @@ fn a_replaced_key_no_longer_verifies() {
     assert!(verifier.verify(&token, AT_NOW).is_ok());
     verifier.set_keys(KeySet::from_json(r#"{"keys":[]}"#).expect("the key set is good"));
     let error = verifier.verify(&token, AT_NOW).expect_err("the key is gone");
-    assert_eq!(error, Error::KeyNotFound { named: true });
+    assert_eq!(error, Error::KeyNotFound { named: true, set_is_empty: true });
+}
+
+#[test]
+fn a_verifier_knows_if_it_has_usable_keys() {
+    let (mut verifier, _) = fixture(policy());
+    assert!(verifier.has_usable_keys());
+    for unusable in [r#"{"keys":[]}"#, r#"{"keys":[{"kty":"EC"},null]}"#] {
+        let keys = KeySet::from_json(unusable).expect("the key set is good");
+        assert!(!keys.has_usable_keys());
+        verifier.set_keys(keys);
+        assert!(!verifier.has_usable_keys());
+    }
+    verifier.clear_keys();
+    assert!(!verifier.has_usable_keys());
+}
+
+#[test]
+fn one_verifier_serves_many_threads() {
+    let (verifier, key) = fixture(policy());
+    let token = signed(&key, Object::header().text(), Object::claims().text());
+    std::thread::scope(|scope| {
+        let verify = || verifier.verify(&token, AT_NOW).is_ok();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(verify)).collect();
+        assert!(threads.into_iter().all(|thread| thread.join().expect("no panic")));
+    });
 }
 
 #[test]

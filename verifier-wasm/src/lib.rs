@@ -102,6 +102,13 @@ pub extern "C" fn drop_keys(instance: &mut Instance) {
     }
 }
 
+/// Returns true if the key set has a key that can check a token. Returns false without a key set.
+/// A fetched set without such a key is a fault of the issuer, like a failed fetch.
+#[unsafe(no_mangle)]
+pub extern "C" fn has_usable_keys(instance: &Instance) -> bool {
+    instance.verifier.as_ref().is_some_and(Verifier::has_usable_keys)
+}
+
 /// Verifies the input, a token, at the time `now` in seconds since the UNIX epoch. The output is
 /// the JSON text of its claims. A `now` that is not a valid time counts as the end of time: every
 /// token is then expired.
@@ -252,6 +259,24 @@ mod tests {
             drop_keys(&mut instance);
             assert_eq!(refusal(&mut instance), "jwks_unavailable");
         }
+    }
+
+    #[test]
+    fn a_key_set_without_usable_keys_is_accepted_and_recognised() {
+        let mut instance = create();
+        assert!(!has_usable_keys(&instance));
+        let policy = r#"{"issuer":"https://auth.example","audience":"api"}"#;
+        assert!(call(&mut instance, policy, |it| set_policy(it)).0);
+        assert!(!has_usable_keys(&instance));
+        // A modulus of 2048 bits, all of them set.
+        let n = format!("{}_w", "_".repeat(340));
+        let usable = format!(r#"{{"keys":[{{"kty":"RSA","n":"{n}","e":"AQAB"}}]}}"#);
+        for (keys, expected) in [(&*usable, true), (r#"{"keys":[]}"#, false), (&usable, true)] {
+            assert!(call(&mut instance, keys, |it| set_keys(it)).0);
+            assert_eq!(has_usable_keys(&instance), expected, "{keys}");
+        }
+        drop_keys(&mut instance);
+        assert!(!has_usable_keys(&instance));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Strict base64url.
+//! Base64url: strict for tokens, by value for keys.
 
 use alloc::{vec, vec::Vec};
 
@@ -6,7 +6,29 @@ use alloc::{vec, vec::Vec};
 /// padding, no white space, no `+` or `/`, unused bits zero (RFC 4648 §3.5). Two different texts
 /// never decode to the same bytes.
 pub(crate) fn decode(text: &str) -> Result<Vec<u8>, &'static str> {
-    let (quads, tail) = text.as_bytes().as_chunks::<4>();
+    decode_bytes(text.as_bytes())
+}
+
+/// Decodes base64 in either alphabet (RFC 4648 §4 and §5), with or without padding.
+pub(crate) fn decode_any(text: &str) -> Result<Vec<u8>, &'static str> {
+    let mut text: Vec<u8> = text
+        .bytes()
+        .map(|character| match character {
+            b'+' => b'-',
+            b'/' => b'_',
+            _ => character,
+        })
+        .collect();
+    if text.len().is_multiple_of(4) {
+        for _ in 0..2 {
+            text.pop_if(|last| *last == b'=');
+        }
+    }
+    decode_bytes(&text)
+}
+
+fn decode_bytes(text: &[u8]) -> Result<Vec<u8>, &'static str> {
+    let (quads, tail) = text.as_chunks::<4>();
     let mut bytes = vec![0; text.len() / 4 * 3 + text.len() % 4 * 3 / 4];
     let (triples, rest) = bytes.as_chunks_mut::<3>();
     // A value above 63 marks a character outside the alphabet. The marks are collected, and checked
@@ -62,15 +84,27 @@ const VALUES: [u8; 256] = {
 
 #[cfg(test)]
 mod tests {
-    use super::decode;
+    use super::{decode, decode_any};
     use alloc::string::String;
-    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use base64::{
+        Engine as _,
+        engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
+    };
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn encoded_bytes_decode_to_themselves(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(decode(&URL_SAFE_NO_PAD.encode(&bytes)), Ok(bytes));
+        }
+
+        #[test]
+        fn bytes_encoded_in_any_base64_decode_to_themselves(
+            bytes in prop::collection::vec(any::<u8>(), 0..200)
+        ) {
+            for engine in [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD] {
+                prop_assert_eq!(decode_any(&engine.encode(&bytes)), Ok(bytes.clone()));
+            }
         }
 
         #[test]
@@ -84,6 +118,16 @@ mod tests {
         assert!(decode("").is_ok());
         for length in [1, 5, 9] {
             assert!(decode(&"A".repeat(length)).is_err());
+        }
+    }
+
+    #[test]
+    fn padding_has_the_right_length() {
+        for text in ["AAA=", "AA==", "", "AAAA"] {
+            assert!(decode_any(text).is_ok(), "{text}");
+        }
+        for text in ["AAAA=", "AAA==", "AA=", "A===", "====", "=", "=AAA", "AA==AAAA", "AA= "] {
+            assert!(decode_any(text).is_err(), "{text}");
         }
     }
 

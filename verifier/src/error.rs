@@ -8,7 +8,7 @@ use alloc::{
 use core::fmt;
 
 use crate::{
-    KeyRejection,
+    ClaimFault, KeyRejection,
     text::{decimal, join, text},
 };
 
@@ -50,10 +50,12 @@ pub enum Error {
     },
     /// The policy does not allow the header's `alg`. The token never chooses its algorithm.
     AlgorithmNotAllowed,
-    /// The header's `typ` is missing, or not the one that the policy requires.
+    /// The header's `typ` is missing, or none of those that the policy accepts.
     TypeMismatch {
-        /// The required type.
-        expected: String,
+        /// The accepted types.
+        expected: Vec<String>,
+        /// True if the header has no `typ`.
+        missing: bool,
     },
     /// The header has `crit` or `b64`. Such extensions must be understood, and this verifier
     /// understands none.
@@ -62,6 +64,8 @@ pub enum Error {
     KeyNotFound {
         /// True if the header names a key (`kid`). A newer key set may then have it.
         named: bool,
+        /// True if the set has no keys at all.
+        set_is_empty: bool,
     },
     /// The key that the token names must not be used.
     KeyRejected {
@@ -70,7 +74,7 @@ pub enum Error {
     },
     /// No key set is loaded: not yet, or it could not be fetched.
     JwksUnavailable,
-    /// The key set is not a JWK Set (RFC 7517 §5), or two of its keys have the token's `kid`.
+    /// The key set is not a JWK Set (RFC 7517 §5).
     JwksInvalid {
         /// A stable name of the fault, listed at [`Error::reason`].
         reason: &'static str,
@@ -78,7 +82,11 @@ pub enum Error {
         problem: &'static str,
     },
     /// The signature is not the key's signature of this header and payload.
-    SignatureInvalid,
+    SignatureInvalid {
+        /// True if the header has a `nonce`. Some issuers sign tokens for their own APIs in a way
+        /// that nobody else can check, and mark them so.
+        nonce: bool,
+    },
     /// A claim that the policy requires is missing.
     ClaimMissing {
         /// The claim's name, as in the policy.
@@ -87,9 +95,20 @@ pub enum Error {
     /// A claim has the wrong type or is out of range.
     ClaimInvalid {
         /// The claim's name.
-        claim: &'static str,
+        claim: String,
+        /// The type that it has, or its fault.
+        found: ClaimFault,
         /// The expected type and range.
         expected: &'static str,
+    },
+    /// A claim has none of the values that the policy expects.
+    ClaimMismatch {
+        /// The claim's name.
+        claim: String,
+        /// The type that it has.
+        found: ClaimFault,
+        /// The expected values: strings, and the JSON text of others.
+        expected: Vec<String>,
     },
     /// `iss` is not one of the issuers that the policy accepts.
     IssuerMismatch {
@@ -120,8 +139,10 @@ pub enum Error {
         /// The greatest age that the policy allows, in seconds.
         max_token_age: u64,
     },
-    /// The token's `scope` lacks a scope token that the policy requires.
+    /// The token's scope lacks a scope token that the policy requires.
     ScopeInsufficient {
+        /// The claim with the scopes.
+        claim: String,
         /// The required scope, space-delimited.
         required: String,
     },
@@ -181,6 +202,7 @@ impl Error {
         ("signature_invalid", Stage::Signature),
         ("claim_missing", Stage::Claims),
         ("claim_invalid", Stage::Claims),
+        ("claim_mismatch", Stage::Claims),
         ("issuer_mismatch", Stage::Claims),
         ("audience_mismatch", Stage::Claims),
         ("token_expired", Stage::Claims),
@@ -190,6 +212,18 @@ impl Error {
         ("token_revoked", Stage::Status),
         ("status_unavailable", Stage::Status),
     ];
+
+    // Kept out of line: inlined copies would enlarge the WASM module.
+
+    #[cold]
+    pub(crate) fn claim_missing(claim: &str) -> Self {
+        Self::ClaimMissing { claim: claim.to_string() }
+    }
+
+    #[cold]
+    pub(crate) fn claim_invalid(claim: &str, found: ClaimFault, expected: &'static str) -> Self {
+        Self::ClaimInvalid { claim: claim.to_string(), found, expected }
+    }
 
     /// Returns the stable name of this kind of error.
     #[must_use]
@@ -207,63 +241,73 @@ impl Error {
     // `core::fmt` would be a good part of the WASM module, so the parts are joined without it.
     #[must_use]
     pub fn message(&self) -> String {
+        // One text is composed at the end, and one is dropped: less code than in each case.
+        let value = match self {
+            Self::TokenTooLarge { max_token_bytes: number } => decimal(*number as u64),
+            Self::TokenExpired { seconds_ago: number }
+            | Self::TokenNotYetValid { seconds_left: number, .. }
+            | Self::TokenTooOld { max_token_age: number } => decimal(*number),
+            Self::KeyRejected { reason } => reason.message(),
+            Self::TypeMismatch { expected, .. }
+            | Self::IssuerMismatch { expected, .. }
+            | Self::AudienceMismatch { expected } => join(expected, OR),
+            Self::ClaimMismatch { expected, .. } => join(expected, OR) + "\"",
+            _ => String::new(),
+        };
+        text(&self.parts(&value))
+    }
+
+    /// Returns the parts of the message. `value` is the one that had to be composed.
+    fn parts<'a>(&'a self, value: &'a str) -> [&'a str; 5] {
         match self {
-            Self::OptionsInvalid { option, problem } => text(&["option `", option, "` ", problem]),
-            Self::TokenTooLarge { max_token_bytes } => {
-                let bytes = &decimal(*max_token_bytes as u64);
-                text(&["the token is longer than the ", bytes, TOO_LARGE])
+            Self::OptionsInvalid { option, problem } => ["option `", option, "` ", problem, ""],
+            Self::TokenTooLarge { .. } => {
+                ["the token is longer than the ", value, TOO_LARGE, "", ""]
             }
-            Self::TokenMalformed { part, problem } => text(&[part.name(), " ", problem]),
+            Self::TokenMalformed { part, problem } => [part.name(), " ", problem, "", ""],
             Self::HeaderInvalid { parameter, problem } => {
-                text(&["the header parameter ", parameter, " ", problem])
+                ["the header parameter ", parameter, " ", problem, ""]
             }
-            Self::AlgorithmNotAllowed => text(&[ALGORITHM]),
-            Self::TypeMismatch { expected } => {
-                text(&["the header parameter typ is missing or not \"", expected, TYPE_ADVICE])
+            Self::AlgorithmNotAllowed => [ALGORITHM, "", "", "", ""],
+            Self::TypeMismatch { missing: true, .. } => {
+                ["the header has no typ: expected \"", value, TYPE_MISSING, "", ""]
             }
-            Self::CriticalUnsupported => text(&[CRITICAL]),
-            Self::KeyNotFound { named } => text(&[if *named { KID_UNKNOWN } else { KID_MISSING }]),
-            Self::KeyRejected { reason } => {
-                text(&["the token's key must not be used: ", &reason.message()])
+            Self::TypeMismatch { .. } => {
+                let example = if value == "at+jwt" { " (type: 'JWT')" } else { "" };
+                [TYPE_IS_NOT, value, TYPE_ADVICE, example, ID_TOKENS]
             }
-            Self::JwksUnavailable => text(&["no key set is loaded"]),
-            Self::JwksInvalid { problem, .. } => text(&["the key set ", problem]),
-            Self::SignatureInvalid => text(&[SIGNATURE]),
-            Self::ClaimMissing { claim } => text(&["the required claim ", claim, " is missing"]),
-            Self::ClaimInvalid { claim, expected } => {
-                text(&["the claim ", claim, " is not ", expected])
+            Self::CriticalUnsupported => [CRITICAL, "", "", "", ""],
+            Self::KeyNotFound { set_is_empty: true, .. } => [SET_EMPTY, "", "", "", ""],
+            Self::KeyNotFound { named: true, .. } => [KID_UNKNOWN, "", "", "", ""],
+            Self::KeyNotFound { .. } => [KID_MISSING, "", "", "", ""],
+            Self::KeyRejected { .. } => ["the token's key must not be used: ", value, "", "", ""],
+            Self::JwksUnavailable => ["no key set is loaded", "", "", "", ""],
+            Self::JwksInvalid { problem, .. } => ["the key set ", problem, "", "", ""],
+            Self::SignatureInvalid { nonce } => {
+                [SIGNATURE, if *nonce { NONCE_ADVICE } else { "" }, "", "", ""]
             }
-            Self::IssuerMismatch { expected, only_slash_differs } => text(&[
-                "the claim iss is not the expected issuer, \"",
-                &join(expected, OR),
-                if *only_slash_differs { SLASH_ADVICE } else { "\"" },
-            ]),
-            Self::AudienceMismatch { expected } => text(&[
-                "the claim aud does not hold the expected audience, \"",
-                &join(expected, OR),
-                AUDIENCE_ADVICE,
-            ]),
-            Self::TokenExpired { seconds_ago } => text(&[
-                "the token expired ",
-                &decimal(*seconds_ago),
-                " s ago: get a new one",
-                CLOCK,
-            ]),
-            Self::TokenNotYetValid { claim, seconds_left } => {
-                let seconds = &decimal(*seconds_left);
-                text(&[NOT_YET, claim, " lies ", seconds, " s ahead of this clock", CLOCK])
+            Self::ClaimMissing { claim } => ["the required claim ", claim, " is missing", "", ""],
+            Self::ClaimInvalid { claim, found, expected } => {
+                ["the claim ", claim, found.words(), ": expected ", expected]
             }
-            Self::TokenTooOld { max_token_age } => {
-                let seconds = &decimal(*max_token_age);
-                text(&["the token was issued longer ago than the ", seconds, TOO_OLD])
+            Self::ClaimMismatch { claim, found, .. } => {
+                ["the claim ", claim, found.words(), ", not the expected \"", value]
             }
-            Self::ScopeInsufficient { required } => text(&[
-                "the claim scope does not hold all of the required scope \"",
-                required,
-                "\"",
-            ]),
-            Self::TokenRevoked => text(&["the token was revoked"]),
-            Self::StatusUnavailable => text(&[STATUS_UNAVAILABLE]),
+            Self::IssuerMismatch { only_slash_differs, .. } => {
+                let advice = if *only_slash_differs { SLASH_ADVICE } else { "\"" };
+                ["the claim iss is not the expected issuer, \"", value, advice, "", ""]
+            }
+            Self::AudienceMismatch { .. } => [AUDIENCE, value, AUDIENCE_ADVICE, "", ""],
+            Self::TokenExpired { .. } => ["the token expired ", value, EXPIRED, CLOCK, ""],
+            Self::TokenNotYetValid { claim, .. } => [NOT_YET, claim, " lies ", value, AHEAD],
+            Self::TokenTooOld { .. } => {
+                ["the token was issued longer ago than the ", value, TOO_OLD, "", ""]
+            }
+            Self::ScopeInsufficient { claim, required } => {
+                ["the claim ", claim, LACKS_SCOPE, required, "\""]
+            }
+            Self::TokenRevoked => ["the token was revoked", "", "", "", ""],
+            Self::StatusUnavailable => [STATUS_UNAVAILABLE, "", "", "", ""],
         }
     }
 
@@ -278,9 +322,7 @@ impl Error {
     /// | `jwks_invalid` | `json`: the text is not strict JSON, or not an object |
     /// | | `no_keys_array`: it has no array `keys` |
     /// | | `private_key`: it is a single private key |
-    /// | | `too_many_keys`: it has more than 64 keys |
-    /// | | `key_not_object`: a member of `keys` is not an object |
-    /// | | `duplicate_kid`: two keys have the `kid` that the token names |
+    /// | | `too_many_keys`: it has more than 1000 keys |
     ///
     /// The other codes have no reason.
     #[must_use]
@@ -298,13 +340,15 @@ impl Error {
     #[must_use]
     pub fn claim(&self) -> Option<&str> {
         match self {
-            Self::ClaimMissing { claim } => Some(claim),
-            Self::ClaimInvalid { claim, .. } | Self::TokenNotYetValid { claim, .. } => Some(claim),
+            Self::ClaimMissing { claim }
+            | Self::ClaimInvalid { claim, .. }
+            | Self::ClaimMismatch { claim, .. }
+            | Self::ScopeInsufficient { claim, .. } => Some(claim),
+            Self::TokenNotYetValid { claim, .. } => Some(claim),
             Self::IssuerMismatch { .. } => Some("iss"),
             Self::AudienceMismatch { .. } => Some("aud"),
             Self::TokenExpired { .. } => Some("exp"),
             Self::TokenTooOld { .. } => Some("iat"),
-            Self::ScopeInsufficient { .. } => Some("scope"),
             _ => None,
         }
     }
@@ -319,9 +363,11 @@ impl Error {
     }
 
     /// Returns the challenge for the response: a value for the `WWW-Authenticate` header field
-    /// (RFC 6750 §3).
+    /// (RFC 6750 §3), of at most 200 characters.
     ///
-    /// It is a bare `Bearer` if the fault is not the token's: options, key set, status.
+    /// It names the fault and leaves out the advice, the expected issuers, audiences and values: the
+    /// message has them. It is a bare `Bearer` if the fault is not the token's: options, key set,
+    /// status. A scope that is too long is left out.
     #[must_use]
     pub fn www_authenticate(&self) -> String {
         match self {
@@ -329,20 +375,27 @@ impl Error {
             | Self::JwksUnavailable
             | Self::JwksInvalid { .. }
             | Self::StatusUnavailable => "Bearer".to_string(),
-            Self::ScopeInsufficient { required } => {
-                self.challenge("insufficient_scope") + ", scope=\"" + &quotable(required) + "\""
+            Self::ScopeInsufficient { required, .. } => {
+                let challenge = self.challenge("insufficient_scope");
+                let attribute = ", scope=\"";
+                if challenge.len() + attribute.len() + required.len() >= MAX_CHALLENGE {
+                    return challenge;
+                }
+                text(&[&challenge, attribute, &quotable(required), "\""])
             }
             _ => self.challenge("invalid_token"),
         }
     }
 
     fn challenge(&self, error: &str) -> String {
-        let mut challenge = "Bearer error=\"".to_string();
-        challenge += error;
-        challenge += "\", error_description=\"";
-        challenge += &quotable(&self.message());
-        challenge.push('"');
-        challenge
+        // The advice follows after punctuation.
+        let message = self.message();
+        let mut pairs = message.as_bytes().windows(2);
+        let fault = pairs.position(|pair| matches!(pair, b": " | b"; " | b", "));
+        let fault = fault.and_then(|end| message.get(..end)).unwrap_or(&message);
+        let mut description = quotable(fault);
+        description.truncate(MAX_DESCRIPTION);
+        text(&["Bearer error=\"", error, "\", error_description=\"", &description, "\""])
     }
 
     const fn code_and_stage(&self) -> (&'static str, Stage) {
@@ -358,9 +411,10 @@ impl Error {
             Self::KeyRejected { .. } => ("key_rejected", Stage::Key),
             Self::JwksUnavailable => ("jwks_unavailable", Stage::Key),
             Self::JwksInvalid { .. } => ("jwks_invalid", Stage::Key),
-            Self::SignatureInvalid => ("signature_invalid", Stage::Signature),
+            Self::SignatureInvalid { .. } => ("signature_invalid", Stage::Signature),
             Self::ClaimMissing { .. } => ("claim_missing", Stage::Claims),
             Self::ClaimInvalid { .. } => ("claim_invalid", Stage::Claims),
+            Self::ClaimMismatch { .. } => ("claim_mismatch", Stage::Claims),
             Self::IssuerMismatch { .. } => ("issuer_mismatch", Stage::Claims),
             Self::AudienceMismatch { .. } => ("audience_mismatch", Stage::Claims),
             Self::TokenExpired { .. } => ("token_expired", Stage::Claims),
@@ -394,12 +448,23 @@ impl fmt::Display for Error {
     }
 }
 
+/// The greatest length of a challenge, and of the description in it: proxies limit the headers of a
+/// response.
+const MAX_CHALLENGE: usize = 200;
+const MAX_DESCRIPTION: usize = 100;
+
 /// The text between two quoted alternatives.
 const OR: &str = "\" or \"";
 const TOO_LARGE: &str = " bytes that maxTokenBytes allows";
 const ALGORITHM: &str = "the header parameter alg is not RS256, the only algorithm allowed";
+const TYPE_MISSING: &str = "\". If the issuer's access tokens have no typ, set the option type to \
+    null (type: null), but only if its ID tokens have another aud, or the option claims tells them \
+    apart";
+const TYPE_IS_NOT: &str = "the header parameter typ is not \"";
 const TYPE_ADVICE: &str = "\": is it an ID token? If the issuer's access tokens have another typ, \
-    set the option type to it (type: 'JWT'), but only if its ID tokens have another aud";
+    set the option type to it";
+const ID_TOKENS: &str = ", but only if its ID tokens have another aud";
+const SET_EMPTY: &str = "the key set is empty: its issuer must publish the keys that it signs with";
 const CRITICAL: &str =
     "the header has crit or b64, and this verifier understands no critical extension";
 const KID_UNKNOWN: &str = "the key set has no key with the kid that the header names";
@@ -407,14 +472,21 @@ const KID_MISSING: &str =
     "the header has no kid, which is allowed only when the key set has exactly one usable key";
 const SIGNATURE: &str =
     "the signature does not belong to this header and payload under the issuer's key";
+const NONCE_ADVICE: &str = ": its header has a nonce, so it may be for an API of its issuer alone \
+    (as for Microsoft Graph); ask the issuer for a token for your own API";
 const SLASH_ADVICE: &str =
     "\": they differ by a / at the end; set the option issuer as in the issuer's metadata";
+const AUDIENCE: &str = "the claim aud does not hold the expected audience, \"";
 const AUDIENCE_ADVICE: &str = "\": is it for another API, or an ID token? Ask the issuer for this \
     audience, or correct the option audience";
+const LACKS_SCOPE: &str = " does not hold the required scope: expected all of \"";
 const NOT_YET: &str = "the token is not valid yet: the claim ";
 const TOO_OLD: &str = " s that maxTokenAge allows";
+const EXPIRED: &str = " s ago: get a new one";
 /// The advice for a time that may differ because a clock is wrong.
 const CLOCK: &str = "; if a clock is wrong, set it, or the option clockTolerance (up to 300 s)";
+const AHEAD: &str = " s ahead of this clock; if a clock is wrong, set it, or the option \
+    clockTolerance (up to 300 s)";
 const STATUS_UNAVAILABLE: &str =
     "the status list is not available, so the token may have been revoked: try again later";
 
@@ -451,11 +523,12 @@ mod tests {
 
     #[test]
     fn a_challenge_has_only_characters_that_rfc_6750_allows() {
-        let error = Error::ScopeInsufficient { required: "read \"\\\u{e9}\r\n".into() };
+        let required = "read \"\\\u{e9}\r\n".into();
+        let error = Error::ScopeInsufficient { claim: "sc\u{f6}pe".into(), required };
         assert_eq!(
             error.www_authenticate(),
-            "Bearer error=\"insufficient_scope\", error_description=\"the claim scope does not \
-             hold all of the required scope 'read '????'\", scope=\"read '????\""
+            "Bearer error=\"insufficient_scope\", error_description=\"the claim sc?pe does not \
+             hold the required scope\", scope=\"read '????\""
         );
     }
 
@@ -469,7 +542,9 @@ mod tests {
         ] {
             assert_eq!(error.www_authenticate(), "Bearer", "{error}");
         }
-        assert!(Error::SignatureInvalid.www_authenticate().contains("invalid_token"));
+        assert!(
+            Error::SignatureInvalid { nonce: false }.www_authenticate().contains("invalid_token")
+        );
     }
 
     #[test]

@@ -1,10 +1,6 @@
 //! The header parameters (RFC 7515 §4), checked against the policy.
 
-use crate::{
-    Error, Policy,
-    algorithm::Algorithm,
-    json::{Document, Value},
-};
+use crate::{Error, Policy, algorithm::Algorithm, json::Document};
 
 /// The parts of a checked header that select the key.
 ///
@@ -20,10 +16,7 @@ impl<'a> Header<'a> {
     pub(crate) fn read(header: &'a Document, policy: &Policy) -> Result<Self, Error> {
         let invalid = |parameter, problem| Error::HeaderInvalid { parameter, problem };
 
-        let alg = header
-            .get("alg")
-            .and_then(Value::as_str)
-            .ok_or_else(|| invalid("alg", "is missing or not a string"))?;
+        let alg = optional_string(header, "alg")?.ok_or_else(|| invalid("alg", "is missing"))?;
         let algorithm = Algorithm::by_name(alg).ok_or(Error::AlgorithmNotAllowed)?;
 
         // RFC 7515 §4.1.11: every extension in `crit` must be understood, and this verifier
@@ -36,16 +29,20 @@ impl<'a> Header<'a> {
             return Err(invalid("zip", "is not for signed tokens"));
         }
 
-        if let Some(expected) = &policy.token_type {
+        if !policy.token_types.is_empty() {
             let typ = optional_string(header, "typ")?;
-            if !typ.is_some_and(|typ| same_media_type(typ, expected)) {
-                return Err(Error::TypeMismatch { expected: expected.clone() });
+            let is = |typ| policy.token_types.iter().any(|expected| same_media_type(typ, expected));
+            if !typ.is_some_and(is) {
+                let expected = policy.token_types.clone();
+                return Err(Error::TypeMismatch { expected, missing: typ.is_none() });
             }
         }
 
         Ok(Self { algorithm, kid: optional_string(header, "kid")? })
     }
 }
+
+const IS_NULL: &str = "is null: expected a string";
 
 fn optional_string<'a>(
     header: &'a Document,
@@ -54,7 +51,7 @@ fn optional_string<'a>(
     match header.get(parameter) {
         None => Ok(None),
         Some(value) => {
-            let problem = "is not a string";
+            let problem = if value.is_null() { IS_NULL } else { "is not a string" };
             value.as_str().map(Some).ok_or(Error::HeaderInvalid { parameter, problem })
         }
     }

@@ -1,8 +1,14 @@
 //! Strict JSON (RFC 8259): UTF-8 without a byte order mark, no duplicate member name in an object
 //! at any depth, no lone surrogate, bounded depth, nothing after the value. If two readers were
 //! lenient in different ways, one token could mean two things.
+//!
+//! A member named `__proto__` is refused: JavaScript that copies an object member by member turns
+//! it into the prototype of the copy.
 
 use alloc::{collections::BinaryHeap, string::String, vec::Vec};
+use core::slice;
+
+use crate::ClaimFault;
 
 /// The deepest nesting of arrays and objects, the outermost object included. Tokens nest two or
 /// three levels. The bound protects the stack of this parser and of later readers of the claims.
@@ -12,6 +18,7 @@ const MAX_DEPTH: usize = 64;
 const FEW: usize = 16;
 
 /// A JSON text that is one object.
+#[derive(Clone, Default)]
 pub(crate) struct Document {
     text: String,
     members: Vec<Member>,
@@ -24,6 +31,7 @@ pub(crate) struct Value<'a> {
     node: &'a Node,
 }
 
+#[derive(Clone)]
 enum Node {
     /// `null`, `true` or `false`.
     Literal(Span),
@@ -33,12 +41,14 @@ enum Node {
     Object(Vec<Member>),
 }
 
+#[derive(Clone)]
 struct Member {
     name: Quoted,
     value: Node,
 }
 
 /// A string.
+#[derive(Clone)]
 enum Quoted {
     /// The text between the quotes is the string.
     Plain(Span),
@@ -86,10 +96,17 @@ impl Document {
 
     /// Returns the members with their names.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
-        let text = &*self.text;
-        self.members
-            .iter()
-            .map(move |Member { name, value: node }| (name.of(text), Value { text, node }))
+        named(&self.text, &self.members)
+    }
+
+    /// Returns the members of the member `name`, with their names. There are none if that is no
+    /// object.
+    pub(crate) fn members_of(&self, name: &str) -> impl Iterator<Item = (&str, Value<'_>)> {
+        let members = match self.get(name).map(|value| value.node) {
+            Some(Node::Object(members)) => members.as_slice(),
+            _ => &[],
+        };
+        named(&self.text, members)
     }
 }
 
@@ -118,8 +135,38 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Returns a string, or the text of a number, `null`, `true` or `false`.
+    pub(crate) fn as_scalar(self) -> Option<&'a str> {
+        match self.node {
+            Node::Literal(span) | Node::Number(span) => Some(span.of(self.text)),
+            Node::String(quoted) => Some(quoted.of(self.text)),
+            _ => None,
+        }
+    }
+
+    /// Returns the elements of an array, or the value itself if it is no array.
+    pub(crate) fn one_or_many(self) -> impl ExactSizeIterator<Item = Self> {
+        let nodes = match self.node {
+            Node::Array(nodes) => nodes,
+            node => slice::from_ref(node),
+        };
+        nodes.iter().map(move |node| Value { node, ..self })
+    }
+
     pub(crate) fn is_null(self) -> bool {
         matches!(self.node, Node::Literal(span) if span.of(self.text) == "null")
+    }
+
+    /// Returns the type, for a message.
+    pub(crate) fn kind(self) -> ClaimFault {
+        match self.node {
+            Node::Literal(_) if self.is_null() => ClaimFault::Null,
+            Node::Literal(_) => ClaimFault::Boolean,
+            Node::Number(_) => ClaimFault::Number,
+            Node::String(_) => ClaimFault::String,
+            Node::Array(_) => ClaimFault::Array,
+            Node::Object(_) => ClaimFault::Object,
+        }
     }
 
     pub(crate) const fn is_object(self) -> bool {
@@ -167,6 +214,10 @@ pub enum Json {
     Array(Vec<Self>),
     /// The members, in their order.
     Object(Vec<(String, Self)>),
+}
+
+fn named<'a>(text: &'a str, members: &'a [Member]) -> impl Iterator<Item = (&'a str, Value<'a>)> {
+    members.iter().map(move |Member { name, value: node }| (name.of(text), Value { text, node }))
 }
 
 fn get<'a>(text: &'a str, members: &'a [Member], name: &str) -> Option<Value<'a>> {
@@ -224,6 +275,9 @@ impl Parser<'_> {
                 return Err(NOT_JSON);
             }
             let name = parser.string()?;
+            if name.of(parser.text) == "__proto__" {
+                return Err("has a JSON member named __proto__");
+            }
             parser.skip_white_space();
             if !parser.take(b':') {
                 return Err(NOT_JSON);
@@ -514,6 +568,21 @@ mod tests {
         assert!(parse(&format!(r#"{{{many}"100":100}}"#)).is_ok());
         for twice in ["0", "50", "99", r"\u0030"] {
             assert!(parse(&format!(r#"{{{many}"{twice}":1}}"#)).err().unwrap().contains("twice"));
+        }
+    }
+
+    #[test]
+    fn a_member_named_proto_is_refused_at_any_depth() {
+        for text in [
+            r#"{"__proto__":1}"#,
+            r#"{"a":{"__proto__":{}}}"#,
+            r#"{"a":[[{"b":1,"__proto__":null}]]}"#,
+            r#"{"__pr\u006fto__":1}"#,
+        ] {
+            assert!(parse(text).err().unwrap().contains("__proto__"), "{text}");
+        }
+        for text in [r#"{"a":"__proto__"}"#, r#"{"__proto":1,"proto__":1,"__PROTO__":1}"#] {
+            assert!(parse(text).is_ok(), "{text}");
         }
     }
 

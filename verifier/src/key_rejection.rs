@@ -9,6 +9,8 @@ use crate::text::{decimal, text};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyRejection {
+    /// The entry of the set is not a JSON object.
+    NotObject,
     /// The key has members of a private key. Anybody who has read it can sign: replace the key.
     Private,
     /// `kty` is missing or not `RSA`.
@@ -21,8 +23,16 @@ pub enum KeyRejection {
     Algorithm,
     /// `kid` is not a string.
     KeyId,
-    /// `n` is missing or not canonical base64url (RFC 7518 §6.3.1.1: no leading zero bytes).
-    ModulusEncoding,
+    /// The set has two different usable keys with this `kid`. Each may be the token's.
+    DuplicateKeyId,
+    /// It has neither `n` nor `e`, only a certificate, which is not read.
+    Certificate,
+    /// `n` is missing, or not a number in base64url. Padding, leading zero bytes and the alphabet
+    /// of plain base64 are accepted.
+    ModulusEncoding {
+        /// The fault, in words that follow the member's name.
+        problem: &'static str,
+    },
     /// `n` is shorter than 2048 or longer than 8192 bits.
     ModulusSize {
         /// The length of `n`.
@@ -30,16 +40,20 @@ pub enum KeyRejection {
     },
     /// `n` is even, so it is not an RSA modulus.
     ModulusEven,
-    /// `e` is missing or not canonical base64url.
-    ExponentEncoding,
+    /// `e` is missing, or not a number in base64url.
+    ExponentEncoding {
+        /// The fault, in words that follow the member's name.
+        problem: &'static str,
+    },
     /// `e` is even, or not within 3 ≤ e < 2³³.
     ExponentRange,
 }
 
 impl KeyRejection {
-    /// Returns the stable name: `private`, `key_type`, `use`, `key_ops`, `alg`, `kid`,
-    /// `modulus_encoding`, `modulus_size`, `modulus_even`, `exponent_encoding` or `exponent_range`.
-    /// [`Error::reason`](crate::Error::reason) returns the same name.
+    /// Returns the stable name: `not_object`, `private`, `key_type`, `use`, `key_ops`, `alg`, `kid`,
+    /// `duplicate_kid`, `certificate`, `modulus_encoding`, `modulus_size`, `modulus_even`,
+    /// `exponent_encoding`, or `exponent_range`. [`Error::reason`](crate::Error::reason) returns the
+    /// same name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.name_and_problem().0
@@ -51,12 +65,17 @@ impl KeyRejection {
             Self::ModulusSize { bits } => {
                 text(&[problem, &decimal(bits as u64), " bits: expected 2048 to 8192"])
             }
+            Self::ModulusEncoding { problem: fault }
+            | Self::ExponentEncoding { problem: fault } => {
+                text(&[problem, fault, ": expected a number in base64url"])
+            }
             _ => text(&[problem]),
         }
     }
 
     const fn name_and_problem(self) -> (&'static str, &'static str) {
         match self {
+            Self::NotObject => ("not_object", "it is not a JSON object"),
             Self::Private => (
                 "private",
                 "it is a private key: remove it, and rotate it, since it may have leaked",
@@ -66,16 +85,18 @@ impl KeyRejection {
             Self::KeyOperations => ("key_ops", "its key_ops do not contain \"verify\""),
             Self::Algorithm => ("alg", "its alg is not \"RS256\""),
             Self::KeyId => ("kid", "its kid is not a string"),
-            Self::ModulusEncoding => (
-                "modulus_encoding",
-                "its modulus n is missing, or not base64url without padding and leading zero bytes",
+            Self::DuplicateKeyId => (
+                "duplicate_kid",
+                "another key of the set has the same kid: the issuer must give each its own",
             ),
+            Self::Certificate => (
+                "certificate",
+                "its modulus n and exponent e are missing: its certificate (x5c) is not read",
+            ),
+            Self::ModulusEncoding { .. } => ("modulus_encoding", "its modulus n "),
             Self::ModulusSize { .. } => ("modulus_size", "its modulus n has "),
             Self::ModulusEven => ("modulus_even", "its modulus n is even"),
-            Self::ExponentEncoding => (
-                "exponent_encoding",
-                "its exponent e is missing, or not base64url without padding and leading zero bytes",
-            ),
+            Self::ExponentEncoding { .. } => ("exponent_encoding", "its exponent e "),
             Self::ExponentRange => {
                 ("exponent_range", "its exponent e is not odd, at least 3 and below 2^33")
             }

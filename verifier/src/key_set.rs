@@ -1,4 +1,4 @@
-//! The key set: imports its keys once, and chooses the one key that may check a token.
+//! The key set: imports its keys, and chooses the one key that may check a token.
 
 use alloc::{
     string::{String, ToString},
@@ -10,17 +10,24 @@ use crate::{
     Error, KeyRejection,
     header::Header,
     json::{Document, Value},
-    key::PublicKey,
+    key::{PublicKey, member},
 };
 
-/// The most keys in a set. An issuer needs two or three. The bound keeps the import and the search
-/// for a key short.
-const MAX_KEYS: usize = 64;
+/// The most keys in a set. Most issuers have two or three, some have one for each customer. The
+/// bound keeps the import and the search for a key short.
+const MAX_KEYS: usize = 1000;
 
 /// A JWK Set (RFC 7517 §5) with its keys imported.
 ///
 /// A key that cannot be used (another type, another use, too short…) does not spoil the set. It is
-/// refused when a token names it.
+/// refused when a token names it and no usable key has that name.
+///
+/// ```
+/// use countersign_verifier::KeySet;
+///
+/// assert!(!KeySet::from_json(r#"{ "keys": [] }"#)?.has_usable_keys());
+/// # Ok::<(), countersign_verifier::Error>(())
+/// ```
 pub struct KeySet {
     entries: Vec<Entry>,
 }
@@ -31,55 +38,65 @@ struct Entry {
 }
 
 impl KeySet {
-    /// Reads a JWK Set document and imports its keys. All work that depends on the key alone is
-    /// done here once, not for each token.
+    /// Reads a JWK Set document and imports its keys. A byte order mark before it is skipped. The
+    /// work that depends on a key alone is done once, when a token first needs the key.
     ///
     /// # Errors
-    /// [`Error::JwksInvalid`] if the text is not strict JSON, has no array `keys`, has more than 64
-    /// keys, or has a key that is not an object.
+    /// [`Error::JwksInvalid`] if the text is not strict JSON, has no array `keys`, or has more than
+    /// 1000 keys.
     pub fn from_json(jwks: &str) -> Result<Self, Error> {
+        let jwks = jwks.strip_prefix('\u{feff}').unwrap_or(jwks);
         let document = Document::parse(jwks.as_bytes().to_vec())
             .map_err(|problem| invalid("json", problem))?;
         let Some(keys) = document.get("keys").and_then(Value::as_array) else {
             return Err(match document.get("d") {
-                Some(_) => invalid("private_key", PRIVATE_KEY),
-                None => invalid("no_keys_array", NO_KEYS_ARRAY),
+                Some(d) if !d.is_null() => invalid("private_key", PRIVATE_KEY),
+                _ => invalid("no_keys_array", NO_KEYS_ARRAY),
             });
         };
         if keys.len() > MAX_KEYS {
-            return Err(invalid("too_many_keys", "has more than 64 keys"));
+            return Err(invalid("too_many_keys", "has more than 1000 keys"));
         }
-        let entries = keys.map(Entry::import).collect::<Option<_>>();
-        entries
-            .map(|entries| Self { entries })
-            .ok_or_else(|| invalid("key_not_object", "has a key that is not an object"))
+        Ok(Self { entries: keys.map(Entry::import).collect() })
     }
 
-    /// Returns the key for a token: the only one with the `kid` of its header or, if the header has
-    /// none, the only usable one of the set.
+    /// Returns true if a key of the set can check a token. A fetched set without such a key is
+    /// best treated like a failed fetch: the issuer has a fault, and no token will pass.
+    #[must_use]
+    pub fn has_usable_keys(&self) -> bool {
+        self.entries.iter().any(|entry| entry.key.is_ok())
+    }
+
+    /// Returns the key for a token: the only usable one with the `kid` of its header or, if the
+    /// header has none, the only usable one of the set. A key that is there twice counts once.
     pub(crate) fn choose(&self, header: &Header<'_>) -> Result<&PublicKey, Error> {
         let named = header.kid.is_some();
-        let usable = |entry: &Entry| match &entry.key {
-            Ok(key) => key.is_for(header.algorithm),
-            Err(_) => false,
-        };
-        let mut candidates = self.entries.iter().filter(|entry| match header.kid {
-            Some(kid) => entry.kid.as_deref() == Some(kid),
-            // A single unusable key is chosen, so that the error tells why it is rejected.
-            None => usable(entry) || self.entries.len() == 1,
-        });
-        let entry = candidates.next().ok_or(Error::KeyNotFound { named })?;
-        if candidates.next().is_some() {
-            return Err(match named {
-                true => invalid("duplicate_kid", "has two keys with the token's kid"),
-                false => Error::KeyNotFound { named },
-            });
+        let mut chosen: Option<&PublicKey> = None;
+        let mut rejection = None;
+        for entry in &self.entries {
+            if named && entry.kid.as_deref() != header.kid {
+                continue;
+            }
+            match &entry.key {
+                Ok(key) if key.is_for(header.algorithm) => {
+                    if chosen.is_some_and(|chosen| chosen != key) {
+                        return Err(match named {
+                            true => rejected(KeyRejection::DuplicateKeyId),
+                            false => Error::KeyNotFound { named, set_is_empty: false },
+                        });
+                    }
+                    chosen = Some(key);
+                }
+                // Everyone who read it can sign in the name of its public twin.
+                Err(KeyRejection::Private) if named => return Err(rejected(KeyRejection::Private)),
+                Err(reason) => rejection = rejection.or(Some(*reason)),
+                Ok(_) => rejection = rejection.or(Some(KeyRejection::Algorithm)),
+            }
         }
-        match &entry.key {
-            Ok(key) if key.is_for(header.algorithm) => Ok(key),
-            Ok(_) => Err(Error::KeyRejected { reason: KeyRejection::Algorithm }),
-            Err(reason) => Err(Error::KeyRejected { reason: *reason }),
-        }
+        // A key without an alternative tells why it is rejected.
+        let rejection = rejection.filter(|_| named || self.entries.len() == 1).map(rejected);
+        let set_is_empty = self.entries.is_empty();
+        chosen.ok_or_else(|| rejection.unwrap_or(Error::KeyNotFound { named, set_is_empty }))
     }
 
     /// Returns the rejection of each key, in the order of the set.
@@ -96,18 +113,19 @@ const fn invalid(reason: &'static str, problem: &'static str) -> Error {
     Error::JwksInvalid { reason, problem }
 }
 
+fn rejected(reason: KeyRejection) -> Error {
+    Error::KeyRejected { reason }
+}
+
 impl Entry {
-    /// Returns `None` if the JWK is not an object.
-    fn import(jwk: Value<'_>) -> Option<Self> {
-        if !jwk.is_object() {
-            return None;
-        }
-        let (kid, key) = match jwk.get("kid").map(Value::as_str) {
+    fn import(jwk: Value<'_>) -> Self {
+        let (kid, key) = match member(jwk, "kid").map(Value::as_str) {
+            _ if !jwk.is_object() => (None, Err(KeyRejection::NotObject)),
             None => (None, PublicKey::import(jwk)),
             Some(Some(kid)) => (Some(kid.to_string()), PublicKey::import(jwk)),
             Some(None) => (None, Err(KeyRejection::KeyId)),
         };
-        Some(Self { kid, key })
+        Self { kid, key }
     }
 }
 

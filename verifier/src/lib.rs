@@ -56,8 +56,12 @@ mod verifier;
 pub use verifier::{SignedToken, Verified, Verifier};
 mod policy;
 pub use policy::Policy;
+mod claim_value;
+pub use claim_value::ClaimValue;
 mod error;
 pub use error::{Error, Part, Stage};
+mod claim_fault;
+pub use claim_fault::ClaimFault;
 mod text;
 
 // The steps of a token's verification, in order.
@@ -78,6 +82,7 @@ mod emsa;
 mod kernel;
 mod signature;
 
+mod issuer;
 mod validate;
 
 /// Returns true if the relaxed kernel checks keys of 2048, 3072 and 4096 bits with the exponent

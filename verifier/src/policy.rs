@@ -11,22 +11,27 @@ use core::time::Duration;
 use countersign_claims::{NumericDate, scope};
 
 use crate::{
-    Error,
+    ClaimValue, Error,
+    claim_value::ExpectedClaims,
+    issuer,
     json::{Document, Value},
-    text::join,
 };
 
 /// The requirements for a token. Every default is the strict one.
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub(crate) issuers: Vec<String>,
+    /// Empty if no audience is expected. Then `claims` is not empty.
     pub(crate) audiences: Vec<String>,
-    /// `None` accepts any type.
-    pub(crate) token_type: Option<String>,
+    /// Empty if any type is accepted, and none.
+    pub(crate) token_types: Vec<String>,
+    pub(crate) claims: ExpectedClaims,
     pub(crate) clock_tolerance: Duration,
     pub(crate) max_token_age: Option<Duration>,
     pub(crate) required_claims: Vec<String>,
+    /// Each a scope token, or several with spaces between them.
     pub(crate) scope: Vec<String>,
+    pub(crate) scope_claim: String,
     pub(crate) max_token_bytes: usize,
 }
 
@@ -41,20 +46,47 @@ const LARGEST_MAX_TOKEN_BYTES: usize = 1024 * 1024;
 impl Policy {
     /// Accepts access tokens (`typ: at+jwt`, RFC 9068) from one issuer for one audience, with no
     /// clock tolerance, no limit on the age besides `exp`, and at most 16 KiB.
+    ///
+    /// The issuer is compared byte for byte, apart from a `{claim}` in its name: see
+    /// [`with_issuers`](Self::with_issuers).
     #[must_use]
     pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
-        Self::with(vec![issuer.into()], vec![audience.into()])
+        Self { issuers: vec![issuer.into()], audiences: vec![audience.into()], ..Self::empty() }
     }
 
-    fn with(issuers: Vec<String>, audiences: Vec<String>) -> Self {
+    /// Accepts tokens without an audience, such as those of issuers that name the client instead:
+    /// `claim` must have one of the `values`. Everything else is as with [`new`](Self::new).
+    ///
+    /// ```
+    /// use countersign_verifier::Policy;
+    ///
+    /// let policy = Policy::without_audience("https://auth.example", "client_id", ["web"])?
+    ///     .with_claim("token_use", ["access"])?
+    ///     .with_token_type(None);
+    /// # Ok::<(), countersign_verifier::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OptionsInvalid`] if there are no values.
+    pub fn without_audience<V: Into<ClaimValue>>(
+        issuer: impl Into<String>,
+        claim: impl Into<String>,
+        values: impl IntoIterator<Item = V>,
+    ) -> Result<Self, Error> {
+        Self { issuers: vec![issuer.into()], ..Self::empty() }.with_claim(claim, values)
+    }
+
+    fn empty() -> Self {
         Self {
-            issuers,
-            audiences,
-            token_type: Some("at+jwt".into()),
+            issuers: Vec::new(),
+            audiences: Vec::new(),
+            token_types: vec!["at+jwt".into()],
+            claims: ExpectedClaims::default(),
             clock_tolerance: Duration::ZERO,
             max_token_age: None,
             required_claims: Vec::new(),
             scope: Vec::new(),
+            scope_claim: "scope".into(),
             max_token_bytes: DEFAULT_MAX_TOKEN_BYTES,
         }
     }
@@ -63,12 +95,15 @@ impl Policy {
     ///
     /// | member | type | default |
     /// |---|---|---|
-    /// | `issuer`, `audience` | string or array of strings, required | |
-    /// | `type` | string, or null for any type | `"at+jwt"` |
+    /// | `issuer` | string or array of strings, required; may hold `{claim}` | |
+    /// | `audience` | string or array of strings, required; null only with `claims` | |
+    /// | `type` | string or array of strings, or null for any type and none | `"at+jwt"` |
+    /// | `claims` | object: the values that claims must have, each one or an array | not checked |
     /// | `clockTolerance` | seconds, 0 to 300 | 0 |
     /// | `maxTokenAge` | seconds since `iat` | not checked |
     /// | `requiredClaims` | array of strings | none besides `iss`, `aud`, `exp` |
     /// | `scope` | string (space-delimited) or array of strings | not checked |
+    /// | `scopeClaim` | string: the claim with the scopes | `"scope"` |
     /// | `maxTokenBytes` | 1 to 1048576 | 16384 |
     ///
     /// ```
@@ -86,37 +121,52 @@ impl Policy {
     pub fn from_json(options: &str) -> Result<Self, Error> {
         let options = Document::parse(options.as_bytes().to_vec())
             .map_err(|problem| invalid("options", problem))?;
-        let mut policy = Self::with(Vec::new(), Vec::new());
+        let mut policy = Self::empty();
         for (name, value) in options.members() {
             policy.set(name, value).map_err(|problem| invalid(name, problem))?;
         }
-        for (name, values) in [("issuer", &policy.issuers), ("audience", &policy.audiences)] {
-            if values.is_empty() {
-                return Err(invalid(name, "is required: tokens name it in iss or aud"));
-            }
+        if policy.issuers.is_empty() {
+            return Err(invalid("issuer", REQUIRED));
         }
-        Ok(policy)
+        let audience = options.get("audience").map(Value::is_null);
+        policy.claims =
+            ExpectedClaims::new(options).ok_or_else(|| invalid("claims", NOT_CLAIMS))?;
+        match audience {
+            None => Err(invalid("audience", REQUIRED)),
+            Some(true) if policy.claims.iter().next().is_none() => {
+                Err(invalid("audience", "may be null only if the option claims names a claim"))
+            }
+            _ => Ok(policy),
+        }
     }
 
     /// Sets one option, or returns its fault in words that follow the option's name.
     fn set(&mut self, name: &str, value: Value<'_>) -> Result<(), &'static str> {
+        let (texts, is_good, problem): (_, fn(&str) -> bool, _) = match name {
+            "issuer" => (&mut self.issuers, issuer::is_well_formed, NOT_ISSUER),
+            "scope" => (&mut self.scope, scope::is_well_formed, NOT_SCOPE),
+            "audience" => (&mut self.audiences, |_| true, ""),
+            "type" => (&mut self.token_types, |_| true, ""),
+            _ => return self.set_other(name, value),
+        };
+        *texts = match name {
+            "audience" | "type" if value.is_null() => Vec::new(),
+            _ => one_or_more(value)?,
+        };
+        if texts.iter().all(|text| is_good(text)) { Ok(()) } else { Err(problem) }
+    }
+
+    fn set_other(&mut self, name: &str, value: Value<'_>) -> Result<(), &'static str> {
         match name {
-            "issuer" => self.issuers = one_or_more(value)?,
-            "audience" => self.audiences = one_or_more(value)?,
-            "type" => {
-                self.token_type = match value.as_str() {
-                    Some(token_type) if !token_type.is_empty() => Some(token_type.to_owned()),
-                    None if value.is_null() => None,
-                    _ => return Err("is not a media type such as \"at+jwt\", or null"),
-                }
-            }
+            // The options as a whole become the expected claims.
+            "claims" => {}
             "clockTolerance" => self.set_clock_tolerance(seconds(value)?)?,
             "maxTokenAge" => self.max_token_age = Some(seconds(value)?),
             "requiredClaims" => {
                 self.required_claims =
                     value.as_array().and_then(strings).ok_or("is not an array of claim names")?;
             }
-            "scope" => self.set_scope(&join(&one_or_more(value)?, " "))?,
+            "scopeClaim" => self.set_scope_claim(value.as_str().unwrap_or_default())?,
             "maxTokenBytes" => {
                 let bytes = value.as_number().and_then(|number| number.parse().ok());
                 self.set_max_token_bytes(bytes.unwrap_or(0))?;
@@ -126,13 +176,78 @@ impl Policy {
         Ok(())
     }
 
+    /// Sets the issuers. One of them must be the token's `iss`, byte for byte.
+    ///
+    /// An issuer may hold claims. In `https://login.example/{tid}/v2.0`, `{tid}` stands for the
+    /// token's own claim `tid`, a text of unreserved characters (RFC 3986 §2.3). Any tenant is then
+    /// accepted; [`with_claim`](Self::with_claim) lists those that are yours.
+    ///
+    /// # Errors
+    /// [`Error::OptionsInvalid`] without an issuer, and for a brace that is not part of a `{claim}`.
+    pub fn with_issuers<'a>(
+        mut self,
+        issuers: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, Error> {
+        self.issuers = issuers.into_iter().map(ToOwned::to_owned).collect();
+        if self.issuers.is_empty() {
+            return Err(invalid("issuer", REQUIRED));
+        }
+        if !self.issuers.iter().all(|issuer| issuer::is_well_formed(issuer)) {
+            return Err(invalid("issuer", NOT_ISSUER));
+        }
+        Ok(self)
+    }
+
     /// Sets the type of token (header parameter `typ`, compared without case and with an optional
-    /// `application/`). `None` accepts any type: then refresh, ID and access tokens of one issuer
-    /// are confused, unless something else tells them apart (RFC 8725 §3.11).
+    /// `application/`). `None` accepts any type, and a header without one: then refresh, ID and
+    /// access tokens of one issuer are confused, unless something else tells them apart
+    /// (RFC 8725 §3.11).
     #[must_use]
     pub fn with_token_type(mut self, token_type: Option<&str>) -> Self {
-        self.token_type = token_type.map(ToOwned::to_owned);
+        self.token_types = token_type.map(ToOwned::to_owned).into_iter().collect();
         self
+    }
+
+    /// Accepts several types of token.
+    ///
+    /// # Errors
+    /// [`Error::OptionsInvalid`] without a type. [`with_token_type`](Self::with_token_type) accepts
+    /// any.
+    pub fn with_token_types<'a>(
+        mut self,
+        token_types: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, Error> {
+        self.token_types = token_types.into_iter().map(ToOwned::to_owned).collect();
+        if self.token_types.is_empty() {
+            return Err(invalid("type", "is empty"));
+        }
+        Ok(self)
+    }
+
+    /// Requires a claim to have one of these values. If the claim is an array, one element must. A
+    /// token without the claim is refused with [`Error::ClaimMissing`], another value with
+    /// [`Error::ClaimMismatch`]. A second call for the same claim replaces its values.
+    ///
+    /// ```
+    /// use countersign_verifier::Policy;
+    ///
+    /// let policy = Policy::new("https://auth.example", "api")
+    ///     .with_claim("hd", ["one.example", "two.example"])?
+    ///     .with_claim("email_verified", [true])?;
+    /// # Ok::<(), countersign_verifier::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OptionsInvalid`] if there are no values.
+    pub fn with_claim<V: Into<ClaimValue>>(
+        mut self,
+        claim: impl Into<String>,
+        values: impl IntoIterator<Item = V>,
+    ) -> Result<Self, Error> {
+        let values: Vec<_> = values.into_iter().map(Into::into).collect();
+        let claims = self.claims.with(&claim.into(), &values);
+        self.claims = claims.ok_or_else(|| invalid("claims", NOT_CLAIMS))?;
+        Ok(self)
     }
 
     /// Sets the tolerated difference between the clocks of issuer and verifier. It applies to
@@ -168,20 +283,33 @@ impl Policy {
         self
     }
 
-    /// Requires scope tokens, space-delimited. The token's `scope` must contain each of them.
+    /// Requires scope tokens, space-delimited. The token's scope must contain each of them.
     ///
     /// # Errors
     /// [`Error::OptionsInvalid`] for a scope that does not follow RFC 6749 §3.3.
     pub fn with_scope(mut self, scope: &str) -> Result<Self, Error> {
-        self.set_scope(scope).map_err(|problem| invalid("scope", problem))?;
+        if !scope::is_well_formed(scope) {
+            return Err(invalid("scope", NOT_SCOPE));
+        }
+        self.scope = vec![scope.to_owned()];
         Ok(self)
     }
 
-    fn set_scope(&mut self, scope: &str) -> Result<(), &'static str> {
-        if !scope::is_well_formed(scope) {
-            return Err("is not made of scope tokens (RFC 6749 section 3.3)");
+    /// Sets the claim with the scopes, such as `scp` or `permissions`: a string of scope tokens with
+    /// spaces between them, or an array of strings. It is read only if a scope is required.
+    ///
+    /// # Errors
+    /// [`Error::OptionsInvalid`] for an empty name.
+    pub fn with_scope_claim(mut self, claim: &str) -> Result<Self, Error> {
+        self.set_scope_claim(claim).map_err(|problem| invalid("scopeClaim", problem))?;
+        Ok(self)
+    }
+
+    fn set_scope_claim(&mut self, claim: &str) -> Result<(), &'static str> {
+        if claim.is_empty() {
+            return Err("is not the name of a claim");
         }
-        self.scope = scope::tokens(scope).map(ToOwned::to_owned).collect();
+        self.scope_claim = claim.to_owned();
         Ok(())
     }
 
@@ -203,17 +331,18 @@ impl Policy {
     }
 }
 
+const REQUIRED: &str = "is required: tokens name it in iss or aud";
+const NOT_ISSUER: &str = "has a brace that is not part of a {claim}";
+const NOT_SCOPE: &str = "is not made of scope tokens (RFC 6749 section 3.3)";
+const NOT_CLAIMS: &str =
+    "does not give each claim a string, a number, a boolean, or an array of some of these";
+
 fn invalid(option: &str, problem: &'static str) -> Error {
     Error::OptionsInvalid { option: option.to_string(), problem }
 }
 
 fn one_or_more(value: Value<'_>) -> Result<Vec<String>, &'static str> {
-    let strings = match (value.as_str(), value.as_array()) {
-        (Some(one), _) => Some(vec![one.to_owned()]),
-        (None, Some(many)) => strings(many),
-        (None, None) => None,
-    };
-    strings
+    strings(value.one_or_many())
         .filter(|strings| !strings.is_empty() && strings.iter().all(|one| !one.is_empty()))
         .ok_or("is not a string, or an array of strings, none empty")
 }

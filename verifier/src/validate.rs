@@ -1,13 +1,13 @@
 //! The check of the claims at a given time (RFC 7519 §4.1, RFC 9068 §4): first the presence and
-//! type of each, then `iss`, `aud`, the times and the scope.
+//! type of each, then `iss`, `aud`, the claims that the policy names, the times and the scope.
 
-use alloc::{string::ToString, vec::Vec};
+use alloc::string::ToString;
 use core::time::Duration;
 
 use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference, scope};
 
 use crate::{
-    Error, Policy,
+    ClaimFault, Error, Policy, claim_value, issuer,
     json::{Document, Value},
     text::join,
 };
@@ -15,11 +15,15 @@ use crate::{
 /// The claims that are checked, each of the right type. They borrow from the token.
 struct Presented<'a> {
     iss: &'a str,
-    aud: Vec<&'a str>,
+    /// True if `iss` is an issuer of the policy.
+    is_issuer: bool,
+    /// Absent if the policy expects no audience.
+    aud: Option<Value<'a>>,
     exp: NumericDate,
     nbf: Option<NumericDate>,
     iat: Option<NumericDate>,
-    scope: Option<&'a str>,
+    /// Absent if the policy requires no scope.
+    scope: Option<Value<'a>>,
 }
 
 /// Refuses the claims in `payload` unless the policy accepts them at the time `now`.
@@ -27,32 +31,50 @@ pub(crate) fn validate(payload: &Document, policy: &Policy, now: Duration) -> Re
     let claims = present(payload, policy)?;
     check_issuer(&claims, policy)?;
     check_audience(&claims, policy)?;
+    check_values(payload, policy)?;
     check_times(&claims, policy, now)?;
     check_scope(&claims, policy)
 }
 
 fn present<'a>(payload: &'a Document, policy: &Policy) -> Result<Presented<'a>, Error> {
-    let iss = required("iss", string(payload, "iss")?)?;
-    let aud = required("aud", audience(payload)?)?;
+    let iss = required("iss", typed(payload, "iss", is_string, "a string")?)?;
+    let iss = iss.as_str().unwrap_or_default();
+    let mut aud = None;
+    if !policy.audiences.is_empty() {
+        let expected = "a string, or an array of at least one string";
+        aud = Some(required("aud", typed(payload, "aud", is_audience, expected)?)?);
+    }
     let exp = required("exp", date(payload, "exp")?)?;
     let nbf = date(payload, "nbf")?;
     let iat = date(payload, "iat")?;
-    for claim in ["sub", "jti", "client_id", "sid"] {
-        string(payload, claim)?;
+    for claim in ["sub", "jti"] {
+        typed(payload, claim, is_string, "a string (RFC 7519), which only its issuer can mend")?;
     }
-    let scope = string(payload, "scope")?;
-
     if policy.max_token_age.is_some() {
         required("iat", iat)?;
     }
     for claim in &policy.required_claims {
+        required(claim, typed(payload, claim, |value| !value.is_null(), "a value")?)?;
+    }
+    for (claim, _) in policy.claims.iter() {
         required(claim, payload.get(claim))?;
     }
-    Ok(Presented { iss, aud, exp, nbf, iat, scope })
+    let mut scope = None;
+    if !policy.scope.is_empty() {
+        let expected = "a string, or an array of strings";
+        scope = typed(payload, &policy.scope_claim, are_strings, expected)?;
+    }
+    // An exact issuer is tried first: its tokens need no claim that another issuer's name holds.
+    let is_exact = iss.bytes().all(|byte| byte != b'{');
+    let mut is_issuer = is_exact && policy.issuers.iter().any(|issuer| *issuer == iss);
+    for issuer in &policy.issuers {
+        is_issuer = is_issuer || issuer::matches(issuer, iss, payload)?;
+    }
+    Ok(Presented { iss, is_issuer, aud, exp, nbf, iat, scope })
 }
 
 fn check_issuer(claims: &Presented<'_>, policy: &Policy) -> Result<(), Error> {
-    if policy.issuers.iter().any(|expected| *expected == claims.iss) {
+    if claims.is_issuer {
         return Ok(());
     }
     let only_slash_differs =
@@ -65,10 +87,22 @@ fn stem(issuer: &str) -> &str {
 }
 
 fn check_audience(claims: &Presented<'_>, policy: &Policy) -> Result<(), Error> {
-    if policy.audiences.iter().any(|expected| claims.aud.iter().any(|one| expected == one)) {
+    let Some(aud) = claims.aud else { return Ok(()) };
+    if policy.audiences.iter().any(|expected| holds(aud, expected)) {
         return Ok(());
     }
     Err(Error::AudienceMismatch { expected: policy.audiences.clone() })
+}
+
+fn check_values(payload: &Document, policy: &Policy) -> Result<(), Error> {
+    for (claim, expected) in policy.claims.iter() {
+        let Some(value) = payload.get(claim) else { continue };
+        if !claim_value::matches(expected, value) {
+            let (claim, expected) = (claim.to_string(), claim_value::shown(expected));
+            return Err(Error::ClaimMismatch { claim, found: value.kind(), expected });
+        }
+    }
+    Ok(())
 }
 
 fn check_times(claims: &Presented<'_>, policy: &Policy, now: Duration) -> Result<(), Error> {
@@ -98,55 +132,70 @@ fn check_times(claims: &Presented<'_>, policy: &Policy, now: Duration) -> Result
 }
 
 fn check_scope(claims: &Presented<'_>, policy: &Policy) -> Result<(), Error> {
-    let granted = claims.scope.unwrap_or_default();
-    if policy.scope.iter().all(|token| scope::contains(granted, token)) {
+    let grants = |scope: Value<'_>, token: &str| match scope.as_str() {
+        Some(granted) => scope::contains(granted, token),
+        None => holds(scope, token),
+    };
+    let is_granted = |token| claims.scope.is_some_and(|scope| grants(scope, token));
+    if policy.scope.iter().all(|required| scope::tokens(required).all(is_granted)) {
         return Ok(());
     }
-    Err(Error::ScopeInsufficient { required: join(&policy.scope, " ") })
+    let claim = policy.scope_claim.clone();
+    Err(Error::ScopeInsufficient { claim, required: join(&policy.scope, " ") })
+}
+
+/// Returns true if a string is `text`, or an array has it as an element.
+fn holds(value: Value<'_>, text: &str) -> bool {
+    value.one_or_many().any(|one| one.as_str() == Some(text))
 }
 
 fn required<T>(claim: &str, value: Option<T>) -> Result<T, Error> {
-    value.ok_or_else(|| missing(claim))
+    value.ok_or_else(|| Error::claim_missing(claim))
 }
 
-/// Kept out of line: inlined copies would enlarge the WASM module.
-#[cold]
-fn missing(claim: &str) -> Error {
-    Error::ClaimMissing { claim: claim.to_string() }
-}
-
-fn string<'a>(payload: &'a Document, claim: &'static str) -> Result<Option<&'a str>, Error> {
-    typed(payload, claim, "a string", Value::as_str)
-}
-
-fn date(payload: &Document, claim: &'static str) -> Result<Option<NumericDate>, Error> {
-    typed(payload, claim, "a number of seconds, 0 or more", |value| {
-        value.as_number().and_then(NumericDate::parse)
-    })
-}
-
-fn audience(payload: &Document) -> Result<Option<Vec<&str>>, Error> {
-    typed(payload, "aud", "a string, or an array of at least one string", |value| {
-        if let Some(one) = value.as_str() {
-            return Some(Vec::from([one]));
-        }
-        let many: Vec<_> = value.as_array()?.map(Value::as_str).collect::<Option<_>>()?;
-        (!many.is_empty()).then_some(many)
-    })
-}
-
-/// Reads a claim, if it is there. A claim that is `null` is there and has the wrong type.
-fn typed<'a, T>(
+/// Reads a claim, if it is there. A claim that is `null` is there.
+fn typed<'a>(
     payload: &'a Document,
-    claim: &'static str,
+    claim: &str,
+    is_right: fn(Value<'_>) -> bool,
     expected: &'static str,
-    read: impl Fn(Value<'a>) -> Option<T>,
-) -> Result<Option<T>, Error> {
+) -> Result<Option<Value<'a>>, Error> {
     match payload.get(claim) {
-        None => Ok(None),
-        Some(value) => read(value).map(Some).ok_or(Error::ClaimInvalid { claim, expected }),
+        Some(value) if !is_right(value) => Err(Error::claim_invalid(claim, value.kind(), expected)),
+        value => Ok(value),
     }
 }
+
+fn is_string(value: Value<'_>) -> bool {
+    value.as_str().is_some()
+}
+
+fn are_strings(value: Value<'_>) -> bool {
+    value.one_or_many().all(is_string)
+}
+
+fn is_audience(value: Value<'_>) -> bool {
+    value.one_or_many().len() != 0 && are_strings(value)
+}
+
+fn date(payload: &Document, claim: &str) -> Result<Option<NumericDate>, Error> {
+    let Some(value) = payload.get(claim) else { return Ok(None) };
+    let number = value.as_number();
+    match number.and_then(NumericDate::parse) {
+        Some(date) if date <= LATEST => Ok(Some(date)),
+        _ => {
+            let found = match number {
+                None => value.kind(),
+                Some(number) if number.starts_with('-') => ClaimFault::Negative,
+                Some(_) => ClaimFault::Milliseconds,
+            };
+            Err(Error::claim_invalid(claim, found, "a number of seconds, 0 or more"))
+        }
+    }
+}
+
+/// Greater dates are in milliseconds: as seconds, they lie in the year 5138 or later.
+const LATEST: NumericDate = NumericDate::from_seconds(100_000_000_000);
 
 /// Returns the registered claims of a payload that [`validate`] accepted.
 pub(crate) fn claims(payload: &Document) -> Claims {

@@ -42,6 +42,13 @@ impl Verifier {
         self.keys = None;
     }
 
+    /// Returns true if there is a key set, and
+    /// [one of its keys can check a token](KeySet::has_usable_keys).
+    #[must_use]
+    pub fn has_usable_keys(&self) -> bool {
+        self.keys.as_ref().is_some_and(KeySet::has_usable_keys)
+    }
+
     /// Checks everything: the form of the token, its signature by a key of the set, and its claims
     /// at the time `now`, counted from the UNIX epoch.
     ///
@@ -64,7 +71,9 @@ impl Verifier {
 
         let parameters = Header::read(&header, &self.policy)?;
         let key = self.keys.as_ref().ok_or(Error::JwksUnavailable)?.choose(&parameters)?;
-        signature::verify(parameters.algorithm, key, compact.signing_input, &signature)?;
+        if !signature::verify(parameters.algorithm, key, compact.signing_input, &signature) {
+            return Err(Error::SignatureInvalid { nonce: header.get("nonce").is_some() });
+        }
         Ok(SignedToken { policy: &self.policy, token: Token { header, payload } })
     }
 }

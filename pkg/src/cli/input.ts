@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { createVerifier, VerifyError, type JwkSet } from '../node.js'
+import { MAX_DOCUMENT_BYTES } from '../fetch-document.js'
 import { problemOfKeys, WHERE_SETS_ARE } from '../options.js'
 import { UsageError, type CommandLine } from './command.js'
 import { show } from './terminal.js'
@@ -39,7 +40,8 @@ export async function readKeySource(source: string): Promise<KeySource> {
     return { url: source }
   }
   const name = source === '-' ? 'standard input' : show(source)
-  const text = source === '-' ? await readStdin() : readFile(source)
+  // A byte order mark is skipped, as in a response.
+  const text = (source === '-' ? await readStdin() : readFile(source)).replace(/^\ufeff/, '')
   const set = parseJson(text) as JwkSet
   const problem = notAKeySet(text) ?? problemOfKeys(set)
   if (problem !== undefined) throw new UsageError(`${name} ${problem}`)
@@ -60,7 +62,7 @@ function notAKeySet(text: string): string | undefined {
   }
   if (/^\s*</.test(text)) return `is HTML or XML, not JSON: expected ${WHERE_SETS_ARE}, at ${METADATA}`
   if (/^\s*[\w-]+\.[\w-]*\.[\w-]*\s*$/.test(text)) return 'is a token, not a key set: give the token last, without a flag'
-  if (text.length > MAX_SET_CHARACTERS) return 'is larger than 256 KiB, the limit for a key set'
+  if (text.length > MAX_DOCUMENT_BYTES) return 'is larger than 1 MiB, the limit for a key set'
   const value = parseJson(text)
   if (value === undefined) return 'is not JSON: expected a JWK Set, { "keys": [ … ] }'
   const uri = (value as { jwks_uri?: unknown } | null)?.jwks_uri
@@ -72,9 +74,6 @@ const METADATA = '/.well-known/oauth-authorization-server or /.well-known/openid
 
 /** Makes a set of one key, without a `kid`. */
 const TO_JWK_SET = 'JSON.stringify({ keys: [crypto.createPublicKey(fs.readFileSync(0)).export({ format: "jwk" })] })'
-
-/** The limit for a response of the endpoint. */
-const MAX_SET_CHARACTERS = 256 * 1024
 
 const FILE_PROBLEMS: Readonly<Record<string, string>> = {
   ENOENT: 'does not exist: give the path of a JWK Set, or a URL that begins with https://',

@@ -7,6 +7,7 @@ use crate::vector::Vector;
 
 pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
     let mut vectors = duplicates(keys);
+    vectors.extend(prototypes(keys));
     vectors.extend(texts(keys));
     vectors.extend(encodings(keys));
     vectors.extend(depths(keys));
@@ -86,6 +87,34 @@ fn duplicates(keys: &Keys) -> Vec<Vector> {
             claims().add("🦊", "1").add(r"\ud83e\udd8a", "1"),
         ),
     ]
+}
+
+fn prototypes(keys: &Keys) -> Vec<Vector> {
+    let mut vectors = Vec::new();
+    for (what, name, raw) in [
+        ("a member named __proto__", "__proto__", r#"{"admin":true}"#),
+        ("a member named __proto__ that is null", "__proto__", "null"),
+        ("a member named __proto__, once escaped,", r"__proto\u005f_", "1"),
+        ("a member named __proto__ in an object", "x", r#"{"a":1,"__proto__":{}}"#),
+        ("a member named __proto__ in an array", "x", r#"[1,[{"__proto__":[]}]]"#),
+    ] {
+        vectors.push(keys.header(
+            &format!("a header with {what} is malformed"),
+            &Object::header().set(name, raw),
+            "token_malformed",
+        ));
+        vectors.push(keys.claims(
+            &format!("a payload with {what} is malformed"),
+            &Object::claims().set(name, raw),
+            "token_malformed",
+        ));
+    }
+    vectors.push(keys.claims(
+        "__proto__ as a value, and names like it, are accepted",
+        &Object::claims().set("x", r#""__proto__""#).set("__proto", "1").set("__PROTO__", "1"),
+        "ok",
+    ));
+    vectors
 }
 
 /// Returns the default claims and others, `m0` and so on, `count` in all.

@@ -33,7 +33,7 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
         ("type", "an empty string", json!("")),
         ("type", "a number", json!(1)),
         ("type", "false", json!(false)),
-        ("type", "an array", json!(["at+jwt"])),
+        ("type", "an object", json!({ "is": "at+jwt" })),
         ("clockTolerance", "301", json!(301)),
         ("clockTolerance", "300.001", json!(300.001)),
         ("clockTolerance", "-1", json!(-1)),

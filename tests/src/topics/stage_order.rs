@@ -140,7 +140,7 @@ pub(super) fn vectors(keys: &Keys) -> Vec<Vector> {
         keys.vector(
             "a duplicate kid before a bad signature",
             unsigned(header(), expired()),
-            "jwks_invalid",
+            "key_rejected",
         )
         .keys(&[keys.main.jwk("main"), keys.second.jwk("main")]),
         keys.claims("a private key before bad claims", &expired(), "key_rejected")

@@ -34,7 +34,7 @@ function headersFor(request: Request, { sub, client_id, scope }: JwtPayload): He
   }
   for (const [name, value] of Object.entries({ sub, 'client-id': client_id, scope })) {
     // Percent-encoded, every claim is a valid header value.
-    if (value !== undefined) headers.set(PREFIX + name, encodeURIComponent(value))
+    if (value !== undefined) headers.set(PREFIX + name, encodeURIComponent(String(value)))
   }
   return headers
 }

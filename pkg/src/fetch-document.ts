@@ -2,13 +2,16 @@ import { refuseForWantOfKeys, VerifyError } from './errors.js'
 import { WHERE_SETS_ARE, type RemoteSettings } from './options.js'
 import { TIMED_OUT, withTimeout } from './timing.js'
 
-/** The text of a key set, with its caching headers. */
-export interface FetchedSet {
+/** The text of a fetched JSON document, with its caching headers. */
+export interface FetchedDocument {
   readonly text: string
   /** Its lifetime: seconds, within `minTtl` and `maxTtl`. */
   readonly ttl: number
   readonly etag: string | undefined
 }
+
+/** The kinds of documents, as messages name them. */
+export type DocumentKind = 'key set' | 'metadata'
 
 /** The value of {@link runtime} in Cloudflare Workers. */
 export const WORKERS = 'Cloudflare-Workers'
@@ -18,32 +21,36 @@ export function runtime(): string {
   return globalThis.navigator?.userAgent ?? ''
 }
 
-/** 64 keys of 8192 bits are about 100 KiB. */
-export const MAX_SET_BYTES = 256 * 1024
+function inBrowser(): boolean {
+  return runtime().startsWith('Mozilla/')
+}
 
-/** The lifetime of a set whose response names none: seconds. */
+/** 1000 keys of 4096 bits are about 800 KiB. */
+export const MAX_DOCUMENT_BYTES = 1024 * 1024
+
+/** The lifetime of a document whose response names none: seconds. */
 const DEFAULT_TTL = 600
 
 /**
- * Fetches a key set. `known` is the cached set, which is returned with a new lifetime if the endpoint answers 304. The text
- * is JSON, but may be no JWK Set.
+ * Fetches a document. `known` is the cached one, which is returned with a new lifetime if the endpoint answers 304. The text
+ * is JSON, but may be no document of this kind.
  *
- * @throws {@link VerifyError} - `jwks_unavailable`
+ * @throws {@link VerifyError} - `jwks_unavailable`. After a timeout its cause is {@link TIMED_OUT}.
  */
-export async function fetchKeySet(
+export async function fetchDocument(
+  kind: DocumentKind,
   url: URL,
   settings: RemoteSettings,
-  known: FetchedSet | undefined,
-): Promise<FetchedSet> {
+  known: FetchedDocument | undefined,
+): Promise<FetchedDocument> {
   const { timeoutMs, fetch = globalThis.fetch } = settings
-  // Without the query, which may hold a secret.
-  const unavailable = (problem: string, cause?: unknown) =>
-    refuseForWantOfKeys(`no key set from ${url.origin}${url.pathname}: ${problem}`, cause)
+  const unavailable = (problem: string, cause?: unknown) => refuseDocument(kind, url, problem, cause)
 
   try {
     return await withTimeout(timeoutMs, async (signal) => {
       const response = await fetch(url.href, { ...requestFor(known), signal })
       const { status, headers } = response
+      const reader = cancelledWith(signal, response)
       const ttl = freshFor(headers, settings)
       const etag = readEtag(headers.get('etag'))
       if (status === 304 && known?.etag !== undefined) {
@@ -51,15 +58,16 @@ export async function fetchKeySet(
       }
       // Browsers report a redirect as status 0.
       if (status === 0 || (status >= 300 && status < 400)) {
-        throw unavailable('the response is a redirect; give the final URL')
+        throw unavailable(`the response is a redirect${targetOf(headers.get('location'), url)}; give the final ${kind === 'metadata' ? 'issuer, or jwks' : 'URL'}`)
       }
       if (status !== 200) throw unavailable(`HTTP status ${status}; expected 200`)
-      const text = await read(response)
-      if (text === undefined) throw unavailable(`the response is more than ${MAX_SET_BYTES / 1024} KiB`)
+      const text = await read(response, reader)
+      if (text === undefined) throw unavailable('the response is more than 1 MiB')
       if (!isJson(text)) {
         const type = /^[\w.+-]+\/[\w.+-]+/.exec(headers.get('content-type') ?? '')?.[0] ?? 'no content type'
         const found = /^\s*</.test(text) ? 'HTML or XML, not JSON' : 'not JSON'
-        throw unavailable(`the response is ${found} (${type}); expected ${WHERE_SETS_ARE}`)
+        const expected = kind === 'metadata' ? 'a JSON object' : WHERE_SETS_ARE
+        throw unavailable(`the response is ${found} (${type}); expected ${expected}`)
       }
       return { text, ttl: ttl ?? clamp(DEFAULT_TTL, settings), etag }
     })
@@ -67,6 +75,16 @@ export async function fetchKeySet(
     if (error instanceof VerifyError) throw error
     throw unavailable(error === TIMED_OUT ? `no complete response within ${timeoutMs} ms` : networkCause(error), error)
   }
+}
+
+/** Makes the error for a document that cannot be used. The message has the URL without its query, which may hold a secret. */
+export function refuseDocument(kind: DocumentKind, { origin, pathname }: URL, problem: string, cause?: unknown): VerifyError {
+  return refuseForWantOfKeys(`no ${kind} from ${origin}${pathname}: ${problem}`, cause)
+}
+
+/** Tells the caller of a failed fetch. Ignores an exception and a rejected promise of the caller's function. */
+export function report(error: unknown, { onError }: RemoteSettings): void {
+  ;(async () => onError?.(error as VerifyError))().catch(() => {})
 }
 
 /** Brings a lifetime within `minTtl` and `maxTtl`. */
@@ -80,14 +98,14 @@ export function readEtag(value: unknown): string | undefined {
 }
 
 /**
- * Asks caches on the way to revalidate, because the set may have changed.
+ * Asks caches on the way to revalidate, because the document may have changed.
  *
  * In browsers, the HTTP cache sends its own entity tag and turns the 304 into a 200. A header `If-None-Match` of ours would
  * cause a CORS preflight, which few endpoints answer. Workers have no HTTP cache, and refuse `cache` if their compatibility
  * date is before 2025. Next.js would cache the response without it.
  */
-function requestFor(known: FetchedSet | undefined): RequestInit {
-  const etag = runtime().startsWith('Mozilla/') ? undefined : known?.etag
+function requestFor(known: FetchedDocument | undefined): RequestInit {
+  const etag = inBrowser() ? undefined : known?.etag
   return {
     headers: { accept: 'application/jwk-set+json, application/json', ...(etag && { 'if-none-match': etag }) },
     ...(runtime() !== WORKERS && { cache: 'no-cache' as const }),
@@ -96,17 +114,44 @@ function requestFor(known: FetchedSet | undefined): RequestInit {
   }
 }
 
-async function read(response: Response): Promise<string | undefined> {
-  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
-  const reader = response.body?.getReader()
+type Reader = ReadableStreamDefaultReader<Uint8Array>
+
+/** Returns the reader of the body. It is cancelled once the work is over, even if the caller's `fetch` ignores the signal. */
+function cancelledWith(signal: AbortSignal, { body }: Response): Reader | undefined {
+  const reader = body?.getReader()
+  const cancel = () => void reader?.cancel().catch(() => {})
+  if (signal.aborted) cancel()
+  signal.addEventListener('abort', cancel)
+  return reader
+}
+
+async function read(response: Response, reader: Reader | undefined): Promise<string | undefined> {
+  // A byte order mark is skipped.
+  const decoder = new TextDecoder()
+  if (reader === undefined) {
+    // React Native has no streams.
+    const bytes = await response.arrayBuffer()
+    return bytes.byteLength > MAX_DOCUMENT_BYTES ? undefined : decoder.decode(bytes)
+  }
   let text = ''
   let size = 0
   for (;;) {
-    const chunk = await reader?.read()
-    if (chunk === undefined || chunk.done) return text + decoder.decode()
+    const chunk = await reader.read()
+    if (chunk.done) return text + decoder.decode()
     size += chunk.value.byteLength
-    if (size > MAX_SET_BYTES) return undefined
+    if (size > MAX_DOCUMENT_BYTES) return undefined
     text += decoder.decode(chunk.value, { stream: true })
+  }
+}
+
+/** Names the target of a redirect without its query. Browsers hide it. */
+function targetOf(location: string | null, from: URL): string {
+  try {
+    if (location === null) return ''
+    const { origin, pathname } = new URL(location, from)
+    return ` to ${origin}${pathname}`
+  } catch {
+    return ''
   }
 }
 
@@ -130,6 +175,7 @@ function isJson(text: string): boolean {
 
 /** Describes a network error without the runtime's message, which may quote the URL with its query. */
 function networkCause(error: unknown): string {
+  if (inBrowser()) return `the network request failed; a likely cause is CORS: the response must have Access-Control-Allow-Origin`
   const code = (error as { cause?: { code?: unknown } } | undefined)?.cause?.code
   return `the network request failed${typeof code === 'string' ? ` (${code})` : ''}`
 }

@@ -1,0 +1,110 @@
+import { ageOf, readStored, RENEW_AHEAD, usable, writeStored, type CacheEntry } from './document-store.js'
+import { refuseForWantOfKeys, VerifyError } from './errors.js'
+import { fetchDocument, refuseDocument, report, type FetchedDocument } from './fetch-document.js'
+import { problemOfUrl, type RemoteSettings } from './options.js'
+import { TIMED_OUT } from './timing.js'
+
+/** Metadata as it is cached, with the key set's URL that it names. */
+interface Entry extends CacheEntry {
+  readonly jwksUri: URL
+}
+
+/**
+ * Finds the URL of an issuer's key set in the issuer's metadata, which it caches like a key set. The caller makes sure that
+ * calls do not overlap, and backs off after a failure. Times are in seconds.
+ */
+export class Metadata {
+  readonly #issuer: string
+  readonly #settings: RemoteSettings
+  /** The well-known URLs. The one that answered last is the first. */
+  #urls: readonly [URL, URL]
+  /** Its key in the store. */
+  readonly #name: URL
+  #entry: Entry | undefined
+
+  constructor(issuer: string, settings: RemoteSettings) {
+    this.#issuer = issuer
+    this.#settings = settings
+    this.#urls = wellKnown(new URL(issuer))
+    this.#name = this.#urls[0]
+  }
+
+  /** Returns the URL in the cached metadata, or else in the stored one. */
+  async stored(now: number): Promise<URL | undefined> {
+    this.#entry = usable(this.#entry, now, this.#settings)
+    const stored = this.#entry ?? (await readStored(this.#name, this.#settings, now))
+    try {
+      this.#entry = stored && this.#read(this.#name, stored)
+    } catch {
+      // A stored text that is not the issuer's metadata is ignored.
+    }
+    return this.#entry?.jwksUri
+  }
+
+  /**
+   * Returns the URL in the metadata. Fetches the metadata if there is none, if it is due, or `again`: after a failure the key
+   * set may have moved. If that fails, the old metadata stays in use for `staleIfError`.
+   *
+   * @returns `written` settles when the store has the metadata.
+   * @throws {@link VerifyError} - `jwks_unavailable`
+   */
+  async locate(now: number, again: boolean): Promise<{ url: URL; written?: Promise<void> }> {
+    const known = usable(this.#entry, now, this.#settings)
+    if (known !== undefined && !again && ageOf(known, now) < RENEW_AHEAD) return { url: known.jwksUri }
+    try {
+      const entry = await this.#fetch(now, known)
+      this.#entry = entry
+      return { url: entry.jwksUri, written: writeStored(this.#name, this.#settings, entry) }
+    } catch (error) {
+      if (known === undefined) throw error
+      report(error, this.#settings)
+      return { url: known.jwksUri }
+    }
+  }
+
+  /** Asks one well-known URL after the other. Some issuers answer the wrong one with a page, a redirect or no CORS headers. */
+  async #fetch(now: number, known: Entry | undefined): Promise<Entry> {
+    const [first, second] = this.#urls
+    try {
+      return await this.#fetchFrom(first, now, known)
+    } catch (error) {
+      // A server that does not answer would not answer the second request either.
+      if (!(error instanceof VerifyError) || error.cause === TIMED_OUT) throw error
+      const entry = await this.#fetchFrom(second, now, known).catch((other: VerifyError) => {
+        throw refuseForWantOfKeys(`${error.message}; ${other.message}`, other)
+      })
+      this.#urls = [second, first]
+      return entry
+    }
+  }
+
+  async #fetchFrom(url: URL, at: number, known: Entry | undefined): Promise<Entry> {
+    return this.#read(url, { ...(await fetchDocument('metadata', url, this.#settings, known)), at })
+  }
+
+  /** Checks the metadata (RFC 8414 §3.3). */
+  #read(url: URL, entry: FetchedDocument & { at: number }): Entry {
+    const { issuer, jwks_uri: jwksUri } = Object(JSON.parse(entry.text)) as Record<string, unknown>
+    if (issuer !== this.#issuer) {
+      throw refuseDocument('metadata', url, `its issuer is ${quote(issuer)}, but the option issuer is ${quote(this.#issuer)}; expected the same text`)
+    }
+    const problem =
+      typeof jwksUri === 'string' ? problemOfUrl(jwksUri, this.#settings.allowHttp, url.protocol === 'http:') : 'is missing: give the option jwks'
+    if (problem !== undefined) throw refuseDocument('metadata', url, `its jwks_uri ${problem}`)
+    return { ...entry, jwksUri: new URL(jwksUri as string) }
+  }
+}
+
+/** Returns the URLs of RFC 8414 §3.1 and of OpenID Connect Discovery §4. They differ if the issuer has a path. */
+function wellKnown({ origin, pathname }: URL): readonly [URL, URL] {
+  const path = pathname.replace(/\/$/, '')
+  return [
+    new URL(`${origin}/.well-known/oauth-authorization-server${path}`),
+    new URL(`${origin}${path}/.well-known/openid-configuration`),
+  ]
+}
+
+/** Formats a value of the metadata for a message of one line. */
+function quote(value: unknown): string {
+  return (JSON.stringify(value) ?? 'missing').slice(0, 200)
+}

@@ -1,0 +1,69 @@
+// A stack overflow or a trap inside the WebAssembly module must not affect later calls.
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import * as countersign from 'countersign'
+import { claims, makeKey, makeToken, NOW, options } from './package-tokens.js'
+import { runVectors } from './support/vectors.js'
+
+const key = makeKey('k1')
+const token = makeToken(key)
+const nested = makeToken(key, JSON.stringify(claims({ deep: 0 })).replace('"deep":0', `"deep":${'['.repeat(60)}${']'.repeat(60)}`))
+const { createVerifier } = countersign
+
+/** Calls with little room on the stack: in each of the last frames before an overflow. Returns the number of exceptions. */
+function callNearTheEnd(call) {
+  let left = 150
+  let exceptions = 0
+  const descend = () => {
+    try {
+      descend()
+    } catch (error) {
+      if (left-- > 0) {
+        try {
+          call()
+        } catch {
+          exceptions++
+        }
+      }
+      if (left > 0) throw error
+    }
+  }
+  descend()
+  return exceptions
+}
+
+test('after stack overflows inside the module every verifier and vector has its verdict', async () => {
+  const one = await createVerifier(options([key]))
+  const other = await createVerifier(options([key], { issuer: 'https://other.example' }))
+  let exceptions = 0
+  for (let round = 0; round < 40; round++) exceptions += callNearTheEnd(() => one.verifySync(round % 2 ? nested : token))
+  assert.ok(exceptions > 80)
+  assert.equal(one.verifySync(token).payload.sub, 'somebody')
+  assert.throws(() => other.verifySync(token), { code: 'issuer_mismatch' })
+  assert.throws(() => one.verifySync(makeToken(makeKey('k1'))), { code: 'signature_invalid' })
+  const folder = new URL('../vectors/', import.meta.url)
+  for (const file of readdirSync(folder)) {
+    assert.deepEqual(await runVectors(countersign, JSON.parse(readFileSync(new URL(file, folder), 'utf8'))), [])
+  }
+})
+
+test('a trap is an error that says so, and the next call works, with the same policy and keys', async () => {
+  const one = await createVerifier(options([key]))
+  const other = await createVerifier(options([key]))
+  // Pretends to be the trap of a refused memory.grow.
+  const { encodeInto } = TextEncoder.prototype
+  TextEncoder.prototype.encodeInto = () => {
+    throw new WebAssembly.RuntimeError('unreachable')
+  }
+  try {
+    assert.throws(() => one.verifySync(token), { name: 'Error', message: /WebAssembly module failed \(RuntimeError: unreachable\)/ })
+  } finally {
+    TextEncoder.prototype.encodeInto = encodeInto
+  }
+  for (const verifier of [other, one, await createVerifier(options([key]))]) {
+    assert.equal(verifier.verifySync(token).payload.sub, 'somebody')
+    assert.throws(() => verifier.verifySync(makeToken(key, claims({ exp: NOW }))), { code: 'token_expired' })
+  }
+  assert.deepEqual(one.keys(), { keys: [key.jwk] })
+})

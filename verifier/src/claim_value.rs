@@ -1,0 +1,195 @@
+//! Values that the policy expects of claims, compared by JSON type and value.
+
+use alloc::{
+    format,
+    string::{String, ToString as _},
+    vec::Vec,
+};
+
+use core::fmt;
+
+use countersign_claims::NumericDate;
+
+use crate::{
+    ClaimFault,
+    json::{Document, Value},
+};
+
+/// A value that [`Policy::with_claim`](crate::Policy::with_claim) expects of a claim: a string, a
+/// number or a boolean.
+///
+/// It equals a claim of the same JSON type and the same value, and nothing is converted: `"1"` is
+/// not 1, and `"true"` is not true. Numbers of 2⁶⁴ or more, or with more than nine decimals, are
+/// equal only if they are written alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimValue(String);
+
+impl From<&str> for ClaimValue {
+    fn from(string: &str) -> Self {
+        Self(quoted(string))
+    }
+}
+
+impl From<String> for ClaimValue {
+    fn from(string: String) -> Self {
+        Self(quoted(&string))
+    }
+}
+
+impl From<i64> for ClaimValue {
+    fn from(number: i64) -> Self {
+        Self(number.to_string())
+    }
+}
+
+impl From<bool> for ClaimValue {
+    fn from(boolean: bool) -> Self {
+        Self(boolean.to_string())
+    }
+}
+
+/// Returns the JSON string (RFC 8259 §7).
+fn quoted(text: &str) -> String {
+    let mut json = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => json.extend(['\\', character]),
+            '\0'..=' ' => json.push_str(&format!("\\u{:04x}", u32::from(character))),
+            _ => json.push(character),
+        }
+    }
+    json + "\""
+}
+
+/// The option `claims`. It stays JSON, like the claims that it is compared with.
+#[derive(Clone, Default)]
+pub(crate) struct ExpectedClaims(Document);
+
+const NAME: &str = "claims";
+
+impl ExpectedClaims {
+    /// Takes the options, which may have a member `claims`. Returns `None` unless that is an object,
+    /// and each value in it is a string, a number, a boolean, or an array of some of these.
+    pub(crate) fn new(options: Document) -> Option<Self> {
+        if options.get(NAME).is_some_and(|claims| !claims.is_object()) {
+            return None;
+        }
+        let is_good = |one: Value<'_>| one.as_scalar().is_some() && !one.is_null();
+        for (_, values) in options.members_of(NAME) {
+            if values.one_or_many().len() == 0 || !values.one_or_many().all(is_good) {
+                return None;
+            }
+        }
+        Some(Self(options))
+    }
+
+    /// Adds a claim, or replaces its values. Returns `None` if there are no values.
+    pub(crate) fn with(&self, claim: &str, values: &[ClaimValue]) -> Option<Self> {
+        let mut members: Vec<String> = self
+            .iter()
+            .filter(|(name, _)| *name != claim)
+            .map(|(name, values)| member(name, &values.one_or_many().map(json).collect::<Vec<_>>()))
+            .collect();
+        let values: Vec<_> = values.iter().map(|ClaimValue(json)| json.clone()).collect();
+        members.push(member(claim, &values));
+        let options = format!("{{\"{NAME}\":{{{}}}}}", members.join(","));
+        Self::new(Document::parse(options.into_bytes()).ok()?)
+    }
+
+    /// Returns each claim with the expected values.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
+        self.0.members_of(NAME)
+    }
+}
+
+impl fmt::Debug for ExpectedClaims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter().map(|(claim, values)| (claim, shown(values)))).finish()
+    }
+}
+
+fn member(claim: &str, values: &[String]) -> String {
+    format!("{}:[{}]", quoted(claim), values.join(","))
+}
+
+fn json(value: Value<'_>) -> String {
+    match value.as_str() {
+        Some(string) => quoted(string),
+        None => value.as_scalar().unwrap_or_default().into(),
+    }
+}
+
+/// Returns true if the claim is one of the expected values, or an array with an element that is.
+pub(crate) fn matches(expected: Value<'_>, claim: Value<'_>) -> bool {
+    expected.one_or_many().any(|expected| claim.one_or_many().any(|claim| equal(expected, claim)))
+}
+
+fn equal(expected: Value<'_>, claim: Value<'_>) -> bool {
+    let kind = claim.kind();
+    if kind != expected.kind() {
+        return false;
+    }
+    let (a, b) = (expected.as_scalar().unwrap_or_default(), claim.as_scalar().unwrap_or_default());
+    a == b || kind == ClaimFault::Number && same_number(a, b)
+}
+
+/// Returns true if two JSON numbers have the same value, and one that [`NumericDate`] holds
+/// exactly, apart from the sign. A parser of floating point would be a tenth of the WASM module,
+/// and would round.
+fn same_number(a: &str, b: &str) -> bool {
+    let (a, b) = match (a.strip_prefix('-'), b.strip_prefix('-')) {
+        (Some(a), Some(b)) => (a, b),
+        _ => (a, b),
+    };
+    NumericDate::parse(a).is_some_and(|date| date.is_exact() && NumericDate::parse(b) == Some(date))
+}
+
+/// Returns the expected values, for a message.
+pub(crate) fn shown(expected: Value<'_>) -> Vec<String> {
+    expected.one_or_many().map(|one| one.as_scalar().unwrap_or_default().to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_compared_by_value() {
+        for (a, b) in [
+            ("0", "0.00e5"),
+            ("1", "1.0"),
+            ("1", "1e0"),
+            ("100", "1e2"),
+            ("100", "1E+02"),
+            ("0.001", "1e-3"),
+            ("-12.50", "-125e-1"),
+            ("120", "0.12e3"),
+            ("9007199254740993", "9007199254740993.0"),
+        ] {
+            assert!(same_number(a, b) && same_number(b, a), "{a} {b}");
+        }
+        for (a, b) in [
+            ("1", "-1"),
+            ("1", "10"),
+            ("1", "0.1"),
+            ("101", "11"),
+            ("10.1", "1.01"),
+            ("0", "1"),
+            ("9007199254740993", "9007199254740992"),
+            ("1", "1.0000000000000000000001"),
+            ("1.0000000000000000000002", "1.0000000000000000000001"),
+            ("1e1000", "1e1001"),
+            ("1e9999999999999999999", "1e9999999999999999998"),
+            ("1e-9999999999999999999", "0"),
+        ] {
+            assert!(!same_number(a, b) && !same_number(b, a), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn any_text_is_quoted_as_json() {
+        for text in ["", "a", "\"\\\n\0\u{7f}", "\u{e9}\u{1f98a} /"] {
+            assert_eq!(serde_json::from_str::<String>(&quoted(text)).unwrap(), text);
+        }
+    }
+}
