@@ -314,18 +314,20 @@ impl Parser<'_> {
 
     fn refuse_duplicates(&self, members: &[Node]) -> Result<(), &'static str> {
         const TWICE: &str = "has a JSON member name twice in one object";
-        let names = || named(self.text, members).map(|(name, _)| name);
-        if members.len() <= 2 * FEW {
-            for (i, name) in names().enumerate() {
-                if names().take(i).any(|earlier| earlier == name) {
+        let names: Vec<&str> = named(self.text, members).map(|(name, _)| name).collect();
+        if names.len() <= FEW {
+            let mut rest = &*names;
+            while let Some((name, others)) = rest.split_first() {
+                if others.contains(name) {
                     return Err(TWICE);
                 }
+                rest = others;
             }
             return Ok(());
         }
         // Pairwise comparison would take quadratic time on a token made for that purpose. A heap
         // sorts with little code.
-        let mut heap: BinaryHeap<_> = names().collect();
+        let mut heap = BinaryHeap::from(names);
         let mut last = None;
         while let Some(name) = heap.pop() {
             if last.as_ref() == Some(&name) {
