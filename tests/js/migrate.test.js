@@ -48,10 +48,13 @@ const token = (changes, header) => makeToken(key, payload(changes), header)
 /** The engines of express-oauth2-jwt-bearer end at Node.js 24, so it is not installed on later versions. */
 const skip = parseInt(process.versions.node) > 24 && 'express-oauth2-jwt-bearer is not for this version of Node.js'
 
+function sectionOf(title) {
+  return page.split(/^## /m).find((text) => text.startsWith(`${title}\n`))
+}
+
 /** Returns the code before and after in a section, with the issuer of this test. */
 function codeOf(title) {
-  const section = page.split(/^## /m).find((text) => text.startsWith(`${title}\n`))
-  const blocks = [...section.matchAll(/^```js\n([^]*?)^```$/gm)].map(([, code]) => code.replaceAll('https://auth.example', issuer))
+  const blocks = [...sectionOf(title).matchAll(/^```js\n([^]*?)^```$/gm)].map(([, code]) => code.replaceAll('https://auth.example', issuer))
   assert.equal(blocks.length, 2, title)
   return { before: blocks[0], after: blocks[1] }
 }
@@ -104,8 +107,7 @@ test('aws-jwt-verify, before and after: the same tokens are accepted', async (t)
 
 /** Returns the rows of the table in a section, the headings first. */
 function table(title) {
-  const section = page.split(/^## /m).find((text) => text.startsWith(`${title}\n`))
-  const lines = section.split('\n').filter((line) => line.startsWith('|') && !line.startsWith('|---'))
+  const lines = sectionOf(title).split('\n').filter((line) => line.startsWith('|') && !line.startsWith('|---'))
   return lines.map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()))
 }
 
