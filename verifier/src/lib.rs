@@ -64,6 +64,18 @@ mod claim_fault;
 pub use claim_fault::ClaimFault;
 mod text;
 
+// For services: claims, requests and responses.
+pub use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference, scope};
+mod bearer;
+pub use bearer::{BearerError, bearer_token};
+mod http_status;
+#[cfg(feature = "std")]
+mod system_time;
+#[cfg(feature = "std")]
+pub use system_time::since_epoch;
+mod unverified;
+pub use unverified::unverified_key_id;
+
 // The steps of a token's verification, in order.
 mod base64url;
 mod compact;
