@@ -33,7 +33,7 @@
 //!
 //! let now = Duration::from_secs(1_700_000_100); // since the UNIX epoch
 //! let verified = verifier.verify(token, now)?;
-//! let claims: MyClaims = serde_json::from_str(verified.payload_json())?;
+//! let claims: MyClaims = verified.claims_as()?;
 //! assert_eq!((&*claims.sub, &*claims.groups[0]), ("user-1", "a"));
 //!
 //! let an_hour_later = now + Duration::from_secs(3600);
@@ -68,6 +68,7 @@ mod text;
 pub use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference, scope};
 mod bearer;
 pub use bearer::{BearerError, bearer_token};
+mod claims_as;
 mod http_status;
 #[cfg(feature = "std")]
 mod system_time;

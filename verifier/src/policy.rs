@@ -198,6 +198,22 @@ impl Policy {
         Ok(self)
     }
 
+    /// Sets the audiences. One of them must be in the token's `aud`.
+    ///
+    /// # Errors
+    /// [`Error::OptionsInvalid`] without an audience: [`without_audience`](Self::without_audience)
+    /// says what is checked instead.
+    pub fn with_audiences<'a>(
+        mut self,
+        audiences: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, Error> {
+        self.audiences = audiences.into_iter().map(ToOwned::to_owned).collect();
+        if self.audiences.is_empty() {
+            return Err(invalid("audience", REQUIRED));
+        }
+        Ok(self)
+    }
+
     /// Sets the type of token (header parameter `typ`, compared without case and with an optional
     /// `application/`). `None` accepts any type, and a header without one: then refresh, ID and
     /// access tokens of one issuer are confused, unless something else tells them apart
