@@ -79,6 +79,14 @@ fn a_text_that_is_no_key_set_does_not_parse() {
 }
 
 #[test]
+fn a_policy_names_its_issuers() {
+    assert_eq!(policy().issuers(), ["https://auth.example"]);
+    let many = policy().with_issuers(["https://a.example", "https://{tid}.example"]);
+    let many = many.expect("the issuers are good");
+    assert_eq!(many.issuers(), ["https://a.example", "https://{tid}.example"]);
+}
+
+#[test]
 fn one_of_several_audiences_is_enough() {
     let key = RsaKey::generate("main", 2048, 65537);
     let token = signed(&key, Object::header().text(), Object::claims().text());

@@ -176,6 +176,12 @@ impl Policy {
         Ok(())
     }
 
+    /// Returns the issuers, as they were given. One of them may be asked for its metadata.
+    #[must_use]
+    pub fn issuers(&self) -> &[String] {
+        &self.issuers
+    }
+
     /// Sets the issuers. One of them must be the token's `iss`, byte for byte.
     ///
     /// An issuer may hold claims. In `https://login.example/{tid}/v2.0`, `{tid}` stands for the
