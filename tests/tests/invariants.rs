@@ -56,6 +56,19 @@ fn verifier_and_claims_have_no_clock_no_input_and_no_global_state() {
 }
 
 #[test]
+fn the_rules_for_fetched_keys_have_no_clock_and_no_input() {
+    for file in ["caching", "lifetime", "limits", "rules", "unknown_kids"] {
+        let path = root().join("axum/src").join(file).with_extension("rs");
+        for (number, line) in code(&read(&path)) {
+            let line = line.replace("std::time::Duration", "");
+            let words = OUTSIDE.iter().chain(&["async", "tokio"]);
+            let found = words.copied().find(|word| line.contains(word));
+            assert!(found.is_none(), "{}:{number}: {found:?}", path.display());
+        }
+    }
+}
+
+#[test]
 fn verifier_and_claims_do_without_the_standard_library() {
     for crate_root in ["verifier/src/lib.rs", "claims/src/lib.rs"] {
         let text = read(&root().join(crate_root));
@@ -69,6 +82,7 @@ fn crates_depend_on_each_other_in_one_direction() {
         ("claims", &[][..]),
         ("verifier", &["countersign-claims"]),
         ("verifier-wasm", &["countersign-verifier"]),
+        ("axum", &["countersign-verifier"]),
         ("issuer", &["countersign-claims"]),
     ] {
         let manifest = read(&root().join(folder).join("Cargo.toml"));
@@ -81,8 +95,8 @@ fn crates_depend_on_each_other_in_one_direction() {
 }
 
 /// The crates of the workspace with modules.
-const CRATES: [&str; 7] =
-    ["claims", "verifier", "verifier-wasm", "issuer", "tests", "xtask", "bench/load"];
+const CRATES: [&str; 8] =
+    ["claims", "verifier", "verifier-wasm", "axum", "issuer", "tests", "xtask", "bench/load"];
 
 #[test]
 fn no_modules_import_each_other_in_a_circle() {
