@@ -177,6 +177,15 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Returns the members with their names. There are none if the value is no object.
+    pub(crate) fn members(self) -> impl Iterator<Item = (&'a str, Self)> {
+        let members = match self.node {
+            Node::Object(members) => members.as_slice(),
+            _ => &[],
+        };
+        named(self.text, members)
+    }
+
     /// Returns the value and all values in it.
     #[cfg(fuzzing)]
     pub(crate) fn to_tree(self) -> Json {

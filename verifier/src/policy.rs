@@ -178,6 +178,12 @@ impl Policy {
         Ok(())
     }
 
+    /// Returns the issuers, as they were given. One of them may be asked for its metadata.
+    #[must_use]
+    pub fn issuers(&self) -> &[String] {
+        &self.issuers
+    }
+
     /// Sets the issuers. One of them must be the token's `iss`, byte for byte.
     ///
     /// An issuer may hold claims. In `https://login.example/{tid}/v2.0`, `{tid}` stands for the
@@ -196,6 +202,22 @@ impl Policy {
         }
         if !self.issuers.iter().all(|issuer| issuer::is_well_formed(issuer)) {
             return Err(invalid("issuer", NOT_ISSUER));
+        }
+        Ok(self)
+    }
+
+    /// Sets the audiences. One of them must be in the token's `aud`.
+    ///
+    /// # Errors
+    /// [`Error::OptionsInvalid`] without an audience: [`without_audience`](Self::without_audience)
+    /// says what is checked instead.
+    pub fn with_audiences<'a>(
+        mut self,
+        audiences: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, Error> {
+        self.audiences = audiences.into_iter().map(ToOwned::to_owned).collect();
+        if self.audiences.is_empty() {
+            return Err(invalid("audience", REQUIRED));
         }
         Ok(self)
     }

@@ -62,6 +62,7 @@ const HIGH_BITS: u64 = HIGH.to_bits();
 const LOW_BITS: u64 = LOW.to_bits();
 
 /// A public key of 2048, 3072 or 4096 bits with e = 65537, ready for checking signatures.
+#[derive(Clone)]
 pub(super) struct Relaxed {
     /// P: the pairs of limbs in each number. R is 2^(102·P).
     pairs: usize,
