@@ -129,7 +129,7 @@ const DEFAULT_MAX_TOKEN_BYTES = 16384
 const MAX_CACHE_SIZE = 1_000_000
 
 /** The year 5138 in seconds, but March 1973 in milliseconds: a later clock counts milliseconds. */
-const LATEST_SECOND = 1e11
+export const LATEST_SECOND = 1e11
 
 function refuseUnsupported(given: Record<string, unknown>): void {
   if (given['status'] !== undefined) {
