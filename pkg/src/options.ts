@@ -107,7 +107,7 @@ const POLICY = {
   issuer: 'a string or an array of strings',
   audience: 'a string or an array of strings, or null',
   type: 'a string or an array of strings, or null',
-  claims: 'an object such as { client_id: "web" }, of strings, numbers, booleans or arrays of them',
+  claims: 'a string, a number, a boolean, or an array of them, for each claim: { client_id: "web" }',
   clockTolerance: 'a number of seconds',
   maxTokenAge: 'a number of seconds',
   requiredClaims: 'an array of strings',
