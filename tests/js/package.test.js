@@ -110,11 +110,21 @@ test('codes and stages are those of the Rust verifier', () => {
   assert.deepEqual(Object.entries(STAGE_OF), rust)
 })
 
-test('README and types name every code', () => {
+test('the tables of README and types have exactly these codes, with their stages', () => {
   for (const file of DOCUMENTS) {
     const text = readFileSync(new URL(file, import.meta.url), 'utf8')
-    for (const code of Object.keys(STAGE_OF)) assert.ok(text.includes(`\`${code}\``), `${file} lacks ${code}`)
+    const rows = text.split('## Errors').at(-1).matchAll(/^[ *]*\| `?([a-z]+)`? \| ((?:`[a-z]+_[a-z_]+`(?:, )?)+) \|/gm)
+    const found = [...rows].flatMap(([, stage, codes]) => codes.split(', ').map((code) => [code.slice(1, -1), stage]))
+    assert.deepEqual(found.sort(), Object.entries(STAGE_OF).sort(), file)
   }
+})
+
+test('the recipes name only codes that exist', () => {
+  const [, table] = readFileSync(new URL('../../docs/recipes.md', import.meta.url), 'utf8').split('## When it does not work')
+  const named = [...table.matchAll(/^\| (?:\d+ )?`(\w+)`/gm)].map(([, code]) => code)
+  assert.ok(named.length > 5)
+  // The one code of RFC 6750.
+  for (const code of named) assert.ok(code in STAGE_OF || code === 'insufficient_scope', code)
 })
 
 const { n, e } = key.jwk
