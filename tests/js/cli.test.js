@@ -130,6 +130,13 @@ for (const [name, [flags, accepted, refused, message]] of Object.entries(policie
   })
 }
 
+test('the hint at the keys of a set names each, even if it is no key', async () => {
+  const mixed = await file('mixed-up', { keys: [null, 7, { ...other.jwk, kid: null }, key.jwk] })
+  const { stderr } = await countersign(['verify', '--jwks', mixed, ...policy, makeToken({ ...key, kid: 'k9' })])
+  const none = '(a key without kid)'
+  assert.ok(stderr.includes(`\n  the set has ${none}, ${none}, ${none}, k1: is it`), stderr)
+})
+
 test('a token without aud needs --audience null and a claim', async () => {
   const cognito = makeToken(key, claims({ aud: undefined, client_id: 'web', token_use: 'access' }), { typ: undefined })
   const flags = ['verify', '--jwks', jwks, '--issuer', ISSUER, '--audience', 'null', '--type', 'null', ...at]

@@ -1,4 +1,4 @@
-import { decodeUnverified, type Verifier, type VerifyError } from '../node.js'
+import { decodeUnverified, type Jwk, type Verifier, type VerifyError } from '../node.js'
 import type { CommandLine } from './command.js'
 import { parseJson } from './input.js'
 import { SCOPE_CLAIMS } from './policy.js'
@@ -18,7 +18,7 @@ export function adviceOn(error: VerifyError, token: string, verifier: Verifier, 
       return typeof typ === 'string' ? `its typ is ${show(typ)}: to accept it, add --type ${quote(show(typ))}` : 'it has no typ: to accept it, add --type null'
     }
     case 'key_not_found': {
-      const kids = verifier.keys().keys.map(({ kid }) => (kid === undefined ? '(a key without kid)' : show(kid)))
+      const kids = verifier.keys().keys.map((key) => show((Object(key) as Jwk).kid ?? '(a key without kid)'))
       return `the set has ${kids.join(', ') || 'no keys'}: is it the key set of the token's issuer, and is it up to date?`
     }
     case 'key_rejected':

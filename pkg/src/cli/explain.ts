@@ -93,7 +93,7 @@ function checksOf({ typ, kid }: Members, payload: Members | undefined, now: numb
     ['key', kid === undefined ? "the issuer's only key, since the token names none" : `the issuer's key ${show(kid)}`],
     ['signature', 'made with that key, over header and payload'],
     ['iss', claim(payload['iss'], (iss) => `is ${show(iss)} the issuer you trust?`)],
-    ['aud', claim(payload['aud'], (aud) => `is ${show(aud)} your service?`)],
+    ['aud', claim(payload['aud'], (aud) => `is ${show(aud)} your service?`, ', except with --audience null and --claim')],
     ['exp', claim(payload['exp'], (exp) => checkOfExpiry(exp, now))],
   ]
 }
@@ -118,8 +118,8 @@ function adviceOn({ code }: VerifyError, typ: unknown): string {
   return `; to accept it, add --type ${typeof typ === 'string' ? quote(show(typ)) : 'null'}`
 }
 
-function claim(value: unknown, say: (value: unknown) => string): string {
-  return value === undefined ? 'claim_missing: the claim is required' : say(value)
+function claim(value: unknown, say: (value: unknown) => string, exception = ''): string {
+  return value === undefined ? `claim_missing: the claim is required${exception}` : say(value)
 }
 
 function checkOfExpiry(exp: unknown, now: number): string {
