@@ -15,7 +15,8 @@ export function adviceOn(error: VerifyError, token: string, verifier: Verifier, 
       return `its alg is ${show(decodeUnverified(token).header['alg'])}: set the issuer to RS256`
     case 'type_mismatch': {
       const { typ } = decodeUnverified(token).header
-      return typeof typ === 'string' ? `its typ is ${show(typ)}: to accept it, add --type ${quote(show(typ))}` : 'it has no typ: to accept it, add --type null'
+      if (typeof typ !== 'string') return 'it has no typ: to accept it, add --type null'
+      return `its typ is ${show(typ)}: to accept it, add --type ${quote(show(typ))}`
     }
     case 'key_not_found': {
       const kids = verifier.keys().keys.map((key) => show((Object(key) as Jwk).kid ?? '(a key without kid)'))

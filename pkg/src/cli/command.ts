@@ -29,7 +29,7 @@ export interface Flag {
   readonly value?: Value
   readonly required?: boolean
   readonly multiple?: boolean
-  /** Its completions show the part before the first semicolon. */
+  /** A completion shows the part before the first semicolon or colon. */
   readonly help: string
 }
 

@@ -49,7 +49,7 @@ export const POLICY_FLAGS: Readonly<Record<string, PolicyFlag>> = {
     option: 'claims',
     value: { name: 'NAME=VALUE' },
     multiple: true,
-    help: 'a claim that must have this value; 2 and true are a number and a boolean, "2" and other text a string; repeat the flag for more claims, or with the same name for alternatives',
+    help: 'a claim and its value; 2 and true are a number and a boolean, "2" and other text a string; repeat the flag for more, or a name for alternatives',
     read: readClaims,
   },
   'required-claim': {
