@@ -1,4 +1,3 @@
-import { decoder, encoder } from './text.js'
 import type { JwtPayload, Verified } from './types.js'
 
 /** The policy's options that change a token's own times, in seconds. */
@@ -43,10 +42,9 @@ export class VerifiedTokens {
     return entry.verified
   }
 
-  /** Remembers a token that was just verified. */
+  /** Remembers a token that was just verified. A substring would keep the whole text in memory: give a copy. */
   add(token: string, verified: Verified): void {
-    const copy = ownCopy(token)
-    this.#keep(keyOf(copy), { token: copy, verified, ...spanOf(verified.payload, this.#limits) })
+    this.#keep(keyOf(token), { token, verified, ...spanOf(verified.payload, this.#limits) })
   }
 
   /** Forgets every token. */
@@ -82,11 +80,6 @@ interface Span {
  */
 function keyOf(token: string): string {
   return token.slice(-22)
-}
-
-/** Copies the text. A substring would keep the whole text in memory, such as the request around a token. */
-function ownCopy(token: string): string {
-  return decoder.decode(encoder.encode(token))
 }
 
 /**

@@ -6,6 +6,7 @@
 
 import { compileBase64 } from './compile.js'
 import { VerifyError } from './errors.js'
+import { VerifiedTokens } from './cache.js'
 import { Policies } from './policies.js'
 import { hasRelaxedSimd } from './relaxed.js'
 import type { Verifier, VerifierOptions } from './types.js'
@@ -30,7 +31,7 @@ export * from './public.js'
  * @throws Error - If the runtime must not compile bytes.
  */
 export function createVerifierSync(options: VerifierOptions | readonly VerifierOptions[]): Verifier {
-  return createVerifierSyncWith(load, Policies, options)
+  return createVerifierSyncWith(load, Policies, VerifiedTokens, options)
 }
 
 /** Returns a promise of the same verifier, as the other entry points do. */

@@ -4,6 +4,7 @@
  * @module countersign/js
  */
 
+import { VerifiedTokens } from './cache.js'
 import { Policies } from './policies.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { bringCoders } from './utf8.js'
@@ -22,7 +23,7 @@ export * from './public.js'
  * no JWK Set.
  */
 export function createVerifierSync(options: VerifierOptions | readonly VerifierOptions[]): Verifier {
-  return createVerifierSyncWith(load, Policies, options)
+  return createVerifierSyncWith(load, Policies, VerifiedTokens, options)
 }
 
 /** Returns a promise of the same verifier, as the other entry points do. */

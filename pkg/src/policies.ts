@@ -1,4 +1,4 @@
-import type { readObject } from './decode.js'
+import type { readPart } from './decode.js'
 import type { refuseOption, refuseToken, VerifyError } from './errors.js'
 import type { JwkSet, JwtPayload, Verified, Verifier, VerifierOptions } from './types.js'
 
@@ -10,7 +10,7 @@ export interface PolicyVerifier extends Verifier {
 
 /** Functions of other modules. An import would make bundlers split those modules off from the script of every page. */
 export interface Tools {
-  readonly readObject: typeof readObject
+  readonly readPart: typeof readPart
   readonly refuseOption: typeof refuseOption
   readonly refuseToken: typeof refuseToken
   readonly VerifyError: typeof VerifyError
@@ -112,9 +112,10 @@ export class Policies implements Verifier {
     throw this.#tools.refuseToken('issuer_mismatch', "no policy is for the token's claim iss: is it a token of another issuer?")
   }
 
+  /** Returns the members of the payload: none if it is malformed, which the policy that is picked then says. */
   #payloadOf(token: string): Readonly<Record<string, unknown>> {
     try {
-      return this.#tools.readObject(token.split('.', 2)[1] ?? '', 'payload')
+      return Object(this.#tools.readPart(token.split('.', 2)[1] ?? ''))
     } catch {
       return {}
     }

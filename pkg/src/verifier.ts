@@ -1,50 +1,52 @@
-import { VerifiedTokens } from './cache.js'
-import { NOT_A_STRING, readObject } from './decode.js'
+import type { VerifiedTokens } from './cache.js'
+import { NOT_A_STRING, readPart } from './decode.js'
 import type { CacheEntry } from './document-store.js'
 import { refuseForWantOfKeys, refuseOption, refuseToken, VerifyError } from './errors.js'
 import { deepFreeze } from './freeze.js'
 import { KeyResolver, type Origin } from './jwks.js'
 import { readOptions, type Settings } from './options.js'
 import type { Policies, PolicyVerifier, Tools } from './policies.js'
+import { copyOf } from './text.js'
 import type { JwkSet, JwtHeader, Verified, Verifier, VerifierOptions } from './types.js'
 import { WasmVerifier } from './wasm.js'
 
 /** One policy, or several. */
 export type Options = VerifierOptions | readonly VerifierOptions[]
 
-/** Makes a verifier once `load` has loaded the WebAssembly module. Loads the code for several policies only if it is used. */
+/**
+ * Makes a verifier once `load` has loaded the WebAssembly module. Loads the code for several policies, and for the cache, only
+ * if it is used.
+ */
 export async function createVerifierWith(load: () => void | Promise<void>, options: Options): Promise<Verifier> {
   if (isSeveral(options)) {
     const { Policies } = await import('./policies.js')
+    const { VerifiedTokens } = await import('./cache.js')
     await load()
-    return new Policies(options, TOOLS)
+    return new Policies(options, toolsWith(VerifiedTokens))
   }
   const settings = readOptions(options)
+  const cache = settings.cache === 0 ? undefined : await import('./cache.js')
   await load()
-  return new WasmBackedVerifier(settings)
+  return new WasmBackedVerifier(settings, cache?.VerifiedTokens)
 }
 
-/** The same for a module that is loaded synchronously. */
-export function createVerifierSyncWith(load: () => void, several: typeof Policies, options: Options): Verifier {
+/** The same for a module that is loaded synchronously, with the code for several policies and for the cache. */
+export function createVerifierSyncWith(load: () => void, several: typeof Policies, cache: typeof VerifiedTokens, options: Options): Verifier {
   if (isSeveral(options)) {
     load()
-    return new several(options, TOOLS)
+    return new several(options, toolsWith(cache))
   }
   const settings = readOptions(options)
   load()
-  return new WasmBackedVerifier(settings)
+  return new WasmBackedVerifier(settings, cache)
 }
 
 function isSeveral(options: Options): options is readonly VerifierOptions[] {
   return Array.isArray(options)
 }
 
-const TOOLS: Tools = {
-  readObject,
-  refuseOption,
-  refuseToken,
-  VerifyError,
-  makeVerifier: (options) => new WasmBackedVerifier(readOptions(options)),
+function toolsWith(cache: typeof VerifiedTokens): Tools {
+  return { readPart, refuseOption, refuseToken, VerifyError, makeVerifier: (options) => new WasmBackedVerifier(readOptions(options), cache) }
 }
 
 class WasmBackedVerifier implements PolicyVerifier {
@@ -60,11 +62,12 @@ class WasmBackedVerifier implements PolicyVerifier {
   #keys: JwkSet | undefined
   #lastHeader: { encoded: string; header: JwtHeader } | undefined
 
-  constructor({ policy, keys, maxTokenBytes, scopeClaim, now, remote, cache, limits }: Settings) {
+  /** `Cache` is needed if the settings turn the cache on. */
+  constructor({ policy, keys, maxTokenBytes, scopeClaim, now, remote, cache, limits }: Settings, Cache: typeof VerifiedTokens | undefined) {
     this.#wasm.setPolicy(policy)
     this.maxTokenBytes = maxTokenBytes
     this.#scopeClaim = scopeClaim
-    this.#cache = cache === 0 ? undefined : new VerifiedTokens(cache, limits)
+    this.#cache = cache === 0 || Cache === undefined ? undefined : new Cache(cache, limits)
     this.#now = now
     if (typeof keys === 'string' || keys instanceof URL) this.#resolver = new KeyResolver(keys, remote, now)
     else this.#setKeys(JSON.stringify(keys))
@@ -119,7 +122,7 @@ class WasmBackedVerifier implements PolicyVerifier {
   #check(token: string, now: number): Verified {
     const payload = deepFreeze(JSON.parse(this.#wasm.verify(token, now)))
     const verified: Verified = Object.freeze({ header: this.#headerOf(token), payload })
-    this.#cache?.add(token, verified)
+    this.#cache?.add(copyOf(token), verified)
     return verified
   }
 
@@ -127,7 +130,7 @@ class WasmBackedVerifier implements PolicyVerifier {
   #headerOf(token: string): JwtHeader {
     const encoded = encodedHeader(token)
     if (this.#lastHeader?.encoded !== encoded) {
-      this.#lastHeader = { encoded, header: deepFreeze(readObject(encoded, 'header')) as unknown as JwtHeader }
+      this.#lastHeader = { encoded, header: deepFreeze(readPart(encoded) as JwtHeader) }
     }
     return this.#lastHeader.header
   }
@@ -154,7 +157,7 @@ class WasmBackedVerifier implements PolicyVerifier {
 function renewFor(resolver: KeyResolver, token: string, refusal: unknown): Promise<Origin> | undefined {
   if (refusal === undefined) return resolver.renew()
   if (!(refusal instanceof VerifyError) || ['options', 'parse', 'header'].includes(refusal.stage)) return undefined
-  return resolver.renew(refusal.code === 'key_not_found' ? { kid: readObject(encodedHeader(token), 'header')['kid'] } : undefined)
+  return resolver.renew(refusal.code === 'key_not_found' ? { kid: (readPart(encodedHeader(token)) as JwtHeader).kid } : undefined)
 }
 
 function encodedHeader(token: string): string {
