@@ -124,7 +124,7 @@ impl From<Duration> for NumericDate {
 /// Drops the fraction beyond nanoseconds.
 impl From<NumericDate> for Duration {
     fn from(date: NumericDate) -> Self {
-        Self::new(date.seconds, date.nanoseconds)
+        Self::from_secs(date.seconds).saturating_add(Self::from_nanos(date.nanoseconds.into()))
     }
 }
 

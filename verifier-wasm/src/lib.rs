@@ -21,10 +21,17 @@ use core::{str, time::Duration};
 
 use countersign_verifier::{Error, KeySet, Policy, Verifier};
 
+#[cfg(target_family = "wasm")]
+use talc::{
+    cell::TalcSyncCell,
+    wasm::{WasmBinning, WasmGrowAndClaim},
+};
+
 /// Smaller and faster than the allocator of std. The module has one thread.
 #[cfg(target_family = "wasm")]
 #[global_allocator]
-static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+static ALLOCATOR: TalcSyncCell<WasmGrowAndClaim, WasmBinning> =
+    TalcSyncCell::new_wasm(WasmGrowAndClaim);
 
 /// No input leads here. JavaScript would see a `WebAssembly.RuntimeError`.
 #[cfg(target_family = "wasm")]

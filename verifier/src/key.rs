@@ -126,8 +126,7 @@ fn allows_verify(key_ops: Value<'_>) -> bool {
 /// DER). None of them changes the value.
 fn unsigned_integer(member: Option<Value<'_>>) -> Result<Vec<u8>, &'static str> {
     let member = member.ok_or("is missing")?;
-    let mut bytes = base64url::decode_any(member.as_str().ok_or("is not a string")?)?;
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    let number = bytes.split_off(zeros);
-    if number.is_empty() { Err("is empty or zero") } else { Ok(number) }
+    let bytes = base64url::decode_any(member.as_str().ok_or("is not a string")?)?;
+    let zeros = bytes.iter().position(|byte| *byte != 0).ok_or("is empty or zero")?;
+    Ok(bytes.get(zeros..).unwrap_or_default().to_vec())
 }

@@ -89,7 +89,7 @@ impl Portable {
         self.multiply(&mut base_in_form, &self.r_squared, product);
         let mut power = base_in_form.clone();
         // The bits between the highest and the lowest bit of the exponent.
-        for bit in (1..exponent.ilog2()).rev() {
+        for bit in (1..63 - exponent.leading_zeros()).rev() {
             self.square(&mut power, product);
             if exponent >> bit & 1 == 1 {
                 self.multiply(&mut power, &base_in_form, product);
@@ -173,7 +173,7 @@ impl Portable {
     fn compute_r_squared(&self) -> Vec<Limb> {
         let product = &mut Product::new(self.n.len());
         let k = self.n.len() * LIMB_BITS;
-        let squarings = k.ilog2().saturating_sub(5);
+        let squarings = (usize::BITS - 6).saturating_sub(k.leading_zeros());
         let mut power = self.shifted_one(k + (k >> squarings));
         for bit in (0..squarings).rev() {
             self.square(&mut power, product);
