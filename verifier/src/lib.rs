@@ -51,6 +51,11 @@
 
 extern crate alloc;
 
+/// The README's Rust compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 // The public interface.
 mod verifier;
 pub use verifier::{SignedToken, Verified, Verifier};
