@@ -190,7 +190,6 @@ impl RemoteKeys {
             }
             Fault::Emptied(error) => {
                 state.rules.emptied(failed_at, jitter());
-                state.cached = None;
                 error
             }
         };
