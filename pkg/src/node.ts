@@ -5,10 +5,11 @@
  */
 
 import { readFileSync } from 'node:fs'
-import { hasRelaxedSimd } from './relaxed.js'
+import { load } from './load.js'
+import { moduleUrl } from './module-url.js'
 import type { Verifier, VerifierOptions } from './types.js'
+import { bringCoders } from './utf8.js'
 import { createVerifierWith } from './verifier.js'
-import { instantiate } from './wasm.js'
 
 export * from './public.js'
 
@@ -17,15 +18,14 @@ export * from './public.js'
  * `jwks` is an object.
  *
  * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` if `jwks` has an array `keys` but is
- * no JWK Set.
+ * no JWK Set. Without WebAssembly (`--jitless`), `options_invalid` with the `reason` `webassembly`: import `countersign/js`.
  */
 export function createVerifier(options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
-  return createVerifierWith(load, options)
+  return createVerifierWith(() => load(compile), options)
 }
 
-function load(): void {
-  instantiate(() => {
-    const file = hasRelaxedSimd() ? './wasm/countersign.relaxed.wasm' : './wasm/countersign.wasm'
-    return new WebAssembly.Module(readFileSync(new URL(file, import.meta.url)))
-  })
+function compile(): WebAssembly.Module {
+  // Jest with jsdom runs this entry point.
+  bringCoders()
+  return new WebAssembly.Module(readFileSync(moduleUrl()))
 }

@@ -1,6 +1,6 @@
-import { STAGE_OF, VerifyError, type VerifyErrorFields } from './errors.js'
+import { refuse } from './errors.js'
 import { deepFreeze } from './freeze.js'
-import { decoder, encoder } from './text.js'
+import { decoder, encoder, makeCoders } from './text.js'
 
 /** The exports of the WebAssembly module that this file uses. `verifier-wasm/src/lib.rs` documents them. */
 interface Exports extends Functions {
@@ -21,10 +21,10 @@ interface Functions {
   verify(instance: number, now: number): number
 }
 
-/** Undefined until {@link instantiate} or {@link use}. */
+/** Undefined until {@link instantiate}, {@link instantiateBy} or {@link use}. */
 let exports: Exports
 
-/** Makes the exports of another instance. Undefined if the runtime made the only instance. */
+/** Makes the exports of another instance. Undefined if the runtime made the only one. */
 let restart: (() => Exports) | undefined
 
 /** True after an exception in the module: its stack may not be unwound, and its data not whole. */
@@ -34,13 +34,22 @@ let damaged = false
 export function instantiate(module: () => WebAssembly.Module): void {
   if (exports !== undefined) return
   const compiled = module()
-  restart = () => new WebAssembly.Instance(compiled).exports as unknown as Exports
+  instantiateBy(() => new WebAssembly.Instance(compiled).exports)
+}
+
+/** The same with a function that makes the exports of an instance. */
+export function instantiateBy(make: () => object): void {
+  if (exports !== undefined) return
+  makeCoders()
+  restart = make as () => Exports
   exports = restart()
 }
 
 /** Takes the exports of an existing instance for all verifiers. Later calls have no effect. */
 export function use(instance: () => object): void {
-  exports ??= instance() as Exports
+  if (exports !== undefined) return
+  makeCoders()
+  exports = instance() as Exports
 }
 
 /** A policy and a key set in the WebAssembly module's memory. The methods throw the module's refusals. */
@@ -81,9 +90,7 @@ export class WasmVerifier {
   /** Calls a function that can refuse. Returns its output. */
   #ask(name: 'set_policy' | 'set_keys' | 'verify', text: string, now?: number): string {
     if (this.#call(name, text, now)) return this.#read()
-    const fields = JSON.parse(this.#read()) as Omit<VerifyErrorFields, 'stage'>
-    if (fields.claims !== undefined) deepFreeze(fields.claims)
-    throw new VerifyError({ ...fields, stage: STAGE_OF[fields.code] })
+    throw refuse(deepFreeze(JSON.parse(this.#read()) as Parameters<typeof refuse>[0]))
   }
 
   #call(name: keyof Functions, text: string, now = 0): number {

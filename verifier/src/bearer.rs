@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 use core::fmt;
 
-use crate::text::text;
+use crate::text::fill;
 
 /// Returns the token in the value of an `Authorization` header field.
 ///
@@ -59,7 +59,7 @@ impl BearerError {
             Self::Missing => "Bearer".to_string(),
             Self::Malformed => {
                 let description = self.message().replace('"', "'");
-                text(&[INVALID_REQUEST, &description, "\""])
+                fill(INVALID_REQUEST, &[&description])
             }
         }
     }
@@ -82,7 +82,7 @@ impl fmt::Display for BearerError {
 
 impl core::error::Error for BearerError {}
 
-const INVALID_REQUEST: &str = "Bearer error=\"invalid_request\", error_description=\"";
+const INVALID_REQUEST: &str = "Bearer error=\"invalid_request\", error_description=\"%\"";
 
 fn has_scheme(credentials: &str) -> bool {
     after_scheme(credentials.trim_start_matches(BLANKS))

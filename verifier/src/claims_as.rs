@@ -15,7 +15,7 @@ use serde::{
 use crate::{
     ClaimFault, Error,
     json::{Document, Value},
-    text::text,
+    text::fill,
 };
 
 /// Deserializes the claims. The errors hold no part of the token, unlike those of `serde_json`.
@@ -162,7 +162,7 @@ impl Fault {
     fn within(mut self, name: &str) -> Self {
         self.path = match &*self.path {
             "" => name.to_string(),
-            path => text(&[name, ".", path]),
+            path => fill("%.%", &[name, path]),
         };
         self
     }

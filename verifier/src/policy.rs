@@ -168,8 +168,10 @@ impl Policy {
             }
             "scopeClaim" => self.set_scope_claim(value.as_str().unwrap_or_default())?,
             "maxTokenBytes" => {
-                let bytes = value.as_number().and_then(|number| number.parse().ok());
-                self.set_max_token_bytes(bytes.unwrap_or(0))?;
+                // A fraction, or what is no number, is out of range like 0.
+                let bytes = seconds(value).unwrap_or_default();
+                let bytes = if bytes.subsec_nanos() == 0 { bytes.as_secs() } else { 0 };
+                self.set_max_token_bytes(usize::try_from(bytes).unwrap_or(0))?;
             }
             _ => return Err("is unknown"),
         }

@@ -1,7 +1,8 @@
 //! `cargo xtask build`: the npm package in `pkg/dist`.
 //!
 //! cargo compiles `countersign-wasm` twice: for every engine, and for those with relaxed SIMD.
-//! wasm-opt shrinks the modules, tsc compiles `pkg/src`, and rolldown makes `CommonJS` of that.
+//! wasm-opt shrinks the modules, and wasm2js turns the first into JavaScript. tsc compiles `pkg/src`,
+//! and rolldown makes `CommonJS` of that.
 
 use std::{
     env,
@@ -23,7 +24,10 @@ const PROFILE: &str = "wasm";
 
 /// The threshold of code that is compiled for size, also for code that is compiled for speed: 5%
 /// fewer bytes, at 1% of the speed.
-const INLINE_LESS: &str = "-Cllvm-args=-inline-threshold=50";
+const INLINE_LESS: &str = "-Cllvm-args=-inline-threshold=5";
+
+/// wasm-opt inlines functions with one caller only up to this size: larger bodies compress worse.
+const INLINE_ONLY_SMALL: &str = "--one-caller-inline-max-function-size=100";
 
 /// A build of the WASM module.
 struct Build {
@@ -36,8 +40,11 @@ struct Build {
     wasm_opt_features: &'static [&'static str],
 }
 
+/// The module for every engine.
+const PORTABLE: &str = "countersign.wasm";
+
 const BUILDS: [Build; 2] = [
-    Build { module: "countersign.wasm", folder: "", target_features: "", wasm_opt_features: &[] },
+    Build { module: PORTABLE, folder: "", target_features: "", wasm_opt_features: &[] },
     Build {
         module: "countersign.relaxed.wasm",
         folder: "relaxed",
@@ -69,7 +76,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace) {
     plan.step("build the WASM modules", |step| {
         let folder = workspace.target.join("modules");
-        write_modules(step, workspace, "countersign-wasm", &folder, Names::Removed)
+        write_modules(step, workspace, "countersign-wasm", &folder, Names::Removed)?;
+        write_javascript(step, workspace, &folder)
     })
     .step("put the package together", |step| assemble(step, workspace));
 }
@@ -91,6 +99,21 @@ pub(crate) fn write_modules(
         if is_stale(&module, &[&compiled, &wasm_opt, &xtask]) {
             build.optimise(step, workspace, &compiled, &module, names)?;
         }
+    }
+    Ok(())
+}
+
+/// Turns the portable module in `folder` into JavaScript, for `countersign/js`.
+fn write_javascript(step: &Step, workspace: &Workspace, folder: &Path) -> Result<()> {
+    let [from, to] = ["wasm", "js"].map(|suffix| folder.join(PORTABLE).with_extension(suffix));
+    if is_stale(&to, &[&from]) {
+        let command = node::tool(workspace, "binaryen/bin/wasm2js")
+            .arg("-O3")
+            .args(WASM_FEATURES)
+            .arg(&from)
+            .arg("-o")
+            .arg(&to);
+        step.quiet(command, "delete node_modules and run this again")?;
     }
     Ok(())
 }
@@ -142,7 +165,8 @@ impl Build {
     ) -> Result<()> {
         let names = if names == Names::Kept { "--debuginfo" } else { "--strip-debug" };
         let command = node::tool(workspace, "binaryen/bin/wasm-opt")
-            .args(["-O3", names, "--strip-producers", "--strip-target-features"])
+            .args(["-O3", INLINE_ONLY_SMALL, names])
+            .args(["--strip-producers", "--strip-target-features"])
             .args(WASM_FEATURES)
             .args(self.wasm_opt_features)
             .arg(from)
@@ -153,7 +177,7 @@ impl Build {
     }
 }
 
-/// Writes the modules as JavaScript, for `countersign/inline`.
+/// Writes the modules as JavaScript, for `countersign/inline` and for bundles that lack the files.
 const BYTES: &str = r"
   const { readFileSync, writeFileSync } = require('node:fs')
   const base64 = (file) => readFileSync(`pkg/dist/wasm/${file}`).toString('base64')
@@ -172,6 +196,10 @@ fn assemble(step: &Step, workspace: &Workspace) -> Result<()> {
         sh.copy_file(from, format!("pkg/dist/wasm/{module}"))?;
     }
     step.quiet(cmd!(sh, "node -e {BYTES}"), "run this again")?;
+    let javascript = workspace.target.join("modules").join(PORTABLE).with_extension("js");
+    let command =
+        cmd!(sh, "node pkg/scripts/javascript.js {javascript} pkg/dist/wasm/countersign.js");
+    step.quiet(command, "delete node_modules and run this again")?;
     step.quiet(cmd!(sh, "node pkg/scripts/commonjs.js"), "delete node_modules and run this again")?;
     Ok(())
 }
