@@ -145,15 +145,15 @@ impl GuardBuilder {
     fn check_limits(&self) -> Result<(), VerifyError> {
         let Limits { timeout, min_ttl, max_ttl, stale_if_error, cooldown } = self.limits;
         let second = Duration::from_secs(1);
-        for (option, time, least, most) in [
-            ("timeout", timeout, Duration::from_millis(1), 60 * second),
-            ("lifetime", min_ttl, second, DAY),
-            ("lifetime", max_ttl, min_ttl, DAY),
-            ("stale_if_error", stale_if_error, Duration::ZERO, 7 * DAY),
-            ("cooldown", cooldown, second, 3600 * second),
+        for (option, time, range, problem) in [
+            ("timeout", timeout, Duration::from_millis(1)..=60 * second, NOT_TIMEOUT),
+            ("lifetime", min_ttl, second..=DAY, NOT_LIFETIME),
+            ("lifetime", max_ttl, min_ttl..=DAY, NOT_LIFETIME),
+            ("stale_if_error", stale_if_error, Duration::ZERO..=7 * DAY, "is more than a week"),
+            ("cooldown", cooldown, second..=3600 * second, "is not from a second to an hour"),
         ] {
-            if !(least..=most).contains(&time) {
-                return Err(invalid(option, "is out of range"));
+            if !range.contains(&time) {
+                return Err(invalid(option, problem));
             }
         }
         Ok(())
@@ -169,6 +169,8 @@ fn discoverable(policy: &Policy) -> Result<&str, &'static str> {
     }
 }
 
+const NOT_TIMEOUT: &str = "is not from a millisecond to a minute";
+const NOT_LIFETIME: &str = "is not from a second to a day, with the least first";
 const NO_METADATA: &str = "is left out, but the issuer's name is no URL without a query, fragment or \
     {claim}, whose metadata could name it: give the URL of the key set";
 

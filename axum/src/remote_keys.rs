@@ -257,7 +257,7 @@ async fn wait(mut in_flight: watch::Receiver<()>) {
 fn read(location: Location, document: Document) -> Result<Cached, Fault> {
     let keys = KeySet::from_json(&document.text).map_err(|error| {
         let message = KEY_SET.message(&location, &error.message());
-        Fault::Failed(FetchError::invalid(message, error))
+        Fault::Failed(FetchError::new(message, error))
     })?;
     if !keys.has_usable_keys() {
         let problem = problem_of_empty(&document.text);
