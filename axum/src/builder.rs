@@ -23,12 +23,17 @@ use crate::{
 #[must_use]
 pub struct GuardBuilder {
     policy: Policy,
-    keys: Option<KeySet>,
-    jwks: Option<String>,
+    keys: KeySource,
     limits: Limits,
     allow_http: bool,
     on_error: OnError,
     clock: Clock,
+}
+
+enum KeySource {
+    Discovered,
+    Url(String),
+    Given(Box<KeySet>),
 }
 
 impl Guard {
@@ -38,8 +43,7 @@ impl Guard {
     pub fn builder(policy: Policy) -> GuardBuilder {
         GuardBuilder {
             policy,
-            keys: None,
-            jwks: None,
+            keys: KeySource::Discovered,
             limits: Limits::default(),
             allow_http: false,
             on_error: Arc::new(|_| {}),
@@ -51,13 +55,13 @@ impl Guard {
 impl GuardBuilder {
     /// Sets the URL of the key set: https, or http to a loopback host.
     pub fn jwks(mut self, url: impl Into<String>) -> Self {
-        self.jwks = Some(url.into());
+        self.keys = KeySource::Url(url.into());
         self
     }
 
     /// Sets the keys themselves. Then nothing is ever fetched.
     pub fn keys(mut self, keys: KeySet) -> Self {
-        self.keys = Some(keys);
+        self.keys = KeySource::Given(Box::new(keys));
         self
     }
 
@@ -112,26 +116,20 @@ impl GuardBuilder {
     /// # Errors
     /// `options_invalid`, naming the option: a URL that must not be fetched, a limit out of its
     /// range, or no `jwks` although the policy has no single issuer whose metadata could name it.
-    pub fn build(mut self) -> Result<Guard, Error> {
-        let clock = Arc::clone(&self.clock);
-        let keys = match self.keys.take() {
-            Some(keys) => Keys::Fixed(Box::new(keys)),
-            None => Keys::Remote(Arc::new(self.remote_keys()?)),
-        };
-        Ok(Guard::new(self.policy, keys, clock))
-    }
-
-    fn remote_keys(&self) -> Result<RemoteKeys, VerifyError> {
+    pub fn build(self) -> Result<Guard, Error> {
         self.check_limits()?;
         let schemes = if self.allow_http { Schemes::Http } else { Schemes::HttpToLoopback };
         let in_jwks = |problem| invalid("jwks", problem);
-        let (location, source) = match &self.jwks {
-            Some(url) => {
-                let location = Location::parse(url, schemes).map_err(in_jwks)?;
+        let (location, source) = match self.keys {
+            KeySource::Given(keys) => {
+                return Ok(Guard::new(self.policy, Keys::Given(keys), self.clock));
+            }
+            KeySource::Url(url) => {
+                let location = Location::parse(&url, schemes).map_err(in_jwks)?;
                 (location.clone(), Source::Url(location))
             }
-            None => {
-                let issuer = self.discoverable().map_err(in_jwks)?;
+            KeySource::Discovered => {
+                let issuer = discoverable(&self.policy).map_err(in_jwks)?;
                 let location = Location::parse(issuer, schemes).map_err(in_jwks)?;
                 let metadata = Metadata::new(issuer, &location, self.allow_http, self.limits);
                 let metadata = metadata.ok_or_else(|| in_jwks(NO_METADATA))?;
@@ -139,39 +137,40 @@ impl GuardBuilder {
             }
         };
         let fetcher = Fetcher::new(self.limits, location.is_https()).map_err(in_jwks)?;
-        let (clock, on_error) = (Arc::clone(&self.clock), Arc::clone(&self.on_error));
-        Ok(RemoteKeys::new(source, fetcher, self.limits, clock, on_error))
-    }
-
-    /// Returns the issuer if its metadata can be asked for.
-    fn discoverable(&self) -> Result<&str, &'static str> {
-        match self.policy.issuers() {
-            [issuer] if issuer.contains(['{', '?', '#']) => Err(NO_METADATA),
-            [issuer] => Ok(issuer),
-            _ => {
-                Err("is left out, but the policy has several issuers: give the URL of the key set")
-            }
-        }
+        let clock = Arc::clone(&self.clock);
+        let remote = RemoteKeys::new(source, fetcher, self.limits, clock, self.on_error);
+        Ok(Guard::new(self.policy, Keys::Remote(Arc::new(remote)), self.clock))
     }
 
     fn check_limits(&self) -> Result<(), VerifyError> {
         let Limits { timeout, min_ttl, max_ttl, stale_if_error, cooldown } = self.limits;
         let second = Duration::from_secs(1);
-        for (option, time, least, most) in [
-            ("timeout", timeout, Duration::from_millis(1), 60 * second),
-            ("lifetime", min_ttl, second, DAY),
-            ("lifetime", max_ttl, min_ttl, DAY),
-            ("stale_if_error", stale_if_error, Duration::ZERO, 7 * DAY),
-            ("cooldown", cooldown, second, 3600 * second),
+        for (option, time, range, problem) in [
+            ("timeout", timeout, Duration::from_millis(1)..=60 * second, NOT_TIMEOUT),
+            ("lifetime", min_ttl, second..=DAY, NOT_LIFETIME),
+            ("lifetime", max_ttl, min_ttl..=DAY, NOT_LIFETIME),
+            ("stale_if_error", stale_if_error, Duration::ZERO..=7 * DAY, "is more than a week"),
+            ("cooldown", cooldown, second..=3600 * second, "is not from a second to an hour"),
         ] {
-            if !(least..=most).contains(&time) {
-                return Err(invalid(option, "is out of range"));
+            if !range.contains(&time) {
+                return Err(invalid(option, problem));
             }
         }
         Ok(())
     }
 }
 
+/// Returns the issuer if its metadata can be asked for.
+fn discoverable(policy: &Policy) -> Result<&str, &'static str> {
+    match policy.issuers() {
+        [issuer] if issuer.contains(['{', '?', '#']) => Err(NO_METADATA),
+        [issuer] => Ok(issuer),
+        _ => Err("is left out, but the policy has several issuers: give the URL of the key set"),
+    }
+}
+
+const NOT_TIMEOUT: &str = "is not from a millisecond to a minute";
+const NOT_LIFETIME: &str = "is not from a second to a day, with the least first";
 const NO_METADATA: &str = "is left out, but the issuer's name is no URL without a query, fragment or \
     {claim}, whose metadata could name it: give the URL of the key set";
 

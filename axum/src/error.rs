@@ -70,7 +70,7 @@ pub struct FetchError {
 impl FetchError {
     /// Makes the error of an endpoint whose document cannot be used.
     pub(crate) fn unavailable(message: String) -> Self {
-        Self::invalid(message, VerifyError::JwksUnavailable)
+        Self::new(message, VerifyError::JwksUnavailable)
     }
 
     /// Makes the error of an endpoint that did not answer in time.
@@ -78,8 +78,8 @@ impl FetchError {
         Self { timed_out: true, ..Self::unavailable(message) }
     }
 
-    /// Makes the error of a document that is not a JWK Set.
-    pub(crate) fn invalid(message: String, error: VerifyError) -> Self {
+    /// Makes the error of a document that the verifier refuses.
+    pub(crate) fn new(message: String, error: VerifyError) -> Self {
         Self { error, message: message.into(), timed_out: false }
     }
 

@@ -8,7 +8,7 @@ use countersign_verifier::{
 
 use crate::{
     Error,
-    remote_keys::{Clock, RemoteKeys},
+    remote_keys::{Clock, RemoteKeys, Renewed},
 };
 
 /// Verifies the access tokens of requests. A clone shares policy and keys with its original.
@@ -30,7 +30,7 @@ struct Shared {
 
 pub(crate) enum Keys {
     /// They are never fetched.
-    Fixed(Box<KeySet>),
+    Given(Box<KeySet>),
     Remote(Arc<RemoteKeys>),
 }
 
@@ -53,7 +53,7 @@ impl Guard {
     }
 
     /// Verifies a token at the current time. Fetches keys if they can change the verdict, never for a
-    /// malformed token.
+    /// malformed token. Needs a tokio runtime, like axum.
     ///
     /// # Errors
     /// [`Error::Refused`] by the verifier, and [`Error::NoKeys`] if there are no keys and they could
@@ -71,7 +71,7 @@ impl Guard {
     /// [`Error::NoKeys`] if that fails. Keys that are in use stay in use.
     pub async fn refresh(&self) -> Result<(), Error> {
         match &self.shared.keys {
-            Keys::Fixed(_) => Ok(()),
+            Keys::Given(_) => Ok(()),
             Keys::Remote(remote) => Ok(remote.refresh().await?),
         }
     }
@@ -79,22 +79,26 @@ impl Guard {
     /// Checks everything except the scope of this guard.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Verified, Error> {
         let remote = match &self.shared.keys {
-            Keys::Fixed(keys) => return Ok(self.verify_with(Some(keys), token)?),
+            Keys::Given(keys) => return Ok(self.verify_with(Some(keys), token)?),
             Keys::Remote(remote) => remote,
         };
-        let verdict = self.verify_with(remote.current().as_deref(), token);
-        let missing = match &verdict {
-            // No key can save a token that was refused before its key mattered.
-            Err(error) if error.stage() < Stage::Key => return Ok(verdict?),
-            Err(VerifyError::KeyNotFound { .. }) => {
-                Some(unverified_key_id(token).unwrap_or_default())
+        loop {
+            let keys = remote.current();
+            let verdict = self.verify_with(keys.as_deref(), token);
+            let missing = match &verdict {
+                // No key can save a token that was refused before its key mattered.
+                Err(error) if error.stage() < Stage::Key => return Ok(verdict?),
+                Err(VerifyError::KeyNotFound { .. }) => {
+                    Some(unverified_key_id(token).unwrap_or_default())
+                }
+                _ => None,
+            };
+            match remote.renew(keys.as_ref(), missing.as_deref()).await? {
+                Renewed::No => return Ok(verdict?),
+                Renewed::ByOthers => {}
+                Renewed::Now => return Ok(self.verify_with(remote.current().as_deref(), token)?),
             }
-            _ => None,
-        };
-        if remote.renew(missing.as_deref()).await? {
-            return Ok(self.verify_with(remote.current().as_deref(), token)?);
         }
-        Ok(verdict?)
     }
 
     /// Checks the scope of this guard.

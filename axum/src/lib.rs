@@ -13,6 +13,8 @@ pub use claims::Claims;
 mod error;
 pub use error::{Error, FetchError};
 mod refusal;
+/// The verifier, for the names that this crate does not export.
+pub use countersign_verifier;
 pub use countersign_verifier::{Error as VerifyError, KeySet, Policy, Verified};
 pub use refusal::Refusal;
 

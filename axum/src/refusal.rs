@@ -98,9 +98,11 @@ impl From<Error> for Refusal {
                 let later = "tokens cannot be checked at the moment; try again later".to_owned();
                 ("temporarily_unavailable", later, Some((RETRY_AFTER, "10".to_owned())))
             }
-            _ => {
-                (SERVER_ERROR, "the service cannot check tokens: its log says why".to_owned(), None)
-            }
+            _ => (
+                SERVER_ERROR,
+                "the service cannot check tokens, because of a fault in its setup".to_owned(),
+                None,
+            ),
         };
         Self(Box::new(Answer { status, name, description, header, error: Some(error) }))
     }

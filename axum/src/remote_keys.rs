@@ -62,6 +62,16 @@ struct Cached {
     keys: Arc<KeySet>,
 }
 
+/// The effect of [`RemoteKeys::renew`].
+pub(crate) enum Renewed {
+    /// The verdict stands.
+    No,
+    /// Another caller's fetch exchanged the keys meanwhile: verify again, and then ask again.
+    ByOthers,
+    /// The endpoint was asked: verify again, and that verdict stands.
+    Now,
+}
+
 /// The fault of a fetched set.
 enum Fault {
     Failed(FetchError),
@@ -92,30 +102,38 @@ impl RemoteKeys {
         state.cached.as_ref().map(|cached| Arc::clone(&cached.keys))
     }
 
-    /// Fetches keys if they are due, or if `missing` names a `kid` that the set lacks. Returns true
-    /// if the caller should verify again.
+    /// Fetches keys if they are due, or if `missing` names a `kid` that the set lacks. `used` are the
+    /// keys that the caller has verified with.
     ///
     /// # Errors
     /// The last failure, if there are no keys.
-    pub(crate) async fn renew(self: &Arc<Self>, missing: Option<&str>) -> Result<bool, FetchError> {
-        let done = {
-            let now = (self.clock)();
+    pub(crate) async fn renew(
+        self: &Arc<Self>,
+        used: Option<&Arc<KeySet>>,
+        missing: Option<&str>,
+    ) -> Result<Renewed, FetchError> {
+        let now = (self.clock)();
+        let in_flight = {
             let mut state = self.lock();
+            let current = state.cached.as_ref().map(|cached| Arc::as_ptr(&cached.keys));
+            if current != used.map(Arc::as_ptr) {
+                return Ok(Renewed::ByOthers);
+            }
             let in_flight = state.fetch_in_flight().is_some();
             match state.rules.renewal(now, missing, in_flight) {
-                Renewal::Nothing => return Ok(false),
-                Renewal::Refuse => return state.error.clone().map_or(Ok(false), Err),
+                Renewal::Nothing => return Ok(Renewed::No),
+                Renewal::Refuse => return state.error.clone().map_or(Ok(Renewed::No), Err),
                 Renewal::Behind => {
                     self.fetch_or_join(&mut state, now);
-                    return Ok(false);
+                    return Ok(Renewed::No);
                 }
                 Renewal::Wait => self.fetch_or_join(&mut state, now),
             }
         };
-        wait(done).await;
+        wait(in_flight).await;
         match self.current() {
-            Some(_) => Ok(true),
-            None => self.last_error().map_or(Ok(true), Err),
+            Some(_) => Ok(Renewed::Now),
+            None => self.last_error().map_or(Ok(Renewed::Now), Err),
         }
     }
 
@@ -124,8 +142,9 @@ impl RemoteKeys {
     /// # Errors
     /// The failure, even if there are keys.
     pub(crate) async fn refresh(self: &Arc<Self>) -> Result<(), FetchError> {
-        let done = self.fetch_or_join(&mut self.lock(), (self.clock)());
-        wait(done).await;
+        let now = (self.clock)();
+        let in_flight = self.fetch_or_join(&mut self.lock(), now);
+        wait(in_flight).await;
         self.last_error().map_or(Ok(()), Err)
     }
 
@@ -171,7 +190,6 @@ impl RemoteKeys {
             }
             Fault::Emptied(error) => {
                 state.rules.emptied(failed_at, jitter());
-                state.cached = None;
                 error
             }
         };
@@ -239,7 +257,7 @@ async fn wait(mut in_flight: watch::Receiver<()>) {
 fn read(location: Location, document: Document) -> Result<Cached, Fault> {
     let keys = KeySet::from_json(&document.text).map_err(|error| {
         let message = KEY_SET.message(&location, &error.message());
-        Fault::Failed(FetchError::invalid(message, error))
+        Fault::Failed(FetchError::new(message, error))
     })?;
     if !keys.has_usable_keys() {
         let problem = problem_of_empty(&document.text);

@@ -22,6 +22,11 @@
 
 extern crate alloc;
 
+/// The README's Rust compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod claims;
 pub use claims::Claims;
 mod audience;

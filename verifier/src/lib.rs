@@ -3,7 +3,8 @@
 //! A [`Verifier`] holds a [`Policy`] (which issuer, which audience, how old a token may be) and a
 //! [`KeySet`]. It turns the text of a token into a [`Verified`], or refuses it with an [`Error`].
 //! The time is an argument: the crate reads no clock, does no I/O and keeps no global state, and
-//! `no_std` makes it hard to break this by accident.
+//! `no_std` makes it hard to break this by accident. The feature `std`, on by default, adds
+//! `since_epoch` alone.
 //!
 //! ```
 //! use core::time::Duration;
@@ -50,6 +51,11 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+
+/// The README's Rust compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 // The public interface.
 mod verifier;

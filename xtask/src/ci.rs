@@ -40,6 +40,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             let command = cmd!(sh, "cargo doc --workspace --no-deps");
             step.stream(command.env("RUSTDOCFLAGS", "-D warnings"), "fix rustdoc's warnings above")
         })
+        .step("package the crates", |step| package_crates(step, workspace))
         .step("build the npm package's documentation", |step| {
             step.stream(
                 cmd!(sh, "{NPM} run --silent build -w docs/api"),
@@ -57,6 +58,22 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         .step("check advisories", |step| check_advisories(step, workspace));
     test::plan(&mut steps, workspace, test::Options::default());
     steps.run()
+}
+
+/// The crates that crates.io would get.
+const PUBLISHED: [&str; 4] =
+    ["countersign-claims", "countersign-verifier", "countersign-axum", "countersign-issuer"];
+
+/// Makes the crates' archives, without compiling them once more. A file, a version or a README that
+/// is missing fails here.
+fn package_crates(step: &Step, workspace: &Workspace) -> Result<()> {
+    let sh = &workspace.sh;
+    let mut command = cmd!(sh, "cargo package --no-verify --allow-dirty --offline");
+    for name in PUBLISHED {
+        command = command.args(["--package", name]);
+    }
+    step.quiet(command, "correct the crate's Cargo.toml")?;
+    Ok(())
 }
 
 /// Fails on an advisory. A database that cannot be fetched is only reported: the network is to

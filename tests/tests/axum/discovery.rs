@@ -1,8 +1,11 @@
 //! Discovery of the key set by a guard for axum.
 
-use crate::endpoint::{Answer, Endpoint, Fixture, JWKS, key, token_of, until};
+use std::time::Duration;
+
 use countersign_axum::{Guard, Policy};
 use serde_json::json;
+
+use crate::endpoint::{Answer, Endpoint, Fixture, JWKS, key, token_of, until};
 
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 const OPENID: &str = "/.well-known/openid-configuration";
@@ -70,6 +73,18 @@ async fn the_second_well_known_path_is_asked_if_the_first_fails() {
         assert!(fixture.verdict(&token).await.is_ok());
         assert_eq!((count(OAUTH), count(OPENID), count(JWKS)), (1, 2, 2));
     }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_not_asked_twice() {
+    let endpoint = Endpoint::start().await;
+    endpoint.set(OAUTH, Answer { hangs: true, ..Answer::json("{") });
+    endpoint.set(OPENID, metadata(&endpoint));
+    let builder = Guard::builder(Policy::new(&*endpoint.url, "api"));
+    let fixture = Fixture::with(endpoint, builder.timeout(Duration::from_millis(200)));
+    let message = fixture.guard.refresh().await.expect_err("no answer ends").to_string();
+    assert!(message.ends_with("no complete response within 200 ms"), "{message}");
+    assert_eq!(fixture.endpoint.count(OPENID), 0);
 }
 
 #[tokio::test]

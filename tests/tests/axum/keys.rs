@@ -1,11 +1,17 @@
 //! The keys of a guard for axum: how often they are fetched, and how long they stay in use. The clock
 //! is the test's.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, UNIX_EPOCH};
+
+use countersign_axum::{Guard, Policy};
+use countersign_tests::token::NOW;
+use serde_json::json;
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
 use crate::endpoint::{Answer, Endpoint, Fixture, ISSUER, JWKS, key, token, until};
-use countersign_axum::{Guard, Policy};
-use serde_json::json;
 
 const HOUR: u64 = 3600;
 
@@ -41,6 +47,31 @@ async fn a_fetch_goes_on_if_the_request_that_began_it_is_dropped() {
     }
     assert!(fixture.verdict(&token).await.is_ok());
     assert_eq!(fixture.endpoint.count(JWKS), 1);
+}
+
+/// The clock is read between the look-up of the keys and the verdict. There, another caller's fetch
+/// brings the keys.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_arrive_during_a_verification_count() {
+    let (endpoint, main) = (Endpoint::start().await, key("main"));
+    endpoint.set(JWKS, Answer::keys(&[("main", &main)]));
+    let (readings, other) = (AtomicUsize::new(0), Arc::new(OnceLock::<Guard>::new()));
+    let others = Arc::clone(&other);
+    let clock = move || {
+        if readings.fetch_add(1, Ordering::Relaxed) == 1 {
+            let refresh = others.get().expect("it is set").refresh();
+            let fetched = block_in_place(|| Handle::current().block_on(refresh));
+            fetched.expect("the endpoint answers");
+        }
+        UNIX_EPOCH + Duration::from_secs(NOW)
+    };
+    let builder = Guard::builder(Policy::new(ISSUER, "api"));
+    let guard = builder.jwks(format!("{}{JWKS}", endpoint.url)).clock(clock).build();
+    let guard = guard.expect("the options are good");
+    other.set(guard.clone()).expect("it is set once");
+    let verified = guard.verify(&token("main", &main)).await;
+    assert!(verified.is_ok(), "{verified:?}");
+    assert_eq!(endpoint.count(JWKS), 1);
 }
 
 #[tokio::test]

@@ -11,3 +11,4 @@ mod discovery;
 mod endpoint;
 mod guard;
 mod keys;
+mod tls;
