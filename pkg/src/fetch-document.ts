@@ -1,5 +1,6 @@
 import { refuseForWantOfKeys, VerifyError } from './errors.js'
 import { WHERE_SETS_ARE, type RemoteSettings } from './options.js'
+import { decoder } from './text.js'
 import { TIMED_OUT, withTimeout } from './timing.js'
 
 /** The text of a fetched JSON document, with its caching headers. */
@@ -48,7 +49,7 @@ export async function fetchDocument(
 
   try {
     return await withTimeout(timeoutMs, async (signal) => {
-      const response = await fetch(url.href, { ...requestFor(known), signal })
+      const response = await fetch(url.href, { ...requestFor(known), signal: signal as AbortSignal })
       const { status, headers } = response
       const reader = cancelledWith(signal, response)
       const ttl = freshFor(headers, settings)
@@ -117,11 +118,11 @@ function requestFor(known: FetchedDocument | undefined): RequestInit {
 type Reader = ReadableStreamDefaultReader<Uint8Array>
 
 /** Returns the reader of the body. It is cancelled once the work is over, even if the caller's `fetch` ignores the signal. */
-function cancelledWith(signal: AbortSignal, { body }: Response): Reader | undefined {
+function cancelledWith(signal: AbortSignal | undefined, { body }: Response): Reader | undefined {
   const reader = body?.getReader()
   const cancel = () => void reader?.cancel().catch(() => {})
-  if (signal.aborted) cancel()
-  signal.addEventListener('abort', cancel)
+  if (signal?.aborted) cancel()
+  signal?.addEventListener('abort', cancel)
   return reader
 }
 
@@ -131,16 +132,14 @@ async function read(response: Response, reader: Reader | undefined): Promise<str
     const text = await response.text()
     return text.length > MAX_DOCUMENT_BYTES ? undefined : text
   }
-  // A byte order mark is skipped.
-  const decoder = new TextDecoder()
-  let text = ''
+  const bytes = new Uint8Array(MAX_DOCUMENT_BYTES)
   let size = 0
   for (;;) {
-    const chunk = await reader.read()
-    if (chunk.done) return text + decoder.decode()
-    size += chunk.value.byteLength
-    if (size > MAX_DOCUMENT_BYTES) return undefined
-    text += decoder.decode(chunk.value, { stream: true })
+    const { done, value } = await reader.read()
+    if (done) return decoder.decode(bytes.subarray(0, size)).replace(/^\ufeff/, '')
+    if (size + value.byteLength > MAX_DOCUMENT_BYTES) return undefined
+    bytes.set(value, size)
+    size += value.byteLength
   }
 }
 

@@ -2,7 +2,7 @@
 // package.json.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -95,13 +95,14 @@ test('without WebAssembly, tokens can be read, and createVerifier names the entr
 for (const name of ['countersign', 'countersign/inline', 'countersign/js']) {
   test(`${name} works without TextEncoder and TextDecoder, as in Jest with jsdom`, async () => {
     const program = `
+      const { token, options } = JSON.parse(process.env.JOB)
+      const response = Response.json(options.jwks)
       delete globalThis.TextEncoder
       delete globalThis.TextDecoder
       const { createVerifier, decodeUnverified } = await import('${name}')
       await Promise.all([import('countersign/guard'), import('countersign/express')])
-      const { token, options } = JSON.parse(process.env.JOB)
-      const verifier = await createVerifier({ ...options, now: () => 1_700_000_000 })
-      console.log(decodeUnverified(token).payload.sub, verifier.verifySync(token).payload.sub)`
+      const verifier = await createVerifier({ ...options, jwks: 'https://auth.example/', fetch: async () => response, now: () => 1_700_000_000 })
+      console.log(decodeUnverified(token).payload.sub, (await verifier.verify(token)).payload.sub)`
     const sub = 'jos\u00e9 100% \u{1f600}'
     const issuer = 'https://\u00fcber.example'
     const job = { token: makeToken(key, claims({ sub, iss: issuer })), options: { ...options([key], { issuer }), now: undefined } }
@@ -140,6 +141,25 @@ for (const { given, entry } of conditions) {
     const names = given.filter((name) => name !== 'require')
     await esbuild.build({ stdin: { contents: '' }, write: false, platform: 'neutral', conditions: names, plugins: [resolvePackage] })
     assert.equal(path, join(DIST, entry))
+  })
+}
+
+for (const [form, value] of Object.entries({ 'the compiled module': 'new WebAssembly.Module(bytes)', bytes: 'bytes' })) {
+  test(`the entry point for edge functions takes ${form}`, async () => {
+    const out = await mkdtemp(join(folder, 'out-'))
+    const modules = {
+      name: 'modules',
+      setup(build) {
+        build.onResolve({ filter: /\?module$/ }, ({ path, resolveDir }) => ({ path: join(resolveDir, path.replace('?module', '')), namespace: 'edge' }))
+        build.onLoad({ filter: /./, namespace: 'edge' }, async ({ path }) => {
+          const bytes = (await readFile(path)).toString('base64')
+          const text = `const bytes = Uint8Array.from(atob('${bytes}'), (byte) => byte.charCodeAt(0))\n`
+          return { contents: `${text}export default ${value}` }
+        })
+      },
+    }
+    await withEsbuild({ entryPoints: [ENTRY], format: 'esm', conditions: ['edge-light'], outfile: join(out, 'a.mjs'), plugins: [modules] })
+    await assertVerifies(join(out, 'a.mjs'))
   })
 }
 
