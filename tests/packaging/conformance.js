@@ -25,7 +25,7 @@ async function run(countersign, address, module) {
     ...(await problemsOf('the token that was tampered with', () => verifier.verify(tampered), 'signature_invalid')),
     ...(await runVectors(countersign, vectors)),
   ]
-  const relaxed = (module ?? exports()).relaxed_kernel_is_used() !== 0
+  const relaxed = (module ?? exports())?.relaxed_kernel_is_used() === 1
   return { problems, vectors: vectors.length, relaxed }
 }
 
@@ -34,13 +34,14 @@ async function problemsOf(name, verify, expected) {
   return code === expected ? [] : [`${name}: ${code}, expected ${expected}`]
 }
 
-/** Returns a function that returns the exports of the last instantiated module, which name the kernel. */
+/** Returns a function that returns the exports of the last instantiated module, which name the kernel, if there is one. */
 function watchInstances() {
-  const { Instance } = WebAssembly
   let last
+  if (typeof WebAssembly === 'undefined') return () => last
+  const { Instance } = WebAssembly
   WebAssembly.Instance = function (...args) {
     last = new Instance(...args)
     return last
   }
-  return () => last.exports
+  return () => last?.exports
 }

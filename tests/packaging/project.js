@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
 const ROOT = join(HERE, '../..')
-const NPM = process.platform === 'win32' ? 'npm.cmd' : 'npm'
+export const NPM = process.platform === 'win32' ? 'npm.cmd' : 'npm'
 
 /** The files that every project has besides its own. */
 const SHARED = {
@@ -35,12 +35,12 @@ export async function pack(folder) {
  *
  * @template T
  * @param {{ tarball: string, address?: string, files?: Record<string, string>, type?: 'module' | 'commonjs', tools?:
- *   string[] }} setting `files`: text by path, `address` is what `address.js` exports; `tools`: packages of this checkout
- *   that the project's files import
+ *   string[], installed?: string }} setting `files`: text by path, `address` is what `address.js` exports; `tools`: packages
+ *   that the project's files import, of this checkout or of the folder `installed`
  * @param {(folder: string) => Promise<T>} work
  * @returns {Promise<T>}
  */
-export async function inProject({ tarball, address, files = {}, type = 'module', tools = [] }, work) {
+export async function inProject({ tarball, address, files = {}, type = 'module', tools = [], installed }, work) {
   const folder = await mkdtemp(join(tmpdir(), 'countersign-project-'))
   try {
     await write(folder, 'package.json', JSON.stringify({ name: 'a-project', private: true, type }))
@@ -48,21 +48,21 @@ export async function inProject({ tarball, address, files = {}, type = 'module',
     await write(folder, 'address.js', `export const address = ${JSON.stringify(address)}\n`)
     for (const [path, text] of Object.entries(files)) await write(folder, path, text)
     await run(NPM, ['install', '--offline', '--no-audit', '--no-fund', '--ignore-scripts', tarball], { cwd: folder })
-    for (const tool of tools) await link(folder, tool)
+    for (const tool of tools) await link(folder, tool, installed)
     return await work(folder)
   } finally {
     await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
   }
 }
 
-/** Returns the path of a file in one of this checkout's npm packages. */
-export function toolPath(path) {
-  return join(ROOT, 'node_modules', path)
+/** Returns the path of a file in an npm package of this checkout, or of a folder of `install`. */
+export function toolPath(path, installed = ROOT) {
+  return join(installed, 'node_modules', path)
 }
 
 /** Returns the version of such a package. */
-export function toolVersion(name) {
-  return JSON.parse(readFileSync(toolPath(`${name}/package.json`), 'utf8')).version
+export function toolVersion(name, installed) {
+  return JSON.parse(readFileSync(toolPath(`${name}/package.json`, installed), 'utf8')).version
 }
 
 /**
@@ -84,8 +84,8 @@ async function write(folder, path, text) {
   await writeFile(join(folder, path), text)
 }
 
-async function link(folder, tool) {
+async function link(folder, tool, installed) {
   const path = join(folder, 'node_modules', tool)
   await mkdir(dirname(path), { recursive: true })
-  await symlink(toolPath(tool), path, 'junction')
+  await symlink(toolPath(tool, installed), path, 'junction')
 }
