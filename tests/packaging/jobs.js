@@ -26,6 +26,8 @@ export async function startJobs(pages) {
   const server = createServer((request, response) => {
     answer(request, response).catch((error) => response.writeHead(500, CORS).end(String(error)))
   })
+  // While it runs the vectors, a runtime may not notice that its connection was closed.
+  server.keepAliveTimeout = LIMIT_MS
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
 

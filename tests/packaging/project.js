@@ -55,6 +55,11 @@ export async function inProject({ tarball, address, files = {}, type = 'module',
   }
 }
 
+/** Returns the text of `main.js` for another entry point of the package. */
+export function mainOf(entry) {
+  return readFileSync(SHARED['main.js'], 'utf8').replace(`'countersign'`, `'${entry}'`)
+}
+
 /** Returns the path of a file in an npm package of this checkout, or of a folder of `install`. */
 export function toolPath(path, installed = ROOT) {
   return join(installed, 'node_modules', path)

@@ -1,7 +1,7 @@
-// Bundlers with minimal configuration. The bundle is opened in Chromium under a strict policy, or run in Node.js.
+// Pages of bundlers with minimal configuration, in Chromium under a strict policy.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { cp, readdir, readFile, rm } from 'node:fs/promises'
+import { cp, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { nodeResolve } from '@rollup/plugin-node-resolve'
@@ -11,20 +11,12 @@ import * as rollup from 'rollup'
 import * as vite from 'vite'
 import webpack from 'webpack'
 import { html, REPORT, served, strictPolicy, untilResult } from '../pages.js'
-import { inProject, run } from '../project.js'
+import { inProject, mainOf } from '../project.js'
 
 const MODULES = 'node_modules/countersign/dist/wasm'
 
 const SCRIPT = '<script defer src="/main.js"></script>'
 const MODULE_SCRIPT = '<script type="module" src="/main.js"></script>'
-
-const INLINE = `
-import * as countersign from 'countersign/inline'
-import { address } from './address.js'
-import { conform } from './conformance.js'
-
-conform(countersign, address)
-`
 
 export default [
   {
@@ -53,20 +45,8 @@ export default [
     name: 'esbuild, countersign/inline, Chromium',
     version: esbuild.version,
     script: SCRIPT,
-    bundle: (folder) => bundleInline(folder, { format: 'iife' }),
+    bundle: (folder) => runEsbuild(folder, { entryPoints: { main: 'inline.js' }, format: 'iife' }),
     inline: true,
-  }),
-  program({
-    name: 'esbuild, modules copied, Node.js',
-    loads: 'reads the file',
-    file: 'dist/main.js',
-    bundle: (folder) => bundleWithEsbuild(folder, { platform: 'node' }),
-  }),
-  program({
-    name: 'esbuild, countersign/inline, Node.js',
-    loads: 'in the JavaScript',
-    file: 'dist/main.cjs',
-    bundle: (folder) => bundleInline(folder, { format: 'cjs', platform: 'node', outExtension: { '.js': '.cjs' } }),
   }),
 ]
 
@@ -76,7 +56,7 @@ function page({ name, version, script, bundle, inline = false }) {
     name,
     needs: ['chromium'],
     async run({ tarball, address, result, pagePort: port }) {
-      const files = { 'dist/index.html': html(address, script), 'dist/report.js': REPORT, 'inline.js': INLINE }
+      const files = { 'dist/index.html': html(address, script), 'dist/report.js': REPORT, 'inline.js': mainOf('countersign/inline') }
       const policy = await strictPolicy(address)
       await inProject({ tarball, address, files }, async (project) => {
         await bundle(project)
@@ -84,21 +64,6 @@ function page({ name, version, script, bundle, inline = false }) {
         await served({ folder: join(project, 'dist'), port, policy }, (url) => untilResult('chromium', url, result))
       })
       return { version, loads: inline ? 'in the JavaScript' : 'fetches the file' }
-    },
-  }
-}
-
-function program({ name, loads, file, bundle }) {
-  return {
-    name,
-    async run({ tarball, address }) {
-      await inProject({ tarball, address, files: { 'inline.js': INLINE } }, async (cwd) => {
-        await bundle(cwd)
-        // The bundle must work alone.
-        await rm(join(cwd, 'node_modules'), { recursive: true })
-        await run(process.execPath, [file], { cwd })
-      })
-      return { version: esbuild.version, loads }
     },
   }
 }
@@ -119,13 +84,9 @@ async function bundleWithRollup(folder) {
 }
 
 /** esbuild does not change `new URL('…', import.meta.url)`, so the modules must be beside the bundle. */
-async function bundleWithEsbuild(folder, options) {
-  await runEsbuild(folder, { entryPoints: ['main.js'], format: 'esm', ...options })
+async function bundleWithEsbuild(folder) {
+  await runEsbuild(folder, { entryPoints: ['main.js'], format: 'esm' })
   for (const name of await wasmIn(join(folder, MODULES))) await cp(join(folder, MODULES, name), join(folder, 'dist/wasm', name))
-}
-
-function bundleInline(folder, options) {
-  return runEsbuild(folder, { entryPoints: { main: 'inline.js' }, ...options })
 }
 
 async function runEsbuild(absWorkingDir, options) {

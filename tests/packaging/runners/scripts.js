@@ -12,7 +12,7 @@ import('./conformance.js').then(async ({ conform }) => {
 `
 
 // The module is imported too, because in Deno the import makes the instance.
-const DENO = `
+export const DENO = `
 import * as countersign from 'countersign'
 import * as module from 'countersign/countersign.relaxed.wasm'
 import { address } from './address.js'
