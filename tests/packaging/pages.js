@@ -7,14 +7,18 @@ import { openPage } from '../runtimes/browsers.js'
 
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.wasm': 'application/wasm' }
 
-/** Returns a page for one run. It reports its errors as results. */
-export const html = (address, scripts) => `<!doctype html>
+/** Returns a page with these scripts. */
+export const html = (scripts) => `<!doctype html>
 <html lang="en">
 <title>A page with countersign</title>
-<script src="/report.js" data-address="${address}"></script>
 ${scripts}
 </html>
 `
+
+/** Returns a page for one run, from the text of a page. It reports its errors as results, by `REPORT`. */
+export function reporting(page, address) {
+  return page.replace(/<!doctype html>/i, `$&<script src="/report.js" data-address="${address}"></script>`)
+}
 
 /** Reports uncaught errors, files that do not load, and violations of the Content-Security-Policy. */
 export const REPORT = `

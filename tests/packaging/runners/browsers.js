@@ -1,5 +1,5 @@
 // Browsers that load the package's own files, without a bundler.
-import { html, REPORT, served, strictPolicy, untilResult } from '../pages.js'
+import { html, REPORT, reporting, served, strictPolicy, untilResult } from '../pages.js'
 import { inProject } from '../project.js'
 
 const ENTRY = '/node_modules/countersign/dist/browser.js'
@@ -25,7 +25,7 @@ function page({ browser, name, scripts, strict = false }) {
     name,
     needs: [browser],
     async run({ tarball, address, result, pagePort: port }) {
-      const files = { 'index.html': html(address, scripts), 'report.js': REPORT, 'by-path.js': BY_PATH }
+      const files = { 'index.html': reporting(html(scripts), address), 'report.js': REPORT, 'by-path.js': BY_PATH }
       const policy = strict ? await strictPolicy(address) : undefined
       const version = await inProject({ tarball, address, files }, (folder) =>
         served({ folder, port, policy }, (url) => untilResult(browser, url, result)),

@@ -1,16 +1,15 @@
 // Bundles and single executables for Node.js, Bun and Deno. Each must work without its project, started from another folder.
 import assert from 'node:assert/strict'
-import { cp, readdir, rm, writeFile } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { rspack } from '@rspack/core'
-import * as esbuild from 'esbuild'
 import { rolldown, VERSION as ROLLDOWN } from 'rolldown'
 import * as vite from 'vite'
 import webpack from 'webpack'
 import { commandOf, programOf } from '../../runtimes/runtimes.js'
 import { inProject, mainOf, run, toolPath, toolVersion } from '../project.js'
+import { buildBesideModules, buildWithEsbuild, buildWithWebpack, wasmIn } from './bundlers.js'
 import { DENO } from './scripts.js'
 
 const REQUIRE = `
@@ -30,16 +29,18 @@ await done
 await server.close()
 `
 
+const NODE = { target: 'node', filename: 'main.cjs' }
+
 const FILES = { 'require.js': REQUIRE, 'inline.js': mainOf('countersign/inline'), 'main-deno.js': DENO }
 
 export default [
   bundle({ name: 'ncc, Node.js', file: 'index.js', build: buildWithNcc }),
   bundle({ name: 'Rolldown, Node.js', build: buildWithRolldown }),
-  bundle({ name: 'webpack, Node.js', file: 'main.cjs', build: (cwd) => buildWithWebpack(webpack, cwd) }),
-  bundle({ name: 'Rspack, Node.js', file: 'main.cjs', build: (cwd) => buildWithWebpack(rspack, cwd) }),
-  bundle({ name: 'esbuild, ES module, Node.js', build: (cwd) => buildWithEsbuild(cwd, { format: 'esm' }) }),
-  bundle({ name: 'esbuild, ES module in chunks, Node.js', build: (cwd) => buildWithEsbuild(cwd, { format: 'esm', splitting: true }) }),
-  bundle({ name: 'esbuild, modules copied, Node.js', build: buildBesideModules }),
+  bundle({ name: 'webpack, Node.js', file: 'main.cjs', build: (cwd) => buildWithWebpack(webpack, cwd, NODE) }),
+  bundle({ name: 'Rspack, Node.js', file: 'main.cjs', build: (cwd) => buildWithWebpack(rspack, cwd, NODE) }),
+  bundle({ name: 'esbuild, ES module, Node.js', build: (cwd) => buildForNode(cwd, { format: 'esm' }) }),
+  bundle({ name: 'esbuild, ES module in chunks, Node.js', build: (cwd) => buildForNode(cwd, { format: 'esm', splitting: true }) }),
+  bundle({ name: 'esbuild, modules copied, Node.js', build: (cwd) => buildBesideModules(cwd, { platform: 'node' }) }),
   bundle({ name: 'esbuild, CommonJS, Node.js', file: 'main.cjs', build: (cwd) => buildCommonJs(cwd, 'main.js') }),
   bundle({ name: 'esbuild, require(), Node.js', file: 'main.cjs', build: (cwd) => buildCommonJs(cwd, 'require.js') }),
   bundle({ name: 'esbuild, countersign/inline, Node.js', file: 'main.cjs', build: (cwd) => buildCommonJs(cwd, 'inline.js') }),
@@ -73,7 +74,7 @@ function bundle({ name, build, file = 'main.js', runtime = 'node', executable = 
         const dist = join(cwd, 'dist')
         const [program, ...args] = executable ? [join(dist, file)] : [...(await commandOf(runtime)), join(dist, file)]
         await run(program, args, { cwd: tmpdir() })
-        const copied = (await readdir(dist, { recursive: true })).some((name) => name.endsWith('.wasm'))
+        const copied = (await wasmIn(dist)).length > 0
         return { version, loads: executable ? 'in the program' : copied ? 'reads the file' : 'in the JavaScript' }
       }),
   }
@@ -92,30 +93,12 @@ async function buildWithRolldown(cwd) {
   return ROLLDOWN
 }
 
-/** Builds with webpack or with Rspack, which has the same interface. */
-async function buildWithWebpack(bundler, context) {
-  const output = { path: join(context, 'dist'), filename: 'main.cjs' }
-  const compiler = bundler({ mode: 'production', context, entry: './main.js', target: 'node', output })
-  const stats = await promisify(compiler.run.bind(compiler))()
-  await promisify(compiler.close.bind(compiler))()
-  assert.ok(!stats.hasErrors() && !stats.hasWarnings(), stats.toString())
-  return bundler.rspackVersion ?? bundler.version
-}
-
-async function buildWithEsbuild(absWorkingDir, options) {
-  const setting = { absWorkingDir, entryPoints: ['main.js'], bundle: true, platform: 'node', outdir: 'dist', logLevel: 'silent' }
-  const { warnings } = await esbuild.build({ ...setting, ...options })
-  assert.deepEqual(warnings, [])
-  return esbuild.version
+function buildForNode(cwd, options) {
+  return buildWithEsbuild(cwd, { platform: 'node', ...options })
 }
 
 function buildCommonJs(cwd, entry) {
-  return buildWithEsbuild(cwd, { entryPoints: { main: entry }, format: 'cjs', outExtension: { '.js': '.cjs' } })
-}
-
-async function buildBesideModules(cwd) {
-  await cp(join(cwd, 'node_modules/countersign/dist/wasm'), join(cwd, 'dist/wasm'), { recursive: true })
-  return buildWithEsbuild(cwd, { format: 'esm' })
+  return buildForNode(cwd, { entryPoints: { main: entry }, format: 'cjs', outExtension: { '.js': '.cjs' } })
 }
 
 async function buildWithVite(root) {
