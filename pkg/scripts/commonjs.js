@@ -7,17 +7,17 @@ import { rolldown } from 'rolldown'
 
 const DIST = fileURLToPath(new URL('../dist/', import.meta.url))
 const COMMONJS = join(DIST, 'commonjs')
-const ENTRIES = ['node', 'inline', 'guard', 'express']
+/** A path in this form is found by tools that trace files. The modules stay beside the folder. */
+const MODULE_URL = /new URL\('\.\/wasm\/([\w.]+)', import\.meta\.url\)/g
 
-/** The WebAssembly modules stay beside the folder: a URL relative to the folder's URL without a slash leads there. */
-const MODULE_URL = `const module_url = require('node:url').pathToFileURL(__dirname).href`
+const ENTRIES = ['node', 'inline', 'no-webassembly', 'guard', 'express']
 
 const bundle = await rolldown({
   input: Object.fromEntries(ENTRIES.map((name) => [name, join(DIST, `${name}.js`)])),
   platform: 'node',
-  transform: { define: { 'import.meta.url': 'module_url' } },
+  plugins: [{ name: 'paths of the modules', transform: (code) => code.replace(MODULE_URL, '`${__dirname}/../wasm/$1`') }],
 })
-await bundle.write({ dir: COMMONJS, format: 'cjs', chunkFileNames: 'shared-[hash].js', intro: ({ name }) => (name === 'node' ? MODULE_URL : '') })
+await bundle.write({ dir: COMMONJS, format: 'cjs', chunkFileNames: 'shared-[hash].js' })
 await bundle.close()
 await writeFile(join(COMMONJS, 'package.json'), '{ "type": "commonjs" }\n')
 

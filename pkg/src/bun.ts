@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { load } from './load.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { createVerifierWith } from './verifier.js'
 // Imported as a file: `bun build` then copies it beside the bundle, and with `--compile` into the program. The relaxed
 // module is no faster here, because Bun's engine does not fuse multiply-add.
 import path from './wasm/countersign.wasm' with { type: 'file' }
-import { instantiate } from './wasm.js'
 
 export * from './public.js'
 
@@ -16,5 +17,10 @@ export * from './public.js'
  * no JWK Set.
  */
 export function createVerifier(options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
-  return createVerifierWith(() => instantiate(() => new WebAssembly.Module(readFileSync(path))), options)
+  return createVerifierWith(() => load(() => new WebAssembly.Module(readFileSync(file()))), options)
+}
+
+/** In a bundle, the path is relative to the bundle. */
+function file(): string {
+  return resolve(import.meta.dirname, path)
 }

@@ -68,7 +68,7 @@ export const NOT_A_STRING = 'the token is not a string; expected a JWT in compac
 export function readObject(part: string, name: string): Record<string, unknown> {
   let value: unknown
   try {
-    value = JSON.parse(utf8.decode(decodePart(part, name)))
+    value = JSON.parse(decodeUtf8(decodePart(part, name)))
   } catch {
     throw refuseToken('token_malformed', `the token's ${name} is not JSON in base64url`)
   }
@@ -76,18 +76,25 @@ export function readObject(part: string, name: string): Record<string, unknown> 
   return value
 }
 
-/** A byte order mark is kept, so that `JSON.parse` refuses it (RFC 8259 §8.1). */
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+/**
+ * Decodes UTF-8, a byte for each character. React Native and jsdom have no `TextDecoder`. A byte order mark is kept, so that
+ * `JSON.parse` refuses it (RFC 8259 §8.1).
+ *
+ * @throws URIError - If it is not UTF-8.
+ */
+function decodeUtf8(bytes: string): string {
+  return decodeURIComponent(bytes.replace(/[%\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16)}`))
+}
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
 /** Decodes strict base64url without padding (RFC 7515 §2, RFC 4648 §3.5). `atob` alone accepts white space and stray bits. */
-function decodePart(part: string, name: string): Uint8Array {
+function decodePart(part: string, name: string): string {
   const spare = part.length % 4
   const unusedBits = spare === 2 ? 15 : spare === 3 ? 3 : 0
   const lastDigit = ALPHABET.indexOf(part.at(-1) ?? ' ')
   if (!/^[\w-]+$/.test(part) || spare === 1 || (lastDigit & unusedBits) !== 0) {
     throw refuseToken('token_malformed', `the token's ${name} is not base64url without padding`)
   }
-  return Uint8Array.from(atob(part.replaceAll('-', '+').replaceAll('_', '/')), (byte) => byte.charCodeAt(0))
+  return atob(part.replaceAll('-', '+').replaceAll('_', '/'))
 }

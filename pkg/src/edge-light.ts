@@ -16,5 +16,10 @@ export * from './public.js'
  * no JWK Set.
  */
 export function createVerifier(options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
-  return createVerifierWith(() => instantiate(() => module), options)
+  return createVerifierWith(() => instantiate(compiled), options)
+}
+
+/** Some presets of Nitro pass the bytes. */
+function compiled(): WebAssembly.Module {
+  return module instanceof WebAssembly.Module ? module : new WebAssembly.Module(module)
 }

@@ -4,12 +4,15 @@
  * @module countersign/inline
  */
 
+import { compileBase64 } from './compile.js'
+import { VerifyError } from './errors.js'
 import { Policies } from './policies.js'
 import { hasRelaxedSimd } from './relaxed.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { createVerifierSyncWith } from './verifier.js'
 import { portable, relaxed } from './wasm/bytes.js'
 import { instantiate } from './wasm.js'
+import { refuseWithoutWebAssembly } from './without-webassembly.js'
 
 export * from './public.js'
 
@@ -22,7 +25,7 @@ export * from './public.js'
  * must not compile bytes.
  *
  * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` if `jwks` has an array `keys` but is
- * no JWK Set.
+ * no JWK Set. Without WebAssembly, `options_invalid` with the `reason` `webassembly`: import `countersign/js`.
  * @throws Error - If the runtime must not compile bytes.
  */
 export function createVerifierSync(options: VerifierOptions | readonly VerifierOptions[]): Verifier {
@@ -35,16 +38,6 @@ export async function createVerifier(options: VerifierOptions | readonly Verifie
 }
 
 function load(): void {
-  instantiate(() => {
-    const bytes = atob(hasRelaxedSimd() ? relaxed : portable)
-    try {
-      return new WebAssembly.Module(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)))
-    } catch (cause) {
-      throw new Error(BLOCKED, { cause })
-    }
-  })
+  if (typeof WebAssembly === 'undefined') throw refuseWithoutWebAssembly(VerifyError)
+  instantiate(() => compileBase64(hasRelaxedSimd() ? relaxed : portable))
 }
-
-const BLOCKED =
-  "countersign: WebAssembly is not compiled from bytes here: in Cloudflare Workers, import 'countersign' instead of " +
-  "'countersign/inline'; under a Content-Security-Policy, script-src needs 'wasm-unsafe-eval'"

@@ -5,10 +5,10 @@
  */
 
 import { readFileSync } from 'node:fs'
-import { hasRelaxedSimd } from './relaxed.js'
+import { load } from './load.js'
+import { moduleUrl } from './module-url.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { createVerifierWith } from './verifier.js'
-import { instantiate } from './wasm.js'
 
 export * from './public.js'
 
@@ -17,15 +17,8 @@ export * from './public.js'
  * `jwks` is an object.
  *
  * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` if `jwks` has an array `keys` but is
- * no JWK Set.
+ * no JWK Set. Without WebAssembly (`--jitless`), `options_invalid` with the `reason` `webassembly`: import `countersign/js`.
  */
 export function createVerifier(options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
-  return createVerifierWith(load, options)
-}
-
-function load(): void {
-  instantiate(() => {
-    const file = hasRelaxedSimd() ? './wasm/countersign.relaxed.wasm' : './wasm/countersign.wasm'
-    return new WebAssembly.Module(readFileSync(new URL(file, import.meta.url)))
-  })
+  return createVerifierWith(() => load(() => new WebAssembly.Module(readFileSync(moduleUrl()))), options)
 }

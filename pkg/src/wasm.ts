@@ -1,6 +1,6 @@
 import { STAGE_OF, VerifyError, type VerifyErrorFields } from './errors.js'
 import { deepFreeze } from './freeze.js'
-import { decoder, encoder } from './text.js'
+import { decoder, encoder, makeCoders } from './text.js'
 
 /** The exports of the WebAssembly module that this file uses. `verifier-wasm/src/lib.rs` documents them. */
 interface Exports extends Functions {
@@ -34,13 +34,16 @@ let damaged = false
 export function instantiate(module: () => WebAssembly.Module): void {
   if (exports !== undefined) return
   const compiled = module()
+  makeCoders()
   restart = () => new WebAssembly.Instance(compiled).exports as unknown as Exports
   exports = restart()
 }
 
 /** Takes the exports of an existing instance for all verifiers. Later calls have no effect. */
 export function use(instance: () => object): void {
-  exports ??= instance() as Exports
+  if (exports !== undefined) return
+  makeCoders()
+  exports = instance() as Exports
 }
 
 /** A policy and a key set in the WebAssembly module's memory. The methods throw the module's refusals. */

@@ -47,9 +47,9 @@ test('a Vite build has each WebAssembly module exactly once, and nothing of Node
   const emitted = files.filter((file) => file.endsWith('.wasm')).map((file) => readFile(join(outDir, file), 'base64'))
   const packaged = modules.map((name) => readFile(require.resolve(`countersign/${name}`), 'base64'))
   assert.deepEqual((await Promise.all(emitted)).sort(), (await Promise.all(packaged)).sort())
-  // The code for several policies is a script of its own, which is loaded only if it is used.
+  // Code that few pages need is in scripts of its own, which are loaded only if they are used.
   const scripts = files.filter((file) => file.endsWith('.js')).sort()
-  assert.deepEqual(scripts.map((file) => /\b[a-z]+(?=-)/.exec(file)[0]), ['index', 'policies'])
+  assert.deepEqual(scripts.map((file) => /\b[a-z]+(?=-)/.exec(file)[0]), ['fallback', 'index', 'policies'])
   for (const script of scripts) {
     assert.doesNotMatch(await readFile(join(outDir, script), 'utf8'), /node:fs|readFileSync|data:application\/wasm/)
   }

@@ -33,7 +33,7 @@ test('the tarball contains only the package', () => {
 })
 
 test('every path that package.json names is in the tarball', () => {
-  const named = [manifest.main, manifest.types, ...Object.values(manifest.bin), ...leaves(manifest.exports), ...leaves(manifest.typesVersions)]
+  const named = [manifest.main, manifest.browser, manifest['react-native'], manifest.types, ...Object.values(manifest.bin), ...leaves(manifest.exports), ...leaves(manifest.typesVersions)]
   assert.deepEqual(named.map((path) => path.replace(/^\.\//, '')).filter((path) => !files.includes(path)), [])
 })
 
@@ -43,7 +43,7 @@ test('every entry point has its types beside it, and all have the same exports',
   for (const entry of leaves(manifest.exports['.']).filter((path) => !path.includes('commonjs'))) {
     const text = await readFile(join(PACKAGE, entry), 'utf8')
     const exported = text.split('\n').filter((line) => line.startsWith('export '))
-    assert.deepEqual(exported, ["export * from './public.js';", 'export function createVerifier(options) {'], entry)
+    assert.deepEqual(exported.map((line) => line.replace('_options', 'options')), ["export * from './public.js';", 'export function createVerifier(options) {'], entry)
   }
 })
 
@@ -56,7 +56,9 @@ test('the package has no dependencies, no install scripts, and is published with
 
 test('publint finds no problem', async () => {
   const { messages } = await publint({ pkgDir: PACKAGE, strict: true, pack: 'npm' })
-  assert.deepEqual(messages.map((message) => formatMessage(message, manifest)), [])
+  // Parcel reads `browser`, but not `exports`.
+  const problems = messages.filter(({ code }) => code !== 'USE_EXPORTS_BROWSER')
+  assert.deepEqual(problems.map((message) => formatMessage(message, manifest)), [])
 })
 
 test('the types are right for every module resolution', async () => {

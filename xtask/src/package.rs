@@ -153,7 +153,7 @@ impl Build {
     }
 }
 
-/// Writes the modules as JavaScript, for `countersign/inline`.
+/// Writes the modules as JavaScript, for `countersign/inline` and for bundles that lack the files.
 const BYTES: &str = r"
   const { readFileSync, writeFileSync } = require('node:fs')
   const base64 = (file) => readFileSync(`pkg/dist/wasm/${file}`).toString('base64')

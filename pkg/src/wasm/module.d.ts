@@ -1,5 +1,5 @@
-// In Vercel's edge runtime, an import with `?module` is the compiled module.
+// In Vercel's edge runtime and in Nitro, an import with `?module` is the compiled module, or its bytes.
 declare module '*.wasm?module' {
-  const module: WebAssembly.Module
+  const module: WebAssembly.Module | Uint8Array<ArrayBuffer>
   export default module
 }

@@ -15,8 +15,8 @@ declare const verified: Verified<{ tenant: string }>
 declare const verifier: Verifier
 
 // A missing audience, an unknown option, no key set, and a cache that is no number.
-createVerifier({ issuer: 'i', jwks }) // TS2741
-createVerifier({ issuer: 'i', audience: 'a', jwks, audiance: 'a' }) // TS2561
+createVerifier({ issuer: 'i', jwks }) // TS2345
+createVerifier({ issuer: 'i', audience: 'a', jwks, audiance: 'a' }) // TS2353
 createVerifier({ issuer: 'i', audience: 'a', jwks: { kty: 'RSA' } }) // TS2322
 createVerifier({ issuer: 'i', audience: 'a', jwks, cache: true }) // TS2322
 
