@@ -1,4 +1,5 @@
 // Pages with the package: their HTML, their server, and the browser that opens them.
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -33,10 +34,13 @@ addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) 
 })
 `
 
-/** Returns the strictest policy under which the package works, for a page that does only the job of `address`. */
-export async function strictPolicy(address) {
+/** Returns the strictest policy under which a page works that does only the job of `address`. */
+export async function strictPolicy(address, page) {
   const { options } = await (await fetch(address)).json()
-  return `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ${options.issuer} ${new URL(address).origin}`
+  // Parcel writes an import map into the page, which is an inline script.
+  const inline = Array.from(page.matchAll(/<script[^>]*>([^<]+)</g), ([, text]) => ` 'sha256-${createHash('sha256').update(text).digest('base64')}'`)
+  const scripts = `script-src 'self' 'wasm-unsafe-eval'${inline.join('')}`
+  return `default-src 'none'; ${scripts}; connect-src 'self' ${options.issuer} ${new URL(address).origin}`
 }
 
 /**

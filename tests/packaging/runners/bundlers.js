@@ -45,7 +45,7 @@ export default [
   page({ name: 'Rspack, Chromium', script: SCRIPT, build: (cwd) => buildWithWebpack(rspack, cwd, { target: 'web' }) }),
   page({ name: 'Rollup, Chromium', script: MODULE_SCRIPT, build: buildWithRollup }),
   page({ name: 'Parcel, Chromium', tools: 'parcel', build: buildWithParcel }),
-  page({ name: 'Bun, Chromium', build: buildWithBun }),
+  page({ name: 'Bun, Chromium', build: buildWithBun, inline: true }),
   page({ name: 'esbuild, modules copied, Chromium', script: MODULE_SCRIPT, build: buildBesideModules }),
   page({
     name: 'esbuild, countersign/inline, Chromium',
@@ -95,13 +95,13 @@ function page({ name, build, script, inline = false, tools }) {
     tools,
     async run({ tarball, address, result, pagePort: port, installed }) {
       const files = { 'index.html': html('<script type="module" src="./main.js"></script>'), 'inline.js': mainOf('countersign/inline') }
-      const policy = await strictPolicy(address)
       const version = await inProject({ tarball, address, files }, async (project) => {
         const folder = join(project, 'dist')
         const version = await build(project, installed)
         assert.deepEqual(await digests(folder), inline ? [] : await digests(join(project, MODULES)))
         await assertNothingOfNode(folder)
         const built = script === undefined ? await readFile(join(folder, 'index.html'), 'utf8') : html(script)
+        const policy = await strictPolicy(address, built)
         await writeFile(join(folder, 'index.html'), reporting(built, address))
         await writeFile(join(folder, 'report.js'), REPORT)
         await served({ folder, port, policy }, (url) => untilResult('chromium', url, result))
