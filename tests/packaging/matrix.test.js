@@ -13,11 +13,13 @@ import { printTable, saveResults } from './table.js'
 import browsers from './runners/browsers.js'
 import bundlers from './runners/bundlers.js'
 import edge from './runners/edge.js'
+import frameworks from './runners/frameworks.js'
+import nitro from './runners/nitro.js'
 import nodeBundles from './runners/node-bundles.js'
 import scripts from './runners/scripts.js'
 import tools from './runners/tools.js'
 
-const RUNNERS = [...scripts, ...browsers, ...bundlers, ...nodeBundles, ...edge, ...tools]
+const RUNNERS = [...scripts, ...browsers, ...bundlers, ...nodeBundles, ...edge, ...tools, ...frameworks, ...nitro]
 
 /** The number of runners at the same time. Installations and browsers also wait for the disk. */
 const CONCURRENCY = 2
