@@ -1,6 +1,7 @@
 import { refuseToken } from './errors.js'
 import { deepFreeze } from './freeze.js'
 import { checkNames, isObject, members, readClock } from './options.js'
+import { decodeUtf8 } from './text.js'
 
 /** The content of a token. Anybody can write such a token: **nothing was verified**. */
 export interface Unverified {
@@ -76,19 +77,12 @@ export function readObject(part: string, name: string): Record<string, unknown> 
   return value
 }
 
-/**
- * Decodes UTF-8, a byte for each character. React Native and jsdom have no `TextDecoder`. A byte order mark is kept, so that
- * `JSON.parse` refuses it (RFC 8259 §8.1).
- *
- * @throws URIError - If it is not UTF-8.
- */
-function decodeUtf8(bytes: string): string {
-  return decodeURIComponent(bytes.replace(/[%\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16)}`))
-}
-
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
-/** Decodes strict base64url without padding (RFC 7515 §2, RFC 4648 §3.5). `atob` alone accepts white space and stray bits. */
+/**
+ * Decodes strict base64url without padding (RFC 7515 §2, RFC 4648 §3.5), to a character for each byte. `atob` alone accepts
+ * white space and stray bits.
+ */
 function decodePart(part: string, name: string): string {
   const spare = part.length % 4
   const unusedBits = spare === 2 ? 15 : spare === 3 ? 3 : 0

@@ -126,13 +126,13 @@ function cancelledWith(signal: AbortSignal, { body }: Response): Reader | undefi
 }
 
 async function read(response: Response, reader: Reader | undefined): Promise<string | undefined> {
-  // A byte order mark is skipped.
-  const decoder = new TextDecoder()
   if (reader === undefined) {
     // React Native has no streams.
-    const bytes = await response.arrayBuffer()
-    return bytes.byteLength > MAX_DOCUMENT_BYTES ? undefined : decoder.decode(bytes)
+    const text = await response.text()
+    return text.length > MAX_DOCUMENT_BYTES ? undefined : text
   }
+  // A byte order mark is skipped.
+  const decoder = new TextDecoder()
   let text = ''
   let size = 0
   for (;;) {

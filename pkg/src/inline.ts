@@ -9,6 +9,7 @@ import { VerifyError } from './errors.js'
 import { Policies } from './policies.js'
 import { hasRelaxedSimd } from './relaxed.js'
 import type { Verifier, VerifierOptions } from './types.js'
+import { bringCoders } from './utf8.js'
 import { createVerifierSyncWith } from './verifier.js'
 import { portable, relaxed } from './wasm/bytes.js'
 import { instantiate } from './wasm.js'
@@ -38,6 +39,7 @@ export async function createVerifier(options: VerifierOptions | readonly Verifie
 }
 
 function load(): void {
+  bringCoders()
   if (typeof WebAssembly === 'undefined') throw refuseWithoutWebAssembly(VerifyError)
   instantiate(() => compileBase64(hasRelaxedSimd() ? relaxed : portable))
 }

@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs'
 import { load } from './load.js'
 import { moduleUrl } from './module-url.js'
 import type { Verifier, VerifierOptions } from './types.js'
+import { bringCoders } from './utf8.js'
 import { createVerifierWith } from './verifier.js'
 
 export * from './public.js'
@@ -20,5 +21,11 @@ export * from './public.js'
  * no JWK Set. Without WebAssembly (`--jitless`), `options_invalid` with the `reason` `webassembly`: import `countersign/js`.
  */
 export function createVerifier(options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
-  return createVerifierWith(() => load(() => new WebAssembly.Module(readFileSync(moduleUrl()))), options)
+  return createVerifierWith(() => load(compile), options)
+}
+
+function compile(): WebAssembly.Module {
+  // Jest with jsdom runs this entry point.
+  bringCoders()
+  return new WebAssembly.Module(readFileSync(moduleUrl()))
 }

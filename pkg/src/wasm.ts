@@ -21,10 +21,10 @@ interface Functions {
   verify(instance: number, now: number): number
 }
 
-/** Undefined until {@link instantiate} or {@link use}. */
+/** Undefined until {@link instantiate}, {@link instantiateBy} or {@link use}. */
 let exports: Exports
 
-/** Makes the exports of another instance. Undefined if the runtime made the only instance. */
+/** Makes the exports of another instance. Undefined if the runtime made the only one. */
 let restart: (() => Exports) | undefined
 
 /** True after an exception in the module: its stack may not be unwound, and its data not whole. */
@@ -34,8 +34,14 @@ let damaged = false
 export function instantiate(module: () => WebAssembly.Module): void {
   if (exports !== undefined) return
   const compiled = module()
+  instantiateBy(() => new WebAssembly.Instance(compiled).exports)
+}
+
+/** The same with a function that makes the exports of an instance. */
+export function instantiateBy(make: () => object): void {
+  if (exports !== undefined) return
   makeCoders()
-  restart = () => new WebAssembly.Instance(compiled).exports as unknown as Exports
+  restart = make as () => Exports
   exports = restart()
 }
 

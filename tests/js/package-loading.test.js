@@ -11,7 +11,7 @@ import { promisify } from 'node:util'
 import * as esbuild from 'esbuild'
 import * as vite from 'vite'
 import webpack from 'webpack'
-import { makeKey, makeToken, options } from './package-tokens.js'
+import { claims, makeKey, makeToken, options } from './package-tokens.js'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
 const DIST = fileURLToPath(new URL('../../pkg/dist/', import.meta.url))
@@ -92,17 +92,24 @@ test('without WebAssembly, tokens can be read, and createVerifier names the entr
   assert.deepEqual(stdout.trimEnd().split('\n'), ['900 somebody', refusal, refusal, refusal, refusal])
 })
 
-test('without TextEncoder and TextDecoder, the package can be imported and tokens can be read', async () => {
-  const program = `
-    delete globalThis.TextEncoder
-    delete globalThis.TextDecoder
-    const { decodeUnverified } = await import('countersign')
-    await Promise.all(['inline', 'guard', 'express'].map((name) => import('countersign/' + name)))
-    console.log(decodeUnverified(process.env.TOKEN).payload.sub)`
-  const env = { TOKEN: makeToken(key, { sub: 'jos\u00e9 100% \u{1f600}' }) }
-  const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', program], { cwd: HERE, env })
-  assert.equal(stdout, 'jos\u00e9 100% \u{1f600}\n')
-})
+for (const name of ['countersign', 'countersign/inline', 'countersign/js']) {
+  test(`${name} works without TextEncoder and TextDecoder, as in Jest with jsdom`, async () => {
+    const program = `
+      delete globalThis.TextEncoder
+      delete globalThis.TextDecoder
+      const { createVerifier, decodeUnverified } = await import('${name}')
+      await Promise.all([import('countersign/guard'), import('countersign/express')])
+      const { token, options } = JSON.parse(process.env.JOB)
+      const verifier = await createVerifier({ ...options, now: () => 1_700_000_000 })
+      console.log(decodeUnverified(token).payload.sub, verifier.verifySync(token).payload.sub)`
+    const sub = 'jos\u00e9 100% \u{1f600}'
+    const issuer = 'https://\u00fcber.example'
+    const job = { token: makeToken(key, claims({ sub, iss: issuer })), options: { ...options([key], { issuer }), now: undefined } }
+    const settings = { cwd: HERE, env: { JOB: JSON.stringify(job) } }
+    const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', program], settings)
+    assert.equal(stdout, `${sub} ${sub}\n`)
+  })
+}
 
 const conditions = [
   { given: ['unwasm'], entry: 'edge-light.js' },
@@ -136,9 +143,10 @@ for (const { given, entry } of conditions) {
   })
 }
 
-test('the entry point for React Native has no import.meta, which Hermes does not compile', async () => {
+test('the entry points for React Native have no import.meta, which Hermes does not compile', async () => {
   const { errors } = await esbuild.build({
-    entryPoints: [join(DIST, 'no-webassembly.js')],
+    entryPoints: ['no-webassembly.js', 'js.js', 'guard.js'].map((name) => join(DIST, name)),
+    outdir: folder,
     bundle: true,
     write: false,
     format: 'esm',

@@ -4,34 +4,13 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import * as countersign from 'countersign'
 import { claims, makeKey, makeToken, NOW, options } from './package-tokens.js'
+import { callNearTheEnd } from './support/stack.js'
 import { runVectors } from './support/vectors.js'
 
 const key = makeKey('k1')
 const token = makeToken(key)
 const nested = makeToken(key, JSON.stringify(claims({ deep: 0 })).replace('"deep":0', `"deep":${'['.repeat(60)}${']'.repeat(60)}`))
 const { createVerifier } = countersign
-
-/** Calls with little room on the stack: in each of the last frames before an overflow. Returns the number of exceptions. */
-function callNearTheEnd(call) {
-  let left = 150
-  let exceptions = 0
-  const descend = () => {
-    try {
-      descend()
-    } catch (error) {
-      if (left-- > 0) {
-        try {
-          call()
-        } catch {
-          exceptions++
-        }
-      }
-      if (left > 0) throw error
-    }
-  }
-  descend()
-  return exceptions
-}
 
 test('after stack overflows inside the module every verifier and vector has its verdict', async () => {
   const one = await createVerifier(options([key]))

@@ -1,7 +1,8 @@
 //! `cargo xtask build`: the npm package in `pkg/dist`.
 //!
 //! cargo compiles `countersign-wasm` twice: for every engine, and for those with relaxed SIMD.
-//! wasm-opt shrinks the modules, tsc compiles `pkg/src`, and rolldown makes `CommonJS` of that.
+//! wasm-opt shrinks the modules, and wasm2js turns the first into JavaScript. tsc compiles `pkg/src`,
+//! and rolldown makes `CommonJS` of that.
 
 use std::{
     env,
@@ -36,8 +37,11 @@ struct Build {
     wasm_opt_features: &'static [&'static str],
 }
 
+/// The module for every engine.
+const PORTABLE: &str = "countersign.wasm";
+
 const BUILDS: [Build; 2] = [
-    Build { module: "countersign.wasm", folder: "", target_features: "", wasm_opt_features: &[] },
+    Build { module: PORTABLE, folder: "", target_features: "", wasm_opt_features: &[] },
     Build {
         module: "countersign.relaxed.wasm",
         folder: "relaxed",
@@ -69,7 +73,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace) {
     plan.step("build the WASM modules", |step| {
         let folder = workspace.target.join("modules");
-        write_modules(step, workspace, "countersign-wasm", &folder, Names::Removed)
+        write_modules(step, workspace, "countersign-wasm", &folder, Names::Removed)?;
+        write_javascript(step, workspace, &folder)
     })
     .step("put the package together", |step| assemble(step, workspace));
 }
@@ -91,6 +96,21 @@ pub(crate) fn write_modules(
         if is_stale(&module, &[&compiled, &wasm_opt, &xtask]) {
             build.optimise(step, workspace, &compiled, &module, names)?;
         }
+    }
+    Ok(())
+}
+
+/// Turns the portable module in `folder` into JavaScript, for `countersign/js`.
+fn write_javascript(step: &Step, workspace: &Workspace, folder: &Path) -> Result<()> {
+    let [from, to] = ["wasm", "js"].map(|suffix| folder.join(PORTABLE).with_extension(suffix));
+    if is_stale(&to, &[&from]) {
+        let command = node::tool(workspace, "binaryen/bin/wasm2js")
+            .arg("-O3")
+            .args(WASM_FEATURES)
+            .arg(&from)
+            .arg("-o")
+            .arg(&to);
+        step.quiet(command, "delete node_modules and run this again")?;
     }
     Ok(())
 }
@@ -172,6 +192,10 @@ fn assemble(step: &Step, workspace: &Workspace) -> Result<()> {
         sh.copy_file(from, format!("pkg/dist/wasm/{module}"))?;
     }
     step.quiet(cmd!(sh, "node -e {BYTES}"), "run this again")?;
+    let javascript = workspace.target.join("modules").join(PORTABLE).with_extension("js");
+    let command =
+        cmd!(sh, "node pkg/scripts/javascript.js {javascript} pkg/dist/wasm/countersign.js");
+    step.quiet(command, "delete node_modules and run this again")?;
     step.quiet(cmd!(sh, "node pkg/scripts/commonjs.js"), "delete node_modules and run this again")?;
     Ok(())
 }
