@@ -45,7 +45,7 @@ export async function admit(
   { authorization, url, hasTokenInForm }: Carriers,
   verifier: AnyVerifier,
   scopes: readonly string[],
-): Promise<{ verified: Verified } | { refusal: Refusal }> {
+): Promise<{ verified: Verified; token: string } | { refusal: Refusal }> {
   const credentials = authorization ?? ''
   if (!NAMES_BEARER.test(credentials)) return { refusal: WITHOUT_TOKEN }
   const token = ONE_TOKEN.exec(credentials)?.[1]
@@ -56,7 +56,7 @@ export async function admit(
     const verified = await given.verify(token)
     if (await hasTokenInForm()) return { refusal: SENT_TWICE }
     requireScopes(verified, scopes, given.scopeClaimFor?.(verified.payload) ?? 'scope')
-    return { verified }
+    return { verified, token }
   } catch (error) {
     return { refusal: refusalFor(error) }
   }

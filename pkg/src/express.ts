@@ -11,21 +11,39 @@ import type { JwtHeader, JwtPayload } from './types.js'
 export type { AnyVerifier, GuardOptions } from './bearer.js'
 export type { VerifyError } from './errors.js'
 
-/** The value of `req.auth` behind the guard. */
-export interface Auth {
+/**
+ * The value of `req.auth` behind the guard.
+ *
+ * @typeParam Claims - Types for the token's own claims. They are an assertion of the caller, not checked.
+ */
+export interface Auth<Claims extends object = {}> {
   /** The verified token's claims. */
-  readonly claims: JwtPayload
+  readonly claims: JwtPayload & Readonly<Claims>
   /** The claims under their name in express-oauth2-jwt-bearer. */
-  readonly payload: JwtPayload
+  readonly payload: JwtPayload & Readonly<Claims>
   /** The verified token's header. */
   readonly header: JwtHeader
+  /** The verified token, to pass it on. It is not enumerable, so that `JSON.stringify` and logs leave it out. */
+  readonly token: string
 }
+
+/**
+ * A request behind the guard, for frameworks whose requests have no `auth`:
+ * `(request.raw as Authenticated<typeof request.raw>).auth.claims` in Fastify.
+ *
+ * @typeParam Request - The request of the framework.
+ * @typeParam Claims - Types for the token's own claims. They are an assertion of the caller, not checked.
+ */
+export type Authenticated<Request, Claims extends object = {}> = Omit<Request, 'auth'> & { readonly auth: Auth<Claims> }
+
+/** @ts-ignore express-oauth2-jwt-bearer declares `req.auth` too, with this type. If it is not installed, the type is an error. */
+type Theirs = import('express-oauth2-jwt-bearer').AuthResult
 
 declare global {
   namespace Express {
     interface Request {
-      /** Set by the guard of `countersign/express`. */
-      auth?: Auth
+      /** Set by the guard of `countersign/express`. Both declarations must have the same type. */
+      auth?: [unknown] extends [Theirs] ? Auth : Theirs
     }
   }
 }
@@ -45,8 +63,8 @@ export interface GuardedRequest {
   readonly rawHeaders?: readonly string[]
   /** The body, if a parser has read it. */
   readonly body?: unknown
-  /** Set by the guard. */
-  auth?: Auth
+  /** Set by the guard: {@link Auth}. */
+  auth?: unknown
 }
 
 /** The part of a response that the guard uses. */
@@ -62,7 +80,7 @@ export interface GuardedResponse {
 }
 
 /** Calls `next` if the request may pass, and answers it otherwise. */
-export type Middleware = (req: GuardedRequest, res: GuardedResponse, next: (error?: unknown) => void) => void
+export type Middleware = (req: GuardedRequest, res: GuardedResponse, next: (error?: any) => void) => void
 
 /**
  * Makes a middleware for Express, Connect or `node:http` that verifies the access token of each request (RFC 6750) and
@@ -98,7 +116,7 @@ async function pass(req: GuardedRequest, res: GuardedResponse, verifier: AnyVeri
   )
   if ('verified' in admitted) {
     const { header, payload } = admitted.verified
-    req.auth = { claims: payload, payload, header }
+    req.auth = Object.defineProperty({ claims: payload, payload, header }, 'token', { value: admitted.token })
     return true
   }
   answer(res, admitted.refusal)

@@ -4,14 +4,11 @@ import type { hasRelaxedSimd } from './relaxed.js'
 import { portable, relaxed } from './wasm/bytes.js'
 import { refuseWithoutWebAssembly } from './without-webassembly.js'
 
-/** Functions of other modules. An import would make bundlers split those modules off from the script of every page. */
-interface Tools {
-  readonly hasRelaxedSimd: typeof hasRelaxedSimd
-  readonly VerifyError: typeof VerifyError
-}
-
-/** Compiles the module from a script that contains it. `cause` is the error of the module's file. */
-export function compileFallback({ hasRelaxedSimd, VerifyError }: Tools, cause: unknown): WebAssembly.Module {
-  if (typeof WebAssembly === 'undefined') throw refuseWithoutWebAssembly(VerifyError, cause)
-  return compileBase64(hasRelaxedSimd() ? relaxed : portable)
+/**
+ * Compiles the module from its bytes in this script. `cause` is the error of the module's file. The others are arguments,
+ * because an import would make bundlers split their modules off from the script of every page.
+ */
+export function compileFallback(cause: unknown, isRelaxed: typeof hasRelaxedSimd, Class: typeof VerifyError): WebAssembly.Module {
+  if (typeof WebAssembly === 'undefined') throw refuseWithoutWebAssembly(Class, cause)
+  return compileBase64(isRelaxed() ? relaxed : portable)
 }

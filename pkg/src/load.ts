@@ -24,7 +24,7 @@ async function loadOnce(compile: () => WebAssembly.Module | Promise<WebAssembly.
     const { compileFallback } = await import('./fallback.js').catch(() => {
       throw new Error(`countersign: the WebAssembly was not loaded: ${cause}; a Content-Security-Policy needs connect-src 'self'`, { cause })
     })
-    module = compileFallback({ hasRelaxedSimd, VerifyError }, cause)
+    module = compileFallback(cause, hasRelaxedSimd, VerifyError)
   }
   instantiate(() => module)
 }

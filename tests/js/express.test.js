@@ -51,6 +51,13 @@ test('req.auth holds the claims, by both names, and the header', async (t) => {
   assert.deepEqual(await response.json(), { claims: expected, payload: expected, header: { alg: 'RS256', typ: 'at+jwt', kid: 'k1' } })
 })
 
+test('req.auth holds the token, and logs of it do not', async (t) => {
+  const app = express().use(guard(verifier), ({ auth }, res) => res.json([auth.token, { ...auth }, JSON.stringify(auth)]))
+  const [found, ...others] = await (await fetch(await serve(t, app), { headers: bearer })).json()
+  assert.equal(found, token)
+  for (const other of others) assert.ok(!JSON.stringify(other).includes(token))
+})
+
 test('a refused request is answered, and no handler behind the guard runs', async (t) => {
   let ran = 0
   const url = await serve(t, guarded({ scope: 'read' }, { before: [(req, res, next) => res.on('finish', () => (ran += res.statusCode < 400)) && next()] }))

@@ -36,6 +36,20 @@ for (const [name, { flags, usage }] of Object.entries(RESOLUTIONS)) {
   })
 }
 
+test('beside express-oauth2-jwt-bearer, which declares req.auth too, both compile', async () => {
+  await inProject({ tarball, files }, async (cwd) => {
+    const { flags } = RESOLUTIONS.nodenext
+    assert.equal(await compile(cwd, [...flags, 'express-oauth2-jwt-bearer.d.ts', 'beside.ts']), '')
+    assert.equal(await compile(cwd, [...flags, 'beside.ts', 'express-oauth2-jwt-bearer.d.ts']), '')
+  })
+})
+
+test('with Fastify and node:http, programs compile', async () => {
+  await inProject({ tarball, files, tools: ['fastify', '@types/node'] }, async (cwd) => {
+    assert.equal(await compile(cwd, [...RESOLUTIONS.nodenext.flags, '--skipLibCheck', 'servers.ts']), '')
+  })
+})
+
 /** Returns the output of the compiler. */
 function compile(cwd, args) {
   return new Promise((resolve) => {

@@ -2,7 +2,7 @@
 import { createVerifier } from 'countersign'
 import type { Jwk, VerifyError } from 'countersign'
 import { guard as middleware } from 'countersign/express'
-import type { Auth, Middleware } from 'countersign/express'
+import type { Auth, Authenticated, Middleware } from 'countersign/express'
 import { guard } from 'countersign/guard'
 import type { Guarded, GuardOptions } from 'countersign/guard'
 
@@ -31,5 +31,7 @@ const protect: Middleware = middleware(later, { scope: 'read' })
 protect({ headers: {} }, { statusCode: 200, setHeader: () => {}, end: () => {} }, (error?: unknown) => void error)
 declare const expressRequest: Express.Request
 const auth: Auth | undefined = expressRequest.auth
+const { claims, header, token } = (expressRequest as Authenticated<Express.Request, MyClaims>).auth
+const parts: [string | undefined, string, 'RS256', string] = [claims.sub, claims.tenant, header.alg, token]
 
-void [handle, guarded, auth]
+void [handle, guarded, auth, parts]
