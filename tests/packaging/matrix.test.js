@@ -18,8 +18,9 @@ import nitro from './runners/nitro.js'
 import nodeBundles from './runners/node-bundles.js'
 import scripts from './runners/scripts.js'
 import tools from './runners/tools.js'
+import withoutWebAssembly from './runners/without-webassembly.js'
 
-const RUNNERS = [...scripts, ...browsers, ...bundlers, ...nodeBundles, ...edge, ...tools, ...frameworks, ...nitro]
+const RUNNERS = [...scripts, ...browsers, ...bundlers, ...nodeBundles, ...edge, ...tools, ...withoutWebAssembly, ...frameworks, ...nitro]
 
 /** The number of runners at the same time. Installations and browsers also wait for the disk. */
 const CONCURRENCY = 2
@@ -53,7 +54,7 @@ describe('installed from its tarball, the package conforms', { concurrency: CONC
         const [row, { problems, vectors, relaxed }] = await Promise.all([run({ tarball, address, result, pagePort, installed }), result])
         rows[index] = { name, ...row, relaxed, vectors: problems.length === 0 ? vectors : 'failed' }
         assert.deepEqual(problems, [])
-        assert.equal(vectors, jobs.vectors)
+        assert.equal(vectors, row.vectors ?? jobs.vectors)
       } finally {
         jobs.pagePorts.push(pagePort)
       }
