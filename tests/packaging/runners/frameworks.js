@@ -12,8 +12,10 @@ const NEXT = { fixture: 'next', package: 'next', script: 'next/dist/bin/next' }
 /** The paths of a route handler, a server component and the proxy. */
 const NEXT_PATHS = ['/route', '/component', '/proxy']
 
+// The adapter bundles what is only in devDependencies.
 const SVELTEKIT = { fixture: 'sveltekit', tools: 'frameworks', package: '@sveltejs/kit', script: 'vite/bin/vite.js', flags: ['--save-dev'] }
 
+// Without @react-router/node, the build is not for Node.js.
 const REACT_ROUTER = {
   fixture: 'react-router',
   tools: 'frameworks',
