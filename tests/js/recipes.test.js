@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
-import { Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
@@ -9,7 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { transform } from 'esbuild'
 import { claims, makeKey, makeToken } from './package-tokens.js'
-import { freePort } from './support/issuer.js'
+import { recordServers, startProgram, stopServers } from './support/servers.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const folder = await mkdtemp(join(tmpdir(), 'countersign-recipes-'))
@@ -31,19 +30,8 @@ globalThis.fetch = async (input, init) => {
   return Response.json({ keys: [key.jwk] })
 }
 
-// Stops the servers that the recipes start.
-const servers = new Set()
-const listen = Server.prototype.listen
-Server.prototype.listen = function (...args) {
-  servers.add(this)
-  return listen.apply(this, args)
-}
-after(() => {
-  for (const server of servers) {
-    server.closeAllConnections?.()
-    server.close()
-  }
-})
+recordServers()
+after(stopServers)
 
 /** Writes the page's code blocks to files, named by their first line or by their section. */
 async function blocks() {
@@ -86,9 +74,8 @@ async function check(send) {
 
 /** Starts a recipe that listens on a port. Returns a function that sends it requests. */
 async function listening(url) {
-  process.env.PORT = String(await freePort())
-  await import(url)
-  return (request) => realFetch(`http://localhost:${process.env.PORT}${new URL(request.url).pathname}`, { headers: request.headers })
+  const server = await startProgram(url)
+  return (request) => realFetch(`${server}${new URL(request.url).pathname}`, { headers: request.headers })
 }
 
 for (const { title, name, path } of all) {
