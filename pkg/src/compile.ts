@@ -10,4 +10,4 @@ export function compileBase64(base64: string): WebAssembly.Module {
 
 const BLOCKED =
   "countersign: WebAssembly is not compiled from bytes here: in Cloudflare Workers, import 'countersign' instead of " +
-  "'countersign/inline'; under a Content-Security-Policy, script-src needs 'wasm-unsafe-eval'"
+  "'countersign/inline'; under a Content-Security-Policy, script-src needs 'wasm-unsafe-eval'; or import 'countersign/js'"

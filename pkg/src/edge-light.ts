@@ -19,7 +19,7 @@ export function createVerifier(options: VerifierOptions | readonly VerifierOptio
   return createVerifierWith(() => instantiate(compiled), options)
 }
 
-/** Some presets of Nitro pass the bytes. */
+/** A bundler may pass the bytes. A module may be of another realm, which `instanceof` does not know. */
 function compiled(): WebAssembly.Module {
-  return module instanceof WebAssembly.Module ? module : new WebAssembly.Module(module)
+  return 'byteLength' in module ? new WebAssembly.Module(module) : module
 }

@@ -93,7 +93,7 @@ export class VerifyError extends Error {
    *
    * | code | `reason` |
    * |---|---|
-   * | `options_invalid` | the option's name, such as `issuer` or `jwksOptions.minTtl`, or in an array `[1].issuer`; `options` if they are not an object |
+   * | `options_invalid` | the option's name, such as `issuer` or `jwksOptions.minTtl`, or in an array `[1].issuer`; `options` if they are not an object; `webassembly` if the runtime has none |
    * | `header_invalid` | the header parameter: `alg`, `kid`, `typ`, `zip` |
    * | `key_rejected` | the fault of the key: `not_object`, `private`, `key_type`, `use`, `key_ops`, `alg`, `kid`, `duplicate_kid`, `certificate`, `modulus_encoding`, `modulus_size`, `modulus_even`, `exponent_encoding`, `exponent_range` |
    * | `jwks_invalid` | the fault of the key set: `json`, `no_keys_array`, `private_key`, `too_many_keys` |

@@ -48,7 +48,7 @@ export async function fetchDocument(
 
   try {
     return await withTimeout(timeoutMs, async (signal) => {
-      const response = await fetch(url.href, { ...requestFor(known), signal })
+      const response = await fetch(url.href, { ...requestFor(known), signal: signal as AbortSignal })
       const { status, headers } = response
       const reader = cancelledWith(signal, response)
       const ttl = freshFor(headers, settings)
@@ -117,11 +117,11 @@ function requestFor(known: FetchedDocument | undefined): RequestInit {
 type Reader = ReadableStreamDefaultReader<Uint8Array>
 
 /** Returns the reader of the body. It is cancelled once the work is over, even if the caller's `fetch` ignores the signal. */
-function cancelledWith(signal: AbortSignal, { body }: Response): Reader | undefined {
+function cancelledWith(signal: AbortSignal | undefined, { body }: Response): Reader | undefined {
   const reader = body?.getReader()
   const cancel = () => void reader?.cancel().catch(() => {})
-  if (signal.aborted) cancel()
-  signal.addEventListener('abort', cancel)
+  if (signal?.aborted) cancel()
+  signal?.addEventListener('abort', cancel)
   return reader
 }
 

@@ -419,6 +419,17 @@ test('a body is cancelled, even if the option fetch ignores the signal', async (
   }
 })
 
+test('without AbortController and without streams, a key set is fetched', async (t) => {
+  const { AbortController } = globalThis
+  delete globalThis.AbortController
+  t.after(() => {
+    globalThis.AbortController = AbortController
+  })
+  const response = { status: 200, headers: new Headers(), text: async () => JSON.stringify({ keys: [key.jwk] }) }
+  const { verifier } = await remote('https://auth.example/', { fetch: async (_, { signal }) => (signal === undefined ? response : assert.fail()) })
+  await verifier.verify(token)
+})
+
 test('a response without a stream is read as a whole', async () => {
   const text = JSON.stringify({ keys: [key.jwk] })
   for (const [body, message] of [[text], [text + ' '.repeat(1024 * 1024), /more than 1 MiB/]]) {

@@ -2,7 +2,7 @@
 // package.json.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -140,6 +140,25 @@ for (const { given, entry } of conditions) {
     const names = given.filter((name) => name !== 'require')
     await esbuild.build({ stdin: { contents: '' }, write: false, platform: 'neutral', conditions: names, plugins: [resolvePackage] })
     assert.equal(path, join(DIST, entry))
+  })
+}
+
+for (const [form, value] of Object.entries({ 'the compiled module': 'new WebAssembly.Module(bytes)', bytes: 'bytes' })) {
+  test(`the entry point for edge functions takes ${form}`, async () => {
+    const out = await mkdtemp(join(folder, 'out-'))
+    const modules = {
+      name: 'modules',
+      setup(build) {
+        build.onResolve({ filter: /\?module$/ }, ({ path, resolveDir }) => ({ path: join(resolveDir, path.replace('?module', '')), namespace: 'edge' }))
+        build.onLoad({ filter: /./, namespace: 'edge' }, async ({ path }) => {
+          const bytes = (await readFile(path)).toString('base64')
+          const text = `const bytes = Uint8Array.from(atob('${bytes}'), (byte) => byte.charCodeAt(0))\n`
+          return { contents: `${text}export default ${value}` }
+        })
+      },
+    }
+    await withEsbuild({ entryPoints: [ENTRY], format: 'esm', conditions: ['edge-light'], outfile: join(out, 'a.mjs'), plugins: [modules] })
+    await assertVerifies(join(out, 'a.mjs'))
   })
 }
 

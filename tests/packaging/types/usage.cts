@@ -3,6 +3,8 @@ import countersign = require('countersign')
 import express = require('countersign/express')
 import guards = require('countersign/guard')
 import inline = require('countersign/inline')
+import javaScript = require('countersign/js')
+import testing = require('countersign/testing')
 
 interface MyClaims {
   tenant: string
@@ -14,5 +16,7 @@ const verified: countersign.Verified<MyClaims> = inline.createVerifierSync(optio
 const tenant: string = verified.payload.tenant
 const guarded: Promise<guards.Guarded<MyClaims>> = guards.guard<MyClaims>(new Request('https://api.example'), verifier)
 const protect: express.Middleware = express.guard(verifier, { scope: 'read' })
+const slower: countersign.Verifier = javaScript.createVerifierSync(options)
+const issuer: Promise<testing.TestIssuer> = testing.createTestIssuer()
 
-void [tenant, guarded, protect]
+void [slower, issuer, tenant, guarded, protect]

@@ -2,6 +2,8 @@
 import { createVerifier, decodeUnverified, expiry, VerifyError } from 'countersign'
 import type { ErrorCode, Expiry, Jwk, JwkSet, KeyStore, Stage, Unverified, Verified, Verifier, VerifierOptions } from 'countersign'
 import { createVerifierSync } from 'countersign/inline'
+import * as javaScript from 'countersign/js'
+import { createTestIssuer, type TestIssuer } from 'countersign/testing'
 
 interface MyClaims {
   tenant: string
@@ -27,6 +29,10 @@ const options: VerifierOptions = {
 }
 const verifier: Verifier = await createVerifier(options)
 const inline: Verifier = createVerifierSync(options)
+const slower: Verifier = javaScript.createVerifierSync(options)
+const issuer: TestIssuer = await createTestIssuer({ issuer: 'https://auth.example' })
+const minted: string = await issuer.sign({ sub: 'me', aud: undefined }, { typ: 'JWT' })
+await createVerifier({ ...issuer.options, scope: 'read' })
 await createVerifier({ issuer: 'i', audience: 'a', jwks: new URL('https://auth.example/jwks.json') })
 
 const verified: Verified<MyClaims> = await verifier.verify<MyClaims>('token')
@@ -54,4 +60,4 @@ try {
   }
 }
 
-void [tenant, roles, expires, custom, alg, keys, done, unverified, countdown, codeIsUnion]
+void [slower, minted, tenant, roles, expires, custom, alg, keys, done, unverified, countdown, codeIsUnion]
