@@ -1,7 +1,5 @@
 // Engines without WebAssembly, which take `countersign/js`; `countersign` must say so. Their programs have no network: they
 // contain the responses, and print the result.
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { programOf } from '../../runtimes/runtimes.js'
 import { inProject, run, toolPath, toolVersion } from '../project.js'
