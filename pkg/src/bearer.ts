@@ -1,4 +1,4 @@
-import { refuseOption, VerifyError } from './errors.js'
+import { refuse, refuseOption, type VerifyError } from './errors.js'
 import { checkNames, members } from './options.js'
 import type { PolicyVerifier } from './policies.js'
 import type { Verified, Verifier } from './types.js'
@@ -165,20 +165,9 @@ function requireScopes({ payload }: Verified, scopes: readonly string[], claim: 
   const value = payload[claim]
   const granted = new Set<unknown>(typeof value === 'string' ? value.split(' ') : Array.isArray(value) ? value : [])
   if (scopes.every((scope) => granted.has(scope))) return
-  const required = scopes.join(' ')
-  const fault = `the claim ${claim} does not hold the required scope`
-  // The description has only characters that RFC 6750 §3 allows. Proxies limit the headers of a response.
-  const challenge = `Bearer error="insufficient_scope", error_description="${fault.replaceAll('"', "'").replace(/[^ -[\]-~]/gu, '?').slice(0, 100)}"`
-  const withScope = `${challenge}, scope="${required}"`
-  throw new VerifyError({
-    code: 'scope_insufficient',
-    stage: 'claims',
-    message: `${fault}: expected all of "${required}"`,
-    claim,
-    retryable: false,
-    wwwAuthenticate: withScope.length > 200 ? challenge : withScope,
-    claims: payload,
-  })
+  const scope = scopes.join(' ')
+  const message = `the claim ${claim} does not hold the required scope: expected all of "${scope}"`
+  throw refuse({ code: 'scope_insufficient', message, claim, claims: payload, scope })
 }
 
 function hasTokenInQuery(url: string): boolean {

@@ -122,6 +122,12 @@ export class VerifyError extends Error {
   }
 }
 
+/** The fields of a refusal that its code does not decide. */
+type Refusal = Pick<VerifyErrorFields, 'code' | 'message' | 'reason' | 'claim' | 'claims'> & {
+  /** The scope that the token lacks. */
+  scope?: string
+}
+
 /** Makes an `options_invalid` in the format of the WebAssembly module. */
 export function refuseOption(option: string, problem: string, cause?: unknown): VerifyError {
   return refuse({ code: 'options_invalid', message: `option \`${option}\` ${problem}`, reason: option }, cause)
@@ -129,14 +135,38 @@ export function refuseOption(option: string, problem: string, cause?: unknown): 
 
 /** Makes a `jwks_unavailable`. */
 export function refuseForWantOfKeys(message: string, cause?: unknown): VerifyError {
-  return refuse({ code: 'jwks_unavailable', message, retryable: true }, cause)
+  return refuse({ code: 'jwks_unavailable', message }, cause)
 }
 
-/** Makes a refusal of a token that JavaScript checks. The message is printable ASCII without quotes (RFC 6750 §3). */
-export function refuseToken(code: 'token_malformed' | 'token_too_large' | 'issuer_mismatch', message: string): VerifyError {
-  return refuse({ code, message, wwwAuthenticate: `Bearer error="invalid_token", error_description="${message}"` })
+/** Makes a refusal of a token that JavaScript checks. */
+export function refuseToken(code: ErrorCode, message: string): VerifyError {
+  return refuse({ code, message })
 }
 
-function refuse(fields: Pick<VerifyErrorFields, 'code' | 'message'> & Partial<VerifyErrorFields>, cause?: unknown): VerifyError {
-  return new VerifyError({ stage: STAGE_OF[fields.code], retryable: false, wwwAuthenticate: 'Bearer', ...fields }, cause)
+/** Makes an error with all fields. */
+export function refuse({ scope, ...fields }: Refusal, cause?: unknown): VerifyError {
+  const { code, message } = fields
+  return new VerifyError({
+    stage: STAGE_OF[code],
+    retryable: /_unavailable|_yet_/.test(code),
+    wwwAuthenticate: challengeOf(code, message, scope),
+    ...fields,
+  }, cause)
+}
+
+/**
+ * Returns the challenge of RFC 6750 §3, like the Rust crate's `www_authenticate`: without the advice, which follows after
+ * punctuation, and with at most 200 characters, because proxies limit the headers of a response.
+ */
+function challengeOf(code: ErrorCode, message: string, scope: string | undefined): string {
+  if (/^options_|^jwks_|^status_/.test(code)) return 'Bearer'
+  const error = scope === undefined ? 'invalid_token' : 'insufficient_scope'
+  const challenge = `Bearer error="${error}", error_description="${quotable(message.split(/[:;,] /, 1)[0] ?? '').slice(0, 100)}"`
+  const withScope = `${challenge}, scope="${quotable(scope ?? '')}"`
+  return scope === undefined || withScope.length > 200 ? challenge : withScope
+}
+
+/** RFC 6750 §3 allows no `"`, no `\` and nothing outside printable ASCII between the quotes. */
+function quotable(text: string): string {
+  return text.replaceAll('"', "'").replace(/[^ -[\]-~]/gu, '?')
 }

@@ -218,5 +218,5 @@ function problemOfEmpty(text: string): string {
   const { keys } = JSON.parse(text) as JwkSet
   if (keys.length === 0) return 'the set is empty; expected the keys that the issuer signs with'
   if (keys.some((key) => problemOfKeys(key) === IS_PRIVATE)) return `a key of the set ${IS_PRIVATE}`
-  return `none of its ${keys.length} keys is usable; expected a public RSA key for RS256, of 2048 bits or more`
+  return `none of its ${keys.length} keys is usable; expected a public RSA key for RS256, of 2048 bits or more: countersign lint says why`
 }

@@ -107,7 +107,7 @@ const POLICY = {
   issuer: 'a string or an array of strings',
   audience: 'a string or an array of strings, or null',
   type: 'a string or an array of strings, or null',
-  claims: 'an object such as { client_id: "web" }, of strings, numbers, booleans or arrays of them',
+  claims: 'a string, a number, a boolean, or an array of them, for each claim: { client_id: "web" }',
   clockTolerance: 'a number of seconds',
   maxTokenAge: 'a number of seconds',
   requiredClaims: 'an array of strings',
@@ -129,7 +129,7 @@ const DEFAULT_MAX_TOKEN_BYTES = 16384
 const MAX_CACHE_SIZE = 1_000_000
 
 /** The year 5138 in seconds, but March 1973 in milliseconds: a later clock counts milliseconds. */
-const LATEST_SECOND = 1e11
+export const LATEST_SECOND = 1e11
 
 function refuseUnsupported(given: Record<string, unknown>): void {
   if (given['status'] !== undefined) {

@@ -1,4 +1,4 @@
-import { STAGE_OF, VerifyError, type VerifyErrorFields } from './errors.js'
+import { refuse } from './errors.js'
 import { deepFreeze } from './freeze.js'
 import { decoder, encoder, makeCoders } from './text.js'
 
@@ -90,9 +90,7 @@ export class WasmVerifier {
   /** Calls a function that can refuse. Returns its output. */
   #ask(name: 'set_policy' | 'set_keys' | 'verify', text: string, now?: number): string {
     if (this.#call(name, text, now)) return this.#read()
-    const fields = JSON.parse(this.#read()) as Omit<VerifyErrorFields, 'stage'>
-    if (fields.claims !== undefined) deepFreeze(fields.claims)
-    throw new VerifyError({ ...fields, stage: STAGE_OF[fields.code] })
+    throw refuse(deepFreeze(JSON.parse(this.#read()) as Parameters<typeof refuse>[0]))
   }
 
   #call(name: keyof Functions, text: string, now = 0): number {

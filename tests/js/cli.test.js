@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { createPublicKey } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { AUDIENCE, claims, ISSUER, makeKey, makeToken, NOW } from './package-tokens.js'
+import { countersign, serve } from './support/cli.js'
 
-const program = fileURLToPath(new URL('../../pkg/dist/cli/main.js', import.meta.url))
 const folder = await mkdtemp(join(tmpdir(), 'countersign-cli-'))
 after(() => rm(folder, { recursive: true }))
 
@@ -27,29 +25,7 @@ const jwks = await file('jwks.json', { keys: [key.jwk] })
 const policy = ['--issuer', ISSUER, '--audience', AUDIENCE]
 const at = ['--now', String(NOW + 240)]
 
-/** Runs the program. Fails if the output repeats a token. */
-function countersign(args, { stdin = '', env = {} } = {}) {
-  return new Promise((resolve) => {
-    const child = execFile(process.execPath, [program, ...args], { env: { PATH: process.env.PATH, ...env } }, (error, stdout, stderr) => {
-      const given = [...args, stdin].flatMap((text) => text.split('.')).filter((part) => part.length > 40 && !/[/\s]/.test(part))
-      for (const part of given) assert.ok(!`${stdout}${stderr}`.includes(part), 'the token is repeated')
-      assert.doesNotMatch(stderr, /at .*\.js:\d+/, 'a stack trace')
-      resolve({ code: error?.code ?? 0, stdout, stderr })
-    })
-    child.stdin.on('error', () => {})
-    child.stdin.end(stdin)
-  })
-}
-
 const verify = (args, input) => countersign(['verify', '--jwks', jwks, ...policy, ...at, ...args], input)
-
-/** Serves one response until the test ends, and returns the URL. */
-async function serve(t, body, { status = 200, type = 'application/jwk-set+json' } = {}) {
-  const server = createServer((request, response) => response.writeHead(status, { 'content-type': type }).end(body)).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => (server.close(), server.closeAllConnections()))
-  return `http://127.0.0.1:${server.address().port}/jwks.json`
-}
 
 test('verify shows the claims and times of a valid token', async () => {
   const { code, stdout, stderr } = await verify([token])
@@ -97,7 +73,7 @@ const rejections = [
   ['audience_mismatch', makeToken(key, claims({ aud: ['a', 'b'] })), [], /its aud is \["a","b"\]\n/],
   ['scope_insufficient', token, ['--scope', 'admin'], /its scope is read write\n/],
   ['type_mismatch', makeToken(key, claims(), { typ: 'JWT' }), [], /--type JWT\n/],
-  ['type_mismatch', makeToken(key, claims(), { typ: undefined }), [], /--type any\n/],
+  ['type_mismatch', makeToken(key, claims(), { typ: undefined }), [], /--type null\n/],
   ['algorithm_not_allowed', makeToken(key, claims(), { alg: 'HS256' }), [], /its alg is HS256/],
   ['key_not_found', makeToken(other), [], /the set has k1:/],
   ['signature_invalid', makeToken({ ...other, kid: 'k1' }), [], /another issuer's key set\?\n/],
@@ -115,11 +91,126 @@ for (const [expected, rejected, args, detail] of rejections) {
   })
 }
 
-test('--type accepts another type, or any', async () => {
-  const jwt = makeToken(key, claims(), { typ: 'JWT' })
-  assert.equal((await verify(['--type', 'JWT', jwt])).code, 0)
-  assert.equal((await verify(['--type', 'any', jwt])).code, 0)
-  assert.equal((await verify(['--type', 'JWT', token])).code, 1)
+const jwt = makeToken(key, claims(), { typ: 'JWT' })
+const untyped = makeToken(key, claims(), { typ: undefined })
+const shaped = (changes) => makeToken(key, claims(changes))
+/** The flags, a token that they accept, and one that they refuse with a code and a hint. */
+const policies = {
+  '--type of another type': [['--type', 'JWT'], jwt, token, /^type_mismatch: /],
+  'several --type': [['--type', 'JWT', '--type', 'at+jwt'], jwt, untyped, /^type_mismatch: /],
+  '--type null': [['--type', 'null'], untyped, other.jwk.n, /^token_malformed: .*\n  run countersign explain/],
+  '--type none': [['--type', 'none'], untyped, shaped({ exp: NOW }), /^token_expired: /],
+  '--type any': [['--type', 'any'], jwt, shaped({ exp: NOW }), /^token_expired: /],
+  '--claim with a text': [['--claim', 'azp=web'], shaped({ azp: 'web' }), shaped({ azp: 'app' }), /^claim_mismatch: .*\n  its azp is "app"\n$/],
+  '--claim with an equals sign in its value': [['--claim', 'tag=a=b'], shaped({ tag: 'a=b' }), shaped({ tag: 'a' }), /^claim_mismatch: /],
+  '--claim with a boolean': [['--claim', 'email_verified=true'], shaped({ email_verified: true }), shaped({ email_verified: 'true' }),
+    /^claim_mismatch: .*\n  its email_verified is "true": a string, which is written --claim 'email_verified="true"'\n$/],
+  '--claim with a number': [['--claim', 'level=-1.5'], shaped({ level: -1.5 }), shaped({ level: '-1.5' }), /--claim 'level="-1.5"'\n$/],
+  '--claim with a quoted text': [['--claim', 'level="2"'], shaped({ level: '2' }), shaped({ level: 2 }), /^claim_mismatch: .*\n  its level is 2\n$/],
+  '--claim with a long ID': [['--claim', 'sub=112233445566778899001'], shaped({ sub: '112233445566778899001' }), token, /its sub is "somebody"/],
+  'one --claim twice': [['--claim', 'tid=a', '--claim', 'tid=b'], shaped({ tid: 'b' }), shaped({ tid: 'c' }), /^claim_mismatch: /],
+  'two --claim': [['--claim', 'a=1', '--claim', 'b=2'], shaped({ a: 1, b: 2 }), shaped({ a: 1 }), /^claim_missing: the required claim b/],
+  '--claim for an array': [['--claim', 'groups=x'], shaped({ groups: ['y', 'x'] }), shaped({ groups: ['y'] }), /its groups is \["y"\]\n$/],
+  '--required-claim': [['--required-claim', 'jti', '--required-claim', 'sub'], shaped({ jti: '1' }), token, /^claim_missing: the required claim jti/],
+  '--scope-claim': [['--scope', 'read', '--scope-claim', 'scp'], shaped({ scp: ['read'] }), token,
+    /^scope_insufficient: .*\n  it has no scp, but scope: if that has the scopes, add --scope-claim scope\n$/],
+  '--scope without a claim': [['--scope', 'read'], token, makeToken(key), /^scope_insufficient: .*\n  it has no scope\n$/],
+  '--clock-tolerance': [['--clock-tolerance', '300'], shaped({ exp: NOW }), shaped({ exp: NOW - 60 }), /^token_expired: the token expired 5 min ago: /],
+  '--max-token-age': [['--max-token-age', '240'], token, shaped({ iat: NOW - 1 }), /^token_too_old: /],
+  '--max-token-bytes': [['--max-token-bytes', '1000'], token, shaped({ more: 'x'.repeat(1000) }), /^token_too_large: .* 1000 bytes/],
+  'a claim that is missing': [[], token, shaped({ aud: undefined }), /^claim_missing: .*\n  .*--audience null, and --claim/],
+  'a claim of the wrong type': [[], token, shaped({ sub: 7 }), /^claim_invalid: .*\n  its sub is 7\n$/],
+}
+for (const [name, [flags, accepted, refused, message]] of Object.entries(policies)) {
+  test(`${name} decides about a token`, async () => {
+    const [good, bad] = await Promise.all([verify([...flags, accepted]), verify([...flags, refused])])
+    assert.deepEqual([good.code, good.stderr], [0, ''])
+    assert.match(bad.stderr, message)
+    assert.equal(bad.code, 1)
+  })
+}
+
+test('the hint at the keys of a set names each, even if it is no key', async () => {
+  const mixed = await file('mixed-up', { keys: [null, 7, { ...other.jwk, kid: null }, key.jwk] })
+  const { stderr } = await countersign(['verify', '--jwks', mixed, ...policy, makeToken({ ...key, kid: 'k9' })])
+  const none = '(a key without kid)'
+  assert.ok(stderr.includes(`\n  the set has ${none}, ${none}, ${none}, k1: is it`), stderr)
+})
+
+test('a token without aud needs --audience null and a claim', async () => {
+  const cognito = makeToken(key, claims({ aud: undefined, client_id: 'web', token_use: 'access' }), { typ: undefined })
+  const flags = ['verify', '--jwks', jwks, '--issuer', ISSUER, '--audience', 'null', '--type', 'null', ...at]
+  assert.equal((await countersign([...flags, '--claim', 'client_id=web', '--claim', 'token_use=access', cognito])).code, 0)
+  assert.match((await countersign([...flags, '--claim', 'client_id=app', cognito])).stderr, /^claim_mismatch: /)
+  assert.match((await countersign([...flags, cognito])).stderr, /^countersign verify: --audience: option `audience` may be null only if/)
+})
+
+test('an issuer may hold the name of a claim', async () => {
+  const flags = ['verify', '--jwks', jwks, '--issuer', 'https://login.example/{tid}/v2.0', '--audience', AUDIENCE, ...at]
+  assert.equal((await countersign([...flags, shaped({ iss: 'https://login.example/t1/v2.0', tid: 't1' })])).code, 0)
+  const { code, stderr } = await countersign([...flags, shaped({ iss: 'https://login.example/t1/v2.0' })])
+  assert.match(stderr, /^claim_missing: the required claim tid is missing/)
+  assert.equal(code, 1)
+})
+
+/** Answers as an issuer: its metadata, with changes, and its keys. */
+const issuer = (changes = {}) => (path, origin) => {
+  if (path === '/.well-known/oauth-authorization-server') return JSON.stringify({ issuer: origin, jwks_uri: `${origin}/keys`, ...changes })
+  return path === '/keys' ? JSON.stringify({ keys: [key.jwk] }) : undefined
+}
+
+test('without --jwks the issuer\'s metadata names the keys', async (t) => {
+  const { origin } = new URL(await serve(t, issuer()))
+  const flags = ['verify', '--issuer', origin, '--audience', AUDIENCE, ...at]
+  assert.deepEqual(await countersign([...flags, '--json', shaped({ iss: origin })]).then(({ code, stderr }) => [code, stderr]), [0, ''])
+  assert.equal((await countersign([...flags, token])).stderr.split(':')[0], 'issuer_mismatch')
+})
+
+test('an outage has the exit code 3, with each command and way', async (t) => {
+  const down = await serve(t, 'no', { status: 503 })
+  const empty = await serve(t, '{"keys":[]}')
+  const huge = new URL(await serve(t, issuer({ more: 'x'.repeat(10 * 1024 * 1024) }))).origin
+  const cases = [
+    [['verify', '--jwks', down, ...policy, token], /^jwks_unavailable: .*HTTP status 503; expected 200\n$/],
+    [['verify', '--jwks', empty, ...policy, token], /^jwks_unavailable: .*the set is empty/],
+    [['verify', '--issuer', new URL(down).origin, '--audience', AUDIENCE, token], /^jwks_unavailable: .*\n  .*if there is none, add --jwks\n$/],
+    [['verify', '--issuer', huge, '--audience', AUDIENCE, token], /^jwks_unavailable: .*more than 1 MiB/],
+    [['lint', down], /^jwks_unavailable: .*HTTP status 503/],
+  ]
+  for (const [args, message] of cases) {
+    const { code, stdout, stderr } = await countersign(args)
+    assert.match(stderr, message)
+    assert.deepEqual({ code, stdout }, { code: 3, stdout: '' })
+  }
+  const { code, stdout } = await countersign(['verify', '--json', '--jwks', down, ...policy, token])
+  const { retryable, code: name } = JSON.parse(stdout)
+  assert.deepEqual({ code, retryable, name }, { code: 3, retryable: true, name: 'jwks_unavailable' })
+})
+
+test('a fetched text that is no JWK Set has the exit code 1, as a refused token', async (t) => {
+  const many = await serve(t, JSON.stringify({ keys: Array(1001).fill(key.jwk) }))
+  for (const url of [many, await serve(t, '{}')]) {
+    const { code, stderr } = await countersign(['verify', '--jwks', url, ...policy, token])
+    assert.match(stderr, /^jwks_invalid: .*\n  run countersign lint on the key set/)
+    assert.equal(code, 1)
+  }
+  assert.match((await countersign(['lint', many])).stderr, /^jwks_invalid: the key set has more than 1000 keys/)
+})
+
+test('--allow-http admits a URL with http', async () => {
+  const url = 'http://auth.invalid/jwks.json'
+  for (const args of [['verify', '--jwks', url, ...policy, token], ['lint', url]]) {
+    assert.equal((await countersign(args)).code, 2)
+    assert.match((await countersign([...args, '--allow-http'])).stderr, /^jwks_unavailable: /)
+  }
+})
+
+test('a time in a message has days and hours, and in JSON it has seconds', async () => {
+  const old = shaped({ iat: NOW - 500_000, exp: NOW + 240 - (3 * 86_400 + 4 * 3600 + 5) })
+  assert.match((await verify([old])).stderr, /^token_expired: the token expired 3 d 4 h ago: /)
+  assert.match(JSON.parse((await verify(['--json', old])).stdout).message, /expired 273605 s ago/)
+  assert.match((await verify([shaped({ nbf: NOW + 240 + 7200 })])).stderr, /nbf lies 2 h ahead of this clock/)
+  assert.match((await verify([shaped({ exp: NOW + 240 + 3 * 86_400 + 4 * 3600 })])).stdout, /in 3 d 4 h\n/)
 })
 
 test('verify --json prints header and payload', async () => {
@@ -131,7 +222,7 @@ test('verify --json prints header and payload', async () => {
 const pem = key.privateKey.export({ type: 'pkcs8', format: 'pem' })
 const publicPem = createPublicKey(key.privateKey).export({ type: 'spki', format: 'pem' })
 const inputs = {
-  'no command': [[], /no command: expected verify, explain, lint or --help/],
+  'no command': [[], /no command: expected verify, explain, lint, completions or --help/],
   'an unknown command': [[token], /^countersign: unknown command/],
   'an unknown flag': [['verify', '--jwk', jwks], /^countersign verify: --jwk is unknown; did you mean --jwks\?\n$/],
   'a flag that is unknown to this command': [['lint', '--issuer', 'x', jwks], /--issuer is unknown/],
@@ -140,12 +231,22 @@ const inputs = {
   'an empty value': [['verify', '--jwks=', '--issuer', 'x'], /--jwks needs a value/],
   'a value for a flag that takes none': [['explain', `--json=${token}`], /--json takes no value/],
   'a flag twice': [['verify', '--jwks', jwks, '--jwks', jwks], /--jwks is given twice/],
-  'no key set': [['verify', ...policy, token], /--jwks is missing/],
-  'no issuer': [['verify', '--jwks', jwks, '--audience', 'a', token], /--issuer is missing/],
+  'no key set, and an issuer that cannot be discovered': [['verify', '--issuer', 'https://{tid}', '--audience', 'a', token], /^countersign verify: --jwks: option `jwks` is left out/],
+  'no issuer': [['verify', '--jwks', jwks, '--audience', 'a', token], /--issuer is missing: the expected issuer, claim iss;/],
   'no audience': [['verify', '--jwks', jwks, '--issuer', 'i', token], /--audience is missing/],
   'no token': [['verify', '--jwks', jwks, ...policy, '-'], /no token on standard input/],
   'two tokens': [['verify', '--jwks', jwks, ...policy, token, token], /expected the token alone/],
   'a scope that is none': [['verify', '--jwks', jwks, ...policy, '--scope', 'a"b', token], /^countersign verify: --scope: option `scope` is not made of scope tokens/],
+  'a claim without a value': [['verify', '--jwks', jwks, ...policy, '--claim', 'azp', token], /^countersign verify: --claim is not NAME=VALUE/],
+  'a claim without a name': [['verify', '--jwks', jwks, ...policy, '--claim', '=web', token], /--claim is not NAME=VALUE/],
+  'a claim that is an object': [['verify', '--jwks', jwks, ...policy, '--claim', 'tid={"a":1}', token], /^countersign verify: --claim: option `claims` is or holds an object/],
+  'a claim that is null': [['verify', '--jwks', jwks, ...policy, '--claim', 'tid=null', token], /^countersign verify: --claim: option `claims` /],
+  'null among types': [['verify', '--jwks', jwks, ...policy, '--type', 'JWT', '--type', 'null', token], /^countersign verify: --type: /],
+  'a tolerance that is no number': [['verify', '--jwks', jwks, ...policy, '--clock-tolerance', '5s', token], /^countersign verify: --clock-tolerance: .*NaN; expected a number of seconds/],
+  'a tolerance that is too great': [['verify', '--jwks', jwks, ...policy, '--clock-tolerance', '301', token], /^countersign verify: --clock-tolerance: .*0 to 300/],
+  'a set of 1001 keys': [['verify', '--jwks', await file('many', { keys: Array(1001).fill(key.jwk) }), ...policy, token], /many: the key set has more than 1000 keys/],
+  'no shell': [['completions'], /expected the name of a shell: bash, zsh, fish/],
+  'an unknown shell': [['completions', 'csh'], /expected the name of a shell: bash, zsh, fish/],
   'a time that is none': [['explain', '--now', 'soon', token], /--now is no time/],
   'a URL that is not https': [['verify', '--jwks', 'http://auth.example/jwks', ...policy, token], /: the key set is a URL with http:; expected https:/],
   'a URL of a kind that has no keys': [['lint', 'ftp://auth.example/jwks'], /: the key set is a URL with ftp:/],
@@ -205,11 +306,11 @@ test('lint says which keys are usable, and why the others are not', async () => 
   k1           RSA, 2048 bits  usable
   k2           RSA, 2048 bits  not usable: its use is not "sig"
   \\u{1b}[2Jec  EC, P-256       not usable: its kty is not "RSA"
-  short        RSA, 1024 bits  not usable: its modulus n is out of range: expected 2048 to 8192 bits
+  short        RSA, 1024 bits  not usable: its modulus n has 1024 bits: expected 2048 to 8192
   7            RSA, 2048 bits  not usable: its kid is not a string
   (no kid)     RSA, 2048 bits  not usable: it has no kid, which is allowed only if the set has exactly one usable key
-  twice        RSA, 2048 bits  not usable: another usable key of the set has the same kid
-  twice        RSA, 2048 bits  not usable: another usable key of the set has the same kid
+  twice        RSA, 2048 bits  not usable: another key of the set has the same kid: the issuer must give each its own
+  twice        RSA, 2048 bits  not usable: another key of the set has the same kid: the issuer must give each its own
 `)
   const json = await countersign(['lint', '--json', path])
   assert.deepEqual(JSON.parse(json.stdout).keys.map(({ code, reason }) => [code, reason]), [
@@ -279,83 +380,19 @@ test('lint fetches a key set by its URL, and reports a bad response', async (t) 
   assert.match(missing.stderr, /^jwks_unavailable: .*404/)
   const html = await countersign(['lint', await serve(t, '<p>hello', { type: 'text/html' })])
   assert.match(html.stderr, /^jwks_\w+: /)
-  assert.deepEqual([missing.code, html.code], [1, 1])
+  assert.deepEqual([missing.code, html.code], [3, 3])
+  const metadata = await countersign(['lint', await serve(t, JSON.stringify({ issuer: ISSUER, jwks_uri: `${ISSUER}/keys` }))])
+  assert.match(metadata.stderr, /^countersign lint: http:\S+\/jwks.json is the issuer's metadata: its key set is at https:\/\/auth.example\/keys\n$/)
+  assert.equal(metadata.code, 2)
 })
 
-test('explain shows the content of a token, and says that nothing was verified', async () => {
-  const forged = makeToken({ ...other, kid: 'k1' }, claims({ nbf: NOW + 300, note: '\u202e\u001b]0;x\u0007' }))
-  const { code, stdout, stderr } = await countersign(['explain', ...at, forged])
-  assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
-  assert.equal(stdout, `not verified: anybody can write this; check it with countersign verify
-
-header: an access token (RFC 9068)
-  alg  signature algorithm  RS256
-  typ  token type           at+jwt
-  kid  key name             k1
-
-payload
-  iss   issuer      https://auth.example
-  aud   audience    api
-  sub   subject     somebody
-  iat   issued at   1700000000
-  exp   expires at  1700000900
-  nbf   valid from  1700000300
-  note              \\u{202e}\\u{1b}]0;x\\u{7}
-
-  issued ────────── now ── valid from ──────────────────────── expires
-
-  issued      2023-11-14 22:13:20Z  4 min ago
-  valid from  2023-11-14 22:18:20Z  in 1 min
-  expires     2023-11-14 22:28:20Z  in 11 min
-
-a verifier checks, in this order
-  form, header  correct
-  key           the issuer's key k1
-  signature     made with that key, over header and payload
-  iss           is https://auth.example the issuer you trust?
-  aud           is api your service?
-  exp           in the future
-`)
-})
-
-test('explain shows the refusals that need no key', async () => {
-  const cases = [
-    [{ alg: 'none' }, claims(), /form, header +algorithm_not_allowed: /],
-    [{ typ: 'JWT' }, claims(), /form, header +type_mismatch: .*; to accept it, add --type JWT\n/],
-    [{ crit: ['x'] }, claims(), /form, header +critical_unsupported: /],
-    [{}, '{"iss":"a","iss":"b"}', /form, header +token_malformed: /],
-    [{}, '{}', /exp +claim_missing: the claim is required/],
-    [{}, claims({ exp: NOW }), /exp +token_expired: /],
-    [{ typ: 'dpop+jwt' }, claims(), /^header: a DPoP proof/m],
-  ]
-  for (const [header, payload, expected] of cases) {
-    const { code, stdout } = await countersign(['explain', ...at, makeToken(key, payload, header)])
-    assert.equal(code, 0)
-    assert.match(stdout, expected)
+test('lint reads a pipe', async () => {
+  for (const args of [[], ['-']]) {
+    const { code, stdout } = await countersign(['lint', ...args], { stdin: JSON.stringify({ keys: [key.jwk] }) })
+    assert.deepEqual([code, stdout], [0, '1 key, 1 usable\n\n  k1  RSA, 2048 bits  usable\n'])
   }
-})
-
-test('explain guesses the kind of a text that is no JWT', async () => {
-  for (const [text, expected] of [['a.b.c.d.e', /encrypted token \(JWE\)/], ['0123456789', /opaque token, such as a refresh token/], ['e30.e30', /truncated/]]) {
-    const { code, stderr } = await countersign(['explain', text])
-    assert.equal(code, 1)
-    assert.match(stderr, /^token_malformed: /)
-    assert.match(stderr, expected)
-  }
-})
-
-test('explain --json has verified: false', async () => {
-  const { stdout } = await countersign(['explain', '--json', ...at, makeToken(key, claims(), { alg: 'none' })])
-  const { verified, header, payload, now, refusal } = JSON.parse(stdout)
-  assert.deepEqual({ verified, alg: header.alg, payload, now }, { verified: false, alg: 'none', payload: claims(), now: NOW + 240 })
-  assert.equal(refusal.code, 'algorithm_not_allowed')
-})
-
-test('a token is shown even if its times are no dates', async () => {
-  for (const exp of ['9e99', '"soon"', '-9e99', '8640000000001']) {
-    const payload = JSON.stringify(claims()).replace(/"exp":\d+/, `"exp":${exp}`)
-    for (const more of [[], ['--json']]) assert.equal((await countersign(['explain', ...more, makeToken(key, payload)])).code, 0)
-  }
+  const { code, stderr } = await countersign(['lint'])
+  assert.deepEqual([code, stderr], [2, 'countersign lint: standard input is empty: expected a JWK Set, { "keys": [ … ] }\n'])
 })
 
 test('--json escapes the characters that a terminal acts on', async () => {
@@ -365,40 +402,63 @@ test('--json escapes the characters that a terminal acts on', async () => {
   assert.deepEqual(JSON.parse(stdout).payload, evil)
 })
 
-test('each command has a help text, and --version works', async () => {
-  for (const args of [['--help'], ['help'], ['-h']]) assert.match((await countersign(args)).stdout, /^Usage: countersign COMMAND/)
-  for (const name of ['verify', 'explain', 'lint']) {
+const COMMANDS = ['verify', 'explain', 'lint', 'completions']
+
+test('each command has a help text with an example and its exit codes, and --version works', async () => {
+  for (const args of [['--help'], ['help'], ['-h'], ['help', 'nonsense']]) {
+    const { code, stdout } = await countersign(args)
+    assert.match(stdout, /^Usage: countersign COMMAND\n/)
+    for (const name of COMMANDS) assert.match(stdout, new RegExp(`^  ${name} +\\w`, 'm'))
+    assert.equal(code, 0)
+  }
+  for (const name of COMMANDS) {
     for (const args of [[name, '--help'], ['help', name], [name, '--jwks', '-h']]) {
       const { code, stdout } = await countersign(args)
       assert.equal(code, 0)
-      assert.ok(stdout.startsWith(`Usage: countersign ${name} `))
-      for (const line of stdout.split('\n')) assert.ok(line.length <= 110, line)
+      assert.match(stdout, new RegExp(`^Usage: countersign ${name} .*\n\n[^]*\n\nExample:\n  .*countersign ${name}\\b[^]*\n\nExit codes: 0 `))
+      for (const line of stdout.split('\n')) assert.ok(line.length <= 100, line)
     }
   }
   const { version } = JSON.parse(await readFile(new URL('../../pkg/package.json', import.meta.url), 'utf8'))
   assert.equal((await countersign(['--version'])).stdout, `${version}\n`)
 })
 
-test('the help of a command documents each flag', async () => {
+test('the help and the README name each flag', async () => {
+  const readme = await readFile(new URL('../../pkg/README.md', import.meta.url), 'utf8')
   for (const name of ['verify', 'explain', 'lint']) {
     const { [name]: command } = await import(`../../pkg/dist/cli/${name}.js`)
-    for (const flag of Object.keys(command.flags)) assert.match(command.help, new RegExp(`^  --${flag} `, 'm'))
+    const { stdout } = await countersign([name, '--help'])
+    for (const flag of Object.keys(command.flags)) {
+      assert.match(stdout, new RegExp(`^  --${flag} `, 'm'))
+      assert.ok(readme.includes(`\`--${flag}`), flag)
+    }
   }
 })
 
-test('only terminals that want colours get them', async () => {
+test('colours are for terminals that want them, and FORCE_COLOR comes before NO_COLOR', async () => {
   const script = `
     import { WriteStream } from 'node:tty'
     import { Output } from '../../pkg/dist/cli/terminal.js'
     const terminal = Object.create(WriteStream.prototype)
-    process.stdout.write(JSON.stringify([terminal, process.stderr].map((stream) => new Output(stream).paint('red', 'x'))))`
+    process.stdout.write(JSON.stringify([terminal, process.stderr].map((stream) => new Output(stream).paint('red', 'x') !== 'x')))`
   const painted = async (env) => {
-    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { cwd: fileURLToPath(new URL('.', import.meta.url)), env })
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { cwd: fileURLToPath(new URL('.', import.meta.url)), env })
+    assert.equal(stderr, '')
     return JSON.parse(stdout)
   }
-  assert.deepEqual(await painted({ TERM: 'xterm-256color' }), ['\u001b[31mx\u001b[39m', 'x'])
-  assert.deepEqual(await painted({ TERM: 'xterm-256color', NO_COLOR: '1' }), ['x', 'x'])
-  assert.deepEqual(await painted({ TERM: 'dumb' }), ['x', 'x'])
+  const TERM = 'xterm-256color'
+  // The environment, then: does a terminal get colours, does a pipe?
+  const cases = [
+    [{ TERM }, [true, false]],
+    [{ TERM, NO_COLOR: '1' }, [false, false]],
+    [{ TERM: 'dumb' }, [false, false]],
+    [{ TERM: 'dumb', FORCE_COLOR: '' }, [true, true]],
+    ...['1', '2', '3', 'true'].map((value) => [{ TERM, FORCE_COLOR: value, NO_COLOR: '1' }, [true, true]]),
+    ...['0', 'false', 'no'].map((value) => [{ TERM, FORCE_COLOR: value }, [false, false]]),
+  ]
+  for (const [env, expected] of cases) assert.deepEqual(await painted(env), expected, JSON.stringify(env))
+  const { stdout } = await verify([token], { env: { FORCE_COLOR: '1' } })
+  assert.ok(stdout.startsWith('\u001b[32mvalid\u001b[39m'), stdout)
 })
 
 test('the packed package contains the command', async () => {

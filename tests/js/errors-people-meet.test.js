@@ -6,12 +6,13 @@ import { readdir, readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { createVerifier, VerifyError } from 'countersign'
 import { Miniflare } from 'miniflare'
-import { endpoint, jwks, key, status } from './package-endpoint.js'
+import { endpoint, jwks, key, next, status } from './package-endpoint.js'
 import { claims, ISSUER, makeToken, NOW, options } from './package-tokens.js'
 
 const privatePem = key.privateKey.export({ format: 'pem', type: 'pkcs8' })
 const publicPem = createPublicKey(key.privateKey).export({ format: 'pem', type: 'spki' })
 const privateJwk = { ...key.jwk, ...key.privateKey.export({ format: 'jwk' }) }
+const { n } = key.jwk
 const LEAKED = [/private( or secret)? key/, /remove it, and rotate it, since it may have leaked/]
 
 /** Each case changes the options, the token or the answer of the endpoint, and names the expected refusal. */
@@ -29,11 +30,84 @@ const mistakes = [
     says: [/the header has no typ/, /"at\+jwt"/, /type: null/, /only if its ID tokens have another aud, or the option claims tells them apart$/],
   },
   {
-    name: 'a token whose times are in milliseconds',
-    token: makeToken(key, claims({ iat: NOW * 1000 })),
-    code: 'claim_invalid',
-    says: [/iat/, /milliseconds/],
+    name: 'a token without typ after typ JWT was tried',
+    token: makeToken(key, claims(), { typ: undefined }),
+    options: { type: 'JWT' },
+    code: 'type_mismatch',
+    says: [/the header has no typ: expected "JWT"/, /type: null/, /^(?!.*type: 'JWT')/],
   },
+  {
+    name: 'a token with a typ that is null',
+    token: makeToken(key, claims(), { typ: null }),
+    code: 'header_invalid',
+    says: [/typ is null: expected a string/],
+  },
+  ...['iat', 'exp', 'nbf'].map((claim) => ({
+    name: `a token whose ${claim} is in milliseconds`,
+    token: makeToken(key, claims({ [claim]: (NOW + 60) * 1000 })),
+    code: 'claim_invalid',
+    says: [new RegExp(`the claim ${claim} is a number of milliseconds`), /expected a number of seconds/],
+  })),
+  {
+    name: 'a token whose iat is null',
+    token: makeToken(key, claims({ iat: null })),
+    code: 'claim_invalid',
+    says: [/the claim iat is null: expected a number of seconds/],
+  },
+  {
+    name: 'a token whose sub is a number',
+    token: makeToken(key, claims({ sub: 1234567890123 })),
+    code: 'claim_invalid',
+    says: [/the claim sub is a number: expected a string \(RFC 7519\)/, /only its issuer can/],
+  },
+  {
+    name: 'a token without aud',
+    token: makeToken(key, claims({ aud: undefined })),
+    code: 'claim_missing',
+    says: [/the required claim aud is missing/],
+  },
+  {
+    name: 'a token whose tenant is not in the option claims',
+    options: { claims: { tid: 'tenant-1' } },
+    token: makeToken(key, claims({ tid: 'client-1' })),
+    code: 'claim_mismatch',
+    says: [/the claim tid .* expected "tenant-1"/],
+  },
+  {
+    name: 'a token without the tenant that the issuer holds',
+    options: { issuer: 'https://login.example/{tid}/v2.0' },
+    token: makeToken(key, claims({ iss: 'https://login.example/client-1/v2.0' })),
+    code: 'claim_missing',
+    says: [/the required claim tid is missing/],
+  },
+  {
+    name: 'a token for an API of its issuer alone',
+    token: makeToken({ ...key, privateKey: next.privateKey }, claims(), { nonce: 'client-1' }),
+    code: 'signature_invalid',
+    says: [/its header has a nonce/, /ask the issuer for a token for your own API/],
+  },
+  { name: 'an empty set', options: { jwks: { keys: [] } }, code: 'key_not_found', says: [/the key set is empty: its issuer must publish the keys/] },
+  { name: 'a null audience alone', options: { audience: null }, code: 'options_invalid', says: [/`audience` may be null only if the option claims names a claim/] },
+  {
+    name: 'a claim that is expected to be an object',
+    options: { claims: { tid: { eq: 'client-1' } } },
+    code: 'options_invalid',
+    says: [/`claims` is or holds an object; expected a string, a number, a boolean, or an array of them, for each claim: \{ client_id: "web" \}/],
+  },
+  {
+    name: 'a redirected key set',
+    answer: status(302, { location: 'https://other.example/keys?secret=client-1' }),
+    code: 'jwks_unavailable',
+    says: [/the response is a redirect to https:\/\/other\.example\/keys; give the final URL/],
+  },
+  {
+    name: 'a fetched set without a usable key',
+    answer: jwks([{ jwk: { kty: 'EC', crv: 'P-256', x: n, y: n } }]),
+    code: 'jwks_unavailable',
+    says: [/none of its 1 keys is usable; expected a public RSA key for RS256, of 2048 bits or more: countersign lint says why/],
+  },
+  { name: 'a fetched set of 1001 keys', answer: jwks(Array(1001).fill(key)), code: 'jwks_invalid', says: [/the key set has more than 1000 keys/] },
+  { name: 'a given set of 1001 keys', options: { jwks: { keys: Array(1001).fill(key.jwk) } }, code: 'jwks_invalid', says: [/the key set has more than 1000 keys/] },
   {
     name: 'an issuer that ends in a slash',
     token: makeToken(key, claims({ iss: `${ISSUER}/` })),
@@ -126,6 +200,31 @@ const mistakes = [
     says: [/expired 120 s ago: get a new one/, /if a clock is wrong, set it, or the option clockTolerance \(up to 300 s\)/],
   },
 ]
+
+/** The changed members of the token's key, and the words of the refusal: the member, its size or type, and what was expected. */
+const keyFaults = {
+  'another kty': [{ kty: 'EC' }, /its kty is not "RSA"/],
+  'another use': [{ use: 'enc' }, /its use is not "sig"/],
+  'other key_ops': [{ key_ops: ['encrypt'] }, /its key_ops do not contain "verify"/],
+  'another alg': [{ alg: 'RS512' }, /its alg is not "RS256"/],
+  'a certificate alone': [{ n: undefined, e: undefined, x5c: ['MIIBIjANBgkqhkiG9w0'] }, /its modulus n and exponent e are missing: its certificate \(x5c\) is not read/],
+  'no n': [{ n: undefined }, /its modulus n is missing: expected a number in base64url/],
+  'an n that is null': [{ n: null }, /its modulus n is missing: expected a number in base64url/],
+  'an n that is a number': [{ n: 1234567890123 }, /its modulus n is (?:not a string|a number): expected a number in base64url/],
+  'an n with a line break': [{ n: `${n.slice(0, 64)}\n${n.slice(64)}` }, /its modulus n holds a character outside the base64url alphabet \(A-Z a-z 0-9 - _\)/],
+  'an n that is zero': [{ n: 'AAAA' }, /its modulus n is empty or zero/],
+  'an n that is too short': [{ n: `${n.slice(0, 170)}A` }, /its modulus n has 1024 bits: expected 2048 to 8192/],
+  'an n that is too long': [{ n: n.repeat(5) }, /its modulus n has 10256 bits: expected 2048 to 8192/],
+  'an even n': [{ n: `${n.slice(0, -2)}AA` }, /its modulus n is even/],
+  'no e': [{ e: undefined }, /its exponent e is missing: expected a number in base64url/],
+  'an e that is a number': [{ e: 65537 }, /its exponent e is (?:not a string|a number): expected a number in base64url/],
+  'an even e': [{ e: 'Ag' }, /its exponent e .* odd.* 3 .* 2\^33/],
+  'a private member': [{ d: privateJwk.d }, ...LEAKED],
+}
+for (const [name, [changes, ...says]] of Object.entries(keyFaults)) {
+  mistakes.push({ name: `a key with ${name}`, options: { jwks: { keys: [{ ...key.jwk, ...changes }] } }, code: 'key_rejected', says: [/^the token's key must not be used: it/, ...says] })
+}
+
 for (const { name, options: changes, token = makeToken(key), answer, code, says } of mistakes) {
   test(`${name} is refused with a cause and a remedy`, async (t) => {
     const url = answer && { jwks: (await endpoint(t, answer)).url }
@@ -198,5 +297,5 @@ async function refusalOf(changes, token) {
 function assertShowsNothing(text, token) {
   const lines = `${privatePem}${publicPem}`.split('\n').filter((line) => line !== '' && !line.startsWith('-'))
   const members = Object.values(privateJwk).filter((value) => value.length > 10)
-  for (const secret of [...token.split('.'), ...lines, ...members, 'client-1']) assert.ok(!text.includes(secret))
+  for (const secret of [...token.split('.'), ...lines, ...members, 'client-1', '1234567890123']) assert.ok(!text.includes(secret))
 }

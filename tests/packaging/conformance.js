@@ -3,17 +3,19 @@
 import { runVectors, WAYS } from './vectors.js'
 
 /**
- * Fetches the job from `address`, does it, and posts the result to the same address.
+ * Fetches the job from `address`, does it, posts the result to the same address, and returns it.
  *
  * @param {typeof import('countersign')} countersign the package
  * @param {string} address of this run's job
  * @param {{ relaxed_kernel_is_used: () => number }} [module] the exports of its WebAssembly module, if it is not
  *   instantiated by `new WebAssembly.Instance`
+ * @returns {Promise<{ problems: string[] }>}
  */
 export async function conform(countersign, address, module) {
   // Only some engines begin the stack with the message.
   const result = await run(countersign, address, module).catch((error) => ({ problems: [`${error}\n${error?.stack}`] }))
   await fetch(address, { method: 'POST', body: JSON.stringify(result) })
+  return result
 }
 
 async function run(countersign, address, module) {

@@ -13,12 +13,14 @@ import { printTable, saveResults } from './table.js'
 import browsers from './runners/browsers.js'
 import bundlers from './runners/bundlers.js'
 import edge from './runners/edge.js'
+import frameworks from './runners/frameworks.js'
+import nitro from './runners/nitro.js'
 import nodeBundles from './runners/node-bundles.js'
 import scripts from './runners/scripts.js'
 import tools from './runners/tools.js'
 import withoutWebAssembly from './runners/without-webassembly.js'
 
-const RUNNERS = [...scripts, ...browsers, ...bundlers, ...nodeBundles, ...edge, ...tools, ...withoutWebAssembly]
+const RUNNERS = [...scripts, ...browsers, ...bundlers, ...nodeBundles, ...edge, ...tools, ...withoutWebAssembly, ...frameworks, ...nitro]
 
 /** The number of runners at the same time. Installations and browsers also wait for the disk. */
 const CONCURRENCY = 2

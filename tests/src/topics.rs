@@ -11,6 +11,7 @@ mod key;
 mod signature;
 
 mod claims;
+mod issuers;
 mod options;
 mod policy;
 
@@ -39,6 +40,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vector>)> {
         ("claims.json", claims::vectors(&keys)),
         ("options.json", options::vectors(&keys)),
         ("policy.json", policy::vectors(&keys)),
+        ("issuers.json", issuers::vectors(&keys)),
         ("stage_order.json", stage_order::vectors(&keys)),
         ("attacks.json", attacks::vectors(&keys)),
     ]

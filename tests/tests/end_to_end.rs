@@ -13,10 +13,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
+use axum::{Router, routing::get};
+use countersign_axum::{Claims, Guard};
 use countersign_issuer::{Clock, Config, Error, Limits, State};
 use countersign_verifier::{KeySet, Policy, Verified, Verifier};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -170,6 +173,68 @@ async fn a_token_of_another_issuer_finds_no_key() {
     assert_eq!(ours.verify(&ours.verifier().await, &token).err(), Some("key_not_found"));
     ours.stop().await;
     theirs.stop().await;
+}
+
+#[tokio::test]
+async fn an_axum_service_discovers_the_issuer_and_guards_its_routes() {
+    let issuer = Issuer::start().await;
+    let service = Service::start(&issuer).await;
+    let token = text(&issuer.login().await, "access_token");
+    let tampered = format!("{}AAAA", &token[..token.len() - 4]);
+    assert_eq!(service.get("/hello", &token).await, (200, "hello, read write".into()));
+    let (status, refusal) = service.get("/hello", &tampered).await;
+    assert_eq!(status, 401, "{refusal}");
+    assert!(refusal.contains("invalid_token") && refusal.contains("signature"), "{refusal}");
+    assert_eq!(service.get("/admin", &token).await.0, 403);
+
+    issuer.advance(900);
+    let (status, refusal) = service.get("/hello", &token).await;
+    assert!(status == 401 && refusal.contains("expired"), "{refusal}");
+    // By then the cached keys are too old, and others sign.
+    issuer.advance(90 * DAY);
+    let renewed = text(&issuer.login().await, "access_token");
+    assert_eq!(service.get("/hello", &renewed).await.0, 200);
+
+    // The service goes on while the issuer is away.
+    let clock = Arc::clone(&issuer.clock);
+    issuer.stop().await;
+    clock.fetch_add(700, Ordering::Relaxed);
+    assert_eq!(service.get("/hello", &renewed).await.0, 200);
+}
+
+/// A service that knows the issuer's name only.
+struct Service {
+    url: String,
+    client: reqwest::Client,
+}
+
+impl Service {
+    async fn start(issuer: &Issuer) -> Self {
+        #[derive(Deserialize)]
+        struct Hello {
+            scope: String,
+        }
+        let hello = |Claims(me): Claims<Hello>| async move { format!("hello, {}", me.scope) };
+        let now = Arc::clone(&issuer.clock);
+        let clock = move || UNIX_EPOCH + Duration::from_secs(now.load(Ordering::Relaxed));
+        let guard = Guard::builder(Policy::new(issuer.state.issuer(), "api")).clock(clock).build();
+        let guard = guard.expect("the issuer is on loopback");
+        let admin = guard.with_scope("admin").expect("the scope is well formed");
+        let app = Router::new()
+            .route("/hello", get(hello))
+            .route("/admin", get(hello).layer(admin))
+            .layer(guard);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(async { axum::serve(listener, app).await });
+        Self { url, client: issuer.client.clone() }
+    }
+
+    async fn get(&self, path: &str, token: &str) -> (u16, String) {
+        let request = self.client.get(format!("{}{path}", self.url)).bearer_auth(token);
+        let answer = request.send().await.expect("the service answers");
+        (answer.status().as_u16(), answer.text().await.expect("an answer is text"))
+    }
 }
 
 /// An issuer in this process, with user `demo`.

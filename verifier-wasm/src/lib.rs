@@ -150,22 +150,18 @@ impl Instance {
     }
 }
 
-/// Returns the JSON text of an error: an object with the members `code`, `message`, `retryable`,
-/// `wwwAuthenticate` and, if the error has them, `reason`, `claim` and `claims`. They are members
-/// of the npm package's `VerifyError`. `claims` is JSON text, or empty.
+/// Returns the JSON text of an error: an object with the members `code`, `message` and, if the error
+/// has them, `reason`, `claim`, `scope` (the required one) and `claims`. The code decides about the
+/// other members of the npm package's `VerifyError`. `claims` is JSON text, or empty.
 fn error_json(error: &Error, claims: &[u8]) -> Vec<u8> {
     // Most errors without claims fit, so the text is not moved while it grows.
     let mut json = Vec::with_capacity(1024);
-    json.extend(br#"{"retryable":"#);
-    json.extend(if error.retryable() { &b"true"[..] } else { b"false" });
-    push_member(&mut json, r#","code":"#, error.code());
-    push_member(&mut json, r#","message":"#, &error.message());
-    push_member(&mut json, r#","wwwAuthenticate":"#, &error.www_authenticate());
-    if let Some(reason) = error.reason() {
-        push_member(&mut json, r#","reason":"#, reason);
-    }
-    if let Some(claim) = error.claim() {
-        push_member(&mut json, r#","claim":"#, claim);
+    push_member(&mut json, r#"{"code":"#, Some(error.code()));
+    push_member(&mut json, r#","message":"#, Some(&error.message()));
+    push_member(&mut json, r#","reason":"#, error.reason());
+    push_member(&mut json, r#","claim":"#, error.claim());
+    if let Error::ScopeInsufficient { required, .. } = error {
+        push_member(&mut json, r#","scope":"#, Some(required));
     }
     if !claims.is_empty() {
         json.extend(br#","claims":"#);
@@ -175,10 +171,12 @@ fn error_json(error: &Error, claims: &[u8]) -> Vec<u8> {
     json
 }
 
-/// `name` is the member's name in quotes, after a comma and before a colon.
-fn push_member(json: &mut Vec<u8>, name: &str, value: &str) {
-    json.extend(name.as_bytes());
-    push_quoted(json, value);
+/// Appends a member that has a value. `name` is its name in quotes, with the characters around it.
+fn push_member(json: &mut Vec<u8>, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        json.extend(name.as_bytes());
+        push_quoted(json, value);
+    }
 }
 
 /// Appends a JSON string (RFC 8259 §7). Messages contain names and values of options, which can be
@@ -293,21 +291,28 @@ mod tests {
         let error = Error::ClaimMissing { claim: "\"sub\"".into() };
         let json = error_json(&error, br#"{"iss":"x"}"#);
         let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let message = error.to_string();
         assert_eq!(
             value,
             serde_json::json!({
                 "code": "claim_missing",
-                "message": error.to_string(),
+                "message": message,
                 "claim": "\"sub\"",
-                "retryable": false,
-                "wwwAuthenticate": error.www_authenticate(),
                 "claims": { "iss": "x" },
             })
         );
         let bare: serde_json::Value =
             serde_json::from_slice(&error_json(&Error::JwksUnavailable, b"")).unwrap();
-        assert_eq!(bare["retryable"], true);
-        assert!(["reason", "claim", "claims"].iter().all(|member| bare.get(member).is_none()));
+        assert_eq!(
+            bare,
+            serde_json::json!({
+                "code": "jwks_unavailable",
+                "message": "no key set is loaded",
+            })
+        );
+        let scope = Error::ScopeInsufficient { claim: "scp".into(), required: "read".into() };
+        let scope: serde_json::Value = serde_json::from_slice(&error_json(&scope, b"")).unwrap();
+        assert_eq!((&scope["claim"], &scope["scope"]), (&"scp".into(), &"read".into()));
         let option = Error::OptionsInvalid { option: "\"clock\"".into(), problem: "is unknown" };
         let option: serde_json::Value = serde_json::from_slice(&error_json(&option, b"")).unwrap();
         assert_eq!(option["reason"], "\"clock\"");

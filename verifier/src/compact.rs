@@ -19,16 +19,16 @@ impl<'a> Compact<'a> {
             return Err(Error::TokenTooLarge { max_token_bytes });
         }
         let malformed = |problem| Error::TokenMalformed { part: Part::Token, problem };
-        let (signing_input, signature) =
-            token.rsplit_once('.').ok_or_else(|| malformed(NOT_THREE_PARTS))?;
-        let (header, payload) =
-            signing_input.split_once('.').ok_or_else(|| malformed(NOT_THREE_PARTS))?;
-        if payload.contains('.') {
+        let mut parts = token.split('.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             return Err(malformed(NOT_THREE_PARTS));
-        }
+        };
         if header.is_empty() || payload.is_empty() || signature.is_empty() {
             return Err(malformed("has an empty part: expected header.payload.signature"));
         }
+        let signing_input = token.get(..header.len() + 1 + payload.len()).unwrap_or_default();
         Ok(Self { signing_input, header, payload, signature })
     }
 }

@@ -9,7 +9,7 @@ use core::fmt;
 
 use crate::{
     ClaimFault, KeyRejection,
-    text::{decimal, join, text},
+    text::{decimal, fill, join},
 };
 
 /// The refusal of a token, a key set or a policy.
@@ -241,74 +241,59 @@ impl Error {
     // `core::fmt` would be a good part of the WASM module, so the parts are joined without it.
     #[must_use]
     pub fn message(&self) -> String {
-        // One text is composed at the end, and one is dropped: less code than in each case.
-        let value = match self {
+        // One value is composed at the end, and one is dropped: less code than in each case.
+        let value = &match self {
             Self::TokenTooLarge { max_token_bytes: number } => decimal(*number as u64),
             Self::TokenExpired { seconds_ago: number }
             | Self::TokenNotYetValid { seconds_left: number, .. }
             | Self::TokenTooOld { max_token_age: number } => decimal(*number),
             Self::KeyRejected { reason } => reason.message(),
             Self::TypeMismatch { expected, .. }
+            | Self::ClaimMismatch { expected, .. }
             | Self::IssuerMismatch { expected, .. }
-            | Self::AudienceMismatch { expected } => join(expected, OR),
-            Self::ClaimMismatch { expected, .. } => join(expected, OR) + "\"",
+            | Self::AudienceMismatch { expected } => join(expected, "\" or \""),
             _ => String::new(),
         };
-        text(&self.parts(&value))
-    }
-
-    /// Returns the parts of the message. `value` is the one that had to be composed.
-    fn parts<'a>(&'a self, value: &'a str) -> [&'a str; 5] {
-        match self {
-            Self::OptionsInvalid { option, problem } => ["option `", option, "` ", problem, ""],
-            Self::TokenTooLarge { .. } => {
-                ["the token is longer than the ", value, TOO_LARGE, "", ""]
-            }
-            Self::TokenMalformed { part, problem } => [part.name(), " ", problem, "", ""],
+        let (template, values): (_, [&str; 3]) = match self {
+            Self::OptionsInvalid { option, problem } => ("option `%` %", [option, problem, ""]),
+            Self::TokenTooLarge { .. } => (TOO_LARGE, [value, "", ""]),
+            Self::TokenMalformed { part, problem } => ("% %", [part.name(), problem, ""]),
             Self::HeaderInvalid { parameter, problem } => {
-                ["the header parameter ", parameter, " ", problem, ""]
+                ("the header parameter % %", [parameter, problem, ""])
             }
-            Self::AlgorithmNotAllowed => [ALGORITHM, "", "", "", ""],
-            Self::TypeMismatch { missing: true, .. } => {
-                ["the header has no typ: expected \"", value, TYPE_MISSING, "", ""]
-            }
+            Self::AlgorithmNotAllowed => (ALGORITHM, NONE),
+            Self::TypeMismatch { missing: true, .. } => (TYPE_MISSING, [value, "", ""]),
             Self::TypeMismatch { .. } => {
                 let example = if value == "at+jwt" { " (type: 'JWT')" } else { "" };
-                [TYPE_IS_NOT, value, TYPE_ADVICE, example, ID_TOKENS]
+                (TYPE, [value, example, ""])
             }
-            Self::CriticalUnsupported => [CRITICAL, "", "", "", ""],
-            Self::KeyNotFound { set_is_empty: true, .. } => [SET_EMPTY, "", "", "", ""],
-            Self::KeyNotFound { named: true, .. } => [KID_UNKNOWN, "", "", "", ""],
-            Self::KeyNotFound { .. } => [KID_MISSING, "", "", "", ""],
-            Self::KeyRejected { .. } => ["the token's key must not be used: ", value, "", "", ""],
-            Self::JwksUnavailable => ["no key set is loaded", "", "", "", ""],
-            Self::JwksInvalid { problem, .. } => ["the key set ", problem, "", "", ""],
+            Self::CriticalUnsupported => (CRITICAL, NONE),
+            Self::KeyNotFound { set_is_empty: true, .. } => (SET_EMPTY, NONE),
+            Self::KeyNotFound { named: true, .. } => (KID_UNKNOWN, NONE),
+            Self::KeyNotFound { .. } => (KID_MISSING, NONE),
+            Self::KeyRejected { .. } => ("the token's key must not be used: %", [value, "", ""]),
+            Self::JwksUnavailable => ("no key set is loaded", NONE),
+            Self::JwksInvalid { problem, .. } => ("the key set %", [problem, "", ""]),
             Self::SignatureInvalid { nonce } => {
-                [SIGNATURE, if *nonce { NONCE_ADVICE } else { "" }, "", "", ""]
+                (SIGNATURE, [if *nonce { NONCE_ADVICE } else { "" }, "", ""])
             }
-            Self::ClaimMissing { claim } => ["the required claim ", claim, " is missing", "", ""],
+            Self::ClaimMissing { claim } => ("the required claim % is missing", [claim, "", ""]),
             Self::ClaimInvalid { claim, found, expected } => {
-                ["the claim ", claim, found.words(), ": expected ", expected]
+                ("the claim % is %: expected %", [claim, found.words(), expected])
             }
-            Self::ClaimMismatch { claim, found, .. } => {
-                ["the claim ", claim, found.words(), ", not the expected \"", value]
-            }
+            Self::ClaimMismatch { claim, found, .. } => (VALUE, [claim, found.words(), value]),
             Self::IssuerMismatch { only_slash_differs, .. } => {
-                let advice = if *only_slash_differs { SLASH_ADVICE } else { "\"" };
-                ["the claim iss is not the expected issuer, \"", value, advice, "", ""]
+                (ISSUER, [value, if *only_slash_differs { SLASH_ADVICE } else { "" }, ""])
             }
-            Self::AudienceMismatch { .. } => [AUDIENCE, value, AUDIENCE_ADVICE, "", ""],
-            Self::TokenExpired { .. } => ["the token expired ", value, EXPIRED, CLOCK, ""],
-            Self::TokenNotYetValid { claim, .. } => [NOT_YET, claim, " lies ", value, AHEAD],
-            Self::TokenTooOld { .. } => {
-                ["the token was issued longer ago than the ", value, TOO_OLD, "", ""]
-            }
-            Self::ScopeInsufficient { claim, required } => {
-                ["the claim ", claim, LACKS_SCOPE, required, "\""]
-            }
-            Self::TokenRevoked => ["the token was revoked", "", "", "", ""],
-            Self::StatusUnavailable => [STATUS_UNAVAILABLE, "", "", "", ""],
-        }
+            Self::AudienceMismatch { .. } => (AUDIENCE, [value, "", ""]),
+            Self::TokenExpired { .. } => (EXPIRED, [value, CLOCK, ""]),
+            Self::TokenNotYetValid { claim, .. } => (NOT_YET, [claim, value, CLOCK]),
+            Self::TokenTooOld { .. } => (TOO_OLD, [value, "", ""]),
+            Self::ScopeInsufficient { claim, required } => (SCOPE, [claim, required, ""]),
+            Self::TokenRevoked => ("the token was revoked", NONE),
+            Self::StatusUnavailable => (STATUS_UNAVAILABLE, NONE),
+        };
+        fill(template, &values)
     }
 
     /// Returns the reason: a short stable name for the fault within the [`code`](Self::code), so
@@ -377,11 +362,8 @@ impl Error {
             | Self::StatusUnavailable => "Bearer".to_string(),
             Self::ScopeInsufficient { required, .. } => {
                 let challenge = self.challenge("insufficient_scope");
-                let attribute = ", scope=\"";
-                if challenge.len() + attribute.len() + required.len() >= MAX_CHALLENGE {
-                    return challenge;
-                }
-                text(&[&challenge, attribute, &quotable(required), "\""])
+                let with_scope = fill("%, scope=\"%\"", &[&challenge, &quotable(required)]);
+                if with_scope.len() > MAX_CHALLENGE { challenge } else { with_scope }
             }
             _ => self.challenge("invalid_token"),
         }
@@ -395,7 +377,7 @@ impl Error {
         let fault = fault.and_then(|end| message.get(..end)).unwrap_or(&message);
         let mut description = quotable(fault);
         description.truncate(MAX_DESCRIPTION);
-        text(&["Bearer error=\"", error, "\", error_description=\"", &description, "\""])
+        fill("Bearer error=\"%\", error_description=\"%\"", &[error, &description])
     }
 
     const fn code_and_stage(&self) -> (&'static str, Stage) {
@@ -453,40 +435,39 @@ impl fmt::Display for Error {
 const MAX_CHALLENGE: usize = 200;
 const MAX_DESCRIPTION: usize = 100;
 
-/// The text between two quoted alternatives.
-const OR: &str = "\" or \"";
-const TOO_LARGE: &str = " bytes that maxTokenBytes allows";
+// In the templates of messages, each % stands for a value.
+
+const NONE: [&str; 3] = [""; 3];
+const TOO_LARGE: &str = "the token is longer than the % bytes that maxTokenBytes allows";
 const ALGORITHM: &str = "the header parameter alg is not RS256, the only algorithm allowed";
-const TYPE_MISSING: &str = "\". If the issuer's access tokens have no typ, set the option type to \
-    null (type: null), but only if its ID tokens have another aud, or the option claims tells them \
-    apart";
-const TYPE_IS_NOT: &str = "the header parameter typ is not \"";
-const TYPE_ADVICE: &str = "\": is it an ID token? If the issuer's access tokens have another typ, \
-    set the option type to it";
-const ID_TOKENS: &str = ", but only if its ID tokens have another aud";
-const SET_EMPTY: &str = "the key set is empty: its issuer must publish the keys that it signs with";
+const TYPE_MISSING: &str = "the header has no typ: expected \"%\". If the issuer's access tokens \
+    have no typ, set the option type to null (type: null), but only if its ID tokens have another \
+    aud, or the option claims tells them apart";
+const TYPE: &str = "the header parameter typ is not \"%\": is it an ID token? If the issuer's \
+    access tokens have another typ, set the option type to it%, but only if its ID tokens have \
+    another aud";
 const CRITICAL: &str =
     "the header has crit or b64, and this verifier understands no critical extension";
+const SET_EMPTY: &str = "the key set is empty: its issuer must publish the keys that it signs with";
 const KID_UNKNOWN: &str = "the key set has no key with the kid that the header names";
 const KID_MISSING: &str =
     "the header has no kid, which is allowed only when the key set has exactly one usable key";
 const SIGNATURE: &str =
-    "the signature does not belong to this header and payload under the issuer's key";
+    "the signature does not belong to this header and payload under the issuer's key%";
 const NONCE_ADVICE: &str = ": its header has a nonce, so it may be for an API of its issuer alone \
     (as for Microsoft Graph); ask the issuer for a token for your own API";
+const VALUE: &str = "the claim % is %, not the expected \"%\"";
+const ISSUER: &str = "the claim iss is not the expected issuer, \"%\"%";
 const SLASH_ADVICE: &str =
-    "\": they differ by a / at the end; set the option issuer as in the issuer's metadata";
-const AUDIENCE: &str = "the claim aud does not hold the expected audience, \"";
-const AUDIENCE_ADVICE: &str = "\": is it for another API, or an ID token? Ask the issuer for this \
-    audience, or correct the option audience";
-const LACKS_SCOPE: &str = " does not hold the required scope: expected all of \"";
-const NOT_YET: &str = "the token is not valid yet: the claim ";
-const TOO_OLD: &str = " s that maxTokenAge allows";
-const EXPIRED: &str = " s ago: get a new one";
+    ": they differ by a / at the end; set the option issuer as in the issuer's metadata";
+const AUDIENCE: &str = "the claim aud does not hold the expected audience, \"%\": is it for another \
+    API, or an ID token? Ask the issuer for this audience, or correct the option audience";
+const EXPIRED: &str = "the token expired % s ago: get a new one%";
+const NOT_YET: &str = "the token is not valid yet: the claim % lies % s ahead of this clock%";
 /// The advice for a time that may differ because a clock is wrong.
 const CLOCK: &str = "; if a clock is wrong, set it, or the option clockTolerance (up to 300 s)";
-const AHEAD: &str = " s ahead of this clock; if a clock is wrong, set it, or the option \
-    clockTolerance (up to 300 s)";
+const TOO_OLD: &str = "the token was issued longer ago than the % s that maxTokenAge allows";
+const SCOPE: &str = "the claim % does not hold the required scope: expected all of \"%\"";
 const STATUS_UNAVAILABLE: &str =
     "the status list is not available, so the token may have been revoked: try again later";
 

@@ -21,7 +21,8 @@ const FEW: usize = 16;
 #[derive(Clone, Default)]
 pub(crate) struct Document {
     text: String,
-    members: Vec<Member>,
+    /// Like those of a [`Node::Object`].
+    members: Vec<Node>,
 }
 
 /// A value within a [`Document`].
@@ -38,13 +39,8 @@ enum Node {
     Number(Span),
     String(Quoted),
     Array(Vec<Self>),
-    Object(Vec<Member>),
-}
-
-#[derive(Clone)]
-struct Member {
-    name: Quoted,
-    value: Node,
+    /// By turns a name, which is a string, and its value.
+    Object(Vec<Self>),
 }
 
 /// A string.
@@ -181,6 +177,15 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Returns the members with their names. There are none if the value is no object.
+    pub(crate) fn members(self) -> impl Iterator<Item = (&'a str, Self)> {
+        let members = match self.node {
+            Node::Object(members) => members.as_slice(),
+            _ => &[],
+        };
+        named(self.text, members)
+    }
+
     /// Returns the value and all values in it.
     #[cfg(fuzzing)]
     pub(crate) fn to_tree(self) -> Json {
@@ -191,12 +196,8 @@ impl<'a> Value<'a> {
                 Json::Array(nodes.iter().map(|node| Value { node, ..self }.to_tree()).collect())
             }
             Node::Object(members) => Json::Object(
-                members
-                    .iter()
-                    .map(|member| {
-                        let name = member.name.of(self.text).into();
-                        (name, Value { node: &member.value, ..self }.to_tree())
-                    })
+                named(self.text, members)
+                    .map(|(name, value)| (name.into(), value.to_tree()))
                     .collect(),
             ),
         }
@@ -216,15 +217,17 @@ pub enum Json {
     Object(Vec<(String, Self)>),
 }
 
-fn named<'a>(text: &'a str, members: &'a [Member]) -> impl Iterator<Item = (&'a str, Value<'a>)> {
-    members.iter().map(move |Member { name, value: node }| (name.of(text), Value { text, node }))
+/// Returns the members of an object with their names.
+fn named<'a>(text: &'a str, nodes: &'a [Node]) -> impl Iterator<Item = (&'a str, Value<'a>)> {
+    let (members, _) = nodes.as_chunks();
+    members.iter().map(move |[name, node]| {
+        let name = Value { text, node: name };
+        (name.as_str().unwrap_or_default(), Value { text, node })
+    })
 }
 
-fn get<'a>(text: &'a str, members: &'a [Member], name: &str) -> Option<Value<'a>> {
-    members
-        .iter()
-        .find(|member| member.name.of(text) == name)
-        .map(|member| Value { text, node: &member.value })
+fn get<'a>(text: &'a str, nodes: &'a [Node], name: &str) -> Option<Value<'a>> {
+    named(text, nodes).find(|(one, _)| *one == name).map(|(_, value)| value)
 }
 
 impl Span {
@@ -256,7 +259,7 @@ impl Parser<'_> {
             }
             Some(b'[') => {
                 self.at += 1;
-                self.elements(depth + 1).map(Node::Array)
+                self.list(b']', depth + 1).map(Node::Array)
             }
             Some(b'"') => self.string().map(Node::String),
             Some(b'-' | b'0'..=b'9') => self.number().map(Node::Number),
@@ -268,58 +271,31 @@ impl Parser<'_> {
     }
 
     /// Reads the rest of an object after its opening brace.
-    fn members(&mut self, depth: usize) -> Result<Vec<Member>, &'static str> {
-        let mut members = Vec::new();
-        self.list(b'}', depth, |parser| {
-            if parser.peek() != Some(b'"') {
-                return Err(NOT_JSON);
-            }
-            let name = parser.string()?;
-            if name.of(parser.text) == "__proto__" {
-                return Err("has a JSON member named __proto__");
-            }
-            parser.skip_white_space();
-            if !parser.take(b':') {
-                return Err(NOT_JSON);
-            }
-            parser.skip_white_space();
-            let value = parser.value(depth)?;
-            members.push(Member { name, value });
-            Ok(())
-        })?;
+    fn members(&mut self, depth: usize) -> Result<Vec<Node>, &'static str> {
+        let members = self.list(b'}', depth)?;
         self.refuse_duplicates(&members)?;
         Ok(members)
     }
 
-    /// Reads the rest of an array after its opening bracket.
-    fn elements(&mut self, depth: usize) -> Result<Vec<Node>, &'static str> {
-        let mut elements = Vec::new();
-        self.list(b']', depth, |parser| {
-            elements.push(parser.value(depth)?);
-            Ok(())
-        })?;
-        Ok(elements)
-    }
-
-    /// Reads items with commas between them, up to and including the closing character.
-    fn list(
-        &mut self,
-        close: u8,
-        depth: usize,
-        mut item: impl FnMut(&mut Self) -> Result<(), &'static str>,
-    ) -> Result<(), &'static str> {
+    /// Reads items with commas between them, up to and including the closing character. In an
+    /// object, each item is a name and a value.
+    fn list(&mut self, close: u8, depth: usize) -> Result<Vec<Node>, &'static str> {
         if depth > MAX_DEPTH {
             return Err("nests deeper than 64 levels of JSON");
         }
+        let mut nodes = Vec::new();
         self.skip_white_space();
         if self.take(close) {
-            return Ok(());
+            return Ok(nodes);
         }
         loop {
-            item(self)?;
+            if close == b'}' {
+                nodes.push(Node::String(self.name()?));
+            }
+            nodes.push(self.value(depth)?);
             self.skip_white_space();
             if self.take(close) {
-                return Ok(());
+                return Ok(nodes);
             }
             if !self.take(b',') {
                 return Err(NOT_JSON);
@@ -328,20 +304,39 @@ impl Parser<'_> {
         }
     }
 
-    fn refuse_duplicates(&self, members: &[Member]) -> Result<(), &'static str> {
+    /// Reads the name of a member, and the colon after it.
+    fn name(&mut self) -> Result<Quoted, &'static str> {
+        if self.peek() != Some(b'"') {
+            return Err(NOT_JSON);
+        }
+        let name = self.string()?;
+        if name.of(self.text) == "__proto__" {
+            return Err("has a JSON member named __proto__");
+        }
+        self.skip_white_space();
+        if !self.take(b':') {
+            return Err(NOT_JSON);
+        }
+        self.skip_white_space();
+        Ok(name)
+    }
+
+    fn refuse_duplicates(&self, members: &[Node]) -> Result<(), &'static str> {
         const TWICE: &str = "has a JSON member name twice in one object";
-        let names = || members.iter().map(|member| member.name.of(self.text));
-        if members.len() <= FEW {
-            for (i, name) in names().enumerate() {
-                if names().take(i).any(|earlier| earlier == name) {
+        let names: Vec<&str> = named(self.text, members).map(|(name, _)| name).collect();
+        if names.len() <= FEW {
+            let mut rest = &*names;
+            while let Some((name, others)) = rest.split_first() {
+                if others.contains(name) {
                     return Err(TWICE);
                 }
+                rest = others;
             }
             return Ok(());
         }
         // Pairwise comparison would take quadratic time on a token made for that purpose. A heap
         // sorts with little code.
-        let mut heap: BinaryHeap<_> = names().collect();
+        let mut heap = BinaryHeap::from(names);
         let mut last = None;
         while let Some(name) = heap.pop() {
             if last.as_ref() == Some(&name) {
@@ -510,10 +505,8 @@ mod tests {
             }
             Node::String(_) => value.as_str().unwrap().into(),
             Node::Array(_) => value.as_array().unwrap().map(mirrored).collect(),
-            Node::Object(members) => members
-                .iter()
-                .map(|member| member.name.of(value.text).to_string())
-                .map(|name| (name.clone(), mirrored(value.get(&name).unwrap())))
+            Node::Object(members) => named(value.text, members)
+                .map(|(name, value)| (name.to_string(), mirrored(value)))
                 .collect(),
         }
     }

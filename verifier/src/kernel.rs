@@ -20,6 +20,7 @@ mod differential;
 mod wycheproof;
 
 /// An RSA public key (RFC 8017 §3.1), with all values that depend on the key alone.
+#[derive(Clone)]
 pub(crate) struct Kernel {
     portable: Portable,
     exponent: u64,

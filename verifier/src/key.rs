@@ -16,6 +16,7 @@ use crate::{
 };
 
 /// An RSA public key that may check signatures.
+#[derive(Clone)]
 pub(crate) struct PublicKey {
     /// The only algorithm that it is used with (RFC 8725 §3.1).
     scheme: Scheme,

@@ -1,9 +1,9 @@
 //! The reasons why a key must not be used.
 
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use core::fmt;
 
-use crate::text::{decimal, text};
+use crate::text::{decimal, fill};
 
 /// The reason why a key of a key set must not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,19 +60,17 @@ impl KeyRejection {
     }
 
     pub(crate) fn message(self) -> String {
-        let (_, problem) = self.name_and_problem();
+        let (_, template) = self.name_and_problem();
         match self {
-            Self::ModulusSize { bits } => {
-                text(&[problem, &decimal(bits as u64), " bits: expected 2048 to 8192"])
+            Self::ModulusSize { bits } => fill(template, &[&decimal(bits as u64)]),
+            Self::ModulusEncoding { problem } | Self::ExponentEncoding { problem } => {
+                fill(template, &[problem])
             }
-            Self::ModulusEncoding { problem: fault }
-            | Self::ExponentEncoding { problem: fault } => {
-                text(&[problem, fault, ": expected a number in base64url"])
-            }
-            _ => text(&[problem]),
+            _ => template.to_string(),
         }
     }
 
+    /// Returns the stable name, and the template of the message.
     const fn name_and_problem(self) -> (&'static str, &'static str) {
         match self {
             Self::NotObject => ("not_object", "it is not a JSON object"),
@@ -93,10 +91,16 @@ impl KeyRejection {
                 "certificate",
                 "its modulus n and exponent e are missing: its certificate (x5c) is not read",
             ),
-            Self::ModulusEncoding { .. } => ("modulus_encoding", "its modulus n "),
-            Self::ModulusSize { .. } => ("modulus_size", "its modulus n has "),
+            Self::ModulusEncoding { .. } => {
+                ("modulus_encoding", "its modulus n %: expected a number in base64url")
+            }
+            Self::ModulusSize { .. } => {
+                ("modulus_size", "its modulus n has % bits: expected 2048 to 8192")
+            }
             Self::ModulusEven => ("modulus_even", "its modulus n is even"),
-            Self::ExponentEncoding { .. } => ("exponent_encoding", "its exponent e "),
+            Self::ExponentEncoding { .. } => {
+                ("exponent_encoding", "its exponent e %: expected a number in base64url")
+            }
             Self::ExponentRange => {
                 ("exponent_range", "its exponent e is not odd, at least 3 and below 2^33")
             }

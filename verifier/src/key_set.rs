@@ -4,7 +4,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use core::fmt;
+use core::{fmt, str::FromStr};
 
 use crate::{
     Error, KeyRejection,
@@ -28,10 +28,12 @@ const MAX_KEYS: usize = 1000;
 /// assert!(!KeySet::from_json(r#"{ "keys": [] }"#)?.has_usable_keys());
 /// # Ok::<(), countersign_verifier::Error>(())
 /// ```
+#[derive(Clone)]
 pub struct KeySet {
     entries: Vec<Entry>,
 }
 
+#[derive(Clone)]
 struct Entry {
     kid: Option<String>,
     key: Result<PublicKey, KeyRejection>,
@@ -132,5 +134,14 @@ impl Entry {
 impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.entries.iter().map(|entry| &entry.kid)).finish()
+    }
+}
+
+/// Reads a JWK Set document, as [`KeySet::from_json`] does.
+impl FromStr for KeySet {
+    type Err = Error;
+
+    fn from_str(jwks: &str) -> Result<Self, Error> {
+        Self::from_json(jwks)
     }
 }

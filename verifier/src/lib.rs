@@ -33,7 +33,7 @@
 //!
 //! let now = Duration::from_secs(1_700_000_100); // since the UNIX epoch
 //! let verified = verifier.verify(token, now)?;
-//! let claims: MyClaims = serde_json::from_str(verified.payload_json())?;
+//! let claims: MyClaims = verified.claims_as()?;
 //! assert_eq!((&*claims.sub, &*claims.groups[0]), ("user-1", "a"));
 //!
 //! let an_hour_later = now + Duration::from_secs(3600);
@@ -63,6 +63,19 @@ pub use error::{Error, Part, Stage};
 mod claim_fault;
 pub use claim_fault::ClaimFault;
 mod text;
+
+// For services: claims, requests and responses.
+pub use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference, scope};
+mod bearer;
+pub use bearer::{BearerError, bearer_token};
+mod claims_as;
+mod http_status;
+#[cfg(feature = "std")]
+mod system_time;
+#[cfg(feature = "std")]
+pub use system_time::since_epoch;
+mod unverified;
+pub use unverified::unverified_key_id;
 
 // The steps of a token's verification, in order.
 mod base64url;

@@ -168,12 +168,20 @@ impl Policy {
             }
             "scopeClaim" => self.set_scope_claim(value.as_str().unwrap_or_default())?,
             "maxTokenBytes" => {
-                let bytes = value.as_number().and_then(|number| number.parse().ok());
-                self.set_max_token_bytes(bytes.unwrap_or(0))?;
+                // A fraction, or what is no number, is out of range like 0.
+                let bytes = seconds(value).unwrap_or_default();
+                let bytes = if bytes.subsec_nanos() == 0 { bytes.as_secs() } else { 0 };
+                self.set_max_token_bytes(usize::try_from(bytes).unwrap_or(0))?;
             }
             _ => return Err("is unknown"),
         }
         Ok(())
+    }
+
+    /// Returns the issuers, as they were given. One of them may be asked for its metadata.
+    #[must_use]
+    pub fn issuers(&self) -> &[String] {
+        &self.issuers
     }
 
     /// Sets the issuers. One of them must be the token's `iss`, byte for byte.
@@ -194,6 +202,22 @@ impl Policy {
         }
         if !self.issuers.iter().all(|issuer| issuer::is_well_formed(issuer)) {
             return Err(invalid("issuer", NOT_ISSUER));
+        }
+        Ok(self)
+    }
+
+    /// Sets the audiences. One of them must be in the token's `aud`.
+    ///
+    /// # Errors
+    /// [`Error::OptionsInvalid`] without an audience: [`without_audience`](Self::without_audience)
+    /// says what is checked instead.
+    pub fn with_audiences<'a>(
+        mut self,
+        audiences: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, Error> {
+        self.audiences = audiences.into_iter().map(ToOwned::to_owned).collect();
+        if self.audiences.is_empty() {
+            return Err(invalid("audience", REQUIRED));
         }
         Ok(self)
     }

@@ -2,14 +2,17 @@
 
 use alloc::string::String;
 
-/// Joins the parts of a message.
-pub(crate) fn text(parts: &[&str]) -> String {
-    // Most messages fit, and need no second allocation.
-    let mut message = String::with_capacity(128);
-    for part in parts {
-        message.push_str(part);
+/// Replaces each `%` of a template with the next value.
+pub(crate) fn fill(template: &str, values: &[&str]) -> String {
+    // Most texts fit, and need no second allocation.
+    let mut text = String::with_capacity(128);
+    let mut parts = template.split('%');
+    text.push_str(parts.next().unwrap_or_default());
+    for (value, part) in values.iter().zip(parts) {
+        text.push_str(value);
+        text.push_str(part);
     }
-    message
+    text
 }
 
 /// Joins texts. The standard library's `join` is several times as many bytes of WASM.
@@ -36,6 +39,12 @@ mod tests {
     use alloc::string::ToString as _;
 
     use super::*;
+
+    #[test]
+    fn a_template_is_filled_from_left_to_right() {
+        assert_eq!(fill("% and %%", &["50 %", "b"]), "50 % and b");
+        assert_eq!(fill("", &["a"]), "");
+    }
 
     #[test]
     fn numbers_are_written_in_full() {

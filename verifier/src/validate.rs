@@ -1,7 +1,7 @@
 //! The check of the claims at a given time (RFC 7519 §4.1, RFC 9068 §4): first the presence and
 //! type of each, then `iss`, `aud`, the claims that the policy names, the times and the scope.
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference, scope};
@@ -132,16 +132,31 @@ fn check_times(claims: &Presented<'_>, policy: &Policy, now: Duration) -> Result
 }
 
 fn check_scope(claims: &Presented<'_>, policy: &Policy) -> Result<(), Error> {
+    if policy.scope.iter().all(|required| grants(claims.scope, required)) {
+        return Ok(());
+    }
+    Err(scope_insufficient(policy, join(&policy.scope, " ")))
+}
+
+/// Requires scope tokens besides those of the policy.
+pub(crate) fn require_scope(payload: &Document, policy: &Policy, scope: &str) -> Result<(), Error> {
+    if grants(payload.get(&policy.scope_claim), scope) {
+        return Ok(());
+    }
+    Err(scope_insufficient(policy, scope.to_string()))
+}
+
+/// Returns true if the claim holds each of the `required` scope tokens.
+fn grants(claim: Option<Value<'_>>, required: &str) -> bool {
     let grants = |scope: Value<'_>, token: &str| match scope.as_str() {
         Some(granted) => scope::contains(granted, token),
         None => holds(scope, token),
     };
-    let is_granted = |token| claims.scope.is_some_and(|scope| grants(scope, token));
-    if policy.scope.iter().all(|required| scope::tokens(required).all(is_granted)) {
-        return Ok(());
-    }
-    let claim = policy.scope_claim.clone();
-    Err(Error::ScopeInsufficient { claim, required: join(&policy.scope, " ") })
+    scope::tokens(required).all(|token| claim.is_some_and(|scope| grants(scope, token)))
+}
+
+fn scope_insufficient(policy: &Policy, required: String) -> Error {
+    Error::ScopeInsufficient { claim: policy.scope_claim.clone(), required }
 }
 
 /// Returns true if a string is `text`, or an array has it as an element.

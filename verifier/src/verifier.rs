@@ -4,14 +4,16 @@ use alloc::vec::Vec;
 use core::{fmt, time::Duration};
 
 use countersign_claims::Claims;
+use serde::Deserialize;
 
 use crate::{
-    Error, KeySet, Part, Policy, base64url, compact::Compact, header::Header, json::Document,
-    signature, validate,
+    Error, KeySet, Part, Policy, base64url, claims_as::claims_as, compact::Compact, header::Header,
+    json::Document, signature, validate,
 };
 
-/// Checks tokens against a policy and a key set.
-#[derive(Debug)]
+/// Checks tokens against a policy and a key set. A service whose keys change while others verify uses
+/// [`Policy::verify`] instead.
+#[derive(Clone, Debug)]
 pub struct Verifier {
     policy: Policy,
     keys: Option<KeySet>,
@@ -64,18 +66,72 @@ impl Verifier {
     /// # Errors
     /// Those of the stages up to [`Stage::Signature`](crate::Stage::Signature).
     pub fn verify_signature(&self, token: &str) -> Result<SignedToken<'_>, Error> {
-        let compact = Compact::split(token, self.policy.max_token_bytes)?;
-        let header = decode_json(Part::Header, compact.header)?;
-        let payload = decode_json(Part::Payload, compact.payload)?;
-        let signature = decode(Part::Signature, compact.signature)?;
-
-        let parameters = Header::read(&header, &self.policy)?;
-        let key = self.keys.as_ref().ok_or(Error::JwksUnavailable)?.choose(&parameters)?;
-        if !signature::verify(parameters.algorithm, key, compact.signing_input, &signature) {
-            return Err(Error::SignatureInvalid { nonce: header.get("nonce").is_some() });
-        }
-        Ok(SignedToken { policy: &self.policy, token: Token { header, payload } })
+        verify_signature(&self.policy, self.keys.as_ref(), token)
     }
+}
+
+/// Verification with keys that the caller holds and exchanges.
+impl Policy {
+    /// Checks everything, as [`Verifier::verify`] does, with `keys`.
+    ///
+    /// A server shares its keys among threads, and exchanges them while others verify:
+    ///
+    /// ```
+    /// use std::{sync::{Arc, RwLock}, time::Duration};
+    /// use countersign_verifier::{Error, KeySet, Policy, Verified};
+    ///
+    /// struct Shared {
+    ///     policy: Policy,
+    ///     keys: RwLock<Arc<KeySet>>,
+    /// }
+    ///
+    /// impl Shared {
+    ///     fn verify(&self, token: &str, now: Duration) -> Result<Verified, Error> {
+    ///         // The lock is held only while the pointer is copied.
+    ///         let keys = Arc::clone(&self.keys.read().unwrap());
+    ///         self.policy.verify(&keys, token, now)
+    ///     }
+    ///
+    ///     fn exchange(&self, jwks: &str) -> Result<(), Error> {
+    ///         let keys = Arc::new(jwks.parse()?);
+    ///         *self.keys.write().unwrap() = keys;
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// The error of the first [`Stage`](crate::Stage) that refuses the token.
+    pub fn verify(&self, keys: &KeySet, token: &str, now: Duration) -> Result<Verified, Error> {
+        verify_signature(self, Some(keys), token)?.validate(now)
+    }
+
+    /// Requires more scope tokens of a verified token, such as those of one route. They are read from
+    /// the claim of [`with_scope_claim`](Self::with_scope_claim).
+    ///
+    /// # Errors
+    /// [`Error::ScopeInsufficient`] if the token lacks one of them.
+    pub fn require_scope(&self, verified: &Verified, scope: &str) -> Result<(), Error> {
+        validate::require_scope(&verified.0.payload, self, scope)
+    }
+}
+
+fn verify_signature<'a>(
+    policy: &'a Policy,
+    keys: Option<&KeySet>,
+    token: &str,
+) -> Result<SignedToken<'a>, Error> {
+    let compact = Compact::split(token, policy.max_token_bytes)?;
+    let header = decode_json(Part::Header, compact.header)?;
+    let payload = decode_json(Part::Payload, compact.payload)?;
+    let signature = decode(Part::Signature, compact.signature)?;
+
+    let parameters = Header::read(&header, policy)?;
+    let key = keys.ok_or(Error::JwksUnavailable)?.choose(&parameters)?;
+    if !signature::verify(parameters.algorithm, key, compact.signing_input, &signature) {
+        return Err(Error::SignatureInvalid { nonce: header.get("nonce").is_some() });
+    }
+    Ok(SignedToken { policy, token: Token { header, payload } })
 }
 
 fn decode(part: Part, encoded: &str) -> Result<Vec<u8>, Error> {
@@ -96,6 +152,7 @@ pub struct SignedToken<'a> {
 }
 
 /// A token's decoded header and payload.
+#[derive(Clone)]
 struct Token {
     header: Document,
     payload: Document,
@@ -126,7 +183,8 @@ impl SignedToken<'_> {
 }
 
 /// A token that passed every check. Only [`SignedToken::validate`] makes one, and
-/// [`Verifier::verify`] by calling it.
+/// [`Verifier::verify`] and [`Policy::verify`] by calling it.
+#[derive(Clone)]
 pub struct Verified(Token);
 
 impl Verified {
@@ -136,8 +194,7 @@ impl Verified {
         self.0.header.text()
     }
 
-    /// Returns the payload, a JSON object, as it stands in the token. Deserialize your own claims
-    /// from it.
+    /// Returns the payload, a JSON object, as it stands in the token.
     #[must_use]
     pub fn payload_json(&self) -> &str {
         self.0.payload.text()
@@ -147,6 +204,16 @@ impl Verified {
     #[must_use]
     pub fn claims(&self) -> Claims {
         validate::claims(&self.0.payload)
+    }
+
+    /// Returns the claims as a type of your own. Other claims of the token are ignored.
+    ///
+    /// # Errors
+    /// [`Error::ClaimMissing`] if a claim of the type is not in the token, and
+    /// [`Error::ClaimInvalid`] if its value does not fit. Unlike the messages of `serde_json`, they
+    /// never quote the value.
+    pub fn claims_as<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
+        claims_as(&self.0.payload)
     }
 }
 

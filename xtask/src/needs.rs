@@ -1,5 +1,5 @@
-//! Programs that the tests use but the checkout does not contain: browsers, `PostgreSQL`, `promtool`
-//! and Python.
+//! Programs that the tests use but the checkout does not contain: browsers, `PostgreSQL`, `promtool`,
+//! Python and shells.
 //!
 //! On Debian, as root, missing ones are installed as packages. Chromium can also come from
 //! playwright, for any user on any system.
@@ -136,9 +136,19 @@ const PYTHON: Program = Program {
     ..PROGRAM
 };
 
+/// The completions of the npm package's command line are tested in each shell.
+pub(crate) static SHELLS: Need =
+    Need { name: "shells", programs: &[shell(&["bash"]), shell(&["zsh"]), shell(&["fish"])] };
+
+/// A shell whose package has the same name.
+const fn shell(names: &'static [&'static str]) -> Program {
+    Program { names, probe: &["-c", "true"], packages: names, ..PROGRAM }
+}
+
 pub(crate) static BROWSERS: [&Need; 3] = [&CHROMIUM, &FIREFOX, &WEBKIT];
 
-static ALL: [&Need; 6] = [&CHROMIUM, &FIREFOX, &WEBKIT, &POSTGRES, &PROMTOOL, &SCHEMATHESIS];
+static ALL: [&Need; 7] =
+    [&CHROMIUM, &FIREFOX, &WEBKIT, &POSTGRES, &PROMTOOL, &SCHEMATHESIS, &SHELLS];
 
 /// Adds the step that finds or installs these, except for those to leave out.
 pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, needs: Vec<&'static Need>) {
@@ -360,7 +370,8 @@ mod tests {
         assert_eq!(parse_skipped(" firefox, chromium,").unwrap(), ["firefox", "chromium"]);
         for list in ["opera", "webkit,opera", "Firefox", "firefox webkit"] {
             let refusal = parse_skipped(list).unwrap_err().to_string();
-            let all = "it takes chromium, firefox, webkit, postgres, promtool, schemathesis";
+            let all =
+                "it takes chromium, firefox, webkit, postgres, promtool, schemathesis, shells";
             assert!(refusal.ends_with(all), "{refusal}");
         }
     }

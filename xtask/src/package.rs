@@ -24,7 +24,10 @@ const PROFILE: &str = "wasm";
 
 /// The threshold of code that is compiled for size, also for code that is compiled for speed: 5%
 /// fewer bytes, at 1% of the speed.
-const INLINE_LESS: &str = "-Cllvm-args=-inline-threshold=50";
+const INLINE_LESS: &str = "-Cllvm-args=-inline-threshold=5";
+
+/// wasm-opt inlines functions with one caller only up to this size: larger bodies compress worse.
+const INLINE_ONLY_SMALL: &str = "--one-caller-inline-max-function-size=100";
 
 /// A build of the WASM module.
 struct Build {
@@ -162,7 +165,8 @@ impl Build {
     ) -> Result<()> {
         let names = if names == Names::Kept { "--debuginfo" } else { "--strip-debug" };
         let command = node::tool(workspace, "binaryen/bin/wasm-opt")
-            .args(["-O3", names, "--strip-producers", "--strip-target-features"])
+            .args(["-O3", INLINE_ONLY_SMALL, names])
+            .args(["--strip-producers", "--strip-target-features"])
             .args(WASM_FEATURES)
             .args(self.wasm_opt_features)
             .arg(from)

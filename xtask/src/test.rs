@@ -14,6 +14,9 @@ use crate::{
 /// Tells the end-to-end tests the path of the issuer's binary.
 pub(crate) const ISSUER_VARIABLE: &str = "COUNTERSIGN_ISSUER_BINARY";
 
+/// The test that needs the shells.
+const SHELLS_TEST: &str = "tests/js/cli-completions.test.js";
+
 /// The options of `cargo xtask test`.
 #[derive(Clone, Copy, Default, clap::Args)]
 pub(crate) struct Options {
@@ -100,7 +103,7 @@ fn needs_of(options: Options) -> Vec<&'static Need> {
         needed.extend([&needs::POSTGRES, &needs::PROMTOOL]);
     }
     if options.run(Suite::Js) {
-        needed.push(&needs::SCHEMATHESIS);
+        needed.extend([&needs::SCHEMATHESIS, &needs::SHELLS]);
     }
     needed
 }
@@ -109,8 +112,12 @@ fn run_javascript(step: &Step, workspace: &Workspace, options: Options) -> Resul
     let mut files = Vec::new();
     if options.run(Suite::Js) {
         files.extend(test_files(workspace, "tests/js")?);
-        if needs::SCHEMATHESIS.is_left_out()? {
-            files.retain(|file| file != schemathesis::TEST);
+        for (need, test) in
+            [(&needs::SCHEMATHESIS, schemathesis::TEST), (&needs::SHELLS, SHELLS_TEST)]
+        {
+            if need.is_left_out()? {
+                files.retain(|file| file != test);
+            }
         }
     }
     if options.run(Suite::Browser) {

@@ -2,7 +2,7 @@ import { show, type Output } from './terminal.js'
 
 /** The registered header parameters and claims (RFC 7515 §4.1, RFC 7519 §4.1, RFC 9068 §2.2). */
 const MEANINGS: Readonly<Record<string, string>> = {
-  alg: 'signature algorithm',
+  alg: 'algorithm',
   typ: 'token type',
   kid: 'key name',
   iss: 'issuer',

@@ -1,16 +1,39 @@
 import { parseArgs } from 'node:util'
+import type { VerifyError } from '../node.js'
 import { problemOfName } from '../options.js'
 
-/** A subcommand of `countersign`. */
+/** A subcommand of `countersign`. Parser, help and completions are made from it. */
 export interface Command {
-  readonly help: string
+  /** Its line in the list of commands. */
+  readonly summary: string
+  readonly about: string
+  /** The argument besides the flags. */
+  readonly argument: Value
   readonly flags: Flags
+  readonly example: string
+  readonly exitCodes: string
   /** Returns the exit code. */
   run(line: CommandLine): Promise<number>
 }
 
-/** Flags by name. A `string` flag takes a value. */
-export type Flags = Readonly<Record<string, { readonly type: 'string' | 'boolean'; readonly multiple?: boolean }>>
+/** The value of a flag, or an argument. */
+export interface Value {
+  /** Its name in the help, such as `URL|FILE`. */
+  readonly name: string
+  /** Its completions: files, or these words. Default: none. */
+  readonly complete?: 'files' | readonly string[]
+}
+
+export interface Flag {
+  /** Its value. A flag without one is a switch. */
+  readonly value?: Value
+  readonly required?: boolean
+  readonly multiple?: boolean
+  /** A completion shows the part before the first semicolon or colon. */
+  readonly help: string
+}
+
+export type Flags = Readonly<Record<string, Flag>>
 
 /** The arguments after the subcommand. */
 export interface CommandLine {
@@ -26,25 +49,35 @@ export interface CommandLine {
 /** A fault of the command line, or of a file that it names. The message is one line and contains no token. */
 export class UsageError extends Error {}
 
+/** Returns the exit code of a refusal. An outage has its own, since the same command can succeed later. */
+export function exitCodeOf({ code }: VerifyError): number {
+  return code === 'jwks_unavailable' ? 3 : 1
+}
+
 /** Reads the arguments. The messages repeat only names of flags. Those of `parseArgs` repeat values, such as tokens. */
 export function parse(args: string[], flags: Flags): CommandLine {
-  const { tokens } = parseArgs({ args, options: flags, strict: false, allowPositionals: true, tokens: true })
+  const options = Object.fromEntries(Object.entries(flags).map(([name, { value }]) => {
+    return [name, { type: value === undefined ? 'boolean' : 'string' } as const]
+  }))
+  const { tokens } = parseArgs({ args, options, strict: false, allowPositionals: true, tokens: true })
   const given = new Map<string, string[]>()
   const positionals: string[] = []
   for (const token of tokens) {
     if (token.kind === 'positional') positionals.push(token.value)
     if (token.kind !== 'option') continue
     const { name, rawName, value, inlineValue } = token
-    const known = [...Object.keys(flags), 'help']
-    if (!known.includes(name)) throw new UsageError(`--${name} ${problemOfName(name, known, '--')}`)
-    const { type, multiple } = flags[name] ?? {}
-    if (type === 'boolean' && value !== undefined) throw new UsageError(`${rawName} takes no value`)
-    if (type === 'string' && (value === undefined || value === '' || (!inlineValue && /^-./.test(value)))) {
+    const flag = Object.hasOwn(flags, name) ? flags[name] : undefined
+    if (flag === undefined) throw new UsageError(`--${name} ${problemOfName(name, [...Object.keys(flags), 'help'], '--')}`)
+    if (flag.value === undefined && value !== undefined) throw new UsageError(`${rawName} takes no value`)
+    if (flag.value !== undefined && (value === undefined || value === '' || (!inlineValue && /^-./.test(value)))) {
       throw new UsageError(`${rawName} needs a value`)
     }
     const values = given.get(name) ?? []
-    if (values.length > 0 && !multiple) throw new UsageError(`${rawName} is given twice`)
+    if (values.length > 0 && !flag.multiple) throw new UsageError(`${rawName} is given twice`)
     given.set(name, [...values, value ?? ''])
+  }
+  for (const [name, { required, help }] of Object.entries(flags)) {
+    if (required && !given.has(name)) throw new UsageError(`--${name} is missing: ${help}`)
   }
   return {
     values: (flag) => given.get(flag) ?? [],

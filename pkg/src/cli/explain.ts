@@ -1,47 +1,52 @@
-import { createVerifier, decodeUnverified, VerifyError, type Unverified } from '../node.js'
+import { createVerifier, VerifyError } from '../node.js'
+import { LATEST_SECOND } from '../options.js'
 import { printMembers } from './claims.js'
 import type { Command } from './command.js'
-import { readNow, readToken } from './input.js'
-import { err, out, show } from './terminal.js'
-import { drawTimes } from './times.js'
-
-const HELP = `Usage: countersign explain [--json] [--now TIME] [TOKEN | -]
-
-Shows the content of a token, its times, and the checks of a verifier. Nothing is verified: anybody can
-write such a token.
-
-  --now TIME   use this time: seconds since 1970, or a date like 2026-11-23T12:00:00Z
-  --json       print JSON: { verified: false, header, payload, now, refusal? }
-
-Without TOKEN, or with -, reads the token from standard input.
-
-Exit codes: 0 the token could be read; 1 it is no JWT; 2 usage error.
-`
+import { NOW_FLAG, readNow, readToken } from './input.js'
+import { guess, readLeniently, type Part, type Reading } from './reading.js'
+import { err, out, quote, show } from './terminal.js'
+import { drawTimes, hasTimes } from './times.js'
 
 export const explain: Command = {
-  help: HELP,
-  flags: { json: { type: 'boolean' }, now: { type: 'string' } },
+  summary: 'show the content of a token; verifies nothing',
+  about: `Shows the content of a token, its times, and the checks of a verifier. Nothing is verified: anybody
+can write such a token. A token that is unsigned, encrypted or cut off is shown as far as it can be read.`,
+  argument: { name: '[TOKEN | -]' },
+  flags: {
+    now: NOW_FLAG,
+    json: { help: 'print JSON: { verified: false, header, payload, fault?, now, refusal? }' },
+  },
+  example: 'countersign explain < token',
+  exitCodes: '0 header and payload are whole; 1 they are not, or it is no JWT; 2 usage error.',
 
   async run(line) {
     const now = readNow(line)?.() ?? Date.now() / 1000
     const token = await readToken(line)
-    let unverified: Unverified
-    try {
-      unverified = decodeUnverified(token)
-    } catch (error) {
-      if (!(error instanceof VerifyError)) throw error
-      err.line(`${err.paint('red', error.code)}: ${error.message}`)
-      err.line(`  ${guess(token)}`)
+    const reading = readLeniently(token)
+    if (reading === undefined) {
+      err.line(`${err.paint('red', 'token_malformed')}: the header cannot be read: ${guess(token)}`)
       return 1
     }
+    const { header, payload, fault } = reading
     const refusal = await refusalOf(token)
     if (line.has('json')) {
-      out.json({ verified: false, ...unverified, now, refusal: refusal && { code: refusal.code, message: refusal.message } })
+      out.json({
+        verified: false,
+        header: header.members,
+        payload: payload?.members,
+        fault,
+        now,
+        refusal: refusal && { code: refusal.code, message: refusal.message },
+      })
     } else {
-      print(unverified, now, refusal)
+      print(reading, now, refusal)
     }
-    return 0
+    return isWhole(header) && isWhole(payload) ? 0 : 1
   },
+}
+
+function isWhole(part: Part | undefined): boolean {
+  return part !== undefined && part.rest === undefined
 }
 
 /** Returns a verifier's refusal of the token before the choice of a key, if there is one. */
@@ -56,26 +61,41 @@ async function refusalOf(token: string): Promise<VerifyError | undefined> {
   return undefined
 }
 
-function print({ header, payload }: Unverified, now: number, refusal: VerifyError | undefined): void {
+function print({ header, payload, fault }: Reading, now: number, refusal: VerifyError | undefined): void {
   out.line(`${out.paint('yellow', 'not verified')}: anybody can write this; check it with countersign verify`)
+  if (fault !== undefined) out.line(out.paint('red', fault))
+  printPart(`header: ${kindOf(header.members['typ'])}`, header)
+  if (payload !== undefined) printPart('payload', payload)
   out.line()
-  out.line(out.paint('bold', `header: ${kindOf(header['typ'])}`))
-  printMembers(out, header)
-  out.line()
-  out.line(out.paint('bold', 'payload'))
-  printMembers(out, payload)
-  out.line()
-  drawTimes(out, payload, now)
-  out.line()
+  if (payload !== undefined && hasTimes(payload.members)) {
+    drawTimes(out, payload.members, now)
+    out.line()
+  }
   out.line(out.paint('bold', 'a verifier checks, in this order'))
-  out.table([
-    ['form, header', refusal === undefined ? 'correct' : `${refusal.code}: ${show(refusal.message)}${adviceOn(refusal, header)}`],
-    ['key', header['kid'] === undefined ? "the issuer's only key, since the token names none" : `the issuer's key ${show(header['kid'])}`],
+  out.table(checksOf(header.members, isWhole(payload) ? payload?.members : undefined, now, refusal))
+}
+
+function printPart(title: string, { members, rest }: Part): void {
+  out.line()
+  out.line(out.paint('bold', title))
+  printMembers(out, members)
+  if (rest !== undefined) out.line(`  ${out.paint('red', 'cut off')}: ${show(rest)}`)
+}
+
+type Members = Readonly<Record<string, unknown>>
+
+/** Returns the checks of the form alone if there is no payload. */
+function checksOf({ typ, kid }: Members, payload: Members | undefined, now: number, refusal: VerifyError | undefined): string[][] {
+  const form = ['form, header', refusal === undefined ? 'correct' : `${refusal.code}: ${show(refusal.message)}${adviceOn(refusal, typ)}`]
+  if (payload === undefined) return [form]
+  return [
+    form,
+    ['key', kid === undefined ? "the issuer's only key, since the token names none" : `the issuer's key ${show(kid)}`],
     ['signature', 'made with that key, over header and payload'],
-    ['iss', claim(payload['iss'], (iss) => `is ${iss} the issuer you trust?`)],
-    ['aud', claim(payload['aud'], (aud) => `is ${aud} your service?`)],
-    ['exp', claim(payload['exp'], (exp) => (Number(exp) > now ? 'in the future' : 'token_expired: in the past'))],
-  ])
+    ['iss', claim(payload['iss'], (iss) => `is ${show(iss)} the issuer you trust?`)],
+    ['aud', claim(payload['aud'], (aud) => `is ${show(aud)} your service?`, ', except with --audience null and --claim')],
+    ['exp', claim(payload['exp'], (exp) => checkOfExpiry(exp, now))],
+  ]
 }
 
 /** Token types (RFC 8725 §3.11). */
@@ -93,19 +113,17 @@ function kindOf(typ: unknown): string {
   return Object.hasOwn(KINDS, name) ? `${KINDS[name]}` : `a token of type ${show(typ)}`
 }
 
-function adviceOn({ code }: VerifyError, { typ }: Readonly<Record<string, unknown>>): string {
+function adviceOn({ code }: VerifyError, typ: unknown): string {
   if (code !== 'type_mismatch') return ''
-  return typeof typ === 'string' ? `; to accept it, add --type ${show(typ)}` : '; to accept it, add --type any'
+  return `; to accept it, add --type ${typeof typ === 'string' ? quote(show(typ)) : 'null'}`
 }
 
-function claim(value: unknown, say: (value: string) => string): string {
-  return value === undefined ? 'claim_missing: the claim is required' : say(show(value))
+function claim(value: unknown, say: (value: unknown) => string, exception = ''): string {
+  return value === undefined ? `claim_missing: the claim is required${exception}` : say(value)
 }
 
-/** Guesses the kind of a text that is no JWT. */
-function guess(text: string): string {
-  const parts = text.split('.').length
-  if (parts === 5) return 'five parts are an encrypted token (JWE), which only its recipient can read; this package does not support JWE'
-  if (parts === 1) return 'it may be an opaque token, such as a refresh token, which only its issuer can read'
-  return 'it may have been truncated or changed: copy the whole token'
+function checkOfExpiry(exp: unknown, now: number): string {
+  if (typeof exp !== 'number') return 'claim_invalid: expected a number of seconds since 1970'
+  if (exp > LATEST_SECOND) return 'claim_invalid: it is in milliseconds; expected seconds'
+  return exp > now ? 'in the future' : 'token_expired: in the past'
 }

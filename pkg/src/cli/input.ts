@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createVerifier, VerifyError, type JwkSet } from '../node.js'
 import { MAX_DOCUMENT_BYTES } from '../fetch-document.js'
 import { problemOfKeys, WHERE_SETS_ARE } from '../options.js'
-import { UsageError, type CommandLine } from './command.js'
+import { UsageError, type CommandLine, type Flag } from './command.js'
 import { show } from './terminal.js'
 
 /** Reads the token from the command line, or else from standard input; with or without `Bearer ` before it. */
@@ -14,6 +14,15 @@ export async function readToken({ positionals }: CommandLine): Promise<string> {
   if (token === '') throw new UsageError(`no token ${fromStdin ? 'on standard input' : 'given'}`)
   if (/\s/.test(token)) throw new UsageError('the token contains white space: expected the token alone, on one line')
   return token
+}
+
+export const NOW_FLAG: Flag = {
+  value: { name: 'TIME' },
+  help: 'use this time: seconds since 1970, or a date like 2026-11-23T12:00:00Z',
+}
+
+export const ALLOW_HTTP_FLAG: Flag = {
+  help: 'fetch keys by http from any host; for a private network, since anyone on the way can replace them',
 }
 
 /** Returns the clock that `--now` sets. */
@@ -28,27 +37,30 @@ export function readNow(line: CommandLine): (() => number) | undefined {
 /** A key set: its URL, or the content of its file. */
 export type KeySource = { readonly url: string } | { readonly set: JwkSet; readonly text: string }
 
-/**
- * Reads a key set from a path, or from standard input for `-`. Refuses a file that is no JWK Set, with a hint at its actual
- * format. A URL is not fetched yet.
- */
-export async function readKeySource(source: string): Promise<KeySource> {
+/** Reads a key set from a path, or from standard input for `-`. A URL is not fetched yet. */
+export async function readKeySource(source: string, allowHttp: boolean): Promise<KeySource> {
   // One letter would be a drive of Windows.
   if (/^[a-z][a-z\d+.-]+:\/\//i.test(source)) {
-    const problem = problemOfKeys(source)
+    const problem = problemOfKeys(source, allowHttp)
     if (problem !== undefined) throw new UsageError(`the key set ${problem}`)
     return { url: source }
   }
-  const name = source === '-' ? 'standard input' : show(source)
   // A byte order mark is skipped, as in a response.
   const text = (source === '-' ? await readStdin() : readFile(source)).replace(/^\ufeff/, '')
-  const set = parseJson(text) as JwkSet
-  const problem = notAKeySet(text) ?? problemOfKeys(set)
-  if (problem !== undefined) throw new UsageError(`${name} ${problem}`)
+  const name = source === '-' ? 'standard input' : show(source)
+  const set = readKeySet(name, text)
   await createVerifier({ issuer: '-', audience: '-', jwks: set }).catch((error: unknown) => {
     throw error instanceof VerifyError ? new UsageError(`${name}: ${error.message}`) : error
   })
   return { set, text }
+}
+
+/** Refuses a text that is no JWK Set, with a hint at its actual format. */
+export function readKeySet(name: string, text: string): JwkSet {
+  const set = parseJson(text) as JwkSet
+  const problem = notAKeySet(text) ?? problemOfKeys(set)
+  if (problem !== undefined) throw new UsageError(`${name} ${problem}`)
+  return set
 }
 
 /** Says what the text is instead of a JSON object, and what to do. */
@@ -104,7 +116,8 @@ async function readStdin(): Promise<string> {
   return Buffer.concat(chunks).toString('utf8')
 }
 
-function parseJson(text: string): unknown {
+/** Returns `undefined` for a text that is not JSON. */
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {

@@ -11,8 +11,10 @@ export class Output {
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream
-    // Only terminals have this function, which respects NO_COLOR and TERM.
-    this.#coloured = (stream as Partial<WriteStream>).hasColors?.() ?? false
+    const { FORCE_COLOR } = process.env
+    // As in Node.js, FORCE_COLOR comes before NO_COLOR. Only terminals have the function, which respects NO_COLOR and TERM.
+    this.#coloured =
+      FORCE_COLOR === undefined ? ((stream as Partial<WriteStream>).hasColors?.() ?? false) : /^(?:[123]|true)?$/.test(FORCE_COLOR)
     // A reader such as `head` may close the pipe early.
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EPIPE') throw error
@@ -55,6 +57,11 @@ export const err = new Output(process.stderr)
 export function show(value: unknown): string {
   const text = (typeof value === 'string' ? value : JSON.stringify(value)).replace(UNSAFE, (character) => `\\u{${hex(character.codePointAt(0))}}`)
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
+}
+
+/** Quotes a text for a shell. */
+export function quote(text: string): string {
+  return /^[\w.+:/@=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
 
 /** Characters; enough for every reasonable URL and ID. */

@@ -1,5 +1,10 @@
 import { show, type Output } from './terminal.js'
 
+/** Returns true if a token has a time to draw. */
+export function hasTimes({ iat, nbf, exp }: Readonly<Record<string, unknown>>): boolean {
+  return [iat, nbf, exp].some(Number.isFinite)
+}
+
 /** Draws the times of a token and the current time, in chronological order. */
 export function drawTimes(output: Output, { iat, nbf, exp }: Readonly<Record<string, unknown>>, now: number): void {
   const moments = [
@@ -43,15 +48,20 @@ function date(seconds: number): string {
 
 const UNITS = [['d', 86_400], ['h', 3600], ['min', 60], ['s', 1]] as const
 
-/** Formats `in 10 min 50 s` or `3 d 4 h ago`, with at most two units. */
+/** Formats `in 10 min 50 s` or `3 d 4 h ago`. */
 function distance(seconds: number): string {
-  let rest = Math.floor(Math.abs(seconds))
+  if (Math.abs(seconds) < 1) return 'now'
+  return seconds > 0 ? `in ${formatDuration(seconds)}` : `${formatDuration(-seconds)} ago`
+}
+
+/** Formats `10 min 50 s` or `3 d 4 h`: whole seconds, with at most two units. */
+export function formatDuration(seconds: number): string {
+  let rest = Math.floor(seconds)
   const parts: string[] = []
   for (const [unit, size] of UNITS) {
     if (parts.length < 2 && rest >= size) parts.push(`${Math.floor(rest / size)} ${unit}`)
     else if (parts.length > 0) break
     rest %= size
   }
-  if (parts.length === 0) return 'now'
-  return seconds > 0 ? `in ${parts.join(' ')}` : `${parts.join(' ')} ago`
+  return parts.join(' ') || '0 s'
 }

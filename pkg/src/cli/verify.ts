@@ -1,40 +1,32 @@
-import { createVerifier, decodeUnverified, VerifyError, type Verifier } from '../node.js'
+import { createVerifier, VerifyError, type Verifier, type VerifierOptions } from '../node.js'
+import { adviceOn } from './advice.js'
 import { printMembers } from './claims.js'
-import { UsageError, type Command, type CommandLine } from './command.js'
-import { readKeySource, readNow, readToken } from './input.js'
+import { exitCodeOf, type Command, type CommandLine } from './command.js'
+import { ALLOW_HTTP_FLAG, NOW_FLAG, readKeySource, readNow, readToken } from './input.js'
+import { POLICY_FLAGS, readPolicy } from './policy.js'
 import { err, out, show } from './terminal.js'
-import { drawTimes } from './times.js'
-
-const HELP = `Usage: countersign verify --jwks URL|FILE --issuer I --audience A [flags] [TOKEN | -]
-
-Verifies an access token as a service with this package does: its form, type, RS256 signature, key,
-issuer, audience and times. Revocation is not checked.
-
-  --jwks URL|FILE   the issuer's public keys, a JWK Set
-  --issuer I        the expected issuer, claim iss; repeat the flag for alternatives
-  --audience A      the expected audience, claim aud; repeat the flag for alternatives
-  --type T          the expected type, header parameter typ; default at+jwt; any accepts all
-  --scope S         a scope that the token must have; repeat the flag for more
-  --now TIME        verify at this time: seconds since 1970, or a date like 2026-11-23T12:00:00Z
-  --json            print JSON: { valid, header, payload } or { valid, code, stage, message, … }
-
-Without TOKEN, or with -, reads the token from standard input, which keeps it out of the process list
-and the shell history:  pbpaste | countersign verify …
-
-Exit codes: 0 valid; 1 refused, with the code on standard error; 2 usage error.
-`
+import { drawTimes, formatDuration } from './times.js'
 
 export const verify: Command = {
-  help: HELP,
+  summary: "verify a token with its issuer's keys, as a service does",
+  about: `Verifies an access token as a service with this package does: its form, type, RS256 signature, key,
+issuer, audience, claims and times. Revocation is not checked.
+
+Without TOKEN, or with -, reads the token from standard input, which keeps it out of the process
+list and the shell history.`,
+  argument: { name: '[TOKEN | -]' },
   flags: {
-    jwks: { type: 'string' },
-    issuer: { type: 'string', multiple: true },
-    audience: { type: 'string', multiple: true },
-    type: { type: 'string' },
-    scope: { type: 'string', multiple: true },
-    now: { type: 'string' },
-    json: { type: 'boolean' },
+    jwks: {
+      value: { name: 'URL|FILE', complete: 'files' },
+      help: "the issuer's public keys, a JWK Set; default: the issuer's metadata names their URL",
+    },
+    ...POLICY_FLAGS,
+    'allow-http': ALLOW_HTTP_FLAG,
+    now: NOW_FLAG,
+    json: { help: 'print JSON: { valid, header, payload } or { valid, code, stage, message, … }' },
   },
+  example: 'countersign verify --issuer https://auth.example --audience api < token',
+  exitCodes: '0 valid; 1 refused, with the code first on standard error; 2 usage error; 3 no keys are available, so try again later.',
 
   async run(line) {
     const verifier = await verifierFor(line)
@@ -47,25 +39,21 @@ export const verify: Command = {
     } catch (error) {
       if (!(error instanceof VerifyError) || error.code === 'options_invalid') throw error
       refuse(error, token, verifier, line)
-      return 1
+      return exitCodeOf(error)
     }
   },
 }
 
 async function verifierFor(line: CommandLine): Promise<Verifier> {
-  for (const flag of ['jwks', 'issuer', 'audience']) {
-    if (!line.has(flag)) throw new UsageError(`--${flag} is missing; see countersign verify --help`)
-  }
-  const keys = await readKeySource(line.value('jwks') ?? '')
-  const type = line.value('type')
+  const allowHttp = line.has('allow-http')
+  const jwks = line.value('jwks')
+  const keys = jwks === undefined ? { url: undefined } : await readKeySource(jwks, allowHttp)
   return createVerifier({
+    ...readPolicy(line),
     jwks: 'url' in keys ? keys.url : keys.set,
-    issuer: line.values('issuer'),
-    audience: line.values('audience'),
-    type: type === 'any' ? null : type,
-    scope: line.has('scope') ? line.values('scope') : undefined,
+    jwksOptions: { allowHttp },
     now: readNow(line),
-  })
+  } as VerifierOptions)
 }
 
 function clockOf(line: CommandLine): number {
@@ -82,41 +70,18 @@ function printValid(header: Readonly<Record<string, unknown>>, payload: Readonly
 }
 
 function refuse(error: VerifyError, token: string, verifier: Verifier, line: CommandLine): void {
-  const { code, stage, message, reason, claim, retryable } = error
+  const { code, stage, message, reason, claim, retryable, claims } = error
   if (line.has('json')) out.json({ valid: false, code, stage, message, reason, claim, retryable })
-  err.line(`${err.paint('red', code)}: ${show(message)}`)
+  err.line(`${err.paint('red', code)}: ${show(withDurations(message))}`)
   if (line.has('json')) return
-  const advice = adviceOn(error, token, verifier)
+  const advice = adviceOn(error, token, verifier, line)
   if (advice !== undefined) err.line(`  ${advice}`)
-  if (error.claims !== undefined && TIME_CODES.has(code)) drawTimes(err, error.claims, clockOf(line))
+  if (claims !== undefined && TIME_CODES.has(code)) drawTimes(err, claims, clockOf(line))
 }
 
 const TIME_CODES = new Set(['token_expired', 'token_not_yet_valid', 'token_too_old'])
 
-/** Returns a hint with the token's own value. */
-function adviceOn({ code, claims = {} }: VerifyError, token: string, verifier: Verifier): string | undefined {
-  switch (code) {
-    case 'algorithm_not_allowed':
-      return `its alg is ${show(decodeUnverified(token).header['alg'])}: set the issuer to RS256`
-    case 'type_mismatch': {
-      const typ = decodeUnverified(token).header['typ']
-      return typeof typ === 'string' ? `its typ is ${show(typ)}: to accept it, add --type ${show(typ)}` : 'it has no typ: to accept it, add --type any'
-    }
-    case 'key_not_found': {
-      const kids = verifier.keys().keys.map(({ kid }) => (kid === undefined ? '(a key without kid)' : show(kid)))
-      return `the set has ${kids.join(', ') || 'no keys'}: is it the key set of the token's issuer, and is it up to date?`
-    }
-    case 'key_rejected':
-      return 'run countersign lint on the key set for details'
-    case 'signature_invalid':
-      return "was the token changed, or is this another issuer's key set?"
-    case 'issuer_mismatch':
-      return `its iss is ${show(claims['iss'])}`
-    case 'audience_mismatch':
-      return `its aud is ${show(claims['aud'])}`
-    case 'scope_insufficient':
-      return `its scope is ${show(claims['scope'] ?? '')}`
-    default:
-      return undefined
-  }
+/** Writes the seconds since or until a time with larger units. */
+function withDurations(message: string): string {
+  return message.replace(/\b(\d+) s (?=ago|ahead)/, (_, seconds: string) => `${formatDuration(Number(seconds))} `)
 }

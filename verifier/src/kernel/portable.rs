@@ -39,6 +39,7 @@ const MOST_PRODUCTS: usize = 59;
 /// An odd modulus n, with the values that depend on it alone. A number is a little-endian row of
 /// limbs, in whole blocks, long enough for 2n. R is 2 to the power of the number of bits in
 /// a row.
+#[derive(Clone)]
 pub(super) struct Portable {
     n: Vec<Limb>,
     /// −n⁻¹ modulo 2^`LIMB_BITS`.

@@ -62,6 +62,7 @@ const HIGH_BITS: u64 = HIGH.to_bits();
 const LOW_BITS: u64 = LOW.to_bits();
 
 /// A public key of 2048, 3072 or 4096 bits with e = 65537, ready for checking signatures.
+#[derive(Clone)]
 pub(super) struct Relaxed {
     /// P: the pairs of limbs in each number. R is 2^(102·P).
     pairs: usize,
@@ -181,7 +182,7 @@ impl Relaxed {
         let mut carry = Carry::default();
         for p in 0..self.pairs {
             let mut columns = Columns::new();
-            columns.add(self.split, Lanes::splat(self.factor), number.even[p]);
+            columns.add(self.split, Lanes::splat(self.factor), number.rows[p].even);
             scaled.set(p, carry.settle(&columns));
         }
         scaled.finish(self.pairs);
@@ -214,7 +215,7 @@ impl Relaxed {
             reduction.add_to_two(p, &mut first, &mut second, self.split);
             if p < pairs {
                 quotient[p] = self.quotient_digits(&mut first, &mut carry);
-                second.add_row(self.split, quotient[p], n.even[1], n.odd[1]);
+                second.add_row(self.split, quotient[p], n.rows[1]);
                 quotient[p + 1] = self.quotient_digits(&mut second, &mut carry);
             } else {
                 result.set(p - pairs, carry.settle(&first));
@@ -247,7 +248,7 @@ impl Relaxed {
         let next = second.wrapping_add(digit.wrapping_mul(self.second_limb)) & LIMB_MASK;
 
         let digits = [to_f64(digit), to_f64(next)];
-        columns.add(self.split, Lanes::splat(digits[0]), self.modulus_plus_one.even[0]);
+        columns.add(self.split, Lanes::splat(digits[0]), self.modulus_plus_one.rows[0].even);
         let second = columns.low_second().wrapping_add(columns.high_first()).wrapping_add(low);
         *carry = Carry { low: shift(second), high: columns.high_second() };
         digits
@@ -260,21 +261,26 @@ impl Relaxed {
 struct Number {
     /// Pair p holds the limbs 2p and 2p + 1.
     limbs: [[f64; 2]; MAX_PAIRS],
-    /// The same, for the product with an even limb, which adds to the columns of a pair.
-    even: [Lanes; MAX_PAIRS],
-    /// The limbs 2p − 1 and 2p, for the product with an odd limb.
-    odd: [Lanes; MAX_PAIRS],
-    /// The highest limb and zero: the pair above the last of `odd`.
+    rows: [Row; MAX_PAIRS],
+    /// The highest limb and zero: the `odd` of the row above the last.
     top: Lanes,
     /// Twice the limbs, for squaring.
     doubled: [[f64; 2]; MAX_PAIRS],
 }
 
+/// The pair p of a number's limbs, for the products that add to the same pair of columns.
+#[derive(Clone, Copy)]
+struct Row {
+    /// The limbs 2p and 2p + 1, for the product with an even limb.
+    even: Lanes,
+    /// The limbs 2p − 1 and 2p, for the product with an odd limb.
+    odd: Lanes,
+}
+
 impl Number {
     const ZERO: Self = Self {
         limbs: [[0.0; 2]; MAX_PAIRS],
-        even: [Lanes::ZERO; MAX_PAIRS],
-        odd: [Lanes::ZERO; MAX_PAIRS],
+        rows: [Row { even: Lanes::ZERO, odd: Lanes::ZERO }; MAX_PAIRS],
         top: Lanes::ZERO,
         doubled: [[0.0; 2]; MAX_PAIRS],
     };
@@ -293,8 +299,7 @@ impl Number {
         let [first, second] = limbs.map(to_f64);
         let below = if p == 0 { 0.0 } else { self.limbs[p - 1][1] };
         self.limbs[p] = [first, second];
-        self.even[p] = Lanes::new(first, second);
-        self.odd[p] = Lanes::new(below, first);
+        self.rows[p] = Row { even: Lanes::new(first, second), odd: Lanes::new(below, first) };
         self.doubled[p] = [2.0 * first, 2.0 * second];
     }
 
@@ -338,9 +343,9 @@ impl Columns {
 
     /// Adds the products of a pair of limbs.
     #[inline(always)]
-    fn add_row(&mut self, split: Split, a: [f64; 2], even: Lanes, odd: Lanes) {
-        self.add(split, Lanes::splat(a[0]), even);
-        self.add(split, Lanes::splat(a[1]), odd);
+    fn add_row(&mut self, split: Split, a: [f64; 2], b: Row) {
+        self.add(split, Lanes::splat(a[0]), b.even);
+        self.add(split, Lanes::splat(a[1]), b.odd);
     }
 
     // The sums without their constant parts. Those of `low` belong to the first and the second
@@ -447,7 +452,7 @@ impl Multiplication<'_> {
     fn add_to(&self, p: usize, columns: &mut Columns, split: Split) {
         if p == 0 {
             if let Some(a) = self.a.first() {
-                columns.add_row(split, *a, self.b.even[0], self.b.odd[0]);
+                columns.add_row(split, *a, self.b.rows[0]);
             }
         } else if let Some(a) = self.a.get(p - self.pairs) {
             columns.add(split, Lanes::splat(a[1]), self.b.top);
@@ -460,10 +465,9 @@ impl Multiplication<'_> {
         if p < pairs {
             let both = a.len().min(p + 1);
             let below = p + 1 - both;
-            let (even, odd) = (&b.even[below..p + 2], &b.odd[below..p + 2]);
-            Rows { a: &a[..both], even, odd }.add_to_two(first, second, split);
+            Rows { a: &a[..both], b: &b.rows[below..p + 2] }.add_to_two(first, second, split);
             if let Some(a) = a.get(p + 1) {
-                second.add_row(split, *a, b.even[0], b.odd[0]);
+                second.add_row(split, *a, b.rows[0]);
             }
         } else if let Some(a) = a.get(p - pairs..) {
             // The pairs of `a` from p − P on. The first adds only its upper limb, to the first pair
@@ -472,11 +476,10 @@ impl Multiplication<'_> {
                 first.add(split, Lanes::splat(a[1]), b.top);
             }
             if let Some((a, rest)) = a.get(1..).and_then(<[_]>::split_first) {
-                first.add_row(split, *a, b.even[pairs - 1], b.odd[pairs - 1]);
+                first.add_row(split, *a, b.rows[pairs - 1]);
                 second.add(split, Lanes::splat(a[1]), b.top);
                 let below = pairs - 1 - rest.len();
-                let (even, odd) = (&b.even[below..pairs], &b.odd[below..pairs]);
-                Rows { a: rest, even, odd }.add_to_two(first, second, split);
+                Rows { a: rest, b: &b.rows[below..pairs] }.add_to_two(first, second, split);
             }
         }
     }
@@ -500,7 +503,7 @@ impl Square<'_> {
 
     #[inline(always)]
     fn add_to_two(&self, p: usize, first: &mut Columns, second: &mut Columns, split: Split) {
-        let Self { number: Number { even, odd, top, doubled, .. }, pairs } = *self;
+        let Self { number: Number { rows, top, doubled, .. }, pairs } = *self;
         // Limbs below p multiply those above. Pair `half` consists of the limbs p − 1 and p.
         let half = (p - 1) / 2;
         let mut lowest = 0;
@@ -508,19 +511,17 @@ impl Square<'_> {
             lowest = p - pairs + 2;
             first.add(split, Lanes::splat(doubled[p - pairs][1]), *top);
             if lowest <= half {
-                first.add_row(split, doubled[lowest - 1], even[pairs - 1], odd[pairs - 1]);
+                first.add_row(split, doubled[lowest - 1], rows[pairs - 1]);
             }
             second.add(split, Lanes::splat(doubled[lowest - 1][1]), *top);
         }
         let [below, middle] = doubled[half].map(Lanes::splat);
-        first.add(split, below, even[p - half]);
+        first.add(split, below, rows[p - half].even);
         if lowest <= half {
             let (from, to) = (p + 1 - half, p + 2 - lowest);
-            let rows =
-                Rows { a: &doubled[lowest..half], even: &even[from..to], odd: &odd[from..to] };
-            rows.add_to_two(first, second, split);
-            second.add(split, below, even[from]);
-            second.add(split, middle, odd[from]);
+            Rows { a: &doubled[lowest..half], b: &rows[from..to] }.add_to_two(first, second, split);
+            second.add(split, below, rows[from].even);
+            second.add(split, middle, rows[from].odd);
         }
         self.add_odd_diagonal(half, first, split);
         self.add_even_diagonal(half + 1, second, split);
@@ -542,29 +543,26 @@ impl Square<'_> {
     }
 }
 
-/// Ascending pairs of limbs that are multiplied by descending arrangements of another number. The
-/// last element of `even` and `odd` adds to the second pair of columns only, the ones before it add
-/// to both.
+/// Ascending pairs of limbs that are multiplied by descending rows of another number. The last row
+/// adds to the second pair of columns only, the ones before it add to both.
 struct Rows<'a> {
     a: &'a [[f64; 2]],
-    even: &'a [Lanes],
-    odd: &'a [Lanes],
+    b: &'a [Row],
 }
 
 impl Rows<'_> {
     #[inline(always)]
     fn add_to_two(&self, first: &mut Columns, second: &mut Columns, split: Split) {
         let length = self.a.len();
-        let (mut even_above, mut odd_above) = (self.even[length], self.odd[length]);
-        let (even, odd) = (&self.even[..length], &self.odd[..length]);
-        for ((a, even), odd) in self.a.iter().zip(even.iter().rev()).zip(odd.iter().rev()) {
+        let mut above = self.b[length];
+        for (a, row) in self.a.iter().zip(self.b[..length].iter().rev()) {
             let a_even = Lanes::splat(a[0]);
             let a_odd = Lanes::splat(a[1]);
-            first.accumulate(split, a_even, *even);
-            second.accumulate(split, a_even, even_above);
-            first.accumulate(split, a_odd, *odd);
-            second.accumulate(split, a_odd, odd_above);
-            (even_above, odd_above) = (*even, *odd);
+            first.accumulate(split, a_even, row.even);
+            second.accumulate(split, a_even, above.even);
+            first.accumulate(split, a_odd, row.odd);
+            second.accumulate(split, a_odd, above.odd);
+            above = *row;
         }
         first.terms += 2 * length as u64;
         second.terms += 2 * length as u64;

@@ -1,0 +1,73 @@
+import { isObject } from '../options.js'
+import { parseJson } from './input.js'
+
+/** A token, as far as it can be read. */
+export interface Reading {
+  readonly header: Part
+  /** `undefined` if none of it can be read. */
+  readonly payload: Part | undefined
+  /** The fault in the form of the token. */
+  readonly fault: string | undefined
+}
+
+/** The members of a header or a payload. */
+export interface Part {
+  readonly members: Readonly<Record<string, unknown>>
+  /** The text after the last whole member, if the part was cut off. */
+  readonly rest?: string
+}
+
+/** Reads a token that may be unsigned, encrypted or cut off. Returns `undefined` if its header cannot be read. */
+export function readLeniently(token: string): Reading | undefined {
+  const parts = token.split('.')
+  const [header, payload] = parts.map(readPart)
+  return header && { header, payload, fault: faultOf(parts, header, payload) }
+}
+
+/** Guesses the kind of a text whose header cannot be read. */
+export function guess(text: string): string {
+  const parts = text.split('.').length
+  if (parts === 5) return ENCRYPTED
+  if (parts === 1) return 'it may be an opaque token, such as a refresh token, which only its issuer can read'
+  return `it may be an opaque token, or a JWT that was cut off at its beginning: ${COPY}`
+}
+
+const COPY = 'copy the whole token'
+const ENCRYPTED = 'five parts are an encrypted token (JWE), which only its recipient can read; this package does not support JWE'
+
+function faultOf(parts: readonly string[], header: Part, payload: Part | undefined): string | undefined {
+  const [, , signature = '', ...others] = parts
+  if (header.rest !== undefined) return `the token was cut off in the header, or changed: ${COPY}`
+  if (parts.length === 5) return ENCRYPTED
+  if (!parts[1]) return `the payload is missing: ${COPY}`
+  if (others.length > 0) return `the token has ${parts.length} parts; expected header.payload.signature`
+  if (payload === undefined) return 'the payload is no JSON object in base64url'
+  if (payload.rest !== undefined) return `the token was cut off in the payload, or changed: ${COPY}`
+  if (signature === '') return header.members['alg'] === 'none' ? 'the token is unsigned: its alg is none' : `the signature is missing: ${COPY}`
+  return faultOfSignature(Buffer.from(signature, 'base64url').length, header.members['alg'])
+}
+
+function faultOfSignature(length: number, alg: unknown): string | undefined {
+  if (!/^[RP]S\d/.test(String(alg)) || [256, 384, 512, 1024].includes(length)) return undefined
+  return `the signature has ${length} bytes; expected 256, 384, 512 or 1024, by the size of the key. If it was cut off, ${COPY}`
+}
+
+/** Decodes base64url as loosely as possible. */
+function readPart(part: string): Part | undefined {
+  const text = Buffer.from(part, 'base64url').toString('utf8')
+  const members = parseJson(text)
+  return isObject(members) ? { members } : readCutOff(text)
+}
+
+/** Reads the members before the last comma between members, in a JSON object that was cut off. */
+function readCutOff(text: string): Part | undefined {
+  if (!/^\s*\{\s*"/.test(text)) return undefined
+  let [end, depth] = [0, 0]
+  for (const { 0: token, index } of text.matchAll(/"(?:[^"\\]|\\.)*(?:"|\\?$)|[{}[\],]/gs)) {
+    if (token === '{' || token === '[') depth++
+    if (token === '}' || token === ']') depth--
+    if (token === ',' && depth === 1) end = index
+  }
+  const members = parseJson(`${text.slice(0, end)}}`)
+  return isObject(members) ? { members, rest: text.slice(end + 1) } : { members: {}, rest: text.replace(/^\s*\{/, '') }
+}
