@@ -7,6 +7,7 @@ import { rolldown } from 'rolldown'
 
 const DIST = fileURLToPath(new URL('../dist/', import.meta.url))
 const COMMONJS = join(DIST, 'commonjs')
+
 /** A path in this form is found by tools that trace files. The modules stay beside the folder. */
 const MODULE_URL = /new URL\('\.\/wasm\/([\w.]+)', import\.meta\.url\)/g
 

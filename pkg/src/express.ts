@@ -34,7 +34,10 @@ export interface Auth<Claims extends object = {}> {
  * @typeParam Request - The request of the framework.
  * @typeParam Claims - Types for the token's own claims. They are an assertion of the caller, not checked.
  */
-export type Authenticated<Request, Claims extends object = {}> = Omit<Request, 'auth'> & { readonly auth: Auth<Claims> }
+export type Authenticated<Request, Claims extends object = {}> = Omit<Request, 'auth'> & {
+  /** Set by the guard. */
+  readonly auth: Auth<Claims>
+}
 
 /** @ts-ignore express-oauth2-jwt-bearer declares `req.auth` too, with this type. If it is not installed, the type is an error. */
 type Theirs = import('express-oauth2-jwt-bearer').AuthResult

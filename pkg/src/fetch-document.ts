@@ -1,5 +1,6 @@
 import { refuseForWantOfKeys, VerifyError } from './errors.js'
 import { WHERE_SETS_ARE, type RemoteSettings } from './options.js'
+import { decoder } from './text.js'
 import { TIMED_OUT, withTimeout } from './timing.js'
 
 /** The text of a fetched JSON document, with its caching headers. */
@@ -131,16 +132,14 @@ async function read(response: Response, reader: Reader | undefined): Promise<str
     const text = await response.text()
     return text.length > MAX_DOCUMENT_BYTES ? undefined : text
   }
-  // A byte order mark is skipped.
-  const decoder = new TextDecoder()
-  let text = ''
+  const bytes = new Uint8Array(MAX_DOCUMENT_BYTES)
   let size = 0
   for (;;) {
-    const chunk = await reader.read()
-    if (chunk.done) return text + decoder.decode()
-    size += chunk.value.byteLength
-    if (size > MAX_DOCUMENT_BYTES) return undefined
-    text += decoder.decode(chunk.value, { stream: true })
+    const { done, value } = await reader.read()
+    if (done) return decoder.decode(bytes.subarray(0, size)).replace(/^\ufeff/, '')
+    if (size + value.byteLength > MAX_DOCUMENT_BYTES) return undefined
+    bytes.set(value, size)
+    size += value.byteLength
   }
 }
 

@@ -14,10 +14,20 @@ export interface TestIssuerOptions {
   audience?: string | undefined
 }
 
+/** The options of a verifier for the tokens of a test issuer. */
+export interface TestOptions {
+  /** The claim `iss` of its tokens. */
+  readonly issuer: string
+  /** The claim `aud` of its tokens. */
+  readonly audience: string
+  /** Its public key. */
+  readonly jwks: JwkSet
+}
+
 /** An issuer for tests, with a key pair of its own. */
 export interface TestIssuer {
-  /** The options of a verifier for its tokens. Spread them: `createVerifier({ ...options, scope: 'read' })`. */
-  readonly options: { readonly issuer: string; readonly audience: string; readonly jwks: JwkSet }
+  /** Spread them to add others: `createVerifier({ ...options, scope: 'read' })`. */
+  readonly options: TestOptions
   /**
    * Makes a token that is valid for five minutes, with the claims `iss`, `aud`, `iat`, `exp`. Other claims are added, those
    * of the same name replaced, and those that are `undefined` left out: `sign({ sub: 'me', aud: undefined })`.

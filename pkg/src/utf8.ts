@@ -23,7 +23,7 @@ function encodeInto(text: string, bytes: Uint8Array): TextEncoderEncodeIntoResul
   return { read, written: read }
 }
 
-/** Decodes UTF-8 that this package has encoded. */
+/** Decodes UTF-8. Unlike the platform's decoder, throws a `URIError` if it is not UTF-8. */
 function decode(bytes: Uint8Array): string {
   let characters = ''
   // Engines limit the number of arguments.

@@ -95,13 +95,14 @@ test('without WebAssembly, tokens can be read, and createVerifier names the entr
 for (const name of ['countersign', 'countersign/inline', 'countersign/js']) {
   test(`${name} works without TextEncoder and TextDecoder, as in Jest with jsdom`, async () => {
     const program = `
+      const { token, options } = JSON.parse(process.env.JOB)
+      const response = Response.json(options.jwks)
       delete globalThis.TextEncoder
       delete globalThis.TextDecoder
       const { createVerifier, decodeUnverified } = await import('${name}')
       await Promise.all([import('countersign/guard'), import('countersign/express')])
-      const { token, options } = JSON.parse(process.env.JOB)
-      const verifier = await createVerifier({ ...options, now: () => 1_700_000_000 })
-      console.log(decodeUnverified(token).payload.sub, verifier.verifySync(token).payload.sub)`
+      const verifier = await createVerifier({ ...options, jwks: 'https://auth.example/', fetch: async () => response, now: () => 1_700_000_000 })
+      console.log(decodeUnverified(token).payload.sub, (await verifier.verify(token)).payload.sub)`
     const sub = 'jos\u00e9 100% \u{1f600}'
     const issuer = 'https://\u00fcber.example'
     const job = { token: makeToken(key, claims({ sub, iss: issuer })), options: { ...options([key], { issuer }), now: undefined } }

@@ -70,7 +70,7 @@ function bundle({ name, build, file = 'main.js', runtime = 'node', executable = 
     run: ({ tarball, address }) =>
       inProject({ tarball, address, files: FILES }, async (cwd) => {
         const version = await build(cwd)
-        for (const name of await readdir(cwd)) if (!['dist', 'package.json'].includes(name)) await rm(join(cwd, name), { recursive: true })
+        for (const entry of await readdir(cwd)) if (!['dist', 'package.json'].includes(entry)) await rm(join(cwd, entry), { recursive: true })
         const dist = join(cwd, 'dist')
         const [program, ...args] = executable ? [join(dist, file)] : [...(await commandOf(runtime)), join(dist, file)]
         await run(program, args, { cwd: tmpdir() })

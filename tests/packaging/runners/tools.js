@@ -24,19 +24,19 @@ import { conform } from './conformance.js'
 test('the package conforms', () => conform(countersign, address), ${LIMIT_MS})
 `
 
-// jsdom has no `fetch`, which only the test itself needs.
+// jsdom has no `fetch`. That of Node.js takes only its own signals.
 const JSDOM_WITH_FETCH = `
 const { TestEnvironment } = require('jest-environment-jsdom')
 
 module.exports = class extends TestEnvironment {
   constructor(...args) {
     super(...args)
-    Object.assign(this.global, { fetch, Response })
+    Object.assign(this.global, { AbortController, AbortSignal, fetch, Response })
   }
 }
 `
 
-// happy-dom enforces CORS, which the server of the jobs and the issuer do not know for its page.
+// happy-dom enforces CORS, and the issuer does not allow the origin of its page.
 const HAPPY_DOM = `
 // @vitest-environment happy-dom
 // @vitest-environment-options { "settings": { "fetch": { "disableSameOriginPolicy": true } } }

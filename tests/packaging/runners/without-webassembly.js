@@ -1,16 +1,8 @@
 // Engines without WebAssembly, which take `countersign/js`; `countersign` must say so. Their programs have no network: they
 // contain the responses, and print the result.
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { programOf } from '../../runtimes/runtimes.js'
 import { inProject, run, toolPath, toolVersion } from '../project.js'
-
-/**
- * Two rows run only every eighth vector. Fastly's engine takes 0.15 s for a vector: it interprets JavaScript, and is itself in
- * WebAssembly. With --jitless, a test of `tests/js` runs all.
- */
-const FEW = 8
 
 const FASTLY_HOST = fileURLToPath(new URL('../fastly/host.js', import.meta.url))
 
@@ -79,7 +71,7 @@ export default [
   {
     name: 'Node.js with --jitless, countersign/js',
     run: ({ tarball, address }) =>
-      inProgram({ tarball, address, files: { 'program.js': NODE }, every: FEW }, async (cwd, vectors) => {
+      inProgram({ tarball, address, files: { 'program.js': NODE }, every: 8 }, async (cwd, vectors) => {
         await post(address, await run(process.execPath, ['--jitless', 'program.js'], { cwd }))
         return { version: process.versions.node, loads: 'in the JavaScript', vectors }
       }),
@@ -91,21 +83,21 @@ export default [
       const files = { 'program.js': REACT_NATIVE, 'native.js': NATIVE, 'metro.config.cjs': metroConfig(installed), 'babel.config.cjs': BABEL_CONFIG }
       const tools = ['@react-native/babel-preset', '@react-native/metro-config', 'react-native']
       const { program: node } = await programOf('node24')
-      await inProgram({ tarball, address, files, tools, installed }, async (cwd) => {
+      return inProgram({ tarball, address, files, tools, installed, every: 4 }, async (cwd, vectors) => {
         const flags = ['--platform', 'android', '--dev', 'false', '--config', 'metro.config.cjs']
         await run(node, [toolPath('metro/src/cli.js', installed), 'build', 'program.js', '--out', 'bundle.js', ...flags], { cwd })
         // React Native's compiler of this version accepts the bundle. An older engine, the only one on npm, runs it.
         await run(toolPath(`hermes-compiler/hermesc/${HERMES_FOLDER}/hermesc`, installed), ['-w', '-emit-binary', '-out', 'bundle.hbc', 'bundle.js'], { cwd })
         await post(address, await run(toolPath(`hermes-engine-cli/${HERMES_FOLDER}/hermes`, installed), [...HERMES_FLAGS, 'bundle.js'], { cwd }))
+        return { version: toolVersion('react-native', installed), loads: 'in the JavaScript', vectors }
       })
-      return { version: toolVersion('react-native', installed), loads: 'in the JavaScript' }
     },
   },
   {
     name: 'Fastly Compute, countersign/js',
     tools: 'fastly',
     run: ({ tarball, address, installed }) =>
-      inProgram({ tarball, address, files: { 'program.js': FASTLY }, every: FEW }, async (cwd, vectors) => {
+      inProgram({ tarball, address, files: { 'program.js': FASTLY }, every: 8 }, async (cwd, vectors) => {
         await run(process.execPath, [toolPath('@fastly/js-compute/dist/cli/js-compute-runtime-cli.js', installed), 'program.js', 'program.wasm'], { cwd })
         await post(address, await run(process.execPath, [FASTLY_HOST, 'program.wasm'], { cwd }))
         return { version: toolVersion('@fastly/js-compute', installed), loads: 'in the JavaScript', vectors }
@@ -136,12 +128,13 @@ module.exports = mergeConfig(getDefaultConfig(__dirname), {
 }
 
 /**
- * Makes a project whose program needs no network. These engines are slow, so they run each vector in one way.
+ * Makes a project whose program needs no network. These engines only interpret JavaScript, and take 50 to 150 ms for a vector.
+ * So they run some, and each in one way. All vectors run with --jitless in `tests/js`.
  *
- * @param {{ every?: number }} setting the program runs every n-th vector
+ * @param {{ every: number }} setting the program runs every n-th vector
  * @param {(cwd: string, vectors: number) => Promise<object>} work
  */
-async function inProgram({ tarball, address, files, tools, installed, every = 1 }, work) {
+async function inProgram({ tarball, address, files, tools, installed, every }, work) {
   const { vectors: all, ...job } = await (await fetch(address)).json()
   const vectors = all.filter((_, index) => index % every === 0)
   const responses = {
