@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
+import { transform } from 'esbuild'
 import { claims, makeKey, makeToken } from './package-tokens.js'
 import { recordServers, startProgram, stopServers } from './support/servers.js'
 
@@ -38,8 +39,9 @@ async function blocks() {
   const page = await readFile(join(root, 'docs/recipes.md'), 'utf8')
   for (const section of page.split(/^## /m).slice(1)) {
     const title = section.split('\n')[0]
-    for (const [, language, code] of section.matchAll(/^```(c?js)\n([^]*?)^```$/gm)) {
-      const name = /^\/\/ (\S+\.js)\n/.exec(code)?.[1] ?? (language === 'cjs' ? 'recipe.cjs' : 'recipe.js')
+    for (const [, language, text] of section.matchAll(/^```(c?js|ts)\n([^]*?)^```$/gm)) {
+      const name = /^\/\/ (\S+\.[jt]s)\n/.exec(text)?.[1].replace(/ts$/, 'js') ?? (language === 'cjs' ? 'recipe.cjs' : 'recipe.js')
+      const code = language === 'ts' ? (await transform(text, { loader: 'ts' })).code : text
       const path = join(folder, title.replaceAll(/\W+/g, '-'), name)
       await mkdir(dirname(path), { recursive: true })
       await writeFile(join(folder, title.replaceAll(/\W+/g, '-'), 'package.json'), '{"type":"module"}')
@@ -149,6 +151,68 @@ test('Bun, with a test double of serve()', async (t) => {
   await check((request) => server.fetch(request))
 })
 
+test('SvelteKit: the hook, and an endpoint', async () => {
+  const { handle } = await import(recipe('SvelteKit', 'src/hooks.server.js'))
+  const { GET } = await import(recipe('SvelteKit', 'src/routes/api/me/+server.js'))
+  const send = (path, { headers }) => {
+    const request = new Request(`https://api.example${path}`, { headers })
+    return handle({ event: { request, url: new URL(request.url), locals: {} }, resolve: path === '/' ? () => Response.json('a page') : GET })
+  }
+  await check((request) => send('/api/me', request))
+  assert.equal((await send('/', {})).status, 200)
+})
+
+test('Nuxt, with test doubles of its auto-imports', async (t) => {
+  Object.assign(globalThis, { defineEventHandler: (handler) => handler, getRequestURL: ({ path }) => new URL(path, 'https://api.example') })
+  t.after(() => ['defineEventHandler', 'getRequestURL'].forEach((name) => delete globalThis[name]))
+  const { default: middleware } = await import(recipe('Nuxt', 'server/middleware/auth.js'))
+  const { default: endpoint } = await import(recipe('Nuxt', 'server/api/me.js'))
+  await check(async ({ headers }) => {
+    const event = { path: '/api/me', headers, context: {} }
+    return (await middleware(event)) ?? Response.json(endpoint(event))
+  })
+  assert.equal(await middleware({ path: '/', headers: new Headers(), context: {} }), undefined)
+})
+
+test('Koa', async () => check(await listening(recipe('Koa'))))
+
+test('H3', async () => {
+  const { default: app } = await import(recipe('H3'))
+  await check((request) => app.request(request))
+})
+
+test('Elysia', async () => {
+  const { default: app } = await import(recipe('Elysia'))
+  await check((request) => app.handle(request))
+})
+
+test('AWS Lambda', async () => {
+  const { handler } = await import(recipe('AWS Lambda'))
+  await check(async ({ url, headers }) => {
+    const { host: domainName, pathname: rawPath } = new URL(url)
+    const event = { requestContext: { domainName }, rawPath, rawQueryString: '', headers: Object.fromEntries(headers) }
+    // Lambda answers with the result itself if it has no status code.
+    const { statusCode: status, headers: answered, body, ...result } = await handler(event)
+    return status === undefined ? Response.json(result) : new Response(body, { status, headers: answered })
+  })
+})
+
+test('Angular', async () => {
+  const { subjectOf } = await import(recipe('Angular', 'src/app/verifier.js'))
+  assert.equal(await subjectOf(token()), 'somebody')
+  await assert.rejects(subjectOf(token({ exp: now - 1 })), { code: 'token_expired' })
+})
+
+test('Browser extensions, with a test double of the messages', async (t) => {
+  let listener
+  globalThis.chrome = { runtime: { onMessage: { addListener: (given) => (listener = given) } } }
+  t.after(() => delete globalThis.chrome)
+  await import(recipe('Browser extensions'))
+  const ask = (message) => new Promise((resolve) => assert.equal(listener(message, {}, resolve), true))
+  assert.deepEqual(await ask(token()), { you: 'somebody' })
+  assert.deepEqual(await ask(token({ exp: now - 1 })), { code: 'token_expired' })
+})
+
 test('pages on other origins get a preflight response, and may read the reason of a refusal', async () => {
   const { default: worker } = await import(recipe('Pages on other origins'))
   await check((request) => worker.fetch(request))
@@ -162,5 +226,5 @@ test('pages on other origins get a preflight response, and may read the reason o
 test('each section with code has a test', async () => {
   const text = await readFile(fileURLToPath(import.meta.url), 'utf8')
   for (const { title } of all) assert.ok(text.includes(`recipe('${title}'`), title)
-  assert.ok(all.length >= 10)
+  assert.ok(all.length >= 20)
 })

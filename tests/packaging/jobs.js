@@ -13,18 +13,21 @@ const LIMIT_MS = 180_000
 /**
  * Starts the issuer and the server.
  *
- * @returns {Promise<{ open: () => { address: string, result: Promise<object> }, vectors: number, pagePort: number, stop: () =>
- *   Promise<void> }>} `open` makes an address for one run, whose `result` is the JSON that is posted there; `vectors` is
- *   the number of vectors; `pagePort` is the port of 127.0.0.1 whose pages may call the issuer (CORS)
+ * @param {number} pages the number of pages that may be open at the same time
+ * @returns {Promise<{ open: () => { address: string, result: Promise<object> }, vectors: number, pagePorts: number[], stop:
+ *   () => Promise<void> }>} `open` makes an address for one run, whose `result` is the JSON that is posted there; `vectors`
+ *   is the number of vectors; `pagePorts` are the ports of 127.0.0.1 whose pages may call the issuer (CORS)
  */
-export async function startJobs() {
-  const pagePort = await freePort()
-  const issuer = await startIssuer({ corsOrigins: [`http://127.0.0.1:${pagePort}`] })
+export async function startJobs(pages) {
+  const pagePorts = await Promise.all(Array.from({ length: pages }, freePort))
+  const issuer = await startIssuer({ corsOrigins: pagePorts.map((port) => `http://127.0.0.1:${port}`) })
   const vectors = await readVectors()
   const runs = []
   const server = createServer((request, response) => {
     answer(request, response).catch((error) => response.writeHead(500, CORS).end(String(error)))
   })
+  // While it runs the vectors, a runtime may not notice that its connection was closed.
+  server.keepAliveTimeout = LIMIT_MS
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
 
@@ -43,7 +46,7 @@ export async function startJobs() {
 
   return {
     vectors: vectors.length,
-    pagePort,
+    pagePorts,
     open() {
       const address = `http://127.0.0.1:${server.address().port}/${runs.length}`
       const result = new Promise((resolve, reject) => {

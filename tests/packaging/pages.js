@@ -1,4 +1,5 @@
 // Pages with the package: their HTML, their server, and the browser that opens them.
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -7,14 +8,18 @@ import { openPage } from '../runtimes/browsers.js'
 
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.wasm': 'application/wasm' }
 
-/** Returns a page for one run. It reports its errors as results. */
-export const html = (address, scripts) => `<!doctype html>
+/** Returns a page with these scripts. */
+export const html = (scripts) => `<!doctype html>
 <html lang="en">
 <title>A page with countersign</title>
-<script src="/report.js" data-address="${address}"></script>
 ${scripts}
 </html>
 `
+
+/** Returns a page for one run, from the text of a page. It reports its errors as results, by `REPORT`. */
+export function reporting(page, address) {
+  return page.replace(/<!doctype html>/i, `$&<script src="/report.js" data-address="${address}"></script>`)
+}
 
 /** Reports uncaught errors, files that do not load, and violations of the Content-Security-Policy. */
 export const REPORT = `
@@ -29,10 +34,13 @@ addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) 
 })
 `
 
-/** Returns the strictest policy under which the package works, for a page that does only the job of `address`. */
-export async function strictPolicy(address) {
+/** Returns the strictest policy under which a page works that does only the job of `address`. */
+export async function strictPolicy(address, page) {
   const { options } = await (await fetch(address)).json()
-  return `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ${options.issuer} ${new URL(address).origin}`
+  // Parcel writes an import map into the page, which is an inline script.
+  const inline = Array.from(page.matchAll(/<script[^>]*>([^<]+)</g), ([, text]) => ` 'sha256-${createHash('sha256').update(text).digest('base64')}'`)
+  const scripts = `script-src 'self' 'wasm-unsafe-eval'${inline.join('')}`
+  return `default-src 'none'; ${scripts}; connect-src 'self' ${options.issuer} ${new URL(address).origin}`
 }
 
 /**

@@ -8,14 +8,23 @@ export const skipChromium = isSkipped(['chromium'])
 
 /** Starts the Chromium in `COUNTERSIGN_CHROMIUM`, headless. */
 export async function launchChromium() {
-  const executablePath = process.env.COUNTERSIGN_CHROMIUM
-  if (!executablePath) {
-    throw new Error(
-      'COUNTERSIGN_CHROMIUM is not set: it is the path of a Chromium. `cargo xtask test` finds or installs one and ' +
-        'sets it; by hand on Debian: apt-get install chromium, then COUNTERSIGN_CHROMIUM=/usr/bin/chromium',
-    )
-  }
-  return chromium.launch({ executablePath, args: ARGS })
+  return chromium.launch({ executablePath: executable(), args: ARGS })
+}
+
+/** Starts the same Chromium with an extension, the folder of a manifest and its files. */
+export function launchExtension(folder) {
+  // Only the new headless mode has extensions, and only a persistent context loads them. Without a path, the profile is new.
+  const args = [...ARGS, '--headless=new', `--disable-extensions-except=${folder}`, `--load-extension=${folder}`]
+  return chromium.launchPersistentContext('', { executablePath: executable(), headless: false, args })
+}
+
+function executable() {
+  const path = process.env.COUNTERSIGN_CHROMIUM
+  if (path) return path
+  throw new Error(
+    'COUNTERSIGN_CHROMIUM is not set: it is the path of a Chromium. `cargo xtask test` finds or installs one and ' +
+      'sets it; by hand on Debian: apt-get install chromium, then COUNTERSIGN_CHROMIUM=/usr/bin/chromium',
+  )
 }
 
 /** Opens a page; see `openPage`. */

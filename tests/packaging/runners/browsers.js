@@ -1,19 +1,13 @@
 // Browsers that load the package's own files, without a bundler.
-import { html, REPORT, served, strictPolicy, untilResult } from '../pages.js'
-import { inProject } from '../project.js'
+import { html, REPORT, reporting, served, strictPolicy, untilResult } from '../pages.js'
+import { inProject, mainOf } from '../project.js'
 
 const ENTRY = '/node_modules/countersign/dist/browser.js'
 
 const IMPORT_MAP = `<script type="importmap">{ "imports": { "countersign": "${ENTRY}" } }</script>`
 
 // An import map is an inline script, which a strict policy blocks.
-const BY_PATH = `
-import * as countersign from '${ENTRY}'
-import { address } from './address.js'
-import { conform } from './conformance.js'
-
-await conform(countersign, address)
-`
+const BY_PATH = mainOf(ENTRY)
 
 export default Object.entries({ chromium: 'Chromium', firefox: 'Firefox', webkit: 'WebKitGTK' }).flatMap(([browser, name]) => [
   page({ browser, name: `${name}, import map`, scripts: `${IMPORT_MAP}\n<script type="module" src="/main.js"></script>` }),
@@ -25,8 +19,9 @@ function page({ browser, name, scripts, strict = false }) {
     name,
     needs: [browser],
     async run({ tarball, address, result, pagePort: port }) {
-      const files = { 'index.html': html(address, scripts), 'report.js': REPORT, 'by-path.js': BY_PATH }
-      const policy = strict ? await strictPolicy(address) : undefined
+      const index = reporting(html(scripts), address)
+      const files = { 'index.html': index, 'report.js': REPORT, 'by-path.js': BY_PATH }
+      const policy = strict ? await strictPolicy(address, index) : undefined
       const version = await inProject({ tarball, address, files }, (folder) =>
         served({ folder, port, policy }, (url) => untilResult(browser, url, result)),
       )

@@ -1,43 +1,38 @@
-// Bundlers with minimal configuration. The bundle is opened in Chromium under a strict policy, or run in Node.js.
+// Pages of bundlers with minimal configuration, in Chromium under a strict policy.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { cp, readdir, readFile, rm } from 'node:fs/promises'
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { rspack } from '@rspack/core'
 import { nodeResolve } from '@rollup/plugin-node-resolve'
 import { importMetaAssets } from '@web/rollup-plugin-import-meta-assets'
 import * as esbuild from 'esbuild'
 import * as rollup from 'rollup'
 import * as vite from 'vite'
 import webpack from 'webpack'
-import { html, REPORT, served, strictPolicy, untilResult } from '../pages.js'
-import { inProject, run } from '../project.js'
+import { launchExtension } from '../../runtimes/chromium.js'
+import { programOf } from '../../runtimes/runtimes.js'
+import { html, REPORT, reporting, served, strictPolicy, untilResult } from '../pages.js'
+import { inProject, mainOf, run, toolPath, toolVersion } from '../project.js'
 
 const MODULES = 'node_modules/countersign/dist/wasm'
 
 const SCRIPT = '<script defer src="/main.js"></script>'
 const MODULE_SCRIPT = '<script type="module" src="/main.js"></script>'
-
-const INLINE = `
-import * as countersign from 'countersign/inline'
-import { address } from './address.js'
-import { conform } from './conformance.js'
-
-conform(countersign, address)
-`
+const START_SCRIPT = '<script src="/start.js"></script>'
 
 export default [
+  page({ name: 'Vite, Chromium', build: buildWithVite }),
   {
-    name: 'Vite, Chromium',
+    name: 'Vite in development, Chromium',
     needs: ['chromium'],
     async run({ tarball, address, result, pagePort: port }) {
-      const files = { 'index.html': html(address, MODULE_SCRIPT), 'public/report.js': REPORT }
-      const headers = { 'content-security-policy': await strictPolicy(address) }
+      const files = { 'index.html': reporting(html(MODULE_SCRIPT), address), 'public/report.js': REPORT }
       await inProject({ tarball, address, files }, async (root) => {
-        await vite.build({ root, configFile: false, logLevel: 'error' })
-        await assertModulesOnce(root)
-        const server = await vite.preview({ root, configFile: false, preview: { host: '127.0.0.1', port, strictPort: true, headers } })
+        const server = await vite.createServer({ root, configFile: false, logLevel: 'error', server: { host: '127.0.0.1', port, strictPort: true } })
         try {
+          await server.listen()
           await untilResult('chromium', `http://127.0.0.1:${port}/`, result)
         } finally {
           await server.close()
@@ -46,98 +41,139 @@ export default [
       return { version: vite.version, loads: 'fetches the file' }
     },
   },
-  page({ name: 'webpack, Chromium', version: webpack.version, script: SCRIPT, bundle: bundleWithWebpack }),
-  page({ name: 'Rollup, Chromium', version: rollup.VERSION, script: MODULE_SCRIPT, bundle: bundleWithRollup }),
-  page({ name: 'esbuild, modules copied, Chromium', version: esbuild.version, script: MODULE_SCRIPT, bundle: bundleWithEsbuild }),
+  page({ name: 'webpack, Chromium', script: SCRIPT, build: (cwd) => buildWithWebpack(webpack, cwd, { target: 'web' }) }),
+  page({ name: 'Rspack, Chromium', script: SCRIPT, build: (cwd) => buildWithWebpack(rspack, cwd, { target: 'web' }) }),
+  page({ name: 'Rollup, Chromium', script: MODULE_SCRIPT, build: buildWithRollup }),
+  page({ name: 'Parcel, Chromium', tools: 'parcel', build: buildWithParcel }),
+  page({ name: 'Bun, Chromium', build: buildWithBun, inline: true }),
+  page({ name: 'esbuild, modules copied, Chromium', script: MODULE_SCRIPT, build: buildBesideModules }),
   page({
     name: 'esbuild, countersign/inline, Chromium',
-    version: esbuild.version,
     script: SCRIPT,
-    bundle: (folder) => bundleInline(folder, { format: 'iife' }),
+    build: (cwd) => buildWithEsbuild(cwd, { entryPoints: { main: 'inline.js' }, format: 'iife' }),
     inline: true,
   }),
-  program({
-    name: 'esbuild, modules copied, Node.js',
-    loads: 'reads the file',
-    file: 'dist/main.js',
-    bundle: (folder) => bundleWithEsbuild(folder, { platform: 'node' }),
-  }),
-  program({
-    name: 'esbuild, countersign/inline, Node.js',
-    loads: 'in the JavaScript',
-    file: 'dist/main.cjs',
-    bundle: (folder) => bundleInline(folder, { format: 'cjs', platform: 'node', outExtension: { '.js': '.cjs' } }),
-  }),
+  worker('Dedicated Worker, Chromium', `new Worker('/main.js', { type: 'module' })`),
+  worker('Shared Worker, Chromium', `new SharedWorker('/main.js', { type: 'module' })`),
+  worker('Service Worker, Chromium', `navigator.serviceWorker.register('/main.js', { type: 'module' })`),
+  {
+    name: 'extension (Manifest V3), Chromium',
+    needs: ['chromium'],
+    run: ({ tarball, address, result }) =>
+      inProject({ tarball, address }, async (cwd) => {
+        const version = await buildBesideModules(cwd)
+        await writeFile(join(cwd, 'dist/manifest.json'), JSON.stringify(MANIFEST))
+        const context = await launchExtension(join(cwd, 'dist'))
+        try {
+          await result
+        } finally {
+          await context.close()
+        }
+        return { version, loads: 'fetches the file' }
+      }),
+  },
 ]
 
-/** @param {{ bundle: (folder: string) => Promise<void> }} setting `bundle` writes `dist/main.js` in the project */
-function page({ name, version, script, bundle, inline = false }) {
+const MANIFEST = {
+  manifest_version: 3,
+  name: 'An extension with countersign',
+  version: '1',
+  background: { service_worker: 'main.js', type: 'module' },
+  host_permissions: ['http://127.0.0.1/*'],
+  content_security_policy: { extension_pages: "script-src 'self' 'wasm-unsafe-eval'" },
+}
+
+/**
+ * @param {{ name: string, build: (cwd: string, installed?: string) => Promise<string>, script?: string, inline?: boolean, tools?:
+ *   string }} setting `build` writes `dist`, for the page `index.html` or for a page with only `script`, and returns the
+ *   version of its tool; `inline`: the module is in the JavaScript
+ */
+function page({ name, build, script, inline = false, tools }) {
   return {
     name,
     needs: ['chromium'],
-    async run({ tarball, address, result, pagePort: port }) {
-      const files = { 'dist/index.html': html(address, script), 'dist/report.js': REPORT, 'inline.js': INLINE }
-      const policy = await strictPolicy(address)
-      await inProject({ tarball, address, files }, async (project) => {
-        await bundle(project)
-        if (!inline) await assertModulesOnce(project)
-        await served({ folder: join(project, 'dist'), port, policy }, (url) => untilResult('chromium', url, result))
+    tools,
+    async run({ tarball, address, result, pagePort: port, installed }) {
+      const files = { 'index.html': html('<script type="module" src="./main.js"></script>'), 'inline.js': mainOf('countersign/inline') }
+      const version = await inProject({ tarball, address, files }, async (project) => {
+        const folder = join(project, 'dist')
+        const version = await build(project, installed)
+        assert.deepEqual(await digests(folder), inline ? [] : await digests(join(project, MODULES)))
+        await assertNothingOfNode(folder)
+        const built = script === undefined ? await readFile(join(folder, 'index.html'), 'utf8') : html(script)
+        const policy = await strictPolicy(address, built)
+        await writeFile(join(folder, 'index.html'), reporting(built, address))
+        await writeFile(join(folder, 'report.js'), REPORT)
+        await served({ folder, port, policy }, (url) => untilResult('chromium', url, result))
+        return version
       })
       return { version, loads: inline ? 'in the JavaScript' : 'fetches the file' }
     },
   }
 }
 
-function program({ name, loads, file, bundle }) {
-  return {
-    name,
-    async run({ tarball, address }) {
-      await inProject({ tarball, address, files: { 'inline.js': INLINE } }, async (cwd) => {
-        await bundle(cwd)
-        // The bundle must work alone.
-        await rm(join(cwd, 'node_modules'), { recursive: true })
-        await run(process.execPath, [file], { cwd })
-      })
-      return { version: esbuild.version, loads }
-    },
+/** A page whose script `start` starts a worker. */
+function worker(name, start) {
+  const build = async (cwd) => {
+    const version = await buildBesideModules(cwd)
+    await writeFile(join(cwd, 'dist/start.js'), start)
+    return version
   }
+  return page({ name, script: START_SCRIPT, build })
 }
 
-async function bundleWithWebpack(context) {
-  const compiler = webpack({ mode: 'production', context, entry: './main.js', target: 'web', output: { path: join(context, 'dist') } })
+async function buildWithVite(root) {
+  await vite.build({ root, configFile: false, logLevel: 'error' })
+  return vite.version
+}
+
+/** Builds with webpack, or with Rspack, which has the same interface. */
+export async function buildWithWebpack(bundler, context, { target, filename = 'main.js' }) {
+  const output = { path: join(context, 'dist'), filename }
+  const compiler = bundler({ mode: 'production', context, entry: './main.js', target, output })
   const stats = await promisify(compiler.run.bind(compiler))()
   await promisify(compiler.close.bind(compiler))()
   assert.ok(!stats.hasErrors() && !stats.hasWarnings(), stats.toString())
+  return bundler.rspackVersion ?? bundler.version
 }
 
-async function bundleWithRollup(folder) {
+async function buildWithRollup(folder) {
   const plugins = [nodeResolve({ browser: true }), importMetaAssets()]
   const onLog = (level, { message }) => assert.fail(`${level}: ${message}`)
   const bundle = await rollup.rollup({ input: join(folder, 'main.js'), plugins, onLog })
   await bundle.write({ dir: join(folder, 'dist'), format: 'es' })
   await bundle.close()
+  return rollup.VERSION
 }
 
-/** esbuild does not change `new URL('…', import.meta.url)`, so the modules must be beside the bundle. */
-async function bundleWithEsbuild(folder, options) {
-  await runEsbuild(folder, { entryPoints: ['main.js'], format: 'esm', ...options })
-  for (const name of await wasmIn(join(folder, MODULES))) await cp(join(folder, MODULES, name), join(folder, 'dist/wasm', name))
+async function buildWithParcel(cwd, installed) {
+  const flags = ['--dist-dir', 'dist', '--no-cache', '--no-source-maps']
+  await run(process.execPath, [toolPath('parcel/lib/bin.js', installed), 'build', 'index.html', ...flags], { cwd })
+  return toolVersion('parcel', installed)
 }
 
-function bundleInline(folder, options) {
-  return runEsbuild(folder, { entryPoints: { main: 'inline.js' }, ...options })
+async function buildWithBun(cwd) {
+  const { program, version } = await programOf('bun')
+  await run(program, ['build', './index.html', '--production', '--outdir', 'dist'], { cwd })
+  return version
 }
 
-async function runEsbuild(absWorkingDir, options) {
-  const { warnings } = await esbuild.build({ absWorkingDir, bundle: true, minify: true, outdir: 'dist', logLevel: 'silent', ...options })
+/** Copies the modules too: esbuild does not change `new URL('…', import.meta.url)`, so it must find them beside the bundle. */
+export async function buildBesideModules(cwd, options = {}) {
+  for (const name of await wasmIn(join(cwd, MODULES))) await cp(join(cwd, MODULES, name), join(cwd, 'dist/wasm', name))
+  return buildWithEsbuild(cwd, { format: 'esm', ...options })
+}
+
+export async function buildWithEsbuild(absWorkingDir, options) {
+  const setting = { absWorkingDir, entryPoints: ['main.js'], bundle: true, minify: true, outdir: 'dist', logLevel: 'silent' }
+  const { warnings } = await esbuild.build({ ...setting, ...options })
   assert.deepEqual(warnings, [])
+  return esbuild.version
 }
 
-/** Checks that `dist` has each WebAssembly module exactly once, and nothing of Node.js. */
-async function assertModulesOnce(project) {
-  assert.deepEqual(await digests(join(project, 'dist')), await digests(join(project, MODULES)))
-  const scripts = (await readdir(join(project, 'dist'), { recursive: true })).filter((name) => name.endsWith('.js'))
-  for (const name of scripts) assert.doesNotMatch(await readFile(join(project, 'dist', name), 'utf8'), /node:/, name)
+async function assertNothingOfNode(folder) {
+  const scripts = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.js'))
+  for (const name of scripts) assert.doesNotMatch(await readFile(join(folder, name), 'utf8'), /node:/, name)
 }
 
 /** Returns the SHA-256 of each WebAssembly module. A bundler may change its name and folder. */
@@ -146,6 +182,7 @@ async function digests(folder) {
   return (await Promise.all(files)).map((bytes) => createHash('sha256').update(bytes).digest('hex')).sort()
 }
 
-async function wasmIn(folder) {
+/** Returns the paths of the WebAssembly files in a folder. */
+export async function wasmIn(folder) {
   return (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.wasm'))
 }

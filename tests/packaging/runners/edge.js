@@ -1,22 +1,14 @@
 // Runtimes of edge functions, which import the compiled module and may not compile bytes: workerd, and the edge runtime of
 // Vercel, alone and in Next.js.
-import { spawn } from 'node:child_process'
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join, parse } from 'node:path'
-import { createInterface } from 'node:readline'
-import { EdgeRuntime } from 'edge-runtime'
 import * as esbuild from 'esbuild'
-import { Miniflare } from 'miniflare'
 import workerd from 'workerd'
-import { inProject, run, toolPath, toolVersion } from '../project.js'
+import { inProject, toolPath, toolVersion } from '../project.js'
+import { execute, requested } from '../servers.js'
+import { requestedInEdgeRuntime, requestedInWorkerd } from '../workers.js'
 
 const COMPATIBILITY_DATE = '2024-09-23'
-
-/** Keeps Wrangler and Next.js from using the network. */
-const OFFLINE = { CLOUDFLARE_CF_FETCH_ENABLED: 'false', WRANGLER_SEND_METRICS: 'false', NEXT_TELEMETRY_DISABLED: '1' }
-
-/** Matches the line that they print once they listen. */
-const LISTENING = /"port":(\d+)|127\.0\.0\.1:(\d+)/
 
 const IMPORTS = `
 import * as countersign from 'countersign'
@@ -42,19 +34,8 @@ export default [
       inProject({ tarball, address, files: { 'worker.js': WORKER } }, async (cwd) => {
         const flags = ['--name', 'a-worker', '--compatibility-date', COMPATIBILITY_DATE, '--outdir', 'dist']
         await runTool('wrangler/bin/wrangler.js', ['deploy', 'worker.js', '--dry-run', ...flags], cwd)
-        const worker = new Miniflare({
-          cf: false,
-          modules: true,
-          modulesRoot: join(cwd, 'dist'),
-          scriptPath: join(cwd, 'dist/worker.js'),
-          modulesRules: [{ type: 'CompiledWasm', include: ['**/*.wasm'] }],
-          compatibilityDate: COMPATIBILITY_DATE,
-        })
-        try {
-          await assertDone(await worker.dispatchFetch('http://worker/'))
-        } finally {
-          await worker.dispose()
-        }
+        const worker = { folder: join(cwd, 'dist'), script: 'worker.js', compatibilityDate: COMPATIBILITY_DATE }
+        await requestedInWorkerd(worker, '/')
         return { version: workerd.version, loads: 'imports it compiled' }
       }),
   },
@@ -71,9 +52,7 @@ export default [
     name: 'Vercel edge-runtime, bundled by esbuild',
     run: ({ tarball, address }) =>
       inProject({ tarball, address, files: { 'function.js': EDGE_FUNCTION } }, async (cwd) => {
-        const { initialCode, modules } = await bundleEdgeFunction(cwd)
-        const runtime = new EdgeRuntime({ initialCode, extend: (context) => Object.assign(context, modules) })
-        await assertDone(await runtime.dispatchFetch('http://function/'))
+        await requestedInEdgeRuntime(cwd, '/')
         return { version: toolVersion('edge-runtime'), loads: 'imports it compiled' }
       }),
   },
@@ -151,63 +130,6 @@ const worker :Workerd.Worker = (
 `
 }
 
-/** Returns the function's script, and the modules that it expects as global variables, as in Next.js and Vercel. */
-async function bundleEdgeFunction(absWorkingDir) {
-  const modules = {}
-  const compiled = {
-    name: 'compiled modules',
-    setup(build) {
-      build.onResolve({ filter: /\.wasm\?module$/ }, ({ path, resolveDir }) => {
-        return { path: join(resolveDir, path.replace('?module', '')), namespace: 'compiled' }
-      })
-      build.onLoad({ filter: /./, namespace: 'compiled' }, async ({ path }) => {
-        const name = `wasm_${Object.keys(modules).length}`
-        modules[name] = await WebAssembly.compile(await readFile(path))
-        return { contents: `export default ${name}` }
-      })
-    },
-  }
-  const { outputFiles } = await esbuild.build({
-    absWorkingDir,
-    entryPoints: ['function.js'],
-    bundle: true,
-    write: false,
-    format: 'iife',
-    conditions: ['edge-light'],
-    plugins: [compiled],
-  })
-  return { initialCode: outputFiles[0].text, modules }
-}
-
-/** Starts a server, requests the path, and stops the server. */
-async function requested({ program, args, cwd }, path) {
-  const child = spawn(program, args, { cwd, env: { ...process.env, ...OFFLINE }, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
-  let output = ''
-  const ended = new Promise((resolve, reject) => {
-    child.once('error', reject).once('close', () => reject(new Error(`${program} ended:\n${output}`)))
-  })
-  const port = new Promise((resolve) => {
-    for (const stream of child.stdio.slice(1)) {
-      createInterface(stream).on('line', (line) => {
-        output += `${line}\n`
-        const match = LISTENING.exec(line)
-        if (match) resolve(match[1] ?? match[2])
-      })
-    }
-  })
-  try {
-    await Promise.race([ended, port.then(async (number) => assertDone(await fetch(`http://127.0.0.1:${number}${path}`)))])
-  } finally {
-    child.kill()
-    await ended.catch(() => {})
-  }
-}
-
-async function assertDone(response) {
-  const text = await response.text()
-  if (text !== 'done') throw new Error(`HTTP status ${response.status}: ${text}`)
-}
-
 function runTool(path, args, cwd) {
-  return run(process.execPath, [toolPath(path), ...args], { cwd, env: { ...process.env, ...OFFLINE } })
+  return execute({ program: process.execPath, args: [toolPath(path), ...args], cwd })
 }

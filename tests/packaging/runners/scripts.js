@@ -1,7 +1,7 @@
 // Runtimes that run a script: Node.js by import and by require(), Deno, Bun.
 import assert from 'node:assert/strict'
 import { programOf } from '../../runtimes/runtimes.js'
-import { inProject, run } from '../project.js'
+import { inProject, mainOf, run } from '../project.js'
 
 const REQUIRE = `
 const countersign = require('countersign')
@@ -12,7 +12,7 @@ import('./conformance.js').then(async ({ conform }) => {
 `
 
 // The module is imported too, because in Deno the import makes the instance.
-const DENO = `
+export const DENO = `
 import * as countersign from 'countersign'
 import * as module from 'countersign/countersign.relaxed.wasm'
 import { address } from './address.js'
@@ -26,6 +26,7 @@ export default [
     script({ name: `Node.js ${version}, import`, runtime: `node${version}`, loads: 'reads the file' }),
     script({ name: `Node.js ${version}, require()`, runtime: `node${version}`, loads: 'reads the file', file: 'main.cjs', files: { 'main.cjs': REQUIRE } }),
   ]),
+  script({ name: 'Node.js, countersign/js', runtime: 'node', loads: 'in the JavaScript', file: 'js.js', files: { 'js.js': mainOf('countersign/js') } }),
   script({ name: 'Bun', runtime: 'bun', loads: 'reads the file' }),
   script({
     name: 'Deno',

@@ -1,0 +1,1 @@
+export { answer as loader } from '../../answer.js'
