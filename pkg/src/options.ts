@@ -37,7 +37,7 @@ export interface RemoteSettings {
  */
 export function readOptions(options: unknown): Settings {
   const given = members(options, 'options', 'an object such as { issuer, audience, jwks }')
-  checkNames(given, [...POLICY, ...OTHERS], '')
+  checkNames(given, [...Object.keys(POLICY), ...OTHERS], '')
   refuseUnsupported(given)
   const remote = readRemote(given['jwksOptions'], readFetch(given['fetch']))
   return {
@@ -102,10 +102,19 @@ export function problemOfKeys(jwks: unknown, allowHttp = false): string | undefi
   return `is ${'kty' in jwks ? 'a single JWK' : 'no JWK Set'}; expected { keys: [...] }`
 }
 
-/** The options of the policy. */
-const POLICY = [
-  'issuer', 'audience', 'type', 'claims', 'clockTolerance', 'maxTokenAge', 'requiredClaims', 'scope', 'scopeClaim', 'maxTokenBytes',
-]
+/** The options of the policy, with their types. JSON would drop or change other values without an error. */
+const POLICY = {
+  issuer: 'a string or an array of strings',
+  audience: 'a string or an array of strings, or null',
+  type: 'a string or an array of strings, or null',
+  claims: 'a string, a number, a boolean, or an array of them, for each claim: { client_id: "web" }',
+  clockTolerance: 'a number of seconds',
+  maxTokenAge: 'a number of seconds',
+  requiredClaims: 'an array of strings',
+  scope: 'a string or an array of strings',
+  scopeClaim: 'a string',
+  maxTokenBytes: 'a number of bytes',
+}
 const OTHERS = ['jwks', 'cache', 'now', 'fetch', 'jwksOptions', 'status']
 
 export const WHERE_SETS_ARE = "a JWK Set, whose URL is the jwks_uri in the issuer's metadata"
@@ -128,15 +137,15 @@ function refuseUnsupported(given: Record<string, unknown>): void {
   }
 }
 
-/** Refuses values that JSON would drop or change without an error. The WebAssembly module checks the others. */
 function readPolicy(given: Record<string, unknown>): string {
   const policy: Record<string, unknown> = {}
-  for (const name of POLICY) {
+  for (const [name, expected] of Object.entries(POLICY)) {
     const value = given[name]
     if (value === undefined) continue
     const items = name === 'claims' && isPlain(value) ? Object.values(value) : [value]
     for (const item of items.flat()) {
-      if (!isJsonScalar(item)) throw refuseOption(name, `is or holds ${kindOf(item)}; expected strings, numbers or booleans`)
+      if (isJsonScalar(item)) continue
+      throw refuseOption(name, `is or holds ${kindOf(item)}; expected ${expected}`)
     }
     policy[name] = value
   }
@@ -168,7 +177,7 @@ function readKeys(jwks: unknown, issuer: unknown, { allowHttp }: RemoteSettings)
 /** Returns the issuer if its metadata can be asked for. */
 function requireDiscoverable(issuer: unknown, allowHttp: boolean): string {
   const [name, ...others] = (Array.isArray(issuer) ? issuer : [issuer]) as unknown[]
-  if (typeof name !== 'string') throw refuseOption('issuer', `is or holds ${kindOf(name)}; expected a string or an array of strings`)
+  if (typeof name !== 'string') throw refuseOption('issuer', `is or holds ${kindOf(name)}; expected ${POLICY.issuer}`)
   const problem =
     others.length > 0 ? 'is one of several'
     : name.includes('{') ? 'holds the name of a claim'
