@@ -42,7 +42,7 @@ export async function runSize({ out, twiggy }) {
 
 /**
  * Builds a page. Returns the script that it loads, and its WebAssembly modules by their names in the package. Vite makes
- * another script for code that is imported only if it is used: the policies of several issuers.
+ * another script for code that is imported only if it is used: several policies, the cache, the script in a module's place.
  */
 async function bundle(entry) {
   const root = fileURLToPath(new URL('download/', import.meta.url))

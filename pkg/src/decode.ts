@@ -85,7 +85,7 @@ function readObject(part: string, name: string): Record<string, unknown> {
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
-/** Refuses what is not strict base64url without padding (RFC 7515 §2, RFC 4648 §3.5). */
+/** Refuses a text that is not strict base64url without padding (RFC 7515 §2, RFC 4648 §3.5). */
 function checkForm(part: string, name: string): void {
   const spare = part.length % 4
   const unusedBits = spare === 2 ? 15 : spare === 3 ? 3 : 0

@@ -99,7 +99,7 @@ export class Policies implements Verifier {
 
   #pick(token: string): PolicyVerifier {
     const [first] = this.#verifiers
-    // It refuses what is no token, or too long.
+    // It refuses a text that is no token or too long.
     if (typeof token !== 'string' || token.length > this.#maxTokenBytes) return first
     const verifier = this.#find(this.#payloadOf(token))
     if (verifier !== undefined) return verifier
@@ -112,7 +112,7 @@ export class Policies implements Verifier {
     throw this.#tools.refuseToken('issuer_mismatch', "no policy is for the token's claim iss: is it a token of another issuer?")
   }
 
-  /** Returns the members of the payload: none if it is malformed, which the policy that is picked then says. */
+  /** Returns the members of the payload. There are none if it is malformed: the policy that is picked then says so. */
   #payloadOf(token: string): Readonly<Record<string, unknown>> {
     try {
       return Object(this.#tools.readPart(token.split('.', 2)[1] ?? ''))

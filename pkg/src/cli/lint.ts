@@ -78,7 +78,7 @@ async function examine(entry: unknown, set: JwkSet): Promise<Finding> {
   return { key, refusal, secret, warnings: warningsOn(key, set) }
 }
 
-/** Names what a verifier tolerates, though the standards do not allow it. */
+/** Names the faults that this package tolerates, but the standards do not allow. */
 function warningsOn(key: Jwk, { keys }: JwkSet): string[] {
   const warnings: string[] = []
   for (const [name, value] of Object.entries(key)) if (value === null) warnings.push(`${show(name)} is null`)
