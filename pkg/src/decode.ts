@@ -1,6 +1,6 @@
-import { refuseToken } from './errors.js'
+import { refuseOption, refuseToken } from './errors.js'
 import { deepFreeze } from './freeze.js'
-import { checkNames, isObject, members, readClock } from './options.js'
+import { isObject, readClock, readOnly } from './options.js'
 import { decodeUtf8 } from './text.js'
 
 /** The content of a token. Anybody can write such a token: **nothing was verified**. */
@@ -52,9 +52,9 @@ export function decodeUnverified(token: string): Unverified {
  * @throws {@link VerifyError} - `token_malformed`, also if `exp` is missing or not a number; `options_invalid`.
  */
 export function expiry(token: string, options: { now?: (() => number) | undefined } = {}): Expiry {
-  const given = members(options, 'options', 'an object such as { now }')
-  checkNames(given, ['now'], '')
-  const clock = readClock(given['now'])
+  const given = readOnly(options, 'now')
+  if (given !== undefined && typeof given !== 'function') throw refuseOption('now', 'is no function; expected one that returns seconds')
+  const clock = readClock(given as (() => unknown) | undefined)
   const expiresAt = decodeUnverified(token).payload['exp']
   if (typeof expiresAt !== 'number' || !Number.isFinite(expiresAt)) {
     throw refuseToken('token_malformed', 'the claim exp is missing or not a number')
