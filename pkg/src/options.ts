@@ -175,7 +175,8 @@ function requireDiscoverable(issuer: unknown, allowHttp: boolean): string {
     : /[?#]/.test(name) ? 'has a query or fragment'
     : problemOfUrl(name, allowHttp)
   if (problem === undefined) return name
-  throw refuseOption('jwks', `is left out, but there is no metadata to take it from: the issuer ${problem}; give jwks`)
+  const otherwise = others.length > 0 ? ', or an array of options, with one for each issuer' : ''
+  throw refuseOption('jwks', `is left out, but there is no metadata to take it from: the issuer ${problem}; give jwks${otherwise}`)
 }
 
 function isUrl(jwks: unknown): jwks is string | URL {
