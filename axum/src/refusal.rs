@@ -92,7 +92,7 @@ impl From<Error> for Refusal {
         let challenge = || Some((WWW_AUTHENTICATE, verify_error.www_authenticate()));
         // The message of a failed fetch names internal hosts, which callers need not know.
         let (name, description, header) = match status {
-            StatusCode::UNAUTHORIZED => ("invalid_token", verify_error.message(), challenge()),
+            StatusCode::UNAUTHORIZED => ("invalid_token", verify_error.fault(), challenge()),
             StatusCode::FORBIDDEN => ("insufficient_scope", verify_error.message(), challenge()),
             StatusCode::SERVICE_UNAVAILABLE => {
                 let later = "tokens cannot be checked at the moment; try again later".to_owned();

@@ -1,4 +1,4 @@
-import { refuse, refuseOption, type VerifyError } from './errors.js'
+import { faultOf, refuse, refuseOption, type VerifyError } from './errors.js'
 import { readOnly } from './options.js'
 import type { PolicyVerifier } from './policies.js'
 import type { Verified, Verifier } from './types.js'
@@ -128,7 +128,8 @@ function refusalFor(error: unknown): Refusal {
     case 'scope_insufficient':
       return refusal(403, 'insufficient_scope', message, challenge, error)
     default:
-      return refusal(401, 'invalid_token', message, challenge, error)
+      // The message may list the tenants or clients that the policy accepts.
+      return refusal(401, 'invalid_token', faultOf(message), challenge, error)
   }
 }
 
@@ -164,7 +165,7 @@ function requireScopes({ payload }: Verified, scopes: readonly string[], claim: 
   const granted = new Set<unknown>(typeof value === 'string' ? value.split(' ') : Array.isArray(value) ? value : [])
   if (scopes.every((scope) => granted.has(scope))) return
   const scope = scopes.join(' ')
-  const message = `the claim ${claim} does not hold the required scope: expected all of "${scope}"`
+  const message = `the claim ${claim} does not hold the required scope: expected all of "${scope}"; if the scopes are in another claim, set the option scopeClaim`
   throw refuse({ code: 'scope_insufficient', message, claim, claims: payload, scope })
 }
 

@@ -155,15 +155,19 @@ export function refuse({ scope, ...fields }: Refusal, cause?: unknown): VerifyEr
 }
 
 /**
- * Returns the challenge of RFC 6750 §3, like the Rust crate's `www_authenticate`: without the advice, which follows after
- * punctuation, and with at most 200 characters, because proxies limit the headers of a response.
+ * Returns the challenge of RFC 6750 §3, like the Rust crate's `www_authenticate`: without the advice, and with at most 200 characters, because proxies limit the headers of a response.
  */
 function challengeOf(code: ErrorCode, message: string, scope: string | undefined): string {
   if (/^options_|^jwks_|^status_/.test(code)) return 'Bearer'
   const error = scope === undefined ? 'invalid_token' : 'insufficient_scope'
-  const challenge = `Bearer error="${error}", error_description="${quotable(message.split(/[:;,] /, 1)[0] ?? '').slice(0, 100)}"`
+  const challenge = `Bearer error="${error}", error_description="${quotable(faultOf(message)).slice(0, 100)}"`
   const withScope = `${challenge}, scope="${quotable(scope ?? '')}"`
   return scope === undefined || withScope.length > 200 ? challenge : withScope
+}
+
+/** Returns a message without the advice and the expected values, which follow after punctuation. */
+export function faultOf(message: string): string {
+  return message.split(/[:;,] /, 1)[0] ?? ''
 }
 
 /** RFC 6750 §3 allows no `"`, no `\` and nothing outside printable ASCII between the quotes. */

@@ -86,7 +86,8 @@ export class Metadata {
   async #read(url: URL, entry: FetchedDocument & { at: number }): Promise<Entry> {
     const { issuer, jwks_uri: jwksUri } = Object(JSON.parse(entry.text)) as Record<string, unknown>
     if (issuer !== this.#issuer) {
-      throw refuseDocument('metadata', url, `its issuer is ${quote(issuer)}, but the option issuer is ${quote(this.#issuer)}; expected the same text`)
+      const advice = typeof issuer === 'string' && issuer.includes('{') ? MANY_TENANTS : ''
+      throw refuseDocument('metadata', url, `its issuer is ${quote(issuer)}, but the option issuer is ${quote(this.#issuer)}; expected the same text${advice}`)
     }
     if (typeof jwksUri !== 'string') throw refuseDocument('metadata', url, 'its jwks_uri is missing: give the option jwks')
     if (!isFetchable(jwksUri, this.#settings.allowHttp, url.protocol === 'http:')) {
@@ -96,6 +97,9 @@ export class Metadata {
     return { ...entry, jwksUri: new URL(jwksUri) }
   }
 }
+
+/** The advice for the metadata of Entra ID for many tenants, whose `issuer` is `https://login.microsoftonline.com/{tenantid}/v2.0`. */
+const MANY_TENANTS = "; for many tenants, set issuer to that text with the tenant's claim in the braces, such as {tid}, and give jwks"
 
 /** Returns the URLs of RFC 8414 §3.1 and of OpenID Connect Discovery §4. They differ if the issuer has a path. */
 function wellKnown({ origin, pathname }: URL): readonly [URL, URL] {

@@ -72,7 +72,8 @@ function problemOfDiscovery([issuer, ...others]: readonly unknown[]): string {
     : issuer.includes('{') ? 'holds the name of a claim'
     : /[?#]/.test(issuer) ? 'has a query or fragment'
     : problemOfUrl(issuer)
-  return `is left out, but there is no metadata to take it from: the issuer ${problem}; give jwks`
+  const otherwise = others.length > 0 ? ', or an array of options, with one for each issuer' : ''
+  return `is left out, but there is no metadata to take it from: the issuer ${problem}; give jwks${otherwise}`
 }
 
 /** Says why a text is not a URL to fetch. */

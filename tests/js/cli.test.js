@@ -75,7 +75,7 @@ const rejections = [
   ['type_mismatch', makeToken(key, claims(), { typ: 'JWT' }), [], /--type JWT\n/],
   ['type_mismatch', makeToken(key, claims(), { typ: undefined }), [], /--type null\n/],
   ['algorithm_not_allowed', makeToken(key, claims(), { alg: 'HS256' }), [], /its alg is HS256/],
-  ['key_not_found', makeToken(other), [], /the set has k1:/],
+  ['key_not_found', makeToken(other), [], /the set has k1: is it the key set of the token's issuer, https:\/\/auth\.example, and/],
   ['signature_invalid', makeToken({ ...other, kid: 'k1' }), [], /another issuer's key set\?\n/],
   ['token_malformed', 'abc', [], /three parts/],
 ]
@@ -166,6 +166,23 @@ test('without --jwks the issuer\'s metadata names the keys', async (t) => {
   assert.equal((await countersign([...flags, token])).stderr.split(':')[0], 'issuer_mismatch')
 })
 
+test('a message with two URLs and two issuers is shown whole', async (t) => {
+  const other = `https://auth.example/${'x'.repeat(150)}`
+  const { origin } = new URL(await serve(t, issuer({ issuer: other })))
+  const { stderr } = await countersign(['verify', '--issuer', origin, '--audience', AUDIENCE, token])
+  assert.ok(stderr.includes(`its issuer is "${other}", but the option issuer is "${origin}"; expected the same text; no metadata from`), stderr)
+  assert.match(stderr, /openid-configuration: HTTP status 404; expected 200\n/)
+})
+
+test('without WebAssembly, the commands say how to start Node.js', async () => {
+  const options = { NODE_OPTIONS: '--jitless' }
+  for (const args of [['verify', '--jwks', jwks, ...policy, token], ['explain', token], ['lint', jwks]]) {
+    const { code, stderr } = await countersign(args, { env: options })
+    assert.equal(code, 2)
+    assert.match(stderr, /^countersign \w+: this runtime has no WebAssembly: start Node\.js without --jitless$/m)
+  }
+})
+
 test('an outage has the exit code 3, with each command and way', async (t) => {
   const down = await serve(t, 'no', { status: 503 })
   const empty = await serve(t, '{"keys":[]}')
@@ -173,7 +190,7 @@ test('an outage has the exit code 3, with each command and way', async (t) => {
   const cases = [
     [['verify', '--jwks', down, ...policy, token], /^jwks_unavailable: .*HTTP status 503; expected 200\n$/],
     [['verify', '--jwks', empty, ...policy, token], /^jwks_unavailable: .*the set is empty/],
-    [['verify', '--issuer', new URL(down).origin, '--audience', AUDIENCE, token], /^jwks_unavailable: .*\n  .*if there is none, add --jwks\n$/],
+    [['verify', '--issuer', new URL(down).origin, '--audience', AUDIENCE, token], /^jwks_unavailable: .*\n  .*if there is none, add --jwks; the token's iss is \S+\n$/],
     [['verify', '--issuer', huge, '--audience', AUDIENCE, token], /^jwks_unavailable: .*more than 1 MiB/],
     [['lint', down], /^jwks_unavailable: .*HTTP status 503/],
   ]

@@ -140,13 +140,16 @@ test('the guard reads only the beginning of a form, and only after the token was
   assert.ok(pulled >= 4 && pulled < 10, `${pulled} chunks were asked for`)
 })
 
-test('a refused token is answered with the verifier\'s challenge and message', async () => {
+test('a refused token is answered with the fault, without the expected values', async () => {
   const expired = makeToken(key, claims({ exp: NOW - 35 }))
-  const { wwwAuthenticate, message } = await verifier.verify(expired).catch((error) => error)
+  const { wwwAuthenticate } = await verifier.verify(expired).catch((error) => error)
   assert.deepEqual(await refused(request({ authorization: `Bearer ${expired}` }), verifier), {
     status: 401, challenge: wwwAuthenticate, retryAfter: undefined,
-    error: 'invalid_token', error_description: message, code: 'token_expired',
+    error: 'invalid_token', error_description: 'the token expired 35 s ago', code: 'token_expired',
   })
+  const tenants = await createVerifier(options([key], { claims: { tid: ['tenant-1', 'tenant-2'] } }))
+  const { error_description: description } = await refused(request({ authorization: `Bearer ${makeToken(key, claims({ tid: 'x' }))}` }), tenants)
+  assert.equal(description, 'the claim tid has another value than expected')
 })
 
 test('the token must have each scope of the guard', async () => {

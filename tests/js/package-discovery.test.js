@@ -129,11 +129,20 @@ test('the refusal of metadata with another issuer shows both', async (t) => {
   server.routes[OAUTH] = json({ ...server.metadata, issuer: `${server.name}/` })
   const { message } = await refusalOf(server)
   assert.ok(message.includes(`"${server.name}/"`) && message.includes(`"${server.name}"`), message)
-  for (const found of [undefined, null, 7, [server.name], 'x'.repeat(10_000), 'a\nb']) {
+  assert.doesNotMatch(message, /tenant/)
+  for (const found of [undefined, null, 7, [server.name], { toString: 1, valueOf: 1 }, 'x'.repeat(10_000), 'a\nb']) {
     server.routes[OAUTH] = json({ ...server.metadata, issuer: found })
     await refusalOf(server)
   }
   assert.equal(server.counts[KEYS], undefined)
+})
+
+test('metadata for many tenants is refused with the option to set', async (t) => {
+  const server = await issuer(t, '/common/v2.0')
+  const metadata = json({ ...server.metadata, issuer: `${server.origin}/{tenantid}/v2.0` })
+  server.routes = { [`/common/v2.0${OPENID}`]: metadata, [KEYS]: jwks([key]) }
+  const { message } = await refusalOf(server)
+  assert.match(message, /\/\{tenantid\}\/v2\.0", but the option issuer is ".*\/common\/v2\.0"; .*such as \{tid\}, and give jwks$/)
 })
 
 for (const [name, jwksUri, expected] of [
@@ -315,7 +324,7 @@ test('metadata is renewed in the background with the keys', async (t) => {
 })
 
 for (const [name, issuer, expected] of [
-  ['several issuers', ['https://a.example', 'https://b.example'], /one of several/],
+  ['several issuers', ['https://a.example', 'https://b.example'], /one of several; give jwks, or an array of options, with one for each issuer$/],
   ['the name of a claim in the issuer', 'https://login.example/{tid}/v2.0', /the name of a claim/],
   ['an issuer that is no URL', 'accounts.example', /no absolute URL/],
   ['an http issuer', 'http://auth.example', /a URL with http:/],

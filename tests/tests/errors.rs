@@ -77,7 +77,7 @@ fn a_refused_header_reports_the_expectation() {
             Error::TypeMismatch { expected: vec!["at+jwt".into()], missing: false },
             "the header parameter typ is not \"at+jwt\": is it an ID token? If the issuer's access \
              tokens have another typ, set the option type to it (type: 'JWT'), but only if its ID \
-             tokens have another aud",
+             tokens have another aud, or the option claims tells them apart",
         ),
         (
             header().set("crit", r#"["exp"]"#),
@@ -202,7 +202,8 @@ fn refused_claims_report_the_expectation() {
                 found: ClaimFault::Boolean,
                 expected: vec!["1".into(), "true".into()],
             },
-            r#"the claim tenant is a boolean, but not the expected "1" or "true""#,
+            "the claim tenant has another value than expected: it is a boolean, but not \"1\" or \
+             \"true\"",
         ),
         (
             claims().set("iss", r#""other""#),
@@ -277,7 +278,8 @@ fn refused_claims_report_the_expectation() {
             claims().set("scope", r#""read""#),
             "scope",
             Error::ScopeInsufficient { claim: "scope".into(), required: "read write".into() },
-            r#"the claim scope does not hold the required scope: expected all of "read write""#,
+            "the claim scope does not hold the required scope: expected all of \"read write\"; if \
+             the scopes are in another claim, set the option scopeClaim",
         ),
     ] {
         let token = signed(&key, Object::header().text(), claims.text());

@@ -97,7 +97,8 @@ fn a_private_key_instead_of_a_set_is_reported_as_one() {
         (
             jwk("use", "sig"),
             "no_keys_array",
-            "the key set has no array `keys`: expected { \"keys\": [ … ] }",
+            "the key set has no array `keys`: expected { \"keys\": [ … ] }; if this is the issuer's \
+             metadata, take the URL in its jwks_uri",
         ),
     ] {
         let error = KeySet::from_json(&document).expect_err("no set");

@@ -371,13 +371,19 @@ impl Error {
         }
     }
 
-    fn challenge(&self, error: &str) -> String {
-        // The advice follows after punctuation.
-        let message = self.message();
+    /// Returns the message without the advice and without the expected values, which follow after
+    /// punctuation: for a client, who need not know the clients or tenants that the policy accepts.
+    #[must_use]
+    pub fn fault(&self) -> String {
+        let mut message = self.message();
         let mut pairs = message.as_bytes().windows(2);
-        let fault = pairs.position(|pair| matches!(pair, b": " | b"; " | b", "));
-        let fault = fault.and_then(|end| message.get(..end)).unwrap_or(&message);
-        let mut description = quotable(fault);
+        let end = pairs.position(|pair| matches!(pair, b": " | b"; " | b", "));
+        message.truncate(end.unwrap_or(message.len()));
+        message
+    }
+
+    fn challenge(&self, error: &str) -> String {
+        let mut description = quotable(&self.fault());
         description.truncate(MAX_DESCRIPTION);
         fill("Bearer error=\"%\", error_description=\"%\"", &[error, &description])
     }
@@ -447,7 +453,7 @@ const TYPE_MISSING: &str = "the header has no typ: expected \"%\". If the issuer
     aud, or the option claims tells them apart";
 const TYPE: &str = "the header parameter typ is not \"%\": is it an ID token? If the issuer's \
     access tokens have another typ, set the option type to it%, but only if its ID tokens have \
-    another aud";
+    another aud, or the option claims tells them apart";
 const CRITICAL: &str =
     "the header has crit or b64, and this verifier understands no critical extension";
 const SET_EMPTY: &str = "the key set is empty: its issuer must publish the keys that it signs with";
@@ -461,7 +467,7 @@ const NONCE_ADVICE: &str = ": its header has a nonce, so it may be for an API of
 const MISSING: &str = "the required claim % is missing%";
 const NO_AUDIENCE: &str = ": if the issuer's access tokens have none, set the option audience to \
     null, and the option claims to one that names your client";
-const VALUE: &str = "the claim % %, but not the expected \"%\"";
+const VALUE: &str = "the claim % has another value than expected: it %, but not \"%\"";
 const ISSUER: &str = "the claim iss is not the expected issuer, \"%\"%";
 const SLASH_ADVICE: &str =
     ": they differ by a / at the end; set the option issuer as in the issuer's metadata";
@@ -472,7 +478,8 @@ const NOT_YET: &str = "the token is not valid yet: the claim % lies % s ahead of
 /// The advice for a time that may differ because a clock is wrong.
 const CLOCK: &str = "; if a clock is wrong, set it, or the option clockTolerance (up to 300 s)";
 const TOO_OLD: &str = "the token was issued longer ago than the % s that maxTokenAge allows";
-const SCOPE: &str = "the claim % does not hold the required scope: expected all of \"%\"";
+const SCOPE: &str = "the claim % does not hold the required scope: expected all of \"%\"; if the \
+    scopes are in another claim, set the option scopeClaim";
 const STATUS_UNAVAILABLE: &str =
     "the status list is not available, so the token may have been revoked: try again later";
 

@@ -109,7 +109,8 @@ impl KeySet {
 }
 
 const PRIVATE_KEY: &str = "is a private key: remove it, and rotate it, since it may have leaked";
-const NO_KEYS_ARRAY: &str = "has no array `keys`: expected { \"keys\": [ … ] }";
+const NO_KEYS_ARRAY: &str = "has no array `keys`: expected { \"keys\": [ … ] }; if this is the issuer's \
+    metadata, take the URL in its jwks_uri";
 
 const fn invalid(reason: &'static str, problem: &'static str) -> Error {
     Error::JwksInvalid { reason, problem }

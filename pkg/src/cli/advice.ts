@@ -20,13 +20,13 @@ export function adviceOn(error: VerifyError, token: string, verifier: Verifier, 
     }
     case 'key_not_found': {
       const kids = verifier.keys().keys.map((key) => show((Object(key) as Jwk).kid ?? '(a key without kid)'))
-      return `the set has ${kids.join(', ') || 'no keys'}: is it the key set of the token's issuer, and is it up to date?`
+      return `the set has ${kids.join(', ') || 'no keys'}: is it the key set of the token's issuer, ${issuerOf(token)}, and is it up to date?`
     }
     case 'key_rejected':
     case 'jwks_invalid':
       return 'run countersign lint on the key set for details'
     case 'jwks_unavailable':
-      return line.has('jwks') ? undefined : "the issuer's metadata names the keys: if there is none, add --jwks"
+      return line.has('jwks') ? undefined : `the issuer's metadata names the keys: if there is none, add --jwks; the token's iss is ${issuerOf(token)}`
     case 'signature_invalid':
       return "was the token changed, or is this another issuer's key set?"
     case 'claim_missing':
@@ -42,6 +42,11 @@ export function adviceOn(error: VerifyError, token: string, verifier: Verifier, 
     default:
       return undefined
   }
+}
+
+/** Returns the `iss`, which nobody has verified. */
+function issuerOf(token: string): string {
+  return show(decodeUnverified(token).payload['iss'] ?? null)
 }
 
 /** `--claim level=2` expects a number. */

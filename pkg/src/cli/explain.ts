@@ -4,7 +4,7 @@ import { printMembers } from './claims.js'
 import type { Command } from './command.js'
 import { NOW_FLAG, readNow, readToken } from './input.js'
 import { guess, readLeniently, type Part, type Reading } from './reading.js'
-import { err, out, quote, show } from './terminal.js'
+import { err, out, quote, show, showMessage } from './terminal.js'
 import { drawTimes, hasTimes } from './times.js'
 
 export const explain: Command = {
@@ -86,7 +86,7 @@ type Members = Readonly<Record<string, unknown>>
 
 /** Returns the checks of the form alone if there is no payload. */
 function checksOf({ typ, kid }: Members, payload: Members | undefined, now: number, refusal: VerifyError | undefined): string[][] {
-  const form = ['form, header', refusal === undefined ? 'correct' : `${refusal.code}: ${show(refusal.message)}${adviceOn(refusal, typ)}`]
+  const form = ['form, header', refusal === undefined ? 'correct' : `${refusal.code}: ${showMessage(refusal.message)}${adviceOn(refusal, typ)}`]
   if (payload === undefined) return [form]
   return [
     form,

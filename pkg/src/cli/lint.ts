@@ -4,7 +4,7 @@ import { readOptions } from '../options.js'
 import { WasmVerifier } from '../wasm.js'
 import { exitCodeOf, UsageError, type Command } from './command.js'
 import { ALLOW_HTTP_FLAG, readKeySet, readKeySource } from './input.js'
-import { err, out, show } from './terminal.js'
+import { err, out, show, showMessage } from './terminal.js'
 
 /** The verdict on a key. */
 interface Finding {
@@ -40,7 +40,7 @@ reads standard input.`,
       findings = await Promise.all(set.keys.map((key) => examine(key, set)))
     } catch (error) {
       if (!(error instanceof VerifyError)) throw error
-      err.line(`${err.paint('red', error.code)}: ${show(error.message)}`)
+      err.line(`${err.paint('red', error.code)}: ${showMessage(error.message)}`)
       return exitCodeOf(error)
     }
     if (line.has('json')) printJson(findings)

@@ -36,6 +36,7 @@ async function main([name = '', ...args]: string[]): Promise<number> {
       throw new UsageError(`${name === '' ? 'no command' : 'unknown command'}: expected ${Object.keys(COMMANDS).join(', ')} or --help`)
     }
     if (args.includes('--help') || args.includes('-h')) return print(helpOf(name, command))
+    if (typeof WebAssembly === 'undefined') throw new UsageError('this runtime has no WebAssembly: start Node.js without --jitless')
     return await command.run(parse(args, command.flags))
   } catch (error) {
     const problem = usageProblem(error)

@@ -55,8 +55,17 @@ export const err = new Output(process.stderr)
 
 /** Formats an untrusted value as one line. Escapes characters that could move the cursor or reverse text. */
 export function show(value: unknown): string {
+  return showUpTo(MAX_SHOWN, value)
+}
+
+/** Formats a message of the package, which can hold two URLs and two issuers. */
+export function showMessage(message: string): string {
+  return showUpTo(4 * MAX_SHOWN, message)
+}
+
+function showUpTo(longest: number, value: unknown): string {
   const text = (typeof value === 'string' ? value : JSON.stringify(value)).replace(UNSAFE, (character) => `\\u{${hex(character.codePointAt(0))}}`)
-  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
+  return text.length > longest ? `${text.slice(0, longest)}…` : text
 }
 
 /** Quotes a text for a shell. */

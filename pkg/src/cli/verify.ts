@@ -4,7 +4,7 @@ import { printMembers } from './claims.js'
 import { exitCodeOf, type Command, type CommandLine } from './command.js'
 import { ALLOW_HTTP_FLAG, NOW_FLAG, readKeySource, readNow, readToken } from './input.js'
 import { POLICY_FLAGS, readPolicy } from './policy.js'
-import { err, out, show } from './terminal.js'
+import { err, out, show, showMessage } from './terminal.js'
 import { drawTimes, formatDuration } from './times.js'
 
 export const verify: Command = {
@@ -72,7 +72,7 @@ function printValid(header: Readonly<Record<string, unknown>>, payload: Readonly
 function refuse(error: VerifyError, token: string, verifier: Verifier, line: CommandLine): void {
   const { code, stage, message, reason, claim, retryable, claims } = error
   if (line.has('json')) out.json({ valid: false, code, stage, message, reason, claim, retryable })
-  err.line(`${err.paint('red', code)}: ${show(withDurations(message))}`)
+  err.line(`${err.paint('red', code)}: ${showMessage(withDurations(message))}`)
   if (line.has('json')) return
   const advice = adviceOn(error, token, verifier, line)
   if (advice !== undefined) err.line(`  ${advice}`)
