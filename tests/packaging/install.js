@@ -31,7 +31,8 @@ async function installMissing(name) {
   // The folder gets its name at the end, so an interrupted installation is not taken for a whole one.
   const partial = await mkdtemp(`${folder}-partial-`)
   for (const file of ['package.json', 'package-lock.json']) await cp(join(source, file), join(partial, file))
-  await run(NPM, ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: partial })
+  // Vite sets NODE_ENV=production in this process, with which npm leaves out devDependencies.
+  await run(NPM, ['ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: partial })
   await rename(partial, folder)
   return folder
 }
