@@ -134,7 +134,7 @@ function readPolicy(given: Record<string, unknown>): string {
   for (const name of POLICY) {
     const value = given[name]
     if (value === undefined) continue
-    const items = name === 'claims' && isPlain(value) ? Object.values(value) : [value]
+    const items = name === 'claims' && isObject(value) && isPlain(value) ? Object.values(value) : [value]
     for (const item of items.flat()) {
       if (!isJsonScalar(item)) throw refuseOption(name, `is or holds ${kindOf(item)}; expected strings, numbers or booleans`)
     }
@@ -143,9 +143,11 @@ function readPolicy(given: Record<string, unknown>): string {
   return JSON.stringify(policy)
 }
 
-/** JSON would write a `Map` as an empty object. */
-function isPlain(value: unknown): value is object {
-  return Object.prototype.toString.call(value) === '[object Object]'
+/** JSON drops the members that an object inherits, such as the getters of a class, and writes a `Map` as an empty object. */
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value)
+  // Another realm has another `Object.prototype`.
+  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 function isJsonScalar(value: unknown): boolean {
