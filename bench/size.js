@@ -7,7 +7,7 @@ import { build } from 'vite'
 import { printTable, writeResults } from './report.js'
 
 /** The targets of the design for JavaScript and one module, minified, with brotli. */
-const [LIMIT, AIM] = [30 * 1024, 20 * 1024]
+const [LIMIT, AIM] = [32 * 1024, 20 * 1024]
 const MODULES = ['countersign.wasm', 'countersign.relaxed.wasm']
 const SHOWN = 25
 
@@ -42,7 +42,7 @@ export async function runSize({ out, twiggy }) {
 
 /**
  * Builds a page. Returns the script that it loads, and its WebAssembly modules by their names in the package. Vite makes
- * another script for code that is imported only if it is used: the policies of several issuers.
+ * another script for code that is imported only if it is used: several policies, the cache, the script in a module's place.
  */
 async function bundle(entry) {
   const root = fileURLToPath(new URL('download/', import.meta.url))

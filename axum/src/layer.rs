@@ -97,7 +97,7 @@ impl Guard {
         Ok(request)
     }
 
-    /// Returns the token that a guard with the same policy and keys has let pass, around this one.
+    /// Returns the token if a guard around this one has verified it with the same policy and keys.
     fn passed(&self, request: &Request) -> Option<Arc<Verified>> {
         let passed = request.extensions().get::<Passed>()?;
         passed.guard.shares_with(self).then(|| Arc::clone(&passed.verified))

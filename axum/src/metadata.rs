@@ -33,7 +33,7 @@ struct Known {
 }
 
 impl Metadata {
-    /// Returns `None` if the issuer's path is not one of a URL.
+    /// Returns `None` if no URL can have the issuer's path.
     pub(crate) fn new(
         issuer: &str,
         location: &Location,
@@ -44,7 +44,7 @@ impl Metadata {
         Some(Self { issuer: issuer.to_owned(), allow_http, limits, urls, known: None })
     }
 
-    /// Returns the URL of the key set, and the failure of a renewal whose old metadata goes on.
+    /// Returns the URL of the key set, and the failure of a renewal if old metadata stays in use.
     ///
     /// Fetches the metadata if there is none, if it is due, or `again`: after a failure the key set
     /// may have moved. If that fails, the old metadata stays in use for `stale_if_error`.

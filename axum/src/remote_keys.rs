@@ -1,6 +1,6 @@
 //! Keys from an endpoint: they are fetched, cached, renewed, and kept in an outage.
 //!
-//! This is the thin client around [`Rules`], which decide.
+//! A thin client: [`Rules`] decide.
 
 use std::{
     collections::hash_map::RandomState,
@@ -23,7 +23,7 @@ use crate::{
     rules::{Renewal, Rules},
 };
 
-/// The place of a key set.
+/// The source of a key set.
 #[derive(Debug)]
 pub(crate) enum Source {
     Url(Location),
@@ -34,7 +34,7 @@ pub(crate) enum Source {
 /// Returns the time since the UNIX epoch.
 pub(crate) type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
-/// Hears of each failed fetch.
+/// Gets each failed fetch.
 pub(crate) type OnError = Arc<dyn Fn(&FetchError) + Send + Sync>;
 
 /// Resolves a source to a key set. It knows no tokens: the guard asks for keys and verifies again.

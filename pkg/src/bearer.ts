@@ -1,5 +1,5 @@
 import { refuse, refuseOption, type VerifyError } from './errors.js'
-import { checkNames, members } from './options.js'
+import { readOnly } from './options.js'
 import type { PolicyVerifier } from './policies.js'
 import type { Verified, Verifier } from './types.js'
 
@@ -68,9 +68,7 @@ export async function admit(
  * @throws {@link VerifyError} - `options_invalid`
  */
 export function readScopes(options: unknown): readonly string[] {
-  const given = members(options, 'options', 'an object such as { scope }')
-  checkNames(given, ['scope'], '')
-  const { scope } = given
+  const scope = readOnly(options, 'scope')
   if (scope === undefined) return []
   const texts: unknown[] = Array.isArray(scope) ? scope : [scope]
   const scopes = texts.flatMap((text) => (typeof text === 'string' ? text.split(' ') : ''))

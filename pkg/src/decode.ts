@@ -1,6 +1,6 @@
-import { refuseToken } from './errors.js'
+import { refuseOption, refuseToken } from './errors.js'
 import { deepFreeze } from './freeze.js'
-import { checkNames, isObject, members, readClock } from './options.js'
+import { isObject, readClock, readOnly } from './options.js'
 import { decodeUtf8 } from './text.js'
 
 /** The content of a token. Anybody can write such a token: **nothing was verified**. */
@@ -52,9 +52,9 @@ export function decodeUnverified(token: string): Unverified {
  * @throws {@link VerifyError} - `token_malformed`, also if `exp` is missing or not a number; `options_invalid`.
  */
 export function expiry(token: string, options: { now?: (() => number) | undefined } = {}): Expiry {
-  const given = members(options, 'options', 'an object such as { now }')
-  checkNames(given, ['now'], '')
-  const clock = readClock(given['now'])
+  const given = readOnly(options, 'now')
+  if (given !== undefined && typeof given !== 'function') throw refuseOption('now', 'is no function; expected one that returns seconds')
+  const clock = readClock(given as (() => unknown) | undefined)
   const expiresAt = decodeUnverified(token).payload['exp']
   if (typeof expiresAt !== 'number' || !Number.isFinite(expiresAt)) {
     throw refuseToken('token_malformed', 'the claim exp is missing or not a number')
@@ -85,7 +85,7 @@ function readObject(part: string, name: string): Record<string, unknown> {
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
-/** Refuses what is not strict base64url without padding (RFC 7515 §2, RFC 4648 §3.5). */
+/** Refuses a text that is not strict base64url without padding (RFC 7515 §2, RFC 4648 §3.5). */
 function checkForm(part: string, name: string): void {
   const spare = part.length % 4
   const unusedBits = spare === 2 ? 15 : spare === 3 ? 3 : 0

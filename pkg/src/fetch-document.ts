@@ -1,5 +1,5 @@
 import { refuseForWantOfKeys, VerifyError } from './errors.js'
-import { WHERE_SETS_ARE, type RemoteSettings } from './options.js'
+import type { RemoteSettings } from './options.js'
 import { decoder } from './text.js'
 import { TIMED_OUT, withTimeout } from './timing.js'
 
@@ -65,10 +65,8 @@ export async function fetchDocument(
       const text = await read(response, reader)
       if (text === undefined) throw unavailable('the response is more than 1 MiB')
       if (!isJson(text)) {
-        const type = /^[\w.+-]+\/[\w.+-]+/.exec(headers.get('content-type') ?? '')?.[0] ?? 'no content type'
-        const found = /^\s*</.test(text) ? 'HTML or XML, not JSON' : 'not JSON'
-        const expected = kind === 'metadata' ? 'a JSON object' : WHERE_SETS_ARE
-        throw unavailable(`the response is ${found} (${type}); expected ${expected}`)
+        const { problemOfText } = await import('./words.js')
+        throw unavailable(problemOfText(kind, text, headers.get('content-type')))
       }
       return { text, ttl: ttl ?? clamp(DEFAULT_TTL, settings), etag }
     })

@@ -15,6 +15,7 @@ import { createVerifierSyncWith } from './verifier.js'
 import { portable, relaxed } from './wasm/bytes.js'
 import { instantiate } from './wasm.js'
 import { refuseWithoutWebAssembly } from './without-webassembly.js'
+import { refusalOf } from './words.js'
 
 export * from './public.js'
 
@@ -31,7 +32,7 @@ export * from './public.js'
  * @throws Error - If the runtime must not compile bytes.
  */
 export function createVerifierSync(options: VerifierOptions | readonly VerifierOptions[]): Verifier {
-  return createVerifierSyncWith(load, Policies, VerifiedTokens, options)
+  return createVerifierSyncWith(load, { Policies, VerifiedTokens, refusalOf }, options)
 }
 
 /** Returns a promise of the same verifier, as the other entry points do. */

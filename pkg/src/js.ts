@@ -11,6 +11,7 @@ import { bringCoders } from './utf8.js'
 import { createVerifierSyncWith } from './verifier.js'
 import { instantiate } from './wasm/countersign.js'
 import { instantiateBy } from './wasm.js'
+import { refusalOf } from './words.js'
 
 export * from './public.js'
 
@@ -23,7 +24,7 @@ export * from './public.js'
  * no JWK Set.
  */
 export function createVerifierSync(options: VerifierOptions | readonly VerifierOptions[]): Verifier {
-  return createVerifierSyncWith(load, Policies, VerifiedTokens, options)
+  return createVerifierSyncWith(load, { Policies, VerifiedTokens, refusalOf }, options)
 }
 
 /** Returns a promise of the same verifier, as the other entry points do. */

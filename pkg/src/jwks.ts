@@ -1,9 +1,8 @@
 import { ageOf, readStored, RENEW_AHEAD, usable, writeStored, type CacheEntry } from './document-store.js'
 import { fetchDocument, refuseDocument, report, runtime, WORKERS } from './fetch-document.js'
 import { Metadata } from './metadata.js'
-import { IS_PRIVATE, problemOfKeys, type RemoteSettings } from './options.js'
+import type { RemoteSettings } from './options.js'
 import { isWithin } from './timing.js'
-import type { JwkSet } from './types.js'
 import { UnknownKids } from './unknown-kids.js'
 import { WasmVerifier } from './wasm.js'
 
@@ -159,7 +158,8 @@ export class KeyResolver {
       attempt.stored = Promise.all([written, writeStored(url, this.#settings, entry)])
       if (this.#emptied) {
         this.#entry = undefined
-        throw refuseDocument('key set', url, problemOfEmpty(entry.text))
+        const { problemOfUnusable } = await import('./words.js')
+        throw refuseDocument('key set', url, problemOfUnusable(entry.text))
       }
       this.#failure = undefined
       attempt.origin = 'endpoint'
@@ -211,12 +211,4 @@ export class KeyResolver {
     report(error, this.#settings)
     this.#unknownKids.clear()
   }
-}
-
-/** Says why a set has no usable key. */
-function problemOfEmpty(text: string): string {
-  const { keys } = JSON.parse(text) as JwkSet
-  if (keys.length === 0) return 'the set is empty; expected the keys that the issuer signs with'
-  if (keys.some((key) => problemOfKeys(key) === IS_PRIVATE)) return `a key of the set ${IS_PRIVATE}`
-  return `none of its ${keys.length} keys is usable; expected a public RSA key for RS256, of 2048 bits or more: countersign lint says why`
 }

@@ -1,7 +1,7 @@
 import { ageOf, readStored, RENEW_AHEAD, usable, writeStored, type CacheEntry } from './document-store.js'
 import { refuseForWantOfKeys, VerifyError } from './errors.js'
 import { fetchDocument, refuseDocument, report, type FetchedDocument } from './fetch-document.js'
-import { problemOfUrl, type RemoteSettings } from './options.js'
+import { isFetchable, type RemoteSettings } from './options.js'
 import { TIMED_OUT } from './timing.js'
 
 /** Metadata as it is cached, with the key set's URL that it names. */
@@ -34,7 +34,7 @@ export class Metadata {
     this.#entry = usable(this.#entry, now, this.#settings)
     const stored = this.#entry ?? (await readStored(this.#name, this.#settings, now))
     try {
-      this.#entry = stored && this.#read(this.#name, stored)
+      this.#entry = stored && (await this.#read(this.#name, stored))
     } catch {
       // A stored text that is not the issuer's metadata is ignored.
     }
@@ -83,15 +83,17 @@ export class Metadata {
   }
 
   /** Checks the metadata (RFC 8414 §3.3). */
-  #read(url: URL, entry: FetchedDocument & { at: number }): Entry {
+  async #read(url: URL, entry: FetchedDocument & { at: number }): Promise<Entry> {
     const { issuer, jwks_uri: jwksUri } = Object(JSON.parse(entry.text)) as Record<string, unknown>
     if (issuer !== this.#issuer) {
       throw refuseDocument('metadata', url, `its issuer is ${quote(issuer)}, but the option issuer is ${quote(this.#issuer)}; expected the same text`)
     }
-    const problem =
-      typeof jwksUri === 'string' ? problemOfUrl(jwksUri, this.#settings.allowHttp, url.protocol === 'http:') : 'is missing: give the option jwks'
-    if (problem !== undefined) throw refuseDocument('metadata', url, `its jwks_uri ${problem}`)
-    return { ...entry, jwksUri: new URL(jwksUri as string) }
+    if (typeof jwksUri !== 'string') throw refuseDocument('metadata', url, 'its jwks_uri is missing: give the option jwks')
+    if (!isFetchable(jwksUri, this.#settings.allowHttp, url.protocol === 'http:')) {
+      const { problemOfUrl } = await import('./words.js')
+      throw refuseDocument('metadata', url, `its jwks_uri ${problemOfUrl(jwksUri)}`)
+    }
+    return { ...entry, jwksUri: new URL(jwksUri) }
   }
 }
 

@@ -1,5 +1,6 @@
 import type { readPart } from './decode.js'
 import type { refuseOption, refuseToken, VerifyError } from './errors.js'
+import type { OptionFault } from './options.js'
 import type { JwkSet, JwtPayload, Verified, Verifier, VerifierOptions } from './types.js'
 
 /** The verifier of one policy. */
@@ -13,6 +14,7 @@ export interface Tools {
   readonly readPart: typeof readPart
   readonly refuseOption: typeof refuseOption
   readonly refuseToken: typeof refuseToken
+  readonly OptionFault: typeof OptionFault
   readonly VerifyError: typeof VerifyError
   makeVerifier(options: VerifierOptions): PolicyVerifier
 }
@@ -75,10 +77,11 @@ export class Policies implements Verifier {
 
   /** Makes the verifier of a policy. Adds the policy's index to the option's name in a refusal. */
   #make(options: VerifierOptions, index: number): PolicyVerifier {
-    const { makeVerifier, VerifyError } = this.#tools
+    const { makeVerifier, OptionFault, VerifyError } = this.#tools
     try {
       return makeVerifier(options)
     } catch (error) {
+      if (error instanceof OptionFault) error.prefix = `[${index}].${error.prefix}`
       if (!(error instanceof VerifyError) || error.code !== 'options_invalid') throw error
       const message = error.message.replace('option `', `option \`[${index}].`)
       throw new VerifyError({ ...error, message, reason: `[${index}].${error.reason}` }, error)
@@ -99,7 +102,7 @@ export class Policies implements Verifier {
 
   #pick(token: string): PolicyVerifier {
     const [first] = this.#verifiers
-    // It refuses what is no token, or too long.
+    // It refuses a text that is no token or too long.
     if (typeof token !== 'string' || token.length > this.#maxTokenBytes) return first
     const verifier = this.#find(this.#payloadOf(token))
     if (verifier !== undefined) return verifier
@@ -112,7 +115,7 @@ export class Policies implements Verifier {
     throw this.#tools.refuseToken('issuer_mismatch', "no policy is for the token's claim iss: is it a token of another issuer?")
   }
 
-  /** Returns the members of the payload: none if it is malformed, which the policy that is picked then says. */
+  /** Returns the members of the payload. There are none if it is malformed: the policy that is picked then says so. */
   #payloadOf(token: string): Readonly<Record<string, unknown>> {
     try {
       return Object(this.#tools.readPart(token.split('.', 2)[1] ?? ''))

@@ -143,7 +143,7 @@ export interface VerifierOptions {
    * object nothing is ever fetched.
    *
    * Left out, the URL is the `jwks_uri` in the issuer's metadata (RFC 8414, OpenID Connect Discovery). The metadata must name
-   * exactly this issuer, and is cached like a key set. That takes one `issuer`, a URL without `{name}`.
+   * exactly this issuer, and is cached like a key set. This needs one `issuer`, a URL without `{name}`.
    */
   jwks?: string | URL | JwkSet | undefined
   /**
@@ -226,8 +226,8 @@ export interface Verifier {
    */
   keys(issuer?: string): JwkSet
   /**
-   * Fetches the key set of each policy, or waits for the fetch in flight, and then for the `store`. If `jwks` is an object, it resolves at
-   * once.
+   * Fetches the key set of each policy, or waits for the fetch in flight, and then for the `store`. If `jwks` is an object, it
+   * resolves at once.
    *
    * In Cloudflare Workers, `ctx.waitUntil(verifier.refresh())` lets the fetch outlive the request.
    *

@@ -4,41 +4,54 @@ import type { CacheEntry } from './document-store.js'
 import { refuseForWantOfKeys, refuseOption, refuseToken, VerifyError } from './errors.js'
 import { deepFreeze } from './freeze.js'
 import { KeyResolver, type Origin } from './jwks.js'
-import { readOptions, type Settings } from './options.js'
+import { OptionFault, readOptions, type Settings } from './options.js'
 import type { Policies, PolicyVerifier, Tools } from './policies.js'
 import { copyOf } from './text.js'
 import type { JwkSet, JwtHeader, Verified, Verifier, VerifierOptions } from './types.js'
 import { WasmVerifier } from './wasm.js'
+import type { refusalOf } from './words.js'
 
 /** One policy, or several. */
 export type Options = VerifierOptions | readonly VerifierOptions[]
 
-/**
- * Makes a verifier once `load` has loaded the WebAssembly module. Loads the code for several policies, and for the cache, only
- * if it is used.
- */
+/** Makes a verifier once `load` has loaded the WebAssembly module. Loads code that few programs need only if it is used. */
 export async function createVerifierWith(load: () => void | Promise<void>, options: Options): Promise<Verifier> {
-  if (isSeveral(options)) {
-    const { Policies } = await import('./policies.js')
-    const { VerifiedTokens } = await import('./cache.js')
+  try {
+    if (isSeveral(options)) {
+      const { Policies } = await import('./policies.js')
+      const { VerifiedTokens } = await import('./cache.js')
+      await load()
+      return new Policies(options, toolsWith(VerifiedTokens))
+    }
+    const settings = readOptions(options)
+    const cache = settings.cache === 0 ? undefined : await import('./cache.js')
     await load()
-    return new Policies(options, toolsWith(VerifiedTokens))
+    return new WasmBackedVerifier(settings, cache?.VerifiedTokens)
+  } catch (error) {
+    throw error instanceof OptionFault ? (await import('./words.js')).refusalOf(error, refuseOption) : error
   }
-  const settings = readOptions(options)
-  const cache = settings.cache === 0 ? undefined : await import('./cache.js')
-  await load()
-  return new WasmBackedVerifier(settings, cache?.VerifiedTokens)
 }
 
-/** The same for a module that is loaded synchronously, with the code for several policies and for the cache. */
-export function createVerifierSyncWith(load: () => void, several: typeof Policies, cache: typeof VerifiedTokens, options: Options): Verifier {
-  if (isSeveral(options)) {
+/** The code that {@link createVerifierWith} loads if it is used. */
+export interface Parts {
+  readonly Policies: typeof Policies
+  readonly VerifiedTokens: typeof VerifiedTokens
+  readonly refusalOf: typeof refusalOf
+}
+
+/** The same for a module that is loaded synchronously. */
+export function createVerifierSyncWith(load: () => void, parts: Parts, options: Options): Verifier {
+  try {
+    if (isSeveral(options)) {
+      load()
+      return new parts.Policies(options, toolsWith(parts.VerifiedTokens))
+    }
+    const settings = readOptions(options)
     load()
-    return new several(options, toolsWith(cache))
+    return new WasmBackedVerifier(settings, parts.VerifiedTokens)
+  } catch (error) {
+    throw error instanceof OptionFault ? parts.refusalOf(error, refuseOption) : error
   }
-  const settings = readOptions(options)
-  load()
-  return new WasmBackedVerifier(settings, cache)
 }
 
 function isSeveral(options: Options): options is readonly VerifierOptions[] {
@@ -46,7 +59,7 @@ function isSeveral(options: Options): options is readonly VerifierOptions[] {
 }
 
 function toolsWith(cache: typeof VerifiedTokens): Tools {
-  return { readPart, refuseOption, refuseToken, VerifyError, makeVerifier: (options) => new WasmBackedVerifier(readOptions(options), cache) }
+  return { readPart, refuseOption, refuseToken, OptionFault, VerifyError, makeVerifier: (options) => new WasmBackedVerifier(readOptions(options), cache) }
 }
 
 class WasmBackedVerifier implements PolicyVerifier {

@@ -307,7 +307,7 @@ test('lint says which keys are usable, and why the others are not', async () => 
   k2           RSA, 2048 bits  not usable: its use is not "sig"
   \\u{1b}[2Jec  EC, P-256       not usable: its kty is not "RSA"
   short        RSA, 1024 bits  not usable: its modulus n has 1024 bits: expected 2048 to 8192
-  7            RSA, 2048 bits  not usable: its kid is not a string
+  7            RSA, 2048 bits  not usable: its kid is not a string: expected one, or no kid
   (no kid)     RSA, 2048 bits  not usable: it has no kid, which is allowed only if the set has exactly one usable key
   twice        RSA, 2048 bits  not usable: another key of the set has the same kid: the issuer must give each its own
   twice        RSA, 2048 bits  not usable: another key of the set has the same kid: the issuer must give each its own

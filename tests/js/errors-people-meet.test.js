@@ -46,7 +46,7 @@ const mistakes = [
     name: `a token whose ${claim} is in milliseconds`,
     token: makeToken(key, claims({ [claim]: (NOW + 60) * 1000 })),
     code: 'claim_invalid',
-    says: [new RegExp(`the claim ${claim} is a number of milliseconds`), /expected a number of seconds/],
+    says: [new RegExp(`the claim ${claim} is a number of milliseconds`), /expected seconds: divide by 1000/],
   })),
   {
     name: 'a token whose iat is null',

@@ -159,9 +159,9 @@ fn refused_claims_report_the_expectation() {
             Error::ClaimInvalid {
                 claim: "sub".into(),
                 found: ClaimFault::Number,
-                expected: "a string (RFC 7519), which only its issuer can mend",
+                expected: "a string (RFC 7519), which only its issuer can correct",
             },
-            "the claim sub is a number: expected a string (RFC 7519), which only its issuer can mend",
+            "the claim sub is a number: expected a string (RFC 7519), which only its issuer can correct",
         ),
         (
             claims().set("exp", "-1"),
@@ -179,10 +179,10 @@ fn refused_claims_report_the_expectation() {
             Error::ClaimInvalid {
                 claim: "iat".into(),
                 found: ClaimFault::Milliseconds,
-                expected: "a number of seconds, 0 or more",
+                expected: "seconds: divide by 1000",
             },
             "the claim iat is a number of milliseconds, or of seconds after the year 5000: \
-             expected a number of seconds, 0 or more",
+             expected seconds: divide by 1000",
         ),
         (
             claims().set("iat", "null"),
@@ -202,7 +202,7 @@ fn refused_claims_report_the_expectation() {
                 found: ClaimFault::Boolean,
                 expected: vec!["1".into(), "true".into()],
             },
-            r#"the claim tenant is a boolean, not the expected "1" or "true""#,
+            r#"the claim tenant is a boolean, but not the expected "1" or "true""#,
         ),
         (
             claims().set("iss", r#""other""#),

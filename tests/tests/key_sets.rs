@@ -145,9 +145,9 @@ fn a_rejected_key_names_the_faulty_member() {
         (
             "n",
             json!(65537),
-            KeyRejection::ModulusEncoding { problem: "is not a string" },
+            KeyRejection::ModulusEncoding { problem: "is a number" },
             "modulus_encoding",
-            "modulus n is not a string",
+            "modulus n is a number",
         ),
         (
             "n",
@@ -175,7 +175,7 @@ fn a_rejected_key_names_the_faulty_member() {
             json!("AQAA"),
             KeyRejection::ExponentRange,
             "exponent_range",
-            "exponent e is not odd",
+            "exponent e is out of range: expected an odd number",
         ),
     ] {
         let mut jwk = key.jwk("main");

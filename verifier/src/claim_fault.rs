@@ -23,17 +23,17 @@ pub enum ClaimFault {
 }
 
 impl ClaimFault {
-    /// Returns the words that follow "is".
+    /// Returns the words that follow the claim's name.
     pub(crate) const fn words(self) -> &'static str {
         match self {
-            Self::Null => "null",
-            Self::Boolean => "a boolean",
-            Self::Number => "a number",
-            Self::String => "a string",
-            Self::Array => "an array",
-            Self::Object => "an object",
-            Self::Negative => "a negative number",
-            Self::Milliseconds => "a number of milliseconds, or of seconds after the year 5000",
+            Self::Null => "is null",
+            Self::Boolean => "is a boolean",
+            Self::Number => "is a number",
+            Self::String => "is a string",
+            Self::Array => "is an array",
+            Self::Object => "is an object",
+            Self::Negative => "is a negative number",
+            Self::Milliseconds => "is a number of milliseconds, or of seconds after the year 5000",
         }
     }
 }

@@ -277,9 +277,11 @@ impl Error {
             Self::SignatureInvalid { nonce } => {
                 (SIGNATURE, [if *nonce { NONCE_ADVICE } else { "" }, "", ""])
             }
-            Self::ClaimMissing { claim } => ("the required claim % is missing", [claim, "", ""]),
+            Self::ClaimMissing { claim } => {
+                (MISSING, [claim, if claim == "aud" { NO_AUDIENCE } else { "" }, ""])
+            }
             Self::ClaimInvalid { claim, found, expected } => {
-                ("the claim % is %: expected %", [claim, found.words(), expected])
+                ("the claim % %: expected %", [claim, found.words(), expected])
             }
             Self::ClaimMismatch { claim, found, .. } => (VALUE, [claim, found.words(), value]),
             Self::IssuerMismatch { only_slash_differs, .. } => {
@@ -456,7 +458,10 @@ const SIGNATURE: &str =
     "the signature does not belong to this header and payload under the issuer's key%";
 const NONCE_ADVICE: &str = ": its header has a nonce, so it may be for an API of its issuer alone \
     (as for Microsoft Graph); ask the issuer for a token for your own API";
-const VALUE: &str = "the claim % is %, not the expected \"%\"";
+const MISSING: &str = "the required claim % is missing%";
+const NO_AUDIENCE: &str = ": if the issuer's access tokens have none, set the option audience to \
+    null, and the option claims to one that names your client";
+const VALUE: &str = "the claim % %, but not the expected \"%\"";
 const ISSUER: &str = "the claim iss is not the expected issuer, \"%\"%";
 const SLASH_ADVICE: &str =
     ": they differ by a / at the end; set the option issuer as in the issuer's metadata";

@@ -43,7 +43,8 @@ pub(crate) fn matches(name: &str, iss: &str, payload: &Document) -> Result<bool,
     Ok(rest.is_some_and(<[u8]>::is_empty))
 }
 
-const UNRESERVED: &str = "one of letters, digits, -, ., _ and ~, since the option issuer holds it";
+const UNRESERVED: &str =
+    "a string of letters, digits, -, ., _ and ~, since the option issuer holds it";
 
 const fn is_unreserved(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')

@@ -126,7 +126,8 @@ fn allows_verify(key_ops: Value<'_>) -> bool {
 /// DER). None of them changes the value.
 fn unsigned_integer(member: Option<Value<'_>>) -> Result<Vec<u8>, &'static str> {
     let member = member.ok_or("is missing")?;
-    let bytes = base64url::decode_any(member.as_str().ok_or("is not a string")?)?;
+    let text = member.as_str().ok_or_else(|| member.kind().words())?;
+    let bytes = base64url::decode_any(text)?;
     let zeros = bytes.iter().position(|byte| *byte != 0).ok_or("is empty or zero")?;
     Ok(bytes.get(zeros..).unwrap_or_default().to_vec())
 }

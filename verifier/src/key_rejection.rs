@@ -82,7 +82,7 @@ impl KeyRejection {
             Self::Use => ("use", "its use is not \"sig\""),
             Self::KeyOperations => ("key_ops", "its key_ops do not contain \"verify\""),
             Self::Algorithm => ("alg", "its alg is not \"RS256\""),
-            Self::KeyId => ("kid", "its kid is not a string"),
+            Self::KeyId => ("kid", "its kid is not a string: expected one, or no kid"),
             Self::DuplicateKeyId => (
                 "duplicate_kid",
                 "another key of the set has the same kid: the issuer must give each its own",
@@ -101,9 +101,10 @@ impl KeyRejection {
             Self::ExponentEncoding { .. } => {
                 ("exponent_encoding", "its exponent e %: expected a number in base64url")
             }
-            Self::ExponentRange => {
-                ("exponent_range", "its exponent e is not odd, at least 3 and below 2^33")
-            }
+            Self::ExponentRange => (
+                "exponent_range",
+                "its exponent e is out of range: expected an odd number from 3 to 2^33",
+            ),
         }
     }
 }

@@ -57,7 +57,7 @@ impl KeySet {
             });
         };
         if keys.len() > MAX_KEYS {
-            return Err(invalid("too_many_keys", "has more than 1000 keys"));
+            return Err(invalid("too_many_keys", "has more than 1000 keys, the limit"));
         }
         Ok(Self { entries: keys.map(Entry::import).collect() })
     }

@@ -48,7 +48,7 @@ fn present<'a>(payload: &'a Document, policy: &Policy) -> Result<Presented<'a>, 
     let nbf = date(payload, "nbf")?;
     let iat = date(payload, "iat")?;
     for claim in ["sub", "jti"] {
-        typed(payload, claim, is_string, "a string (RFC 7519), which only its issuer can mend")?;
+        typed(payload, claim, is_string, "a string (RFC 7519), which only its issuer can correct")?;
     }
     if policy.max_token_age.is_some() {
         required("iat", iat)?;
@@ -204,7 +204,11 @@ fn date(payload: &Document, claim: &str) -> Result<Option<NumericDate>, Error> {
                 Some(number) if number.starts_with('-') => ClaimFault::Negative,
                 Some(_) => ClaimFault::Milliseconds,
             };
-            Err(Error::claim_invalid(claim, found, "a number of seconds, 0 or more"))
+            let expected = match found {
+                ClaimFault::Milliseconds => "seconds: divide by 1000",
+                _ => "a number of seconds, 0 or more",
+            };
+            Err(Error::claim_invalid(claim, found, expected))
         }
     }
 }

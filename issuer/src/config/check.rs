@@ -10,7 +10,7 @@ use crate::error::Error;
 /// pairs are equally strong.
 const LEAST_MEMORY: [u32; 5] = [46 * MIB, 19 * MIB, 12 * MIB, 9 * MIB, 7 * MIB];
 
-/// The number of keys that verifiers accept in a key set.
+/// The most keys in the key set, which every verifier downloads.
 const MOST_KEYS: u64 = 64;
 
 impl Config {
@@ -138,8 +138,8 @@ impl Config {
             return refuse(format!(
                 "rotation_period is {period} s, and a key is kept for access_ttl ({} s) + \
                  jwks_max_age ({age} s) + clock_skew ({skew} s) + {notice} s after it has signed; \
-                 with {retiring} retiring keys the JWKS would have more than the {MOST_KEYS} that \
-                 verifiers accept; make rotation_period longer",
+                 with {retiring} retiring keys the JWKS would have more than {MOST_KEYS} keys; make \
+                 rotation_period longer",
                 self.access_ttl.as_secs(),
             ));
         }

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import type { VerifyError } from '../node.js'
-import { problemOfName } from '../options.js'
+import { problemOfName } from '../words.js'
 
 /** A subcommand of `countersign`. Parser, help and completions are made from it. */
 export interface Command {

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { createVerifier, VerifyError, type JwkSet } from '../node.js'
 import { MAX_DOCUMENT_BYTES } from '../fetch-document.js'
-import { problemOfKeys, WHERE_SETS_ARE } from '../options.js'
+import { isFetchable } from '../options.js'
+import { problemOfKeys, WHERE_SETS_ARE } from '../words.js'
 import { UsageError, type CommandLine, type Flag } from './command.js'
 import { show } from './terminal.js'
 
@@ -41,8 +42,7 @@ export type KeySource = { readonly url: string } | { readonly set: JwkSet; reado
 export async function readKeySource(source: string, allowHttp: boolean): Promise<KeySource> {
   // One letter would be a drive of Windows.
   if (/^[a-z][a-z\d+.-]+:\/\//i.test(source)) {
-    const problem = problemOfKeys(source, allowHttp)
-    if (problem !== undefined) throw new UsageError(`the key set ${problem}`)
+    if (!isFetchable(source, allowHttp)) throw new UsageError(`the key set ${problemOfKeys(source)}`)
     return { url: source }
   }
   // A byte order mark is skipped, as in a response.

@@ -86,7 +86,7 @@ async function examine(entry: unknown, whole: Verifier, copies: number): Promise
   return { key, refusal, secret, warnings: warningsOn(key, copies) }
 }
 
-/** Names what a verifier tolerates, though the standards do not allow it. */
+/** Names the faults that this package tolerates, but the standards do not allow. */
 function warningsOn(key: Jwk, copies: number): string[] {
   const warnings: string[] = []
   for (const [name, value] of Object.entries(key)) if (value === null) warnings.push(`${show(name)} is null`)
