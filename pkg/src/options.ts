@@ -159,7 +159,8 @@ function isJsonScalar(value: unknown): boolean {
 
 function readKeys(jwks: unknown, issuer: unknown, { allowHttp }: RemoteSettings): JwkSet | URL | string {
   if (jwks === undefined) {
-    const [only, ...others] = [issuer].flat()
+    const [only, ...others] = [issuer].flat() as unknown[]
+    if (typeof only !== 'string') throw new OptionFault('type', 'issuer', only)
     if (others.length === 0 && isDiscoverable(only, allowHttp)) return only
     throw new OptionFault('discovery', 'jwks', jwks, [only, ...others])
   }
@@ -178,8 +179,8 @@ function readKeys(jwks: unknown, issuer: unknown, { allowHttp }: RemoteSettings)
 }
 
 /** Returns true if the issuer's metadata can be asked for: it is a URL without the name of a claim, query and fragment. */
-function isDiscoverable(issuer: unknown, allowHttp: boolean): issuer is string {
-  return typeof issuer === 'string' && !/[{?#]/.test(issuer) && isFetchable(issuer, allowHttp)
+function isDiscoverable(issuer: string, allowHttp: boolean): boolean {
+  return !/[{?#]/.test(issuer) && isFetchable(issuer, allowHttp)
 }
 
 function isUrl(jwks: unknown): jwks is string | URL {

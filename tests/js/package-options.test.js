@@ -10,6 +10,8 @@ const pem = key.privateKey.export({ format: 'pem', type: 'pkcs8' })
 // Each case: the changed options, and the expected message.
 const refused = [
   [{ issuer: undefined }, /issuer/],
+  [{ issuer: undefined, jwks: undefined }, /option `issuer` is or holds undefined; expected a string/],
+  [{ issuer: 7, jwks: undefined }, /option `issuer` is or holds 7; expected a string/],
   [{ issuer: '' }, /issuer/],
   [{ issuer: [] }, /issuer/],
   [{ issuer: new URL('https://auth.example') }, /issuer.*an object.*string/],
