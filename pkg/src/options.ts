@@ -137,7 +137,7 @@ function readPolicy(given: Record<string, unknown>): string {
   for (const name of POLICY) {
     const value = given[name]
     if (value === undefined) continue
-    const items = name === 'claims' && isPlain(value) ? Object.values(value) : [value]
+    const items = name === 'claims' && isObject(value) && isPlain(value) ? Object.values(value) : [value]
     for (const item of items.flat()) {
       if (!isJsonScalar(item)) throw new OptionFault('type', name, item)
     }
@@ -146,9 +146,11 @@ function readPolicy(given: Record<string, unknown>): string {
   return JSON.stringify(policy)
 }
 
-/** JSON would write a `Map` as an empty object. */
-function isPlain(value: unknown): value is object {
-  return Object.prototype.toString.call(value) === '[object Object]'
+/** JSON drops the members that an object inherits, such as the getters of a class, and writes a `Map` as an empty object. */
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value)
+  // Another realm has another `Object.prototype`.
+  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 function isJsonScalar(value: unknown): boolean {
@@ -157,7 +159,8 @@ function isJsonScalar(value: unknown): boolean {
 
 function readKeys(jwks: unknown, issuer: unknown, { allowHttp }: RemoteSettings): JwkSet | URL | string {
   if (jwks === undefined) {
-    const [only, ...others] = [issuer].flat()
+    const [only, ...others] = [issuer].flat() as unknown[]
+    if (typeof only !== 'string') throw new OptionFault('type', 'issuer', only)
     if (others.length === 0 && isDiscoverable(only, allowHttp)) return only
     throw new OptionFault('discovery', 'jwks', jwks, [only, ...others])
   }
@@ -176,8 +179,8 @@ function readKeys(jwks: unknown, issuer: unknown, { allowHttp }: RemoteSettings)
 }
 
 /** Returns true if the issuer's metadata can be asked for: it is a URL without the name of a claim, query and fragment. */
-function isDiscoverable(issuer: unknown, allowHttp: boolean): issuer is string {
-  return typeof issuer === 'string' && !/[{?#]/.test(issuer) && isFetchable(issuer, allowHttp)
+function isDiscoverable(issuer: string, allowHttp: boolean): boolean {
+  return !/[{?#]/.test(issuer) && isFetchable(issuer, allowHttp)
 }
 
 function isUrl(jwks: unknown): jwks is string | URL {

@@ -129,15 +129,20 @@ export class Policies implements Verifier {
     if (typeof iss !== 'string') return undefined
     const found =
       this.#exact.get(iss) ??
-      this.#templates.find(({ issuer }) => issuer.replace(CLAIM, (_, name: string) => String(payload[name])) === iss) ??
+      this.#templates.find(({ issuer }) => issuer.replace(CLAIM, (name) => textOf(payload[name.slice(1, -1)])) === iss) ??
       // The claim is missing, or another: the policy says so.
       this.#templates.find(({ start, end }) => iss.startsWith(start) && iss.endsWith(end))
     return found?.verifier
   }
 }
 
-/** Matches the name of a claim in an issuer. `split` leaves the name out. */
+/** Matches the name of a claim in an issuer, with its braces. `split` leaves it out. */
 const CLAIM = /\{[^{}]*\}/g
+
+/** Returns a claim that is a string. Nobody has verified it: other values may have no conversion to a string. */
+function textOf(claim: unknown): string {
+  return typeof claim === 'string' ? claim : ''
+}
 
 /** Replaces each name of a claim by `{}`: `{` stands for one unreserved character (RFC 3986 §2.3), `}` for any number. */
 function pattern(issuer: string): string {

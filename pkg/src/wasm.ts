@@ -108,11 +108,15 @@ export class WasmVerifier {
 
   /** Moves to an undamaged instance of the module, with the same policy and keys. */
   #restore(): void {
-    if (damaged && restart !== undefined) exports = restart()
-    damaged = false
     this.#held = hold(this)
-    if (this.#policy !== undefined) this.#ask('set_policy', this.#policy)
-    if (this.#keys !== undefined) this.#ask('set_keys', this.#keys)
+    try {
+      if (this.#policy !== undefined) this.#ask('set_policy', this.#policy)
+      if (this.#keys !== undefined) this.#ask('set_keys', this.#keys)
+    } catch (error) {
+      // The verifier lacks its policy or its keys.
+      damaged = true
+      throw error
+    }
   }
 
   #write(text: string): void {
@@ -144,8 +148,13 @@ interface Held {
   readonly instance: number
 }
 
-/** Makes a verifier without a policy and without keys. Its memory is freed after `owner` was collected. */
+/**
+ * Makes a verifier without a policy and without keys, in an undamaged instance of the module. Its memory is freed after
+ * `owner` was collected.
+ */
 function hold(owner: WasmVerifier): Held {
+  if (damaged && restart !== undefined) exports = restart()
+  damaged = false
   try {
     const held = { exports, instance: exports.create() }
     unused?.register(owner, held)

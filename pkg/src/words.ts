@@ -13,7 +13,7 @@ function problemOfOption({ prefix, kind, name, value, other }: OptionFault): str
   switch (kind) {
     case 'name': return problemOfName(name, other as string[], prefix.replace(/^\[\d+\]\./, ''))
     case 'keys': return problemOfKeys(value) ?? 'cannot be written as JSON; expected a plain JWK Set object'
-    case 'discovery': return problemOfDiscovery(other as unknown[])
+    case 'discovery': return problemOfDiscovery(other as string[])
     case 'order': return 'is less than jwksOptions.minTtl'
     case 'unsupported': return 'is not supported by this version; leave it out'
     case 'range': return `is ${kindOf(value)}; expected a number from ${(other as number[]).join(' to ')}`
@@ -65,10 +65,9 @@ export function problemOfKeys(jwks: unknown): string | undefined {
 }
 
 /** Says why there is no metadata that could name the key set. */
-function problemOfDiscovery([issuer, ...others]: readonly unknown[]): string {
+function problemOfDiscovery([issuer = '', ...others]: readonly string[]): string {
   const problem =
     others.length > 0 ? 'is one of several'
-    : typeof issuer !== 'string' ? `is or holds ${kindOf(issuer)}`
     : issuer.includes('{') ? 'holds the name of a claim'
     : /[?#]/.test(issuer) ? 'has a query or fragment'
     : problemOfUrl(issuer)

@@ -101,6 +101,22 @@ test('a signature of another length is not reported for another algorithm', asyn
   assert.doesNotMatch(stdout, /bytes/)
 })
 
+test('explain shows header parameters that have no conversion to a string', async () => {
+  const { code, stdout } = await countersign(['explain', makeToken(key, claims(), { alg: { toString: 1 }, typ: { toString: 1 } })])
+  assert.equal(code, 0)
+  assert.match(stdout, /^header: a token of type \{"toString":1\}$/m)
+  assert.match(stdout, /header_invalid: the header parameter alg is not a string/)
+})
+
+test('explain shows the text of a payload that nests too deeply', async () => {
+  const deep = `{"sub":"somebody","deep":${'['.repeat(6000)}${']'.repeat(6000)}}`
+  for (const flags of [[], ['--json']]) {
+    const { code, stdout } = await countersign(['explain', ...flags, makeToken(key, deep)])
+    assert.equal(code, 1)
+    assert.match(stdout, /somebody/)
+  }
+})
+
 test('explain guesses the kind of a text whose header cannot be read', async () => {
   for (const [text, expected] of [['a.b.c.d.e', /encrypted token \(JWE\)/], ['0123456789', /opaque token, such as a refresh token/], ['e30x.e30', /cut off at its beginning/], ['W10.e30.AA', /cut off/]]) {
     const { code, stdout, stderr } = await countersign(['explain', text])

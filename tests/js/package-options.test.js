@@ -10,6 +10,8 @@ const pem = key.privateKey.export({ format: 'pem', type: 'pkcs8' })
 // Each case: the changed options, and the expected message.
 const refused = [
   [{ issuer: undefined }, /issuer/],
+  [{ issuer: undefined, jwks: undefined }, /option `issuer` is or holds undefined; expected a string/],
+  [{ issuer: 7, jwks: undefined }, /option `issuer` is or holds 7; expected a string/],
   [{ issuer: '' }, /issuer/],
   [{ issuer: [] }, /issuer/],
   [{ issuer: new URL('https://auth.example') }, /issuer.*an object.*string/],
@@ -27,6 +29,8 @@ const refused = [
   [{ claims: { tid: [['a']] } }, /claims.*an array/],
   [{ claims: { n: NaN } }, /claims.*NaN/],
   [{ claims: new Map([['tid', 'a']]) }, /claims.*an object/],
+  [{ claims: Object.create({ tid: 'a' }) }, /claims.*an object/],
+  [{ claims: new (class { get tid() { return 'a' } })() }, /claims.*an object/],
   [{ claims: ['tid'] }, /claims/],
   [{ claims: 'tid' }, /claims/],
   [{ claims: null }, /claims/],
@@ -150,6 +154,7 @@ test('tokens of other shapes are described by options', async () => {
     [{ audience: null, type: null, claims: { client_id: 'web' } }, { aud: undefined, client_id: 'web' }, { typ: undefined }],
     [{ claims: { azp: ['a', 'b'], email_verified: true, level: 2 } }, { azp: 'b', email_verified: true, level: 2 }],
     [{ claims: { groups: 'x' } }, { groups: ['y', 'x'] }],
+    [{ claims: Object.assign(Object.create(null), { tid: 'a' }) }, { tid: 'a' }],
     [{ type: ['at+jwt', 'JWT'] }, {}, { typ: 'JWT' }],
     [{ issuer: 'https://login.example/{tid}/v2.0' }, { iss: 'https://login.example/t1/v2.0', tid: 't1' }],
     [{ scope: 'read', scopeClaim: 'scp' }, { scp: 'read write' }],

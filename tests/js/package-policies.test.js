@@ -75,6 +75,25 @@ test('an issuer with the name of a claim picks by the claim, and its policy refu
   for (const [token, code] of bad) assert.throws(() => verifier.verifySync(token), { code })
 })
 
+test('of issuers with the same beginning and end, the one that the claims complete is picked', async () => {
+  for (const [one, two, iss] of [
+    ['https://login.example/{tid}', 'https://login.example/{tid}/v2', 'https://login.example/t/v2'],
+    ['https://login.example/{tid}/v1/{region}', 'https://login.example/{tid}/v2/{region}', 'https://login.example/t/v2/eu'],
+  ]) {
+    const verifier = await createVerifier([options([a], { issuer: one }), options([b], { issuer: two })])
+    verifier.verifySync(tokenOf(b, iss, { tid: 't', region: 'eu' }))
+  }
+})
+
+test('a claim that has no conversion to a string is refused like another', async () => {
+  const verifier = await createVerifier([options([a], { issuer: 'https://login.example/{tid}' }), policies[1]])
+  const nested = JSON.parse('['.repeat(3000) + ']'.repeat(3000))
+  for (const [iss, code] of [['https://c.example', 'issuer_mismatch'], ['https://login.example/t', 'claim_invalid']]) {
+    assert.throws(() => verifier.verifySync(tokenOf(a, iss, { tid: { toString: 1 } })), { code })
+  }
+  assert.throws(() => verifier.verifySync(tokenOf(a, 'https://login.example/t', { tid: nested })), { code: 'token_malformed' })
+})
+
 const conflicts = [
   [A, A],
   [A, [B, A]],

@@ -27,22 +27,69 @@ test('after stack overflows inside the module every verifier and vector has its 
   }
 })
 
-test('a trap is an error that says so, and the next call works, with the same policy and keys', async () => {
-  const one = await createVerifier(options([key]))
-  const other = await createVerifier(options([key]))
-  // Pretends to be the trap of a refused memory.grow.
+/** Pretends to be the trap of a refused memory.grow. */
+function damage(verifier) {
   const { encodeInto } = TextEncoder.prototype
   TextEncoder.prototype.encodeInto = () => {
     throw new WebAssembly.RuntimeError('unreachable')
   }
   try {
-    assert.throws(() => one.verifySync(token), { name: 'Error', message: /WebAssembly module failed \(RuntimeError: unreachable\)/ })
+    assert.throws(() => verifier.verifySync(token), { name: 'Error', message: /WebAssembly module failed \(RuntimeError: unreachable\)/ })
   } finally {
     TextEncoder.prototype.encodeInto = encodeInto
   }
+}
+
+test('a trap is an error that says so, and the next call works, with the same policy and keys', async () => {
+  const one = await createVerifier(options([key]))
+  const other = await createVerifier(options([key]))
+  damage(one)
   for (const verifier of [other, one, await createVerifier(options([key]))]) {
     assert.equal(verifier.verifySync(token).payload.sub, 'somebody')
     assert.throws(() => verifier.verifySync(makeToken(key, claims({ exp: NOW }))), { code: 'token_expired' })
   }
   assert.deepEqual(one.keys(), { keys: [key.jwk] })
+})
+
+test('an exception while policy and keys are set again leaves no verifier without them', async () => {
+  const verifier = await createVerifier(options([key]))
+  const { decode } = TextDecoder.prototype
+  for (const completed of [0, 1]) {
+    damage(verifier)
+    let calls = 0
+    TextDecoder.prototype.decode = function (...bytes) {
+      if (calls++ === completed) throw new RangeError('pretends to be a stack overflow')
+      return decode.apply(this, bytes)
+    }
+    try {
+      assert.throws(() => verifier.verifySync(token), /pretends/)
+    } finally {
+      TextDecoder.prototype.decode = decode
+    }
+    assert.equal(verifier.verifySync(token).payload.sub, 'somebody')
+  }
+})
+
+test('a new verifier does not use a damaged instance', async () => {
+  damage(await createVerifier(options([key])))
+  const { Instance } = WebAssembly
+  const { register } = FinalizationRegistry.prototype
+  let restarted = false
+  WebAssembly.Instance = class extends Instance {
+    constructor(...args) {
+      super(...args)
+      restarted = true
+    }
+  }
+  // Pretends that the damaged instance can make no verifier.
+  FinalizationRegistry.prototype.register = function (...args) {
+    if (!restarted) throw new WebAssembly.RuntimeError('unreachable')
+    register.apply(this, args)
+  }
+  try {
+    await createVerifier(options([key]))
+  } finally {
+    WebAssembly.Instance = Instance
+    FinalizationRegistry.prototype.register = register
+  }
 })

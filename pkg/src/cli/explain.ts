@@ -109,7 +109,7 @@ const KINDS: Readonly<Record<string, string>> = {
 
 function kindOf(typ: unknown): string {
   if (typ === undefined) return 'a JWT without a type'
-  const name = String(typ).toLowerCase().replace(/^application\//, '')
+  const name = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : ''
   return Object.hasOwn(KINDS, name) ? `${KINDS[name]}` : `a token of type ${show(typ)}`
 }
 

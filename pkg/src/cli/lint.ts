@@ -1,5 +1,5 @@
 import { fetchDocument } from '../fetch-document.js'
-import { createVerifier, VerifyError, type Jwk, type JwkSet } from '../node.js'
+import { createVerifier, VerifyError, type Jwk, type JwkSet, type Verifier } from '../node.js'
 import { readOptions } from '../options.js'
 import { WasmVerifier } from '../wasm.js'
 import { exitCodeOf, UsageError, type Command } from './command.js'
@@ -37,7 +37,7 @@ reads standard input.`,
     let findings: Finding[]
     try {
       const set = await load(name, line.has('allow-http'))
-      findings = await Promise.all(set.keys.map((key) => examine(key, set)))
+      findings = await examineAll(set)
     } catch (error) {
       if (!(error instanceof VerifyError)) throw error
       err.line(`${err.paint('red', error.code)}: ${showMessage(error.message)}`)
@@ -69,17 +69,25 @@ async function fetchText(jwks: string, allowHttp: boolean): Promise<string> {
   return text
 }
 
-/** Verifies with the key alone, then with its set. */
-async function examine(entry: unknown, set: JwkSet): Promise<Finding> {
-  const alone = await refusalOf({ keys: [entry as Jwk] }, undefined)
+/** Examines each key. All share one verifier with the whole set, because a set can have a thousand keys. */
+async function examineAll(set: JwkSet): Promise<Finding[]> {
+  const verifier = await createVerifier({ ...POLICY, jwks: set })
+  const copies = new Map<string, number>()
+  for (const text of set.keys.map((key) => JSON.stringify(key))) copies.set(text, (copies.get(text) ?? 0) + 1)
+  return Promise.all(set.keys.map((key) => examine(key, verifier, copies.get(JSON.stringify(key)) ?? 1)))
+}
+
+/** Verifies with the key alone, then with its set, which has so many copies of the key. */
+async function examine(entry: unknown, whole: Verifier, copies: number): Promise<Finding> {
+  const alone = refusalOf(await createVerifier({ ...POLICY, jwks: { keys: [entry as Jwk] } }), undefined)
   const key = Object(entry) as Jwk
-  const refusal = alone ?? (await refusalOf(set, key.kid ?? undefined))
+  const refusal = alone ?? refusalOf(whole, key.kid ?? undefined)
   const secret = (key['k'] ?? null) !== null || alone?.reason === 'private'
-  return { key, refusal, secret, warnings: warningsOn(key, set) }
+  return { key, refusal, secret, warnings: warningsOn(key, copies) }
 }
 
 /** Names the faults that this package tolerates, but the standards do not allow. */
-function warningsOn(key: Jwk, { keys }: JwkSet): string[] {
+function warningsOn(key: Jwk, copies: number): string[] {
   const warnings: string[] = []
   for (const [name, value] of Object.entries(key)) if (value === null) warnings.push(`${show(name)} is null`)
   for (const name of ['n', 'e'] as const) {
@@ -89,14 +97,13 @@ function warningsOn(key: Jwk, { keys }: JwkSet): string[] {
     if (/[+/]/.test(value)) warnings.push(`${name} is in base64, not base64url`)
     if (Buffer.from(value, 'base64')[0] === 0) warnings.push(`${name} begins with a zero octet`)
   }
-  if (keys.filter((other) => JSON.stringify(other) === JSON.stringify(key)).length > 1) warnings.push('it is in the set more than once')
+  if (copies > 1) warnings.push('it is in the set more than once')
   return warnings
 }
 
 /** Returns the refusal of a token with this `kid`, unless it is one of the signature: then the key is usable. */
-async function refusalOf(set: JwkSet, kid: string | undefined): Promise<VerifyError | undefined> {
+function refusalOf(verifier: Verifier, kid: string | undefined): VerifyError | undefined {
   const header = Buffer.from(JSON.stringify({ alg: 'RS256', typ: 'at+jwt', kid })).toString('base64url')
-  const verifier = await createVerifier({ ...POLICY, jwks: set })
   try {
     verifier.verifySync(`${header}.e30.AA`)
   } catch (error) {

@@ -48,15 +48,15 @@ function faultOf(parts: readonly string[], header: Part, payload: Part | undefin
 }
 
 function faultOfSignature(length: number, alg: unknown): string | undefined {
-  if (!/^[RP]S\d/.test(String(alg)) || [256, 384, 512, 1024].includes(length)) return undefined
+  if (typeof alg !== 'string' || !/^[RP]S\d/.test(alg) || [256, 384, 512, 1024].includes(length)) return undefined
   return `the signature has ${length} bytes; expected 256, 384, 512 or 1024, by the size of the key. If it was cut off, ${COPY}`
 }
 
 /** Decodes base64url as loosely as possible. */
 function readPart(part: string): Part | undefined {
   const text = Buffer.from(part, 'base64url').toString('utf8')
-  const members = parseJson(text)
-  return isObject(members) ? { members } : readCutOff(text)
+  const members = readObject(text)
+  return members === undefined ? readCutOff(text) : { members }
 }
 
 /** Reads the members before the last comma between members, in a JSON object that was cut off. */
@@ -68,6 +68,19 @@ function readCutOff(text: string): Part | undefined {
     if (token === '}' || token === ']') depth--
     if (token === ',' && depth === 1) end = index
   }
-  const members = parseJson(`${text.slice(0, end)}}`)
-  return isObject(members) ? { members, rest: text.slice(end + 1) } : { members: {}, rest: text.replace(/^\s*\{/, '') }
+  const members = readObject(`${text.slice(0, end)}}`)
+  return members === undefined ? { members: {}, rest: text.replace(/^\s*\{/, '') } : { members, rest: text.slice(end + 1) }
+}
+
+function readObject(text: string): Record<string, unknown> | undefined {
+  const value = parseJson(text)
+  return isObject(value) && isWithinDepth(value, MAX_DEPTH) ? value : undefined
+}
+
+/** As in a verifier. JSON that nests much deeper can be read, but not written. */
+const MAX_DEPTH = 64
+
+function isWithinDepth(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  return depth > 0 && Object.values(value).every((member) => isWithinDepth(member, depth - 1))
 }
