@@ -70,7 +70,11 @@ impl<'a> Deserializer<'a> for Value<'a> {
     ) -> Result<V::Value, Fault> {
         let value = match self.as_str() {
             Some(variant) => visitor.visit_enum(BorrowedStrDeserializer::new(variant)),
-            None => visitor.visit_enum(MapAccessDeserializer::new(Members::new(self.members()))),
+            None if self.members().count() == 1 => {
+                visitor.visit_enum(MapAccessDeserializer::new(Members::new(self.members())))
+            }
+            // One member names the variant. A second one would be ignored.
+            None => Err(de::Error::custom("")),
         };
         value.map_err(|fault| fault.found(self.kind()))
     }
@@ -159,7 +163,11 @@ impl Fault {
         }
     }
 
+    /// Adds a member around the fault. A name that the token chose is shown only if it is short and
+    /// plain.
     fn within(mut self, name: &str) -> Self {
+        let is_plain = name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_graphic());
+        let name = if is_plain { name } else { "?" };
         self.path = match &*self.path {
             "" => name.to_string(),
             path => fill("%.%", &[name, path]),
@@ -189,7 +197,7 @@ impl Display for Fault {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{borrow::ToOwned, collections::BTreeMap, vec, vec::Vec};
+    use alloc::{borrow::ToOwned, collections::BTreeMap, format, vec, vec::Vec};
 
     use proptest::prelude::*;
     use serde_json::Value as Json;
@@ -279,6 +287,10 @@ mod tests {
             (r#"{"sub":"","address":{"street":[]}}"#, unfit("address.street", ClaimFault::Array)),
             (r#"{"sub":"","roles":["secret"]}"#, unfit("roles", ClaimFault::String)),
             (r#"{"sub":"","roles":[{"writer":{}}]}"#, missing("roles.writer.of")),
+            (
+                r#"{"sub":"","roles":[{"writer":{"of":""},"reader":null}]}"#,
+                unfit("roles", ClaimFault::Object),
+            ),
             (r#"{"sub":"","pair":[1,2,3]}"#, unfit("pair", ClaimFault::Array)),
         ] {
             let error = read::<Mine>(payload).unwrap_err();
@@ -289,6 +301,15 @@ mod tests {
                 other => panic!("{other:?}"),
             };
             assert_eq!(found, expected, "{payload}");
+        }
+    }
+
+    #[test]
+    fn an_error_shows_no_name_that_could_spoil_a_log() {
+        for name in ["a\\nb", "a b", "\u{e9}", &"x".repeat(65)] {
+            let payload = format!("{{\"{name}\":\"\"}}");
+            let error = read::<BTreeMap<String, u8>>(&payload).unwrap_err();
+            assert_eq!(error.claim(), Some("?"), "{payload}");
         }
     }
 

@@ -24,7 +24,12 @@ pub(crate) fn is_well_formed(name: &str) -> bool {
 ///
 /// A claim may hold only unreserved characters (RFC 3986 §2.3). No others stand for themselves in a
 /// URL: with a `/` or a `?`, a token would choose its issuer.
+///
+/// A name that is not well formed matches nothing.
 pub(crate) fn matches(name: &str, iss: &str, payload: &Document) -> Result<bool, Error> {
+    if !is_well_formed(name) {
+        return Ok(false);
+    }
     let mut rest = Some(iss.as_bytes());
     let mut is_claim = false;
     for part in name.as_bytes().split(|byte| matches!(byte, b'{' | b'}')) {

@@ -67,8 +67,20 @@ fn present<'a>(payload: &'a Document, policy: &Policy) -> Result<Presented<'a>, 
     // An exact issuer is tried first: its tokens need no claim that another issuer's name holds.
     let is_exact = iss.bytes().all(|byte| byte != b'{');
     let mut is_issuer = is_exact && policy.issuers.iter().any(|issuer| *issuer == iss);
+    // A claim that one name lacks is a fault only if no other name matches.
+    let mut fault = None;
     for issuer in &policy.issuers {
-        is_issuer = is_issuer || issuer::matches(issuer, iss, payload)?;
+        if !is_issuer {
+            match issuer::matches(issuer, iss, payload) {
+                Ok(matches) => is_issuer = matches,
+                Err(error) => fault = fault.or(Some(error)),
+            }
+        }
+    }
+    if let Some(fault) = fault
+        && !is_issuer
+    {
+        return Err(fault);
     }
     Ok(Presented { iss, is_issuer, aud, exp, nbf, iat, scope })
 }

@@ -219,6 +219,20 @@ fn tenants(keys: &Keys) -> Vec<Vector> {
             .option("issuer", json!([issuer, "https://auth.example"])),
         keys.claims("an issuer with a tenant beside another one is accepted", &good(), "ok")
             .option("issuer", json!(["https://auth.example", issuer])),
+        keys.claims("an issuer needs no claim of another name before it", &good(), "ok")
+            .option("issuer", json!(["https://{org}.example", issuer])),
+        keys.claims(
+            "an issuer is accepted whatever the claim of another name is",
+            &good().set("org", "1"),
+            "ok",
+        )
+        .option("issuer", json!(["https://{org}.example", issuer])),
+        keys.claims(
+            "an issuer with a claim that no name finds lacks a claim",
+            &good().without("tid"),
+            "claim_missing",
+        )
+        .option("issuer", json!(["https://{org}.example", issuer])),
     ];
     for (what, raw, text) in [
         ("empty", r#""""#, ""),
