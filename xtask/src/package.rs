@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use xshell::cmd;
+use xshell::{Shell, cmd};
 
 use crate::{
     node,
@@ -125,6 +125,19 @@ fn is_stale(output: &Path, inputs: &[&Path]) -> bool {
     made.is_none() || inputs.iter().any(|input| modified(input) > made)
 }
 
+/// Returns flags that shorten the paths of the dependencies' sources. Panics have them in the module,
+/// which is then the same on every machine.
+fn remapped_sources(sh: &Shell) -> Result<String> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
+    let sources = home.context("there is no home folder")?.join("registry/src");
+    let mut flags = String::new();
+    for registry in if sources.exists() { sh.read_dir(sources)? } else { Vec::new() } {
+        flags += &format!("'--remap-path-prefix={}/=', ", registry.display());
+    }
+    Ok(flags)
+}
+
 /// The names of a module's functions: removed or kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Names {
@@ -137,8 +150,9 @@ impl Build {
     fn compile(&self, step: &Step, workspace: &Workspace, name: &str) -> Result<PathBuf> {
         let (sh, folder) = (&workspace.sh, workspace.target.join(self.folder));
         let features = self.target_features;
+        let remapped = remapped_sources(sh)?;
         let flags = format!(
-            "target.{WASM_TARGET}.rustflags=['{INLINE_LESS}', '-Ctarget-feature={features}']"
+            "target.{WASM_TARGET}.rustflags=['{INLINE_LESS}', {remapped}'-Ctarget-feature={features}']"
         );
         let command = cmd!(sh, "cargo build --profile {PROFILE} -p {name} --target {WASM_TARGET}");
         // Incremental modules are larger.
