@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn an_output_is_stale_when_missing_or_older_than_an_input() {
-        let folder = xshell::Shell::new().unwrap().create_temp_dir().unwrap();
+        let folder = Shell::new().unwrap().create_temp_dir().unwrap();
         let [old, new, missing] = ["old", "new", "missing"].map(|name| folder.path().join(name));
         let file = File::create(&old).unwrap();
         File::create(&new).unwrap();
