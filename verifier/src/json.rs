@@ -227,7 +227,20 @@ fn named<'a>(text: &'a str, nodes: &'a [Node]) -> impl Iterator<Item = (&'a str,
 }
 
 fn get<'a>(text: &'a str, nodes: &'a [Node], name: &str) -> Option<Value<'a>> {
-    named(text, nodes).find(|(one, _)| *one == name).map(|(_, value)| value)
+    let (members, _) = nodes.as_chunks();
+    let [_, node] = members.iter().find(|[one, _]| one.is_string(text, name))?;
+    Some(Value { text, node })
+}
+
+impl Node {
+    /// Most names differ in their lengths.
+    fn is_string(&self, text: &str, string: &str) -> bool {
+        match self {
+            Self::String(Quoted::Plain(span)) if span.end - span.start != string.len() => false,
+            Self::String(quoted) => quoted.of(text) == string,
+            _ => false,
+        }
+    }
 }
 
 impl Span {
@@ -283,7 +296,8 @@ impl Parser<'_> {
         if depth > MAX_DEPTH {
             return Err("nests deeper than 64 levels of JSON");
         }
-        let mut nodes = Vec::new();
+        // Most objects of a token or a key set have at most eight members.
+        let mut nodes = Vec::with_capacity(16);
         self.skip_white_space();
         if self.take(close) {
             return Ok(nodes);
