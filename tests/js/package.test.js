@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { createVerifier, decodeUnverified, expiry, VerifyError } from 'countersign'
 import { SignJWT } from 'jose'
-import { STAGE_OF } from '../../pkg/dist/errors.js'
+import { refuse, STAGE_OF } from '../../pkg/dist/errors.js'
 import { WasmVerifier } from '../../pkg/dist/wasm.js'
 import { AUDIENCE, claims, ISSUER, makeKey, makeToken, NOW, options } from './package-tokens.js'
 
@@ -101,6 +101,14 @@ for (const { name, token, options: changes, code, claim, retryable = false, erro
     await assert.rejects(one.verify(text), { code })
   })
 }
+
+test('challenges are those of the Rust verifier', () => {
+  const challenges = JSON.parse(readFileSync(new URL('../challenges.json', import.meta.url), 'utf8'))
+  assert.ok(challenges.length > 0)
+  for (const { scope, challenge, ...fields } of challenges) {
+    assert.equal(refuse({ ...fields, ...(scope !== null && { scope }) }).wwwAuthenticate, challenge)
+  }
+})
 
 test('codes and stages are those of the Rust verifier', () => {
   const source = readFileSync(new URL('../../verifier/src/error.rs', import.meta.url), 'utf8')

@@ -378,6 +378,52 @@ fn a_challenge_is_short_and_names_no_issuer_audience_or_value() {
     assert_eq!(challenge, expected);
 }
 
+/// The npm package makes the challenge from the code, the message and the scope. Its tests read the
+/// same file.
+#[test]
+fn the_challenges_are_those_of_the_npm_package() {
+    let scope = |claim: &str, required: &str| Error::ScopeInsufficient {
+        claim: claim.into(),
+        required: required.into(),
+    };
+    let challenges: Vec<_> = [
+        Error::OptionsInvalid { option: "issuer".into(), problem: "is unknown" },
+        Error::JwksUnavailable,
+        Error::JwksInvalid { reason: "json", problem: "is not JSON" },
+        Error::StatusUnavailable,
+        Error::TokenRevoked,
+        Error::AlgorithmNotAllowed,
+        Error::KeyNotFound { named: true, set_is_empty: false },
+        Error::SignatureInvalid { nonce: true },
+        Error::TokenExpired { seconds_ago: 7 },
+        Error::TokenNotYetValid { claim: "nbf", seconds_left: 7 },
+        Error::AudienceMismatch { expected: vec!["api".into()] },
+        Error::ClaimMissing { claim: "https://claims.example/\"r\u{f6}le\\\u{1f98a}\"".into() },
+        Error::ClaimMissing { claim: "x".repeat(300) },
+        scope("scp", "read write"),
+        scope("s\"c", "r\u{e9}ad \"all\""),
+        scope("scope", &"x".repeat(70)),
+        scope("scope", &"x".repeat(300)),
+    ]
+    .iter()
+    .map(|error| {
+        let required = match error {
+            Error::ScopeInsufficient { required, .. } => Some(required),
+            _ => None,
+        };
+        json!({
+            "code": error.code(),
+            "message": error.to_string(),
+            "scope": required,
+            "challenge": error.www_authenticate(),
+        })
+    })
+    .collect();
+    let file: serde_json::Value =
+        serde_json::from_str(include_str!("../challenges.json")).expect("JSON");
+    assert_eq!(file, json!(challenges));
+}
+
 #[test]
 fn the_builder_and_the_options_make_the_same_policy() {
     let built = Policy::without_audience("https://auth.example", "client_id", ["web", "a\"\n"])
