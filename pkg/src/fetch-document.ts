@@ -1,4 +1,5 @@
 import { refuseForWantOfKeys, VerifyError } from './errors.js'
+import { inWords } from './in-words.js'
 import type { RemoteSettings } from './options.js'
 import { decoder } from './text.js'
 import { TIMED_OUT, withTimeout } from './timing.js'
@@ -65,8 +66,7 @@ export async function fetchDocument(
       const text = await read(response, reader)
       if (text === undefined) throw unavailable('the response is more than 1 MiB')
       if (!isJson(text)) {
-        const { problemOfText } = await import('./words.js')
-        throw unavailable(problemOfText(kind, text, headers.get('content-type')))
+        throw unavailable(await inWords((words) => words.problemOfText(kind, text, headers.get('content-type'))))
       }
       return { text, ttl: ttl ?? clamp(DEFAULT_TTL, settings), etag }
     })

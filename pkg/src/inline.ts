@@ -5,7 +5,7 @@
  */
 
 import { compileBase64 } from './compile.js'
-import { VerifyError } from './errors.js'
+import { refuse } from './errors.js'
 import { VerifiedTokens } from './cache.js'
 import { Policies } from './policies.js'
 import { hasRelaxedSimd } from './relaxed.js'
@@ -42,6 +42,6 @@ export async function createVerifier(options: VerifierOptions | readonly Verifie
 
 function load(): void {
   bringCoders()
-  if (typeof WebAssembly === 'undefined') throw refuseWithoutWebAssembly(VerifyError)
+  if (typeof WebAssembly === 'undefined') throw refuseWithoutWebAssembly(refuse)
   instantiate(() => compileBase64(hasRelaxedSimd() ? relaxed : portable))
 }

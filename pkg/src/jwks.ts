@@ -1,5 +1,6 @@
 import { ageOf, readStored, RENEW_AHEAD, usable, writeStored, type CacheEntry } from './document-store.js'
 import { fetchDocument, refuseDocument, report, runtime, WORKERS } from './fetch-document.js'
+import { inWords } from './in-words.js'
 import { Metadata } from './metadata.js'
 import type { RemoteSettings } from './options.js'
 import { isWithin } from './timing.js'
@@ -158,8 +159,7 @@ export class KeyResolver {
       attempt.stored = Promise.all([written, writeStored(url, this.#settings, entry)])
       if (this.#emptied) {
         this.#entry = undefined
-        const { problemOfUnusable } = await import('./words.js')
-        throw refuseDocument('key set', url, problemOfUnusable(entry.text))
+        throw refuseDocument('key set', url, await inWords((words) => words.problemOfUnusable(entry.text)))
       }
       this.#failure = undefined
       attempt.origin = 'endpoint'

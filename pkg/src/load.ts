@@ -1,4 +1,4 @@
-import { VerifyError } from './errors.js'
+import { refuse } from './errors.js'
 import { hasRelaxedSimd } from './relaxed.js'
 import { instantiate } from './wasm.js'
 
@@ -24,7 +24,7 @@ async function loadOnce(compile: () => WebAssembly.Module | Promise<WebAssembly.
     const { compileFallback } = await import('./fallback.js').catch(() => {
       throw new Error(`countersign: the WebAssembly was not loaded: ${cause}; a Content-Security-Policy needs connect-src 'self'`, { cause })
     })
-    module = compileFallback(cause, hasRelaxedSimd, VerifyError)
+    module = compileFallback(cause, hasRelaxedSimd, refuse)
   }
   instantiate(() => module)
 }

@@ -1,6 +1,7 @@
 import { ageOf, readStored, RENEW_AHEAD, usable, writeStored, type CacheEntry } from './document-store.js'
 import { refuseForWantOfKeys, VerifyError } from './errors.js'
 import { fetchDocument, refuseDocument, report, type FetchedDocument } from './fetch-document.js'
+import { inWords } from './in-words.js'
 import { isFetchable, type RemoteSettings } from './options.js'
 import { TIMED_OUT } from './timing.js'
 
@@ -91,8 +92,7 @@ export class Metadata {
     }
     if (typeof jwksUri !== 'string') throw refuseDocument('metadata', url, 'its jwks_uri is missing: give the option jwks')
     if (!isFetchable(jwksUri, this.#settings.allowHttp, url.protocol === 'http:')) {
-      const { problemOfUrl } = await import('./words.js')
-      throw refuseDocument('metadata', url, `its jwks_uri ${problemOfUrl(jwksUri)}`)
+      throw refuseDocument('metadata', url, `its jwks_uri ${await inWords((words) => words.problemOfUrl(jwksUri))}`)
     }
     return { ...entry, jwksUri: new URL(jwksUri) }
   }

@@ -1,4 +1,4 @@
-import { VerifyError } from './errors.js'
+import { refuse } from './errors.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { refuseWithoutWebAssembly } from './without-webassembly.js'
 
@@ -10,5 +10,5 @@ export * from './public.js'
  * @throws {@link VerifyError} - `options_invalid`, with the `reason` `webassembly`.
  */
 export function createVerifier(_options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
-  return Promise.reject(refuseWithoutWebAssembly(VerifyError))
+  return Promise.reject(refuseWithoutWebAssembly(refuse))
 }

@@ -6,7 +6,7 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import * as esbuild from 'esbuild'
 import * as vite from 'vite'
@@ -72,6 +72,17 @@ test('a program that is not bundled reads the file, and needs no script with the
   await assertVerifies(join(copy, 'a.js'))
   await rm(join(copy, 'dist/wasm'), { recursive: true })
   await assert.rejects(assertVerifies(join(copy, 'a.js')), /the WebAssembly was not loaded: Error: ENOENT/)
+})
+
+test('an empty key set is a failed fetch, also if the script with the words is missing', async () => {
+  const copy = join(folder, 'without-words')
+  await cp(DIST, join(copy, 'dist'), { recursive: true })
+  await writeFile(join(copy, 'package.json'), '{ "type": "module" }')
+  await rm(join(copy, 'dist/words.js'))
+  const { createVerifier } = await import(pathToFileURL(join(copy, 'dist/node.js')))
+  const fetch = async () => new Response('{ "keys": [] }')
+  const verifier = await createVerifier({ ...options([]), jwks: 'https://auth.example/jwks.json', fetch })
+  await assert.rejects(verifier.verify(token), { code: 'jwks_unavailable', retryable: true, message: /no key set from https:\/\/auth\.example\/jwks\.json/ })
 })
 
 test('without WebAssembly, tokens can be read, and createVerifier names the entry point that needs none', async () => {
