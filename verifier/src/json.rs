@@ -98,11 +98,7 @@ impl Document {
     /// Returns the members of the member `name`, with their names. There are none if that is no
     /// object.
     pub(crate) fn members_of(&self, name: &str) -> impl Iterator<Item = (&str, Value<'_>)> {
-        let members = match self.get(name).map(|value| value.node) {
-            Some(Node::Object(members)) => members.as_slice(),
-            _ => &[],
-        };
-        named(&self.text, members)
+        named(&self.text, members(self.get(name).map(|value| value.node)))
     }
 }
 
@@ -179,11 +175,7 @@ impl<'a> Value<'a> {
 
     /// Returns the members with their names. There are none if the value is no object.
     pub(crate) fn members(self) -> impl Iterator<Item = (&'a str, Self)> {
-        let members = match self.node {
-            Node::Object(members) => members.as_slice(),
-            _ => &[],
-        };
-        named(self.text, members)
+        named(self.text, members(Some(self.node)))
     }
 
     /// Returns the value and all values in it.
@@ -215,6 +207,14 @@ pub enum Json {
     Array(Vec<Self>),
     /// The members, in their order.
     Object(Vec<(String, Self)>),
+}
+
+/// Returns the names and values of an object. There are none if it is no object.
+fn members(node: Option<&Node>) -> &[Node] {
+    match node {
+        Some(Node::Object(members)) => members.as_slice(),
+        _ => &[],
+    }
 }
 
 /// Returns the members of an object with their names.

@@ -160,11 +160,11 @@ pub(crate) fn require_scope(payload: &Document, policy: &Policy, scope: &str) ->
 
 /// Returns true if the claim holds each of the `required` scope tokens.
 fn grants(claim: Option<Value<'_>>, required: &str) -> bool {
-    let grants = |scope: Value<'_>, token: &str| match scope.as_str() {
+    let has = |scope: Value<'_>, token: &str| match scope.as_str() {
         Some(granted) => scope::contains(granted, token),
         None => holds(scope, token),
     };
-    scope::tokens(required).all(|token| claim.is_some_and(|scope| grants(scope, token)))
+    scope::tokens(required).all(|token| claim.is_some_and(|scope| has(scope, token)))
 }
 
 fn scope_insufficient(policy: &Policy, required: String) -> Error {

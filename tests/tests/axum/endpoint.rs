@@ -211,6 +211,19 @@ pub(crate) async fn until(mut is_true: impl FnMut() -> bool) {
     panic!("it did not happen within 10 seconds");
 }
 
+/// Verifies the token fifty times at once.
+pub(crate) async fn verify_at_once(guard: &Guard, token: &str) {
+    let calls: Vec<_> = (0..50)
+        .map(|_| {
+            let (guard, token) = (guard.clone(), token.to_owned());
+            tokio::spawn(async move { guard.verify(&token).await.map(drop) })
+        })
+        .collect();
+    for call in calls {
+        call.await.expect("no panic").expect("the token is good");
+    }
+}
+
 /// A token that lives for a month.
 pub(crate) fn token(kid: &str, key: &RsaKey) -> String {
     token_of(ISSUER, kid, key)
