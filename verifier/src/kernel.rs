@@ -78,9 +78,8 @@ impl Kernel {
     /// below it too. Returns `None` for a key that the kernel does not support.
     pub(crate) fn relaxed_opens(&self, signature: &[u8], message: &[u8]) -> Option<bool> {
         let (prefix, hash) = message.split_last_chunk::<{ emsa::HASH_BYTES }>()?;
-        let prefix = [prefix, &[0; emsa::HASH_BYTES]].concat();
         let mut relaxed = relaxed::Relaxed::new(&self.portable, self.exponent)?;
-        relaxed.expect_prefix(&self.portable, &prefix);
+        relaxed.expect(&self.portable, &[prefix, &[0xff; emsa::HASH_BYTES]].concat());
         Some(relaxed.accepts(signature, hash))
     }
 }

@@ -1,65 +1,74 @@
 //! The relaxed kernel: products by fused multiply-add (FMA) of `f64`, two at a time.
 //!
-//! **Limbs.** Numbers are rows of 51-bit limbs, each exact in an `f64`. The product of two limbs is
-//! split into a high and a low half, each again exact:
+//! **Limbs.** Numbers are rows of signed 51-bit limbs, each exact in an `f64`. The product of two
+//! limbs is split into a high and a low half, each again exact:
 //!
 //! ```text
-//! high = fma(a, b, 2¹⁰³)                          = 2¹⁰³ + h·2⁵¹
-//! low  = fma(a, b, (2¹⁰³ + 3·2⁵¹) − high)         = 3·2⁵¹ + (a·b − h·2⁵¹)
+//! high = fma(a, b, 3·2¹⁰²)                        = 3·2¹⁰² + h·2⁵¹
+//! low  = fma(a, b, (3·2¹⁰² + 3·2⁵¹) − high)       = 3·2⁵¹ + (a·b − h·2⁵¹)
 //! ```
 //!
 //! A sum in 2¹⁰³…2¹⁰⁴ is rounded to a multiple of 2⁵¹, and low is an integer in 2⁵²…2⁵³. So the
 //! *bit patterns* of both grow by one for each unit of h and of low, and can be summed as 64-bit
-//! integers. Each pattern has a constant part: it is subtracted from a sum as often as the sum has
-//! terms.
+//! integers. Each pattern has a constant part. Therefore half of the products are computed with the
+//! opposite sign and subtracted, and the constant parts cancel.
 //!
-//! **Reduction.** The modulus is not n but its multiple N = k·n with N ≡ −1 (mod 2⁵¹). A quotient
-//! digit of Montgomery's reduction is then just the lowest limb of the number that is reduced. The
-//! digit times N + 1, a multiple of 2⁵¹, adds only to the columns above. The next digit needs one
-//! integer multiplication, and is ready long before the sums in floating point. (The trick is old:
-//! Walter 1991; Orup 1995.)
+//! **Order.** Two pairs of limbs of one factor are multiplied by all limbs of the other. These four
+//! limbs stay in registers, and each pair of columns is read and written once for four products.
 //!
-//! **Order.** Columns are summed from the lowest up, two pairs of columns at a time. The sums stay
-//! in registers, and the digits of earlier columns are ready (finely integrated product scanning:
-//! Koç, Acar, Kaliski 1996).
+//! **Reduction.** The modulus is not n but its multiple N = k·n with N ≡ −1 (mod 2¹⁰²). The next
+//! pair of quotient digits of Montgomery's reduction is then just the lowest pair of limbs of the
+//! number that is reduced. Times N + 1, a multiple of 2¹⁰², it adds only to the columns above. (The
+//! trick is old: Walter 1991; Orup 1995.)
 //!
-//! **Comparison.** The question is if sᵉ ≡ m (mod n), for the message representative m = p + hash
-//! with a fixed p. It is asked in the form in which the power y comes out, with c = R^−(e−2), as
-//! y·(k·s) − hash·(k·c) ≡ k·p·c (mod k·n). That costs one row of six limbs instead of a
-//! multiplication out of Montgomery form.
+//! **Comparison.** The question is if sᵉ ≡ p + hash (mod n), for the encoded message p of a hash of
+//! zeros. It is asked in the form in which the power y comes out, with c = R^−(e−2), and with the
+//! complement of the hash, 2²⁵⁶ − 1 − hash:
+//!
+//! ```text
+//! y·(k·s) + complement·(k·c) ≡ k·c·(p + 2²⁵⁶ − 1)   (mod k·n)
+//! ```
+//!
+//! That costs two short rows instead of a multiplication out of Montgomery form. The right side is
+//! the same for all signatures.
 //!
 //! A "yes" is exact. A "no" is not final: the portable kernel has the last word.
 //!
-//! The file has, from top to bottom: the key and the check, the reduction, the numbers, the sums of
-//! columns, the products, and conversions.
+//! The file has, from top to bottom: the key and the check, products, the reduction, numbers, the
+//! sums of columns, conversions.
 
-#![expect(clippy::indexing_slicing, reason = "every row has MAX_PAIRS, every index is below pairs")]
+#![expect(clippy::indexing_slicing, reason = "rows and sums have room for every pair in use")]
 
 use alloc::boxed::Box;
-use core::array;
 
 use super::{lanes::Lanes, portable::Portable};
 use crate::emsa;
 
 const LIMB_BITS: usize = 51;
 const LIMB_MASK: u64 = (1 << LIMB_BITS) - 1;
+/// Limbs are in −2⁵⁰…2⁵⁰.
+const HALF: u64 = 1 << (LIMB_BITS - 1);
 
-/// Limbs come in pairs. The number of pairs is odd: 21 for 2048 bits, 31 for 3072, 41 for 4096.
-const MAX_PAIRS: usize = 41;
-const MAX_LIMBS: usize = 2 * MAX_PAIRS;
+/// Limbs come in pairs: 22 for 2048 bits, 32 for 3072, 42 for 4096. The number of pairs is even, and
+/// they have room for a number of 2¹⁰²·n with its highest limb zero.
+const MAX_PAIRS: usize = 42;
 
-/// The 256 bits of a hash, in pairs of limbs.
-const HASH_PAIRS: usize = 3;
+// The pairs of a hash of 256 bits, and of k.
+const HASH_PAIRS: usize = 4;
+const FACTOR_PAIRS: usize = 2;
+
+/// A product has twice as many columns as its factors have limbs.
+const MAX_COLUMN_PAIRS: usize = 2 * MAX_PAIRS;
 
 /// 65537 = 2¹⁶ + 1: sixteen squarings and a multiplication.
 const EXPONENT: u64 = 65537;
 const SQUARINGS: usize = 16;
 
-// 2¹⁰³ and 3·2⁵¹, as numbers and as bit patterns.
-const HIGH: f64 = 10_141_204_801_825_835_211_973_625_643_008.0;
+const TWO_TO_52: f64 = 4_503_599_627_370_496.0;
+
+// 3·2¹⁰² and 3·2⁵¹.
+const HIGH: f64 = 15_211_807_202_738_752_817_960_438_464_512.0;
 const LOW: f64 = 6_755_399_441_055_744.0;
-const HIGH_BITS: u64 = HIGH.to_bits();
-const LOW_BITS: u64 = LOW.to_bits();
 
 /// A public key of 2048, 3072 or 4096 bits with e = 65537, ready for checking signatures.
 #[derive(Clone)]
@@ -67,16 +76,14 @@ pub(super) struct Relaxed {
     /// P: the pairs of limbs in each number. R is 2^(102·P).
     pairs: usize,
     split: Split,
-    /// N + 1, whose lowest limb is zero.
-    modulus_plus_one: Number,
-    /// The second limb of N + 1.
-    second_limb: u64,
     /// k, for N = k·n.
-    factor: f64,
-    /// −k·c, the factor of the hash.
+    factor: Number,
+    /// N. Its lowest pair is −1, and is not used.
+    modulus: Number,
+    /// k·c, the factor of the hash's complement.
     hash_factor: Number,
-    /// k·p·c·R⁻¹, the result of a good signature.
-    expected: Number,
+    /// k·c·(p + 2²⁵⁶ − 1)·R⁻¹, the result of a good signature.
+    expected: Limbs,
 }
 
 impl Relaxed {
@@ -85,190 +92,194 @@ impl Relaxed {
     pub(super) fn new(portable: &Portable, exponent: u64) -> Option<Box<Self>> {
         let n = portable.big_endian();
         let pairs = match n.len() {
-            256 => 21,
-            384 => 31,
-            512 => 41,
+            256 => 22,
+            384 => 32,
+            512 => 42,
             _ => return None,
         };
         if n[0] < 0x80 || exponent != EXPONENT || !works_here() {
             return None;
         }
-        let n = to_limbs(n);
-        let k = negative_inverse(n[0]);
-        let modulus_plus_one = multiply_small(&n, k, 1);
+        let k = negative_inverse(*n.last_chunk()?).to_be_bytes();
         let mut key = Box::new(Self {
             pairs,
             split: Split::new(),
-            modulus_plus_one: Number::new(&modulus_plus_one, pairs),
-            second_limb: modulus_plus_one[1],
-            factor: k as f64,
+            factor: Number::new(&k, FACTOR_PAIRS),
+            modulus: Number::ZERO,
             hash_factor: Number::ZERO,
-            expected: Number::ZERO,
+            expected: [[0; 2]; MAX_PAIRS],
         });
-
-        let prefix = emsa::encode(&[0; emsa::HASH_BYTES], portable.size());
-        key.expect(portable, &to_limbs(&prefix));
+        key.modulus = key.scale(&Number::new(n, pairs));
+        key.expect(portable, &emsa::encode(&[0xff; emsa::HASH_BYTES], portable.size()));
         Some(key)
     }
 
-    /// Computes the expected result for `prefix`, the fixed part of the message representative.
-    fn expect(&mut self, portable: &Portable, prefix: &[u64; MAX_LIMBS]) {
-        let n = to_limbs(portable.big_endian());
-        let k = negative_inverse(n[0]);
-        let r = to_limbs(&portable.power_of_two(2 * LIMB_BITS * self.pairs));
-        let times_k =
-            |limbs: [u64; MAX_LIMBS]| Number::new(&multiply_small(&limbs, k, 0), self.pairs);
-        let mut one = [0; MAX_LIMBS];
-        one[0] = 1;
-
+    /// Computes the expected result for the message whose hash is all ones.
+    pub(super) fn expect(&mut self, portable: &Portable, message: &[u8]) {
+        let pairs = self.pairs;
+        let r = Number::new(&portable.power_of_two(2 * LIMB_BITS * pairs), pairs);
+        let k_r = self.scale(&r);
         // Repeated squaring of 1 gives c. In this form, multiplying by k·R multiplies by k.
-        let mut c = Number::new(&one, self.pairs);
+        let mut c = Number::new(&[1], pairs);
         self.square_repeatedly(&mut c);
-        self.hash_factor = self.multiply(&c, &times_k(subtract(&n, &r)));
-        let pc = self.multiply(&c, &Number::new(prefix, self.pairs));
-        self.expected = self.multiply(&pc, &times_k(r));
-    }
-
-    /// Expects another fixed part, below n, than the one of real messages.
-    #[cfg(fuzzing)]
-    pub(super) fn expect_prefix(&mut self, portable: &Portable, prefix: &[u8]) {
-        self.expect(portable, &to_limbs(prefix));
+        self.hash_factor = self.multiply(&c, &k_r);
+        let sums = &mut [Columns::ZERO; MAX_COLUMN_PAIRS];
+        self.add_product(&Number::new(message, pairs), pairs, &self.hash_factor, sums);
+        self.reduce(sums);
+        self.expected = self.settle(sums);
     }
 
     /// Returns true if `signature`, a number below n and as long as n, is the signature of `hash`.
     /// `false` can be wrong, but hardly ever is: the same residue can come out in another
     /// representation.
     pub(super) fn accepts(&self, signature: &[u8], hash: &[u8; emsa::HASH_BYTES]) -> bool {
-        let mut power = Number::new(&to_limbs(signature), self.pairs);
+        let mut power = Number::new(signature, self.pairs);
         let scaled = self.scale(&power);
         self.square_repeatedly(&mut power);
-        let hash = to_limbs(hash);
-        let hash: [_; HASH_PAIRS] = array::from_fn(|p| [hash[2 * p], hash[2 * p + 1]].map(to_f64));
-        let product = Product::Sum([
-            Multiplication { a: &power.limbs[..self.pairs], b: &scaled, pairs: self.pairs },
-            Multiplication { a: &hash, b: &self.hash_factor, pairs: self.pairs },
-        ]);
-        let mut result = Number::ZERO;
-        self.reduce(&product, &mut result, &mut [[0.0; 2]; MAX_PAIRS]);
-        result.limbs[..self.pairs] == self.expected.limbs[..self.pairs]
+        let complement = Number::new(&hash.map(|byte| !byte), HASH_PAIRS);
+        let sums = &mut [Columns::ZERO; MAX_COLUMN_PAIRS];
+        self.add_product(&power, self.pairs, &scaled, sums);
+        self.add_product(&complement, HASH_PAIRS, &self.hash_factor, sums);
+        self.reduce(sums);
+        self.settle(sums) == self.expected
     }
 
     /// Raises to the power of 65536, times R^−65535.
     fn square_repeatedly(&self, power: &mut Number) {
-        let pairs = self.pairs;
-        let mut square = Number::ZERO;
-        let mut quotient = [[0.0; 2]; MAX_PAIRS];
-        for _ in 0..SQUARINGS / 2 {
-            let product = Product::Square(Square { number: power, pairs });
-            self.reduce(&product, &mut square, &mut quotient);
-            let product = Product::Square(Square { number: &square, pairs });
-            self.reduce(&product, power, &mut quotient);
+        let sums = &mut [Columns::ZERO; MAX_COLUMN_PAIRS];
+        for _ in 0..SQUARINGS {
+            self.square(power, sums);
+            self.reduce(sums);
+            power.set(&sums[self.pairs..2 * self.pairs]);
         }
     }
 
     /// Computes a·b·R⁻¹.
     fn multiply(&self, a: &Number, b: &Number) -> Number {
-        let pairs = self.pairs;
-        let nothing = Multiplication { a: &[], b, pairs };
-        let product = Product::Sum([Multiplication { a: &a.limbs[..pairs], b, pairs }, nothing]);
-        let mut result = Number::ZERO;
-        self.reduce(&product, &mut result, &mut [[0.0; 2]; MAX_PAIRS]);
-        result
+        let sums = &mut [Columns::ZERO; MAX_COLUMN_PAIRS];
+        self.add_product(a, self.pairs, b, sums);
+        self.reduce(sums);
+        let mut product = Number::ZERO;
+        product.set(&sums[self.pairs..2 * self.pairs]);
+        product
     }
 
     /// Computes k · `number`, for a number below n.
     fn scale(&self, number: &Number) -> Number {
+        let sums = &mut [Columns::ZERO; MAX_COLUMN_PAIRS];
+        self.add_product(&self.factor, FACTOR_PAIRS, number, sums);
         let mut scaled = Number::ZERO;
-        let mut carry = Carry::default();
-        for p in 0..self.pairs {
-            let mut columns = Columns::new();
-            columns.add(self.split, Lanes::splat(self.factor), number.rows[p].even);
-            scaled.set(p, carry.settle(&columns));
-        }
-        scaled.finish(self.pairs);
+        scaled.set(&sums[..self.pairs]);
         scaled
     }
 
-    /// Computes the product times R⁻¹ mod N. `quotient` is scratch space for the digits of the
-    /// quotient: clearing it each time would take 1% of a check.
-    ///
-    /// Let b be the number of bits in n. If both factors are below 2^(b+52), so is the result: the
-    /// product over R is below 2^(2b+104−102·P) ≤ 2^(b+18), and the reduction adds less than
-    /// N < 2^(b+51). The result fits: b + 52 ≤ 102·P − 34.
-    fn reduce(
-        &self,
-        product: &Product<'_>,
-        result: &mut Number,
-        quotient: &mut [[f64; 2]; MAX_PAIRS],
-    ) {
-        let pairs = self.pairs;
-        let n = &self.modulus_plus_one;
-        let mut carry = Carry::default();
+    /// Adds a·b, where `a` has only `pairs` pairs of limbs.
+    fn add_product(&self, a: &Number, pairs: usize, b: &Number, sums: &mut Sums) {
+        let rows = &b.rows[..self.pairs];
+        for block in 0..pairs / 2 {
+            let p = 2 * block;
+            let four = Four::new(a.rows[p].even, a.rows[p + 1].even);
+            sums[p].add_lower(four, rows[0], self.split);
+            four.add_above(rows, &mut sums[p + 1..], self.split);
+        }
+    }
 
-        let mut columns = Columns::new();
-        product.add_to(0, &mut columns, self.split);
-        quotient[0] = self.quotient_digits(&mut columns, &mut carry);
-        for p in (1..2 * pairs - 1).step_by(2) {
-            let (mut first, mut second) = (Columns::new(), Columns::new());
-            product.add_to_two(p, &mut first, &mut second, self.split);
-            let reduction = self.reduction(&quotient[..p.min(pairs)]);
-            reduction.add_to_two(p, &mut first, &mut second, self.split);
-            if p < pairs {
-                quotient[p] = self.quotient_digits(&mut first, &mut carry);
-                second.add_row(self.split, quotient[p], n.rows[1]);
-                quotient[p + 1] = self.quotient_digits(&mut second, &mut carry);
-            } else {
-                result.set(p - pairs, carry.settle(&first));
-                result.set(p - pairs + 1, carry.settle(&second));
+    /// Sets the sums to a². The product of two different limbs is computed once, with one of them
+    /// doubled.
+    fn square(&self, a: &Number, sums: &mut Sums) {
+        let Self { pairs, split, .. } = *self;
+        // The first and the third pair of columns of a block get an odd number of products.
+        let (columns, _) = sums[..2 * pairs].as_chunks_mut();
+        for columns in columns {
+            *columns = [Columns::ZERO_LESS_ONE, Columns::ZERO];
+        }
+        // In a pair of lanes, the limb that is multiplied by itself is halved.
+        let half = Lanes::new(0.5, 1.0);
+        for block in 0..pairs / 2 {
+            let p = 2 * block;
+            let [r0, r1, r2, r3] = [a.rows[p], a.rows[p + 1], a.rows[p + 2], a.rows[p + 3]];
+            let four = Four::new(r0.even.add(r0.even), r1.even.add(r1.even));
+            let Some([c0, c1, c2, c3]) = sums[2 * p..].first_chunk_mut() else { return };
+            c0.add(four.0[0], r0.even.multiply(half), split);
+            c1.add(four.0[0], r1.even, split);
+            c1.subtract(four.0[1], r1.odd.multiply(half), split);
+            c2.add_lower(four, r2, split);
+            c2.add(four.0[2], r1.even.multiply(half), split);
+            c3.add_lower(four, r3, split);
+            c3.add(four.0[2], r2.even, split);
+            c3.subtract(four.0[3], r2.odd.multiply(half), split);
+            if p + 3 < pairs {
+                four.add_above(&a.rows[p + 3..pairs], &mut sums[2 * p + 4..], split);
             }
         }
-        let mut columns = Columns::new();
-        product.add_to(2 * pairs - 1, &mut columns, self.split);
-        self.reduction(&quotient[..pairs]).add_to(2 * pairs - 1, &mut columns, self.split);
-        result.set(pairs - 1, carry.settle(&columns));
-        result.finish(pairs);
     }
 
-    /// Returns the product that the digits of the quotient add.
-    #[inline(always)]
-    fn reduction<'a>(&'a self, digits: &'a [[f64; 2]]) -> Multiplication<'a> {
-        Multiplication { a: digits, b: &self.modulus_plus_one, pairs: self.pairs }
+    /// Multiplies the sums by R⁻¹ mod N. The result is in the upper half of the columns.
+    ///
+    /// Let b be the number of bits in n. If both factors are below 2^(b+102), so is the result: the
+    /// product over R is below 2^(2b+204−102·P) ≤ 2^(b+16), and the reduction adds at most half of
+    /// N < 2^(b+102).
+    fn reduce(&self, sums: &mut Sums) {
+        let Self { pairs, split, .. } = *self;
+        let rows = &self.modulus.rows[1..pairs];
+        let mut carry = Carry::default();
+        for block in 0..pairs / 2 {
+            let p = 2 * block;
+            let low = to_lanes(carry.settle(&sums[p]));
+            sums[p + 1].add_lower(Four::new(low, Lanes::ZERO), rows[0], split);
+            let high = to_lanes(carry.settle(&sums[p + 1]));
+            Four::new(low, high).add_above(rows, &mut sums[p + 2..], split);
+        }
+        let carry = Lanes::from_bits(carry.low.wrapping_add(carry.high), 0);
+        sums[pairs].low = sums[pairs].low.add_bits(carry);
     }
 
-    /// Returns the two digits that clear a pair of columns. `columns` must have all other terms;
-    /// the product of the first digit with the lowest pair of N + 1 is added here.
-    #[inline(always)]
-    fn quotient_digits(&self, columns: &mut Columns, carry: &mut Carry) -> [f64; 2] {
-        let first = columns.low_first().wrapping_add(carry.high).wrapping_add(carry.low);
-        let digit = first & LIMB_MASK;
-        let low = shift(first);
-        // The product in integers equals the first digit's product in the second column, modulo
-        // 2⁵¹, and is ready sooner.
-        let second = columns.low_second().wrapping_add(columns.high_first()).wrapping_add(low);
-        let next = second.wrapping_add(digit.wrapping_mul(self.second_limb)) & LIMB_MASK;
-
-        let digits = [to_f64(digit), to_f64(next)];
-        columns.add(self.split, Lanes::splat(digits[0]), self.modulus_plus_one.rows[0].even);
-        let second = columns.low_second().wrapping_add(columns.high_first()).wrapping_add(low);
-        *carry = Carry { low: shift(second), high: columns.high_second() };
-        digits
+    /// Returns the limbs of a reduced number, each exactly in its range.
+    fn settle(&self, sums: &Sums) -> Limbs {
+        let mut limbs = [[0; 2]; MAX_PAIRS];
+        let mut carry = Carry::default();
+        for (limbs, sums) in limbs.iter_mut().zip(&sums[self.pairs..2 * self.pairs]) {
+            *limbs = carry.settle(sums);
+        }
+        limbs
     }
 }
 
-/// A number in limbs, in the arrangements that a multiplication needs. Limbs above the pairs in use
-/// are not read.
+/// Four limbs of a factor, each in both lanes. The second and the fourth are negated: their products
+/// are subtracted.
+#[derive(Clone, Copy)]
+struct Four([Lanes; 4]);
+
+impl Four {
+    #[inline(always)]
+    fn new(low: Lanes, high: Lanes) -> Self {
+        let negated = |lanes| Lanes::ZERO.subtract(lanes);
+        Self([low.firsts(), negated(low.seconds()), high.firsts(), negated(high.seconds())])
+    }
+
+    /// Adds the products with all `rows` to the columns above the lowest pair. Almost all time is
+    /// spent here.
+    #[inline(always)]
+    fn add_above(self, rows: &[Row], sums: &mut [Columns], split: Split) {
+        let Some((lowest, rows)) = rows.split_first() else { return };
+        let (sums, highest) = sums.split_at_mut(rows.len());
+        let mut below = *lowest;
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            sums.add_four(self, *row, below, split);
+            below = *row;
+        }
+        highest[0].add_upper(self, below, split);
+    }
+}
+
+/// A number in the arrangement that a multiplication needs: pair p of its limbs is in row p. The
+/// rows above the pairs in use are zero.
 #[derive(Clone, Copy)]
 struct Number {
-    /// Pair p holds the limbs 2p and 2p + 1.
-    limbs: [[f64; 2]; MAX_PAIRS],
-    rows: [Row; MAX_PAIRS],
-    /// The highest limb and zero: the `odd` of the row above the last.
-    top: Lanes,
-    /// Twice the limbs, for squaring.
-    doubled: [[f64; 2]; MAX_PAIRS],
+    rows: [Row; MAX_PAIRS + 2],
 }
 
-/// The pair p of a number's limbs, for the products that add to the same pair of columns.
+/// The limbs that are multiplied for the same pair of columns.
 #[derive(Clone, Copy)]
 struct Row {
     /// The limbs 2p and 2p + 1, for the product with an even limb.
@@ -278,94 +289,105 @@ struct Row {
 }
 
 impl Number {
-    const ZERO: Self = Self {
-        limbs: [[0.0; 2]; MAX_PAIRS],
-        rows: [Row { even: Lanes::ZERO, odd: Lanes::ZERO }; MAX_PAIRS],
-        top: Lanes::ZERO,
-        doubled: [[0.0; 2]; MAX_PAIRS],
-    };
+    const ZERO: Self = Self { rows: [Row { even: Lanes::ZERO, odd: Lanes::ZERO }; MAX_PAIRS + 2] };
 
-    fn new(limbs: &[u64; MAX_LIMBS], pairs: usize) -> Self {
-        let mut number = Self::ZERO;
-        for p in 0..pairs {
-            number.set(p, [limbs[2 * p], limbs[2 * p + 1]]);
+    /// Reads big-endian bytes, at most 512.
+    fn new(big_endian: &[u8], pairs: usize) -> Self {
+        // Zeros in front, so that eight bytes can be read for each limb.
+        const END: usize = LIMB_BITS * 2 * MAX_PAIRS / 8 + 8;
+        let mut padded = [0; END];
+        padded[END - big_endian.len()..].copy_from_slice(big_endian);
+        let limb = |i| {
+            let (byte, bit) = (LIMB_BITS * i / 8, LIMB_BITS * i % 8);
+            let window = padded[..END - byte].last_chunk();
+            window.map_or(0, |bytes| u64::from_be_bytes(*bytes)) >> bit & LIMB_MASK
+        };
+        let mut columns = [Columns::ZERO; MAX_PAIRS];
+        for (p, columns) in columns[..pairs].iter_mut().enumerate() {
+            columns.low = Lanes::from_bits(limb(2 * p), limb(2 * p + 1));
         }
-        number.finish(pairs);
+        let mut number = Self::ZERO;
+        number.set(&columns[..pairs]);
         number
     }
 
-    #[inline(always)]
-    fn set(&mut self, p: usize, limbs: [u64; 2]) {
-        let [first, second] = limbs.map(to_f64);
-        let below = if p == 0 { 0.0 } else { self.limbs[p - 1][1] };
-        self.limbs[p] = [first, second];
-        self.rows[p] = Row { even: Lanes::new(first, second), odd: Lanes::new(below, first) };
-        self.doubled[p] = [2.0 * first, 2.0 * second];
-    }
-
-    fn finish(&mut self, pairs: usize) {
-        self.top = Lanes::new(self.limbs[pairs - 1][1], 0.0);
+    /// Takes the number that the sums make. Each column carries into the next one once, which leaves
+    /// limbs below 2⁵⁰ + 2¹⁰.
+    fn set(&mut self, sums: &[Columns]) {
+        const CARRY_OFFSET: u64 = 1 << 11;
+        const OFFSET: u64 = (CARRY_OFFSET << LIMB_BITS) + HALF;
+        let (mut high, mut carry, mut even) = (Lanes::ZERO, Lanes::ZERO, Lanes::ZERO);
+        for (row, columns) in self.rows.iter_mut().zip(sums) {
+            let sums = columns.low.add_bits(columns.high.moved_up(high));
+            let sums = sums.add_bits(Lanes::from_bits(OFFSET, OFFSET));
+            let next = to_f64(sums.shift_right(LIMB_BITS as u32), CARRY_OFFSET);
+            let limbs = to_f64(sums.and(Lanes::from_bits(LIMB_MASK, LIMB_MASK)), HALF);
+            let limbs = limbs.add(next.moved_up(carry));
+            *row = Row { even: limbs, odd: limbs.moved_up(even) };
+            (high, carry, even) = (columns.high, next, limbs);
+        }
     }
 }
 
-/// The sums of a pair of columns, as sums of bit patterns.
+/// The limbs of a number, plus 2⁵⁰.
+type Limbs = [[u64; 2]; MAX_PAIRS];
+
+type Sums = [Columns; MAX_COLUMN_PAIRS];
+
+/// The sums of a pair of columns. The lanes of `low` belong to the first and the second column,
+/// those of `high` to the second column and the one after it.
 ///
-/// Without its constant part, each term is at most 2⁵². There are at most 2·82 + 6 terms (product,
-/// quotient, hash), so a sum stays below 2⁶⁰.
+/// The two halves of a product are at most 2⁵⁰ + 2¹² and 2⁵⁰. A column has at most 84 products of
+/// two factors, 84 of a quotient and 8 of a hash, so a sum stays below 2⁵⁹.
+#[derive(Clone, Copy)]
 struct Columns {
     high: Lanes,
     low: Lanes,
-    terms: u64,
 }
 
 impl Columns {
-    #[inline(always)]
-    fn new() -> Self {
-        Self { high: Lanes::ZERO, low: Lanes::ZERO, terms: 0 }
-    }
+    const ZERO: Self = Self { high: Lanes::ZERO, low: Lanes::ZERO };
 
-    /// Adds a product.
-    #[inline(always)]
-    fn add(&mut self, split: Split, a: Lanes, b: Lanes) {
-        self.accumulate(split, a, b);
-        self.terms += 1;
-    }
+    /// Zero, if one product more is added than subtracted.
+    const ZERO_LESS_ONE: Self = {
+        let (high, low) = (HIGH.to_bits().wrapping_neg(), LOW.to_bits().wrapping_neg());
+        Self { high: Lanes::from_bits(high, high), low: Lanes::from_bits(low, low) }
+    };
 
-    /// Adds a product without counting it; the caller counts. Limbs are below 2⁵¹, and one of the
-    /// two may be doubled: h stays below 2⁵², and the sum in `high` below 2¹⁰⁴.
     #[inline(always)]
-    fn accumulate(&mut self, split: Split, a: Lanes, b: Lanes) {
-        let high = a.multiply_add(b, split.high);
-        let low = a.multiply_add(b, split.high_and_low.subtract(high));
+    fn add(&mut self, a: Lanes, b: Lanes, split: Split) {
+        let (high, low) = split.multiply(a, b);
         self.high = self.high.add_bits(high);
         self.low = self.low.add_bits(low);
     }
 
-    /// Adds the products of a pair of limbs.
     #[inline(always)]
-    fn add_row(&mut self, split: Split, a: [f64; 2], b: Row) {
-        self.add(split, Lanes::splat(a[0]), b.even);
-        self.add(split, Lanes::splat(a[1]), b.odd);
+    fn subtract(&mut self, a: Lanes, b: Lanes, split: Split) {
+        let (high, low) = split.multiply(a, b);
+        self.high = self.high.subtract_bits(high);
+        self.low = self.low.subtract_bits(low);
     }
 
-    // The sums without their constant parts. Those of `low` belong to the first and the second
-    // column, those of `high` to the second column and the one after it.
+    /// Adds the products of the two lower limbs.
+    #[inline(always)]
+    fn add_lower(&mut self, four: Four, row: Row, split: Split) {
+        self.add(four.0[0], row.even, split);
+        self.subtract(four.0[1], row.odd, split);
+    }
+
+    /// Adds the products of the two upper limbs.
+    #[inline(always)]
+    fn add_upper(&mut self, four: Four, row: Row, split: Split) {
+        self.add(four.0[2], row.even, split);
+        self.subtract(four.0[3], row.odd, split);
+    }
 
     #[inline(always)]
-    fn low_first(&self) -> u64 {
-        self.low.first_bits().wrapping_sub(self.terms.wrapping_mul(LOW_BITS))
-    }
-    #[inline(always)]
-    fn low_second(&self) -> u64 {
-        self.low.second_bits().wrapping_sub(self.terms.wrapping_mul(LOW_BITS))
-    }
-    #[inline(always)]
-    fn high_first(&self) -> u64 {
-        self.high.first_bits().wrapping_sub(self.terms.wrapping_mul(HIGH_BITS))
-    }
-    #[inline(always)]
-    fn high_second(&self) -> u64 {
-        self.high.second_bits().wrapping_sub(self.terms.wrapping_mul(HIGH_BITS))
+    fn add_four(&mut self, four: Four, row: Row, below: Row, split: Split) {
+        let mut sums = *self;
+        sums.add_lower(four, row, split);
+        sums.add_upper(four, below, split);
+        *self = sums;
     }
 }
 
@@ -377,13 +399,15 @@ struct Carry {
 }
 
 impl Carry {
-    /// Returns the two limbs of a pair of complete columns.
+    /// Returns the two limbs of a pair of complete columns, plus 2⁵⁰.
     #[inline(always)]
     fn settle(&mut self, columns: &Columns) -> [u64; 2] {
-        let first = columns.low_first().wrapping_add(self.high).wrapping_add(self.low);
-        let second =
-            columns.low_second().wrapping_add(columns.high_first()).wrapping_add(shift(first));
-        *self = Self { low: shift(second), high: columns.high_second() };
+        let shift = |sum: u64| (sum.cast_signed() >> LIMB_BITS).cast_unsigned();
+        let first = columns.low.first_bits().wrapping_add(self.high).wrapping_add(self.low);
+        let first = first.wrapping_add(HALF);
+        let second = columns.low.second_bits().wrapping_add(columns.high.first_bits());
+        let second = second.wrapping_add(shift(first)).wrapping_add(HALF);
+        *self = Self { low: shift(second), high: columns.high.second_bits() };
         [first & LIMB_MASK, second & LIMB_MASK]
     }
 }
@@ -403,169 +427,13 @@ impl Split {
             high_and_low: Lanes::splat(core::hint::black_box(HIGH + LOW)),
         }
     }
-}
 
-/// A product to reduce. It adds its terms to one pair of columns after the other; pair p is the
-/// columns 2p and 2p + 1.
-enum Product<'a> {
-    Square(Square<'a>),
-    Sum([Multiplication<'a>; 2]),
-}
-
-impl Product<'_> {
-    /// Adds to the first pair or the last.
+    /// Returns the two halves of a product. Limbs are below 2⁵⁰ + 2¹⁰, and one of the two may be
+    /// doubled, so h is below 2⁵¹.
     #[inline(always)]
-    fn add_to(&self, p: usize, columns: &mut Columns, split: Split) {
-        match self {
-            Self::Square(square) => square.add_to(p, columns, split),
-            Self::Sum(products) => {
-                for product in products {
-                    product.add_to(p, columns, split);
-                }
-            }
-        }
-    }
-
-    /// Adds to the pairs p and p + 1, for an odd p. Both are below P, or neither is.
-    #[inline(always)]
-    fn add_to_two(&self, p: usize, first: &mut Columns, second: &mut Columns, split: Split) {
-        match self {
-            Self::Square(square) => square.add_to_two(p, first, second, split),
-            Self::Sum(products) => {
-                for product in products {
-                    product.add_to_two(p, first, second, split);
-                }
-            }
-        }
-    }
-}
-
-/// a·b, where `a` may have fewer pairs than `b`.
-struct Multiplication<'a> {
-    a: &'a [[f64; 2]],
-    b: &'a Number,
-    pairs: usize,
-}
-
-impl Multiplication<'_> {
-    #[inline(always)]
-    fn add_to(&self, p: usize, columns: &mut Columns, split: Split) {
-        if p == 0 {
-            if let Some(a) = self.a.first() {
-                columns.add_row(split, *a, self.b.rows[0]);
-            }
-        } else if let Some(a) = self.a.get(p - self.pairs) {
-            columns.add(split, Lanes::splat(a[1]), self.b.top);
-        }
-    }
-
-    #[inline(always)]
-    fn add_to_two(&self, p: usize, first: &mut Columns, second: &mut Columns, split: Split) {
-        let Self { a, b, pairs } = *self;
-        if p < pairs {
-            let both = a.len().min(p + 1);
-            let below = p + 1 - both;
-            Rows { a: &a[..both], b: &b.rows[below..p + 2] }.add_to_two(first, second, split);
-            if let Some(a) = a.get(p + 1) {
-                second.add_row(split, *a, b.rows[0]);
-            }
-        } else if let Some(a) = a.get(p - pairs..) {
-            // The pairs of `a` from p − P on. The first adds only its upper limb, to the first pair
-            // of columns. The second adds both limbs there, and its upper limb to the second pair.
-            if let Some(a) = a.first() {
-                first.add(split, Lanes::splat(a[1]), b.top);
-            }
-            if let Some((a, rest)) = a.get(1..).and_then(<[_]>::split_first) {
-                first.add_row(split, *a, b.rows[pairs - 1]);
-                second.add(split, Lanes::splat(a[1]), b.top);
-                let below = pairs - 1 - rest.len();
-                Rows { a: rest, b: &b.rows[below..pairs] }.add_to_two(first, second, split);
-            }
-        }
-    }
-}
-
-/// a². The product of two different limbs is computed once, with one of them doubled.
-struct Square<'a> {
-    number: &'a Number,
-    pairs: usize,
-}
-
-impl Square<'_> {
-    #[inline(always)]
-    fn add_to(&self, p: usize, columns: &mut Columns, split: Split) {
-        if p == 0 {
-            self.add_even_diagonal(0, columns, split);
-        } else {
-            self.add_odd_diagonal(self.pairs - 1, columns, split);
-        }
-    }
-
-    #[inline(always)]
-    fn add_to_two(&self, p: usize, first: &mut Columns, second: &mut Columns, split: Split) {
-        let Self { number: Number { rows, top, doubled, .. }, pairs } = *self;
-        // Limbs below p multiply those above. Pair `half` consists of the limbs p − 1 and p.
-        let half = (p - 1) / 2;
-        let mut lowest = 0;
-        if p >= pairs {
-            lowest = p - pairs + 2;
-            first.add(split, Lanes::splat(doubled[p - pairs][1]), *top);
-            if lowest <= half {
-                first.add_row(split, doubled[lowest - 1], rows[pairs - 1]);
-            }
-            second.add(split, Lanes::splat(doubled[lowest - 1][1]), *top);
-        }
-        let [below, middle] = doubled[half].map(Lanes::splat);
-        first.add(split, below, rows[p - half].even);
-        if lowest <= half {
-            let (from, to) = (p + 1 - half, p + 2 - lowest);
-            Rows { a: &doubled[lowest..half], b: &rows[from..to] }.add_to_two(first, second, split);
-            second.add(split, below, rows[from].even);
-            second.add(split, middle, rows[from].odd);
-        }
-        self.add_odd_diagonal(half, first, split);
-        self.add_even_diagonal(half + 1, second, split);
-    }
-
-    /// Adds the square of limb 2p, and its product with the next limb.
-    #[inline(always)]
-    fn add_even_diagonal(&self, p: usize, columns: &mut Columns, split: Split) {
-        let limb = self.number.limbs[p][0];
-        columns.add(split, Lanes::splat(limb), Lanes::new(limb, self.number.doubled[p][1]));
-    }
-
-    /// Adds the square of limb 2p + 1, and its product with the next limb.
-    #[inline(always)]
-    fn add_odd_diagonal(&self, p: usize, columns: &mut Columns, split: Split) {
-        let limb = self.number.limbs[p][1];
-        let above = if p + 1 < self.pairs { self.number.doubled[p + 1][0] } else { 0.0 };
-        columns.add(split, Lanes::splat(limb), Lanes::new(limb, above));
-    }
-}
-
-/// Ascending pairs of limbs that are multiplied by descending rows of another number. The last row
-/// adds to the second pair of columns only, the ones before it add to both.
-struct Rows<'a> {
-    a: &'a [[f64; 2]],
-    b: &'a [Row],
-}
-
-impl Rows<'_> {
-    #[inline(always)]
-    fn add_to_two(&self, first: &mut Columns, second: &mut Columns, split: Split) {
-        let length = self.a.len();
-        let mut above = self.b[length];
-        for (a, row) in self.a.iter().zip(self.b[..length].iter().rev()) {
-            let a_even = Lanes::splat(a[0]);
-            let a_odd = Lanes::splat(a[1]);
-            first.accumulate(split, a_even, row.even);
-            second.accumulate(split, a_even, above.even);
-            first.accumulate(split, a_odd, row.odd);
-            second.accumulate(split, a_odd, above.odd);
-            above = *row;
-        }
-        first.terms += 2 * length as u64;
-        second.terms += 2 * length as u64;
+    fn multiply(self, a: Lanes, b: Lanes) -> (Lanes, Lanes) {
+        let high = a.multiply_add(b, self.high);
+        (high, a.multiply_add(b, self.high_and_low.subtract(high)))
     }
 }
 
@@ -586,63 +454,30 @@ fn is_fused(multiply_add: impl Fn(Lanes, Lanes, Lanes) -> Lanes) -> bool {
     rest.first_bits() == expected && rest.second_bits() == expected
 }
 
-/// Converts an integer below 2⁵² exactly, as the fraction of a number in 2⁵²…2⁵³.
+/// Converts limbs plus 2⁵⁰ to limbs.
 #[inline(always)]
-fn to_f64(limb: u64) -> f64 {
-    const TWO_TO_52: f64 = 4_503_599_627_370_496.0;
-    f64::from_bits(TWO_TO_52.to_bits() | limb) - TWO_TO_52
+fn to_lanes(limbs: [u64; 2]) -> Lanes {
+    let [first, second] =
+        limbs.map(|limb| f64::from_bits(TWO_TO_52.to_bits() | limb) - (TWO_TO_52 + HALF as f64));
+    Lanes::new(first, second)
 }
 
-/// Divides a sum, as a signed number, by 2⁵¹: its carry into the next column.
+/// Converts integers below 2⁵² exactly, as the fractions of numbers in 2⁵²…2⁵³. Subtracts `offset`.
 #[inline(always)]
-fn shift(sum: u64) -> u64 {
-    (sum.cast_signed() >> LIMB_BITS).cast_unsigned()
+fn to_f64(integers: Lanes, offset: u64) -> Lanes {
+    let base = TWO_TO_52 + offset as f64;
+    integers.or(Lanes::new(TWO_TO_52, TWO_TO_52)).subtract(Lanes::new(base, base))
 }
 
-/// Computes −n⁻¹ modulo 2⁵¹ for an odd n, by Newton's iteration. The first approximation, n, is
-/// right in three bits, and each step doubles the number of right bits.
-fn negative_inverse(n: u64) -> u64 {
+/// Computes −n⁻¹ modulo 2¹⁰² for the last bytes of an odd n, by Newton's iteration. The first
+/// approximation, n, is right in three bits, and each step doubles the number of right bits.
+fn negative_inverse(n: [u8; 16]) -> u128 {
+    let n = u128::from_be_bytes(n);
     let mut inverse = n;
-    for _ in 0..5 {
-        inverse = inverse.wrapping_mul(2u64.wrapping_sub(n.wrapping_mul(inverse)));
+    for _ in 0..6 {
+        inverse = inverse.wrapping_mul(2u128.wrapping_sub(n.wrapping_mul(inverse)));
     }
-    inverse.wrapping_neg() & LIMB_MASK
-}
-
-/// Splits big-endian bytes, at most 512, into limbs.
-fn to_limbs(big_endian: &[u8]) -> [u64; MAX_LIMBS] {
-    // Zeros in front, so that eight bytes can be read for the highest limb too.
-    const END: usize = 512 + 8;
-    let mut padded = [0; END];
-    padded[END - big_endian.len()..].copy_from_slice(big_endian);
-    let mut limbs = [0; MAX_LIMBS];
-    for (i, limb) in limbs.iter_mut().enumerate().take((8 * big_endian.len()).div_ceil(LIMB_BITS)) {
-        let (byte, bit) = (LIMB_BITS * i / 8, LIMB_BITS * i % 8);
-        let window =
-            padded[..END - byte].last_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        *limb = window >> bit & LIMB_MASK;
-    }
-    limbs
-}
-
-/// Computes number · factor + addend.
-fn multiply_small(number: &[u64; MAX_LIMBS], factor: u64, addend: u64) -> [u64; MAX_LIMBS] {
-    let mut carry = u128::from(addend);
-    number.map(|limb| {
-        let sum = u128::from(limb) * u128::from(factor) + carry;
-        carry = sum >> LIMB_BITS;
-        sum as u64 & LIMB_MASK
-    })
-}
-
-/// Computes a − b, for a ≥ b.
-fn subtract(a: &[u64; MAX_LIMBS], b: &[u64; MAX_LIMBS]) -> [u64; MAX_LIMBS] {
-    let mut borrow = 0;
-    array::from_fn(|i| {
-        let difference = a[i].wrapping_sub(b[i]).wrapping_sub(borrow);
-        borrow = difference >> 63;
-        difference & LIMB_MASK
-    })
+    inverse.wrapping_neg() & ((1 << (2 * LIMB_BITS)) - 1)
 }
 
 #[cfg(test)]
@@ -671,66 +506,100 @@ mod tests {
     /// A modulus in the kernel and in the reference.
     struct Reference {
         key: Box<Relaxed>,
+        n: BigUint,
         modulus: BigUint,
         r: BigUint,
-        /// The greatest product over R.
-        slack: BigUint,
     }
 
     impl Reference {
         fn new(n: &BigUint) -> Self {
             let portable = Portable::new(&n.to_bytes_be()).unwrap();
             let key = Relaxed::new(&portable, EXPONENT).unwrap();
-            let modulus = value(&key.modulus_plus_one, key.pairs) - 1u8;
             let r = BigUint::from(1u8) << (2 * LIMB_BITS * key.pairs);
+            let modulus = above_r(&key.modulus, key.pairs) - &r;
             assert_eq!(&modulus % n, BigUint::from(0u8));
-            let slack = BigUint::from(1u8) << (n.bits() + 18);
-            Self { key, modulus, r, slack }
+            assert_eq!((&modulus + 1u8) % (BigUint::from(1u8) << 102), BigUint::from(0u8));
+            Self { key, n: n.clone(), modulus, r }
         }
 
-        /// Checks squares and products, and the bound within which they fit their limbs.
-        fn check_arithmetic(&self, a: &BigUint, b: &BigUint) {
+        /// Checks squares and products, and the range in which they are.
+        fn check_arithmetic(&self, a: &Number, b: &Number) {
             let key = &self.key;
-            let [in_limbs, b_in_limbs] = [a, b].map(|it| number(it, key.pairs));
+            let sums = &mut [Columns::ZERO; MAX_COLUMN_PAIRS];
+            key.square(a, sums);
+            key.reduce(sums);
             let mut square = Number::ZERO;
-            let product = Product::Square(Square { number: &in_limbs, pairs: key.pairs });
-            key.reduce(&product, &mut square, &mut [[0.0; 2]; MAX_PAIRS]);
-            for (actual, product) in
-                [(square, a * a), (key.multiply(&in_limbs, &b_in_limbs), a * b)]
-            {
-                let actual = value(&actual, key.pairs);
-                assert!(actual < &self.modulus + &self.slack);
-                assert_eq!(actual * &self.r % &self.modulus, product % &self.modulus);
+            square.set(&sums[key.pairs..2 * key.pairs]);
+            let [a_residue, b_residue] = [a, b].map(|it| self.residue(it));
+            for (actual, product) in [
+                (square, &a_residue * &a_residue),
+                (key.multiply(a, b), &a_residue * &b_residue),
+                (key.multiply(b, a), &a_residue * &b_residue),
+            ] {
+                assert_eq!(actual.rows[key.pairs - 1].even.second_bits(), 0.0f64.to_bits());
+                let slack = BigUint::from(1u8) << (self.n.bits() + 102);
+                let number = above_r(&actual, key.pairs);
+                assert!(&self.r - &slack <= number && number <= &self.r + slack);
+                assert_eq!(
+                    self.residue(&actual) * &self.r % &self.modulus,
+                    product % &self.modulus
+                );
             }
         }
+
+        /// Returns the number modulo N.
+        fn residue(&self, number: &Number) -> BigUint {
+            let negative_r = &self.modulus - &self.r % &self.modulus;
+            (above_r(number, self.key.pairs) + negative_r) % &self.modulus
+        }
+    }
+
+    /// Returns the number, which can be negative, plus R.
+    fn above_r(number: &Number, pairs: usize) -> BigUint {
+        let limbs =
+            number.rows[..pairs].iter().rev().flat_map(|row| limbs_of(row).into_iter().rev());
+        limbs.fold(BigUint::from(1u8), |value, limb| {
+            const OFFSET: i64 = 1 << 52;
+            (value << LIMB_BITS) + (limb as i64 + OFFSET) as u64 - OFFSET as u64
+        })
+    }
+
+    fn limbs_of(row: &Row) -> [f64; 2] {
+        [row.even.first_bits(), row.even.second_bits()].map(f64::from_bits)
     }
 
     fn number(value: &BigUint, pairs: usize) -> Number {
-        let limb = |i| (value >> (LIMB_BITS * i)) & BigUint::from(LIMB_MASK);
-        let limbs = array::from_fn(|i| {
-            limb(i).to_bytes_le().iter().rev().fold(0, |limb, byte| limb << 8 | u64::from(*byte))
-        });
-        Number::new(&limbs, pairs)
+        Number::new(&value.to_bytes_be(), pairs)
+    }
+
+    /// Returns a number with all limbs of 2^(51·`limbs`) alike.
+    fn alike(limb: f64, limbs: usize) -> Number {
+        let mut number = Number::ZERO;
+        let mut below = Lanes::ZERO;
+        for (p, row) in number.rows[..limbs / 2].iter_mut().enumerate() {
+            let even = Lanes::new(limb, limb);
+            *row = Row {
+                even,
+                odd: if p == 0 { even.moved_up(Lanes::ZERO) } else { even.moved_up(below) },
+            };
+            below = even;
+        }
+        number.rows[limbs / 2].odd = Lanes::ZERO.moved_up(below);
+        number
     }
 
     #[test]
-    fn bytes_are_split_into_limbs_of_51_bits() {
+    fn bytes_are_split_into_limbs_around_zero() {
         for bytes in
             [&[][..], &[1], &[0xff; 6], &[0xff; 7], &[0x80; 32], &[0xa5; 256], &[0xff; 512]]
         {
-            let limbs = to_limbs(bytes);
-            let value = limbs.iter().rev().fold(BigUint::from(0u8), |value, limb| {
-                assert!(*limb <= LIMB_MASK);
-                (value << LIMB_BITS) + *limb
-            });
-            assert_eq!(value, BigUint::from_bytes_be(bytes));
+            let number = Number::new(bytes, MAX_PAIRS);
+            for limb in number.rows[..MAX_PAIRS].iter().flat_map(limbs_of) {
+                assert!(limb.abs() <= HALF as f64 + 1.0);
+            }
+            let r = BigUint::from(1u8) << (2 * LIMB_BITS * MAX_PAIRS);
+            assert_eq!(above_r(&number, MAX_PAIRS) - r, BigUint::from_bytes_be(bytes));
         }
-    }
-
-    fn value(number: &Number, pairs: usize) -> BigUint {
-        number.limbs[..pairs].iter().flatten().rev().fold(BigUint::from(0u8), |value, limb| {
-            (value << LIMB_BITS) + BigUint::from(*limb as u64)
-        })
     }
 
     fn ones(bits: usize) -> BigUint {
@@ -757,8 +626,11 @@ mod tests {
         for bits in [2048, 3072, 4096] {
             for n in extreme_moduli(bits) {
                 let reference = Reference::new(&n);
-                let largest = ones(bits + 51);
-                for a in [
+                let pairs = reference.key.pairs;
+                let largest = ones(bits + 101);
+                let greatest_limb = ((1u64 << 50) + (1 << 10)) as f64;
+                let limbs = 2 * pairs - 2;
+                let numbers = [
                     BigUint::from(0u8),
                     BigUint::from(1u8),
                     &n - 1u8,
@@ -767,10 +639,17 @@ mod tests {
                     &reference.modulus + 1u8,
                     &largest >> 1,
                     &largest - ones(bits / 2),
-                    largest.clone(),
-                ] {
-                    reference.check_arithmetic(&a, &largest);
-                    reference.check_arithmetic(&a, &(&n >> 1));
+                    largest,
+                ]
+                .map(|value| number(&value, pairs));
+                let numbers = numbers.into_iter().chain([
+                    alike(greatest_limb, limbs),
+                    alike(-greatest_limb, limbs),
+                    alike(-(HALF as f64), limbs),
+                ]);
+                for a in numbers {
+                    reference.check_arithmetic(&a, &alike(greatest_limb, limbs));
+                    reference.check_arithmetic(&a, &number(&(&n >> 1), pairs));
                 }
             }
         }
@@ -779,7 +658,7 @@ mod tests {
     #[test]
     fn a_good_signature_is_accepted_and_a_changed_one_refused() {
         for bits in [2048, 3072, 4096] {
-            // Any odd modulus will do. The signature is chosen, and the prefix is computed so that
+            // Any odd modulus will do. The signature is chosen, and the message is computed so that
             // the signature is good.
             for n in extreme_moduli(bits) {
                 let mut reference = Reference::new(&n);
@@ -789,9 +668,9 @@ mod tests {
                 let key = &mut reference.key;
                 let size = bits / 8;
                 let message = signature.modpow(&BigUint::from(EXPONENT), &n);
-                let prefix = (&message + &n - BigUint::from_bytes_be(&hash)) % &n;
+                let with_hash_of_ones = (message + ones(256) - BigUint::from_bytes_be(&hash)) % &n;
                 let portable = Portable::new(&n.to_bytes_be()).unwrap();
-                key.expect(&portable, &to_limbs(&padded(&prefix, size)));
+                key.expect(&portable, &padded(&with_hash_of_ones, size));
 
                 let signature = padded(&signature, size);
                 assert!(key.accepts(&signature, &hash));
@@ -832,14 +711,15 @@ mod tests {
         fn the_reference_agrees_on_random_numbers(
             size in prop_oneof![Just(256usize), Just(384), Just(512)],
             n in prop::collection::vec(prop_oneof![any::<u8>(), Just(0), Just(0xff)], 512),
-            a in prop::collection::vec(prop_oneof![any::<u8>(), Just(0), Just(0xff)], 512 + 6),
-            b in prop::collection::vec(prop_oneof![any::<u8>(), Just(0), Just(0xff)], 512 + 6),
+            a in prop::collection::vec(prop_oneof![any::<u8>(), Just(0), Just(0xff)], 512 + 12),
+            b in prop::collection::vec(prop_oneof![any::<u8>(), Just(0), Just(0xff)], 512 + 12),
         ) {
             let mut n = n[..size].to_vec();
             n[0] |= 0x80;
             n[size - 1] |= 1;
-            let [a, b] = [a, b].map(|it| BigUint::from_bytes_be(&it[..size + 6]));
-            Reference::new(&BigUint::from_bytes_be(&n)).check_arithmetic(&a, &b);
+            let reference = Reference::new(&BigUint::from_bytes_be(&n));
+            let [a, b] = [a, b].map(|it| Number::new(&it[..size + 12], reference.key.pairs));
+            reference.check_arithmetic(&a, &b);
         }
     }
 }
