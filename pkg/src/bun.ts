@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { load } from './load.js'
+import { servers } from './servers.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { createVerifierWith } from './verifier.js'
 // Imported as a file: `bun build` then copies it beside the bundle, and with `--compile` into the program. The relaxed
@@ -17,7 +18,7 @@ export * from './public.js'
  * no JWK Set.
  */
 export function createVerifier(options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
-  return createVerifierWith(() => load(() => new WebAssembly.Module(readFileSync(file()))), options)
+  return createVerifierWith(() => load(() => new WebAssembly.Module(readFileSync(file()))), options, servers)
 }
 
 /** In a bundle, the path is relative to the bundle. */

@@ -1,10 +1,7 @@
-import type { JwtPayload, Verified } from './types.js'
+import type { JwtPayload, Verified, VerifierOptions } from './types.js'
 
 /** The policy's options that change a token's own times, in seconds. */
-export interface TimeLimits {
-  clockTolerance: number
-  maxTokenAge: number
-}
+export type TimeLimits = Pick<VerifierOptions, 'clockTolerance' | 'maxTokenAge'>
 
 /**
  * Remembers verified tokens, so that the same text is verified once. Each hit checks the token's times. After a change of
@@ -42,9 +39,10 @@ export class VerifiedTokens {
     return entry.verified
   }
 
-  /** Remembers a token that was just verified. A substring would keep the whole text in memory: give a copy. */
+  /** Remembers a token that was just verified. */
   add(token: string, verified: Verified): void {
-    this.#keep(keyOf(token), { token, verified, ...spanOf(verified.payload, this.#limits) })
+    const copy = copyOf(token)
+    this.#keep(keyOf(copy), { token: copy, verified, ...spanOf(verified.payload, this.#limits) })
   }
 
   /** Forgets every token. */
@@ -60,6 +58,11 @@ export class VerifiedTokens {
     }
     this.#young.set(key, entry)
   }
+}
+
+/** Copies a text. A substring keeps the whole text in memory, such as the request around a token. */
+function copyOf(text: string): string {
+  return JSON.parse(JSON.stringify(text))
 }
 
 interface Entry extends Span {
@@ -89,7 +92,7 @@ function keyOf(token: string): string {
  * return, it is wrong by up to 8 µs, and a sum of three by more. So the module itself decides within {@link MARGIN} of
  * a limit.
  */
-function spanOf({ exp, nbf = 0, iat }: JwtPayload, { clockTolerance, maxTokenAge }: TimeLimits): Span {
+function spanOf({ exp, nbf = 0, iat }: JwtPayload, { clockTolerance = 0, maxTokenAge = Infinity }: TimeLimits): Span {
   return {
     from: Math.max(nbf, iat ?? 0) - clockTolerance + MARGIN,
     until: Math.min(exp, (iat ?? Infinity) + maxTokenAge) + clockTolerance - MARGIN,

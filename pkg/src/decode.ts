@@ -1,4 +1,4 @@
-import { refuseOption, refuseToken } from './errors.js'
+import { refuse, refuseOption, type VerifyError } from './errors.js'
 import { deepFreeze } from './freeze.js'
 import { isObject, readClock, readOnly } from './options.js'
 import { decodeUtf8 } from './text.js'
@@ -33,11 +33,11 @@ export interface Expiry {
  * @throws {@link VerifyError} - `token_malformed`.
  */
 export function decodeUnverified(token: string): Unverified {
-  if (typeof token !== 'string') throw refuseToken('token_malformed', NOT_A_STRING)
+  if (typeof token !== 'string') throw malformed(NOT_A_STRING)
   const parts = token.split('.', 4)
   const [header, payload, signature] = parts
   if (parts.length !== 3 || header === undefined || payload === undefined || signature === undefined) {
-    throw refuseToken('token_malformed', 'the token does not have exactly three parts: expected header.payload.signature')
+    throw malformed('the token does not have exactly three parts: expected header.payload.signature')
   }
   checkForm(signature, 'signature')
   return deepFreeze({ header: readObject(header, 'header'), payload: readObject(payload, 'payload') })
@@ -57,7 +57,7 @@ export function expiry(token: string, options: { now?: (() => number) | undefine
   const clock = readClock(given as (() => unknown) | undefined)
   const expiresAt = decodeUnverified(token).payload['exp']
   if (typeof expiresAt !== 'number' || !Number.isFinite(expiresAt)) {
-    throw refuseToken('token_malformed', 'the claim exp is missing or not a number')
+    throw malformed('the claim exp is missing or not a number')
   }
   const now = clock()
   return Object.freeze({ expiresAt, secondsLeft: Math.max(0, expiresAt - now), expired: now >= expiresAt })
@@ -77,9 +77,9 @@ function readObject(part: string, name: string): Record<string, unknown> {
   try {
     value = readPart(part)
   } catch {
-    throw refuseToken('token_malformed', `the token's ${name} is not JSON in base64url`)
+    throw malformed(`the token's ${name} is not JSON in base64url`)
   }
-  if (!isObject(value)) throw refuseToken('token_malformed', `the token's ${name} is not a JSON object`)
+  if (!isObject(value)) throw malformed(`the token's ${name} is not a JSON object`)
   return value
 }
 
@@ -91,6 +91,10 @@ function checkForm(part: string, name: string): void {
   const unusedBits = spare === 2 ? 15 : spare === 3 ? 3 : 0
   const lastDigit = ALPHABET.indexOf(part.at(-1) ?? ' ')
   if (!/^[\w-]+$/.test(part) || spare === 1 || (lastDigit & unusedBits) !== 0) {
-    throw refuseToken('token_malformed', `the token's ${name} is not base64url without padding`)
+    throw malformed(`the token's ${name} is not base64url without padding`)
   }
+}
+
+function malformed(message: string): VerifyError {
+  return refuse({ code: 'token_malformed', message })
 }

@@ -1,9 +1,10 @@
+import { servers } from './servers.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { createVerifierWith } from './verifier.js'
 // The import makes the module part of the program: it needs no right to read files, and works with `deno compile` and
 // Deno Deploy. Deno's engine has relaxed SIMD.
 import * as instance from './wasm/countersign.relaxed.wasm'
-import { use } from './wasm.js'
+import { instantiateBy } from './wasm.js'
 
 export * from './public.js'
 
@@ -15,5 +16,5 @@ export * from './public.js'
  * no JWK Set.
  */
 export function createVerifier(options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
-  return createVerifierWith(() => use(() => instance), options)
+  return createVerifierWith(() => instantiateBy(() => instance), options, servers)
 }

@@ -1,3 +1,4 @@
+import { servers } from './servers.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { createVerifierWith } from './verifier.js'
 // Edge functions may not compile bytes: with `?module`, their bundlers import the compiled module. It is compiled on load,
@@ -16,7 +17,7 @@ export * from './public.js'
  * no JWK Set.
  */
 export function createVerifier(options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
-  return createVerifierWith(() => instantiate(compiled), options)
+  return createVerifierWith(() => instantiate(compiled), options, servers)
 }
 
 /** A bundler may pass the bytes. A module may be of another realm, which `instanceof` does not know. */

@@ -112,13 +112,10 @@ export class VerifyError extends Error {
   constructor(fields: VerifyErrorFields, cause?: unknown) {
     super(fields.message, cause === undefined ? undefined : { cause })
     this.name = 'VerifyError'
-    this.code = fields.code
-    this.stage = fields.stage
-    this.retryable = fields.retryable
-    this.wwwAuthenticate = fields.wwwAuthenticate
-    if (fields.reason !== undefined) this.reason = fields.reason
-    if (fields.claim !== undefined) this.claim = fields.claim
-    if (fields.claims !== undefined) this.claims = fields.claims
+    for (const [name, value] of Object.entries(fields)) {
+      // A member without a value stays absent.
+      if (value !== undefined) Object.assign(this, { [name]: value })
+    }
   }
 }
 
@@ -136,11 +133,6 @@ export function refuseOption(option: string, problem: string, cause?: unknown): 
 /** Makes a `jwks_unavailable`. */
 export function refuseForWantOfKeys(message: string, cause?: unknown): VerifyError {
   return refuse({ code: 'jwks_unavailable', message }, cause)
-}
-
-/** Makes a refusal of a token that JavaScript checks. */
-export function refuseToken(code: ErrorCode, message: string): VerifyError {
-  return refuse({ code, message })
 }
 
 /** Makes an error with all fields. */

@@ -6,16 +6,16 @@
 
 import { compileBase64 } from './compile.js'
 import { refuse } from './errors.js'
-import { VerifiedTokens } from './cache.js'
-import { Policies } from './policies.js'
+import { createVerifierSync as createSync } from './prepare.js'
 import { hasRelaxedSimd } from './relaxed.js'
+import { servers } from './servers.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { bringCoders } from './utf8.js'
-import { createVerifierSyncWith } from './verifier.js'
+import { program } from './verifier.js'
 import { portable, relaxed } from './wasm/bytes.js'
 import { instantiate } from './wasm.js'
 import { refuseWithoutWebAssembly } from './without-webassembly.js'
-import { refusalOf } from './words.js'
+import { problemOfOption } from './words.js'
 
 export * from './public.js'
 
@@ -32,7 +32,7 @@ export * from './public.js'
  * @throws Error - If the runtime must not compile bytes.
  */
 export function createVerifierSync(options: VerifierOptions | readonly VerifierOptions[]): Verifier {
-  return createVerifierSyncWith(load, { Policies, VerifiedTokens, refusalOf }, options)
+  return createSync(load, options, problemOfOption, { ...program, servers })
 }
 
 /** Returns a promise of the same verifier, as the other entry points do. */

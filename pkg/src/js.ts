@@ -4,14 +4,14 @@
  * @module countersign/js
  */
 
-import { VerifiedTokens } from './cache.js'
-import { Policies } from './policies.js'
+import { createVerifierSync as createSync } from './prepare.js'
+import { servers } from './servers.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { bringCoders } from './utf8.js'
-import { createVerifierSyncWith } from './verifier.js'
+import { program } from './verifier.js'
 import { instantiate } from './wasm/countersign.js'
 import { instantiateBy } from './wasm.js'
-import { refusalOf } from './words.js'
+import { problemOfOption } from './words.js'
 
 export * from './public.js'
 
@@ -24,7 +24,7 @@ export * from './public.js'
  * no JWK Set.
  */
 export function createVerifierSync(options: VerifierOptions | readonly VerifierOptions[]): Verifier {
-  return createVerifierSyncWith(load, { Policies, VerifiedTokens, refusalOf }, options)
+  return createSync(load, options, problemOfOption, { ...program, servers })
 }
 
 /** Returns a promise of the same verifier, as the other entry points do. */

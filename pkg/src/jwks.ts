@@ -1,26 +1,10 @@
-import { ageOf, readStored, RENEW_AHEAD, usable, writeStored, type CacheEntry } from './document-store.js'
-import { fetchDocument, refuseDocument, report, runtime, WORKERS } from './fetch-document.js'
+import { ageOf, RENEW_AHEAD, usable } from './cache-entry.js'
+import type { Attempt, CacheEntry, KeySetLocation, Origin, RemoteSettings } from './documents.js'
+import { fetchDocument, refuseDocument, report } from './fetch-document.js'
 import { inWords } from './in-words.js'
-import { Metadata } from './metadata.js'
-import type { RemoteSettings } from './options.js'
 import { isWithin } from './timing.js'
 import { UnknownKids } from './unknown-kids.js'
-import { WasmVerifier } from './wasm.js'
-
-/** The source of a key set. */
-export type Origin = 'store' | 'endpoint'
-
-/** An attempt to get a key set. */
-interface Attempt {
-  readonly startedAt: number
-  /** `endpoint` after a fetch that succeeded. */
-  origin: Origin
-  error?: unknown
-  /** Settles with the attempt. */
-  done?: Promise<void>
-  /** Settles when the store has the set, and the metadata. */
-  stored?: Promise<unknown>
-}
+import type { WasmVerifier } from './wasm.js'
 
 /** The attempts since the last success, all of which failed. */
 interface Failure {
@@ -34,21 +18,15 @@ interface Failure {
 /** The longest backoff: seconds. */
 const MAX_BACKOFF = 60
 
-/** How a request of a Worker polls for the end of another request's attempt. */
-const POLL_INTERVAL_MS = 50
-const MAX_POLLS = 20
-
 /**
- * Resolves the URL of a key set to the set: fetches it, caches it, renews it, and backs off while the endpoint fails. Without
- * the URL, it finds it in the issuer's metadata first. It knows no tokens: the verifier asks for keys and verifies again.
- * Every set that it returns is a JWK Set. Times are in seconds.
+ * Gives the WebAssembly module the key set of a URL: fetches it, caches it, renews it, drops it if it is too old, and backs off
+ * while the endpoint fails. It knows no tokens: the verifier asks for keys and verifies again. Times are in seconds.
  */
 export class KeyResolver {
-  readonly #source: URL | Metadata
+  readonly #source: URL | KeySetLocation
   readonly #settings: RemoteSettings
   readonly #now: () => number
-  /** Checks key sets. It verifies no tokens. */
-  readonly #validator = new WasmVerifier()
+  readonly #wasm: WasmVerifier
   readonly #unknownKids: UnknownKids
 
   #entry: CacheEntry | undefined
@@ -59,18 +37,19 @@ export class KeyResolver {
   #failure: Failure | undefined
   #inFlight: Attempt | undefined
 
-  /** Takes the URL of the set, or the issuer, whose metadata names it. */
-  constructor(source: URL | string, settings: RemoteSettings, now: () => number) {
-    this.#source = typeof source === 'string' ? new Metadata(source, settings) : source
+  /** Takes the URL of the set, or the metadata that names it, and the verifier that gets the keys. */
+  constructor(source: URL | KeySetLocation, settings: RemoteSettings, now: () => number, wasm: WasmVerifier) {
+    this.#source = source
     this.#settings = settings
     this.#now = now
-    this.#validator.setPolicy('{"issuer":"-","audience":"-"}')
+    this.#wasm = wasm
     this.#unknownKids = new UnknownKids(settings.cooldown)
   }
 
-  /** Returns the cached set, or `undefined` if there is none or it is too old. The object stays the same until it is replaced. */
-  current(now: number): CacheEntry | undefined {
-    return (this.#entry = usable(this.#entry, now, this.#settings))
+  /** Drops the keys if they are too old. */
+  expire(now: number): void {
+    this.#entry = usable(this.#entry, now, this.#settings)
+    if (this.#entry === undefined) this.#wasm.dropKeys()
   }
 
   /**
@@ -118,19 +97,17 @@ export class KeyResolver {
   }
 
   /** Begins an attempt, or waits for the one in flight. */
-  async #load(fromStore: boolean): Promise<Pick<Attempt, 'origin' | 'stored'>> {
+  async #load(fromStore: boolean): Promise<Attempt> {
     const now = this.#now()
     const other = this.#attemptInFlight(now)
-    if (other !== undefined && runtime() !== WORKERS) {
-      await other.done
-      return other
-    }
-    // A Worker's request can end before its attempt does, whose promise then never settles. So other requests poll.
-    for (let polls = 0; other !== undefined && polls < MAX_POLLS; polls++) {
-      await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL_MS))
-      if (other.error !== undefined) throw other.error
-      // If another request took over, there may be keys already: like those from the store, they are tried before a fetch.
-      if (this.#inFlight !== other) return { origin: other.origin }
+    if (other !== undefined) {
+      const { servers } = this.#settings
+      if (servers === undefined) {
+        await other.done
+        return other
+      }
+      const ended = await servers.waitFor(other, () => this.#inFlight !== other)
+      if (ended !== undefined) return ended
     }
     const attempt: Attempt = { startedAt: now, origin: 'store' }
     this.#inFlight = attempt
@@ -141,25 +118,24 @@ export class KeyResolver {
   /** Returns the attempt in flight, unless it is so old that it must have died with the Worker's request that began it. */
   #attemptInFlight(now: number): Attempt | undefined {
     // The timeout applies to the store and to the endpoint, one after the other. The metadata is stored too, and has two URLs.
-    const steps = this.#source instanceof Metadata ? 5 : 2
+    const steps = this.#source instanceof URL ? 2 : 5
     return isWithin(this.#inFlight?.startedAt, (steps * this.#settings.timeoutMs) / 1000, now) ? this.#inFlight : undefined
   }
 
   async #run(attempt: Attempt, fromStore: boolean): Promise<void> {
     const at = attempt.startedAt
     try {
-      const cached = this.current(at)
-      if (fromStore && cached === undefined && !this.#emptied && (await this.#loadStored(at))) return
+      this.expire(at)
+      if (fromStore && this.#entry === undefined && !this.#emptied && (await this.#loadStored(at))) return
       const source = this.#source
-      const { url, written } = source instanceof Metadata ? await source.locate(at, this.#failure !== undefined) : { url: source }
+      const { url, written } = source instanceof URL ? { url: source } : await source.locate(at, this.#failure !== undefined)
       const known = url.href === this.#url ? this.#entry : undefined
       const entry = { ...(await fetchDocument('key set', url, this.#settings, known)), at }
       this.#emptied = !this.#replace(entry, url)
       // The store gets a set without a usable key too, so that other processes do not go on with the old keys.
-      attempt.stored = Promise.all([written, writeStored(url, this.#settings, entry)])
+      attempt.stored = Promise.all([written, this.#settings.store?.write(url, entry)])
       if (this.#emptied) {
-        this.#entry = undefined
-        throw refuseDocument('key set', url, await inWords((words) => words.problemOfUnusable(entry.text)))
+        throw refuseDocument('key set', url, await inWords((words) => words.problemOfUnusable(entry.text), 'no key of the set is usable'))
       }
       this.#failure = undefined
       attempt.origin = 'endpoint'
@@ -175,9 +151,9 @@ export class KeyResolver {
   /** Returns true if there are keys afterwards. */
   async #loadStored(now: number): Promise<boolean> {
     const source = this.#source
-    const url = source instanceof Metadata ? await source.stored(now) : source
+    const url = source instanceof URL ? source : await source.stored(now)
     if (url === undefined) return false
-    const stored = await readStored(url, this.#settings, now)
+    const stored = await this.#settings.store?.read(url, now)
     try {
       // A stored set without a usable key is ignored.
       if (stored !== undefined) this.#replace(stored, url)
@@ -188,14 +164,18 @@ export class KeyResolver {
   }
 
   /**
-   * Caches the set, unless a later request was answered earlier: an old set could bring back a key that is gone. Returns false
-   * if no key of the set is usable.
+   * Uses the set, unless a later request was answered earlier: an old set could bring back a key that is gone. If no key of
+   * the set is usable, drops the keys and returns false.
    */
   #replace(entry: CacheEntry, url: URL): boolean {
     if (this.#entry !== undefined && entry.at < this.#entry.at) return true
     if (entry.text !== this.#entry?.text) {
-      this.#validator.setKeys(entry.text)
-      if (!this.#validator.hasUsableKeys()) return false
+      this.#wasm.setKeys(entry.text)
+      if (!this.#wasm.hasUsableKeys()) {
+        this.#entry = undefined
+        this.#wasm.dropKeys()
+        return false
+      }
       this.#unknownKids.clear()
     }
     this.#entry = entry

@@ -1,9 +1,7 @@
-import { ageOf, readStored, RENEW_AHEAD, usable, writeStored, type CacheEntry } from './document-store.js'
-import { refuseForWantOfKeys, VerifyError } from './errors.js'
-import { fetchDocument, refuseDocument, report, type FetchedDocument } from './fetch-document.js'
-import { inWords } from './in-words.js'
-import { isFetchable, type RemoteSettings } from './options.js'
-import { TIMED_OUT } from './timing.js'
+import type { CacheEntry, FetchedDocument, KeySetLocation, Location, RemoteSettings } from './documents.js'
+import type { VerifyError } from './errors.js'
+import type { Tools } from './tools.js'
+import { isFetchable } from './urls.js'
 
 /** Metadata as it is cached, with the key set's URL that it names. */
 interface Entry extends CacheEntry {
@@ -14,26 +12,27 @@ interface Entry extends CacheEntry {
  * Finds the URL of an issuer's key set in the issuer's metadata, which it caches like a key set. The caller makes sure that
  * calls do not overlap, and backs off after a failure. Times are in seconds.
  */
-export class Metadata {
+export class Metadata implements KeySetLocation {
   readonly #issuer: string
   readonly #settings: RemoteSettings
+  readonly #tools: Tools
   /** The well-known URLs. The one that answered last is the first. */
   #urls: readonly [URL, URL]
   /** Its key in the store. */
   readonly #name: URL
   #entry: Entry | undefined
 
-  constructor(issuer: string, settings: RemoteSettings) {
+  constructor(issuer: string, settings: RemoteSettings, tools: Tools) {
     this.#issuer = issuer
     this.#settings = settings
+    this.#tools = tools
     this.#urls = wellKnown(new URL(issuer))
     this.#name = this.#urls[0]
   }
 
-  /** Returns the URL in the cached metadata, or else in the stored one. */
   async stored(now: number): Promise<URL | undefined> {
-    this.#entry = usable(this.#entry, now, this.#settings)
-    const stored = this.#entry ?? (await readStored(this.#name, this.#settings, now))
+    this.#entry = this.#tools.usable(this.#entry, now, this.#settings)
+    const stored = this.#entry ?? (await this.#settings.store?.read(this.#name, now))
     try {
       this.#entry = stored && (await this.#read(this.#name, stored))
     } catch {
@@ -42,20 +41,14 @@ export class Metadata {
     return this.#entry?.jwksUri
   }
 
-  /**
-   * Returns the URL in the metadata. Fetches the metadata if there is none, if it is due, or `again`: after a failure the key
-   * set may have moved. If that fails, the old metadata stays in use for `staleIfError`.
-   *
-   * @returns `written` settles when the store has the metadata.
-   * @throws {@link VerifyError} - `jwks_unavailable`
-   */
-  async locate(now: number, again: boolean): Promise<{ url: URL; written?: Promise<void> }> {
+  async locate(now: number, again: boolean): Promise<Location> {
+    const { ageOf, RENEW_AHEAD, report, usable } = this.#tools
     const known = usable(this.#entry, now, this.#settings)
     if (known !== undefined && !again && ageOf(known, now) < RENEW_AHEAD) return { url: known.jwksUri }
     try {
       const entry = await this.#fetch(now, known)
       this.#entry = entry
-      return { url: entry.jwksUri, written: writeStored(this.#name, this.#settings, entry) }
+      return { url: entry.jwksUri, written: this.#settings.store?.write(this.#name, entry) }
     } catch (error) {
       if (known === undefined) throw error
       report(error, this.#settings)
@@ -65,6 +58,7 @@ export class Metadata {
 
   /** Asks one well-known URL after the other. Some issuers answer the wrong one with a page, a redirect or no CORS headers. */
   async #fetch(now: number, known: Entry | undefined): Promise<Entry> {
+    const { TIMED_OUT, VerifyError } = this.#tools
     const [first, second] = this.#urls
     try {
       return await this.#fetchFrom(first, now, known)
@@ -72,7 +66,7 @@ export class Metadata {
       // A server that does not answer would not answer the second request either.
       if (!(error instanceof VerifyError) || error.cause === TIMED_OUT) throw error
       const entry = await this.#fetchFrom(second, now, known).catch((other: VerifyError) => {
-        throw refuseForWantOfKeys(`${error.message}; ${other.message}`, other)
+        throw new VerifyError({ ...other, message: `${error.message}; ${other.message}` }, other)
       })
       this.#urls = [second, first]
       return entry
@@ -80,11 +74,12 @@ export class Metadata {
   }
 
   async #fetchFrom(url: URL, at: number, known: Entry | undefined): Promise<Entry> {
-    return this.#read(url, { ...(await fetchDocument('metadata', url, this.#settings, known)), at })
+    return this.#read(url, { ...(await this.#tools.fetchDocument('metadata', url, this.#settings, known)), at })
   }
 
   /** Checks the metadata (RFC 8414 §3.3). */
   async #read(url: URL, entry: FetchedDocument & { at: number }): Promise<Entry> {
+    const { inWords, refuseDocument } = this.#tools
     const { issuer, jwks_uri: jwksUri } = Object(JSON.parse(entry.text)) as Record<string, unknown>
     if (issuer !== this.#issuer) {
       const advice = typeof issuer === 'string' && issuer.includes('{') ? MANY_TENANTS : ''
@@ -92,7 +87,7 @@ export class Metadata {
     }
     if (typeof jwksUri !== 'string') throw refuseDocument('metadata', url, 'its jwks_uri is missing: give the option jwks')
     if (!isFetchable(jwksUri, this.#settings.allowHttp, url.protocol === 'http:')) {
-      throw refuseDocument('metadata', url, `its jwks_uri ${await inWords((words) => words.problemOfUrl(jwksUri))}`)
+      throw refuseDocument('metadata', url, `its jwks_uri ${await inWords((words) => words.problemOfUrl(jwksUri), 'is refused')}`)
     }
     return { ...entry, jwksUri: new URL(jwksUri) }
   }

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs'
 import { load } from './load.js'
 import { moduleUrl } from './module-url.js'
+import { servers } from './servers.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { bringCoders } from './utf8.js'
 import { createVerifierWith } from './verifier.js'
@@ -21,7 +22,7 @@ export * from './public.js'
  * no JWK Set. Without WebAssembly (`--jitless`), `options_invalid` with the `reason` `webassembly`: import `countersign/js`.
  */
 export function createVerifier(options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
-  return createVerifierWith(() => load(compile), options)
+  return createVerifierWith(() => load(compile), options, servers)
 }
 
 function compile(): WebAssembly.Module {

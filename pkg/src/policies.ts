@@ -1,6 +1,4 @@
-import type { readPart } from './decode.js'
-import type { refuseOption, refuseToken, VerifyError } from './errors.js'
-import type { OptionFault } from './options.js'
+import type { Tools } from './tools.js'
 import type { JwkSet, JwtPayload, Verified, Verifier, VerifierOptions } from './types.js'
 
 /** The verifier of one policy. */
@@ -9,15 +7,7 @@ export interface PolicyVerifier extends Verifier {
   scopeClaimFor(payload: JwtPayload): string
 }
 
-/** Functions of other modules. An import would make bundlers split those modules off from the script of every page. */
-export interface Tools {
-  readonly readPart: typeof readPart
-  readonly refuseOption: typeof refuseOption
-  readonly refuseToken: typeof refuseToken
-  readonly OptionFault: typeof OptionFault
-  readonly VerifyError: typeof VerifyError
-  makeVerifier(options: VerifierOptions): PolicyVerifier
-}
+type MakeVerifier = (options: VerifierOptions, index: number) => PolicyVerifier
 
 /** A policy with one of its issuers. */
 interface Candidate {
@@ -40,10 +30,14 @@ export class Policies implements Verifier {
   /** Those whose issuer has names of claims. */
   readonly #templates: Candidate[] = []
 
-  /** @throws {@link VerifyError} - `options_invalid`, naming the policy and the option. */
-  constructor(policies: readonly VerifierOptions[], tools: Tools) {
+  /**
+   * `make` makes the verifier of one policy.
+   *
+   * @throws {@link VerifyError} - `options_invalid`, naming the policy and the option.
+   */
+  constructor(policies: readonly VerifierOptions[], make: MakeVerifier, tools: Tools) {
     this.#tools = tools
-    const verifiers = policies.map((options, index) => this.#make(options, index))
+    const verifiers = policies.map(make)
     const [first, ...others] = verifiers
     if (first === undefined) throw tools.refuseOption('options', 'is an empty array; expected at least one policy')
     this.#verifiers = [first, ...others]
@@ -75,19 +69,6 @@ export class Policies implements Verifier {
     return (this.#find(payload) ?? this.#verifiers[0]).scopeClaimFor(payload)
   }
 
-  /** Makes the verifier of a policy. Adds the policy's index to the option's name in a refusal. */
-  #make(options: VerifierOptions, index: number): PolicyVerifier {
-    const { makeVerifier, OptionFault, VerifyError } = this.#tools
-    try {
-      return makeVerifier(options)
-    } catch (error) {
-      if (error instanceof OptionFault) error.prefix = `[${index}].${error.prefix}`
-      if (!(error instanceof VerifyError) || error.code !== 'options_invalid') throw error
-      const message = error.message.replace('option `', `option \`[${index}].`)
-      throw new VerifyError({ ...error, message, reason: `[${index}].${error.reason}` }, error)
-    }
-  }
-
   #add(issuer: string, verifier: PolicyVerifier): void {
     const [start = '', ...rest] = issuer.split(CLAIM)
     const candidate = { issuer, verifier, start, end: rest.at(-1) ?? '' }
@@ -112,7 +93,7 @@ export class Policies implements Verifier {
       // A malformed token is reported as such. The expected type is different in each policy.
       if (error instanceof this.#tools.VerifyError && ['parse', 'header'].includes(error.stage) && error.code !== 'type_mismatch') throw error
     }
-    throw this.#tools.refuseToken('issuer_mismatch', "no policy is for the token's claim iss: is it a token of another issuer?")
+    throw this.#tools.refuse({ code: 'issuer_mismatch', message: "no policy is for the token's claim iss: is it a token of another issuer?" })
   }
 
   /** Returns the members of the payload. There are none if it is malformed: the policy that is picked then says so. */

@@ -24,11 +24,6 @@ export function useCoders(coders: Coders): void {
   ;({ encoder, decoder } = coders)
 }
 
-/** Copies a text. A substring keeps the whole text in memory, such as the request around a token. */
-export function copyOf(text: string): string {
-  return decoder.decode(encoder.encode(text))
-}
-
 /**
  * Decodes UTF-8 from a text with a character for each byte, without a coder of the platform. It keeps a byte order mark too.
  *

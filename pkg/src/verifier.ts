@@ -1,66 +1,38 @@
 import type { VerifiedTokens } from './cache.js'
 import { NOT_A_STRING, readPart } from './decode.js'
-import type { CacheEntry } from './document-store.js'
-import { refuseForWantOfKeys, refuseOption, refuseToken, VerifyError } from './errors.js'
+import type { Origin, Servers } from './documents.js'
+import { refuse, refuseForWantOfKeys, VerifyError } from './errors.js'
 import { deepFreeze } from './freeze.js'
-import { KeyResolver, type Origin } from './jwks.js'
-import { OptionFault, readOptions, type Settings } from './options.js'
-import type { Policies, PolicyVerifier, Tools } from './policies.js'
-import { copyOf } from './text.js'
+import { KeyResolver } from './jwks.js'
+import { isObject, readPlainOptions, type Settings } from './options.js'
+import type { PolicyVerifier } from './policies.js'
+import type { Program } from './prepare.js'
+import { tools } from './tools.js'
 import type { JwkSet, JwtHeader, Verified, Verifier, VerifierOptions } from './types.js'
 import { WasmVerifier } from './wasm.js'
-import type { refusalOf } from './words.js'
 
-/** One policy, or several. */
-export type Options = VerifierOptions | readonly VerifierOptions[]
-
-/** Makes a verifier once `load` has loaded the WebAssembly module. Loads code that few programs need only if it is used. */
-export async function createVerifierWith(load: () => void | Promise<void>, options: Options): Promise<Verifier> {
-  try {
-    if (isSeveral(options)) {
-      const { Policies } = await import('./policies.js')
-      const { VerifiedTokens } = await import('./cache.js')
-      await load()
-      return new Policies(options, toolsWith(VerifiedTokens))
-    }
-    const settings = readOptions(options)
-    const cache = settings.cache === 0 ? undefined : await import('./cache.js')
-    await load()
-    return new WasmBackedVerifier(settings, cache?.VerifiedTokens)
-  } catch (error) {
-    throw error instanceof OptionFault ? (await import('./words.js')).refusalOf(error, refuseOption) : error
+/**
+ * Makes a verifier once `load` has loaded the WebAssembly module. Loads code for options that few programs have only if there
+ * are such options. `servers` is left out in pages.
+ */
+export async function createVerifierWith(
+  load: () => void | Promise<void>,
+  options: VerifierOptions | readonly VerifierOptions[],
+  servers?: Servers,
+): Promise<Verifier> {
+  // Each option is read once.
+  const given = isObject(options) ? { ...options } : options
+  const settings = readPlainOptions(given, servers)
+  if (settings === undefined) {
+    const { createVerifier } = await import('./prepare.js')
+    return createVerifier(load, given, { ...program, servers })
   }
+  await load()
+  return new WasmBackedVerifier(settings)
 }
 
-/** The code that {@link createVerifierWith} loads if it is used. */
-export interface Parts {
-  readonly Policies: typeof Policies
-  readonly VerifiedTokens: typeof VerifiedTokens
-  readonly refusalOf: typeof refusalOf
-}
-
-/** The same for a module that is loaded synchronously. */
-export function createVerifierSyncWith(load: () => void, parts: Parts, options: Options): Verifier {
-  try {
-    if (isSeveral(options)) {
-      load()
-      return new parts.Policies(options, toolsWith(parts.VerifiedTokens))
-    }
-    const settings = readOptions(options)
-    load()
-    return new WasmBackedVerifier(settings, parts.VerifiedTokens)
-  } catch (error) {
-    throw error instanceof OptionFault ? parts.refusalOf(error, refuseOption) : error
-  }
-}
-
-function isSeveral(options: Options): options is readonly VerifierOptions[] {
-  return Array.isArray(options)
-}
-
-function toolsWith(cache: typeof VerifiedTokens): Tools {
-  return { readPart, refuseOption, refuseToken, OptionFault, VerifyError, makeVerifier: (options) => new WasmBackedVerifier(readOptions(options), cache) }
-}
+/** The part of the program for any options. */
+export const program: Program = { makeVerifier: (settings) => new WasmBackedVerifier(settings), tools }
 
 class WasmBackedVerifier implements PolicyVerifier {
   readonly maxTokenBytes: number
@@ -69,21 +41,19 @@ class WasmBackedVerifier implements PolicyVerifier {
   readonly #now: () => number
   readonly #resolver: KeyResolver | undefined
   readonly #cache: VerifiedTokens | undefined
-  /** The resolver's cache entry whose keys are in use. */
-  #entry: CacheEntry | undefined
+  /** The text of the key set that the cache and `#keys` are for. */
   #keysText: string | undefined
   #keys: JwkSet | undefined
   #lastHeader: { encoded: string; header: JwtHeader } | undefined
 
-  /** `Cache` is needed if the settings turn the cache on. */
-  constructor({ policy, keys, maxTokenBytes, scopeClaim, now, remote, cache, limits }: Settings, Cache: typeof VerifiedTokens | undefined) {
+  constructor({ policy, keys, maxTokenBytes, scopeClaim, now, remote, cache }: Settings) {
     this.#wasm.setPolicy(policy)
     this.maxTokenBytes = maxTokenBytes
     this.#scopeClaim = scopeClaim
-    this.#cache = cache === 0 || Cache === undefined ? undefined : new Cache(cache, limits)
+    this.#cache = cache
     this.#now = now
-    if (typeof keys === 'string' || keys instanceof URL) this.#resolver = new KeyResolver(keys, remote, now)
-    else this.#setKeys(JSON.stringify(keys))
+    if ('keys' in keys) this.#wasm.setKeys(JSON.stringify(keys))
+    else this.#resolver = new KeyResolver(keys, remote, now, this.#wasm)
   }
 
   /** Verifies with the keys in use. If fresh keys could change the verdict, waits for them and verifies again. */
@@ -105,11 +75,7 @@ class WasmBackedVerifier implements PolicyVerifier {
   }
 
   verifySync<Claims extends object = {}>(token: string): Verified<Claims> {
-    if (typeof token !== 'string') throw refuseToken('token_malformed', NOT_A_STRING)
-    // A character is at least one byte: a text with too many characters need not be copied to be counted.
-    if (token.length > this.maxTokenBytes) {
-      throw refuseToken('token_too_large', `the token is longer than the ${this.maxTokenBytes} bytes that maxTokenBytes allows`)
-    }
+    if (typeof token !== 'string') throw refuse({ code: 'token_malformed', message: NOT_A_STRING })
     const now = this.#now()
     this.#useCurrentKeys(now)
     const verified = this.#cache?.find(token, now) ?? this.#check(token, now)
@@ -118,8 +84,9 @@ class WasmBackedVerifier implements PolicyVerifier {
 
   keys(): JwkSet {
     if (this.#resolver !== undefined) this.#useCurrentKeys(this.#now())
-    if (this.#keysText === undefined) throw refuseForWantOfKeys('no key set is loaded; call verify or refresh first')
-    return (this.#keys ??= deepFreeze(JSON.parse(this.#keysText) as JwkSet))
+    const text = this.#wasm.keys
+    if (text === undefined) throw refuseForWantOfKeys('no key set is loaded; call verify or refresh first')
+    return (this.#keys ??= deepFreeze(JSON.parse(text) as JwkSet))
   }
 
   async refresh(): Promise<void> {
@@ -133,9 +100,10 @@ class WasmBackedVerifier implements PolicyVerifier {
   }
 
   #check(token: string, now: number): Verified {
-    const payload = deepFreeze(JSON.parse(this.#wasm.verify(token, now)))
+    // A character is at least one byte: the module refuses a longer text by its beginning, which takes less time to copy.
+    const payload = deepFreeze(JSON.parse(this.#wasm.verify(token.slice(0, this.maxTokenBytes + 1), now)))
     const verified: Verified = Object.freeze({ header: this.#headerOf(token), payload })
-    this.#cache?.add(copyOf(token), verified)
+    this.#cache?.add(token, verified)
     return verified
   }
 
@@ -149,20 +117,12 @@ class WasmBackedVerifier implements PolicyVerifier {
   }
 
   #useCurrentKeys(now: number): void {
-    const entry = this.#resolver?.current(now)
-    if (entry === this.#entry) return
-    this.#setKeys(entry?.text)
-    this.#entry = entry
-  }
-
-  #setKeys(text: string | undefined): void {
+    this.#resolver?.expire(now)
     // Tokens that passed with the same set still pass. Only another set can lack their key.
-    if (text === this.#keysText) return
-    if (text === undefined) this.#wasm.dropKeys()
-    else this.#wasm.setKeys(text)
-    this.#cache?.clear()
-    this.#keysText = text
+    if (this.#keysText === this.#wasm.keys) return
+    this.#keysText = this.#wasm.keys
     this.#keys = undefined
+    this.#cache?.clear()
   }
 }
 

@@ -21,35 +21,28 @@ interface Functions {
   verify(instance: number, now: number): number
 }
 
-/** Undefined until {@link instantiate}, {@link instantiateBy} or {@link use}. */
-let exports: Exports
+/**
+ * The exports of the instance in use. Undefined before the first one, and after an exception in the module: its stack may not
+ * be unwound, and its data not whole.
+ */
+let exports: Exports | undefined
 
-/** Makes the exports of another instance. Undefined if the runtime made the only one. */
-let restart: (() => Exports) | undefined
-
-/** True after an exception in the module: its stack may not be unwound, and its data not whole. */
-let damaged = false
+/** Makes the exports of another instance, or returns those of the only one. Undefined until {@link instantiateBy}. */
+let restart: () => Exports
 
 /** Instantiates the module for all verifiers. Later calls have no effect. */
 export function instantiate(module: () => WebAssembly.Module): void {
-  if (exports !== undefined) return
+  if (restart !== undefined) return
   const compiled = module()
   instantiateBy(() => new WebAssembly.Instance(compiled).exports)
 }
 
-/** The same with a function that makes the exports of an instance. */
+/** The same with a function that returns the exports of an instance: of a new one if it can make more than one. */
 export function instantiateBy(make: () => object): void {
-  if (exports !== undefined) return
+  if (restart !== undefined) return
   makeCoders()
+  exports = make() as Exports
   restart = make as () => Exports
-  exports = restart()
-}
-
-/** Takes the exports of an existing instance for all verifiers. Later calls have no effect. */
-export function use(instance: () => object): void {
-  if (exports !== undefined) return
-  makeCoders()
-  exports = instance() as Exports
 }
 
 /** A policy and a key set in the WebAssembly module's memory. The methods throw the module's refusals. */
@@ -76,9 +69,14 @@ export class WasmVerifier {
     return this.#call('has_usable_keys', '') !== 0
   }
 
+  /** Returns the JWK Set in use as JSON text. */
+  get keys(): string | undefined {
+    return this.#keys
+  }
+
   /** Drops the keys: `verify` then refuses with `jwks_unavailable`. */
   dropKeys(): void {
-    this.#call('drop_keys', '')
+    if (this.#keys !== undefined) this.#call('drop_keys', '')
     this.#keys = undefined
   }
 
@@ -94,14 +92,14 @@ export class WasmVerifier {
   }
 
   #call(name: keyof Functions, text: string, now = 0): number {
-    if (damaged || this.#held.exports !== exports) this.#restore()
+    if (this.#held.exports !== exports) this.#restore()
     const { exports: functions, instance } = this.#held
     try {
       this.#write(text)
       return functions[name](instance, now)
     } catch (error) {
       // Not by a function: after a stack overflow there may be no room for a call.
-      damaged = true
+      exports = undefined
       throw failed(error)
     }
   }
@@ -114,7 +112,7 @@ export class WasmVerifier {
       if (this.#keys !== undefined) this.#ask('set_keys', this.#keys)
     } catch (error) {
       // The verifier lacks its policy or its keys.
-      damaged = true
+      exports = undefined
       throw error
     }
   }
@@ -153,14 +151,13 @@ interface Held {
  * `owner` was collected.
  */
 function hold(owner: WasmVerifier): Held {
-  if (damaged && restart !== undefined) exports = restart()
-  damaged = false
   try {
+    exports ??= restart()
     const held = { exports, instance: exports.create() }
     unused?.register(owner, held)
     return held
   } catch (error) {
-    damaged = true
+    exports = undefined
     throw failed(error)
   }
 }

@@ -1,15 +1,12 @@
-import type { refuseOption, VerifyError } from './errors.js'
-import type { OptionFault } from './options.js'
+import type { DocumentKind, Received } from './documents.js'
+import type { OptionFault } from './option-fault.js'
+import { inBrowser } from './runtime.js'
 
-// The words of refusals that few programs ever see. Their file is loaded when it is needed. It imports nothing at run time:
-// bundlers would split the imported modules off from the script of every page.
+// The words of refusals that few programs ever see. Their file is loaded when it is needed. It imports no file of a page's
+// script at run time: bundlers would split that file off from the script of every page.
 
-/** Makes the error for an option that is refused. */
-export function refusalOf(fault: OptionFault, refuse: typeof refuseOption): VerifyError {
-  return refuse(fault.prefix + fault.name, problemOfOption(fault), fault.other instanceof Error ? fault.other : undefined)
-}
-
-function problemOfOption({ prefix, kind, name, value, other }: OptionFault): string {
+/** Says why an option is refused. */
+export function problemOfOption({ prefix, kind, name, value, other }: OptionFault): string {
   switch (kind) {
     case 'name': return problemOfName(name, other as string[], prefix.replace(/^\[\d+\]\./, ''))
     case 'keys': return problemOfKeys(value) ?? 'cannot be written as JSON; expected a plain JWK Set object'
@@ -96,11 +93,37 @@ export function problemOfUrl(text: string): string {
   return `is a URL with ${url.protocol}; expected https: (http: only to a loopback host, or with jwksOptions.allowHttp)`
 }
 
-/** Says what a response is instead of JSON. */
-export function problemOfText(kind: 'key set' | 'metadata', text: string, contentType: string | null): string {
-  const type = /^[\w.+-]+\/[\w.+-]+/.exec(contentType ?? '')?.[0] ?? 'no content type'
+/** Says why a document could not be fetched. `cause` is the error of `fetch`, if there is one. */
+export function problemOfFetch(kind: DocumentKind, url: URL, { response, text }: Received, cause: unknown): string {
+  if (response === undefined || cause !== undefined) return problemOfNetwork(cause)
+  const { status, headers } = response
+  // Browsers report a redirect as status 0.
+  if (status === 0 || (status >= 300 && status < 400)) {
+    return `the response is a redirect${targetOf(headers.get('location'), url)}; give the final ${kind === 'metadata' ? 'issuer, or jwks' : 'URL'}`
+  }
+  if (status !== 200) return `HTTP status ${status}; expected 200`
+  if (text === undefined) return 'the response is more than 1 MiB'
+  const type = /^[\w.+-]+\/[\w.+-]+/.exec(headers.get('content-type') ?? '')?.[0] ?? 'no content type'
   const found = /^\s*</.test(text) ? 'HTML or XML, not JSON' : 'not JSON'
   return `the response is ${found} (${type}); expected ${kind === 'metadata' ? 'a JSON object' : WHERE_SETS_ARE}`
+}
+
+/** Describes a network error without the runtime's message, which may quote the URL with its query. */
+function problemOfNetwork(error: unknown): string {
+  if (inBrowser()) return `the network request failed; a likely cause is CORS: the response must have Access-Control-Allow-Origin`
+  const code = (error as { cause?: { code?: unknown } } | undefined)?.cause?.code
+  return `the network request failed${typeof code === 'string' ? ` (${code})` : ''}`
+}
+
+/** Names the target of a redirect without its query. Browsers hide it. */
+function targetOf(location: string | null, from: URL): string {
+  try {
+    if (location === null) return ''
+    const { origin, pathname } = new URL(location, from)
+    return ` to ${origin}${pathname}`
+  } catch {
+    return ''
+  }
 }
 
 /** Says why a key set has no usable key. */

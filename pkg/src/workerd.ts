@@ -1,3 +1,4 @@
+import { servers } from './servers.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { createVerifierWith } from './verifier.js'
 // Workers may not compile bytes: the import is the compiled module. Their engine has relaxed SIMD.
@@ -14,5 +15,5 @@ export * from './public.js'
  * no JWK Set.
  */
 export function createVerifier(options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
-  return createVerifierWith(() => instantiate(() => module), options)
+  return createVerifierWith(() => instantiate(() => module), options, servers)
 }

@@ -49,7 +49,7 @@ test('a Vite build has each WebAssembly module exactly once, and nothing of Node
   assert.deepEqual((await Promise.all(emitted)).sort(), (await Promise.all(packaged)).sort())
   // Code that few pages need is in scripts of its own, which are loaded only if they are used.
   const scripts = files.filter((file) => file.endsWith('.js')).sort()
-  assert.deepEqual(scripts.map((file) => /\b[a-z]+(?=-)/.exec(file)[0]), ['cache', 'fallback', 'index', 'policies', 'words'])
+  assert.deepEqual(scripts.map((file) => /\b[a-z]+(?=-)/.exec(file)[0]), ['fallback', 'index', 'prepare', 'words'])
   for (const script of scripts) {
     assert.doesNotMatch(await readFile(join(outDir, script), 'utf8'), /node:fs|readFileSync|data:application\/wasm/)
   }

@@ -74,16 +74,45 @@ test('a program that is not bundled reads the file, and needs no script with the
   await assert.rejects(assertVerifies(join(copy, 'a.js')), /the WebAssembly was not loaded: Error: ENOENT/)
 })
 
-test('an empty key set is a failed fetch, also if the script with the words is missing', async () => {
-  const copy = join(folder, 'without-words')
+test('plain options need only the scripts of every page', async () => {
+  const { createVerifier } = await packageWithout('prepare', 'words')
+  const plain = { issuer: ['https://auth.example'], audience: 'api', type: null, scope: ['read'], clockTolerance: 5, jwks: 'https://auth.example/jwks.json' }
+  const verifier = await createVerifier(plain)
+  assert.throws(() => verifier.verifySync(token), { code: 'jwks_unavailable' })
+  for (const other of [{ claims: { sub: 'alice' } }, { now: Date.now }, { jwks: { keys: [] } }, { jwks: undefined }, { jwks: 'http://localhost/jwks.json' }]) {
+    await assert.rejects(createVerifier({ ...plain, ...other }), { code: 'ERR_MODULE_NOT_FOUND' })
+  }
+})
+
+test('an option is refused, also if the script with the words is missing', async () => {
+  const { createVerifier } = await packageWithout('words')
+  const message = 'option `aud` is refused; the script with the reason was not loaded'
+  await assert.rejects(createVerifier({ ...options([]), aud: 'api' }), { code: 'options_invalid', reason: 'aud', message })
+})
+
+const failures = {
+  'an empty key set': [() => new Response('{ "keys": [] }'), 'no key of the set is usable'],
+  'an error of the network': [() => Promise.reject(new TypeError('failed')), 'the network request failed'],
+  'another status': [() => new Response('', { status: 500 }), 'the response cannot be used'],
+}
+
+for (const [name, [answer, problem]] of Object.entries(failures)) {
+  test(`${name} is a failed fetch, also if the script with the words is missing`, async () => {
+    const { createVerifier } = await packageWithout('words')
+    const verifier = await createVerifier({ ...options([]), jwks: 'https://auth.example/jwks.json', fetch: async () => answer() })
+    const message = `no key set from https://auth.example/jwks.json: ${problem}`
+    await assert.rejects(verifier.verify(token), { code: 'jwks_unavailable', retryable: true, message })
+  })
+}
+
+/** Imports a copy of the package that lacks some scripts. */
+async function packageWithout(...names) {
+  const copy = await mkdtemp(join(folder, 'without-'))
   await cp(DIST, join(copy, 'dist'), { recursive: true })
   await writeFile(join(copy, 'package.json'), '{ "type": "module" }')
-  await rm(join(copy, 'dist/words.js'))
-  const { createVerifier } = await import(pathToFileURL(join(copy, 'dist/node.js')))
-  const fetch = async () => new Response('{ "keys": [] }')
-  const verifier = await createVerifier({ ...options([]), jwks: 'https://auth.example/jwks.json', fetch })
-  await assert.rejects(verifier.verify(token), { code: 'jwks_unavailable', retryable: true, message: /no key set from https:\/\/auth\.example\/jwks\.json/ })
-})
+  for (const name of names) await rm(join(copy, `dist/${name}.js`))
+  return import(pathToFileURL(join(copy, 'dist/node.js')))
+}
 
 test('without WebAssembly, tokens can be read, and createVerifier names the entry point that needs none', async () => {
   const program = `

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createVerifier, VerifyError } from 'countersign'
+import { readOptions } from '../../pkg/dist/all-options.js'
+import { readPlainOptions } from '../../pkg/dist/options.js'
+import { tools } from '../../pkg/dist/tools.js'
 import { claims, makeKey, makeToken, options } from './package-tokens.js'
 
 const key = makeKey('k1')
@@ -175,4 +178,42 @@ test('every safe URL is accepted, and none is fetched', async () => {
   const fetch = () => assert.fail('fetched')
   const urls = ['https://auth.example/jwks', new URL('https://auth.example'), 'http://localhost:1/', 'http://127.0.0.1:1', 'http://127.1/', 'http://[::1]:1/', 'http://app.localhost/', 'http://localhost./', 'http://a.b.localhost.:1/']
   for (const jwks of urls) await createVerifier(options([], { jwks, fetch }))
+})
+
+const needed = { issuer: 'https://auth.example', audience: 'api', jwks: 'https://auth.example/jwks.json' }
+
+test('plain options are read like all others', () => {
+  const changes = [
+    {},
+    { issuer: ['https://auth.example', 'https://{tid}.example'], audience: null },
+    { type: null, scope: ['read', 'write'], scopeClaim: 'scp', requiredClaims: [] },
+    { clockTolerance: 5, maxTokenAge: 60, maxTokenBytes: 1000 },
+    { issuer: '', clockTolerance: -1, maxTokenBytes: 'many' },
+  ]
+  for (const change of changes) {
+    const settings = [readPlainOptions({ ...needed, ...change }), readOptions({ ...needed, ...change }, undefined, tools)]
+    const [plain, any] = settings.map((read) => JSON.parse(JSON.stringify({ ...read, policy: JSON.parse(read.policy) })))
+    assert.deepEqual(plain, any)
+    assert.equal(settings[0].now, settings[1].now)
+  }
+})
+
+test('options that JSON would change, and those that are not of the policy, are not plain', () => {
+  const changes = [
+    { issuer: undefined },
+    { audience: ['api', undefined] },
+    { audience: [['api']] },
+    { clockTolerance: NaN },
+    { claims: { tid: 'a' } },
+    { cache: 0 },
+    { aud: 'api' },
+    { jwks: undefined },
+    { jwks: new URL('https://auth.example/jwks.json') },
+    { jwks: 'http://localhost/jwks.json' },
+    { jwks: 'https://me:secret@auth.example/jwks.json' },
+    { jwks: 'auth.example/jwks.json' },
+    { jwks: { keys: [] } },
+  ]
+  for (const change of changes) assert.equal(readPlainOptions({ ...needed, ...change }), undefined)
+  for (const options of [undefined, null, 'https://auth.example', [needed]]) assert.equal(readPlainOptions(options), undefined)
 })

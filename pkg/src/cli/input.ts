@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createVerifier, VerifyError, type JwkSet } from '../node.js'
 import { MAX_DOCUMENT_BYTES } from '../fetch-document.js'
-import { isFetchable } from '../options.js'
+import { isFetchable } from '../urls.js'
 import { problemOfKeys, WHERE_SETS_ARE } from '../words.js'
 import { UsageError, type CommandLine, type Flag } from './command.js'
 import { show } from './terminal.js'

@@ -1,6 +1,6 @@
 import { fetchDocument } from '../fetch-document.js'
 import { createVerifier, VerifyError, type Jwk, type JwkSet, type Verifier } from '../node.js'
-import { readOptions } from '../options.js'
+import { DEFAULTS } from '../options.js'
 import { WasmVerifier } from '../wasm.js'
 import { exitCodeOf, UsageError, type Command } from './command.js'
 import { ALLOW_HTTP_FLAG, readKeySet, readKeySource } from './input.js'
@@ -62,9 +62,8 @@ async function load(name: string, allowHttp: boolean): Promise<JwkSet> {
 }
 
 async function fetchText(jwks: string, allowHttp: boolean): Promise<string> {
-  const { remote } = readOptions({ ...POLICY, jwks, jwksOptions: { allowHttp } })
   const url = new URL(jwks)
-  const { text } = await fetchDocument('key set', url, remote, undefined)
+  const { text } = await fetchDocument('key set', url, { ...DEFAULTS.remote, allowHttp }, undefined)
   readKeySet(`${url.origin}${url.pathname}`, text)
   return text
 }
