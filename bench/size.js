@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
+import * as vite from 'vite'
 import { printTable, writeResults } from './report.js'
 
 /** The targets of the design for JavaScript and one module, minified, with brotli. */
@@ -17,14 +18,18 @@ const SHOWN = 25
  *   functions in `named`; `twiggy`: the path of that program
  */
 export async function runSize({ out, twiggy }) {
-  const script = sizesOf(await bundle('countersign.js'))
+  const { page, prepare } = await bundle('countersign.js')
+  const [script, forOtherOptions] = [sizesOf(page), sizesOf(prepare)]
+  const byVite = sizesOf(await bundleWithVite('countersign.js'))
   const modules = MODULES.map((name) => ({ name, sizes: sizesOf(readFileSync(new URL(`../pkg/dist/wasm/${name}`, import.meta.url))) }))
   const totals = modules.map(({ name, sizes }) => ({ name: `JavaScript and ${name}`, sizes: add(script, sizes) }))
-  const jose = sizesOf(await bundle('jose.js'))
+  const jose = sizesOf((await bundle('jose.js')).page)
 
   const row = (name, { raw, gzip, brotli }) => [name, kib(raw), kib(gzip), kib(brotli)]
   printTable('the download of a browser, built by esbuild, minified (KiB)', ['', 'raw', 'gzip', 'brotli'], [
     row('countersign, JavaScript', script),
+    row('countersign, JavaScript built by Vite', byVite),
+    row('countersign, the script for other options', forOtherOptions),
     ...modules.map(({ name, sizes }) => row(name, sizes)),
     ...totals.map(({ name, sizes }) => row(name, sizes)),
     row('jose', jose),
@@ -36,17 +41,16 @@ export async function runSize({ out, twiggy }) {
 
   const contents = MODULES.map((name) => contentsOf(twiggy, name, join(out, 'named', name)))
   contents.forEach(printContents)
-  await writeResults(out, 'size', { script, modules, totals, jose, contents })
+  await writeResults(out, 'size', { script, byVite, forOtherOptions, modules, totals, jose, contents })
 }
 
 /**
- * Builds a page. Returns the script that it loads. Other scripts hold code that is imported only if it is used: several
- * policies, the cache, the words of rare refusals, the script in a module's place. esbuild adds nothing of its own. Vite adds
- * a helper of 0.7 KiB to an app that has no `import()` of its own.
+ * Builds a page with esbuild, which adds nothing of its own. Returns its scripts by name. The page loads `page`. Others hold
+ * code that is imported only if it is used.
  */
 async function bundle(entry) {
   const { outputFiles } = await build({
-    entryPoints: { page: fileURLToPath(new URL(`download/${entry}`, import.meta.url)) },
+    entryPoints: { page: pathOf(entry) },
     bundle: true,
     splitting: true,
     minify: true,
@@ -55,8 +59,26 @@ async function bundle(entry) {
     outdir: 'out',
     write: false,
   })
-  const script = outputFiles.find(({ path }) => path.endsWith('page.js')).text
-  if (/\bimport[^(]*?from/.test(script)) throw new Error(`${entry} loads more than one script`)
+  const scripts = Object.fromEntries(outputFiles.map(({ path, text }) => [/\w+(?=[^/\\]*$)/.exec(path)[0], text]))
+  return { ...scripts, page: onlyScript(scripts.page) }
+}
+
+/** The same with Vite, which adds a helper for `import()`. */
+async function bundleWithVite(entry) {
+  const { output } = await vite.build({
+    configFile: false,
+    logLevel: 'error',
+    build: { write: false, target: 'es2022', rolldownOptions: { input: pathOf(entry) } },
+  })
+  return onlyScript(output.find(({ isEntry }) => isEntry).code)
+}
+
+function pathOf(entry) {
+  return fileURLToPath(new URL(`download/${entry}`, import.meta.url))
+}
+
+function onlyScript(script) {
+  if (/\bimport[^(]*?from/.test(script)) throw new Error('the page loads more than one script')
   return script
 }
 
