@@ -2,10 +2,10 @@
 import { measure } from './measure.js'
 
 /** The builds of the kernels' module, named like the package's modules; the fastest first. */
-export const BUILDS = ['countersign.relaxed.wasm', 'countersign.wasm']
+export const BUILDS = ['countersign.relaxed.wasm', 'countersign.wide.wasm', 'countersign.wasm']
 
 /** By the return value of the module's `load`. */
-const KINDS = ['', 'portable kernel', 'relaxed kernel']
+const KINDS = ['', 'portable kernel', 'wide kernel', 'relaxed kernel']
 
 /**
  * Measures the check of one RSA-2048 signature.
@@ -18,7 +18,7 @@ const KINDS = ['', 'portable kernel', 'relaxed kernel']
 export async function measureKernels(modules, others, { octets, size }, rounds) {
   const contestants = []
   for (const [build, bytes] of Object.entries(modules)) {
-    // The engine may lack relaxed SIMD.
+    // The engine may lack relaxed SIMD or wide arithmetic.
     if (!WebAssembly.validate(bytes)) continue
     const { instance } = await WebAssembly.instantiate(bytes, { bench: { octet: (index) => octets[index] } })
     const { load, run } = instance.exports

@@ -4,9 +4,10 @@ import { load } from './load.js'
 import { servers } from './servers.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { createVerifierWith } from './verifier.js'
-// Imported as a file: `bun build` then copies it beside the bundle, and with `--compile` into the program. The relaxed
-// module is no faster here, because Bun's engine does not fuse multiply-add.
-import path from './wasm/countersign.wasm' with { type: 'file' }
+// Imported as a file: `bun build` then copies it beside the bundle, and with `--compile` into the program. Bun's engine does
+// not fuse multiply-add, so the wide module is the fastest. A Bun without wide arithmetic does not compile it, and `load`
+// then takes the module from a script.
+import path from './wasm/countersign.wide.wasm' with { type: 'file' }
 
 export * from './public.js'
 

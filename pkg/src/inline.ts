@@ -24,8 +24,8 @@ export * from './public.js'
  * `verify` fetches the keys unless `jwks` is an object. A Content-Security-Policy needs `'wasm-unsafe-eval'`.
  *
  * Use it for programs that cannot load a file: a single-file script, a test runner's sandbox, a browser extension. It holds
- * both builds of the module, and so is more than twice as large to download. It does not work in Cloudflare Workers, which
- * must not compile bytes.
+ * the two builds for browsers and Node.js, and so is more than twice as large to download. It does not work in Cloudflare
+ * Workers, which must not compile bytes.
  *
  * @throws {@link VerifyError} - `options_invalid`, naming the option; `jwks_invalid` if `jwks` has an array `keys` but is
  * no JWK Set. Without WebAssembly, `options_invalid` with the `reason` `webassembly`: import `countersign/js`.

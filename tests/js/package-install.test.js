@@ -24,9 +24,10 @@ test('require() and import return the same module', () => {
   return import('countersign').then((module) => assert.equal(module.VerifyError, VerifyError))
 })
 
-const modules = ['countersign.relaxed.wasm', 'countersign.wasm']
+/** The modules that browsers load. */
+const forBrowsers = ['countersign.relaxed.wasm', 'countersign.wasm']
 
-for (const name of modules) {
+for (const name of [...forBrowsers, 'countersign.wide.wasm']) {
   test(`the sub-path ${name} has the bytes`, async () => {
     const bytes = await readFile(require.resolve(`countersign/${name}`))
     assert.doesNotMatch(bytes.toString('latin1'), /countersign_verifier/, 'has a name section')
@@ -39,13 +40,13 @@ test('only the public names are exported, and no other file can be imported', as
   await assert.rejects(import('countersign/dist/errors.js'), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' })
 })
 
-test('a Vite build has each WebAssembly module exactly once, and nothing of Node.js', async (t) => {
+test('a Vite build has each WebAssembly module of browsers exactly once, and nothing of Node.js', async (t) => {
   const outDir = await mkdtemp(join(tmpdir(), 'countersign-vite-'))
   t.after(() => rm(outDir, { recursive: true }))
   await build({ root: join(here, 'vite-page'), logLevel: 'error', build: { outDir, target: 'es2022' } })
   const files = await readdir(outDir, { recursive: true })
   const emitted = files.filter((file) => file.endsWith('.wasm')).map((file) => readFile(join(outDir, file), 'base64'))
-  const packaged = modules.map((name) => readFile(require.resolve(`countersign/${name}`), 'base64'))
+  const packaged = forBrowsers.map((name) => readFile(require.resolve(`countersign/${name}`), 'base64'))
   assert.deepEqual((await Promise.all(emitted)).sort(), (await Promise.all(packaged)).sort())
   // Code that few pages need is in scripts of its own, which are loaded only if they are used.
   const scripts = files.filter((file) => file.endsWith('.js')).sort()

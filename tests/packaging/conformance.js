@@ -2,13 +2,16 @@
 // beside `main.js`, and use only what all runtimes have.
 import { runVectors, WAYS } from './vectors.js'
 
+/** In the order of their numbers. */
+const KERNELS = ['portable', 'wide', 'relaxed']
+
 /**
  * Fetches the job from `address`, does it, posts the result to the same address, and returns it.
  *
  * @param {typeof import('countersign')} countersign the package
  * @param {string} address of this run's job
- * @param {{ relaxed_kernel_is_used: () => number }} [module] the exports of its WebAssembly module, if it is not
- *   instantiated by `new WebAssembly.Instance`
+ * @param {{ kernel_in_use: () => number }} [module] the exports of its WebAssembly module, if it is not instantiated by
+ *   `new WebAssembly.Instance`
  * @returns {Promise<{ problems: string[] }>}
  */
 export async function conform(countersign, address, module) {
@@ -27,8 +30,9 @@ async function run(countersign, address, module) {
     ...(await problemsOf('the token that was tampered with', () => verifier.verify(tampered), 'signature_invalid')),
     ...(await runVectors(countersign, vectors, Object.fromEntries(ways.map((way) => [way, WAYS[way]])))),
   ]
-  const relaxed = (module ?? exports())?.relaxed_kernel_is_used() === 1
-  return { problems, vectors: vectors.length, relaxed }
+  // Without WebAssembly, the portable kernel runs in JavaScript.
+  const kernel = KERNELS[(module ?? exports())?.kernel_in_use() ?? 0]
+  return { problems, vectors: vectors.length, kernel }
 }
 
 async function problemsOf(name, verify, expected) {

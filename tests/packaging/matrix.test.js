@@ -51,10 +51,11 @@ describe('installed from its tarball, the package conforms', { concurrency: CONC
       const { address, result } = jobs.open()
       try {
         // A failure before the result is reported by `run`, a later one by the result.
-        const [row, { problems, vectors, relaxed }] = await Promise.all([run({ tarball, address, result, pagePort, installed }), result])
-        rows[index] = { name, ...row, relaxed, vectors: problems.length === 0 ? vectors : 'failed' }
+        const [row, { problems, vectors, kernel }] = await Promise.all([run({ tarball, address, result, pagePort, installed }), result])
+        rows[index] = { name, ...row, kernel, vectors: problems.length === 0 ? vectors : 'failed' }
         assert.deepEqual(problems, [])
         assert.equal(vectors, row.vectors ?? jobs.vectors)
+        assert.equal(kernel, row.kernel ?? kernel)
       } finally {
         jobs.pagePorts.push(pagePort)
       }

@@ -134,10 +134,11 @@ pub extern "C" fn verify(instance: &mut Instance, now: f64) -> bool {
     })
 }
 
-/// Returns true if common keys use the relaxed kernel. Tests and benchmarks report it.
+/// Returns the number of the kernel for common keys, in the order of `KernelInUse`: portable, wide,
+/// relaxed. Tests report it.
 #[unsafe(no_mangle)]
-pub extern "C" fn relaxed_kernel_is_used() -> bool {
-    countersign_verifier::relaxed_kernel_is_used()
+pub extern "C" fn kernel_in_use() -> u32 {
+    countersign_verifier::kernel_in_use() as u32
 }
 
 impl Instance {

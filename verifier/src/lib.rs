@@ -99,18 +99,11 @@ pub use key_set::KeySet;
 
 mod emsa;
 mod kernel;
+pub use kernel::{KernelInUse, kernel_in_use};
 mod signature;
 
 mod issuer;
 mod validate;
-
-/// Returns true if the relaxed kernel checks keys of 2048, 3072 and 4096 bits with the exponent
-/// 65537. It is several times as fast, and needs a WebAssembly build with `relaxed-simd` and a
-/// machine that fuses multiply-add. Verdicts do not depend on it.
-#[must_use]
-pub fn relaxed_kernel_is_used() -> bool {
-    kernel::relaxed_is_used()
-}
 
 #[cfg(fuzzing)]
 #[doc(hidden)]

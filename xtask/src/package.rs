@@ -1,6 +1,7 @@
 //! `cargo xtask build`: the npm package in `pkg/dist`.
 //!
-//! cargo compiles `countersign-wasm` twice: for every engine, and for those with relaxed SIMD.
+//! cargo compiles `countersign-wasm` three times: for every engine, for those with wide arithmetic,
+//! and for those with relaxed SIMD.
 //! wasm-opt shrinks the modules, and wasm2js turns the first into JavaScript. tsc compiles `pkg/src`,
 //! and rolldown makes `CommonJS` of that.
 
@@ -33,25 +34,36 @@ const INLINE_ONLY_SMALL: &str = "--one-caller-inline-max-function-size=100";
 struct Build {
     /// Its file in the package.
     module: &'static str,
-    /// Its folder below the target folder. The artifacts of both builds have the same names.
+    /// Its folder below the target folder. The artifacts of all builds have the same names.
     folder: &'static str,
-    /// Engine features besides rustc's defaults, as rustc and as wasm-opt name them.
-    target_features: &'static str,
+    /// Engine features besides rustc's defaults, as flags of rustc and of wasm-opt.
+    rustc_features: &'static [&'static str],
     wasm_opt_features: &'static [&'static str],
 }
 
 /// The module for every engine.
 const PORTABLE: &str = "countersign.wasm";
 
-const BUILDS: [Build; 2] = [
-    Build { module: PORTABLE, folder: "", target_features: "", wasm_opt_features: &[] },
+const BUILDS: [Build; 3] = [
+    Build { module: PORTABLE, folder: "", rustc_features: &[], wasm_opt_features: &[] },
+    Build {
+        module: "countersign.wide.wasm",
+        folder: "wide",
+        rustc_features: WIDE_ARITHMETIC,
+        wasm_opt_features: &["--enable-wide-arithmetic"],
+    },
     Build {
         module: "countersign.relaxed.wasm",
         folder: "relaxed",
-        target_features: "+simd128,+relaxed-simd",
+        rustc_features: &["-Ctarget-feature=+simd128,+relaxed-simd"],
         wasm_opt_features: &["--enable-simd", "--enable-relaxed-simd"],
     },
 ];
+
+/// rustc compiles products of `u128` to this feature, but does not reveal it by a `cfg`. It also warns
+/// in every crate that the feature may change. It allows no other way to silence that.
+pub(crate) const WIDE_ARITHMETIC: &[&str] =
+    &["-Ctarget-feature=+wide-arithmetic", "--cfg=wide_arithmetic", "-Awarnings"];
 
 /// rustc's defaults for wasm32-unknown-unknown. wasm-opt rejects features it was not told about.
 const WASM_FEATURES: [&str; 6] = [
@@ -138,6 +150,11 @@ fn remapped_sources(sh: &Shell) -> Result<String> {
     Ok(flags)
 }
 
+/// Returns the flags as items of an array in TOML.
+pub(crate) fn quoted(flags: &[&str]) -> String {
+    flags.iter().map(|flag| format!("'{flag}', ")).collect()
+}
+
 /// The names of a module's functions: removed or kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Names {
@@ -149,11 +166,10 @@ impl Build {
     /// Compiles the crate `name`. Returns the path of its module.
     fn compile(&self, step: &Step, workspace: &Workspace, name: &str) -> Result<PathBuf> {
         let (sh, folder) = (&workspace.sh, workspace.target.join(self.folder));
-        let features = self.target_features;
+        let features = quoted(self.rustc_features);
         let remapped = remapped_sources(sh)?;
-        let flags = format!(
-            "target.{WASM_TARGET}.rustflags=['{INLINE_LESS}', {remapped}'-Ctarget-feature={features}']"
-        );
+        let flags =
+            format!("target.{WASM_TARGET}.rustflags=['{INLINE_LESS}', {remapped}{features}]");
         let command = cmd!(sh, "cargo build --profile {PROFILE} -p {name} --target {WASM_TARGET}");
         // Incremental modules are larger.
         let command = command.env("CARGO_INCREMENTAL", "0");

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use xshell::{Cmd, cmd};
 
 use crate::{
+    package::{WIDE_ARITHMETIC, quoted},
     step::{Plan, Step},
     toolchain,
     workspace::Workspace,
@@ -29,24 +30,49 @@ pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace) {
         step.stream(verifier_tests(workspace).arg("--no-run"), "fix the compiler's errors above")
     })
     .step("run the verifier's tests in Node.js", |step| run_verifier_tests(step, workspace))
-    .step("compile the vectors' runner to WASI", |step| {
-        let build = cmd!(sh, "cargo build --release -p countersign-tests --bin run-vectors");
-        step.stream(build.args(["--target", TARGET]), "fix the compiler's errors above")
+    .step("compile the vectors' runner to WASI, also with wide arithmetic", |step| {
+        compile_runner(step, workspace, "", &[])?;
+        compile_runner(step, workspace, "wide", WIDE_ARITHMETIC)
     })
     .step("compile wasmtime, which takes a minute or two, once", |step| {
         let folder = workspace.target.join("wasi");
         let build = cmd!(sh, "cargo build --locked --manifest-path tests/wasi/Cargo.toml");
         step.stream(build.arg("--target-dir").arg(folder), "fix the errors above")
     })
-    .step("run every vector in wasmtime", |step| {
-        let engine = workspace.target.join(format!("wasi/debug/countersign-wasi{EXE_SUFFIX}"));
-        let module = workspace.target.join(TARGET).join("release/run-vectors.wasm");
-        let vectors = sh.read_dir("tests/vectors")?;
-        step.stream(
-            cmd!(sh, "{engine} {module} {vectors...}"),
-            "the vectors named above got another verdict",
-        )
+    .step("run every vector in wasmtime", |step| run_vectors(step, workspace, "", "Portable"))
+    .step("run every vector in wasmtime with wide arithmetic", |step| {
+        run_vectors(step, workspace, "wide", "Wide")
     });
+}
+
+fn compile_runner(step: &Step, workspace: &Workspace, folder: &str, flags: &[&str]) -> Result<()> {
+    let flags = format!("target.{TARGET}.rustflags=[{}]", quoted(flags));
+    let build = cmd!(
+        workspace.sh,
+        "cargo build --release -p countersign-tests --bin run-vectors --target {TARGET}"
+    );
+    step.stream(
+        build.args(["--config", &flags, "--target-dir"]).arg(workspace.target.join(folder)),
+        "fix the compiler's errors above",
+    )
+}
+
+/// Runs the vectors with the runner in `folder`, which must use `kernel`.
+fn run_vectors(step: &Step, workspace: &Workspace, folder: &str, kernel: &str) -> Result<()> {
+    let sh = &workspace.sh;
+    let engine = workspace.target.join(format!("wasi/debug/countersign-wasi{EXE_SUFFIX}"));
+    let module = workspace.target.join(folder).join(TARGET).join("release/run-vectors.wasm");
+    let vectors = sh.read_dir("tests/vectors")?;
+    let result = step.quiet(
+        cmd!(sh, "{engine} {module} {vectors...}"),
+        "the vectors named above got another verdict",
+    )?;
+    if !result.contains(&format!("kernel: {kernel}")) {
+        bail!(
+            "another kernel is in use: {result}; is RUSTFLAGS set? It replaces our flags: unset it"
+        );
+    }
+    Ok(())
 }
 
 fn verifier_tests(workspace: &Workspace) -> Cmd<'_> {

@@ -33,11 +33,13 @@ impl Kernel {
         })
     }
 
-    pub(crate) const fn is_relaxed(&self) -> bool {
+    /// Returns 1 for the portable kernel, 2 for the same on words of 64 bits, 3 for the relaxed one.
+    pub(crate) const fn number(&self) -> u32 {
         #[cfg(target_feature = "relaxed-simd")]
-        return self.relaxed.is_some();
-        #[cfg(not(target_feature = "relaxed-simd"))]
-        false
+        if self.relaxed.is_some() {
+            return 3;
+        }
+        if portable::IS_WIDE { 2 } else { 1 }
     }
 
     pub(crate) fn accepts(&self, signature: &[u8], hash: &[u8; emsa::HASH_BYTES]) -> bool {

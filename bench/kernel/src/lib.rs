@@ -31,14 +31,15 @@ unsafe extern "C" {
 }
 
 /// Reads the octets of a modulus of `size` octets, of a signature and of a hash. The exponent is
-/// 65537. Returns 2 for the relaxed kernel, 1 for the portable one, 0 if the key is refused.
+/// 65537. Returns 3 for the relaxed kernel, 2 for the portable one on words of 64 bits, 1 for that on
+/// words of 32 bits, and 0 if the key is refused.
 #[unsafe(no_mangle)]
 pub extern "C" fn load(size: usize) -> u32 {
     let modulus: Vec<u8> = (0..size).map(|index| octet(index)).collect();
     let signature = (size..2 * size).map(|index| octet(index)).collect();
     let hash = core::array::from_fn(|index| octet(2 * size + index));
     let kernel = kernel::Kernel::new(&modulus);
-    let answer = kernel.as_ref().map_or(0, |kernel| 1 + u32::from(kernel.is_relaxed()));
+    let answer = kernel.as_ref().map_or(0, kernel::Kernel::number);
     TASK.set(kernel.map(|kernel| Task { kernel, signature, hash }));
     answer
 }

@@ -54,17 +54,17 @@ export default [
   },
   bundle({ name: 'Node.js single executable', file: 'main', executable: true, build: buildExecutable }),
   bundle({ name: 'Bun for Node.js', build: (cwd) => buildWithBun(cwd, ['--target', 'node', '--outdir', 'dist']) }),
-  bundle({ name: 'Bun for Bun', runtime: 'bun', build: (cwd) => buildWithBun(cwd, ['--target', 'bun', '--outdir', 'dist']) }),
-  bundle({ name: 'Bun single executable', file: 'main', executable: true, build: (cwd) => buildWithBun(cwd, ['--compile', '--outfile', 'dist/main']) }),
+  bundle({ name: 'Bun for Bun', runtime: 'bun', kernel: 'wide', build: (cwd) => buildWithBun(cwd, ['--target', 'bun', '--outdir', 'dist']) }),
+  bundle({ name: 'Bun single executable', file: 'main', executable: true, kernel: 'wide', build: (cwd) => buildWithBun(cwd, ['--compile', '--outfile', 'dist/main']) }),
   bundle({ name: 'deno bundle', runtime: 'deno', build: buildWithDeno }),
 ]
 
 /**
- * @param {{ name: string, build: (cwd: string) => Promise<string>, file?: string, runtime?: string, executable?: boolean }}
- *   setting `build` writes `file` and the files that it needs into the folder `dist`, and returns the version of its tool;
- *   `runtime` is one of `RUNTIMES`
+ * @param {{ name: string, build: (cwd: string) => Promise<string>, file?: string, runtime?: string, executable?: boolean,
+ *   kernel?: string }} setting `build` writes `file` and the files that it needs into the folder `dist`, and returns the version
+ *   of its tool; `runtime` is one of `RUNTIMES`; `kernel` is the one that must be in use
  */
-function bundle({ name, build, file = 'main.js', runtime = 'node', executable = false }) {
+function bundle({ name, build, file = 'main.js', runtime = 'node', executable = false, kernel }) {
   return {
     name,
     run: ({ tarball, address }) =>
@@ -75,7 +75,7 @@ function bundle({ name, build, file = 'main.js', runtime = 'node', executable = 
         const [program, ...args] = executable ? [join(dist, file)] : [...(await commandOf(runtime)), join(dist, file)]
         await run(program, args, { cwd: tmpdir() })
         const copied = (await wasmIn(dist)).length > 0
-        return { version, loads: executable ? 'in the program' : copied ? 'reads the file' : 'in the JavaScript' }
+        return { version, kernel, loads: executable ? 'in the program' : copied ? 'reads the file' : 'in the JavaScript' }
       }),
   }
 }

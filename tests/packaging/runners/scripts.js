@@ -27,7 +27,7 @@ export default [
     script({ name: `Node.js ${version}, require()`, runtime: `node${version}`, loads: 'reads the file', file: 'main.cjs', files: { 'main.cjs': REQUIRE } }),
   ]),
   script({ name: 'Node.js, countersign/js', runtime: 'node', loads: 'in the JavaScript', file: 'js.js', files: { 'js.js': mainOf('countersign/js') } }),
-  script({ name: 'Bun', runtime: 'bun', loads: 'reads the file' }),
+  script({ name: 'Bun', runtime: 'bun', loads: 'reads the file', kernel: 'wide' }),
   script({
     name: 'Deno',
     runtime: 'deno',
@@ -39,7 +39,7 @@ export default [
   }),
 ]
 
-function script({ name, runtime, loads, flags = [], file = 'main.js', files = {} }) {
+function script({ name, runtime, loads, kernel, flags = [], file = 'main.js', files = {} }) {
   return {
     name,
     async run({ tarball, address }) {
@@ -47,7 +47,7 @@ function script({ name, runtime, loads, flags = [], file = 'main.js', files = {}
       const { stderr } = await inProject({ tarball, address, files }, (cwd) => run(program, [...flags, file], { cwd }))
       // Some versions of Node.js warn about each require() of an ES module.
       assert.deepEqual(stderr.split('\n').filter((line) => line !== '' && !/ExperimentalWarning|--trace-warnings/.test(line)), [])
-      return { version, loads }
+      return { version, loads, kernel }
     },
   }
 }

@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use countersign_tests::vector::Vector;
+use countersign_verifier::kernel_in_use;
 
 fn main() -> ExitCode {
     let files = serde_json::Deserializer::from_reader(std::io::stdin()).into_iter::<Vec<Vector>>();
@@ -25,6 +26,6 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("{ran} vectors, {disagreements} disagreements");
+    println!("{ran} vectors, {disagreements} disagreements, kernel: {:?}", kernel_in_use());
     if ran > 0 && disagreements == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

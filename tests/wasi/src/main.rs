@@ -5,7 +5,7 @@
 use std::{collections::VecDeque, error::Error, io::Write as _, process::ExitCode};
 
 use anyhow::{Context as _, Result};
-use wasmtime::{Caller, Engine, Linker, Memory, Module, Store};
+use wasmtime::{Caller, Config, Engine, Linker, Memory, Module, Store};
 
 /// `badf` (WASI preview 1, `errno`).
 const BAD_FILE_DESCRIPTOR: i32 = 8;
@@ -46,7 +46,7 @@ fn run(module: &str, files: impl Iterator<Item = String>) -> Result<i32> {
     for file in files {
         input.extend(std::fs::read(&file).with_context(|| format!("{file} can't be read"))?);
     }
-    let engine = Engine::default();
+    let engine = Engine::new(Config::new().wasm_wide_arithmetic(true))?;
     let module = Module::from_file(&engine, module)?;
     let mut linker = Linker::new(&engine);
     linker

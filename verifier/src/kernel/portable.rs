@@ -10,18 +10,22 @@
 use alloc::{vec, vec::Vec};
 use core::mem;
 
-// The largest word that the machine multiplies in one instruction.
-#[cfg(target_pointer_width = "64")]
+// The largest word that the machine multiplies in one instruction. rustc does not reveal the target
+// feature `wide-arithmetic` of WASM, so `cargo xtask build` sets a `cfg` with it.
+#[cfg(any(target_pointer_width = "64", wide_arithmetic))]
 mod limb {
     pub(super) type Limb = u64;
     pub(super) type Wide = u128;
 }
-#[cfg(not(target_pointer_width = "64"))]
+#[cfg(not(any(target_pointer_width = "64", wide_arithmetic)))]
 mod limb {
     pub(super) type Limb = u32;
     pub(super) type Wide = u64;
 }
 use limb::{Limb, Wide};
+
+/// True if a limb is a word of 64 bits.
+pub(super) const IS_WIDE: bool = Limb::BITS == 64;
 
 const LIMB_BITS: usize = Limb::BITS as usize - 3;
 const LIMB_MASK: Limb = (1 << LIMB_BITS) - 1;
