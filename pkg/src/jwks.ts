@@ -46,7 +46,7 @@ export class KeyResolver {
     this.#unknownKids = new UnknownKids(settings.cooldown)
   }
 
-  /** Drops the keys if they are too old. */
+  /** Drops the keys if they are too old, or if there are none any more. */
   expire(now: number): void {
     this.#entry = usable(this.#entry, now, this.#settings)
     if (this.#entry === undefined) this.#wasm.dropKeys()
@@ -165,7 +165,7 @@ export class KeyResolver {
 
   /**
    * Uses the set, unless a later request was answered earlier: an old set could bring back a key that is gone. If no key of
-   * the set is usable, drops the keys and returns false.
+   * the set is usable, there are no keys any more, and it returns false.
    */
   #replace(entry: CacheEntry, url: URL): boolean {
     if (this.#entry !== undefined && entry.at < this.#entry.at) return true
@@ -173,7 +173,6 @@ export class KeyResolver {
       this.#wasm.setKeys(entry.text)
       if (!this.#wasm.hasUsableKeys()) {
         this.#entry = undefined
-        this.#wasm.dropKeys()
         return false
       }
       this.#unknownKids.clear()
