@@ -1,51 +1,94 @@
 //! Modular exponentiation in Montgomery form (Montgomery 1985), on plain integers: any odd modulus,
 //! any exponent, any machine. Inputs are public, so nothing here has to run in constant time.
 //!
-//! **Limbs** leave three bits of a word free. A column can therefore sum many products before it is
+//! **Limbs** leave some bits of a word free. A column can therefore sum many products before it is
 //! carried. WASM has no carry flag.
 //!
-//! **Blocks** of four limbs are the digits of multiplication and reduction: each time that a column
-//! is read and written, four products are added to it.
+//! **Blocks** of limbs are the digits of multiplication and reduction: each time that a column is
+//! read and written, a product for each limb of a block is added to it.
+//!
+//! **Words** are the largest that the machine multiplies in one instruction.
 
 use alloc::{vec, vec::Vec};
 use core::mem;
 
-// The largest word that the machine multiplies in one instruction. rustc does not reveal the target
-// feature `wide-arithmetic` of WASM, so `cargo xtask build` sets a `cfg` with it.
+/// Words of 64 bits, natively and in WASM with wide arithmetic. rustc does not reveal that target
+/// feature, so `cargo xtask build` sets a `cfg` with it.
 #[cfg(any(target_pointer_width = "64", wide_arithmetic))]
-mod limb {
+mod word {
+    use super::mul;
+
     pub(super) type Limb = u64;
     pub(super) type Wide = u128;
+    pub(super) const LIMB_BITS: usize = 60;
+    pub(super) const BLOCK: usize = 5;
+
+    /// In this order of the terms, the engine of Bun keeps the sum in registers.
+    #[expect(clippy::indexing_slicing, reason = "a window is a block, and a row more than one")]
+    pub(super) fn add_row(columns: &mut [Wide], a: &[Limb; BLOCK], row: &[Limb]) {
+        for (column, b) in columns.iter_mut().zip(row[1..].windows(BLOCK)) {
+            *column = *column
+                + mul(a[4], b[0])
+                + mul(a[3], b[1])
+                + mul(a[2], b[2])
+                + mul(a[1], b[3])
+                + mul(a[0], b[4]);
+        }
+    }
 }
+
+/// Words of 32 bits.
 #[cfg(not(any(target_pointer_width = "64", wide_arithmetic)))]
-mod limb {
+mod word {
+    use super::mul;
+
     pub(super) type Limb = u32;
     pub(super) type Wide = u64;
-}
-use limb::{Limb, Wide};
+    pub(super) const LIMB_BITS: usize = 29;
+    pub(super) const BLOCK: usize = 4;
 
-/// True if a limb is a word of 64 bits.
+    /// Must be inlined for V8. Most engines are fastest with the limbs of two blocks in registers.
+    #[inline(always)]
+    pub(super) fn add_row(columns: &mut [Wide], a: &[Limb; BLOCK], row: &[Limb]) {
+        let (columns, _) = columns.as_chunks_mut::<BLOCK>();
+        let (blocks, _) = row.as_chunks::<BLOCK>();
+        let Some((mut below, blocks)) = blocks.split_first() else { return };
+        for (c, b) in columns.iter_mut().zip(blocks) {
+            let [_, d1, d2, d3] = *below;
+            c[0] = c[0] + mul(a[3], d1) + mul(a[2], d2) + mul(a[1], d3) + mul(a[0], b[0]);
+            c[1] = c[1] + mul(a[3], d2) + mul(a[2], d3) + mul(a[1], b[0]) + mul(a[0], b[1]);
+            c[2] = c[2] + mul(a[3], d3) + mul(a[2], b[0]) + mul(a[1], b[1]) + mul(a[0], b[2]);
+            c[3] = c[3] + mul(a[3], b[0]) + mul(a[2], b[1]) + mul(a[1], b[2]) + mul(a[0], b[3]);
+            below = b;
+        }
+    }
+}
+
+use word::{BLOCK, LIMB_BITS, Limb, Wide};
+
+/// True if words have 64 bits.
 pub(super) const IS_WIDE: bool = Limb::BITS == 64;
 
-const LIMB_BITS: usize = Limb::BITS as usize - 3;
 const LIMB_MASK: Limb = (1 << LIMB_BITS) - 1;
 
-const BLOCK: usize = 4;
-type Block = [Limb; BLOCK];
+/// The number of products of limbs for which a column has room.
+const ROOM: usize = 1 << (2 * (Limb::BITS as usize - LIMB_BITS));
 
 /// The number of products of limbs that a column may contain before its carries are settled.
 ///
-/// With β = 2^`LIMB_BITS`, a column has room for 64·β². Settling leaves less than 65·β in it. The
-/// reduction adds four more products, and a carry of less than 64·β, to the sum that it reads:
-/// 63·(β−1)² + 129·β is below 64·β².
-const MOST_PRODUCTS: usize = 59;
+/// With β = 2^`LIMB_BITS`, a column has room for `ROOM`·β². Settling leaves less than (`ROOM` + 1)·β
+/// in it. The reduction adds `BLOCK` more products, and a carry of less than `ROOM`·β, to the sum
+/// that it reads: (`ROOM` − 1)·(β−1)² + (2·`ROOM` + 1)·β is below `ROOM`·β².
+const MOST_PRODUCTS: usize = ROOM - 1 - BLOCK;
 
 /// An odd modulus n, with the values that depend on it alone. A number is a little-endian row of
-/// limbs, in whole blocks, long enough for 2n. R is 2 to the power of the number of bits in
-/// a row.
+/// limbs, in whole blocks, long enough for 4n. R is 2 to the power of the number of bits in a row.
+/// So the product of two numbers below 2n is below n·R.
 #[derive(Clone)]
 pub(super) struct Portable {
     n: Vec<Limb>,
+    /// n as a row for [`word::add_row`].
+    n_between_zeros: Vec<Limb>,
     /// −n⁻¹ modulo 2^`LIMB_BITS`.
     n_prime: Limb,
     /// R² mod n. Multiplying by it converts a number into Montgomery form.
@@ -58,7 +101,7 @@ impl Portable {
     /// Takes big-endian bytes whose first is not zero. Returns `None` for an even number, and for
     /// 1.
     pub(super) fn new(big_endian: &[u8]) -> Option<Self> {
-        let blocks = (8 * big_endian.len() + 1).div_ceil(BLOCK * LIMB_BITS);
+        let blocks = (8 * big_endian.len() + 2).div_ceil(BLOCK * LIMB_BITS);
         let n = to_limbs(big_endian, BLOCK * blocks);
         let &lowest = n.first()?;
         if lowest % 2 == 0 || big_endian == [1] || *big_endian.first()? == 0 {
@@ -68,6 +111,7 @@ impl Portable {
             n_prime: negative_inverse(lowest),
             r_squared: vec![],
             big_endian: big_endian.to_vec(),
+            n_between_zeros: between_zeros(&n),
             n,
         };
         portable.r_squared = portable.compute_r_squared();
@@ -103,59 +147,62 @@ impl Portable {
         // Montgomery form.
         self.square(&mut power, product);
         self.multiply(&mut power, &base, product);
+        self.subtract_modulus(&mut power);
         to_bytes(&power, self.size())
     }
 
-    /// Replaces a with a·b·R⁻¹ mod n, for a, b < n.
+    /// Replaces a with a number below 2n that is a·b·R⁻¹ modulo n, for a, b < 2n.
     fn multiply(&self, a: &mut [Limb], b: &[Limb], product: &mut Product) {
+        let row = between_zeros(b);
         let (blocks, _) = a.as_chunks();
         for (block, i) in blocks.iter().zip((0..).step_by(BLOCK)) {
-            product.add_row(i, block, &[0; BLOCK], b, 1);
+            product.add_row(i, block, &row, 1);
         }
         self.reduce(product, a);
     }
 
-    /// Replaces a with a²·R⁻¹ mod n, for a < n. Each block is multiplied by itself, and by twice
-    /// the blocks above it.
-    #[expect(clippy::indexing_slicing, reason = "the row is as long as a")]
+    /// Replaces a with a number below 2n that is a²·R⁻¹ modulo n, for a < 2n. Each block is
+    /// multiplied by itself, and by twice the blocks above it.
+    #[expect(clippy::indexing_slicing, reason = "the row is longer than a")]
     fn square(&self, a: &mut [Limb], product: &mut Product) {
-        let mut row: Vec<Limb> = a.iter().map(|limb| 2 * limb).collect();
+        let mut row = between_zeros(a);
+        row.iter_mut().for_each(|limb| *limb *= 2);
         let (blocks, _) = a.as_chunks();
         for (block, i) in blocks.iter().zip((0..).step_by(BLOCK)) {
-            row[i..][..BLOCK].copy_from_slice(block);
-            product.add_row(2 * i, block, &[0; BLOCK], &row[i..], 2);
+            row[i + BLOCK..][..BLOCK].copy_from_slice(block);
+            product.add_row(2 * i, block, &row[i..], 2);
+            row[i + BLOCK..][..BLOCK].fill(0);
         }
         self.reduce(product, a);
     }
 
-    /// Multiplies the product, which is below n·R, by R⁻¹ mod n. Multiples of n are added to it,
-    /// block by block, until it is a multiple of R.
+    /// Multiplies the product, which is below n·R, by R⁻¹ modulo n. Multiples of n are added to it,
+    /// block by block, until it is a multiple of R. Together they are less than n·R, so the result
+    /// is below 2n.
     #[expect(clippy::indexing_slicing, reason = "a product has twice as many columns as n limbs")]
     fn reduce(&self, product: &mut Product, result: &mut [Limb]) {
-        let Some((n, higher)) = self.n.split_first_chunk() else { return };
-        // Returns the quotient limb that clears a column, and the carry from there.
-        let divide = |sum: Wide| {
-            let quotient = (sum as Limb).wrapping_mul(self.n_prime) & LIMB_MASK;
-            (quotient, (sum + mul(quotient, n[0])) >> LIMB_BITS)
-        };
+        let row = &self.n_between_zeros[BLOCK..];
+        let Some(n) = row.first_chunk::<BLOCK>() else { return };
         let mut carry = 0;
         for i in (0..self.n.len()).step_by(BLOCK) {
             let Some(columns) = product.columns[i..].first_chunk_mut::<BLOCK>() else { return };
-            let [c0, c1, c2, c3] = mem::take(columns);
-            let (q0, next) = divide(c0 + carry);
-            let (q1, next) = divide(c1 + next + mul(q0, n[1]));
-            let (q2, next) = divide(c2 + next + mul(q1, n[1]) + mul(q0, n[2]));
-            let (q3, next) = divide(c3 + next + mul(q2, n[1]) + mul(q1, n[2]) + mul(q0, n[3]));
-            product.add_row(i + BLOCK, &[q0, q1, q2, q3], n, higher, 1);
-            carry = next;
+            // Each limb of the quotient clears a column. The rest of the sum is carried.
+            let mut quotient = [0; BLOCK];
+            for (k, column) in mem::take(columns).into_iter().enumerate() {
+                let mut sum = column + carry;
+                for j in 0..k {
+                    sum += mul(quotient[j], n[k - j]);
+                }
+                quotient[k] = (sum as Limb).wrapping_mul(self.n_prime) & LIMB_MASK;
+                carry = (sum + mul(quotient[k], n[0])) >> LIMB_BITS;
+            }
+            product.add_row(i + BLOCK, &quotient, row, 1);
         }
         for (limb, column) in result.iter_mut().zip(&mut product.columns[self.n.len()..]) {
             let sum = mem::take(column) + carry;
             (*limb, carry) = (sum as Limb & LIMB_MASK, sum >> LIMB_BITS);
         }
         product.held = 0;
-        // All multiples of n together are less than n·R, so the result is below 2n.
-        self.subtract_modulus(result);
     }
 
     /// Returns the modulus, in big-endian bytes.
@@ -181,6 +228,7 @@ impl Portable {
         let mut power = self.shifted_one(k + (k >> squarings));
         for bit in (0..squarings).rev() {
             self.square(&mut power, product);
+            self.subtract_modulus(&mut power);
             if k >> bit & 1 == 1 {
                 self.double(&mut power);
             }
@@ -238,33 +286,17 @@ impl Product {
         Self { columns: vec![0; 2 * limbs], held: 0 }
     }
 
-    /// Adds `a·b` at `column`, plus the part of `a·below` that reaches that column. The limbs of b
-    /// are less than `factor` times 2^`LIMB_BITS`. Almost all time is spent here.
+    /// Adds `a·b`, for the b from the second block of the row on, at `column`. Of a times the first
+    /// block, adds the part that reaches up to that column. The limbs of the row are less than
+    /// `factor` times 2^`LIMB_BITS`.
     #[expect(clippy::indexing_slicing, reason = "there is room for every row")]
-    fn add_row(&mut self, column: usize, a: &Block, below: &Block, b: &[Limb], factor: usize) {
+    fn add_row(&mut self, column: usize, a: &[Limb; BLOCK], row: &[Limb], factor: usize) {
         self.held += BLOCK * factor;
         if self.held > MOST_PRODUCTS {
             self.settle_carries();
             self.held = BLOCK * factor;
         }
-
-        let (columns, _) = self.columns[column..].as_chunks_mut::<BLOCK>();
-        let mut columns = columns.iter_mut();
-        let (blocks, _) = b.as_chunks::<BLOCK>();
-        let mut c = below;
-        // This order of the terms compiles to the fastest code.
-        for (b, columns) in blocks.iter().zip(&mut columns) {
-            columns[0] += mul(a[3], c[1]) + mul(a[2], c[2]) + mul(a[1], c[3]) + mul(a[0], b[0]);
-            columns[1] += mul(a[3], c[2]) + mul(a[2], c[3]) + mul(a[1], b[0]) + mul(a[0], b[1]);
-            columns[2] += mul(a[3], c[3]) + mul(a[2], b[0]) + mul(a[1], b[1]) + mul(a[0], b[2]);
-            columns[3] += mul(a[3], b[0]) + mul(a[2], b[1]) + mul(a[1], b[2]) + mul(a[0], b[3]);
-            c = b;
-        }
-        if let Some(columns) = columns.next() {
-            columns[0] += mul(a[3], c[1]) + mul(a[2], c[2]) + mul(a[1], c[3]);
-            columns[1] += mul(a[3], c[2]) + mul(a[2], c[3]);
-            columns[2] += mul(a[3], c[3]);
-        }
+        word::add_row(&mut self.columns[column..], a, row);
     }
 
     /// Leaves one limb in each column, and carries the rest to the next column.
@@ -280,6 +312,11 @@ impl Product {
 #[inline(always)]
 fn mul(a: Limb, b: Limb) -> Wide {
     Wide::from(a) * Wide::from(b)
+}
+
+/// Returns the number with a block of zeros on either side.
+fn between_zeros(number: &[Limb]) -> Vec<Limb> {
+    [&[0; BLOCK], number, &[0; BLOCK]].concat()
 }
 
 /// Computes −n⁻¹ modulo 2^`LIMB_BITS` for an odd n, by Newton's iteration. The first approximation,
@@ -361,9 +398,9 @@ mod tests {
             (&one << 64) + 1u8,
             ones(2048) - (&one << 1024),
             ones(8192),
-            // The first has R = 2(n + 1), the second needs one more block.
-            ones(6 * BLOCK * LIMB_BITS - 1),
-            ones(6 * BLOCK * LIMB_BITS),
+            // The first has R = 4(n + 1), the second needs one more block.
+            ones(6 * BLOCK * LIMB_BITS - 4),
+            ones(6 * BLOCK * LIMB_BITS - 3),
             (ones(1024) << 1024) + 1u8,
             BigUint::from(3u8),
             BigUint::from(0x1_0001u32),
@@ -398,7 +435,7 @@ mod tests {
             let mut product = Product::new(4 * BLOCK);
             let b = [factor * LIMB_MASK; BLOCK];
             for _ in 0..100 {
-                product.add_row(0, &[LIMB_MASK; BLOCK], &[0; BLOCK], &b, factor as usize);
+                product.add_row(0, &[LIMB_MASK; BLOCK], &between_zeros(&b), factor as usize);
             }
             let greatest = ones(BLOCK * LIMB_BITS);
             assert_eq!(value(&product.columns), &greatest * &greatest * 100u8 * factor);
@@ -411,7 +448,7 @@ mod tests {
             let mut product = Product::new(limbs);
             let square = Wide::from(LIMB_MASK) * Wide::from(LIMB_MASK);
             product.columns[..limbs]
-                .fill(MOST_PRODUCTS as Wide * square + 65 * (square >> LIMB_BITS));
+                .fill(MOST_PRODUCTS as Wide * square + (ROOM as Wide + 1) * (square >> LIMB_BITS));
             product.held = MOST_PRODUCTS;
             let unreduced = value(&product.columns);
             let mut result = vec![0; limbs];
