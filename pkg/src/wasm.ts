@@ -2,7 +2,7 @@ import { refuse } from './errors.js'
 import { deepFreeze } from './freeze.js'
 import { decoder, encoder, makeCoders } from './text.js'
 
-/** The exports of the WebAssembly module that this file uses. `verifier-wasm/src/lib.rs` documents them. */
+/** The exports of the WebAssembly module that this file uses. `verifier-wasm/src/exports.rs` documents them. */
 interface Exports extends Functions {
   readonly memory: WebAssembly.Memory
   create(): number

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use countersign_tests::vector::{Vector, read_all};
+use countersign_tests::vector::{Vector, folder, read_all};
 use countersign_verifier::Error;
 use serde_json::Value;
 
@@ -72,6 +72,16 @@ fn the_files_are_what_the_generator_writes() {
         "{}run: cargo run -p countersign-tests --bin generate-vectors",
         String::from_utf8_lossy(&check.stderr)
     );
+}
+
+/// A module in a browser reads no files, so its test has them by name.
+#[test]
+fn the_test_of_wasm_bindgen_has_every_file() {
+    let path = folder().join("../../verifier-wasm/tests/bindgen.rs");
+    let source = std::fs::read_to_string(path).expect("the test is there");
+    for (file, _) in read_all() {
+        assert!(source.contains(&format!("vectors/{file}\")")), "{file}");
+    }
 }
 
 fn all() -> impl Iterator<Item = Vector> {

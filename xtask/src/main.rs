@@ -9,6 +9,7 @@ mod test;
 mod package;
 
 mod bench;
+mod bindgen;
 mod fuzz;
 
 mod ci;

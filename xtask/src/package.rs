@@ -170,7 +170,9 @@ impl Build {
         let remapped = remapped_sources(sh)?;
         let flags =
             format!("target.{WASM_TARGET}.rustflags=['{INLINE_LESS}', {remapped}{features}]");
-        let command = cmd!(sh, "cargo build --profile {PROFILE} -p {name} --target {WASM_TARGET}");
+        // With another type beside it, cargo leaves out link-time optimisation without a word.
+        let command = cmd!(sh, "cargo rustc --profile {PROFILE} -p {name} --target {WASM_TARGET}")
+            .args(["--lib", "--crate-type", "cdylib"]);
         // Incremental modules are larger.
         let command = command.env("CARGO_INCREMENTAL", "0");
         step.stream(

@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 use xshell::cmd;
 
 use crate::{
+    bindgen::{self, Engine},
     needs::{self, Need},
     node, package, schemathesis,
     step::{Plan, Step},
@@ -27,7 +28,7 @@ pub(crate) struct Options {
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Suite {
-    /// cargo test, doc tests included; in WASI the verifier's tests and the vectors
+    /// cargo test, doc tests included; the vectors in WASI and through wasm-bindgen
     Rust,
     /// tests/js, in Node.js
     Js,
@@ -81,8 +82,25 @@ pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, options: O
     } else {
         plan.step("build the issuer", |step| workspace.build_issuer(step));
     }
+    plan_bindgen(plan, workspace, options);
     if javascript {
         plan.step("run the JavaScript tests", move |step| run_javascript(step, workspace, options));
+    }
+}
+
+/// Adds the steps of `countersign-wasm` with its feature `bindgen`.
+fn plan_bindgen<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, options: Options) {
+    if options.only != Some(Suite::Packaging) {
+        bindgen::plan_tools(plan, workspace);
+    }
+    if options.run(Suite::Rust) {
+        bindgen::plan_tests(plan, workspace, Engine::Node);
+    }
+    if options.run(Suite::Browser) {
+        bindgen::plan_tests(plan, workspace, Engine::Chromium);
+    }
+    if options.run(Suite::Js) {
+        bindgen::plan_program(plan, workspace);
     }
 }
 
