@@ -54,6 +54,10 @@ impl<'a> Deserializer<'a> for Value<'a> {
         if self.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
+    fn deserialize_ignored_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_unit()
+    }
+
     fn deserialize_newtype_struct<V: Visitor<'a>>(
         self,
         _: &'static str,
@@ -82,7 +86,7 @@ impl<'a> Deserializer<'a> for Value<'a> {
     forward_to_deserialize_any! {
         <V: Visitor<'a>>
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        unit_struct seq tuple tuple_struct map struct identifier
     }
 }
 
@@ -251,6 +255,12 @@ mod tests {
         assert_eq!(claims, serde_json::from_str(EVERYTHING).unwrap());
         assert_eq!(claims.sub, "a");
         assert_eq!(claims.id, Id(u64::MAX));
+    }
+
+    #[test]
+    fn claims_that_the_type_lacks_are_not_read() {
+        let payload = r#"{"street":"s","big":1e400,"list":[1e400],"object":{"a":1e400}}"#;
+        assert_eq!(read::<Address>(payload).unwrap(), Address { street: "s".to_owned() });
     }
 
     #[test]
