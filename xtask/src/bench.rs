@@ -28,7 +28,7 @@ pub(crate) struct Options {
     #[arg(value_enum)]
     only: Option<Benchmark>,
     /// The runtimes to measure in, separated by commas: node (the one in use), node20, node22,
-    /// node24, node26, deno, bun, chromium, firefox, webkit
+    /// node24, node26, deno, bun, workerd, chromium, firefox, webkit
     #[arg(long)]
     runtime: Option<String>,
     /// How many turns each contestant takes; the results are medians over them
@@ -47,7 +47,7 @@ enum Benchmark {
     Issuer,
     /// The bytes that a browser downloads, by kind, crate and function
     Size,
-    /// The time from the start of a process to its first verdict
+    /// The time from a cold start to the first verdict
     Coldstart,
 }
 
