@@ -1,60 +1,81 @@
-// The time from the start of a process to its first verdict: fresh processes, ours and jose's in turn.
-import { spawnSync } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
+// The time from a cold start to the first verdict: fresh processes, isolates and pages, ours and jose's in turn.
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { median } from './lib/measure.js'
-import { makeKey, makeTokens } from './lib/tokens.js'
-import { microseconds, printTable, writeResults } from './report.js'
-import { commandOf, RUNTIMES } from '../tests/runtimes/runtimes.js'
+import { openPages } from './coldstart/pages.js'
+import { openProcesses } from './coldstart/processes.js'
+import { openWorkers } from './coldstart/workers.js'
+import { compare, shuffled } from './lib/measure.js'
+import { AUDIENCE, ISSUER, makeKey, makeTokens } from './lib/tokens.js'
+import { printComparison, writeResults } from './report.js'
+import { isThisNode, RUNTIMES } from '../tests/runtimes/runtimes.js'
 
-const PROGRAMS = ['countersign', 'jose', 'nothing']
-const DEFAULT_ROUNDS = 40
+/**
+ * @typedef {object} Place
+ * @property {(contestant: string) => Promise<Record<string, number>>} take starts a contestant; returns the milliseconds until
+ *   its verdict, by their beginning
+ * @property {() => Promise<void>} close
+ *
+ * @typedef {(name: string, task: object, folder: string) => Promise<Place>} Open `folder`: takes the files
+ */
+
+const CONTESTANTS = ['countersign', 'jose', 'nothing']
+const PLACES = { ...Object.fromEntries(RUNTIMES.map((name) => [name, openProcesses])), workerd: openWorkers, chromium: openPages }
+const ALL = Object.keys(PLACES).filter((name) => !isThisNode(name))
 const LIMIT = 1.2
 
-/** @param {{ out: string, rounds?: number, names?: string[] }} setting `names`: the runtimes; browsers start no script */
-export async function runColdStart({ out, rounds = DEFAULT_ROUNDS, names = ['node'] }) {
-  const scripted = names.filter((name) => RUNTIMES.includes(name))
-  if (scripted.length === 0) return console.log('\n  cold start is left out: browsers start no script')
+/** @param {{ out: string, rounds?: number, names?: string[] }} setting `names`: the runtimes */
+export async function runColdStart({ out, rounds = 40, names = ALL }) {
   const key = await makeKey()
   const [token] = await makeTokens(key, 1)
-  const task = join(out, 'coldstart-task.json')
-  await writeFile(task, JSON.stringify({ token, jwk: key.jwk }))
+  const task = { token, jwks: { keys: [key.jwk] }, issuer: ISSUER, audience: AUDIENCE }
   const runtimes = []
-  for (const name of scripted) {
-    const command = await commandOf(name)
-    const results = measure(command, task, rounds)
-    runtimes.push({ name, results })
-    const rows = results.map(({ name, wall, inside, ratio }) => [name, milliseconds(wall), inside ? milliseconds(inside) : '', ratio.toFixed(2)])
-    printTable(`cold start in ${name}, ms, medians of ${rounds} processes`, ['', 'process', 'import to verdict', 'ours ÷ it'], rows)
-    const { ratio } = results.find(({ name }) => name === 'jose')
-    console.log(`    ${ratio.toFixed(2)} × jose, ${ratio <= LIMIT ? 'within' : 'OVER'} the limit of ${LIMIT}`)
-  }
-  await writeResults(out, 'coldstart', { rounds, runtimes })
-}
-
-function measure([program, ...args], task, rounds) {
-  const times = PROGRAMS.map(() => [])
-  // The first of each fills the file system's caches and is not counted.
-  for (let round = -1; round < rounds; round++) {
-    for (let turn = 0; turn < PROGRAMS.length; turn++) {
-      const at = (turn + Math.max(round, 0)) % PROGRAMS.length
-      const script = fileURLToPath(new URL(`coldstart/${PROGRAMS[at]}.js`, import.meta.url))
-      const start = performance.now()
-      const { status, stdout, stderr } = spawnSync(program, [...args, script, task], { encoding: 'utf8' })
-      const wall = (performance.now() - start) * 1e6
-      if (status !== 0) throw new Error(`${PROGRAMS[at]} failed in ${program}: ${stderr.trim().split('\n')[0]}`)
-      if (round >= 0) times[at].push({ wall, inside: Number(stdout) * 1e6 })
+  const missing = []
+  for (const name of names) {
+    console.log(`\n  ${name}`)
+    try {
+      const comparisons = await measureIn(name, task, join(out, 'coldstart', name), rounds)
+      runtimes.push({ name, comparisons })
+      comparisons.forEach(print)
+    } catch (error) {
+      missing.push({ name, why: error.message.trim().split('\n')[0] })
+      console.log(`      left out: ${missing.at(-1).why}`)
     }
   }
-  return PROGRAMS.map((name, at) => ({
-    name,
-    wall: median(times[at].map(({ wall }) => wall)),
-    inside: median(times[at].map(({ inside }) => inside)),
-    ratio: median(times[at].map(({ wall }, round) => times[0][round].wall / wall)),
-  }))
+  await writeResults(out, 'coldstart', { rounds, runtimes, missing })
 }
 
-function milliseconds(ns) {
-  return microseconds(ns / 1000)
+async function measureIn(name, task, folder, rounds) {
+  const open = PLACES[name]
+  if (open === undefined) throw new Error('only Chromium has fresh contexts')
+  await mkdir(folder, { recursive: true })
+  const place = await open(name, task, folder)
+  const turns = Object.fromEntries(CONTESTANTS.map((contestant) => [contestant, []]))
+  try {
+    // The first round fills the file system's caches and is not counted.
+    for (let round = -1; round < rounds; round++) {
+      for (const contestant of shuffled(CONTESTANTS)) {
+        const times = await place.take(contestant)
+        if (round >= 0) turns[contestant].push(times)
+      }
+    }
+  } finally {
+    await place.close()
+  }
+  return Object.keys(turns.countersign[0]).map((beginning) => {
+    const entries = CONTESTANTS.map((name) => ({ name, times: turns[name].map((times) => times[beginning] * 1e6) }))
+    return { beginning, results: compare(entries), beyondNothing: compare(beyond(entries)) }
+  })
+}
+
+/** Takes the time of the last contestant, `nothing`, off the others. */
+function beyond(entries) {
+  const nothing = entries.at(-1)
+  return entries.slice(0, -1).map(({ name, times }) => ({ name, times: times.map((ns, round) => ns - nothing.times[round]) }))
+}
+
+function print({ beginning, results, beyondNothing }) {
+  printComparison(`first verdict, ${beginning}`, 'ms', results)
+  const [{ ratio }, beyond] = [results, beyondNothing].map(([, jose]) => jose)
+  const verdict = ratio <= LIMIT ? 'within' : 'OVER'
+  console.log(`    ${ratio.toFixed(2)} × jose, ${verdict} the limit of ${LIMIT}; ${beyond.ratio.toFixed(2)} × without the time of nothing`)
 }

@@ -8,11 +8,12 @@ import { BROWSERS } from '../tests/runtimes/browsers.js'
 import { commandOf, isThisNode, RUNTIMES } from '../tests/runtimes/runtimes.js'
 import { measureInBrowser } from './browsers.js'
 import { barsOf, drawChart } from './chart.js'
-import { circumstances, microseconds, printTable, writeResults } from './report.js'
+import { circumstances, microseconds, printComparison, printTable, writeResults } from './report.js'
 
 const SCRIPT = fileURLToPath(new URL('verify.js', import.meta.url))
 const PACKAGE_README = new URL('../pkg/README.md', import.meta.url)
-const ALL = [...RUNTIMES.filter((name) => !isThisNode(name)), ...BROWSERS]
+const MEASURED = [...RUNTIMES, ...BROWSERS]
+const ALL = MEASURED.filter((name) => !isThisNode(name))
 
 /**
  * @param {{ out: string, names?: string[], rounds?: number, save?: string }} setting `out`: the folder of the results, with
@@ -26,6 +27,7 @@ export async function runVerifyEverywhere({ out, names = ALL, rounds = 150, save
   for (const name of names) {
     console.log(`\n  ${name}`)
     try {
+      if (!MEASURED.includes(name)) throw new Error('its clock stands still while a script runs')
       const results = BROWSERS.includes(name)
         ? await measureInBrowser(name, { rounds, folder: out, kernelFolder: kernels })
         : await runScript(await commandOf(name), rounds, kernels)
@@ -78,16 +80,11 @@ function runScript([program, ...args], rounds, kernels) {
 function printRuntime({ runtime, module, oneAtATime, atOnce, cache, kernel, tokenLength, keyBits, keyCount, left }) {
   console.log(`  ${runtime}, ${module}; times in µs, medians; "ours ÷ it" under 1: countersign is faster`)
   for (const { name, why } of left) console.log(`    ${name} is left out: ${why}`)
-  const timed = (results) => results.map(({ name, ns, low, high, ratio, quiet }) => {
-    const quartiles = low === undefined ? '' : `${microseconds(low)}–${microseconds(high)}`
-    return [name, microseconds(ns), quartiles, ratio.toFixed(2), quiet?.toFixed(2) ?? '']
-  })
-  const head = ['', 'µs', 'quartiles', 'ours ÷ it', 'when quiet']
-  printTable('one at a time', head, timed(oneAtATime))
-  printTable('16 at once, per token', head, timed(atOnce))
-  if (cache) printTable('cache hit', head, timed(cache))
+  printComparison('one at a time', 'µs', oneAtATime)
+  printComparison('16 at once, per token', 'µs', atOnce)
+  if (cache) printComparison('cache hit', 'µs', cache)
   else console.log('\n  cache hit: left out, this build of countersign has no cache')
-  if (kernel) printTable('one RSA-2048 signature alone', ['', 'µs', 'quartiles', 'first ÷ it', 'when quiet'], timed(kernel))
+  if (kernel) printComparison('one RSA-2048 signature alone', 'µs', kernel, 'first ÷ it')
   printSweep('characters a token', tokenLength)
   printSweep('bits a key', keyBits)
   printSweep('keys a set', keyCount)

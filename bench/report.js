@@ -17,6 +17,25 @@ export function printTable(headline, head, rows) {
   }
 }
 
+const NANOSECONDS = { 'µs': 1e3, ms: 1e6 }
+
+/**
+ * Prints times in a unit, with their ratios.
+ *
+ * @param {string} headline
+ * @param {'µs' | 'ms'} unit
+ * @param {Partial<import('./lib/measure.js').Comparison>[]} results
+ * @param {string} [ratio] the head of the column of ratios
+ */
+export function printComparison(headline, unit, results, ratio = 'ours ÷ it') {
+  const format = (ns) => microseconds((ns * 1e3) / NANOSECONDS[unit])
+  const rows = results.map(({ name, ns, low, high, ratio, quiet }) => {
+    const quartiles = low === undefined ? '' : `${format(low)}–${format(high)}`
+    return [name, format(ns), quartiles, ratio.toFixed(2), quiet?.toFixed(2) ?? '']
+  })
+  printTable(headline, ['', unit, 'quartiles', ratio, 'when quiet'], rows)
+}
+
 /** Formats nanoseconds as microseconds. */
 export function microseconds(ns) {
   return (ns / 1000).toFixed(ns < 10_000 ? 2 : 1)

@@ -25,7 +25,7 @@ try {
 
 /** Reads names of runtimes, separated by commas. */
 function readNames(text) {
-  const known = [...RUNTIMES, ...BROWSERS]
+  const known = [...RUNTIMES, 'workerd', ...BROWSERS]
   const names = text?.split(',')
   const unknown = names?.find((name) => !known.includes(name))
   if (unknown !== undefined) throw new Error(`there is no runtime "${unknown}"; expected some of ${known.join(',')}`)

@@ -18,12 +18,20 @@ const LEAD_IN = 16
  */
 
 /**
+ * @typedef {object} Comparison
+ * @property {string} name of the contestant
+ * @property {number} ns the median time for one item, in nanoseconds
+ * @property {number} low the lower quartile
+ * @property {number} high the upper quartile
+ * @property {number} ratio the first contestant's time over this one's, the median over the rounds
+ * @property {number} quiet the same ratio for the fastest tenth of their turns
+ */
+
+/**
  * @param {Contestant[]} contestants the others are compared with the first
  * @param {unknown[]} items the work, such as tokens; each turn takes the next ones, in a circle
  * @param {number} rounds
- * @returns {Promise<{ name: string, ns: number, low: number, high: number, ratio: number, quiet: number }[]>} `ns`: the
- *   median time for one item, in nanoseconds, `low` and `high` its quartiles; `ratio`: the first contestant's time over
- *   this one's, the median over the rounds; `quiet`: the same ratio for the fastest tenth of their turns
+ * @returns {Promise<Comparison[]>}
  */
 export async function measure(contestants, items, rounds) {
   const entries = []
@@ -35,8 +43,18 @@ export async function measure(contestants, items, rounds) {
       entry.times.push(await time(entry, entry.size))
     }
   }
+  return compare(entries.map(({ contestant: { name }, times }) => ({ name, times })))
+}
+
+/**
+ * Compares the times of contestants, one for each round, with those of the first.
+ *
+ * @param {{ name: string, times: number[] }[]} entries
+ * @returns {Comparison[]}
+ */
+export function compare(entries) {
   const [first] = entries
-  return entries.map(({ contestant: { name }, times }) => ({
+  return entries.map(({ name, times }) => ({
     name,
     ns: quantile(times, 0.5),
     low: quantile(times, 0.25),
@@ -72,7 +90,8 @@ async function time(entry, count) {
   return ((performance.now() - start) * 1e6) / count
 }
 
-function shuffled(entries) {
+/** Returns the entries in a random order. */
+export function shuffled(entries) {
   const order = [...entries]
   for (let at = order.length - 1; at > 0; at--) {
     const other = Math.floor(Math.random() * (at + 1))

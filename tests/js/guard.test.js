@@ -272,11 +272,11 @@ for (const entry of ['guard', 'express']) {
       if (seen.has(url.href)) return
       seen.add(url.href)
       const text = await readFile(url, 'utf8')
-      for (const [, path] of text.matchAll(/(?:from|import)\s*\(?'([^']+)'/g)) await visit(new URL(path, url))
+      for (const [, , path] of text.matchAll(/(?:from|import)\s*\(?(['"])(.+?)\1/g)) await visit(new URL(path, url))
     }
     await visit(new URL(import.meta.resolve(`countersign/${entry}`)))
     const names = [...seen].map((url) => url.split('/').pop())
     assert.ok(names.includes('bearer.js'))
-    for (const name of names) assert.doesNotMatch(name, /wasm|verifier|node|browser|inline/)
+    for (const name of names) assert.doesNotMatch(name, /wasm|core|node|browser|inline/)
   })
 }

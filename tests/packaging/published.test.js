@@ -44,7 +44,7 @@ test('every entry point has its types beside it, and all have the same exports',
   for (const entry of leaves(manifest.exports['.']).filter((path) => !path.includes('commonjs'))) {
     const text = await readFile(join(PACKAGE, entry), 'utf8')
     const exported = text.split('\n').filter((line) => line.startsWith('export '))
-    assert.deepEqual(exported.map((line) => line.replace('_options', 'options')), ["export * from './public.js';", 'export function createVerifier(options) {'], entry)
+    assert.deepEqual(exported, ['export { VerifyError, createVerifier, decodeUnverified, expiry };'], entry)
   }
 })
 

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds what the benchmarks need, and runs `bench/run.js`.
+//! `cargo xtask bench`: builds what the benchmarks need, and runs `bench/run.js` and `bench/native`.
 
 use std::env::consts::EXE_SUFFIX;
 
@@ -28,7 +28,7 @@ pub(crate) struct Options {
     #[arg(value_enum)]
     only: Option<Benchmark>,
     /// The runtimes to measure in, separated by commas: node (the one in use), node20, node22,
-    /// node24, node26, deno, bun, chromium, firefox, webkit
+    /// node24, node26, deno, bun, workerd, chromium, firefox, webkit
     #[arg(long)]
     runtime: Option<String>,
     /// How many turns each contestant takes; the results are medians over them
@@ -47,16 +47,29 @@ enum Benchmark {
     Issuer,
     /// The bytes that a browser downloads, by kind, crate and function
     Size,
-    /// The time from the start of a process to its first verdict
+    /// The time from a cold start to the first verdict
     Coldstart,
+    /// The time to verify a token in Rust
+    Native,
 }
 
 /// Runs `cargo xtask bench`.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let mut steps = Plan::default();
     toolchain::plan(&mut steps, workspace);
-    node::plan(&mut steps, workspace);
-    package::plan(&mut steps, workspace);
+    if options.only != Some(Benchmark::Native) {
+        plan_javascript(&mut steps, workspace, options);
+    }
+    if options.run(Benchmark::Native) {
+        steps.step("compile and measure native code", |step| measure_native(step, workspace));
+    }
+    steps.run()
+}
+
+/// Adds the steps of the benchmarks that `bench/run.js` runs.
+fn plan_javascript<'a>(steps: &mut Plan<'a>, workspace: &'a Workspace, options: &'a Options) {
+    node::plan(steps, workspace);
+    package::plan(steps, workspace);
     if options.run(Benchmark::Verify) {
         steps.step("build the kernels alone", |step| {
             let folder = workspace.target.join("bench/kernels");
@@ -81,7 +94,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         });
     }
     steps.step("measure", |step| measure(step, workspace, options));
-    steps.run()
 }
 
 impl Options {
@@ -92,7 +104,7 @@ impl Options {
 
 fn measure(step: &Step, workspace: &Workspace, options: &Options) -> Result<()> {
     let chosen = Benchmark::value_variants().iter();
-    let chosen = chosen.filter(|one| options.run(**one));
+    let chosen = chosen.filter(|one| options.run(**one) && **one != Benchmark::Native);
     let names = chosen.filter_map(Benchmark::to_possible_value);
     let names = names.map(|value| value.get_name().to_owned());
     let (sh, out) = (&workspace.sh, workspace.target.join("bench"));
@@ -112,4 +124,12 @@ fn measure(step: &Step, workspace: &Workspace, options: &Options) -> Result<()> 
         command = command.args(["--save", SAVED_CHART]);
     }
     step.stream(needs::with_paths(command, workspace)?, "see the message above")
+}
+
+fn measure_native(step: &Step, workspace: &Workspace) -> Result<()> {
+    let (sh, manifest) = (&workspace.sh, "bench/native/Cargo.toml");
+    let command = cmd!(sh, "cargo bench --locked --quiet --manifest-path {manifest}");
+    // criterion does not see `--target-dir`.
+    let command = command.env("CARGO_TARGET_DIR", workspace.target.join("native"));
+    step.stream(command, "see the message above")
 }

@@ -2,8 +2,8 @@
 //!
 //! cargo compiles `countersign-wasm` three times: for every engine, for those with wide arithmetic,
 //! and for those with relaxed SIMD.
-//! wasm-opt shrinks the modules, and wasm2js turns the first into JavaScript. tsc compiles `pkg/src`,
-//! and rolldown makes `CommonJS` of that.
+//! wasm-opt shrinks the modules, and wasm2js turns the first into JavaScript. tsc compiles `pkg/src`.
+//! rolldown makes `CommonJS` of that, and merges files that are always loaded together.
 
 use std::{
     env,
@@ -232,7 +232,10 @@ fn assemble(step: &Step, workspace: &Workspace) -> Result<()> {
     let command =
         cmd!(sh, "node pkg/scripts/javascript.js {javascript} pkg/dist/wasm/countersign.js");
     step.quiet(command, "delete node_modules and run this again")?;
-    step.quiet(cmd!(sh, "node pkg/scripts/commonjs.js"), "delete node_modules and run this again")?;
+    for script in ["commonjs", "merge"] {
+        let command = cmd!(sh, "node pkg/scripts/{script}.js");
+        step.quiet(command, "delete node_modules and run this again")?;
+    }
     Ok(())
 }
 
