@@ -9,8 +9,10 @@
 //!
 //! **Words** are the largest that the machine multiplies in one instruction.
 
-use alloc::{vec, vec::Vec};
+use alloc::{boxed::Box, vec, vec::Vec};
 use core::mem;
+
+use once_cell::race::OnceBox;
 
 /// Words of 64 bits, natively and in WASM with wide arithmetic. rustc does not reveal that target
 /// feature, so `cargo xtask build` sets a `cfg` with it.
@@ -91,8 +93,9 @@ pub(super) struct Portable {
     n_between_zeros: Vec<Limb>,
     /// −n⁻¹ modulo 2^`LIMB_BITS`.
     n_prime: Limb,
-    /// R² mod n. Multiplying by it converts a number into Montgomery form.
-    r_squared: Vec<Limb>,
+    /// R² mod n. Multiplying by it converts a number into Montgomery form. Computed when a power first
+    /// needs it: with the relaxed kernel, good signatures do not.
+    r_squared: OnceBox<Vec<Limb>>,
     /// The modulus as it was given, for comparisons.
     big_endian: Vec<u8>,
 }
@@ -107,15 +110,13 @@ impl Portable {
         if lowest % 2 == 0 || big_endian == [1] || *big_endian.first()? == 0 {
             return None;
         }
-        let mut portable = Self {
+        Some(Self {
             n_prime: negative_inverse(lowest),
-            r_squared: vec![],
+            r_squared: OnceBox::new(),
             big_endian: big_endian.to_vec(),
             n_between_zeros: between_zeros(&n),
             n,
-        };
-        portable.r_squared = portable.compute_r_squared();
-        Some(portable)
+        })
     }
 
     /// Returns the length of the modulus in bytes.
@@ -134,7 +135,8 @@ impl Portable {
         let product = &mut Product::new(self.n.len());
         let base = to_limbs(base, self.n.len());
         let mut base_in_form = base.clone();
-        self.multiply(&mut base_in_form, &self.r_squared, product);
+        let r_squared = self.r_squared.get_or_init(|| Box::new(self.compute_r_squared()));
+        self.multiply(&mut base_in_form, r_squared, product);
         let mut power = base_in_form.clone();
         // The bits between the highest and the lowest bit of the exponent.
         for bit in (1..63 - exponent.leading_zeros()).rev() {
