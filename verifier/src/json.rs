@@ -5,10 +5,10 @@
 //! A member named `__proto__` is refused: JavaScript that copies an object member by member turns
 //! it into the prototype of the copy.
 
-use alloc::{collections::BinaryHeap, string::String, vec::Vec};
+use alloc::{collections::BinaryHeap, format, string::String, vec::Vec};
 use core::slice;
 
-use crate::ClaimFault;
+use crate::{ClaimFault, claim_value::quoted};
 
 /// The deepest nesting of arrays and objects, the outermost object included. Tokens nest two or
 /// three levels. The bound protects the stack of this parser and of later readers of the claims.
@@ -86,6 +86,14 @@ impl Document {
         &self.text
     }
 
+    /// Adds a member that is a string, unless there is one of that name. The text stays as it is.
+    pub(crate) fn add_default(&mut self, name: &str, value: &str) {
+        if self.get(name).is_none() {
+            let string = |text: &str| Node::String(Quoted::Escaped(text.into()));
+            self.members.extend([string(name), string(value)]);
+        }
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<Value<'_>> {
         get(&self.text, &self.members, name)
     }
@@ -93,6 +101,13 @@ impl Document {
     /// Returns the members with their names.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
         named(&self.text, &self.members)
+    }
+
+    /// Returns the elements of the member `name`, or its value if that is no array. There are none
+    /// without the member.
+    pub(crate) fn one_or_many(&self, name: &str) -> impl Iterator<Item = Value<'_>> {
+        let nodes = self.get(name).map_or(&[][..], |value| value.nodes());
+        nodes.iter().map(|node| Value { text: &self.text, node })
     }
 
     /// Returns the members of the member `name`, with their names. There are none if that is no
@@ -138,11 +153,14 @@ impl<'a> Value<'a> {
 
     /// Returns the elements of an array, or the value itself if it is no array.
     pub(crate) fn one_or_many(self) -> impl ExactSizeIterator<Item = Self> {
-        let nodes = match self.node {
+        self.nodes().iter().map(move |node| Value { node, ..self })
+    }
+
+    fn nodes(self) -> &'a [Node] {
+        match self.node {
             Node::Array(nodes) => nodes,
             node => slice::from_ref(node),
-        };
-        nodes.iter().map(move |node| Value { node, ..self })
+        }
     }
 
     pub(crate) fn is_null(self) -> bool {
@@ -178,6 +196,16 @@ impl<'a> Value<'a> {
         named(self.text, members(Some(self.node)))
     }
 
+    /// Returns JSON text with the same value.
+    pub(crate) fn to_json(self) -> String {
+        match self.node {
+            Node::String(_) => quoted(self.as_str().unwrap_or_default()),
+            Node::Array(_) => array(self.one_or_many().map(Self::to_json)),
+            Node::Object(_) => object(self.members().map(|(name, value)| (name, value.to_json()))),
+            Node::Literal(_) | Node::Number(_) => self.as_scalar().unwrap_or_default().into(),
+        }
+    }
+
     /// Returns the value and all values in it.
     #[cfg(fuzzing)]
     pub(crate) fn to_tree(self) -> Json {
@@ -207,6 +235,17 @@ pub enum Json {
     Array(Vec<Self>),
     /// The members, in their order.
     Object(Vec<(String, Self)>),
+}
+
+/// Returns the JSON text of an array.
+pub(crate) fn array(elements: impl Iterator<Item = String>) -> String {
+    format!("[{}]", elements.collect::<Vec<_>>().join(","))
+}
+
+/// Returns the JSON text of an object.
+pub(crate) fn object<'a>(members: impl Iterator<Item = (&'a str, String)>) -> String {
+    let members = members.map(|(name, value)| format!("{}:{value}", quoted(name)));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
 /// Returns the names and values of an object. There are none if it is no object.
