@@ -5,7 +5,7 @@
 //! A member named `__proto__` is refused: JavaScript that copies an object member by member turns
 //! it into the prototype of the copy.
 
-use alloc::{collections::BinaryHeap, format, string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use core::slice;
 
 use crate::{ClaimFault, claim_value::quoted};
@@ -375,27 +375,9 @@ impl Parser<'_> {
     }
 
     fn refuse_duplicates(&self, members: &[Node]) -> Result<(), &'static str> {
-        const TWICE: &str = "has a JSON member name twice in one object";
-        let names: Vec<&str> = named(self.text, members).map(|(name, _)| name).collect();
-        if names.len() <= FEW {
-            let mut rest = &*names;
-            while let Some((name, others)) = rest.split_first() {
-                if others.contains(name) {
-                    return Err(TWICE);
-                }
-                rest = others;
-            }
-            return Ok(());
-        }
-        // Pairwise comparison would take quadratic time on a token made for that purpose. A heap
-        // sorts with little code.
-        let mut heap = BinaryHeap::from(names);
-        let mut last = None;
-        while let Some(name) = heap.pop() {
-            if last.as_ref() == Some(&name) {
-                return Err(TWICE);
-            }
-            last = Some(name);
+        let mut names: Vec<&str> = named(self.text, members).map(|(name, _)| name).collect();
+        if has_duplicates(&mut names) {
+            return Err("has a JSON member name twice in one object");
         }
         Ok(())
     }
@@ -514,6 +496,43 @@ impl Parser<'_> {
 
 const NOT_JSON: &str = "is not JSON (RFC 8259)";
 const LONE_SURROGATE: &str = "has a JSON string with half of a surrogate pair";
+
+/// Returns true if a name is there twice. Sorts the names.
+fn has_duplicates(names: &mut [&str]) -> bool {
+    if names.len() > FEW {
+        // Pairwise comparison would take quadratic time on a token made for that purpose. Heapsort
+        // takes little code.
+        for start in (0..names.len()).rev() {
+            sift_down(names, start);
+        }
+        for end in (1..names.len()).rev() {
+            names.swap(0, end);
+            sift_down(names.get_mut(..end).unwrap_or_default(), 0);
+        }
+        return names.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
+    }
+    let mut rest = &*names;
+    while let Some((name, others)) = rest.split_first() {
+        if others.contains(name) {
+            return true;
+        }
+        rest = others;
+    }
+    false
+}
+
+/// Moves a name down in a heap until none below it is greater.
+fn sift_down(heap: &mut [&str], mut parent: usize) {
+    loop {
+        let (left, right) = (2 * parent + 1, 2 * parent + 2);
+        let child = if heap.get(right) > heap.get(left) { right } else { left };
+        if heap.get(child) <= heap.get(parent) {
+            return;
+        }
+        heap.swap(parent, child);
+        parent = child;
+    }
+}
 
 /// Counts the bytes of a string before the first special one: a quote, a backslash or a control
 /// character. Reads eight at a time.
