@@ -8,7 +8,7 @@
 use alloc::{format, string::String, vec::Vec};
 use core::slice;
 
-use crate::{ClaimFault, claim_value::quoted};
+use crate::ClaimFault;
 
 /// The deepest nesting of arrays and objects, the outermost object included. Tokens nest two or
 /// three levels. The bound protects the stack of this parser and of later readers of the claims.
@@ -246,6 +246,19 @@ pub(crate) fn array(elements: impl Iterator<Item = String>) -> String {
 pub(crate) fn object<'a>(members: impl Iterator<Item = (&'a str, String)>) -> String {
     let members = members.map(|(name, value)| format!("{}:{value}", quoted(name)));
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
+/// Returns the JSON string (RFC 8259 §7).
+pub(crate) fn quoted(text: &str) -> String {
+    let mut json = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => json.extend(['\\', character]),
+            '\0'..=' ' => json.push_str(&format!("\\u{:04x}", u32::from(character))),
+            _ => json.push(character),
+        }
+    }
+    json + "\""
 }
 
 /// Returns the names and values of an object. There are none if it is no object.
@@ -740,6 +753,13 @@ mod tests {
                     .prop_map(|members| members.into_iter().collect()),
             ]
         })
+    }
+
+    #[test]
+    fn any_text_is_quoted_as_json() {
+        for text in ["", "a", "\"\\\n\0\u{7f}", "\u{e9}\u{1f98a} /"] {
+            assert_eq!(serde_json::from_str::<String>(&quoted(text)).unwrap(), text);
+        }
     }
 
     proptest! {

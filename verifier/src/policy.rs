@@ -10,10 +10,8 @@ use core::{fmt, ops::RangeInclusive, time::Duration};
 use countersign_claims::{NumericDate, scope};
 
 use crate::{
-    ClaimValue, Error,
-    claim_value::{self, quoted},
-    issuer,
-    json::{Document, Value, array, object},
+    ClaimValue, Error, claim_value, issuer,
+    json::{Document, Value, array, object, quoted},
 };
 
 /// The requirements for a token. Every default is the strict one.
