@@ -162,7 +162,7 @@ impl GuardBuilder {
 
 /// Returns the issuer if its metadata can be asked for.
 fn discoverable(policy: &Policy) -> Result<&str, &'static str> {
-    match policy.issuers() {
+    match policy.issuers()[..] {
         [issuer] if issuer.contains(['{', '?', '#']) => Err(NO_METADATA),
         [issuer] => Ok(issuer),
         _ => Err("is left out, but the policy has several issuers: give the URL of the key set"),

@@ -54,61 +54,61 @@ impl NumericDate {
     /// ```
     #[must_use]
     pub fn parse(number: &str) -> Option<Self> {
-        let (mantissa, exponent) = match number.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
-            None => (number, 0),
+        let (whole, rest) = digits(number.as_bytes());
+        let (fraction, rest) = match rest {
+            [b'.', rest @ ..] => digits(rest),
+            _ => (ZERO, rest),
         };
-        let (whole, fraction) = match mantissa.split_once('.') {
-            Some((whole, fraction)) if !fraction.is_empty() => (whole, fraction),
-            Some(_) => return None,
-            None => (mantissa, ""),
+        let (sign, (exponent, rest)) = match rest {
+            [b'e' | b'E', b'-', rest @ ..] => (-1, digits(rest)),
+            [b'e' | b'E', b'+', rest @ ..] | [b'e' | b'E', rest @ ..] => (1, digits(rest)),
+            _ => (1, (ZERO, rest)),
         };
-        if whole.is_empty() || whole.len() > 1 && whole.starts_with('0') {
+        let is_whole = matches!(whole, [b'0'] | [b'1'..=b'9', ..]);
+        if !is_whole || fraction.is_empty() || exponent.is_empty() || !rest.is_empty() {
             return None;
         }
 
-        // A digit is worth 10 to the power of its place.
-        let mut place = i64::try_from(whole.len()).ok()?.saturating_add(exponent) - 1;
+        // A digit is worth 10 to the power of its place. Zeros follow the last digit.
+        let exponent = exponent.iter().fold(0, |n, digit| (n * 10 + value(digit)).min(FAR));
+        let mut place = whole.len() as i64 + sign * exponent as i64 - 1;
         let mut date = Self::from_seconds(0);
-        for byte in whole.bytes().chain(fraction.bytes()) {
-            let digit = char::from(byte).to_digit(10)?;
+        let mut digits = whole.iter().chain(fraction);
+        loop {
+            let digit = match digits.next() {
+                Some(digit) => value(digit),
+                None if place < -9 => return Some(date),
+                None => {
+                    // Zeros leave 0 seconds at 0, whatever the exponent.
+                    place = if date.seconds == 0 { place.min(-1) } else { place };
+                    0
+                }
+            };
             match place {
-                0.. => date.seconds = date.seconds.checked_mul(10)?.checked_add(digit.into())?,
-                -9..0 => date.nanoseconds = date.nanoseconds * 10 + digit,
+                // Zeros leave 0 seconds at 0, whatever the exponent.
+                0.. if date.seconds > u64::MAX / 10 => return None,
+                0.. => date.seconds = (date.seconds * 10).checked_add(digit)?,
+                -9..0 => date.nanoseconds = date.nanoseconds * 10 + digit as u32,
                 _ => date.and_a_little_more |= digit != 0,
             }
             place -= 1;
         }
-        // The remaining places are zeros. They leave 0 seconds at 0, whatever the exponent.
-        if date.seconds == 0 {
-            place = place.min(-1);
-        }
-        for place in (-9..=place).rev() {
-            match place {
-                0.. => date.seconds = date.seconds.checked_mul(10)?,
-                _ => date.nanoseconds *= 10,
-            }
-        }
-        Some(date)
     }
 }
 
-/// Reads the exponent of a JSON number. An exponent beyond ±10¹⁵ counts as ±10¹⁵: no mantissa that
-/// fits in memory can bring such a number back into range.
-fn parse_exponent(exponent: &str) -> Option<i64> {
-    const FAR: i64 = 1_000_000_000_000_000;
-    let (sign, digits) = match exponent.strip_prefix('-') {
-        Some(digits) => (-1, digits),
-        None => (1, exponent.strip_prefix('+').unwrap_or(exponent)),
-    };
-    if digits.is_empty() {
-        return None;
-    }
-    let exponent = digits.bytes().try_fold(0, |exponent, byte| {
-        let digit = char::from(byte).to_digit(10)?;
-        Some((exponent * 10 + i64::from(digit)).min(FAR))
-    });
-    Some(sign * exponent?)
+const ZERO: &[u8] = b"0";
+
+/// An exponent beyond ±10¹⁵ counts as ±10¹⁵: no mantissa that fits in memory can bring such a number
+/// back into range.
+const FAR: u64 = 1_000_000_000_000_000;
+
+/// Splits a text after its leading digits.
+fn digits(text: &[u8]) -> (&[u8], &[u8]) {
+    text.split_at(text.iter().take_while(|byte| byte.is_ascii_digit()).count())
+}
+
+fn value(digit: &u8) -> u64 {
+    u64::from(digit - b'0')
 }
 
 impl From<Duration> for NumericDate {

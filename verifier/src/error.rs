@@ -2,6 +2,7 @@
 //! challenge for an HTTP response.
 
 use alloc::{
+    boxed::Box,
     string::{String, ToString},
     vec::Vec,
 };
@@ -183,6 +184,21 @@ pub enum Part {
     Payload,
     /// The text after the last period.
     Signature,
+}
+
+/// An error on its way out of the steps: one pointer, so that passing it on takes little code.
+pub(crate) type Refusal = Box<Error>;
+
+// Out of line: inlined copies would enlarge the WASM module.
+#[inline(never)]
+pub(crate) fn boxed(error: Error) -> Refusal {
+    Box::new(error)
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        *refusal
+    }
 }
 
 impl Error {

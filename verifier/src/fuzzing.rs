@@ -28,7 +28,7 @@ pub fn rejections(keys: &KeySet) -> Vec<Option<KeyRejection>> {
 /// Checks the claims of an unsigned payload. Returns `None` if it is not an object.
 pub fn validate(payload: &[u8], policy: &Policy, now: Duration) -> Option<Result<(), Error>> {
     let payload = Document::parse(payload.to_vec()).ok()?;
-    Some(validate::validate(&payload, policy, now))
+    Some(validate::validate(&payload, policy, now).map_err(Error::from))
 }
 
 /// A public key in both kernels.

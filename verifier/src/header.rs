@@ -29,11 +29,11 @@ impl<'a> Header<'a> {
             return Err(invalid("zip", "is not for signed tokens"));
         }
 
-        if !policy.token_types.is_empty() {
+        if policy.get("type").is_some() {
             let typ = optional_string(header, "typ")?;
-            let is = |typ| policy.token_types.iter().any(|expected| same_media_type(typ, expected));
+            let is = |typ| policy.texts("type").any(|expected| same_media_type(typ, expected));
             if !typ.is_some_and(is) {
-                let expected = policy.token_types.clone();
+                let expected = policy.shown("type");
                 return Err(Error::TypeMismatch { expected, missing: typ.is_none() });
             }
         }

@@ -2,7 +2,11 @@
 
 use core::str;
 
-use crate::{Error, json::Document};
+use crate::{
+    Error,
+    error::{Refusal, boxed},
+    json::Document,
+};
 
 /// Returns true if every brace in the option `issuer` is part of a `{claim}`.
 pub(crate) fn is_well_formed(name: &str) -> bool {
@@ -26,7 +30,7 @@ pub(crate) fn is_well_formed(name: &str) -> bool {
 /// URL: with a `/` or a `?`, a token would choose its issuer.
 ///
 /// A name that is not well formed matches nothing.
-pub(crate) fn matches(name: &str, iss: &str, payload: &Document) -> Result<bool, Error> {
+pub(crate) fn matches(name: &str, iss: &str, payload: &Document) -> Result<bool, Refusal> {
     if !is_well_formed(name) {
         return Ok(false);
     }
@@ -36,10 +40,10 @@ pub(crate) fn matches(name: &str, iss: &str, payload: &Document) -> Result<bool,
         let mut text = part;
         if is_claim {
             let claim = str::from_utf8(part).unwrap_or_default();
-            let value = payload.get(claim).ok_or_else(|| Error::claim_missing(claim))?;
+            let value = payload.get(claim).ok_or_else(|| boxed(Error::claim_missing(claim)))?;
             text = value.as_str().unwrap_or_default().as_bytes();
             if text.is_empty() || !text.iter().all(is_unreserved) {
-                return Err(Error::claim_invalid(claim, value.kind(), UNRESERVED));
+                return Err(boxed(Error::claim_invalid(claim, value.kind(), UNRESERVED)));
             }
         }
         is_claim = !is_claim;

@@ -5,7 +5,7 @@
 //! A member named `__proto__` is refused: JavaScript that copies an object member by member turns
 //! it into the prototype of the copy.
 
-use alloc::{collections::BinaryHeap, string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use core::slice;
 
 use crate::ClaimFault;
@@ -86,6 +86,14 @@ impl Document {
         &self.text
     }
 
+    /// Adds a member that is a string, unless there is one of that name. The text stays as it is.
+    pub(crate) fn add_default(&mut self, name: &str, value: &str) {
+        if self.get(name).is_none() {
+            let string = |text: &str| Node::String(Quoted::Escaped(text.into()));
+            self.members.extend([string(name), string(value)]);
+        }
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<Value<'_>> {
         get(&self.text, &self.members, name)
     }
@@ -93,6 +101,13 @@ impl Document {
     /// Returns the members with their names.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
         named(&self.text, &self.members)
+    }
+
+    /// Returns the elements of the member `name`, or its value if that is no array. There are none
+    /// without the member.
+    pub(crate) fn one_or_many(&self, name: &str) -> impl Iterator<Item = Value<'_>> {
+        let nodes = self.get(name).map_or(&[][..], |value| value.nodes());
+        nodes.iter().map(|node| Value { text: &self.text, node })
     }
 
     /// Returns the members of the member `name`, with their names. There are none if that is no
@@ -138,11 +153,14 @@ impl<'a> Value<'a> {
 
     /// Returns the elements of an array, or the value itself if it is no array.
     pub(crate) fn one_or_many(self) -> impl ExactSizeIterator<Item = Self> {
-        let nodes = match self.node {
+        self.nodes().iter().map(move |node| Value { node, ..self })
+    }
+
+    fn nodes(self) -> &'a [Node] {
+        match self.node {
             Node::Array(nodes) => nodes,
             node => slice::from_ref(node),
-        };
-        nodes.iter().map(move |node| Value { node, ..self })
+        }
     }
 
     pub(crate) fn is_null(self) -> bool {
@@ -178,6 +196,16 @@ impl<'a> Value<'a> {
         named(self.text, members(Some(self.node)))
     }
 
+    /// Returns JSON text with the same value.
+    pub(crate) fn to_json(self) -> String {
+        match self.node {
+            Node::String(_) => quoted(self.as_str().unwrap_or_default()),
+            Node::Array(_) => array(self.one_or_many().map(Self::to_json)),
+            Node::Object(_) => object(self.members().map(|(name, value)| (name, value.to_json()))),
+            Node::Literal(_) | Node::Number(_) => self.as_scalar().unwrap_or_default().into(),
+        }
+    }
+
     /// Returns the value and all values in it.
     #[cfg(fuzzing)]
     pub(crate) fn to_tree(self) -> Json {
@@ -207,6 +235,30 @@ pub enum Json {
     Array(Vec<Self>),
     /// The members, in their order.
     Object(Vec<(String, Self)>),
+}
+
+/// Returns the JSON text of an array.
+pub(crate) fn array(elements: impl Iterator<Item = String>) -> String {
+    format!("[{}]", elements.collect::<Vec<_>>().join(","))
+}
+
+/// Returns the JSON text of an object.
+pub(crate) fn object<'a>(members: impl Iterator<Item = (&'a str, String)>) -> String {
+    let members = members.map(|(name, value)| format!("{}:{value}", quoted(name)));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
+/// Returns the JSON string (RFC 8259 §7).
+pub(crate) fn quoted(text: &str) -> String {
+    let mut json = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => json.extend(['\\', character]),
+            '\0'..=' ' => json.push_str(&format!("\\u{:04x}", u32::from(character))),
+            _ => json.push(character),
+        }
+    }
+    json + "\""
 }
 
 /// Returns the names and values of an object. There are none if it is no object.
@@ -336,27 +388,9 @@ impl Parser<'_> {
     }
 
     fn refuse_duplicates(&self, members: &[Node]) -> Result<(), &'static str> {
-        const TWICE: &str = "has a JSON member name twice in one object";
-        let names: Vec<&str> = named(self.text, members).map(|(name, _)| name).collect();
-        if names.len() <= FEW {
-            let mut rest = &*names;
-            while let Some((name, others)) = rest.split_first() {
-                if others.contains(name) {
-                    return Err(TWICE);
-                }
-                rest = others;
-            }
-            return Ok(());
-        }
-        // Pairwise comparison would take quadratic time on a token made for that purpose. A heap
-        // sorts with little code.
-        let mut heap = BinaryHeap::from(names);
-        let mut last = None;
-        while let Some(name) = heap.pop() {
-            if last.as_ref() == Some(&name) {
-                return Err(TWICE);
-            }
-            last = Some(name);
+        let mut names: Vec<&str> = named(self.text, members).map(|(name, _)| name).collect();
+        if has_duplicates(&mut names) {
+            return Err("has a JSON member name twice in one object");
         }
         Ok(())
     }
@@ -475,6 +509,43 @@ impl Parser<'_> {
 
 const NOT_JSON: &str = "is not JSON (RFC 8259)";
 const LONE_SURROGATE: &str = "has a JSON string with half of a surrogate pair";
+
+/// Returns true if a name is there twice. Sorts the names.
+fn has_duplicates(names: &mut [&str]) -> bool {
+    if names.len() > FEW {
+        // Pairwise comparison would take quadratic time on a token made for that purpose. Heapsort
+        // takes little code.
+        for start in (0..names.len()).rev() {
+            sift_down(names, start);
+        }
+        for end in (1..names.len()).rev() {
+            names.swap(0, end);
+            sift_down(names.get_mut(..end).unwrap_or_default(), 0);
+        }
+        return names.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
+    }
+    let mut rest = &*names;
+    while let Some((name, others)) = rest.split_first() {
+        if others.contains(name) {
+            return true;
+        }
+        rest = others;
+    }
+    false
+}
+
+/// Moves a name down in a heap until none below it is greater.
+fn sift_down(heap: &mut [&str], mut parent: usize) {
+    loop {
+        let (left, right) = (2 * parent + 1, 2 * parent + 2);
+        let child = if heap.get(right) > heap.get(left) { right } else { left };
+        if heap.get(child) <= heap.get(parent) {
+            return;
+        }
+        heap.swap(parent, child);
+        parent = child;
+    }
+}
 
 /// Counts the bytes of a string before the first special one: a quote, a backslash or a control
 /// character. Reads eight at a time.
@@ -682,6 +753,13 @@ mod tests {
                     .prop_map(|members| members.into_iter().collect()),
             ]
         })
+    }
+
+    #[test]
+    fn any_text_is_quoted_as_json() {
+        for text in ["", "a", "\"\\\n\0\u{7f}", "\u{e9}\u{1f98a} /"] {
+            assert_eq!(serde_json::from_str::<String>(&quoted(text)).unwrap(), text);
+        }
     }
 
     proptest! {

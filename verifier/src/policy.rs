@@ -3,45 +3,34 @@
 use alloc::{
     borrow::ToOwned,
     string::{String, ToString},
-    vec,
     vec::Vec,
 };
-use core::time::Duration;
+use core::{fmt, ops::RangeInclusive, time::Duration};
 
 use countersign_claims::{NumericDate, scope};
 
 use crate::{
-    ClaimValue, Error,
-    claim_value::ExpectedClaims,
-    issuer,
-    json::{Document, Value},
+    ClaimValue, Error, claim_value, issuer,
+    json::{Document, Value, array, object, quoted},
 };
 
 /// The requirements for a token. Every default is the strict one.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    pub(crate) issuers: Vec<String>,
-    /// Empty if no audience is expected. Then `claims` is not empty.
-    pub(crate) audiences: Vec<String>,
-    /// Empty if any type is accepted, and none.
-    pub(crate) token_types: Vec<String>,
-    pub(crate) claims: ExpectedClaims,
-    pub(crate) clock_tolerance: Duration,
-    pub(crate) max_token_age: Option<Duration>,
-    pub(crate) required_claims: Vec<String>,
-    /// Each a scope token, or several with spaces between them.
-    pub(crate) scope: Vec<String>,
-    pub(crate) scope_claim: String,
-    pub(crate) max_token_bytes: usize,
-}
+///
+/// They are the options of [`from_json`](Self::from_json). They stay JSON, like the claims that they
+/// are compared with.
+#[derive(Clone)]
+pub struct Policy(Document);
 
 /// Clocks that differ by more are broken, and a higher tolerance would only make tokens live
 /// longer.
 pub(crate) const MAX_CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
+/// RFC 9068 §2.1.
+const DEFAULT_TYPE: &str = "at+jwt";
+
 /// HTTP servers accept header fields of about this size.
 const DEFAULT_MAX_TOKEN_BYTES: usize = 16 * 1024;
-const LARGEST_MAX_TOKEN_BYTES: usize = 1024 * 1024;
+const MAX_TOKEN_BYTES: RangeInclusive<u64> = 1..=1024 * 1024;
 
 impl Policy {
     /// Accepts access tokens (`typ: at+jwt`, RFC 9068) from one issuer for one audience, with no
@@ -51,7 +40,7 @@ impl Policy {
     /// [`with_issuers`](Self::with_issuers).
     #[must_use]
     pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
-        Self { issuers: vec![issuer.into()], audiences: vec![audience.into()], ..Self::empty() }
+        Self::of_issuer(issuer).replaced("audience", &quoted(&audience.into()))
     }
 
     /// Accepts tokens without an audience, such as those of issuers that name the client instead:
@@ -73,22 +62,13 @@ impl Policy {
         claim: impl Into<String>,
         values: impl IntoIterator<Item = V>,
     ) -> Result<Self, Error> {
-        Self { issuers: vec![issuer.into()], ..Self::empty() }.with_claim(claim, values)
+        Self::of_issuer(issuer).with_claim(claim, values)
     }
 
-    fn empty() -> Self {
-        Self {
-            issuers: Vec::new(),
-            audiences: Vec::new(),
-            token_types: vec!["at+jwt".into()],
-            claims: ExpectedClaims::default(),
-            clock_tolerance: Duration::ZERO,
-            max_token_age: None,
-            required_claims: Vec::new(),
-            scope: Vec::new(),
-            scope_claim: "scope".into(),
-            max_token_bytes: DEFAULT_MAX_TOKEN_BYTES,
-        }
+    fn of_issuer(issuer: impl Into<String>) -> Self {
+        Self(Document::default())
+            .replaced("issuer", &quoted(&issuer.into()))
+            .with_token_type(Some(DEFAULT_TYPE))
     }
 
     /// Reads the options of the npm package, a JSON object:
@@ -121,67 +101,43 @@ impl Policy {
     pub fn from_json(options: &str) -> Result<Self, Error> {
         let options = Document::parse(options.as_bytes().to_vec())
             .map_err(|problem| invalid("options", problem))?;
-        let mut policy = Self::empty();
         for (name, value) in options.members() {
-            policy.set(name, value).map_err(|problem| invalid(name, problem))?;
+            check(name, value).map_err(|problem| invalid(name, problem))?;
         }
-        if policy.issuers.is_empty() {
-            return Err(invalid("issuer", REQUIRED));
+        for name in ["issuer", "audience"] {
+            options
+                .get(name)
+                .ok_or_else(|| invalid(name, "is required: tokens name it in iss or aud"))?;
         }
-        let audience = options.get("audience").map(Value::is_null);
-        policy.claims =
-            ExpectedClaims::new(options).ok_or_else(|| invalid("claims", NOT_CLAIMS))?;
-        match audience {
-            None => Err(invalid("audience", REQUIRED)),
-            Some(true) if policy.claims.iter().next().is_none() => {
-                Err(invalid("audience", "may be null only if the option claims names a claim"))
-            }
-            _ => Ok(policy),
+        let mut policy = Self(options);
+        policy.0.add_default("type", DEFAULT_TYPE);
+        if policy.get("audience").is_none() && policy.claims().next().is_none() {
+            return Err(invalid("audience", "may be null only if the option claims names a claim"));
         }
+        Ok(policy)
     }
 
-    /// Sets one option, or returns its fault in words that follow the option's name.
-    fn set(&mut self, name: &str, value: Value<'_>) -> Result<(), &'static str> {
-        let (texts, is_good, problem): (_, fn(&str) -> bool, _) = match name {
-            "issuer" => (&mut self.issuers, issuer::is_well_formed, NOT_ISSUER),
-            "scope" => (&mut self.scope, scope::is_well_formed, NOT_SCOPE),
-            "audience" => (&mut self.audiences, |_| true, ""),
-            "type" => (&mut self.token_types, |_| true, ""),
-            _ => return self.set_other(name, value),
-        };
-        *texts = match name {
-            "audience" | "type" if value.is_null() => Vec::new(),
-            _ => one_or_more(value)?,
-        };
-        if texts.iter().all(|text| is_good(text)) { Ok(()) } else { Err(problem) }
+    /// Replaces an option by one that is as good as [`from_json`](Self::from_json) demands.
+    fn with(&self, name: &str, json: &str) -> Result<Self, Error> {
+        let policy = self.replaced(name, json);
+        let value = policy.0.get(name).ok_or("is not strict JSON");
+        value.and_then(|value| check(name, value)).map_err(|problem| invalid(name, problem))?;
+        Ok(policy)
     }
 
-    fn set_other(&mut self, name: &str, value: Value<'_>) -> Result<(), &'static str> {
-        match name {
-            // The options as a whole become the expected claims.
-            "claims" => {}
-            "clockTolerance" => self.set_clock_tolerance(seconds(value)?)?,
-            "maxTokenAge" => self.max_token_age = Some(seconds(value)?),
-            "requiredClaims" => {
-                self.required_claims =
-                    value.as_array().and_then(strings).ok_or("is not an array of claim names")?;
-            }
-            "scopeClaim" => self.set_scope_claim(value.as_str().unwrap_or_default())?,
-            "maxTokenBytes" => {
-                // A fraction, or what is no number, is out of range like 0.
-                let bytes = seconds(value).unwrap_or_default();
-                let bytes = if bytes.subsec_nanos() == 0 { bytes.as_secs() } else { 0 };
-                self.set_max_token_bytes(usize::try_from(bytes).unwrap_or(0))?;
-            }
-            _ => return Err("is unknown"),
-        }
-        Ok(())
+    /// Replaces an option. A policy that is not strict JSON would lose its issuers, and refuse all
+    /// tokens.
+    fn replaced(&self, name: &str, json: &str) -> Self {
+        let others = self.0.members().filter(|(other, _)| *other != name);
+        let others = others.map(|(name, value)| (name, value.to_json()));
+        let options = object(others.chain([(name, json.to_owned())]));
+        Self(Document::parse(options.into_bytes()).unwrap_or_default())
     }
 
     /// Returns the issuers, as they were given. One of them may be asked for its metadata.
     #[must_use]
-    pub fn issuers(&self) -> &[String] {
-        &self.issuers
+    pub fn issuers(&self) -> Vec<&str> {
+        self.texts("issuer").collect()
     }
 
     /// Sets the issuers. One of them must be the token's `iss`, byte for byte.
@@ -191,19 +147,13 @@ impl Policy {
     /// accepted; [`with_claim`](Self::with_claim) lists those that are yours.
     ///
     /// # Errors
-    /// [`Error::OptionsInvalid`] without an issuer, and for a brace that is not part of a `{claim}`.
+    /// [`Error::OptionsInvalid`] without an issuer, for an empty one, and for a brace that is not
+    /// part of a `{claim}`.
     pub fn with_issuers<'a>(
-        mut self,
+        self,
         issuers: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, Error> {
-        self.issuers = issuers.into_iter().map(ToOwned::to_owned).collect();
-        if self.issuers.is_empty() {
-            return Err(invalid("issuer", REQUIRED));
-        }
-        if !self.issuers.iter().all(|issuer| issuer::is_well_formed(issuer)) {
-            return Err(invalid("issuer", NOT_ISSUER));
-        }
-        Ok(self)
+        self.with("issuer", &array(issuers.into_iter().map(quoted)))
     }
 
     /// Sets the audiences. One of them must be in the token's `aud`.
@@ -212,14 +162,10 @@ impl Policy {
     /// [`Error::OptionsInvalid`] without an audience: [`without_audience`](Self::without_audience)
     /// says what is checked instead.
     pub fn with_audiences<'a>(
-        mut self,
+        self,
         audiences: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, Error> {
-        self.audiences = audiences.into_iter().map(ToOwned::to_owned).collect();
-        if self.audiences.is_empty() {
-            return Err(invalid("audience", REQUIRED));
-        }
-        Ok(self)
+        self.with("audience", &array(audiences.into_iter().map(quoted)))
     }
 
     /// Sets the type of token (header parameter `typ`, compared without case and with an optional
@@ -227,9 +173,8 @@ impl Policy {
     /// access tokens of one issuer are confused, unless something else tells them apart
     /// (RFC 8725 §3.11).
     #[must_use]
-    pub fn with_token_type(mut self, token_type: Option<&str>) -> Self {
-        self.token_types = token_type.map(ToOwned::to_owned).into_iter().collect();
-        self
+    pub fn with_token_type(self, token_type: Option<&str>) -> Self {
+        self.replaced("type", &token_type.map_or_else(|| "null".to_owned(), quoted))
     }
 
     /// Accepts several types of token.
@@ -238,14 +183,10 @@ impl Policy {
     /// [`Error::OptionsInvalid`] without a type. [`with_token_type`](Self::with_token_type) accepts
     /// any.
     pub fn with_token_types<'a>(
-        mut self,
+        self,
         token_types: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, Error> {
-        self.token_types = token_types.into_iter().map(ToOwned::to_owned).collect();
-        if self.token_types.is_empty() {
-            return Err(invalid("type", "is empty"));
-        }
-        Ok(self)
+        self.with("type", &array(token_types.into_iter().map(quoted)))
     }
 
     /// Requires a claim to have one of these values. If the claim is an array, one element must. A
@@ -264,14 +205,15 @@ impl Policy {
     /// # Errors
     /// [`Error::OptionsInvalid`] if there are no values.
     pub fn with_claim<V: Into<ClaimValue>>(
-        mut self,
+        self,
         claim: impl Into<String>,
         values: impl IntoIterator<Item = V>,
     ) -> Result<Self, Error> {
-        let values: Vec<_> = values.into_iter().map(Into::into).collect();
-        let claims = self.claims.with(&claim.into(), &values);
-        self.claims = claims.ok_or_else(|| invalid("claims", NOT_CLAIMS))?;
-        Ok(self)
+        let claim = claim.into();
+        let others = self.claims().filter(|(name, _)| *name != claim);
+        let others = others.map(|(name, values)| (name, values.to_json()));
+        let values = array(values.into_iter().map(|value| value.into().0));
+        self.with("claims", &object(others.chain([(&*claim, values)])))
     }
 
     /// Sets the tolerated difference between the clocks of issuer and verifier. It applies to
@@ -279,44 +221,28 @@ impl Policy {
     ///
     /// # Errors
     /// [`Error::OptionsInvalid`] above 300 seconds.
-    pub fn with_clock_tolerance(mut self, tolerance: Duration) -> Result<Self, Error> {
-        self.set_clock_tolerance(tolerance)
-            .map_err(|problem| invalid("clockTolerance", problem))?;
-        Ok(self)
-    }
-
-    fn set_clock_tolerance(&mut self, tolerance: Duration) -> Result<(), &'static str> {
-        if tolerance > MAX_CLOCK_TOLERANCE {
-            return Err("is not a number of seconds from 0 to 300");
-        }
-        self.clock_tolerance = tolerance;
-        Ok(())
+    pub fn with_clock_tolerance(self, tolerance: Duration) -> Result<Self, Error> {
+        self.with("clockTolerance", &seconds_of(tolerance))
     }
 
     /// Sets the greatest age, counted from `iat`. The token must then have that claim.
     #[must_use]
-    pub const fn with_max_token_age(mut self, age: Duration) -> Self {
-        self.max_token_age = Some(age);
-        self
+    pub fn with_max_token_age(self, age: Duration) -> Self {
+        self.replaced("maxTokenAge", &seconds_of(age))
     }
 
     /// Requires claims besides `iss`, `aud` and `exp`.
     #[must_use]
-    pub fn with_required_claims<'a>(mut self, claims: impl IntoIterator<Item = &'a str>) -> Self {
-        self.required_claims = claims.into_iter().map(ToOwned::to_owned).collect();
-        self
+    pub fn with_required_claims<'a>(self, claims: impl IntoIterator<Item = &'a str>) -> Self {
+        self.replaced("requiredClaims", &array(claims.into_iter().map(quoted)))
     }
 
     /// Requires scope tokens, space-delimited. The token's scope must contain each of them.
     ///
     /// # Errors
     /// [`Error::OptionsInvalid`] for a scope that does not follow RFC 6749 §3.3.
-    pub fn with_scope(mut self, scope: &str) -> Result<Self, Error> {
-        if !scope::is_well_formed(scope) {
-            return Err(invalid("scope", NOT_SCOPE));
-        }
-        self.scope = vec![scope.to_owned()];
-        Ok(self)
+    pub fn with_scope(self, scope: &str) -> Result<Self, Error> {
+        self.with("scope", &quoted(scope))
     }
 
     /// Sets the claim with the scopes, such as `scp` or `permissions`: a string of scope tokens with
@@ -324,61 +250,137 @@ impl Policy {
     ///
     /// # Errors
     /// [`Error::OptionsInvalid`] for an empty name.
-    pub fn with_scope_claim(mut self, claim: &str) -> Result<Self, Error> {
-        self.set_scope_claim(claim).map_err(|problem| invalid("scopeClaim", problem))?;
-        Ok(self)
-    }
-
-    fn set_scope_claim(&mut self, claim: &str) -> Result<(), &'static str> {
-        if claim.is_empty() {
-            return Err("is not the name of a claim");
-        }
-        self.scope_claim = claim.to_owned();
-        Ok(())
+    pub fn with_scope_claim(self, claim: &str) -> Result<Self, Error> {
+        self.with("scopeClaim", &quoted(claim))
     }
 
     /// Sets the length of the longest accepted token, in bytes of its compact serialization.
     ///
     /// # Errors
     /// [`Error::OptionsInvalid`] for 0, and for more than 1 MiB.
-    pub fn with_max_token_bytes(mut self, bytes: usize) -> Result<Self, Error> {
-        self.set_max_token_bytes(bytes).map_err(|problem| invalid("maxTokenBytes", problem))?;
-        Ok(self)
-    }
-
-    fn set_max_token_bytes(&mut self, bytes: usize) -> Result<(), &'static str> {
-        if !(1..=LARGEST_MAX_TOKEN_BYTES).contains(&bytes) {
-            return Err("is not a whole number from 1 to 1048576");
-        }
-        self.max_token_bytes = bytes;
-        Ok(())
+    pub fn with_max_token_bytes(self, bytes: usize) -> Result<Self, Error> {
+        self.with("maxTokenBytes", &bytes.to_string())
     }
 }
 
-const REQUIRED: &str = "is required: tokens name it in iss or aud";
+/// Refuses a value of an option, in words that follow the option's name.
+fn check(option: &str, value: Value<'_>) -> Result<(), &'static str> {
+    let (is_good, problem) = match option {
+        "audience" | "type" if value.is_null() => (true, ""),
+        "issuer" | "audience" | "type" | "scope" if !are_texts(value) => (false, NOT_TEXTS),
+        "issuer" => (all(value, issuer::is_well_formed), NOT_ISSUER),
+        "scope" => (all(value, scope::is_well_formed), NOT_SCOPE),
+        "audience" | "type" => (true, ""),
+        "scopeClaim" => (value.as_str().is_some_and(is_not_empty), "is not the name of a claim"),
+        "requiredClaims" => (is_array(value) && all(value, |_| true), NOT_NAMES),
+        "claims" => (claim_value::are_expected(value), NOT_CLAIMS),
+        "clockTolerance" | "maxTokenAge" if seconds(value).is_none() => (false, NOT_SECONDS),
+        "clockTolerance" => (seconds(value) <= Some(MAX_CLOCK_TOLERANCE), NOT_TOLERANCE),
+        "maxTokenAge" => (true, ""),
+        "maxTokenBytes" => (seconds(value).is_some_and(is_token_size), NOT_SIZE),
+        _ => (false, "is unknown"),
+    };
+    if is_good { Ok(()) } else { Err(problem) }
+}
+
+const NOT_TEXTS: &str = "is not a string, or an array of strings, none empty";
 const NOT_ISSUER: &str = "has a brace that is not part of a {claim}";
 const NOT_SCOPE: &str = "is not made of scope tokens (RFC 6749 section 3.3)";
+const NOT_NAMES: &str = "is not an array of claim names";
 const NOT_CLAIMS: &str =
     "does not give each claim a string, a number, a boolean, or an array of some of these";
+const NOT_SECONDS: &str = "is not a number of seconds, 0 or more";
+const NOT_TOLERANCE: &str = "is not a number of seconds from 0 to 300";
+const NOT_SIZE: &str = "is not a whole number from 1 to 1048576";
+
+/// Returns true for a text, and for an array of at least one text, if none is empty.
+fn are_texts(value: Value<'_>) -> bool {
+    value.one_or_many().len() != 0 && all(value, is_not_empty)
+}
+
+/// Returns true if the value is a text, or an array of texts, and all are good.
+// Out of line: inlined copies would enlarge the WASM module.
+#[inline(never)]
+fn all(value: Value<'_>, is_good: fn(&str) -> bool) -> bool {
+    value.one_or_many().all(|one| one.as_str().is_some_and(is_good))
+}
+
+const fn is_not_empty(text: &str) -> bool {
+    !text.is_empty()
+}
+
+fn is_array(value: Value<'_>) -> bool {
+    value.as_array().is_some()
+}
+
+fn is_token_size(bytes: Duration) -> bool {
+    bytes.subsec_nanos() == 0 && MAX_TOKEN_BYTES.contains(&bytes.as_secs())
+}
+
+fn seconds(value: Value<'_>) -> Option<Duration> {
+    value.as_number().and_then(NumericDate::parse).map(Duration::from)
+}
 
 fn invalid(option: &str, problem: &'static str) -> Error {
     Error::OptionsInvalid { option: option.to_string(), problem }
 }
 
-fn one_or_more(value: Value<'_>) -> Result<Vec<String>, &'static str> {
-    strings(value.one_or_many())
-        .filter(|strings| !strings.is_empty() && strings.iter().all(|one| !one.is_empty()))
-        .ok_or("is not a string, or an array of strings, none empty")
+/// The options, as the steps of the verification need them.
+impl Policy {
+    /// Returns an option, unless it is null.
+    pub(crate) fn get(&self, option: &str) -> Option<Value<'_>> {
+        self.0.get(option).filter(|value| !value.is_null())
+    }
+
+    /// Returns the texts of an option that is a text, or an array of texts.
+    pub(crate) fn texts(&self, option: &str) -> impl Iterator<Item = &str> {
+        self.0.one_or_many(option).filter_map(Value::as_str)
+    }
+
+    /// Returns the texts of an option, for a message.
+    pub(crate) fn shown(&self, option: &str) -> Vec<String> {
+        self.get(option).map(claim_value::shown).unwrap_or_default()
+    }
+
+    pub(crate) fn seconds(&self, option: &str) -> Option<Duration> {
+        self.0.get(option).and_then(seconds)
+    }
+
+    /// Returns each claim of the option `claims`, with the expected values.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
+        self.0.members_of("claims")
+    }
+
+    pub(crate) fn scope_claim(&self) -> &str {
+        self.0.get("scopeClaim").and_then(Value::as_str).unwrap_or("scope")
+    }
+
+    pub(crate) fn max_token_bytes(&self) -> usize {
+        self.seconds("maxTokenBytes")
+            .map_or(DEFAULT_MAX_TOKEN_BYTES, |bytes| bytes.as_secs() as usize)
+    }
 }
 
-fn strings<'a>(values: impl Iterator<Item = Value<'a>>) -> Option<Vec<String>> {
-    values.map(|value| value.as_str().map(ToOwned::to_owned)).collect()
+fn seconds_of(duration: Duration) -> String {
+    NumericDate::from(duration).to_string()
 }
 
-fn seconds(value: Value<'_>) -> Result<Duration, &'static str> {
-    value
-        .as_number()
-        .and_then(NumericDate::parse)
-        .map(Duration::from)
-        .ok_or("is not a number of seconds, 0 or more")
+/// Policies that accept the same tokens look the same, if their values are in the same order.
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut options: Vec<_> = self.0.members().filter(|(_, value)| !value.is_null()).collect();
+        options.sort_by_key(|(name, _)| *name);
+        let mut map = f.debug_map();
+        for (name, value) in options {
+            match name {
+                "claims" => self.claims().for_each(|(claim, values)| {
+                    map.entry(&claim, &claim_value::shown(values));
+                }),
+                _ => {
+                    map.entry(&name, &claim_value::shown(value));
+                }
+            }
+        }
+        map.finish()
+    }
 }

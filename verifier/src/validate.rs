@@ -1,195 +1,146 @@
 //! The check of the claims at a given time (RFC 7519 §4.1, RFC 9068 §4): first the presence and
 //! type of each, then `iss`, `aud`, the claims that the policy names, the times and the scope.
 
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use core::time::Duration;
 
 use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference, scope};
 
 use crate::{
-    ClaimFault, Error, Policy, claim_value, issuer,
+    ClaimFault, Error, Policy, claim_value,
+    error::{Refusal, boxed},
+    issuer,
     json::{Document, Value},
     text::join,
 };
 
-/// The claims that are checked, each of the right type. They borrow from the token.
-struct Presented<'a> {
-    iss: &'a str,
-    /// True if `iss` is an issuer of the policy.
-    is_issuer: bool,
-    /// Absent if the policy expects no audience.
-    aud: Option<Value<'a>>,
-    exp: NumericDate,
-    nbf: Option<NumericDate>,
-    iat: Option<NumericDate>,
-    /// Absent if the policy requires no scope.
-    scope: Option<Value<'a>>,
-}
-
 /// Refuses the claims in `payload` unless the policy accepts them at the time `now`.
-pub(crate) fn validate(payload: &Document, policy: &Policy, now: Duration) -> Result<(), Error> {
-    let claims = present(payload, policy)?;
-    check_issuer(&claims, policy)?;
-    check_audience(&claims, policy)?;
-    check_values(payload, policy)?;
-    check_times(&claims, policy, now)?;
-    check_scope(&claims, policy)
-}
+pub(crate) fn validate(payload: &Document, policy: &Policy, now: Duration) -> Result<(), Refusal> {
+    let audience = policy.get("audience");
+    let max_age = policy.seconds("maxTokenAge");
 
-fn present<'a>(payload: &'a Document, policy: &Policy) -> Result<Presented<'a>, Error> {
-    let iss = required("iss", typed(payload, "iss", is_string, "a string")?)?;
-    let iss = iss.as_str().unwrap_or_default();
-    let mut aud = None;
-    if !policy.audiences.is_empty() {
-        let expected = "a string, or an array of at least one string";
-        aud = Some(required("aud", typed(payload, "aud", is_audience, expected)?)?);
-    }
-    let exp = required("exp", date(payload, "exp")?)?;
-    let nbf = date(payload, "nbf")?;
-    let iat = date(payload, "iat")?;
+    let iss = read(payload, "iss", Type::String, true)?;
+    let aud = match audience {
+        Some(_) => read(payload, "aud", Type::Audience, true)?,
+        None => None,
+    };
+    let exp = date(payload, "exp", true)?;
+    let nbf = date(payload, "nbf", false)?;
+    let iat = date(payload, "iat", max_age.is_some())?;
     for claim in ["sub", "jti"] {
-        typed(payload, claim, is_string, "a string (RFC 7519), which only its issuer can correct")?;
+        read(payload, claim, Type::OtherString, false)?;
     }
-    if policy.max_token_age.is_some() {
-        required("iat", iat)?;
+    for claim in policy.texts("requiredClaims") {
+        read(payload, claim, Type::NotNull, true)?;
     }
-    for claim in &policy.required_claims {
-        required(claim, typed(payload, claim, |value| !value.is_null(), "a value")?)?;
+    for (claim, _) in policy.claims() {
+        read(payload, claim, Type::Any, true)?;
     }
-    for (claim, _) in policy.claims.iter() {
-        required(claim, payload.get(claim))?;
+    if policy.get("scope").is_some() {
+        read(payload, policy.scope_claim(), Type::Strings, false)?;
     }
-    let mut scope = None;
-    if !policy.scope.is_empty() {
-        let expected = "a string, or an array of strings";
-        scope = typed(payload, &policy.scope_claim, are_strings, expected)?;
-    }
-    // An exact issuer is tried first: its tokens need no claim that another issuer's name holds.
-    let is_exact = iss.bytes().all(|byte| byte != b'{');
-    let mut is_issuer = is_exact && policy.issuers.iter().any(|issuer| *issuer == iss);
-    // A claim that one name lacks is a fault only if no other name matches.
-    let mut fault = None;
-    for issuer in &policy.issuers {
-        if !is_issuer {
-            match issuer::matches(issuer, iss, payload) {
-                Ok(matches) => is_issuer = matches,
-                Err(error) => fault = fault.or(Some(error)),
-            }
-        }
-    }
-    if let Some(fault) = fault
-        && !is_issuer
+
+    check_issuer(iss, payload, policy)?;
+    if let (Some(expected), Some(aud)) = (audience, aud)
+        && !claim_value::matches(expected, aud)
     {
-        return Err(fault);
+        let expected = claim_value::shown(expected);
+        return Err(boxed(Error::AudienceMismatch { expected }));
     }
-    Ok(Presented { iss, is_issuer, aud, exp, nbf, iat, scope })
-}
-
-fn check_issuer(claims: &Presented<'_>, policy: &Policy) -> Result<(), Error> {
-    if claims.is_issuer {
-        return Ok(());
-    }
-    let only_slash_differs =
-        policy.issuers.iter().any(|expected| stem(expected) == stem(claims.iss));
-    Err(Error::IssuerMismatch { expected: policy.issuers.clone(), only_slash_differs })
-}
-
-fn stem(issuer: &str) -> &str {
-    issuer.strip_suffix('/').unwrap_or(issuer)
-}
-
-fn check_audience(claims: &Presented<'_>, policy: &Policy) -> Result<(), Error> {
-    let Some(aud) = claims.aud else { return Ok(()) };
-    if policy.audiences.iter().any(|expected| holds(aud, expected)) {
-        return Ok(());
-    }
-    Err(Error::AudienceMismatch { expected: policy.audiences.clone() })
-}
-
-fn check_values(payload: &Document, policy: &Policy) -> Result<(), Error> {
-    for (claim, expected) in policy.claims.iter() {
-        let Some(value) = payload.get(claim) else { continue };
-        if !claim_value::matches(expected, value) {
+    for (claim, expected) in policy.claims() {
+        if let Some(value) = payload.get(claim)
+            && !claim_value::matches(expected, value)
+        {
             let (claim, expected) = (claim.to_string(), claim_value::shown(expected));
-            return Err(Error::ClaimMismatch { claim, found: value.kind(), expected });
+            return Err(boxed(Error::ClaimMismatch { claim, found: value.kind(), expected }));
         }
     }
-    Ok(())
-}
 
-fn check_times(claims: &Presented<'_>, policy: &Policy, now: Duration) -> Result<(), Error> {
-    let earliest = NumericDate::from(now.saturating_sub(policy.clock_tolerance));
-    let latest = NumericDate::from(now.saturating_add(policy.clock_tolerance));
-
+    let tolerance = policy.seconds("clockTolerance").unwrap_or_default();
+    let earliest = now.saturating_sub(tolerance);
+    let latest = NumericDate::from(now.saturating_add(tolerance));
     // A token must not be accepted "on or after" its exp (RFC 7519 §4.1.4).
-    if claims.exp <= earliest {
-        let seconds_ago = now.as_secs().saturating_sub(claims.exp.seconds());
-        return Err(Error::TokenExpired { seconds_ago });
+    if let Some(exp) = exp
+        && exp <= NumericDate::from(earliest)
+    {
+        let seconds_ago = now.as_secs().saturating_sub(exp.seconds());
+        return Err(boxed(Error::TokenExpired { seconds_ago }));
     }
-    for (claim, date) in [("nbf", claims.nbf), ("iat", claims.iat)] {
+    for (claim, date) in [("nbf", nbf), ("iat", iat)] {
         if let Some(date) = date
             && date > latest
         {
             let seconds_left = date.seconds().saturating_sub(now.as_secs());
-            return Err(Error::TokenNotYetValid { claim, seconds_left });
+            return Err(boxed(Error::TokenNotYetValid { claim, seconds_left }));
         }
     }
-    if let (Some(max_age), Some(iat)) = (policy.max_token_age, claims.iat) {
-        let oldest = now.saturating_sub(max_age.saturating_add(policy.clock_tolerance));
-        if iat < NumericDate::from(oldest) {
-            return Err(Error::TokenTooOld { max_token_age: max_age.as_secs() });
-        }
+    if let (Some(max_age), Some(iat)) = (max_age, iat)
+        && iat < NumericDate::from(earliest.saturating_sub(max_age))
+    {
+        return Err(boxed(Error::TokenTooOld { max_token_age: max_age.as_secs() }));
+    }
+
+    if policy.get("scope").is_some() {
+        require_scope(payload, policy, &join(&policy.shown("scope"), " "))?;
     }
     Ok(())
 }
 
-fn check_scope(claims: &Presented<'_>, policy: &Policy) -> Result<(), Error> {
-    if policy.scope.iter().all(|required| grants(claims.scope, required)) {
-        return Ok(());
-    }
-    Err(scope_insufficient(policy, join(&policy.scope, " ")))
+/// The type of a claim.
+#[derive(Clone, Copy)]
+enum Type {
+    Any,
+    NotNull,
+    /// A string that the policy compares.
+    String,
+    /// A string of a claim that the policy does not compare.
+    OtherString,
+    /// A string, or an array of strings.
+    Strings,
+    /// The same, but not an empty array.
+    Audience,
+    Number,
 }
 
-/// Requires scope tokens besides those of the policy.
-pub(crate) fn require_scope(payload: &Document, policy: &Policy, scope: &str) -> Result<(), Error> {
-    if grants(payload.get(&policy.scope_claim), scope) {
-        return Ok(());
-    }
-    Err(scope_insufficient(policy, scope.to_string()))
-}
-
-/// Returns true if the claim holds each of the `required` scope tokens.
-fn grants(claim: Option<Value<'_>>, required: &str) -> bool {
-    let has = |scope: Value<'_>, token: &str| match scope.as_str() {
-        Some(granted) => scope::contains(granted, token),
-        None => holds(scope, token),
-    };
-    scope::tokens(required).all(|token| claim.is_some_and(|scope| has(scope, token)))
-}
-
-fn scope_insufficient(policy: &Policy, required: String) -> Error {
-    Error::ScopeInsufficient { claim: policy.scope_claim.clone(), required }
-}
-
-/// Returns true if a string is `text`, or an array has it as an element.
-fn holds(value: Value<'_>, text: &str) -> bool {
-    value.one_or_many().any(|one| one.as_str() == Some(text))
-}
-
-fn required<T>(claim: &str, value: Option<T>) -> Result<T, Error> {
-    value.ok_or_else(|| Error::claim_missing(claim))
-}
-
-/// Reads a claim, if it is there. A claim that is `null` is there.
-fn typed<'a>(
+/// Reads a claim of that type, if it is there. A claim that is `null` is there.
+// Out of line: inlined copies would enlarge the WASM module.
+#[inline(never)]
+fn read<'a>(
     payload: &'a Document,
     claim: &str,
-    is_right: fn(Value<'_>) -> bool,
-    expected: &'static str,
-) -> Result<Option<Value<'a>>, Error> {
+    kind: Type,
+    is_required: bool,
+) -> Result<Option<Value<'a>>, Refusal> {
     match payload.get(claim) {
-        Some(value) if !is_right(value) => Err(Error::claim_invalid(claim, value.kind(), expected)),
+        None if is_required => Err(boxed(Error::claim_missing(claim))),
+        Some(value) if !kind.is_of(value) => {
+            Err(boxed(Error::claim_invalid(claim, value.kind(), kind.words())))
+        }
         value => Ok(value),
+    }
+}
+
+impl Type {
+    fn is_of(self, value: Value<'_>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::NotNull => !value.is_null(),
+            Self::String | Self::OtherString => is_string(value),
+            Self::Strings => value.one_or_many().all(is_string),
+            Self::Audience => value.one_or_many().len() != 0 && value.one_or_many().all(is_string),
+            Self::Number => value.as_number().is_some(),
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Any | Self::NotNull => "a value",
+            Self::String => "a string",
+            Self::OtherString => "a string (RFC 7519), which only its issuer can correct",
+            Self::Strings => "a string, or an array of strings",
+            Self::Audience => "a string, or an array of at least one string",
+            Self::Number => "a number of seconds, 0 or more",
+        }
     }
 }
 
@@ -197,36 +148,77 @@ fn is_string(value: Value<'_>) -> bool {
     value.as_str().is_some()
 }
 
-fn are_strings(value: Value<'_>) -> bool {
-    value.one_or_many().all(is_string)
-}
-
-fn is_audience(value: Value<'_>) -> bool {
-    value.one_or_many().len() != 0 && are_strings(value)
-}
-
-fn date(payload: &Document, claim: &str) -> Result<Option<NumericDate>, Error> {
-    let Some(value) = payload.get(claim) else { return Ok(None) };
-    let number = value.as_number();
-    match number.and_then(NumericDate::parse) {
-        Some(date) if date <= LATEST => Ok(Some(date)),
-        _ => {
-            let found = match number {
-                None => value.kind(),
-                Some(number) if number.starts_with('-') => ClaimFault::Negative,
-                Some(_) => ClaimFault::Milliseconds,
-            };
-            let expected = match found {
-                ClaimFault::Milliseconds => "seconds: divide by 1000",
-                _ => "a number of seconds, 0 or more",
-            };
-            Err(Error::claim_invalid(claim, found, expected))
-        }
-    }
+/// Reads a date (RFC 7519 §2), if it is there.
+fn date(
+    payload: &Document,
+    claim: &str,
+    is_required: bool,
+) -> Result<Option<NumericDate>, Refusal> {
+    let number = read(payload, claim, Type::Number, is_required)?.and_then(Value::as_number);
+    let Some(number) = number else { return Ok(None) };
+    let (fault, expected) = match NumericDate::parse(number) {
+        Some(date) if date <= LATEST => return Ok(Some(date)),
+        _ if number.starts_with('-') => (ClaimFault::Negative, Type::Number.words()),
+        _ => (ClaimFault::Milliseconds, "seconds: divide by 1000"),
+    };
+    Err(boxed(Error::claim_invalid(claim, fault, expected)))
 }
 
 /// Greater dates are in milliseconds: as seconds, they lie in the year 5138 or later.
 const LATEST: NumericDate = NumericDate::from_seconds(100_000_000_000);
+
+/// Refuses an issuer that is none of the policy's.
+fn check_issuer(
+    iss: Option<Value<'_>>,
+    payload: &Document,
+    policy: &Policy,
+) -> Result<(), Refusal> {
+    let iss = iss.and_then(Value::as_str).unwrap_or_default();
+    // An exact issuer is tried first: its tokens need no claim that another issuer's name holds.
+    if !iss.contains('{') && policy.texts("issuer").any(|issuer| issuer == iss) {
+        return Ok(());
+    }
+    let mut only_slash_differs = false;
+    // A claim that one name lacks is a fault only if no other name matches.
+    let mut fault = None;
+    for issuer in policy.texts("issuer") {
+        match issuer::matches(issuer, iss, payload) {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => fault = fault.or(Some(error)),
+        }
+        only_slash_differs |= stem(issuer) == stem(iss);
+    }
+    let expected = policy.shown("issuer");
+    Err(fault.unwrap_or_else(|| boxed(Error::IssuerMismatch { expected, only_slash_differs })))
+}
+
+fn stem(issuer: &str) -> &str {
+    issuer.strip_suffix('/').unwrap_or(issuer)
+}
+
+/// Requires scope tokens.
+pub(crate) fn require_scope(
+    payload: &Document,
+    policy: &Policy,
+    required: &str,
+) -> Result<(), Refusal> {
+    let claim = payload.get(policy.scope_claim());
+    if scope::tokens(required).all(|token| claim.is_some_and(|scope| grants(scope, token))) {
+        return Ok(());
+    }
+    let (claim, required) = (policy.scope_claim().to_string(), required.to_string());
+    Err(boxed(Error::ScopeInsufficient { claim, required }))
+}
+
+/// Returns true if the claim holds a scope token: among those of a string, or as an element of an
+/// array.
+fn grants(claim: Value<'_>, token: &str) -> bool {
+    match claim.as_str() {
+        Some(granted) => scope::contains(granted, token),
+        None => claim.one_or_many().any(|one| one.as_str() == Some(token)),
+    }
+}
 
 /// Returns the registered claims of a payload that [`validate`] accepted.
 pub(crate) fn claims(payload: &Document) -> Claims {

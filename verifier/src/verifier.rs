@@ -112,7 +112,7 @@ impl Policy {
     /// # Errors
     /// [`Error::ScopeInsufficient`] if the token lacks one of them.
     pub fn require_scope(&self, verified: &Verified, scope: &str) -> Result<(), Error> {
-        validate::require_scope(&verified.0.payload, self, scope)
+        Ok(validate::require_scope(&verified.0.payload, self, scope)?)
     }
 }
 
@@ -121,7 +121,7 @@ fn verify_signature<'a>(
     keys: Option<&KeySet>,
     token: &str,
 ) -> Result<SignedToken<'a>, Error> {
-    let compact = Compact::split(token, policy.max_token_bytes)?;
+    let compact = Compact::split(token, policy.max_token_bytes())?;
     let header = decode_json(Part::Header, compact.header)?;
     let payload = decode_json(Part::Payload, compact.payload)?;
     let signature = decode(Part::Signature, compact.signature)?;

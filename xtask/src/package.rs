@@ -30,6 +30,10 @@ const INLINE_LESS: &str = "-Cllvm-args=-inline-threshold=60";
 /// wasm-opt inlines functions with one caller only up to this size: larger bodies compress worse.
 const INLINE_ONLY_SMALL: &str = "--one-caller-inline-max-function-size=100";
 
+/// Offsets below 1024 move into the instructions that load and store. This is right if nothing lies
+/// below that address: the stack begins there, and grows down to it only when it overflows.
+const FOLD_OFFSETS: &str = "--low-memory-unused";
+
 /// A build of the WASM module.
 struct Build {
     /// Its file in the package.
@@ -197,7 +201,7 @@ impl Build {
     ) -> Result<()> {
         let names = if names == Names::Kept { "--debuginfo" } else { "--strip-debug" };
         let command = node::tool(workspace, "binaryen/bin/wasm-opt")
-            .args(["-O3", "--converge", INLINE_ONLY_SMALL, names])
+            .args(["-O3", "--converge", INLINE_ONLY_SMALL, FOLD_OFFSETS, names])
             .args(["--strip-producers", "--strip-target-features"])
             .args(WASM_FEATURES)
             .args(self.wasm_opt_features)
