@@ -1,7 +1,7 @@
 //! The check of the claims at a given time (RFC 7519 §4.1, RFC 9068 §4): first the presence and
 //! type of each, then `iss`, `aud`, the claims that the policy names, the times and the scope.
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference, scope};
@@ -80,10 +80,10 @@ pub(crate) fn validate(payload: &Document, policy: &Policy, now: Duration) -> Re
         return Err(boxed(Error::TokenTooOld { max_token_age: max_age.as_secs() }));
     }
 
-    if policy.get("scope").is_some() {
-        require_scope(payload, policy, &join(&policy.shown("scope"), " "))?;
+    if policy.texts("scope").all(|required| has_scope(payload, policy, required)) {
+        return Ok(());
     }
-    Ok(())
+    Err(scope_insufficient(policy, join(&policy.shown("scope"), " ")))
 }
 
 /// The type of a claim.
@@ -197,18 +197,26 @@ fn stem(issuer: &str) -> &str {
     issuer.strip_suffix('/').unwrap_or(issuer)
 }
 
-/// Requires scope tokens.
+/// Requires scope tokens besides those of the policy.
 pub(crate) fn require_scope(
     payload: &Document,
     policy: &Policy,
     required: &str,
 ) -> Result<(), Refusal> {
-    let claim = payload.get(policy.scope_claim());
-    if scope::tokens(required).all(|token| claim.is_some_and(|scope| grants(scope, token))) {
+    if has_scope(payload, policy, required) {
         return Ok(());
     }
-    let (claim, required) = (policy.scope_claim().to_string(), required.to_string());
-    Err(boxed(Error::ScopeInsufficient { claim, required }))
+    Err(scope_insufficient(policy, required.to_string()))
+}
+
+/// Returns true if the claim with the scopes holds each of the `required` scope tokens.
+fn has_scope(payload: &Document, policy: &Policy, required: &str) -> bool {
+    let claim = payload.get(policy.scope_claim());
+    scope::tokens(required).all(|token| claim.is_some_and(|scope| grants(scope, token)))
+}
+
+fn scope_insufficient(policy: &Policy, required: String) -> Refusal {
+    boxed(Error::ScopeInsufficient { claim: policy.scope_claim().to_string(), required })
 }
 
 /// Returns true if the claim holds a scope token: among those of a string, or as an element of an
