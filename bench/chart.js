@@ -4,6 +4,9 @@ const COLUMNS = 2
 const [WIDTH, PANEL_WIDTH, MARGIN, LABEL_WIDTH, VALUE_WIDTH] = [880, 420, 20, 140, 52]
 const [ROW, TITLE, GAP, HEAD] = [18, 24, 18, 76]
 
+const SUBTITLE =
+  'RS256, 2048 bits, about 700 characters, one at a time, nothing cached; microseconds, less is better; each runtime has its own scale'
+
 const STYLE = `
     text { font: 12px system-ui, sans-serif; fill: #1f2328 }
     .title { font-size: 16px; font-weight: 600 }
@@ -24,15 +27,15 @@ const STYLE = `
 /** @returns {string} the text of an SVG file */
 export function drawChart({ date, machine, versions, runtimes }) {
   const panels = runtimes.map(({ runtime, oneAtATime }) => ({ runtime, bars: barsOf(oneAtATime) }))
-  const most = Math.max(...panels.map(({ bars }) => bars.length))
-  const panelHeight = TITLE + most * ROW + GAP
   const caption = captionOf({ date, machine, versions })
-  const height = HEAD + Math.ceil(panels.length / COLUMNS) * panelHeight + caption.length * 15 + MARGIN
-  const longest = Math.max(...panels.flatMap(({ bars }) => bars.map(({ ns }) => ns)))
-  const drawn = panels.map((panel, at) => {
-    const x = MARGIN + (at % COLUMNS) * PANEL_WIDTH
-    return drawPanel(panel, x, HEAD + Math.floor(at / COLUMNS) * panelHeight, longest)
-  })
+  const drawn = []
+  let y = HEAD
+  for (let first = 0; first < panels.length; first += COLUMNS) {
+    const row = panels.slice(first, first + COLUMNS)
+    drawn.push(...row.map((panel, column) => drawPanel(panel, MARGIN + column * PANEL_WIDTH, y)))
+    y += TITLE + Math.max(...row.map(({ bars }) => bars.length)) * ROW + GAP
+  }
+  const height = y + caption.length * 15 + MARGIN
   const notes = caption.map((line, at) => text(MARGIN, height - MARGIN - (caption.length - 1 - at) * 15, line, 'note'))
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-labelledby="title desc">
   <title id="title">Time to verify one RS256 access token, by library and runtime</title>
@@ -41,7 +44,7 @@ export function drawChart({ date, machine, versions, runtimes }) {
   </style>
   <rect class="paper" width="${WIDTH}" height="${height}" rx="6"/>
   ${text(MARGIN, 28, 'Time to verify one access token', 'title')}
-  ${text(MARGIN, 46, 'RS256, 2048 bits, about 700 characters, one at a time, nothing cached; microseconds, less is better', 'note')}
+  ${text(MARGIN, 46, SUBTITLE, 'note')}
 ${drawn.join('\n')}
   ${notes.join('\n  ')}
 </svg>
@@ -58,7 +61,8 @@ export function barsOf(results) {
   return [...best].map(([library, ns]) => ({ library, ns })).sort((a, b) => a.ns - b.ns)
 }
 
-function drawPanel({ runtime, bars }, x, y, longest) {
+function drawPanel({ runtime, bars }, x, y) {
+  const longest = bars.at(-1).ns
   const room = PANEL_WIDTH - LABEL_WIDTH - VALUE_WIDTH - MARGIN
   const lines = bars.map(({ library, ns }, at) => {
     const top = y + TITLE + at * ROW

@@ -9,11 +9,11 @@ import { commandOf, isThisNode, RUNTIMES } from '../tests/runtimes/runtimes.js'
 import { measureInBrowser } from './browsers.js'
 import { barsOf, drawChart } from './chart.js'
 import { circumstances, microseconds, printComparison, printTable, writeResults } from './report.js'
+import { measureInWorkerd } from './workers.js'
 
 const SCRIPT = fileURLToPath(new URL('verify.js', import.meta.url))
 const PACKAGE_README = new URL('../pkg/README.md', import.meta.url)
-const MEASURED = [...RUNTIMES, ...BROWSERS]
-const ALL = MEASURED.filter((name) => !isThisNode(name))
+const ALL = [...RUNTIMES, 'workerd', ...BROWSERS].filter((name) => !isThisNode(name))
 
 /**
  * @param {{ out: string, names?: string[], rounds?: number, save?: string }} setting `out`: the folder of the results, with
@@ -21,16 +21,13 @@ const ALL = MEASURED.filter((name) => !isThisNode(name))
  *   README gets the comparison too
  */
 export async function runVerifyEverywhere({ out, names = ALL, rounds = 150, save }) {
-  const kernels = join(out, 'kernels')
+  const setting = { rounds, folder: out, kernelFolder: join(out, 'kernels') }
   const runtimes = []
   const missing = []
   for (const name of names) {
     console.log(`\n  ${name}`)
     try {
-      if (!MEASURED.includes(name)) throw new Error('its clock stands still while a script runs')
-      const results = BROWSERS.includes(name)
-        ? await measureInBrowser(name, { rounds, folder: out, kernelFolder: kernels })
-        : await runScript(await commandOf(name), rounds, kernels)
+      const results = await measureIn(name, setting)
       runtimes.push({ name, ...results })
       printRuntime(results)
     } catch (error) {
@@ -49,22 +46,29 @@ export async function runVerifyEverywhere({ out, names = ALL, rounds = 150, save
   if (save) await writeTable(PACKAGE_README, 'comparison', comparisonOf(runtimes))
 }
 
-/** Returns the table of the package's README: each library's time as a multiple of ours, and ours in microseconds. */
+async function measureIn(name, setting) {
+  if (name === 'workerd') return measureInWorkerd(setting)
+  if (BROWSERS.includes(name)) return measureInBrowser(name, setting)
+  return runScript(await commandOf(name), setting)
+}
+
+/** Returns the table of the package's README: a row for each runtime with our time, and the others' times as multiples of it. */
 function comparisonOf(runtimes) {
-  const columns = runtimes.map(({ oneAtATime }) => new Map(barsOf(oneAtATime).map(({ library, ns }) => [library, ns])))
   const { countersign: _, ...others } = circumstances().versions
-  const rows = Object.entries(others).map(([library, version]) => [
-    `${library} ${version}`,
-    ...columns.map((times) => (times.has(library) ? `${(times.get(library) / times.get('countersign')).toFixed(1)} ×` : '–')),
-  ])
-  const ours = ['**countersign**', ...columns.map((times) => `**1** (${microseconds(times.get('countersign'))} µs)`)]
-  return [['', ...runtimes.map(({ runtime }) => runtime)], ours, ...rows]
+  const head = ['', '**countersign**', ...Object.entries(others).map(([library, version]) => `${library} ${version}`)]
+  const rows = runtimes.map(({ runtime, oneAtATime }) => {
+    const times = new Map(barsOf(oneAtATime).map(({ library, ns }) => [library, ns]))
+    const ours = times.get('countersign')
+    const multiples = Object.keys(others).map((library) => (times.has(library) ? `${(times.get(library) / ours).toFixed(1)} ×` : '–'))
+    return [runtime, `**1** (${microseconds(ours)} µs)`, ...multiples]
+  })
+  return [head, ...rows]
 }
 
 /** Runs verify.js and returns its results. */
-function runScript([program, ...args], rounds, kernels) {
+function runScript([program, ...args], { rounds, kernelFolder }) {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, [...args, SCRIPT, String(rounds), kernels], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(program, [...args, SCRIPT, String(rounds), kernelFolder], { stdio: ['ignore', 'pipe', 'pipe'] })
     let output = ''
     let errors = ''
     child.stdout.setEncoding('utf8').on('data', (text) => (output += text))
@@ -77,8 +81,9 @@ function runScript([program, ...args], rounds, kernels) {
   })
 }
 
-function printRuntime({ runtime, module, oneAtATime, atOnce, cache, kernel, tokenLength, keyBits, keyCount, left }) {
+function printRuntime({ runtime, module, emptyTurn, oneAtATime, atOnce, cache, kernel, tokenLength, keyBits, keyCount, left }) {
   console.log(`  ${runtime}, ${module}; times in µs, medians; "ours ÷ it" under 1: countersign is faster`)
+  if (emptyTurn) console.log(`    an empty turn takes ${microseconds(emptyTurn)} µs`)
   for (const { name, why } of left) console.log(`    ${name} is left out: ${why}`)
   printComparison('one at a time', 'µs', oneAtATime)
   printComparison('16 at once, per token', 'µs', atOnce)

@@ -1,22 +1,21 @@
 // Our kernels against OpenSSL: node:crypto in the same process, and the program `openssl`, if there is one, between two
 // measurements of the same run.
-import { constants, createPublicKey, publicDecrypt, verify } from 'node:crypto'
 import { execFileSync } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { BUILDS, makeSignature, measureKernels } from './lib/kernels.js'
+import { compileKernels, makeSignature, measureKernels } from './lib/kernels.js'
 import { median } from './lib/measure.js'
+import { signatureChecks } from './lib/node-libraries.js'
 import { makeKey } from './lib/tokens.js'
 
 const SPEED_RUNS = 3
 
 /** @param {string} folder contains the kernels' modules */
 export async function kernelsAgainstOpenssl(folder, rounds) {
-  const modules = {}
-  for (const build of BUILDS) modules[build] = await readFile(join(folder, build))
+  const modules = await compileKernels((build) => readFile(join(folder, build)))
   const key = await makeKey()
   const sample = await makeSignature(key)
-  const others = throughNodeCrypto(key, sample)
+  const others = signatureChecks(key, sample)
   const runs = []
   const speeds = []
   for (let run = 0; run < SPEED_RUNS; run++) {
@@ -32,33 +31,6 @@ export async function kernelsAgainstOpenssl(folder, rounds) {
     results.push({ name: speeds[0].name, ns: median(speeds.map(({ ns }) => ns)), ratio })
   }
   return results
-}
-
-/** Leaves out the ways that a runtime's node:crypto cannot do. */
-function throughNodeCrypto({ pem }, { message, signature }) {
-  const key = createPublicKey(pem)
-  const raw = { key, padding: constants.RSA_NO_PADDING }
-  const ways = [
-    repeat('node:crypto publicDecrypt, no padding', () => publicDecrypt(raw, signature)),
-    repeat('node:crypto verify, 300 octets hashed', () => verify('sha256', message, key, signature)),
-  ]
-  return ways.filter(({ run }) => {
-    try {
-      run([null])
-      return true
-    } catch {
-      return false
-    }
-  })
-}
-
-function repeat(name, work) {
-  return {
-    name,
-    run(items) {
-      for (let left = items.length; left > 0; left--) work()
-    },
-  }
 }
 
 /** Returns the time of one verification by `openssl speed`, or `undefined` without that program. */

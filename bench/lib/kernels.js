@@ -2,31 +2,44 @@
 import { measure } from './measure.js'
 
 /** The builds of the kernels' module, named like the package's modules; the fastest first. */
-export const BUILDS = ['countersign.relaxed.wasm', 'countersign.wide.wasm', 'countersign.wasm']
+const BUILDS = ['countersign.relaxed.wasm', 'countersign.wide.wasm', 'countersign.wasm']
 
 /** By the return value of the module's `load`. */
 const KINDS = ['', 'portable kernel', 'wide kernel', 'relaxed kernel']
 
 /**
+ * Compiles the builds that the engine accepts. It may lack relaxed SIMD or wide arithmetic.
+ *
+ * @param {(build: string) => Promise<BufferSource>} read returns the bytes of a build
+ */
+export async function compileKernels(read) {
+  const modules = {}
+  for (const build of BUILDS) {
+    const bytes = await read(build)
+    if (WebAssembly.validate(bytes)) modules[build] = await WebAssembly.compile(bytes)
+  }
+  return modules
+}
+
+/**
  * Measures the check of one RSA-2048 signature.
  *
- * @param {{ [build: string]: BufferSource }} modules the bytes for each of `BUILDS`
+ * @param {{ [build: string]: WebAssembly.Module }} modules the fastest first
  * @param {import('./measure.js').Contestant[]} others other ways to check the signature
  * @param {Awaited<ReturnType<typeof makeSignature>>} sample
  * @param {number} rounds
+ * @param {import('./measure.js').Clock} [clock]
  */
-export async function measureKernels(modules, others, { octets, size }, rounds) {
+export async function measureKernels(modules, others, { octets, size }, rounds, clock) {
   const contestants = []
-  for (const [build, bytes] of Object.entries(modules)) {
-    // The engine may lack relaxed SIMD or wide arithmetic.
-    if (!WebAssembly.validate(bytes)) continue
-    const { instance } = await WebAssembly.instantiate(bytes, { bench: { octet: (index) => octets[index] } })
-    const { load, run } = instance.exports
+  for (const [build, module] of Object.entries(modules)) {
+    const { exports } = await WebAssembly.instantiate(module, { bench: { octet: (index) => octets[index] } })
+    const { load, run } = exports
     const kind = load(size)
     if (kind === 0 || run(1) !== 1) throw new Error(`the kernel in ${build} refuses a good signature`)
     contestants.push({ name: `${KINDS[kind]} (${build})`, run: (items) => void run(items.length) })
   }
-  return measure([...contestants, ...others], [null], rounds)
+  return measure([...contestants, ...others], [null], rounds, clock)
 }
 
 /** Returns a signature and the input of its check: modulus, signature and hash, in one array. */

@@ -3,10 +3,14 @@
 // they wait for other threads, as WebCrypto does. Therefore the ratio of the undisturbed turns is reported too.
 
 /**
- * The longest turn of a contestant, in milliseconds; the shortest is half of it. It is shorter than a time slice of the
- * scheduler. Most turns are therefore undisturbed even on a busy machine.
+ * The clock of the runtime. Its turns are shorter than a time slice of the scheduler. Most of them are therefore undisturbed
+ * even on a busy machine.
+ *
+ * @type {Clock}
  */
-const TURN_MS = 2
+const OWN_CLOCK = { now: () => performance.now(), turnMs: 2 }
+
+const WARM_UP_MS = 160
 
 /** The number of untimed items before each turn. Turns are multiples of it, because of `sixteenAtOnce`. */
 const LEAD_IN = 16
@@ -15,6 +19,12 @@ const LEAD_IN = 16
  * @typedef {object} Contestant
  * @property {string} name
  * @property {(items: unknown[]) => void | Promise<void>} run does its work once for each item
+ */
+
+/**
+ * @typedef {object} Clock
+ * @property {() => number | Promise<number>} now returns the milliseconds since some moment
+ * @property {number} turnMs the longest turn of a contestant, in milliseconds; the shortest is half of it
  */
 
 /**
@@ -31,11 +41,12 @@ const LEAD_IN = 16
  * @param {Contestant[]} contestants the others are compared with the first
  * @param {unknown[]} items the work, such as tokens; each turn takes the next ones, in a circle
  * @param {number} rounds
+ * @param {Clock} [clock]
  * @returns {Promise<Comparison[]>}
  */
-export async function measure(contestants, items, rounds) {
+export async function measure(contestants, items, rounds, clock = OWN_CLOCK) {
   const entries = []
-  for (const contestant of contestants) entries.push(await warmUp(contestant, items))
+  for (const contestant of contestants) entries.push(await warmUp(contestant, items, clock))
   for (let round = 0; round < rounds; round++) {
     for (const entry of shuffled(entries)) {
       // The contestant before left its own code and data in the processor's caches.
@@ -65,10 +76,10 @@ export function compare(entries) {
 }
 
 /** Lets compilers finish, and finds the number of items that fill a turn. */
-async function warmUp(contestant, items) {
-  const entry = { contestant, items, next: 0, size: LEAD_IN, times: [] }
-  for (const end = performance.now() + 80 * TURN_MS; performance.now() < end; ) await time(entry, LEAD_IN)
-  while ((await fastestOfThree(entry)) * entry.size < (TURN_MS * 1e6) / 2) entry.size *= 2
+async function warmUp(contestant, items, clock) {
+  const entry = { contestant, items, clock, next: 0, size: LEAD_IN, times: [] }
+  for (const end = (await clock.now()) + WARM_UP_MS; (await clock.now()) < end; ) await time(entry, LEAD_IN)
+  while ((await fastestOfThree(entry)) * entry.size < (clock.turnMs * 1e6) / 2) entry.size *= 2
   return entry
 }
 
@@ -83,11 +94,11 @@ async function fastestOfThree(entry) {
 async function time(entry, count) {
   const turn = []
   for (; turn.length < count; entry.next++) turn.push(entry.items[entry.next % entry.items.length])
-  const start = performance.now()
+  const start = await entry.clock.now()
   const pending = entry.contestant.run(turn)
   // `await` costs a turn of the event loop even without a promise.
   if (pending !== undefined) await pending
-  return ((performance.now() - start) * 1e6) / count
+  return (((await entry.clock.now()) - start) * 1e6) / count
 }
 
 /** Returns the entries in a random order. */

@@ -1,5 +1,6 @@
-// The libraries and the yardstick that need node:crypto, which is OpenSSL in Node.js.
-import { createPublicKey, verify } from 'node:crypto'
+// The libraries and the yardsticks that need node:crypto, which is OpenSSL in Node.js.
+import { constants, createPublicKey, publicDecrypt, verify } from 'node:crypto'
+import { oneByOneSync } from './measure.js'
 import { AUDIENCE, ISSUER } from './tokens.js'
 
 /** @type {import('./libraries.js').Library[]} */
@@ -44,4 +45,27 @@ export function signatureOnly({ pem }) {
     const signature = Buffer.from(token.slice(dot + 1), 'base64url')
     if (!verify('sha256', Buffer.from(token.slice(0, dot), 'latin1'), key, signature)) throw new Error('signature')
   }
+}
+
+/**
+ * The checks of one signature with node:crypto, to compare with the kernels. Leaves out those that the runtime's node:crypto
+ * cannot do.
+ *
+ * @returns {import('./measure.js').Contestant[]}
+ */
+export function signatureChecks({ pem }, { message, signature }) {
+  const key = createPublicKey(pem)
+  const raw = { key, padding: constants.RSA_NO_PADDING }
+  const ways = [
+    oneByOneSync('node:crypto publicDecrypt, no padding', () => publicDecrypt(raw, signature)),
+    oneByOneSync('node:crypto verify, 300 octets hashed', () => verify('sha256', message, key, signature)),
+  ]
+  return ways.filter(({ run }) => {
+    try {
+      run([null])
+      return true
+    } catch {
+      return false
+    }
+  })
 }

@@ -16,13 +16,14 @@ const IN_SWEEPS = ['countersign', 'jose', 'fast-jwt']
  *
  * @param {object} setting
  * @param {number} setting.rounds
+ * @param {import('./measure.js').Clock} [setting.clock]
  * @param {(line: string) => void} setting.say prints progress and the libraries that are left out
  * @param {import('./libraries.js').Library[]} [setting.more] libraries besides the portable ones
  * @param {(key: object) => (token: string) => void} [setting.signatureOnly] the yardstick
  * @param {(key: string, options: object) => Promise<(token: string) => unknown>} [setting.fastJwt] for its cache
  * @param {() => Promise<object | undefined>} [setting.kernel] measures the kernels alone
  */
-export async function runVerify({ rounds, say, more = [], signatureOnly, fastJwt, kernel }) {
+export async function runVerify({ rounds, clock, say, more = [], signatureOnly, fastJwt, kernel }) {
   const key = await makeKey()
   const tokens = await makeTokens(key, TOKENS)
   const libraries = [...PORTABLE, ...more]
@@ -43,24 +44,26 @@ export async function runVerify({ rounds, say, more = [], signatureOnly, fastJwt
     ...(verifySync ? [oneByOneSync(`${name} (sync)`, verifySync)] : []),
     ...(verify ? [oneByOne(name, verify)] : []),
   ])
-  const oneAtATime = await measure([...alone, ...yardstick], tokens, rounds)
+  const oneAtATime = await measure([...alone, ...yardstick], tokens, rounds, clock)
   say('16 at once')
-  const atOnce = await measure(ready.map(({ name, verify, verifySync }) => sixteenAtOnce(name, verify ?? (async (token) => verifySync(token)))), tokens, rounds)
+  const together = ready.map(({ name, verify, verifySync }) => sixteenAtOnce(name, verify ?? (async (token) => verifySync(token))))
+  const atOnce = await measure(together, tokens, rounds, clock)
   say('caches')
-  const cache = await runCache(key, tokens, rounds, fastJwt, say)
+  const isReady = ({ name }) => ready.some((one) => one.name === name)
+  const cache = await runCache({ key, tokens, rounds, clock, fastJwt: isReady({ name: 'fast-jwt' }) ? fastJwt : undefined, say })
 
   const few = Math.ceil(rounds / 2)
-  const sweepers = libraries.filter(({ name }) => IN_SWEEPS.includes(name) && ready.some((one) => one.name === name))
+  const sweepers = libraries.filter((library) => IN_SWEEPS.includes(library.name) && isReady(library))
   const tokenLength = await sweep(LENGTHS, say, 'characters a token', async (length) => {
-    return measure(await contestants(sweepers, key), await makeTokens(key, 64, length), few)
+    return measure(await contestants(sweepers, key), await makeTokens(key, 64, length), few, clock)
   })
   const keyBits = await sweep(KEY_BITS, say, 'bits a key', async (bits) => {
     const longer = await makeKey(bits)
-    return measure(await contestants(sweepers, longer), await makeTokens(longer, 64, 1024), few)
+    return measure(await contestants(sweepers, longer), await makeTokens(longer, 64, 1024), few, clock)
   })
   const keyCount = await sweep(KEY_COUNTS, say, 'keys a set', async (count) => {
     const keys = [...Array.from({ length: count - 1 }, makeDecoy), key.jwk]
-    return measure(await contestants(WITH_KEY_SETS.filter(({ name }) => ready.some((one) => one.name === name)), keys), tokens, few)
+    return measure(await contestants(WITH_KEY_SETS.filter(isReady), keys), tokens, few, clock)
   })
   if (kernel) say('kernels')
   return { oneAtATime, atOnce, cache, tokenLength, keyBits, keyCount, kernel: await kernel?.(), left }
@@ -88,7 +91,7 @@ async function loadAndCheck(library, key) {
 }
 
 /** Measures cache hits only: each token was verified before. */
-async function runCache(key, tokens, rounds, fastJwt, say) {
+async function runCache({ key, tokens, rounds, clock, fastJwt, say }) {
   const hot = tokens.slice(0, 256)
   const contestants = []
   try {
@@ -103,7 +106,7 @@ async function runCache(key, tokens, rounds, fastJwt, say) {
     const verify = await fastJwt(key.pem, { cache: 1024 }).catch(() => undefined)
     if (verify) contestants.push(oneByOneSync('fast-jwt (sync)', verify))
   }
-  return measure(contestants, hot, rounds)
+  return measure(contestants, hot, rounds, clock)
 }
 
 async function sweep(values, say, unit, run) {

@@ -1,5 +1,5 @@
 // Measures in the browser that opens this page, and posts the results back to the server.
-import { BUILDS, makeSignature, measureKernels } from '../lib/kernels.js'
+import { compileKernels, makeSignature, measureKernels } from '../lib/kernels.js'
 import { moduleInUse } from '../lib/module.js'
 import { runVerify } from '../lib/suites.js'
 import { makeKey } from '../lib/tokens.js'
@@ -16,8 +16,7 @@ try {
 }
 
 async function kernel() {
-  const modules = {}
-  for (const build of BUILDS) modules[build] = await (await fetch(`/kernel/${build}`)).arrayBuffer()
+  const modules = await compileKernels(async (build) => (await fetch(`/kernel/${build}`)).arrayBuffer())
   return measureKernels(modules, [], await makeSignature(await makeKey()), rounds)
 }
 
