@@ -107,26 +107,22 @@ function optionalFunction(name: string, value: unknown): (() => unknown) | undef
   return value as (() => unknown) | undefined
 }
 
-/** Refuses values that JSON would drop or change without an error. The WebAssembly module checks the others. */
-function readPolicy(given: Members, { isJsonScalar, isObject, POLICY }: Tools): Members {
+/**
+ * Refuses values that JSON would drop or change without an error: it drops the members that an object inherits, and writes a
+ * `Map` as an empty object. The WebAssembly module checks the others.
+ */
+function readPolicy(given: Members, { isJsonScalar, isPlainObject, POLICY }: Tools): Members {
   const policy: Record<string, unknown> = {}
   for (const name of POLICY) {
     const value = given[name]
     if (value === undefined) continue
-    const items = name === 'claims' && isObject(value) && isPlain(value) ? Object.values(value) : [value]
+    const items = name === 'claims' && isPlainObject(value) ? Object.values(value) : [value]
     for (const item of items.flat()) {
       if (!isJsonScalar(item)) throw new OptionFault('type', name, item)
     }
     policy[name] = value
   }
   return policy
-}
-
-/** JSON drops the members that an object inherits, such as the getters of a class, and writes a `Map` as an empty object. */
-function isPlain(value: object): boolean {
-  const prototype = Object.getPrototypeOf(value)
-  // Another realm has another `Object.prototype`.
-  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 /** Returns the issuer whose metadata can be asked for. */

@@ -87,5 +87,13 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** Returns false for an object that can inherit members, such as the getters of a class. */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (!isObject(value)) return false
+  const prototype = Object.getPrototypeOf(value)
+  // Another realm has another `Object.prototype`.
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
 /** The year 5138 in seconds, but March 1973 in milliseconds: a later clock counts milliseconds. */
 export const LATEST_SECOND = 1e11

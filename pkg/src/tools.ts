@@ -3,7 +3,7 @@ import { readPart } from './decode.js'
 import { refuse, refuseOption, VerifyError } from './errors.js'
 import { clamp, fetchDocument, MAX_DOCUMENT_BYTES, refuseDocument, report } from './fetch-document.js'
 import { inWords } from './in-words.js'
-import { DEFAULTS, isJsonScalar, isObject, POLICY, readClock } from './options.js'
+import { DEFAULTS, isJsonScalar, isObject, isPlainObject, POLICY, readClock } from './options.js'
 import { TIMED_OUT, withTimeout } from './timing.js'
 
 /**
@@ -18,6 +18,7 @@ export const tools = {
   inWords,
   isJsonScalar,
   isObject,
+  isPlainObject,
   MAX_DOCUMENT_BYTES,
   POLICY,
   readClock,

@@ -4,7 +4,7 @@ import type { Origin, Servers } from './documents.js'
 import { refuse, refuseForWantOfKeys, VerifyError } from './errors.js'
 import { deepFreeze } from './freeze.js'
 import { KeyResolver } from './jwks.js'
-import { isObject, readPlainOptions, type Settings } from './options.js'
+import { isObject, isPlainObject, readPlainOptions, type Settings } from './options.js'
 import type { PolicyVerifier } from './policies.js'
 import type { Program } from './prepare.js'
 import { tools } from './tools.js'
@@ -20,8 +20,8 @@ export async function createVerifierWith(
   options: VerifierOptions | readonly VerifierOptions[],
   servers?: Servers,
 ): Promise<Verifier> {
-  // Each option is read once.
-  const given = isObject(options) ? { ...options } : options
+  // Each option is read once, now: the caller may change it while a script is loaded.
+  const given = copyOf(isObject(options) ? { ...options } : options, DEEPEST)
   const settings = readPlainOptions(given, servers)
   if (settings === undefined) {
     const { createVerifier } = await import('./prepare.js')
@@ -29,6 +29,18 @@ export async function createVerifierWith(
   }
   await load()
   return new WasmBackedVerifier(settings)
+}
+
+/** The depth of an element of `key_ops`: policies, options, `jwks`, `keys`, key. Values below it are not options. */
+const DEEPEST = 6
+
+/** Copies arrays and plain objects. Other objects, such as a URL, stay the caller's. So does a store: it may keep data in itself. */
+function copyOf(value: unknown, depth: number): unknown {
+  if (depth === 0) return value
+  if (Array.isArray(value)) return value.map((item) => copyOf(item, depth - 1))
+  if (!isPlainObject(value)) return value
+  const copyOfMember = ([name, member]: [string, unknown]) => [name, name === 'store' ? member : copyOf(member, depth - 1)]
+  return Object.fromEntries(Object.entries(value).map(copyOfMember))
 }
 
 /** The part of the program for any options. */

@@ -217,3 +217,21 @@ test('options that JSON would change, and those that are not of the policy, are 
   for (const change of changes) assert.equal(readPlainOptions({ ...needed, ...change }), undefined)
   for (const options of [undefined, null, 'https://auth.example', [needed]]) assert.equal(readPlainOptions(options), undefined)
 })
+
+test('changes of the options after the call have no effect', async () => {
+  const changes = [
+    [() => ({ audience: ['other'] }), ({ audience }) => audience.push('api')],
+    [() => ({ claims: { sub: 'nobody' } }), ({ claims }) => { claims.sub = 'somebody' }],
+    [() => ({ jwks: { keys: [] } }), ({ jwks }) => jwks.keys.push(key.jwk)],
+    [() => ({ jwks: { keys: [{ ...key.jwk, key_ops: ['encrypt'] }] } }), ({ jwks }) => { jwks.keys[0].key_ops[0] = 'verify' }],
+  ]
+  for (const [change, later] of changes) {
+    for (const several of [false, true]) {
+      const given = options([key], change())
+      const creation = createVerifier(several ? [given] : given)
+      later(given)
+      const verifier = await creation
+      assert.throws(() => verifier.verifySync(makeToken(key)), VerifyError, `${later}`)
+    }
+  }
+})
