@@ -42,6 +42,20 @@ test('the JavaScript of the README greets the subject of a token, and prints the
   assert.equal(lines.length, 2)
 })
 
+test('a verifier works on after an exception of the caller in the middle of a call', async () => {
+  const { Verifier } = await import(bindings)
+  const key = makeKey('k1')
+  const now = claims().iat
+  const verifier = new Verifier({ issuer: claims().iss, audience: claims().aud })
+  verifier.setKeys({ keys: [key.jwk] })
+  const thrown = new Error('by the getter')
+  assert.throws(() => verifier.setKeys({ get keys() { throw thrown } }), thrown)
+  assert.equal(verifier.verify(makeToken(key, claims()), now).payload.sub, claims().sub)
+  // The getter uses the verifier itself.
+  verifier.setKeys({ get keys() { return verifier.hasUsableKeys() ? [] : [key.jwk] } })
+  assert.equal(verifier.hasUsableKeys(), false)
+})
+
 test('the types are those of the npm package', async () => {
   const program = join(folder, 'types.ts')
   await writeFile(program, `

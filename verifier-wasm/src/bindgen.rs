@@ -3,9 +3,9 @@
 
 mod json;
 
-use core::time::Duration;
+use core::{cell::RefCell, time::Duration};
 
-use countersign_verifier::{Error, KeySet, Part, Policy};
+use countersign_verifier::{Error, KeySet, Part, Policy, Verified};
 use js_sys::{Array, Date, Map, Object};
 use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
@@ -21,7 +21,9 @@ const TYPES: &str = include_str!("bindgen/types.d.ts");
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Verifier {
-    inner: countersign_verifier::Verifier,
+    /// Not borrowed while JavaScript runs: nothing would end the borrow if a getter of the caller
+    /// throws. For the same reason no method takes `&mut self`.
+    inner: RefCell<countersign_verifier::Verifier>,
 }
 
 #[wasm_bindgen]
@@ -36,7 +38,7 @@ impl Verifier {
         #[wasm_bindgen(unchecked_param_type = "PolicyOptions")] options: &JsValue,
     ) -> Result<Self, JsValue> {
         let policy = policy(options).map_err(|error| refusal(&error, None))?;
-        Ok(Self { inner: countersign_verifier::Verifier::new(policy) })
+        Ok(Self { inner: countersign_verifier::Verifier::new(policy).into() })
     }
 
     /// Replaces the key set. Takes a JWK Set, or its JSON text.
@@ -45,25 +47,25 @@ impl Verifier {
     /// A `VerifyError` with the code `jwks_invalid`. The keys in use then stay.
     #[wasm_bindgen(js_name = setKeys)]
     pub fn set_keys(
-        &mut self,
+        &self,
         #[wasm_bindgen(unchecked_param_type = "JwkSet | string")] jwks: JsValue,
     ) -> Result<(), JsValue> {
         let keys = key_set(jwks).map_err(|error| refusal(&error, None))?;
-        self.inner.set_keys(keys);
+        self.inner.borrow_mut().set_keys(keys);
         Ok(())
     }
 
     /// Drops the key set: `verify` then refuses with `jwks_unavailable`.
     #[wasm_bindgen(js_name = dropKeys)]
-    pub fn drop_keys(&mut self) {
-        self.inner.clear_keys();
+    pub fn drop_keys(&self) {
+        self.inner.borrow_mut().clear_keys();
     }
 
     /// Returns true if a key of the set can check a token.
     #[wasm_bindgen(js_name = hasUsableKeys)]
     #[must_use]
     pub fn has_usable_keys(&self) -> bool {
-        self.inner.has_usable_keys()
+        self.inner.borrow().has_usable_keys()
     }
 
     /// Verifies a token in compact form, without `Bearer `, at the time `now` in seconds since the
@@ -76,10 +78,15 @@ impl Verifier {
     pub fn verify(
         &self,
         #[wasm_bindgen(unchecked_param_type = "string")] token: &JsValue,
-        now: Option<f64>,
+        #[wasm_bindgen(unchecked_optional_param_type = "number")] now: &JsValue,
     ) -> Result<JsValue, JsValue> {
         let mut claims = None;
-        self.verified(token, now, &mut claims).map_err(|error| refusal(&error, claims.as_deref()))
+        let verified = self.verified(token, now, &mut claims);
+        let verified = verified.map_err(|error| refusal(&error, claims.as_deref()))?;
+        Ok(json::to_value(&Parts {
+            header: Json::new(verified.header_json()),
+            payload: Json::new(verified.payload_json()),
+        }))
     }
 }
 
@@ -88,26 +95,23 @@ impl Verifier {
     fn verified(
         &self,
         token: &JsValue,
-        now: Option<f64>,
+        now: &JsValue,
         claims: &mut Option<String>,
-    ) -> Result<JsValue, Error> {
+    ) -> Result<Verified, Error> {
         let now = time(now)?;
         let token = token
             .as_string()
             .ok_or(Error::TokenMalformed { part: Part::Token, problem: "is not a string" })?;
-        let signed = self.inner.verify_signature(&token)?;
+        let inner = self.inner.borrow();
+        let signed = inner.verify_signature(&token)?;
         *claims = Some(signed.payload_json().into());
-        let verified = signed.validate(now)?;
-        Ok(json::to_value(&Verified {
-            header: Json::new(verified.header_json()),
-            payload: Json::new(verified.payload_json()),
-        }))
+        signed.validate(now)
     }
 }
 
 /// The result of `verify`.
 #[derive(Serialize)]
-struct Verified<'a> {
+struct Parts<'a> {
     header: Option<Json<'a>>,
     payload: Option<Json<'a>>,
 }
@@ -115,11 +119,13 @@ struct Verified<'a> {
 /// The year 5138 in seconds, but March 1973 in milliseconds: a later time counts milliseconds.
 const LATEST_SECOND: f64 = 1e11;
 
-/// Returns the time that the caller passes, or the system's.
-fn time(now: Option<f64>) -> Result<Duration, Error> {
-    let now = now.unwrap_or_else(|| Date::now() / 1000.0);
-    match Duration::try_from_secs_f64(now) {
-        Ok(time) if now <= LATEST_SECOND => Ok(time),
+/// Returns the time that the caller passes, or the system's. JavaScript would convert other values to
+/// numbers, such as an empty text to 0, at which no token has expired.
+fn time(now: &JsValue) -> Result<Duration, Error> {
+    let now = if now.is_undefined() { Some(Date::now() / 1000.0) } else { now.as_f64() };
+    let now = now.filter(|now| *now <= LATEST_SECOND);
+    match now.map(Duration::try_from_secs_f64) {
+        Some(Ok(time)) => Ok(time),
         _ => Err(option_invalid("now", "is not a time in seconds since the UNIX epoch")),
     }
 }

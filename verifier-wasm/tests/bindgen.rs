@@ -79,11 +79,11 @@ impl Vector {
 
     fn verify(&self, now: Option<f64>) -> Result<JsValue, JsValue> {
         let (policy, jwks) = self.policy_and_keys();
-        let mut verifier = Verifier::new(&parse(&policy))?;
+        let verifier = Verifier::new(&parse(&policy))?;
         if let Some(jwks) = jwks {
             verifier.set_keys(parse(&jwks))?;
         }
-        verifier.verify(&self.token.as_str().into(), now)
+        verifier.verify(&self.token.as_str().into(), &now.into())
     }
 
     fn verify_in_rust(&self) -> Result<(), Error> {
@@ -202,7 +202,7 @@ fn options_that_json_would_drop_or_change_are_refused() {
 
 #[wasm_bindgen_test]
 fn a_key_set_is_an_object_or_its_text() {
-    let mut verifier = verifier();
+    let verifier = verifier();
     // A modulus of 2048 bits, all of them set.
     let key = format!(r#"{{"kty":"RSA","n":"{}_w","e":"AQAB"}}"#, "_".repeat(340));
     let keys = format!(r#"{{"keys":[{key}]}}"#);
@@ -232,17 +232,23 @@ fn a_key_set_is_an_object_or_its_text() {
 #[wasm_bindgen_test]
 fn a_token_is_text_and_its_time_in_seconds() {
     let token = JsValue::from("a.b.c");
+    let absent = JsValue::UNDEFINED;
     for (token, now, expected) in [
-        (&token, None, "token_malformed"),
-        (&token, Some(0.0), "token_malformed"),
-        (&token, Some(Date::now()), "options_invalid"),
-        (&token, Some(-1.0), "options_invalid"),
-        (&token, Some(f64::NAN), "options_invalid"),
-        (&token, Some(f64::INFINITY), "options_invalid"),
-        (&JsValue::UNDEFINED, None, "token_malformed"),
-        (&JsValue::from(1), None, "token_malformed"),
+        (&token, absent.clone(), "token_malformed"),
+        (&token, 0.into(), "token_malformed"),
+        (&token, Date::now().into(), "options_invalid"),
+        (&token, (-1).into(), "options_invalid"),
+        (&token, f64::NAN.into(), "options_invalid"),
+        (&token, f64::INFINITY.into(), "options_invalid"),
+        // JavaScript would convert these to the numbers 0, 1, 0 and 5.
+        (&token, JsValue::NULL, "options_invalid"),
+        (&token, true.into(), "options_invalid"),
+        (&token, Array::new().into(), "options_invalid"),
+        (&token, "5".into(), "options_invalid"),
+        (&absent, absent.clone(), "token_malformed"),
+        (&1.into(), absent.clone(), "token_malformed"),
     ] {
-        let error = verifier().verify(token, now).unwrap_err();
+        let error = verifier().verify(token, &now).unwrap_err();
         assert_eq!(get(&error, "code"), expected, "{token:?} at {now:?}");
     }
 }
