@@ -115,7 +115,7 @@ const LAYERS: [&[&str]; 6] = [
     &["service", "metrics"],
     &["store"],
     &["audit", "clients", "keys", "login", "session", "status", "users"],
-    &["clock", "config", "crypto", "error", "limits", "network", "pem", "sealing"],
+    &["clock", "config", "crypto", "error", "limits", "log_lines", "network", "pem", "sealing"],
 ];
 
 #[test]

@@ -4,7 +4,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -248,10 +247,7 @@ async fn a_mismatched_pair_is_reported_once_and_sighup_reloads_at_once() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let hang_up = || {
-        let pid = server.child.id().to_string();
-        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
-    };
+    let hang_up = || server.signal("-HUP");
 
     // First the new certificate without its key, then half of the new certificate.
     fs::write(folder.join("cert.pem"), &new.cert).unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
@@ -307,14 +307,16 @@ pub(crate) fn process_with_admin(
 ) -> (Process, String) {
     command.args(["--admin-listen", address]);
     let process = Process::with(folder, command);
-    let log = fs::read_to_string(folder.join("issuer.log")).unwrap();
-    let at = log
-        .split("metrics at ")
-        .nth(1)
-        .expect("the log contains the address")
-        .split("/metrics")
-        .next();
-    (process, at.unwrap().to_owned())
+    let started = Instant::now();
+    loop {
+        let log = fs::read_to_string(folder.join("issuer.log")).unwrap();
+        let at = log.split_once("metrics at ").and_then(|(_, rest)| rest.split_once("/metrics"));
+        if let Some((at, _)) = at {
+            return (process, at.to_owned());
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "the log has no address: {log}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[tokio::test]
@@ -325,12 +327,12 @@ async fn the_binary_serves_metrics_at_the_address_in_its_log() {
     let series = metrics(&admin).await;
     assert_eq!(series["countersign_logins_total{result=\"ok\"}"], 1.0);
     assert!(series.keys().any(|name| name.starts_with("countersign_build_info{version=\"")));
-    drop(process);
+    process.stop();
     let log = fs::read_to_string(folder.path().join("issuer.log")).unwrap();
     assert!(!log.contains("WARN"), "{log}");
 
     let (process, _) = process_with_admin(folder.path(), binary(folder.path()), "0.0.0.0:0");
+    process.stop();
     let log = fs::read_to_string(folder.path().join("issuer.log")).unwrap();
     assert!(log.contains("admin_listen has neither TLS nor a login"), "{log}");
-    drop(process);
 }
