@@ -51,6 +51,7 @@ mod audit;
 mod clients;
 mod keys;
 mod login;
+mod scope;
 mod session;
 mod status;
 mod users;

@@ -7,9 +7,9 @@
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use countersign_claims::scope;
 
 use crate::audit::Event;
+use crate::scope;
 use crate::status::{self, Candidates};
 
 /// The client of every session. Client ids have a prefix, so that none equals a `sub` (RFC 9068 §5).
@@ -134,9 +134,7 @@ pub(crate) fn decide(session: &Session, refresh: &Refresh) -> Verdict {
     if !current && !just_replaced {
         return Verdict::Reuse;
     }
-    if let Some(wanted) = &refresh.scope
-        && !scope::tokens(wanted).all(|one| scope::contains(&session.scope, one))
-    {
+    if refresh.scope.as_ref().is_some_and(|wanted| !scope::is_within(wanted, &session.scope)) {
         return Verdict::ScopeTooWide;
     }
     if just_replaced {

@@ -114,7 +114,7 @@ const LAYERS: [&[&str]; 6] = [
     &["serve", "http"],
     &["service", "metrics"],
     &["store"],
-    &["audit", "clients", "keys", "login", "session", "status", "users"],
+    &["audit", "clients", "keys", "login", "scope", "session", "status", "users"],
     &["clock", "config", "crypto", "error", "limits", "log_lines", "network", "pem", "sealing"],
 ];
 

@@ -86,10 +86,16 @@ async fn a_client_may_narrow_its_scope_but_not_widen_it(backend: Backend) {
     let worker = add(server.folder.path(), "worker", "read write");
     let less = ask(&server, "/token", &worker, &[GRANT, ("scope", "write")]).await;
     assert_eq!((less.status, less.claims()["scope"].as_str()), (200, Some("write")));
+    let many = "read ".repeat(4000) + "write";
+    let once = ask(&server, "/token", &worker, &[GRANT, ("scope", &many)]).await;
+    assert_eq!((once.status, once.field("scope")), (200, "read write".to_owned()));
+    assert_eq!(once.claims()["scope"], "read write");
     for scope in ["read admin", "READ", "read  write"] {
         let more = ask(&server, "/token", &worker, &[GRANT, ("scope", scope)]).await;
         more.refused(400, "invalid_scope");
     }
+    let twice = add(server.folder.path(), "twice", "write read write");
+    assert_eq!(ask(&server, "/token", &twice, &[GRANT]).await.field("scope"), "write read");
     let without = add(server.folder.path(), "without", "");
     let answer = ask(&server, "/token", &without, &[GRANT]).await;
     assert_eq!((answer.status, answer.field("scope")), (200, String::new()));
