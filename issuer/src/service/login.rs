@@ -146,6 +146,7 @@ impl Issuer {
             expires_at: self.lifetimes().expiry(now, now),
             revoked: false,
             status: None,
+            repeat_audited: None,
         };
         let open = |hash: String, candidates| {
             self.store.open_session(session.clone(), hash, Some(provisional.clone()), candidates)

@@ -126,6 +126,7 @@ impl Issuer {
             expires_at: 1_800_000_900,
             revoked: false,
             status: None,
+            repeat_audited: None,
         };
         let opened = self.store.open_session(session, "hash".to_owned(), None, None);
         assert!(opened.await.unwrap().is_some());

@@ -42,14 +42,14 @@ impl Issuer {
         let verdict = self.store.refresh(refresh).await?;
         match &verdict {
             Verdict::Rotate(_) => &results.rotated,
-            Verdict::Repeat(_) => &results.repeated,
+            Verdict::Repeat { .. } => &results.repeated,
             Verdict::Reuse => &results.reused,
             Verdict::Refuse => &results.refused,
             Verdict::ScopeTooWide => &results.scope_too_wide,
         }
         .inc();
         match verdict {
-            Verdict::Rotate(session) | Verdict::Repeat(session) => {
+            Verdict::Rotate(session) | Verdict::Repeat { session, .. } => {
                 self.grant_session(&session, scope.as_deref(), now)
             }
             Verdict::Reuse => {

@@ -47,6 +47,7 @@ pub(super) const TABLES: &[Table] = &[
             boolean("revoked"),
             integer("status_list"),
             integer("status_index"),
+            integer("repeat_audited"),
         ],
     },
     Table {

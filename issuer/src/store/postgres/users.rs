@@ -83,7 +83,8 @@ async fn apply(
     )
     .await?;
     if changed.ends_sessions {
-        let revoke = "UPDATE countersign.sessions SET revoked = true WHERE user_id = $1";
+        let revoke = "UPDATE countersign.sessions SET revoked = true
+                      WHERE user_id = $1 AND NOT revoked";
         db.execute_typed(revoke, &[id]).await?;
     }
     audit::record(db, now, changed.event, &user.id).await

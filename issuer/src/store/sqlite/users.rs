@@ -31,7 +31,10 @@ pub(super) fn change(
         params![user.id, user.name, user.scope, user.password_hash, user.locked],
     )?;
     if changed.ends_sessions {
-        db.execute("UPDATE sessions SET revoked = 1 WHERE user_id = ?1", [&user.id])?;
+        db.execute(
+            "UPDATE sessions SET revoked = 1 WHERE user_id = ?1 AND revoked = 0",
+            [&user.id],
+        )?;
     }
     audit::record(db, now, changed.event, &user.id)?;
     Ok(true)

@@ -1,0 +1,6 @@
+-- Version 2: the repetitions that the audit log has, and the sessions of a user by age.
+
+-- The counter of the last refresh whose repetition is in the audit log.
+ALTER TABLE sessions ADD COLUMN repeat_audited INTEGER;
+DROP INDEX sessions_by_user;
+CREATE INDEX sessions_by_user ON sessions (user_id, revoked, created_at);
