@@ -41,7 +41,7 @@ pub(crate) struct ChangedUser {
 
 /// Begins the name of a deleted user. No user can have such a name, because it has a control
 /// character. The SQL of both stores skips these names by their order: from `char(7)` to `char(8)`.
-const DELETED: char = '\u{7}';
+pub(crate) const DELETED: &str = "\u{7}";
 
 impl UserChange {
     /// Applies the change. Returns `None` if it changes nothing; then nothing is written or audited.

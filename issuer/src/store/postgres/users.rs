@@ -107,13 +107,21 @@ pub(super) async fn replace_hash(
     Ok(())
 }
 
-/// Deletes the rows of deleted users that have no session any more.
-pub(super) async fn prune_deleted(db: &Connection) -> Result<(), Failure> {
-    let delete = "DELETE FROM countersign.users AS u
-                  WHERE name >= chr(7) AND name < chr(8) AND NOT EXISTS
-                    (SELECT FROM countersign.sessions WHERE user_id = u.id)";
-    db.execute_typed(delete, &[]).await?;
-    Ok(())
+/// Looks at some deleted users after that name, and deletes the rows of those that have no session
+/// any more. Returns the last name; `None` at the end.
+pub(super) async fn prune_some(db: &Connection, after: &str) -> Result<Option<String>, Failure> {
+    let last = "SELECT max(name) FROM (SELECT name FROM countersign.users
+                                       WHERE name > $1 AND name < chr(8)
+                                       ORDER BY name LIMIT 200) AS next";
+    let last = db.query_typed_one(last, &[(&after, Type::TEXT)]).await?;
+    let last: Option<String> = last.try_get(0)?;
+    if let Some(last) = &last {
+        let delete = "DELETE FROM countersign.users AS u
+                      WHERE name > $1 AND name <= $2 AND NOT EXISTS
+                        (SELECT FROM countersign.sessions WHERE user_id = u.id)";
+        db.execute_typed(delete, &[(&after, Type::TEXT), (last, Type::TEXT)]).await?;
+    }
+    Ok(last)
 }
 
 pub(super) fn from_row(row: &Row) -> Result<User, Failure> {

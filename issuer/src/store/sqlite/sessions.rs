@@ -107,8 +107,13 @@ fn revoke(db: &Connection, id: &SessionId) -> rusqlite::Result<bool> {
     Ok(db.execute(update, [id])? == 1)
 }
 
-pub(super) fn prune(db: &Connection, at: u64) -> rusqlite::Result<()> {
-    db.execute("DELETE FROM sessions WHERE expires_at <= ?1", [at]).map(drop)
+/// Deletes some sessions that had expired at that time. Returns how many.
+pub(super) fn prune_some(db: &Connection, at: u64) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "DELETE FROM sessions WHERE id IN (
+           SELECT id FROM sessions WHERE expires_at <= ?1 LIMIT 100)",
+    )?
+    .execute([at])
 }
 
 /// Returns 0 if there is no status list.

@@ -64,14 +64,20 @@ pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<User>> {
     db.prepare(users)?.query_map([], user_of)?.collect()
 }
 
-/// Deletes the rows of deleted users that have no session any more.
-pub(super) fn prune_deleted(db: &Connection) -> rusqlite::Result<()> {
-    db.execute(
-        "DELETE FROM users WHERE name >= char(7) AND name < char(8)
-         AND NOT EXISTS (SELECT * FROM sessions WHERE user_id = users.id)",
-        [],
-    )
-    .map(drop)
+/// Looks at some deleted users after that name, and deletes the rows of those that have no session
+/// any more. Returns the last name; `None` at the end.
+pub(super) fn prune_some(db: &Connection, after: &str) -> rusqlite::Result<Option<String>> {
+    let last = "SELECT max(name) FROM (SELECT name FROM users WHERE name > ?1 AND name < char(8)
+                                       ORDER BY name LIMIT 100)";
+    let last: Option<String> = db.prepare_cached(last)?.query_row([after], |row| row.get(0))?;
+    if let Some(last) = &last {
+        db.prepare_cached(
+            "DELETE FROM users WHERE name > ?1 AND name <= ?2
+             AND NOT EXISTS (SELECT * FROM sessions WHERE user_id = users.id)",
+        )?
+        .execute([after, last])?;
+    }
+    Ok(last)
 }
 
 fn user_of(row: &Row<'_>) -> rusqlite::Result<User> {

@@ -1,5 +1,8 @@
 //! Parallel refreshes, log-outs and changes of passwords.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use super::*;
 use crate::audit::session_subject;
 
@@ -10,6 +13,7 @@ over_both!(
     a_repeated_refresh_is_recorded_once_for_each_rotation,
     a_new_password_ends_all_sessions_of_the_old_one,
     a_user_has_a_thousand_sessions_and_the_oldest_end_first,
+    a_login_waits_for_a_part_of_the_pruning_only,
     a_hash_is_replaced_only_if_it_is_unchanged_and_sessions_stay,
     no_session_survives_its_user,
 );
@@ -120,6 +124,29 @@ async fn a_user_has_a_thousand_sessions_and_the_oldest_end_first(database: Datab
     for id in [[1; 16], [4; 16], [5; 16], numbered(2), numbered(999)] {
         assert!(!other.session(id).await.unwrap().unwrap().revoked);
     }
+}
+
+async fn a_login_waits_for_a_part_of_the_pruning_only(database: Database) {
+    let [store, other] = two(&database).await;
+    for n in 0..1100 {
+        let session = Session { id: numbered(n), expires_at: NOW + 1, ..session(9) };
+        assert!(open(&*store, session, "hash").await);
+    }
+    // Polled once, the pruning begins and then stands still.
+    let mut pruning = store.prune(NOW + 1);
+    let once = poll_fn(|context| Poll::Ready(pruning.as_mut().poll(context).is_pending()));
+    assert!(once.await);
+    assert!(open(&*store, session(1), "hash").await);
+    let mut left = 0;
+    for n in 0..1100 {
+        left += u32::from(other.session(numbered(n)).await.unwrap().is_some());
+    }
+    assert!(left > 0, "the login waited until all sessions were deleted");
+    pruning.await.unwrap();
+    for n in 0..1100 {
+        assert_eq!(other.session(numbered(n)).await.unwrap(), None);
+    }
+    assert_eq!(other.session([1; 16]).await.unwrap(), Some(session(1)));
 }
 
 async fn a_new_password_ends_all_sessions_of_the_old_one(database: Database) {
