@@ -74,12 +74,15 @@ pub async fn run(
 /// but without TLS. `state` is the one of the issuer that [`run`] serves.
 pub async fn run_admin(listener: TcpListener, state: State, shutdown: impl Future<Output = ()>) {
     let State { api, .. } = state;
+    let is_loopback =
+        listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let Issuer { limits, config, .. } = &api.issuer;
     let connections = limits.connections.min(ADMIN_CONNECTIONS);
     // One client reads the metrics. It may have every connection.
     let limits = Limits { connections, connections_per_network: connections, ..*limits };
     let permits = Permits::new(&limits, config);
-    let server = Server { service: Service::new(api, Listener::Admin), tls: None, limits };
+    let server =
+        Server { service: Service::new(api, Listener::Admin { is_loopback }), tls: None, limits };
     // The loop fails only if `broken` completes, which this one never does.
     let _ = accept_loop(listener, server, permits, shutdown, std::future::pending()).await;
 }
