@@ -41,6 +41,7 @@ pub use config::{Config, DatabaseUrl, KeyBits, LogFormat, SESSION_MAX, Secret, S
 mod limits;
 pub use limits::Limits;
 mod crypto;
+mod files;
 mod log_lines;
 mod network;
 mod pem;

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::config::DatabaseUrl;
 use crate::crypto::{broken, random, random_id};
-use crate::{Config, Error};
+use crate::{Config, Error, files};
 
 /// The 32 bytes that private keys and the deployment secret are encrypted under.
 #[derive(Clone)]
@@ -84,7 +84,7 @@ impl MasterKeySource {
 
 fn read_key(path: &Path) -> Result<MasterKey, Error> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|e| {
+    let text = files::read_text(path).map_err(|e| {
         Error::MasterKey(format!(
             "cannot read the master key file {shown}: {e}; make a key with: openssl rand -base64 32"
         ))

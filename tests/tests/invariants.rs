@@ -115,7 +115,18 @@ const LAYERS: [&[&str]; 6] = [
     &["service", "metrics"],
     &["store"],
     &["audit", "clients", "keys", "login", "scope", "session", "status", "users"],
-    &["clock", "config", "crypto", "error", "limits", "log_lines", "network", "pem", "sealing"],
+    &[
+        "clock",
+        "config",
+        "crypto",
+        "error",
+        "files",
+        "limits",
+        "log_lines",
+        "network",
+        "pem",
+        "sealing",
+    ],
 ];
 
 #[test]

@@ -88,6 +88,9 @@ pub fn main() -> ExitCode {
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// The longest wait for threads that still do something, after all requests are answered.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The longest wait for the last lines of the log.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -102,7 +105,7 @@ fn run(
         .enable_all()
         .build()
         .map_err(|e| Error::System(format!("cannot start threads: {e}")))?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         match command {
             Command::Serve => serve::serve(config).await,
             Command::User(command) => command.run(&config).await,
@@ -113,7 +116,10 @@ fn run(
             Command::Audit(command) => command.run(&config).await,
             Command::Config(command) => command.run(&config),
         }
-    })
+    });
+    // A thread may wait for a file that never comes.
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    result
 }
 
 /// Opens the database, and makes it if there is none.

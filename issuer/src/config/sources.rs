@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::settings::{Config, SETTINGS, Setting};
 use crate::error::Error;
+use crate::files;
 
 const PREFIX: &str = "COUNTERSIGN_";
 
@@ -57,7 +58,7 @@ impl Sources {
 
 fn read_file(config: &mut Config, path: &Path) -> Result<(), Error> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path)
+    let text = files::read_text(path)
         .map_err(|e| Error::Config(format!("cannot read the configuration file {shown}: {e}")))?;
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
         // The Display of this error quotes the file, which may hold a master key.

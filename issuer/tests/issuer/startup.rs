@@ -9,9 +9,9 @@ use std::process::Output;
 use tempfile::TempDir;
 
 use crate::common::{
-    ADMIN_LISTEN, Backend, PASSWORD, Process, add_user, binary, command, empty_folder_on,
+    ADMIN_LISTEN, Backend, PASSWORD, Process, add_user, binary, command,
 };
-use crate::common::{folder, login, over_both, stderr, stdout};
+use crate::common::{empty_folder_on, folder, login, over_both, stderr, stdout};
 
 over_both!(issuers_that_start_together_on_a_new_database_share_its_keys);
 
@@ -362,6 +362,25 @@ fn files_made_on_loopback_are_readable_by_their_owner_alone() {
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
     drop(process);
+}
+
+/// The commands run where a FIFO or a device is in the place of a file.
+#[test]
+fn a_file_that_is_not_a_regular_one_is_refused_at_once() {
+    let folder = TempDir::new().unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.path().join("fifo")).status();
+    assert!(made.unwrap().success());
+    for file in ["fifo", "/dev/zero"] {
+        for arguments in [
+            &["config", "check", "--config", file][..],
+            &["serve", "--listen", "127.0.0.1:0", "--master-key-file", file],
+            &["serve", "--listen", "127.0.0.1:0", "--tls-cert", file, "--tls-key", file],
+            &["keys", "import", file],
+        ] {
+            let done = command(folder.path(), arguments, "");
+            refused(&done, 1, &[file, "not a regular file"]);
+        }
+    }
 }
 
 async fn issuers_that_start_together_on_a_new_database_share_its_keys(backend: Backend) {
