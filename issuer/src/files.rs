@@ -41,6 +41,15 @@ pub(crate) fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     within(TIMEOUT, move || read_regular(&path))
 }
 
+/// Returns a warning if users other than the owner and the group may read or write a secret file.
+pub(crate) fn warning_of_others(path: &Path) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = path.metadata().ok()?.permissions().mode();
+    let shown = path.display();
+    (mode & 0o006 != 0)
+        .then(|| format!("others on this machine may read {shown}; chmod o-rwx {shown}"))
+}
+
 fn read_regular(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     // Before it is opened too: to open a FIFO is to wait for its writer.
     check(&path.metadata()?)?;

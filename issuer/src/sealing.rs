@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
-use crate::config::DatabaseUrl;
+use crate::config::{DatabaseUrl, beside};
 use crate::crypto::{broken, random, random_id};
 use crate::{Config, Error, files};
 
@@ -51,9 +51,7 @@ impl MasterKeySource {
                     .to_owned(),
             ));
         };
-        let mut beside = database.as_os_str().to_owned();
-        beside.push(".master-key");
-        let beside = PathBuf::from(beside);
+        let beside = beside(database, ".master-key");
         if beside.exists() {
             return read_key(&beside).map(Self::Given);
         }

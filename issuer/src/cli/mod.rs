@@ -99,7 +99,8 @@ fn run(
     log: &LogLines,
 ) -> Result<(), Error> {
     let environment = std::env::vars_os().collect();
-    let config = Sources { file: config, environment, flags: settings.0 }.load()?;
+    let sources = Sources { file: config, environment, flags: settings.0 };
+    let config = sources.load()?;
     log::start(&config, log.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -107,7 +108,7 @@ fn run(
         .map_err(|e| Error::System(format!("cannot start threads: {e}")))?;
     let result = runtime.block_on(async {
         match command {
-            Command::Serve => serve::serve(config).await,
+            Command::Serve => serve::serve(config, sources.secret_file()).await,
             Command::User(command) => command.run(&config).await,
             Command::Client(command) => command.run(&config).await,
             Command::Keys(command) => command.run(&config).await,

@@ -5,6 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use super::DatabaseUrl;
 use super::settings::{Config, SETTINGS, Setting};
 use crate::error::Error;
 use crate::files;
@@ -53,6 +54,16 @@ impl Sources {
         }
         config.check()?;
         Ok(config)
+    }
+
+    /// Returns the file if it has a secret: a master key, or the password of a database.
+    pub(crate) fn secret_file(&self) -> Option<&Path> {
+        let path = self.file.as_deref()?;
+        let mut config = Config::default();
+        read_file(&mut config, path).ok()?;
+        let has_password =
+            matches!(&config.database, DatabaseUrl::Postgres(url) if url.has_password());
+        (has_password || config.master_key.is_some()).then_some(path)
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::Output;
 use tempfile::TempDir;
 
 use crate::common::{
-    ADMIN_LISTEN, Backend, PASSWORD, Process, add_user, binary, command,
+    ADMIN_LISTEN, Backend, MASTER_KEY, PASSWORD, Process, add_user, binary, command,
 };
 use crate::common::{empty_folder_on, folder, login, over_both, stderr, stdout};
 
@@ -362,6 +362,44 @@ fn files_made_on_loopback_are_readable_by_their_owner_alone() {
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
     drop(process);
+}
+
+#[test]
+fn a_database_made_where_a_link_leads_is_readable_by_its_owner_alone() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let folder = TempDir::new().unwrap();
+    symlink("elsewhere.db", folder.path().join("countersign.db")).unwrap();
+    add_user(folder.path(), "demo");
+    let mode = fs::metadata(folder.path().join("elsewhere.db")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn serve_warns_of_secret_files_that_others_may_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(path("cert.pem"), made.cert.pem()).unwrap();
+    fs::write(path("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    fs::write(path("issuer.toml"), format!("master_key = \"{MASTER_KEY}\"")).unwrap();
+    let secret = ["countersign.db", "key.pem", "issuer.toml"];
+    let warned = |mode: u32| {
+        for name in secret.iter().chain(&["cert.pem"]) {
+            fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let mut command = binary(folder.path());
+        command.args(["--config", "issuer.toml", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+        Process::with(folder.path(), command).stop();
+        let log = fs::read_to_string(path("issuer.log")).unwrap();
+        fs::remove_file(path("issuer.log")).unwrap();
+        assert!(!log.contains("others on this machine may read cert.pem"), "{log}");
+        let says = |name: &&&str| log.contains(&format!("may read {name}; chmod o-rwx {name}"));
+        secret.iter().filter(says).count()
+    };
+    assert_eq!(warned(0o640), 0);
+    assert_eq!(warned(0o644), secret.len());
+    assert_eq!(warned(0o602), secret.len());
 }
 
 /// The commands run where a FIFO or a device is in the place of a file.
