@@ -111,6 +111,7 @@ impl Issuer {
             name: "demo".to_owned(),
             scope: String::new(),
             password_hash: "hash".to_owned(),
+            password_version: 0,
             created_at: 0,
             locked: false,
         };

@@ -87,6 +87,7 @@ fn user() -> User {
         name: "demo".to_owned(),
         scope: "read".to_owned(),
         password_hash: "hash".to_owned(),
+        password_version: 0,
         created_at: NOW,
         locked: false,
     }

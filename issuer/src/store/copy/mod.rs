@@ -20,6 +20,7 @@ pub(super) const TABLES: &[Table] = &[
             text("password_hash"),
             integer("created_at"),
             boolean("locked"),
+            integer("password_version"),
         ],
     },
     Table {

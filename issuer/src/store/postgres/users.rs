@@ -71,14 +71,15 @@ async fn apply(
     let user = &changed.user;
     let id = (&user.id as _, Type::TEXT);
     db.execute_typed(
-        "UPDATE countersign.users SET name = $2, scope = $3, password_hash = $4, locked = $5
-         WHERE id = $1",
+        "UPDATE countersign.users SET name = $2, scope = $3, password_hash = $4, locked = $5,
+                                      password_version = $6 WHERE id = $1",
         &[
             id.clone(),
             (&user.name, Type::TEXT),
             (&user.scope, Type::TEXT),
             (&user.password_hash, Type::TEXT),
             (&user.locked, Type::BOOL),
+            (&rows::signed(user.password_version)?, Type::INT8),
         ],
     )
     .await?;
@@ -132,5 +133,6 @@ pub(super) fn from_row(row: &Row) -> Result<User, Failure> {
         password_hash: row.try_get("password_hash")?,
         created_at: rows::number(row, "created_at")?,
         locked: row.try_get("locked")?,
+        password_version: rows::number(row, "password_version")?,
     })
 }

@@ -27,8 +27,16 @@ pub(super) fn change(
     let Some(changed) = change.apply(&found) else { return Ok(true) };
     let user = &changed.user;
     db.execute(
-        "UPDATE users SET name = ?2, scope = ?3, password_hash = ?4, locked = ?5 WHERE id = ?1",
-        params![user.id, user.name, user.scope, user.password_hash, user.locked],
+        "UPDATE users SET name = ?2, scope = ?3, password_hash = ?4, locked = ?5,
+                          password_version = ?6 WHERE id = ?1",
+        params![
+            user.id,
+            user.name,
+            user.scope,
+            user.password_hash,
+            user.locked,
+            user.password_version,
+        ],
     )?;
     if changed.ends_sessions {
         db.execute(
@@ -88,5 +96,6 @@ fn user_of(row: &Row<'_>) -> rusqlite::Result<User> {
         password_hash: row.get("password_hash")?,
         created_at: row.get("created_at")?,
         locked: row.get("locked")?,
+        password_version: row.get("password_version")?,
     })
 }
