@@ -41,6 +41,8 @@ pub use config::{Config, DatabaseUrl, KeyBits, LogFormat, SESSION_MAX, Secret, S
 mod limits;
 pub use limits::Limits;
 mod crypto;
+mod files;
+mod log_lines;
 mod network;
 mod pem;
 mod sealing;
@@ -50,6 +52,7 @@ mod audit;
 mod clients;
 mod keys;
 mod login;
+mod scope;
 mod session;
 mod status;
 mod users;

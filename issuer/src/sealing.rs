@@ -14,9 +14,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
-use crate::config::DatabaseUrl;
+use crate::config::{DatabaseUrl, beside};
 use crate::crypto::{broken, random, random_id};
-use crate::{Config, Error};
+use crate::{Config, Error, files};
 
 /// The 32 bytes that private keys and the deployment secret are encrypted under.
 #[derive(Clone)]
@@ -51,9 +51,7 @@ impl MasterKeySource {
                     .to_owned(),
             ));
         };
-        let mut beside = database.as_os_str().to_owned();
-        beside.push(".master-key");
-        let beside = PathBuf::from(beside);
+        let beside = beside(database, ".master-key");
         if beside.exists() {
             return read_key(&beside).map(Self::Given);
         }
@@ -84,7 +82,7 @@ impl MasterKeySource {
 
 fn read_key(path: &Path) -> Result<MasterKey, Error> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|e| {
+    let text = files::read_text(path).map_err(|e| {
         Error::MasterKey(format!(
             "cannot read the master key file {shown}: {e}; make a key with: openssl rand -base64 32"
         ))

@@ -7,9 +7,9 @@
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use countersign_claims::scope;
 
 use crate::audit::Event;
+use crate::scope;
 use crate::status::{self, Candidates};
 
 /// The client of every session. Client ids have a prefix, so that none equals a `sub` (RFC 9068 §5).
@@ -17,6 +17,12 @@ pub(crate) const FIRST_PARTY: &str = "client_first_party";
 
 /// The id of a session: 128 random bits.
 pub(crate) type SessionId = [u8; 16];
+
+/// The most sessions that a user may have. A further login ends the oldest one.
+pub(crate) const MOST_OF_A_USER: u32 = 1000;
+
+/// The most sessions that one login ends. There are more only in a database from before the limit.
+pub(crate) const MOST_ENDED: u32 = 100;
 
 /// The row of a session. Times are UNIX seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +43,8 @@ pub(crate) struct Session {
     pub(crate) revoked: bool,
     /// The bit that tells verifiers that the session was ended; `None` if it was opened without one.
     pub(crate) status: Option<status::StatusIndex>,
+    /// The counter of the last refresh whose repetition is in the audit log.
+    pub(crate) repeat_audited: Option<u64>,
 }
 
 impl Session {
@@ -91,8 +99,9 @@ impl Refresh {
 pub(crate) enum Verdict {
     /// The token is the current one. Store this session before the answer.
     Rotate(Session),
-    /// The token was replaced a moment ago. Return its successor again.
-    Repeat(Session),
+    /// The token was replaced a moment ago. Return its successor again. For the first time, store
+    /// this session before.
+    Repeat { session: Session, is_first: bool },
     /// The token was replaced before: it may be stolen. End the session.
     Reuse,
     /// The session has ended or expired. Nothing changes.
@@ -103,12 +112,12 @@ pub(crate) enum Verdict {
 
 impl Verdict {
     /// Returns the event that the audit log records. A rotation is not recorded: the session's row
-    /// has its time.
+    /// has its time. Further repetitions are not either, or a client could fill the log.
     pub(crate) fn event(&self) -> Option<Event> {
         match self {
-            Self::Repeat(_) => Some(Event::RefreshRepeated),
+            Self::Repeat { is_first: true, .. } => Some(Event::RefreshRepeated),
             Self::Reuse => Some(Event::RefreshReused),
-            Self::Rotate(_) | Self::Refuse | Self::ScopeTooWide => None,
+            Self::Repeat { .. } | Self::Rotate(_) | Self::Refuse | Self::ScopeTooWide => None,
         }
     }
 
@@ -134,13 +143,15 @@ pub(crate) fn decide(session: &Session, refresh: &Refresh) -> Verdict {
     if !current && !just_replaced {
         return Verdict::Reuse;
     }
-    if let Some(wanted) = &refresh.scope
-        && !scope::tokens(wanted).all(|one| scope::contains(&session.scope, one))
-    {
+    if refresh.scope.as_ref().is_some_and(|wanted| !scope::is_within(wanted, &session.scope)) {
         return Verdict::ScopeTooWide;
     }
     if just_replaced {
-        return Verdict::Repeat(session.clone());
+        let repeat_audited = Some(session.counter);
+        return Verdict::Repeat {
+            session: Session { repeat_audited, ..session.clone() },
+            is_first: session.repeat_audited != repeat_audited,
+        };
     }
     Verdict::Rotate(Session {
         counter: session.counter + 1,
@@ -209,6 +220,7 @@ mod tests {
             expires_at: 1150,
             revoked: false,
             status: None,
+            repeat_audited: Some(4),
         }
     }
 
@@ -222,19 +234,17 @@ mod tests {
         let rotated = |now, expires_at| {
             Verdict::Rotate(Session { counter: 6, rotated_at: now, expires_at, ..session() })
         };
+        let repeated = Session { repeat_audited: Some(5), ..session() };
+        let repeat = || Verdict::Repeat { session: repeated.clone(), is_first: true };
         let cases = [
             ("current", refresh(5, 1060, None), rotated(1060, 1160)),
             ("current, clock set back", refresh(5, 900, None), rotated(900, 1000)),
             ("last second", refresh(5, 1149, None), rotated(1149, 1249)),
             ("expired", refresh(5, 1150, None), Verdict::Refuse),
             ("expired and old", refresh(1, 1150, None), Verdict::Refuse),
-            ("previous, at once", refresh(4, 1050, None), Verdict::Repeat(session())),
-            ("previous, end of grace", refresh(4, 1060, None), Verdict::Repeat(session())),
-            (
-                "previous, clock set back a little",
-                refresh(4, 1040, None),
-                Verdict::Repeat(session()),
-            ),
+            ("previous, at once", refresh(4, 1050, None), repeat()),
+            ("previous, end of grace", refresh(4, 1060, None), repeat()),
+            ("previous, clock set back a little", refresh(4, 1040, None), repeat()),
             ("previous, clock set back", refresh(4, 1039, None), Verdict::Reuse),
             ("previous, too late", refresh(4, 1061, None), Verdict::Reuse),
             ("older, at once", refresh(3, 1050, None), Verdict::Reuse),
@@ -249,6 +259,10 @@ mod tests {
         for (name, refresh, expected) in cases {
             assert_eq!(decide(&session(), &refresh), expected, "{name}");
         }
+        assert_eq!(repeat().event(), Some(Event::RefreshRepeated));
+        let again = decide(&repeated, &refresh(4, 1050, None));
+        assert_eq!(again.event(), None);
+        assert_eq!(again, Verdict::Repeat { session: repeated, is_first: false });
         let ended = Session { revoked: true, ..session() };
         assert_eq!(decide(&ended, &refresh(5, 1060, None)), Verdict::Refuse);
     }

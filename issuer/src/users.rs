@@ -13,6 +13,8 @@ pub(crate) struct User {
     pub(crate) scope: String,
     /// A PHC string.
     pub(crate) password_hash: String,
+    /// Counts the changes of the password.
+    pub(crate) password_version: u64,
     pub(crate) created_at: u64,
     /// A locked user cannot log in.
     pub(crate) locked: bool,
@@ -41,7 +43,7 @@ pub(crate) struct ChangedUser {
 
 /// Begins the name of a deleted user. No user can have such a name, because it has a control
 /// character. The SQL of both stores skips these names by their order: from `char(7)` to `char(8)`.
-const DELETED: char = '\u{7}';
+pub(crate) const DELETED: &str = "\u{7}";
 
 impl UserChange {
     /// Applies the change. Returns `None` if it changes nothing; then nothing is written or audited.
@@ -49,8 +51,13 @@ impl UserChange {
         let (changed, ends_sessions, event) = match self {
             // A hash has a random salt. The same hash means that the transaction runs again after
             // it was committed.
+            Self::Password(hash) if user.password_hash == *hash => return None,
             Self::Password(hash) => {
-                let changed = User { password_hash: hash.clone(), ..user.clone() };
+                let changed = User {
+                    password_hash: hash.clone(),
+                    password_version: user.password_version + 1,
+                    ..user.clone()
+                };
                 (changed, true, Event::PasswordChanged)
             }
             Self::Locked(locked) => {
@@ -83,6 +90,7 @@ mod tests {
             name: "demo".to_owned(),
             scope: "read".to_owned(),
             password_hash: "hash".to_owned(),
+            password_version: 3,
             created_at: 7,
             locked: false,
         }
@@ -97,7 +105,7 @@ mod tests {
             password_hash: String::new(),
             ..locked.clone()
         };
-        let new = User { password_hash: "new".to_owned(), ..user() };
+        let new = User { password_hash: "new".to_owned(), password_version: 4, ..user() };
         for (change, before, after, ends_sessions, event) in [
             (UserChange::Password("new".into()), user(), new, true, Event::PasswordChanged),
             (UserChange::Locked(true), user(), locked.clone(), true, Event::UserLocked),

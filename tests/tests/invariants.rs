@@ -114,8 +114,19 @@ const LAYERS: [&[&str]; 6] = [
     &["serve", "http"],
     &["service", "metrics"],
     &["store"],
-    &["audit", "clients", "keys", "login", "session", "status", "users"],
-    &["clock", "config", "crypto", "error", "limits", "network", "pem", "sealing"],
+    &["audit", "clients", "keys", "login", "scope", "session", "status", "users"],
+    &[
+        "clock",
+        "config",
+        "crypto",
+        "error",
+        "files",
+        "limits",
+        "log_lines",
+        "network",
+        "pem",
+        "sealing",
+    ],
 ];
 
 #[test]

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::user::{Scope, check_scope};
+use super::user::{Scope, checked_scope};
 use super::{existing, existing_or_new, print};
 use crate::clients::{Client, ClientChange};
 use crate::service::accounts::{self, NewSecret};
@@ -59,9 +59,9 @@ impl Command {
 
 async fn add(config: &Config, name: &str, scope: &str, as_json: bool) -> Result<(), Error> {
     check_name(name)?;
-    check_scope(scope)?;
+    let scope = checked_scope(scope)?;
     let store = existing_or_new(config).await?;
-    let added = accounts::add_client(&*store, name, scope, Clock::system().now()).await?;
+    let added = accounts::add_client(&*store, name, &scope, Clock::system().now()).await?;
     let new = added.ok_or_else(|| {
         Error::Refused(format!("client {name} exists; use client rotate to give it a new secret"))
     })?;

@@ -12,14 +12,16 @@ mod store;
 mod usage;
 mod user;
 
-use std::io::Write as _;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 use self::settings::Settings;
+use crate::log_lines::LogLines;
 use crate::store::{Missing, Store};
 use crate::{Config, Error, Sources};
 
@@ -70,26 +72,43 @@ pub fn main() -> ExitCode {
         Ok(command_line) => command_line,
         Err(e) => return usage::report(&e),
     };
-    match run(command_line) {
-        Ok(()) => ExitCode::SUCCESS,
+    let mut log = match LogLines::to_stderr() {
+        Ok(log) => log,
         Err(e) => {
-            complain(&e.to_string());
-            ExitCode::FAILURE
+            complain(&format!("cannot start a thread: {e}"));
+            return ExitCode::FAILURE;
         }
+    };
+    let result = run(command_line, &log);
+    if let Err(e) = &result {
+        // After the lines of the log, and without waiting for somebody to read them.
+        complain_to(&mut log, &e.to_string());
     }
+    log.flush(FLUSH_TIMEOUT);
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run(CommandLine { config, settings, command }: CommandLine) -> Result<(), Error> {
+/// The longest wait for threads that still do something, after all requests are answered.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The longest wait for the last lines of the log.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+fn run(
+    CommandLine { config, settings, command }: CommandLine,
+    log: &LogLines,
+) -> Result<(), Error> {
     let environment = std::env::vars_os().collect();
-    let config = Sources { file: config, environment, flags: settings.0 }.load()?;
-    log::to_stderr(&config);
+    let sources = Sources { file: config, environment, flags: settings.0 };
+    let config = sources.load()?;
+    log::start(&config, log.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| Error::System(format!("cannot start threads: {e}")))?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         match command {
-            Command::Serve => serve::serve(config).await,
+            Command::Serve => serve::serve(config, sources.secret_file()).await,
             Command::User(command) => command.run(&config).await,
             Command::Client(command) => command.run(&config).await,
             Command::Keys(command) => command.run(&config).await,
@@ -98,7 +117,10 @@ fn run(CommandLine { config, settings, command }: CommandLine) -> Result<(), Err
             Command::Audit(command) => command.run(&config).await,
             Command::Config(command) => command.run(&config),
         }
-    })
+    });
+    // A thread may wait for a file that never comes.
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    result
 }
 
 /// Opens the database, and makes it if there is none.
@@ -123,6 +145,10 @@ fn print(text: &str) -> Result<(), Error> {
 }
 
 fn complain(line: &str) {
+    complain_to(&mut std::io::stderr(), line);
+}
+
+fn complain_to(out: &mut impl Write, line: &str) {
     // A closed stderr leaves nowhere to report to.
-    let _ = writeln!(std::io::stderr(), "countersign-issuer: {line}");
+    let _ = out.write_all(format!("countersign-issuer: {line}\n").as_bytes());
 }

@@ -1,6 +1,7 @@
 //! The command `serve`: listeners, signals, and the order of start and stop.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -8,11 +9,13 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::print;
-use crate::{Clock, Config, Error, Limits, State, run, run_admin};
+use crate::config::beside;
+use crate::{Clock, Config, DatabaseUrl, Error, Limits, State, files, run, run_admin};
 
 /// Serves until SIGTERM or SIGINT. Binds the addresses before it opens or makes anything, so that an
-/// address in use changes nothing on the disk.
-pub(super) async fn serve(config: Config) -> Result<(), Error> {
+/// address in use changes nothing on the disk. `secret_file` is the configuration file, if it has a
+/// secret.
+pub(super) async fn serve(config: Config, secret_file: Option<&Path>) -> Result<(), Error> {
     config.check_serve()?;
     let hint = "set listen to another address (port 0 picks a free one)";
     let (listener, address) = listen(config.listen, hint).await?;
@@ -31,7 +34,12 @@ pub(super) async fn serve(config: Config) -> Result<(), Error> {
             "without trusted_proxies all clients share one limit on logins, the proxy's"
         );
     }
+    let mut secrets = secret_files(&config);
+    secrets.extend(secret_file.map(Path::to_owned));
     let state = State::open(config, address, Limits::default(), Clock::system()).await?;
+    for warning in secrets.iter().filter_map(|path| files::warning_of_others(path)) {
+        tracing::warn!("{warning}");
+    }
     let admin = admin.map(|(listener, address)| Admin::start(listener, address, state.clone()));
     print(&format!("countersign-issuer listening on {}\n", state.url()))?;
     // Without a certificate, SIGHUP ends the process, as it does by default.
@@ -53,6 +61,15 @@ pub(super) async fn serve(config: Config) -> Result<(), Error> {
         admin.stop().await;
     }
     result
+}
+
+/// Returns the files with secrets, also those that are made at the start.
+fn secret_files(config: &Config) -> Vec<PathBuf> {
+    let mut files: Vec<_> = config.tls_key.iter().chain(&config.master_key_file).cloned().collect();
+    if let DatabaseUrl::Sqlite(database) = &config.database {
+        files.extend(["", "-wal", ".master-key"].map(|end| beside(database, end)));
+    }
+    files
 }
 
 /// Binds an address. Returns it with the port that was picked.

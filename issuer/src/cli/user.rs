@@ -3,11 +3,11 @@
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 
 use clap::{Args, Subcommand};
-use countersign_claims::scope;
 use zeroize::Zeroizing;
 
 use super::{existing, existing_or_new, print};
 use crate::login::{password, user_name};
+use crate::scope;
 use crate::service::accounts;
 use crate::service::hasher::Cost;
 use crate::users::User;
@@ -64,7 +64,7 @@ impl Command {
 
 async fn add(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
     let name = user_name(name)?;
-    check_scope(scope)?;
+    let scope = checked_scope(scope)?;
     let store = existing_or_new(config).await?;
     let taken = || Error::Refused(format!("user {name} exists; use user passwd to set a password"));
     if store.user(name.clone()).await?.is_some() {
@@ -72,7 +72,7 @@ async fn add(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
     }
     let password_hash = new_password(config, &name)?;
     let now = Clock::system().now();
-    if !accounts::add_user(&*store, &name, scope, password_hash, now).await? {
+    if !accounts::add_user(&*store, &name, &scope, password_hash, now).await? {
         return Err(taken());
     }
     print(&format!("added user {name}\n"))
@@ -124,14 +124,17 @@ async fn list(config: &Config) -> Result<(), Error> {
     print(&users.iter().map(line).collect::<String>())
 }
 
-pub(super) fn check_scope(scope: &str) -> Result<(), Error> {
-    if scope.is_empty() || scope::is_well_formed(scope) {
-        return Ok(());
+/// Returns the scope with each word once.
+pub(super) fn checked_scope(scope: &str) -> Result<String, Error> {
+    if scope.is_empty() {
+        return Ok(String::new());
     }
-    Err(Error::Refused(format!(
-        "{scope:?} is not a scope; expected words with single spaces between, such as \"read \
-         write\""
-    )))
+    scope::parse(scope).ok_or_else(|| {
+        Error::Refused(format!(
+            "{scope:?} is not a scope; expected words with single spaces between, such as \"read \
+             write\""
+        ))
+    })
 }
 
 fn user_name(name: &str) -> Result<String, Error> {

@@ -1,7 +1,7 @@
 //! The setting `database`: an SQLite file or a PostgreSQL server.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::postgres_url::PostgresUrl;
@@ -18,6 +18,13 @@ pub enum DatabaseUrl {
     Sqlite(PathBuf),
     /// A database of a PostgreSQL server.
     Postgres(Box<PostgresUrl>),
+}
+
+/// Returns the path of a file beside an SQLite file, with `end` after its name.
+pub(crate) fn beside(database: &Path, end: &str) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(end);
+    PathBuf::from(path)
 }
 
 impl FromStr for DatabaseUrl {

@@ -15,6 +15,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 pub use self::database::DatabaseUrl;
+pub(crate) use self::database::beside;
 pub(crate) use self::intervals::{NOTICE_WITHIN, STATUS_LIST_LIFETIME};
 pub(crate) use self::postgres_url::{PostgresUrl, TIME_TO_CONNECT, describe};
 pub use self::settings::Config;

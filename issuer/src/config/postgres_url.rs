@@ -52,6 +52,10 @@ impl PostgresUrl {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         Ok(Self { config, root_certificates, shown: show(url) })
     }
+
+    pub(super) fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
+    }
 }
 
 /// Takes `sslrootcert`, which the parser does not know, out of a URL. Returns the rest of the URL

@@ -5,8 +5,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use super::DatabaseUrl;
 use super::settings::{Config, SETTINGS, Setting};
 use crate::error::Error;
+use crate::files;
 
 const PREFIX: &str = "COUNTERSIGN_";
 
@@ -53,11 +55,21 @@ impl Sources {
         config.check()?;
         Ok(config)
     }
+
+    /// Returns the file if it has a secret: a master key, or the password of a database.
+    pub(crate) fn secret_file(&self) -> Option<&Path> {
+        let path = self.file.as_deref()?;
+        let mut config = Config::default();
+        read_file(&mut config, path).ok()?;
+        let has_password =
+            matches!(&config.database, DatabaseUrl::Postgres(url) if url.has_password());
+        (has_password || config.master_key.is_some()).then_some(path)
+    }
 }
 
 fn read_file(config: &mut Config, path: &Path) -> Result<(), Error> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path)
+    let text = files::read_text(path)
         .map_err(|e| Error::Config(format!("cannot read the configuration file {shown}: {e}")))?;
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
         // The Display of this error quotes the file, which may hold a master key.

@@ -2,12 +2,29 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, HeaderValue};
 
 use super::Call;
 use super::form::{Form, decode};
 use super::reply::ApiError;
-use crate::service::ClientCredentials;
+use crate::clients::Client;
+use crate::service::{ClientCredentials, Issuer};
+
+/// Returns the client that the request has credentials of, if it has any. Refuses wrong credentials
+/// (RFC 6749 §5.2), also where none are needed.
+pub(super) async fn authenticated(
+    issuer: &Issuer,
+    call: &Call,
+    form: &Form,
+) -> Result<Option<Client>, ApiError> {
+    // Other schemes are no credentials of a client: a page may send its access token along.
+    let is_basic = |header: &HeaderValue| is_basic(header.as_bytes());
+    let has_basic = call.headers.get_all(AUTHORIZATION).iter().any(is_basic);
+    if !has_basic && form.get("client_secret").is_none() {
+        return Ok(None);
+    }
+    Ok(Some(issuer.authenticate_client(credentials(call, form)?).await?))
+}
 
 /// Reads the credentials of the client (RFC 6749 §2.3.1): from the scheme Basic, or from
 /// `client_id` and `client_secret` in the form.
@@ -27,6 +44,11 @@ pub(super) fn credentials(call: &Call, form: &Form) -> Result<ClientCredentials,
         return Err(ApiError::invalid_request("client_id is not the client that authenticates"));
     }
     Ok(ClientCredentials { id, secret })
+}
+
+fn is_basic(header: &[u8]) -> bool {
+    let scheme = header.split(|byte| *byte == b' ').next().unwrap_or_default();
+    scheme.eq_ignore_ascii_case(b"basic")
 }
 
 /// Decodes the scheme Basic (RFC 7617). Inside it, the id and the secret are each encoded as in a

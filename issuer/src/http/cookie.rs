@@ -33,9 +33,12 @@ pub(super) fn device<'a>(issuer: &Issuer, headers: &'a HeaderMap) -> Option<&'a 
 }
 
 fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let lines = headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).map(str::trim);
-    pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    // Cookies of other programs may have any bytes.
+    let lines = headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
+    let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
+    let mut values =
+        pairs.filter_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    values.find_map(|value| str::from_utf8(value).ok())
 }
 
 /// Refuses a request if the browser's headers name another site, or an origin that is not listed.

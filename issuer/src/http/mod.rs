@@ -10,6 +10,7 @@ mod cors;
 mod document;
 mod form;
 mod health;
+mod host;
 mod introspect;
 mod login;
 mod logout;
@@ -114,14 +115,17 @@ const ADMIN_ENDPOINTS: [Endpoint; 1] =
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Listener {
     Public,
-    Admin,
+    /// `is_loopback`: it has a loopback address.
+    Admin {
+        is_loopback: bool,
+    },
 }
 
 impl Listener {
     const fn endpoints(self) -> &'static [Endpoint] {
         match self {
             Self::Public => &ENDPOINTS,
-            Self::Admin => &ADMIN_ENDPOINTS,
+            Self::Admin { .. } => &ADMIN_ENDPOINTS,
         }
     }
 }
@@ -267,7 +271,7 @@ impl Service {
                 tracing::info!(method, path, status, ms);
             }
             // Metrics are read every few seconds.
-            Listener::Admin => tracing::debug!(method, path, status, ms),
+            Listener::Admin { .. } => tracing::debug!(method, path, status, ms),
         }
         response
     }
@@ -281,6 +285,10 @@ impl Service {
         // CONNECT has a target without a path (RFC 9112 §3.2.3). warp's path filter panics on it.
         if request.uri().path_and_query().is_none() {
             return Err(ApiError::not_found());
+        }
+        host::check(&request)?;
+        if self.listener == (Listener::Admin { is_loopback: true }) {
+            host::check_is_local(&request)?;
         }
         if self.is_around_proxy(peer) && !request.uri().path().starts_with("/healthz/") {
             return Err(ApiError::around_proxy());

@@ -5,7 +5,7 @@ use hyper::StatusCode;
 use super::form::Form;
 use super::reply::{self, ApiError, ErrorBody, Reply};
 use super::token_form::TokenForm;
-use super::{Api, Call};
+use super::{Api, Call, client};
 
 /// `POST /revoke` (RFC 7009): ends the session of a refresh token, or of an access token that names a
 /// status list. An invalid token has the same answer. `token_type_hint` is not needed.
@@ -23,11 +23,20 @@ use super::{Api, Call};
             description = "`invalid_request`, `invalid_grant` for another client's token, or `unsupported_token_type` for an access token that names no status list",
             body = ErrorBody,
         ),
+        (
+            status = 401,
+            description = "`invalid_client`: the request has a client's credentials, and they are wrong",
+            body = ErrorBody,
+            headers(("WWW-Authenticate" = String, description = "`Basic`")),
+        ),
     ),
+    security((), ("client" = [])),
 )]
 pub(super) async fn revoke(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     let form = Form::read(&call)?;
     let TokenForm { token } = form.parse()?;
-    api.issuer.revoke(token, form.get("client_id")).await?;
+    let client = client::authenticated(&api.issuer, &call, &form).await?;
+    let client_id = client.as_ref().map(|client| client.id.as_str());
+    api.issuer.revoke(token, client_id.or_else(|| form.get("client_id"))).await?;
     Ok(reply::empty(StatusCode::OK))
 }

@@ -34,16 +34,42 @@ impl Counters {
         self.code(b"network", &[account, network_of(client).to_string().as_bytes()])
     }
 
-    /// Returns the counter of the device with this cookie, if the cookie is genuine and the device
-    /// is still known at `now`.
-    pub(crate) fn device(&self, account: &Counter, cookie: &str, now: u64) -> Option<Counter> {
-        let device = Device::decode(cookie, &self.0, account)?;
-        (now < device.known_until).then(|| self.code(b"device ", &[account, &device.id]))
+    /// Returns the counter of all known devices of an account together, if the cookie is genuine, was
+    /// made since the password was last changed, and its device is still known at `now`.
+    pub(crate) fn devices(
+        &self,
+        account: &Counter,
+        password_version: u64,
+        cookie: &str,
+        now: u64,
+    ) -> Option<Counter> {
+        let known_until = self.known_until(account, password_version, cookie)?;
+        (now < known_until).then(|| self.code(b"devices", &[account]))
     }
 
-    /// Returns the cookie of a device that has logged in to `account`.
-    pub(crate) fn cookie(&self, account: &Counter, id: [u8; 16], now: u64) -> String {
-        Device { id, known_until: now + DEVICE_KNOWN_FOR }.encode(&self.0, account)
+    /// Returns the cookie of a device that has logged in to `account`: version, time, and an
+    /// HMAC-SHA256 over these, the account and the number of its password. The cookie contains
+    /// neither.
+    pub(crate) fn cookie(&self, account: &Counter, password_version: u64, now: u64) -> String {
+        let mut bytes = vec![VERSION];
+        bytes.extend((now + DEVICE_KNOWN_FOR).to_be_bytes());
+        let code = hmac::sign(&self.0, &signed(&bytes, account, password_version));
+        bytes.extend(code.as_ref());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads a cookie, if this issuer made it for this account and password. Compares in constant
+    /// time.
+    fn known_until(&self, account: &Counter, password_version: u64, cookie: &str) -> Option<u64> {
+        if cookie.len() != (LENGTH * 4).div_ceil(3) {
+            return None;
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(cookie).ok()?;
+        let (body, code) = bytes.split_at_checked(BODY)?;
+        hmac::verify(&self.0, &signed(body, account, password_version), code).ok()?;
+        let (version, known_until) = body.split_first()?;
+        let known_until = u64::from_be_bytes(known_until.try_into().ok()?);
+        (*version == VERSION).then_some(known_until)
     }
 
     fn code(&self, kind: &[u8], parts: &[&[u8]]) -> Counter {
@@ -59,48 +85,13 @@ impl Counters {
     }
 }
 
-/// The content of a device cookie: version, device, time, and an HMAC-SHA256 over these and the
-/// account. The cookie does not contain the account.
-struct Device {
-    id: [u8; 16],
-    known_until: u64,
-}
-
-const VERSION: u8 = 1;
-const BODY: usize = 1 + 16 + 8;
+const VERSION: u8 = 2;
+const BODY: usize = 1 + 8;
 const LENGTH: usize = BODY + 32;
 
-impl Device {
-    fn encode(&self, key: &hmac::Key, account: &Counter) -> String {
-        let mut bytes = Vec::with_capacity(LENGTH);
-        bytes.push(VERSION);
-        bytes.extend(self.id);
-        bytes.extend(self.known_until.to_be_bytes());
-        let code = hmac::sign(key, &Self::signed(&bytes, account));
-        bytes.extend(code.as_ref());
-        URL_SAFE_NO_PAD.encode(bytes)
-    }
-
-    /// Reads the cookie, if this issuer made it for this account. Compares in constant time.
-    fn decode(text: &str, key: &hmac::Key, account: &Counter) -> Option<Self> {
-        if text.len() != LENGTH.div_ceil(3) * 4 {
-            return None;
-        }
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (body, code) = bytes.split_at_checked(BODY)?;
-        hmac::verify(key, &Self::signed(body, account), code).ok()?;
-        let (version, rest) = body.split_first()?;
-        let (id, known_until) = rest.split_at_checked(16)?;
-        (*version == VERSION).then_some(Self {
-            id: id.try_into().ok()?,
-            known_until: u64::from_be_bytes(known_until.try_into().ok()?),
-        })
-    }
-
-    /// Returns the bytes under the HMAC. Their kind differs from every kind of counter.
-    fn signed(body: &[u8], account: &Counter) -> Vec<u8> {
-        [b"cookie ", account.as_slice(), body].concat()
-    }
+/// Returns the bytes under the HMAC of a cookie. Their kind differs from every kind of counter.
+fn signed(body: &[u8], account: &Counter, password_version: u64) -> Vec<u8> {
+    [b"cookie ", account.as_slice(), &password_version.to_be_bytes(), body].concat()
 }
 
 #[cfg(test)]
@@ -114,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn each_account_has_its_own_counter_for_each_network_and_device() {
+    fn each_account_has_its_own_counter_for_each_network_and_for_its_devices() {
         let counters = counters(1);
         let (demo, eve) = (counters.account("demo"), counters.account("eve"));
         let network = |account, client: &str| counters.network(account, client.parse().unwrap());
@@ -122,8 +113,8 @@ mod tests {
         assert_eq!(network(&demo, "::ffff:192.0.2.1"), one);
         assert_eq!(network(&demo, "2001:db8::1"), network(&demo, "2001:db8::2"));
         let device = |account| {
-            let cookie = counters.cookie(account, [5; 16], NOW);
-            counters.device(account, &cookie, NOW).unwrap()
+            let cookie = counters.cookie(account, 5, NOW);
+            counters.devices(account, 5, &cookie, NOW).unwrap()
         };
         let all = [
             demo,
@@ -141,29 +132,30 @@ mod tests {
     }
 
     #[test]
-    fn a_device_cookie_is_valid_only_for_its_account_and_time() {
+    fn a_device_cookie_is_valid_only_for_its_account_password_and_time() {
         let counters = counters(1);
         let (demo, eve) = (counters.account("demo"), counters.account("eve"));
-        let cookie = counters.cookie(&demo, [5; 16], NOW);
-        assert_eq!(cookie.len(), 76);
-        let known = counters.device(&demo, &cookie, NOW);
+        let cookie = counters.cookie(&demo, 5, NOW);
+        assert_eq!(cookie.len(), 55);
+        let known = counters.devices(&demo, 5, &cookie, NOW);
         assert!(known.is_some());
-        assert_eq!(counters.device(&demo, &cookie, NOW + DEVICE_KNOWN_FOR - 1), known);
-        assert_eq!(counters.device(&demo, &cookie, NOW + DEVICE_KNOWN_FOR), None);
-        assert_eq!(counters.device(&eve, &cookie, NOW), None);
-        assert_eq!(self::counters(2).device(&demo, &cookie, NOW), None);
-        // The same device, with a later cookie.
-        let renewed = counters.cookie(&demo, [5; 16], NOW + 1);
-        assert_eq!(counters.device(&demo, &renewed, NOW), known);
+        assert_eq!(counters.devices(&demo, 5, &cookie, NOW + DEVICE_KNOWN_FOR - 1), known);
+        assert_eq!(counters.devices(&demo, 5, &cookie, NOW + DEVICE_KNOWN_FOR), None);
+        assert_eq!(counters.devices(&eve, 5, &cookie, NOW), None);
+        assert_eq!(self::counters(2).devices(&demo, 5, &cookie, NOW), None);
+        assert_eq!(counters.devices(&demo, 6, &cookie, NOW), None);
+        // Another device counts with the first one.
+        let renewed = counters.cookie(&demo, 5, NOW + 1);
+        assert_eq!(counters.devices(&demo, 5, &renewed, NOW), known);
         let bytes = URL_SAFE_NO_PAD.decode(&cookie).unwrap();
         for bit in 0..bytes.len() * 8 {
             let mut bytes = bytes.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
             let altered = URL_SAFE_NO_PAD.encode(bytes);
-            assert_eq!(counters.device(&demo, &altered, NOW), None, "bit {bit}");
+            assert_eq!(counters.devices(&demo, 5, &altered, NOW), None, "bit {bit}");
         }
-        for text in [&cookie[1..], "", &format!("{cookie}A"), &"é".repeat(38)] {
-            assert_eq!(counters.device(&demo, text, NOW), None);
+        for text in [&cookie[1..], "", &format!("{cookie}A"), &"é".repeat(27)] {
+            assert_eq!(counters.devices(&demo, 5, text, NOW), None);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Throttling of failed logins. Pure rules: the caller passes the time and stores the result.
 //!
 //! Failures are counted per account and network. If the request carries the cookie of a known
-//! device, they are counted per account and device instead. A second counter covers the account
-//! from all unknown devices together. A stranger therefore cannot lock out a device that its owner
-//! has used.
+//! device, they are counted per account for all its known devices together instead. Another counter
+//! covers the account from all unknown devices. A stranger therefore cannot lock out a device that
+//! its owner has used, and somebody with many cookies has no more guesses than with one.
 //!
 //! An attempt counts as a failure before its password is checked. If the password is right, the
 //! failure is undone. Parallel attempts therefore test no more passwords than attempts one after
@@ -30,7 +30,7 @@ pub(crate) struct Attempt {
     pub(crate) account: Counter,
     /// The counter of the account from the network of this attempt.
     pub(crate) network: Counter,
-    /// The counter of the account from the device of this attempt, if the device is known.
+    /// The counter of the account from its known devices, if the attempt comes from one of them.
     pub(crate) device: Option<Counter>,
     /// A random identifier, different for each attempt.
     pub(crate) id: [u8; 16],

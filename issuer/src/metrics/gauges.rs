@@ -1,12 +1,13 @@
-//! Gauges that are set when somebody reads the metrics.
+//! Gauges, and counts that others keep, which are set when somebody reads the metrics.
 
 use std::ops::Range;
 use std::time::Duration;
 
-use prometheus::{Gauge, GaugeVec, IntGauge};
+use prometheus::{Gauge, GaugeVec, IntCounter, IntGauge};
 
 use super::{Maker, process};
 use crate::keys::{KeyRecord, KeyState};
+use crate::log_lines;
 
 /// The values of the gauges at one moment. Times are UNIX seconds.
 pub(crate) struct Snapshot<'a> {
@@ -31,6 +32,7 @@ pub(super) struct Gauges {
     keys_read: Gauge,
     certificate_expires: Gauge,
     certificate_lifetime: Gauge,
+    log_lines_lost: IntCounter,
     process: process::Metrics,
 }
 
@@ -66,6 +68,10 @@ impl Gauges {
                 "countersign_certificate_lifetime_seconds",
                 "Lifetime of the certificate in tls_cert; infinite without one",
             )?,
+            log_lines_lost: maker.register(IntCounter::new(
+                "countersign_log_lines_lost_total",
+                "Lines of the log that were not written",
+            )?)?,
             process: process::Metrics::new(&maker.0)?,
         })
     }
@@ -93,6 +99,7 @@ impl Gauges {
             validity.map_or((0.0, f64::INFINITY), |v| (v.start as f64, v.end as f64));
         self.certificate_expires.set(until - snapshot.now as f64);
         self.certificate_lifetime.set(until - from);
+        self.log_lines_lost.inc_by(log_lines::lost().saturating_sub(self.log_lines_lost.get()));
         self.process.update();
         Ok(())
     }

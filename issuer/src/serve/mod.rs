@@ -22,12 +22,11 @@ use tokio::time::{sleep, timeout};
 use self::connection::Server;
 use self::permits::{Free, Permits};
 pub use self::state::State;
+use crate::Error;
 use crate::http::{Listener, Service};
-use crate::service::Issuer;
-use crate::{Error, Limits};
 
 /// Serves on `listener` until `shutdown` completes. Then accepts no more connections, waits up to
-/// [`Limits::drain_timeout`] for the requests in flight, and returns.
+/// [`crate::Limits::drain_timeout`] for the requests in flight, and returns.
 ///
 /// # Errors
 ///
@@ -74,18 +73,15 @@ pub async fn run(
 /// but without TLS. `state` is the one of the issuer that [`run`] serves.
 pub async fn run_admin(listener: TcpListener, state: State, shutdown: impl Future<Output = ()>) {
     let State { api, .. } = state;
-    let Issuer { limits, config, .. } = &api.issuer;
-    let connections = limits.connections.min(ADMIN_CONNECTIONS);
-    // One client reads the metrics. It may have every connection.
-    let limits = Limits { connections, connections_per_network: connections, ..*limits };
-    let permits = Permits::new(&limits, config);
-    let server = Server { service: Service::new(api, Listener::Admin), tls: None, limits };
+    let is_loopback =
+        listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
+    let limits = api.issuer.limits;
+    let permits = Permits::new(&limits, &api.issuer.config);
+    let server =
+        Server { service: Service::new(api, Listener::Admin { is_loopback }), tls: None, limits };
     // The loop fails only if `broken` completes, which this one never does.
     let _ = accept_loop(listener, server, permits, shutdown, std::future::pending()).await;
 }
-
-/// The most connections of the admin listener. A client that reads the metrics needs one.
-const ADMIN_CONNECTIONS: usize = 16;
 
 /// Accepts connections until `shutdown` or `broken` completes. After `shutdown` it drains them.
 async fn accept_loop(

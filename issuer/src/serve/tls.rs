@@ -20,7 +20,7 @@ use x509_cert::der::Decode as _;
 use zeroize::Zeroizing;
 
 use crate::crypto::sha256;
-use crate::{Clock, Config, Error};
+use crate::{Clock, Config, Error, files};
 
 /// The time between two looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -158,14 +158,14 @@ type Digest = [[u8; 32]; 2];
 
 /// The content of the files.
 struct Files {
-    cert: Vec<u8>,
+    cert: Zeroizing<Vec<u8>>,
     key: Zeroizing<Vec<u8>>,
 }
 
 impl Files {
     fn read(cert: &Path, key: &Path) -> Result<Self, Error> {
-        let read = |path: &Path| std::fs::read(path).map_err(|e| unusable(path, &e));
-        Ok(Self { cert: read(cert)?, key: read(key).map(Zeroizing::new)? })
+        let read = |path: &Path| files::read(path).map_err(|e| unusable(path, &e));
+        Ok(Self { cert: read(cert)?, key: read(key)? })
     }
 
     fn digest(&self) -> Digest {

@@ -26,6 +26,7 @@ pub(crate) async fn add_user(
         name: name.to_owned(),
         scope: scope.to_owned(),
         password_hash,
+        password_version: 0,
         created_at: now,
         locked: false,
     };

@@ -1,9 +1,10 @@
 //! Confidential clients: their authentication, and access tokens for themselves.
 
-use super::grant::{check_scope_syntax, is_within};
+use super::grant::wanted_scope;
 use super::{Grant, Issuer, ServiceError};
 use crate::clients::Client;
 use crate::crypto;
+use crate::scope::is_within;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 /// The id and the secret that a client presents.
@@ -34,7 +35,8 @@ impl Issuer {
         wanted: Option<&str>,
     ) -> Result<Grant, ServiceError> {
         let client = self.authenticate_client(credentials).await?;
-        check_scope_syntax(wanted)?;
+        let wanted = wanted_scope(wanted)?;
+        let wanted = wanted.as_deref();
         if wanted.is_some_and(|wanted| !is_within(wanted, &client.scope)) {
             return Err(ServiceError::ScopeExceedsClient);
         }

@@ -1,10 +1,9 @@
 //! The tokens that a login, a refresh or a client gets.
 
-use countersign_claims::scope;
-
 use super::access_token::Access;
 use super::{Issuer, ServiceError};
 use crate::clients::Client;
+use crate::scope;
 use crate::session::{RefreshToken, Session};
 
 /// Tokens for a client (RFC 6749 §5.1).
@@ -78,13 +77,7 @@ impl Issuer {
     }
 }
 
-/// Refuses a scope that is not a list of scope tokens (RFC 6749 §3.3).
-pub(super) fn check_scope_syntax(wanted: Option<&str>) -> Result<(), ServiceError> {
-    let is_well_formed = wanted.is_none_or(scope::is_well_formed);
-    is_well_formed.then_some(()).ok_or(ServiceError::MalformedScope)
-}
-
-/// Returns true if `granted` has each scope token of `wanted`.
-pub(super) fn is_within(wanted: &str, granted: &str) -> bool {
-    scope::tokens(wanted).all(|one| scope::contains(granted, one))
+/// Returns the scope that a request asks for, if any. Refuses one that is not a list of scope tokens.
+pub(super) fn wanted_scope(wanted: Option<&str>) -> Result<Option<String>, ServiceError> {
+    wanted.map(|wanted| scope::parse(wanted).ok_or(ServiceError::MalformedScope)).transpose()
 }

@@ -54,13 +54,10 @@ impl Issuer {
         let now = self.clock.now();
         let session = self.open_session(request, &mut user, provisional, now).await?;
         self.metrics.logins.ok.inc();
+        let cookie = || self.counters.cookie(&account, user.password_version, now);
+        let device = request.keeps_cookies.then(cookie);
         self.rehash(request, user, now).await;
         let grant = self.grant_session(&session, None, now)?;
-        let device = if request.keeps_cookies {
-            Some(self.counters.cookie(&account, crypto::random()?, now))
-        } else {
-            None
-        };
         Ok(LoggedIn { grant, device })
     }
 
@@ -74,11 +71,12 @@ impl Issuer {
         let name = user_name::normalise(request.user_name);
         // An impossible name is counted as it was typed.
         let account = self.counters.account(name.as_deref().unwrap_or(request.user_name));
-        let provisional = self.count_attempt(request, account).await?;
         let user = match name {
             Some(name) => self.store.user(name).await?,
             None => None,
         };
+        let password_version = user.as_ref().map_or(0, |user| user.password_version);
+        let provisional = self.count_attempt(request, account, password_version).await?;
         let stored = user.as_ref().map(|user| user.password_hash.as_str());
         let matches = self.hasher.verify(permit, request.password, stored).await;
         let Some(user) = user.filter(|_| matches) else {
@@ -107,12 +105,14 @@ impl Issuer {
         &self,
         request: &LoginRequest<'_>,
         account: Counter,
+        password_version: u64,
     ) -> Result<ProvisionalFailure, ServiceError> {
         let now = self.clock.now();
+        let devices = |cookie| self.counters.devices(&account, password_version, cookie, now);
         let attempt = Attempt {
             account,
             network: self.counters.network(&account, request.client),
-            device: request.device.and_then(|cookie| self.counters.device(&account, cookie, now)),
+            device: request.device.and_then(devices),
             id: crypto::random()?,
             now,
         };
@@ -146,6 +146,7 @@ impl Issuer {
             expires_at: self.lifetimes().expiry(now, now),
             revoked: false,
             status: None,
+            repeat_audited: None,
         };
         let open = |hash: String, candidates| {
             self.store.open_session(session.clone(), hash, Some(provisional.clone()), candidates)

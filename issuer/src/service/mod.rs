@@ -111,6 +111,7 @@ impl Issuer {
             name: "demo".to_owned(),
             scope: String::new(),
             password_hash: "hash".to_owned(),
+            password_version: 0,
             created_at: 0,
             locked: false,
         };
@@ -126,6 +127,7 @@ impl Issuer {
             expires_at: 1_800_000_900,
             revoked: false,
             status: None,
+            repeat_audited: None,
         };
         let opened = self.store.open_session(session, "hash".to_owned(), None, None);
         assert!(opened.await.unwrap().is_some());

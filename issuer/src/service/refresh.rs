@@ -1,6 +1,6 @@
 //! Refreshes (RFC 6749 §6): a refresh token for its successor and a new access token.
 
-use super::grant::check_scope_syntax;
+use super::grant::wanted_scope;
 use super::{Grant, Issuer, ServiceError};
 use crate::session::{FIRST_PARTY, Refresh, RefreshToken, Verdict};
 
@@ -26,7 +26,7 @@ impl Issuer {
         if client_id.is_some_and(|id| id != FIRST_PARTY) {
             return Err(refused());
         }
-        check_scope_syntax(scope)?;
+        let scope = wanted_scope(scope)?;
         let token = RefreshToken::decode(token, &self.refresh_key).ok_or_else(refused)?;
         // Before the token is used up: a client that comes back after the grace period would lose
         // its session.
@@ -34,7 +34,7 @@ impl Issuer {
         let now = self.clock.now();
         let refresh = Refresh {
             token,
-            scope: scope.map(Into::into),
+            scope: scope.clone(),
             now,
             lifetimes: self.lifetimes(),
             candidates: self.candidates()?,
@@ -42,15 +42,15 @@ impl Issuer {
         let verdict = self.store.refresh(refresh).await?;
         match &verdict {
             Verdict::Rotate(_) => &results.rotated,
-            Verdict::Repeat(_) => &results.repeated,
+            Verdict::Repeat { .. } => &results.repeated,
             Verdict::Reuse => &results.reused,
             Verdict::Refuse => &results.refused,
             Verdict::ScopeTooWide => &results.scope_too_wide,
         }
         .inc();
         match verdict {
-            Verdict::Rotate(session) | Verdict::Repeat(session) => {
-                self.grant_session(&session, scope, now)
+            Verdict::Rotate(session) | Verdict::Repeat { session, .. } => {
+                self.grant_session(&session, scope.as_deref(), now)
             }
             Verdict::Reuse => {
                 tracing::warn!("a replaced refresh token was used; its session is ended");

@@ -87,6 +87,7 @@ fn user() -> User {
         name: "demo".to_owned(),
         scope: "read".to_owned(),
         password_hash: "hash".to_owned(),
+        password_version: 0,
         created_at: NOW,
         locked: false,
     }
@@ -104,6 +105,7 @@ fn session(id: u8) -> Session {
         expires_at: NOW + 900,
         revoked: false,
         status: None,
+        repeat_audited: None,
     }
 }
 
@@ -197,7 +199,7 @@ async fn a_caller_that_goes_away_blocks_nobody(database: Database) {
             () = turns => cancelled += 1,
         }
         let verdict = store.refresh(refresh(id, 0, 10)).await.unwrap();
-        assert!(matches!(verdict, Verdict::Rotate(_) | Verdict::Repeat(_)), "{verdict:?}");
+        assert!(matches!(verdict, Verdict::Rotate(_) | Verdict::Repeat { .. }), "{verdict:?}");
         assert_eq!(store.session([id; 16]).await.unwrap().unwrap().counter, 1);
     }
     assert!(cancelled > 0, "no refresh was cancelled");

@@ -26,7 +26,7 @@ async fn a_cookie_session_hides_the_refresh_token_from_the_page() {
     let request = |cookie: &str, path: &str, headers: &[(&str, &str)]| {
         let mut request = client()
             .post(format!("{}{path}", server.url))
-            .header("cookie", format!("a=b; {cookie}; c=d"))
+            .header("cookie", format!("a=é; {cookie}; c=d"))
             .form(&[("grant_type", "refresh_token")]);
         for (name, value) in headers {
             request = request.header(*name, *value);

@@ -11,6 +11,7 @@ over_all!(
     a_client_gets_a_token_for_itself_and_no_refresh_token,
     a_client_may_narrow_its_scope_but_not_widen_it,
     every_failed_client_authentication_has_the_same_response,
+    credentials_are_checked_also_where_none_are_needed,
     a_new_secret_replaces_the_old_one,
     a_wrong_client_command_is_refused_with_a_reason_and_changes_nothing,
     introspection_returns_the_current_state_of_a_token,
@@ -86,10 +87,16 @@ async fn a_client_may_narrow_its_scope_but_not_widen_it(backend: Backend) {
     let worker = add(server.folder.path(), "worker", "read write");
     let less = ask(&server, "/token", &worker, &[GRANT, ("scope", "write")]).await;
     assert_eq!((less.status, less.claims()["scope"].as_str()), (200, Some("write")));
+    let many = "read ".repeat(4000) + "write";
+    let once = ask(&server, "/token", &worker, &[GRANT, ("scope", &many)]).await;
+    assert_eq!((once.status, once.field("scope")), (200, "read write".to_owned()));
+    assert_eq!(once.claims()["scope"], "read write");
     for scope in ["read admin", "READ", "read  write"] {
         let more = ask(&server, "/token", &worker, &[GRANT, ("scope", scope)]).await;
         more.refused(400, "invalid_scope");
     }
+    let twice = add(server.folder.path(), "twice", "write read write");
+    assert_eq!(ask(&server, "/token", &twice, &[GRANT]).await.field("scope"), "write read");
     let without = add(server.folder.path(), "without", "");
     let answer = ask(&server, "/token", &without, &[GRANT]).await;
     assert_eq!((answer.status, answer.field("scope")), (200, String::new()));
@@ -132,6 +139,25 @@ async fn every_failed_client_authentication_has_the_same_response(backend: Backe
     ask(&server, "/token", &worker, &twice).await.refused(400, "invalid_request");
     let other = [GRANT, ("client_id", "client_other")];
     ask(&server, "/token", &worker, &other).await.refused(400, "invalid_request");
+}
+
+async fn credentials_are_checked_also_where_none_are_needed(backend: Backend) {
+    let server = Server::on(backend).await;
+    let worker = add(server.folder.path(), "worker", "read");
+    let wrong = Credentials { id: worker.id.clone(), secret: "wrong".to_owned() };
+    let token = login(&server.url).await.refresh_token();
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", token.as_str())];
+    let in_form = [("client_id", worker.id.as_str()), ("client_secret", "wrong")];
+    for (path, form) in [("/token", &refresh[..]), ("/revoke", &[("token", token.as_str())])] {
+        ask(&server, path, &wrong, form).await.refused(401, "invalid_client");
+        let both = [form, &in_form].concat();
+        post_form(&server.url, path, &both).await.refused(401, "invalid_client");
+        // The session belongs to another client.
+        ask(&server, path, &worker, form).await.refused(400, "invalid_grant");
+    }
+    // An access token is no credential of a client.
+    let request = client().post(format!("{}/token", server.url)).form(&refresh);
+    assert_eq!(send(request.bearer_auth("x")).await.status, 200);
 }
 
 async fn a_new_secret_replaces_the_old_one(backend: Backend) {

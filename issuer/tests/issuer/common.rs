@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use countersign_issuer::{Clock, Config, Error, Limits, Secret, State};
 use serde_json::Value;
@@ -164,12 +164,38 @@ impl Process {
     pub(crate) fn with(folder: &Path, mut command: Command) -> Self {
         let log = folder.join("issuer.log");
         let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
-        command.args(["serve", "--listen", "127.0.0.1:0"]).stderr(log);
+        command.stderr(log);
+        Self::logging(command)
+    }
+
+    /// Starts it with a prepared command, which says where the log goes.
+    pub(crate) fn logging(mut command: Command) -> Self {
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim_end().strip_prefix("countersign-issuer listening on ").unwrap();
         Self { url: url.to_owned(), child }
+    }
+}
+
+impl Process {
+    /// Lets it end by SIGTERM, so that its log is complete.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        self.signal("-TERM");
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
 }
 

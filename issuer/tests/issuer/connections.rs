@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::common::{Server, client, get, login, post_json, refresh, send};
+use crate::watch;
 
 async fn quick() -> Server {
     Server::with(|_, limits| {
@@ -19,9 +20,9 @@ async fn quick() -> Server {
 }
 
 /// Sends `bytes` and reads until the server closes. Returns the response and the time it took.
-async fn until_closed(server: &Server, bytes: &[u8]) -> (String, Duration) {
+async fn until_closed(address: SocketAddr, bytes: &[u8]) -> (String, Duration) {
     let started = Instant::now();
-    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut text = Vec::new();
     let read = stream.read_to_end(&mut text);
@@ -60,7 +61,7 @@ async fn a_connection_that_stalls_is_closed_in_time() {
         ),
     ];
     for (name, bytes, expected) in cases {
-        let (text, took) = until_closed(&server, bytes.as_bytes()).await;
+        let (text, took) = until_closed(server.address, bytes.as_bytes()).await;
         assert!(text.starts_with(expected), "{name}: {text}");
         assert!(took < Duration::from_secs(4), "{name} took {took:?}");
         if expected.ends_with("408") {
@@ -117,12 +118,12 @@ async fn bytes_that_are_not_http_are_refused() {
     let server = quick().await;
     // The issuer does not speak HTTP/2 without TLS.
     for bytes in ["\x16\x03\x01\x02\0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "hello\r\n\r\n"] {
-        let (text, took) = until_closed(&server, bytes.as_bytes()).await;
+        let (text, took) = until_closed(server.address, bytes.as_bytes()).await;
         assert!(!text.contains("HTTP/1.1 200"), "{bytes:?}: {text}");
         assert!(took < Duration::from_secs(4));
     }
     let huge = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(100_000));
-    let (text, _) = until_closed(&server, huge.as_bytes()).await;
+    let (text, _) = until_closed(server.address, huge.as_bytes()).await;
     assert!(!text.contains("200 OK"), "{text}");
     assert_eq!(get(&server.url, "/healthz/live").await.status, 200);
 }
@@ -204,11 +205,34 @@ async fn a_body_of_200_mib_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test]
+async fn a_request_without_exactly_one_host_is_refused() {
+    let server = quick().await;
+    let admin = watch::admin(&server).await;
+    let admin = admin.strip_prefix("http://").unwrap().parse().unwrap();
+    let live = (server.address, "/healthz/live");
+    let cases = [
+        (live, "", "400"),
+        (live, "host: a.example\r\nhost: a.example\r\n", "400"),
+        (live, "host: a.example/path\r\n", "400"),
+        (live, "host: a.example\r\n", "200"),
+        ((admin, "/metrics"), "", "400"),
+        ((admin, "/metrics"), "host: a.example\r\n", "400"),
+        ((admin, "/metrics"), "host: localhost:9090\r\n", "200"),
+    ];
+    for ((address, path), hosts, status) in cases {
+        let request = format!("GET {path} HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
+        let (text, _) = until_closed(address, request.as_bytes()).await;
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{path} {hosts:?}: {text}");
+        assert!(status == "200" || text.contains("\"error\":\"invalid_request\""), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_target_without_a_path_is_not_found() {
     let server = quick().await;
     for target in ["CONNECT auth.example:443", "OPTIONS *", "GET //login", "GET http://x"] {
         let request = format!("{target} HTTP/1.1\r\nhost: x\r\n\r\n");
-        let (text, _) = until_closed(&server, request.as_bytes()).await;
+        let (text, _) = until_closed(server.address, request.as_bytes()).await;
         assert!(text.starts_with("HTTP/1.1 404"), "{target}: {text}");
         assert!(text.contains("\"error\":\"not_found\""), "{target}: {text}");
     }

@@ -115,15 +115,9 @@ async fn a_full_disk_makes_the_issuer_unready_and_loses_nothing() {
 #[tokio::test]
 async fn sigterm_ends_the_process_with_code_0() {
     let folder = folder();
-    let mut process = Process::start(folder.path());
+    let process = Process::start(folder.path());
     login(&process.url).await.refresh_token();
-    let stop = std::process::Command::new("kill")
-        .args(["-TERM", &process.child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(stop.success());
-    let status = tokio::task::spawn_blocking(move || process.child.wait().unwrap()).await.unwrap();
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(process.stop().code(), Some(0));
     // The database is closed properly and usable.
     assert!(!folder.path().join("countersign.db-wal").exists());
     let process = Process::start(folder.path());

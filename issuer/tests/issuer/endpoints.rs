@@ -273,7 +273,7 @@ async fn a_requested_scope_narrows_the_access_token_and_never_widens_it() {
             post_form(&url, "/token", &form).await
         }
     };
-    let answer = with_scope(token, "read").await;
+    let answer = with_scope(token, "read read").await;
     assert_eq!(answer.claims()["scope"], "read");
     assert_eq!(answer.json()["scope"], "read");
     token = answer.refresh_token();

@@ -267,7 +267,7 @@ async fn a_change_of_the_master_key_ends_no_session_and_running_issuers_continue
         _ => "set master_key to the content of new-key, or master_key_file to new-key",
     };
     assert!(stdout(&done).contains(next), "{}", stdout(&done));
-    assert!(stderr(&done).contains("chmod 600 new-key"), "{}", stderr(&done));
+    assert!(stderr(&done).contains("chmod o-rwx new-key"), "{}", stderr(&done));
     let after = sealed(folder.path());
     assert_eq!(after.len(), before.len());
     assert!(after.iter().all(|sealed| !before.contains(sealed)), "some of it is not sealed anew");

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::cluster::{DATABASE_PASSWORD, execute};
 use crate::common::{Answer, Backend, PASSWORD, Process, binary, client};
 use crate::common::{database, folder, folder_on, get, login, over_both, post_form, post_json};
 use crate::common::{refresh, send, stderr, stdout};
-use crate::watch::process_with_admin;
+use crate::watch::{metrics, process_with_admin};
 
 over_both!(no_secret_is_in_the_trace_log_the_metrics_or_the_audit_log);
 
@@ -44,7 +44,7 @@ async fn each_response_has_the_request_id_of_its_log_lines() {
     let named = client().get(format!("{}/healthz/live", process.url)).header("x-request-id", "a-1");
     let named = send(named).await;
     assert_eq!(named.header("x-request-id"), "a-1");
-    drop(process);
+    process.stop();
 
     let log = log(folder.path());
     let lines: Vec<Value> =
@@ -77,7 +77,7 @@ async fn a_log_of_warnings_has_no_request_lines_but_its_warnings_have_the_reques
     let second = refresh(&process.url, &first).await.refresh_token();
     refresh(&process.url, &second).await.refresh_token();
     let reused = refresh(&process.url, &first).await;
-    drop(process);
+    process.stop();
     let log = log(folder.path());
     assert_eq!(log.lines().count(), 1, "{log}");
     assert!(log.contains(&format!("id=\"{}\"", reused.header("x-request-id"))), "{log}");
@@ -94,7 +94,7 @@ async fn the_log_has_a_line_for_each_request() {
     let method = reqwest::Method::from_bytes(b"UNKNOWN").unwrap();
     let request = client().request(method, format!("{}/login", process.url));
     send(request).await.refused(405, "method_not_allowed");
-    drop(process);
+    process.stop();
     let log = log(folder.path());
     for line in [
         "method=\"POST\" path=\"/login\" status=200",
@@ -104,6 +104,24 @@ async fn the_log_has_a_line_for_each_request() {
     ] {
         assert!(log.contains(line), "{line} is not in {log}");
     }
+}
+
+#[tokio::test]
+async fn an_issuer_whose_output_nobody_reads_answers_and_stops() {
+    let folder = folder();
+    let mut unread = binary(folder.path());
+    // A free port: the log, which has the port otherwise, is not read.
+    let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    unread.args(["--log-level", "info", "--admin-listen", &admin.to_string()]);
+    let process = Process::logging(unread);
+    let client = client();
+    for _ in 0..1000 {
+        let answer = send(client.get(format!("{}/healthz/live", process.url))).await;
+        assert_eq!(answer.status, 200);
+    }
+    let metrics = metrics(&format!("http://{admin}")).await;
+    assert!(metrics.contains_key("countersign_log_lines_lost_total"), "{metrics:#?}");
+    assert!(process.stop().success());
 }
 
 /// The secrets that must appear nowhere, each with a name.
@@ -258,7 +276,7 @@ async fn use_everything(folder: &Path, format: &str) -> Said {
     let form = [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", wrong)];
     post_form(url, "/token", &form).await.refused(401, "invalid_client");
     said.metrics = get(&admin, "/metrics").await.text;
-    drop(process);
+    process.stop();
 
     let rotated = run(&["client", "rotate", "worker", "--json"], "");
     let rotated: Value = serde_json::from_str(&rotated).unwrap();
@@ -318,6 +336,7 @@ async fn over_tls(folder: &Path, settings: [(&str, &str); 2], secrets: &mut Secr
     assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
     let tokens: Value = serde_json::from_str(body).unwrap();
     secrets.push(("a token over TLS", tokens["refresh_token"].as_str().unwrap().to_owned()));
+    process.stop();
 }
 
 async fn exchange(address: SocketAddr, root: CertificateDer<'static>, request: &str) -> String {

@@ -8,7 +8,8 @@ use crate::cluster::is_left_out;
 use crate::common::{
     Answer, Backend, PASSWORD, Server, add_user, client, folder_on, over_all, over_both,
 };
-use crate::common::{Process, binary, database, login, post_json, refresh, send, use_database};
+use crate::common::{Process, binary, command, database, login, post_json, refresh, send};
+use crate::common::{stderr, use_database};
 
 over_both!(
     a_hundred_parallel_wrong_passwords_get_no_more_hashes_than_sequential_ones,
@@ -22,6 +23,7 @@ over_all!(
     spellings_of_a_name_are_counted_together,
     only_trusted_proxies_may_name_the_client_address,
     a_stranger_cannot_lock_out_a_device_that_has_logged_in,
+    known_devices_are_counted_together_and_unknown_after_a_new_password,
     failures_survive_a_restart,
 );
 
@@ -125,7 +127,7 @@ async fn an_unknown_name_is_throttled_like_a_known_one(backend: Backend) {
     let server = Server::on(backend).await;
     add_user(server.folder.path(), "locked");
     let lock = ["user", "lock", "locked"];
-    assert!(crate::common::command(server.folder.path(), &lock, "").status.success());
+    assert!(command(server.folder.path(), &lock, "").status.success());
     let mut seen = Vec::new();
     for username in ["demo", "nobody", "locked", "\u{0}", ""] {
         let mut answers = Vec::new();
@@ -250,6 +252,30 @@ async fn a_stranger_cannot_lock_out_a_device_that_has_logged_in(backend: Backend
     assert_eq!(attempt(&server.url, "demo", PASSWORD, at_home(&demo)).await.status, 200);
 }
 
+async fn known_devices_are_counted_together_and_unknown_after_a_new_password(backend: Backend) {
+    let server = Server::on(backend).await;
+    let with =
+        |password, cookie| attempt(&server.url, "demo", password, Source { cookie, ..NOWHERE });
+    let one = device_of(&with(PASSWORD, "").await).unwrap();
+    server.advance(1);
+    let other = device_of(&with(PASSWORD, "").await).unwrap();
+    fail_five_times(&server.url, "demo").await;
+    for device in [&one, &one, &one, &other, &other] {
+        with("wrong", device).await.refused(401, "invalid_grant");
+    }
+    has_to_wait(&with(PASSWORD, &one).await, 1);
+    server.advance(1);
+    let one = device_of(&with(PASSWORD, &one).await).unwrap();
+
+    let new = "another long password";
+    let done = command(server.folder.path(), &["user", "passwd", "demo"], new);
+    assert!(done.status.success(), "{}", stderr(&done));
+    wrong(&server.url, "demo").await.refused(401, "invalid_grant");
+    has_to_wait(&with(new, &one).await, 2);
+    server.advance(2);
+    assert_eq!(with(new, &one).await.status, 200);
+}
+
 #[tokio::test]
 async fn a_device_cookie_is_set_only_for_clients_with_cookies_and_ignored_across_sites() {
     let server = Server::start().await;
@@ -263,6 +289,7 @@ async fn a_device_cookie_is_set_only_for_clients_with_cookies_and_ignored_across
     };
     assert_eq!(device_of(&token(&[]).await), None);
     let first = device_of(&attempt(&server.url, "demo", PASSWORD, NOWHERE).await).unwrap();
+    server.advance(1);
     let second = device_of(&token(&[("cookie", &first)]).await).unwrap();
     assert_ne!(first, second);
     let foreign = ("sec-fetch-site", "cross-site");
@@ -274,7 +301,7 @@ async fn a_device_cookie_is_set_only_for_clients_with_cookies_and_ignored_across
     // The cookie does not contain the account, and it is valid for half a year.
     assert!(!first.contains("demo"));
     assert_eq!(token(&[("cookie", &first)]).await.status, 200);
-    server.advance(180 * 86400 - 1);
+    server.advance(180 * 86400 - 2);
     fail_five_times(&server.url, "demo").await;
     assert_eq!(token(&[("cookie", &first)]).await.status, 200);
     server.advance(1);

@@ -391,7 +391,7 @@ fn the_password_of_the_database_is_shown_nowhere() {
     let shown = stdout(&done);
     assert!(shown.contains("database = postgres://postgres:(hidden)@127.0.0.1:"), "{shown}");
     assert!(!shown.contains(DATABASE_PASSWORD));
-    drop(Process::start(folder.path()));
+    Process::start(folder.path()).stop();
     let log = std::fs::read_to_string(folder.path().join("issuer.log")).unwrap();
     assert!(!log.contains(DATABASE_PASSWORD), "{log}");
 }

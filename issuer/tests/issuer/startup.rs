@@ -9,9 +9,9 @@ use std::process::Output;
 use tempfile::TempDir;
 
 use crate::common::{
-    ADMIN_LISTEN, Backend, PASSWORD, Process, add_user, binary, command, empty_folder_on,
+    ADMIN_LISTEN, Backend, MASTER_KEY, PASSWORD, Process, add_user, binary, command,
 };
-use crate::common::{folder, login, over_both, stderr, stdout};
+use crate::common::{empty_folder_on, folder, login, over_both, stderr, stdout};
 
 over_both!(issuers_that_start_together_on_a_new_database_share_its_keys);
 
@@ -362,6 +362,63 @@ fn files_made_on_loopback_are_readable_by_their_owner_alone() {
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
     drop(process);
+}
+
+#[test]
+fn a_database_made_where_a_link_leads_is_readable_by_its_owner_alone() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let folder = TempDir::new().unwrap();
+    symlink("elsewhere.db", folder.path().join("countersign.db")).unwrap();
+    add_user(folder.path(), "demo");
+    let mode = fs::metadata(folder.path().join("elsewhere.db")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn serve_warns_of_secret_files_that_others_may_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(path("cert.pem"), made.cert.pem()).unwrap();
+    fs::write(path("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    fs::write(path("issuer.toml"), format!("master_key = \"{MASTER_KEY}\"")).unwrap();
+    let secret = ["countersign.db", "key.pem", "issuer.toml"];
+    let warned = |mode: u32| {
+        for name in secret.iter().chain(&["cert.pem"]) {
+            fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let mut command = binary(folder.path());
+        command.args(["--config", "issuer.toml", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+        Process::with(folder.path(), command).stop();
+        let log = fs::read_to_string(path("issuer.log")).unwrap();
+        fs::remove_file(path("issuer.log")).unwrap();
+        assert!(!log.contains("others on this machine may read cert.pem"), "{log}");
+        let says = |name: &&&str| log.contains(&format!("may read {name}; chmod o-rwx {name}"));
+        secret.iter().filter(says).count()
+    };
+    assert_eq!(warned(0o640), 0);
+    assert_eq!(warned(0o644), secret.len());
+    assert_eq!(warned(0o602), secret.len());
+}
+
+/// The commands run where a FIFO or a device is in the place of a file.
+#[test]
+fn a_file_that_is_not_a_regular_one_is_refused_at_once() {
+    let folder = TempDir::new().unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.path().join("fifo")).status();
+    assert!(made.unwrap().success());
+    for file in ["fifo", "/dev/zero"] {
+        for arguments in [
+            &["config", "check", "--config", file][..],
+            &["serve", "--listen", "127.0.0.1:0", "--master-key-file", file],
+            &["serve", "--listen", "127.0.0.1:0", "--tls-cert", file, "--tls-key", file],
+            &["keys", "import", file],
+        ] {
+            let done = command(folder.path(), arguments, "");
+            refused(&done, 1, &[file, "not a regular file"]);
+        }
+    }
 }
 
 async fn issuers_that_start_together_on_a_new_database_share_its_keys(backend: Backend) {

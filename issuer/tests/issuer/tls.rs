@@ -248,10 +248,7 @@ async fn a_mismatched_pair_is_reported_once_and_sighup_reloads_at_once() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let hang_up = || {
-        let pid = server.child.id().to_string();
-        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
-    };
+    let hang_up = || server.signal("-HUP");
 
     // First the new certificate without its key, then half of the new certificate.
     fs::write(folder.join("cert.pem"), &new.cert).unwrap();
@@ -278,6 +275,38 @@ async fn a_mismatched_pair_is_reported_once_and_sighup_reloads_at_once() {
     until_said("new connections get the new certificate").await;
     assert!(shows(address, &new, &old).await);
     assert_eq!(said("the previous certificate stays in force"), 4, "{}", log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_not_a_regular_one_stops_neither_the_issuer_nor_its_end() {
+    let (folder, old, new) = (folder(), Pair::make(), Pair::make());
+    let folder = folder.path();
+    old.write(folder);
+    let mut command = binary(folder);
+    command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    let server = Process::with(folder, command);
+    let address = server.url.strip_prefix("https://").unwrap().parse().unwrap();
+    let until_refused = async |times: usize| {
+        let started = Instant::now();
+        let log = || fs::read_to_string(folder.join("issuer.log")).unwrap();
+        while log().matches("it is not a regular file").count() < times {
+            assert!(started.elapsed() < Duration::from_secs(30), "{}", log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    fs::remove_file(folder.join("cert.pem")).unwrap();
+    let made = Command::new("mkfifo").arg(folder.join("cert.pem")).status();
+    assert!(made.unwrap().success());
+    server.signal("-HUP");
+    until_refused(1).await;
+    fs::remove_file(folder.join("cert.pem")).unwrap();
+    new.write(folder);
+    until_shown(address, &new, &old).await;
+    fs::remove_file(folder.join("cert.pem")).unwrap();
+    symlink("/dev/zero", folder.join("cert.pem")).unwrap();
+    server.signal("-HUP");
+    until_refused(2).await;
+    assert!(server.stop().success());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{complain, existing, print};
 use crate::keys::{KeyRecord, KeyState, Request, Rules};
 use crate::service::keys::{self, advance};
-use crate::{Clock, Config, Error, service};
+use crate::{Clock, Config, Error, files, service};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -179,10 +179,7 @@ fn signer(records: &[KeyRecord]) -> String {
 
 /// Warns about a file with a private key that other users of this machine may read.
 fn warn_if_others_read(file: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::metadata(file).map(|about| about.permissions().mode());
-    if mode.is_ok_and(|mode| mode & 0o077 != 0) {
-        let shown = file.display();
-        complain(&format!("warning: others on this machine may read {shown}; chmod 600 {shown}"));
+    if let Some(warning) = files::warning_of_others(file) {
+        complain(&format!("warning: {warning}"));
     }
 }

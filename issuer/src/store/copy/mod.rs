@@ -20,6 +20,7 @@ pub(super) const TABLES: &[Table] = &[
             text("password_hash"),
             integer("created_at"),
             boolean("locked"),
+            integer("password_version"),
         ],
     },
     Table {
@@ -47,6 +48,7 @@ pub(super) const TABLES: &[Table] = &[
             boolean("revoked"),
             integer("status_list"),
             integer("status_index"),
+            integer("repeat_audited"),
         ],
     },
     Table {

@@ -28,7 +28,7 @@ pub(super) async fn record(
 pub(super) async fn prune_some(db: &Connection, before: u64) -> Result<u64, Failure> {
     let delete = "DELETE FROM countersign.audit WHERE at < $1 AND id IN (
                     SELECT id FROM countersign.audit ORDER BY id
-                    LIMIT 1000 FOR UPDATE SKIP LOCKED)";
+                    LIMIT 200 FOR UPDATE SKIP LOCKED)";
     Ok(db.execute_typed(delete, &[(&rows::signed(before)?, Type::INT8)]).await?)
 }
 

@@ -21,9 +21,9 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::Error;
 use crate::config::{PostgresUrl, TIME_TO_CONNECT, describe};
 use crate::store::StoreError;
+use crate::{Error, files};
 
 /// The size of the pool. By default a server accepts 100 connections from all its clients.
 const MAX_POOL: usize = 10;
@@ -272,8 +272,9 @@ fn tls(address: &PostgresUrl) -> Result<ClientConfig, Error> {
             let shown = path.display();
             Error::Tls(format!("cannot use sslrootcert {shown}: {e}; expected a PEM file"))
         };
-        let certificates = CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        let pem = files::read(path).map_err(|e| bad(&e))?;
+        let certificates = CertificateDer::pem_slice_iter(&pem)
+            .collect::<Result<Vec<_>, _>>()
             .map_err(|e| bad(&e))?;
         for certificate in certificates {
             roots.add(certificate).map_err(|e| bad(&e))?;

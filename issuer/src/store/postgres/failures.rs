@@ -40,7 +40,7 @@ pub(super) async fn undo(db: &Connection, failure: &ProvisionalFailure) -> Resul
 pub(super) async fn prune_some(db: &Connection, until: u64) -> Result<u64, Failure> {
     let delete = "DELETE FROM countersign.login_failures WHERE counter IN (
                     SELECT counter FROM countersign.login_failures
-                    WHERE last_at <= $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)";
+                    WHERE last_at <= $1 LIMIT 200 FOR UPDATE SKIP LOCKED)";
     Ok(db.execute_typed(delete, &[(&rows::signed(until)?, Type::INT8)]).await?)
 }
 

@@ -31,7 +31,7 @@ use crate::keys::{KeyRecord, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
-use crate::users::{User, UserChange};
+use crate::users::{DELETED, User, UserChange};
 use crate::{Error, crypto};
 
 /// A store in a PostgreSQL database.
@@ -220,7 +220,13 @@ impl Store for PostgresStore {
         Box::pin(async move {
             let prune = |db: Connection| async move { sessions::prune_some(&db, at).await };
             while self.connections.transact(prune).await? > 0 {}
-            self.connections.transact(|db| async move { users::prune_deleted(&db).await }).await
+            let mut last = Some(DELETED.to_owned());
+            while let Some(after) = last {
+                let after = after.as_str();
+                let prune = |db: Connection| async move { users::prune_some(&db, after).await };
+                last = self.connections.transact(prune).await?;
+            }
+            Ok(())
         })
     }
 

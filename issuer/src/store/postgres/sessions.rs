@@ -2,12 +2,14 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Error, Row};
 
-use super::connection::{Connection, Failure};
+use super::connection::{Connection, Failure, Parameters};
 use super::unacknowledged::{InFlight, Rotation};
 use super::{audit, failures, rows};
 use crate::audit::{Event, session_subject};
 use crate::login::throttle::ProvisionalFailure;
-use crate::session::{Lifetimes, Refresh, Session, SessionId, Verdict, decide};
+use crate::session::{
+    Lifetimes, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId, Verdict, decide,
+};
 use crate::status::{Candidates, StatusIndex};
 
 pub(super) const BY_ID: &str = "SELECT * FROM countersign.sessions WHERE id = $1";
@@ -33,6 +35,7 @@ pub(super) async fn open(
     if insert(db, &session, password_hash).await? {
         let subject = session_subject(&session.id);
         audit::record(db, session.created_at, Event::Login, &subject).await?;
+        end_oldest(db, &session).await?;
         if let Some(failure) = failure {
             failures::undo(db, failure).await?;
         }
@@ -78,6 +81,25 @@ async fn insert(db: &Connection, session: &Session, password_hash: &str) -> Resu
     Ok(inserted.map_err(status_conflict)? == 1)
 }
 
+/// Ends the oldest sessions of the user if there are too many with the one just opened. Those that
+/// have expired and are not deleted yet count too, or the statement could read any number of them.
+async fn end_oldest(db: &Connection, opened: &Session) -> Result<(), Failure> {
+    let surplus = "SELECT id FROM countersign.sessions
+                   WHERE user_id = $1 AND NOT revoked AND id <> $2
+                   ORDER BY created_at DESC LIMIT $3 OFFSET $4";
+    let parameters: Parameters<'_> = &[
+        (&opened.user_id, Type::TEXT),
+        (&opened.id.as_slice(), Type::BYTEA),
+        (&i64::from(MOST_ENDED), Type::INT8),
+        (&i64::from(MOST_OF_A_USER - 1), Type::INT8),
+    ];
+    for row in db.query_typed(surplus, parameters).await? {
+        let id: &[u8] = row.try_get("id")?;
+        end(db, SessionId::try_from(id).map_err(|_| rows::malformed())?, opened.created_at).await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn refresh(
     db: &Connection,
     refresh: &Refresh,
@@ -102,6 +124,11 @@ pub(super) async fn refresh(
         if let Some(candidates) = refresh.candidates_for(next) {
             next.status = Some(set_status(db, id, candidates).await?);
         }
+    }
+    if let Verdict::Repeat { session, is_first: true } = &verdict {
+        let update = "UPDATE countersign.sessions SET repeat_audited = $2 WHERE id = $1";
+        let audited = session.repeat_audited.map(rows::signed).transpose()?;
+        db.execute_typed(update, &[(&id.as_slice(), Type::BYTEA), (&audited, Type::INT8)]).await?;
     }
     if verdict.ends_session() {
         revoke(db, id).await?;
@@ -147,7 +174,7 @@ async fn revoke(db: &Connection, id: SessionId) -> Result<bool, Failure> {
 pub(super) async fn prune_some(db: &Connection, at: u64) -> Result<u64, Failure> {
     let delete = "DELETE FROM countersign.sessions WHERE id IN (
                     SELECT id FROM countersign.sessions WHERE expires_at <= $1
-                    LIMIT 1000 FOR UPDATE SKIP LOCKED)";
+                    LIMIT 200 FOR UPDATE SKIP LOCKED)";
     Ok(db.execute_typed(delete, &[(&rows::signed(at)?, Type::INT8)]).await?)
 }
 
@@ -197,6 +224,7 @@ pub(super) fn from_row(row: &Row) -> Result<Session, Failure> {
         number.map(rows::small).transpose()
     };
     let (list, index) = (small("status_list")?, small("status_index")?);
+    let repeat_audited: Option<i64> = row.try_get("repeat_audited")?;
     Ok(Session {
         id: SessionId::try_from(id).map_err(|_| rows::malformed())?,
         user_id: row.try_get("user_id")?,
@@ -208,5 +236,6 @@ pub(super) fn from_row(row: &Row) -> Result<Session, Failure> {
         expires_at: rows::number(row, "expires_at")?,
         revoked: row.try_get("revoked")?,
         status: list.zip(index).map(|(list, index)| StatusIndex { list, index }),
+        repeat_audited: repeat_audited.map(rows::unsigned).transpose()?,
     })
 }

@@ -71,19 +71,21 @@ async fn apply(
     let user = &changed.user;
     let id = (&user.id as _, Type::TEXT);
     db.execute_typed(
-        "UPDATE countersign.users SET name = $2, scope = $3, password_hash = $4, locked = $5
-         WHERE id = $1",
+        "UPDATE countersign.users SET name = $2, scope = $3, password_hash = $4, locked = $5,
+                                      password_version = $6 WHERE id = $1",
         &[
             id.clone(),
             (&user.name, Type::TEXT),
             (&user.scope, Type::TEXT),
             (&user.password_hash, Type::TEXT),
             (&user.locked, Type::BOOL),
+            (&rows::signed(user.password_version)?, Type::INT8),
         ],
     )
     .await?;
     if changed.ends_sessions {
-        let revoke = "UPDATE countersign.sessions SET revoked = true WHERE user_id = $1";
+        let revoke = "UPDATE countersign.sessions SET revoked = true
+                      WHERE user_id = $1 AND NOT revoked";
         db.execute_typed(revoke, &[id]).await?;
     }
     audit::record(db, now, changed.event, &user.id).await
@@ -106,13 +108,21 @@ pub(super) async fn replace_hash(
     Ok(())
 }
 
-/// Deletes the rows of deleted users that have no session any more.
-pub(super) async fn prune_deleted(db: &Connection) -> Result<(), Failure> {
-    let delete = "DELETE FROM countersign.users AS u
-                  WHERE name >= chr(7) AND name < chr(8) AND NOT EXISTS
-                    (SELECT FROM countersign.sessions WHERE user_id = u.id)";
-    db.execute_typed(delete, &[]).await?;
-    Ok(())
+/// Looks at some deleted users after that name, and deletes the rows of those that have no session
+/// any more. Returns the last name; `None` at the end.
+pub(super) async fn prune_some(db: &Connection, after: &str) -> Result<Option<String>, Failure> {
+    let last = "SELECT max(name) FROM (SELECT name FROM countersign.users
+                                       WHERE name > $1 AND name < chr(8)
+                                       ORDER BY name LIMIT 200) AS next";
+    let last = db.query_typed_one(last, &[(&after, Type::TEXT)]).await?;
+    let last: Option<String> = last.try_get(0)?;
+    if let Some(last) = &last {
+        let delete = "DELETE FROM countersign.users AS u
+                      WHERE name > $1 AND name <= $2 AND NOT EXISTS
+                        (SELECT FROM countersign.sessions WHERE user_id = u.id)";
+        db.execute_typed(delete, &[(&after, Type::TEXT), (last, Type::TEXT)]).await?;
+    }
+    Ok(last)
 }
 
 pub(super) fn from_row(row: &Row) -> Result<User, Failure> {
@@ -123,5 +133,6 @@ pub(super) fn from_row(row: &Row) -> Result<User, Failure> {
         password_hash: row.try_get("password_hash")?,
         created_at: rows::number(row, "created_at")?,
         locked: row.try_get("locked")?,
+        password_version: rows::number(row, "password_version")?,
     })
 }

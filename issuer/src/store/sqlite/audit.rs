@@ -38,7 +38,7 @@ pub(super) fn last(
 /// that only the beginning is searched.
 pub(super) fn prune_some(db: &Connection, before: u64) -> rusqlite::Result<usize> {
     db.execute(
-        "DELETE FROM audit WHERE at < ?1 AND id IN (SELECT id FROM audit ORDER BY id LIMIT 1000)",
+        "DELETE FROM audit WHERE at < ?1 AND id IN (SELECT id FROM audit ORDER BY id LIMIT 100)",
         [before],
     )
 }

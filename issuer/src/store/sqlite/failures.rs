@@ -35,7 +35,7 @@ pub(super) fn undo(db: &Connection, failure: &ProvisionalFailure) -> rusqlite::R
 pub(super) fn prune_some(db: &Connection, until: u64) -> rusqlite::Result<usize> {
     db.execute(
         "DELETE FROM login_failures WHERE counter IN (
-           SELECT counter FROM login_failures WHERE last_at <= ?1 LIMIT 1000)",
+           SELECT counter FROM login_failures WHERE last_at <= ?1 LIMIT 100)",
         [until],
     )
 }

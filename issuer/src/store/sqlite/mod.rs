@@ -31,7 +31,7 @@ use crate::keys::{KeyRecord, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
-use crate::users::{User, UserChange};
+use crate::users::{DELETED, User, UserChange};
 
 /// A store in an SQLite file.
 pub(crate) struct SqliteStore {
@@ -69,13 +69,14 @@ impl SqliteStore {
     }
 
     /// Repeats `prune_some` until nothing is left. Each part is short, so that other writers do not
-    /// wait for long.
+    /// wait for long: most rows are in pages of their own, which a checkpoint has to write. No part
+    /// waits for the disk: after a power failure it is done again.
     fn prune_in_parts(
         &self,
         prune_some: impl Fn(&Connection) -> rusqlite::Result<usize> + Copy + Send + Sync + 'static,
     ) -> Answer<'_, ()> {
         Box::pin(async move {
-            while self.write(prune_some).await? > 0 {}
+            while self.writer.run_unsynced(prune_some).await? > 0 {}
             Ok(())
         })
     }
@@ -166,9 +167,13 @@ impl Store for SqliteStore {
     }
 
     fn prune(&self, at: u64) -> Answer<'_, ()> {
-        self.write(move |db| {
-            sessions::prune(db, at)?;
-            users::prune_deleted(db)
+        Box::pin(async move {
+            self.prune_in_parts(move |db| sessions::prune_some(db, at)).await?;
+            let mut last = Some(DELETED.to_owned());
+            while let Some(after) = last {
+                last = self.writer.run_unsynced(move |db| users::prune_some(db, &after)).await?;
+            }
+            Ok(())
         })
     }
 

@@ -12,7 +12,7 @@ use crate::keys::Vault;
 use crate::store::schema::Schema;
 
 /// One script for each schema version. `user_version` counts the scripts that have run.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema-2.sql")];
 
 /// The oldest version whose binaries can use the newest schema. It stays the same as long as new
 /// scripts only add things that older binaries can ignore.
@@ -56,7 +56,6 @@ pub(super) fn open<T>(
              set database to another file"
         ))
     };
-    // SQLite itself would make the file readable for everybody.
     create(path).map_err(|e| failed(&e))?;
     let mut writer = Connection::open(path).map_err(|e| failed(&e))?;
     let Some(schema) = schema(&writer).map_err(|e| failed(&e))? else {
@@ -79,14 +78,15 @@ pub(super) fn open<T>(
     Ok(Connections { writer, pool, waiting_reader, admitted })
 }
 
-/// Makes an empty file that only its owner can read, if there is none.
+/// Makes an empty file that only its owner can read, if there is none, also where a link leads to.
+/// SQLite itself would make it readable for everybody.
 fn create(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    match made {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(e),
-        _ => Ok(()),
+    if path.exists() {
+        return Ok(());
     }
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600).open(path).map(drop)
 }
 
 /// Reads the schema's versions. Returns `None` if the database is not ours.

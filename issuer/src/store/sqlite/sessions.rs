@@ -3,7 +3,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{audit, failures};
 use crate::audit::{Event, session_subject};
 use crate::login::throttle::ProvisionalFailure;
-use crate::session::{Refresh, Session, SessionId, Verdict, decide};
+use crate::session::{MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId, Verdict, decide};
 use crate::status::{Candidates, StatusIndex};
 
 pub(super) fn open(
@@ -37,8 +37,22 @@ pub(super) fn open(
         return Ok(None);
     }
     audit::record(db, session.created_at, Event::Login, &session_subject(&session.id))?;
+    end_oldest(db, &session)?;
     failure.map_or(Ok(()), |failure| failures::undo(db, failure))?;
     Ok(Some(session))
+}
+
+/// Ends the oldest sessions of the user if there are too many with the one just opened. Those that
+/// have expired and are not deleted yet count too, or the statement could read any number of them.
+fn end_oldest(db: &Connection, opened: &Session) -> rusqlite::Result<()> {
+    let surplus = "SELECT id FROM sessions WHERE user_id = ?1 AND revoked = 0 AND id <> ?2
+                   ORDER BY created_at DESC LIMIT ?3 OFFSET ?4";
+    let others = MOST_OF_A_USER - 1;
+    let surplus: Vec<SessionId> = db
+        .prepare_cached(surplus)?
+        .query_map(params![opened.user_id, opened.id, MOST_ENDED, others], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    surplus.iter().try_for_each(|id| end(db, id, opened.created_at))
 }
 
 pub(super) fn refresh(db: &Connection, refresh: &Refresh) -> rusqlite::Result<Verdict> {
@@ -60,6 +74,10 @@ pub(super) fn refresh(db: &Connection, refresh: &Refresh) -> rusqlite::Result<Ve
             db.prepare_cached(update)?.execute(params![id, status.list, status.index])?;
             next.status = Some(status);
         }
+    }
+    if let Verdict::Repeat { session, is_first: true } = &verdict {
+        let update = "UPDATE sessions SET repeat_audited = ?2 WHERE id = ?1";
+        db.prepare_cached(update)?.execute(params![id, session.repeat_audited])?;
     }
     if verdict.ends_session() {
         revoke(db, &id)?;
@@ -89,8 +107,13 @@ fn revoke(db: &Connection, id: &SessionId) -> rusqlite::Result<bool> {
     Ok(db.execute(update, [id])? == 1)
 }
 
-pub(super) fn prune(db: &Connection, at: u64) -> rusqlite::Result<()> {
-    db.execute("DELETE FROM sessions WHERE expires_at <= ?1", [at]).map(drop)
+/// Deletes some sessions that had expired at that time. Returns how many.
+pub(super) fn prune_some(db: &Connection, at: u64) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "DELETE FROM sessions WHERE id IN (
+           SELECT id FROM sessions WHERE expires_at <= ?1 LIMIT 100)",
+    )?
+    .execute([at])
 }
 
 /// Returns 0 if there is no status list.
@@ -128,5 +151,6 @@ fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
             (Some(list), Some(index)) => Some(StatusIndex { list, index }),
             _ => None,
         },
+        repeat_audited: row.get("repeat_audited")?,
     })
 }

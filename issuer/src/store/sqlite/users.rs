@@ -27,11 +27,22 @@ pub(super) fn change(
     let Some(changed) = change.apply(&found) else { return Ok(true) };
     let user = &changed.user;
     db.execute(
-        "UPDATE users SET name = ?2, scope = ?3, password_hash = ?4, locked = ?5 WHERE id = ?1",
-        params![user.id, user.name, user.scope, user.password_hash, user.locked],
+        "UPDATE users SET name = ?2, scope = ?3, password_hash = ?4, locked = ?5,
+                          password_version = ?6 WHERE id = ?1",
+        params![
+            user.id,
+            user.name,
+            user.scope,
+            user.password_hash,
+            user.locked,
+            user.password_version,
+        ],
     )?;
     if changed.ends_sessions {
-        db.execute("UPDATE sessions SET revoked = 1 WHERE user_id = ?1", [&user.id])?;
+        db.execute(
+            "UPDATE sessions SET revoked = 1 WHERE user_id = ?1 AND revoked = 0",
+            [&user.id],
+        )?;
     }
     audit::record(db, now, changed.event, &user.id)?;
     Ok(true)
@@ -61,14 +72,20 @@ pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<User>> {
     db.prepare(users)?.query_map([], user_of)?.collect()
 }
 
-/// Deletes the rows of deleted users that have no session any more.
-pub(super) fn prune_deleted(db: &Connection) -> rusqlite::Result<()> {
-    db.execute(
-        "DELETE FROM users WHERE name >= char(7) AND name < char(8)
-         AND NOT EXISTS (SELECT * FROM sessions WHERE user_id = users.id)",
-        [],
-    )
-    .map(drop)
+/// Looks at some deleted users after that name, and deletes the rows of those that have no session
+/// any more. Returns the last name; `None` at the end.
+pub(super) fn prune_some(db: &Connection, after: &str) -> rusqlite::Result<Option<String>> {
+    let last = "SELECT max(name) FROM (SELECT name FROM users WHERE name > ?1 AND name < char(8)
+                                       ORDER BY name LIMIT 100)";
+    let last: Option<String> = db.prepare_cached(last)?.query_row([after], |row| row.get(0))?;
+    if let Some(last) = &last {
+        db.prepare_cached(
+            "DELETE FROM users WHERE name > ?1 AND name <= ?2
+             AND NOT EXISTS (SELECT * FROM sessions WHERE user_id = users.id)",
+        )?
+        .execute([after, last])?;
+    }
+    Ok(last)
 }
 
 fn user_of(row: &Row<'_>) -> rusqlite::Result<User> {
@@ -79,5 +96,6 @@ fn user_of(row: &Row<'_>) -> rusqlite::Result<User> {
         password_hash: row.get("password_hash")?,
         created_at: row.get("created_at")?,
         locked: row.get("locked")?,
+        password_version: row.get("password_version")?,
     })
 }

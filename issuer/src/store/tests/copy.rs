@@ -46,7 +46,7 @@ async fn fill(store: &dyn Store) {
     };
     assert!(store.add_client(client).await.unwrap());
     for n in 0..2100 {
-        let session = Session { id: numbered(n), ..session(9) };
+        let session = Session { id: numbered(n), created_at: NOW + u64::from(n), ..session(9) };
         // Only some sessions have a status index.
         if n % 3 == 0 {
             open_in_list(store, session, LIST_SIZE).await;
@@ -82,9 +82,9 @@ async fn check_copy(from: &Database, to: &Database) {
     assert_eq!(content(&*target).await, expected);
 
     // The copy is usable: its audit log continues after the last entry.
-    target.end_session(numbered(5), 9).await.unwrap();
+    target.end_session(numbered(2000), 9).await.unwrap();
     assert_eq!(content(&*target).await.len(), expected.len() + 1);
-    assert!(target.session(numbered(5)).await.unwrap().unwrap().revoked);
+    assert!(target.session(numbered(2000)).await.unwrap().unwrap().revoked);
     assert_eq!(target.keys().await.unwrap(), source.keys().await.unwrap());
 }
 
@@ -111,6 +111,7 @@ async fn an_interrupted_copy_leaves_nothing(database: Database) {
         Value::Text(String::new()),
         Value::Text("hash".to_owned()),
         Value::Integer(1),
+        Value::Integer(0),
         Value::Integer(0),
     ];
     let send = async move {

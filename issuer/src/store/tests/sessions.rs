@@ -1,12 +1,19 @@
 //! Parallel refreshes, log-outs and changes of passwords.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use super::*;
+use crate::audit::session_subject;
 
 over_both!(
     one_of_several_parallel_refreshes_rotates_and_the_others_repeat,
     without_a_grace_the_second_of_two_parallel_refreshes_ends_the_session,
     a_session_that_ends_during_a_refresh_stays_ended,
+    a_repeated_refresh_is_recorded_once_for_each_rotation,
     a_new_password_ends_all_sessions_of_the_old_one,
+    a_user_has_a_thousand_sessions_and_the_oldest_end_first,
+    a_login_waits_for_a_part_of_the_pruning_only,
     a_hash_is_replaced_only_if_it_is_unchanged_and_sessions_stay,
     no_session_survives_its_user,
 );
@@ -38,7 +45,7 @@ async fn one_of_several_parallel_refreshes_rotates_and_the_others_repeat(databas
         let rotated = verdicts.iter().filter(|v| matches!(v, Verdict::Rotate(_))).count();
         assert_eq!(rotated, 1);
         for verdict in verdicts {
-            let (Verdict::Rotate(next) | Verdict::Repeat(next)) = verdict else {
+            let (Verdict::Rotate(next) | Verdict::Repeat { session: next, .. }) = verdict else {
                 panic!("{verdict:?}")
             };
             assert_eq!(next.counter, 1);
@@ -73,6 +80,73 @@ async fn a_session_that_ends_during_a_refresh_stays_ended(database: Database) {
         }
         assert!(stores[0].session([id; 16]).await.unwrap().unwrap().revoked);
     }
+}
+
+async fn a_repeated_refresh_is_recorded_once_for_each_rotation(database: Database) {
+    let stores = two(&database).await;
+    assert!(open(&*stores[0], session(1), "hash").await);
+    for counter in 0..3 {
+        let rotated = stores[0].refresh(refresh(1, counter, 10)).await.unwrap();
+        assert!(matches!(rotated, Verdict::Rotate(_)), "{rotated:?}");
+        for verdict in all_at_once(&stores, &refresh(1, counter, 10), 16).await {
+            assert!(matches!(verdict, Verdict::Repeat { .. }), "{verdict:?}");
+        }
+    }
+    let entries = stores[0].audit(Some(session_subject(&[1; 16])), 99).await.unwrap();
+    let repeated = entries.iter().filter(|entry| entry.event == "refresh_repeated");
+    assert_eq!(repeated.count(), 3);
+}
+
+async fn a_user_has_a_thousand_sessions_and_the_oldest_end_first(database: Database) {
+    let [store, other] = two(&database).await;
+    let friend = User { id: "user_y".to_owned(), name: "friend".to_owned(), ..user() };
+    assert!(store.add_user(friend).await.unwrap());
+    let of_friend = Session { user_id: "user_y".to_owned(), ..session(1) };
+    assert!(open(&*store, of_friend, "hash").await);
+    // A session that has ended does not count.
+    assert!(open(&*store, session(3), "hash").await);
+    store.end_session([3; 16], NOW).await.unwrap();
+    for n in 0..1000 {
+        let session = Session { id: numbered(n), created_at: NOW + u64::from(n), ..session(9) };
+        assert!(open(&*store, session, "hash").await);
+    }
+    let ended = async || {
+        let entries = other.audit(None, 9999).await.unwrap();
+        let ended = entries.into_iter().filter(|entry| entry.event == "session_ended");
+        ended.map(|entry| entry.subject).skip(1).collect::<Vec<_>>()
+    };
+    assert!(ended().await.is_empty());
+    // The second one has a clock that is behind.
+    for (id, created_at) in [(4, NOW + 1000), (5, NOW - 7)] {
+        assert!(open(&*store, Session { created_at, ..session(id) }, "hash").await);
+    }
+    assert_eq!(ended().await, [0, 1].map(|n| session_subject(&numbered(n))));
+    for id in [[1; 16], [4; 16], [5; 16], numbered(2), numbered(999)] {
+        assert!(!other.session(id).await.unwrap().unwrap().revoked);
+    }
+}
+
+async fn a_login_waits_for_a_part_of_the_pruning_only(database: Database) {
+    let [store, other] = two(&database).await;
+    for n in 0..1100 {
+        let session = Session { id: numbered(n), expires_at: NOW + 1, ..session(9) };
+        assert!(open(&*store, session, "hash").await);
+    }
+    // Polled once, the pruning begins and then stands still.
+    let mut pruning = store.prune(NOW + 1);
+    let once = poll_fn(|context| Poll::Ready(pruning.as_mut().poll(context).is_pending()));
+    assert!(once.await);
+    assert!(open(&*store, session(1), "hash").await);
+    let mut left = 0;
+    for n in 0..1100 {
+        left += u32::from(other.session(numbered(n)).await.unwrap().is_some());
+    }
+    assert!(left > 0, "the login waited until all sessions were deleted");
+    pruning.await.unwrap();
+    for n in 0..1100 {
+        assert_eq!(other.session(numbered(n)).await.unwrap(), None);
+    }
+    assert_eq!(other.session([1; 16]).await.unwrap(), Some(session(1)));
 }
 
 async fn a_new_password_ends_all_sessions_of_the_old_one(database: Database) {

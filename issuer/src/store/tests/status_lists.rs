@@ -84,7 +84,7 @@ async fn a_session_without_a_status_index_gets_one_when_it_is_refreshed(database
         let candidates = Some(Candidates::from_random(crate::crypto::random().unwrap(), LIST_SIZE));
         let verdict =
             store.refresh(Refresh { candidates, ..refresh(1, counter, 10) }).await.unwrap();
-        let (Verdict::Rotate(next) | Verdict::Repeat(next)) = verdict else {
+        let (Verdict::Rotate(next) | Verdict::Repeat { session: next, .. }) = verdict else {
             panic!("{verdict:?}")
         };
         next.status

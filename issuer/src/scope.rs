@@ -1,0 +1,39 @@
+//! The scopes that requests and commands name.
+
+use std::collections::HashSet;
+
+use countersign_claims::scope;
+
+/// Returns the scope with each of its tokens once, in their order; `None` if it is malformed
+/// (RFC 6749 §3.3).
+pub(crate) fn parse(text: &str) -> Option<String> {
+    let mut seen = HashSet::new();
+    let once: Vec<_> = scope::tokens(text).filter(|token| seen.insert(*token)).collect();
+    scope::is_well_formed(text).then(|| once.join(" "))
+}
+
+/// Returns true if `granted` has each scope token of `wanted`.
+pub(crate) fn is_within(wanted: &str, granted: &str) -> bool {
+    scope::tokens(wanted).all(|one| scope::contains(granted, one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_token_of_a_well_formed_scope_is_kept_once() {
+        let many = "read ".repeat(4000) + "write";
+        for (text, expected) in [
+            ("read", Some("read")),
+            ("write read", Some("write read")),
+            ("read write read READ", Some("read write READ")),
+            (&many, Some("read write")),
+            ("", None),
+            ("read  write", None),
+            ("read\u{e9}", None),
+        ] {
+            assert_eq!(parse(text).as_deref(), expected, "{text}");
+        }
+    }
+}
