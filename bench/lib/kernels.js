@@ -1,20 +1,21 @@
 // The kernels without the token around the signature. `bench/kernel` compiles them from the verifier's own files.
 import { measure } from './measure.js'
+import { moduleInUse } from './module.js'
 
-/** The builds of the kernels' module, named like the package's modules; the fastest first. */
+/** The builds of the kernels' module, named like the package's modules. */
 const BUILDS = ['countersign.relaxed.wasm', 'countersign.wide.wasm', 'countersign.wasm']
 
 /** By the return value of the module's `load`. */
 const KINDS = ['', 'portable kernel', 'wide kernel', 'relaxed kernel']
 
 /**
- * Compiles the builds that the engine accepts. It may lack relaxed SIMD or wide arithmetic.
+ * Compiles the builds that the engine accepts, that of the package first. It may lack relaxed SIMD or wide arithmetic.
  *
  * @param {(build: string) => Promise<BufferSource>} read returns the bytes of a build
  */
 export async function compileKernels(read) {
   const modules = {}
-  for (const build of BUILDS) {
+  for (const build of new Set([await moduleInUse(), ...BUILDS])) {
     const bytes = await read(build)
     if (WebAssembly.validate(bytes)) modules[build] = await WebAssembly.compile(bytes)
   }
@@ -24,7 +25,7 @@ export async function compileKernels(read) {
 /**
  * Measures the check of one RSA-2048 signature.
  *
- * @param {{ [build: string]: WebAssembly.Module }} modules the fastest first
+ * @param {{ [build: string]: WebAssembly.Module }} modules that of the package first
  * @param {import('./measure.js').Contestant[]} others other ways to check the signature
  * @param {Awaited<ReturnType<typeof makeSignature>>} sample
  * @param {number} rounds

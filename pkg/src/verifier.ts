@@ -24,11 +24,15 @@ export async function createVerifierWith(
   const given = copyOf(isObject(options) ? { ...options } : options, DEEPEST)
   const settings = readPlainOptions(given, servers)
   if (settings === undefined) {
-    const { createVerifier } = await import('./prepare.js')
+    const { createVerifier } = await import('./prepare.js').catch(refuseWithoutScript)
     return createVerifier(load, given, { ...program, servers })
   }
   await load()
   return new WasmBackedVerifier(settings)
+}
+
+function refuseWithoutScript(cause: unknown): never {
+  throw new Error(`countersign: the script for these options was not loaded: ${cause}; import 'countersign/inline' where import() fails, as in Service Workers`, { cause })
 }
 
 /** The depth of an element of `key_ops`: policies, options, `jwks`, `keys`, key. Values below it are not options. */
