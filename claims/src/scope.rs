@@ -8,7 +8,9 @@
 /// assert_eq!(scope::tokens("").count(), 0);
 /// ```
 pub fn tokens(scope: &str) -> impl Iterator<Item = &str> {
-    scope.split(' ').filter(|token| !token.is_empty())
+    // Split as bytes, which takes less code. No part ends within a character.
+    let tokens = scope.as_bytes().split(|byte| *byte == b' ').filter(|token| !token.is_empty());
+    tokens.map(|token| str::from_utf8(token).unwrap_or_default())
 }
 
 /// Returns true if `token` is one of the scope tokens in `scope`.

@@ -1,6 +1,6 @@
 //! The token as text: its size limit and its three parts.
 
-use crate::{Error, Part};
+use crate::{Error, Part, text::split_once};
 
 /// The three parts of a JWS in compact serialization (RFC 7515 §7.1), still encoded.
 pub(crate) struct Compact<'a> {
@@ -19,12 +19,12 @@ impl<'a> Compact<'a> {
             return Err(Error::TokenTooLarge { max_token_bytes });
         }
         let malformed = |problem| Error::TokenMalformed { part: Part::Token, problem };
-        let mut parts = token.split('.');
-        let (Some(header), Some(payload), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(malformed(NOT_THREE_PARTS));
-        };
+        let not_three_parts = || malformed(NOT_THREE_PARTS);
+        let (header, rest) = split_once(token, b'.').ok_or_else(not_three_parts)?;
+        let (payload, signature) = split_once(rest, b'.').ok_or_else(not_three_parts)?;
+        if split_once(signature, b'.').is_some() {
+            return Err(not_three_parts());
+        }
         if header.is_empty() || payload.is_empty() || signature.is_empty() {
             return Err(malformed("has an empty part: expected header.payload.signature"));
         }

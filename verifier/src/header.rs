@@ -1,6 +1,6 @@
 //! The header parameters (RFC 7515 §4), checked against the policy.
 
-use crate::{Error, Policy, algorithm::Algorithm, json::Document};
+use crate::{Error, Policy, algorithm::Algorithm, json::Document, text::split_once};
 
 /// The parts of a checked header that select the key.
 ///
@@ -66,7 +66,11 @@ fn subtype(media_type: &str) -> &str {
     const PREFIX: &str = "application/";
     match media_type.split_at_checked(PREFIX.len()) {
         // "It MUST be left in if another slash follows."
-        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) && !rest.contains('/') => rest,
+        Some((prefix, rest))
+            if prefix.eq_ignore_ascii_case(PREFIX) && split_once(rest, b'/').is_none() =>
+        {
+            rest
+        }
         _ => media_type,
     }
 }
