@@ -313,6 +313,8 @@ impl Number {
 
     /// Takes the number that the sums make. Each column carries into the next one once, which leaves
     /// limbs below 2⁵⁰ + 2¹⁰.
+    // Out of line: inlined copies would enlarge the WASM module.
+    #[inline(never)]
     fn set(&mut self, sums: &[Columns]) {
         const CARRY_OFFSET: u64 = 1 << 11;
         const OFFSET: u64 = (CARRY_OFFSET << LIMB_BITS) + HALF;
