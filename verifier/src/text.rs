@@ -6,13 +6,14 @@ use alloc::string::String;
 pub(crate) fn fill(template: &str, values: &[&str]) -> String {
     // Most texts fit, and need no second allocation.
     let mut text = String::with_capacity(128);
-    let mut values = values.iter();
-    for character in template.chars() {
-        match character {
-            '%' => text.push_str(values.next().copied().unwrap_or_default()),
-            other => text.push(other),
-        }
+    let mut rest = template;
+    for value in values {
+        let Some((before, after)) = split_once(rest, b'%') else { break };
+        text.push_str(before);
+        text.push_str(value);
+        rest = after;
     }
+    text.push_str(rest);
     text
 }
 
