@@ -85,7 +85,6 @@ impl NumericDate {
                 }
             };
             match place {
-                // Zeros leave 0 seconds at 0, whatever the exponent.
                 0.. if date.seconds > u64::MAX / 10 => return None,
                 0.. => date.seconds = (date.seconds * 10).checked_add(digit)?,
                 -9..0 => date.nanoseconds = date.nanoseconds * 10 + digit as u32,

@@ -41,8 +41,8 @@ pub(crate) fn validate(payload: &Document, policy: &Policy, now: Duration) -> Re
     }
 
     check_issuer(iss, payload, policy)?;
-    if let (Some(expected), Some(aud)) = (audience, aud)
-        && !claim_value::matches(expected, aud)
+    if let Some(expected) = audience
+        && !aud.is_some_and(|aud| claim_value::matches(expected, aud))
     {
         let expected = claim_value::shown(expected);
         return Err(boxed(Error::AudienceMismatch { expected }));
@@ -59,10 +59,10 @@ pub(crate) fn validate(payload: &Document, policy: &Policy, now: Duration) -> Re
     let tolerance = policy.seconds("clockTolerance").unwrap_or_default();
     let earliest = now.saturating_sub(tolerance);
     let latest = NumericDate::from(now.saturating_add(tolerance));
-    // A token must not be accepted "on or after" its exp (RFC 7519 §4.1.4).
-    if let Some(exp) = exp
-        && exp <= NumericDate::from(earliest)
-    {
+    // A token must not be accepted "on or after" its exp (RFC 7519 §4.1.4). One without a date, which is
+    // refused above, would count as expired.
+    let exp = exp.unwrap_or(NumericDate::from_seconds(0));
+    if exp <= NumericDate::from(earliest) {
         let seconds_ago = now.as_secs().saturating_sub(exp.seconds());
         return Err(boxed(Error::TokenExpired { seconds_ago }));
     }
