@@ -153,6 +153,16 @@ async fn a_silent_connection_is_closed_before_and_after_the_handshake() {
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
 
+/// Starts the program with the pair in `folder`.
+fn process_over(folder: &Path, pair: &Pair) -> (Process, SocketAddr) {
+    pair.write(folder);
+    let mut command = binary(folder);
+    command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    let server = Process::with(folder, command);
+    let address = server.url.strip_prefix("https://").unwrap().parse().unwrap();
+    (server, address)
+}
+
 /// Waits until new connections show the expected certificate.
 async fn until_shown(address: SocketAddr, expected: &Pair, before: &Pair) {
     let started = Instant::now();
@@ -234,11 +244,7 @@ async fn replaced_symbolic_links_are_followed() {
 async fn a_mismatched_pair_is_reported_once_and_sighup_reloads_at_once() {
     let (folder, old, new) = (folder(), Pair::make(), Pair::make());
     let folder = folder.path();
-    old.write(folder);
-    let mut command = binary(folder);
-    command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
-    let server = Process::with(folder, command);
-    let address = server.url.strip_prefix("https://").unwrap().parse().unwrap();
+    let (server, address) = process_over(folder, &old);
     let log = || fs::read_to_string(folder.join("issuer.log")).unwrap();
     let said = |words: &str| log().matches(words).count();
     let until_said = async |words: &str| {
@@ -281,11 +287,7 @@ async fn a_mismatched_pair_is_reported_once_and_sighup_reloads_at_once() {
 async fn a_file_that_is_not_a_regular_one_stops_neither_the_issuer_nor_its_end() {
     let (folder, old, new) = (folder(), Pair::make(), Pair::make());
     let folder = folder.path();
-    old.write(folder);
-    let mut command = binary(folder);
-    command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
-    let server = Process::with(folder, command);
-    let address = server.url.strip_prefix("https://").unwrap().parse().unwrap();
+    let (server, address) = process_over(folder, &old);
     let until_refused = async |times: usize| {
         let started = Instant::now();
         let log = || fs::read_to_string(folder.join("issuer.log")).unwrap();
@@ -312,10 +314,7 @@ async fn a_file_that_is_not_a_regular_one_stops_neither_the_issuer_nor_its_end()
 #[test]
 fn an_expired_certificate_is_served_with_an_error_in_the_log() {
     let folder = folder();
-    Pair::lasting(2020).write(folder.path());
-    let mut command = binary(folder.path());
-    command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
-    let _server = Process::with(folder.path(), command);
+    let _server = process_over(folder.path(), &Pair::lasting(2020));
     let log = || fs::read_to_string(folder.path().join("issuer.log")).unwrap();
     let started = Instant::now();
     while !log().contains("the certificate in tls_cert has expired; renew it") {
