@@ -32,7 +32,8 @@ export async function createVerifierWith(
 }
 
 function refuseWithoutScript(cause: unknown): never {
-  throw new Error(`countersign: the script for these options was not loaded: ${cause}; import 'countersign/inline' where import() fails, as in Service Workers`, { cause })
+  const remedy = "import 'countersign/inline' where import() fails, as in Service Workers"
+  throw new Error(`countersign: the script for these options was not loaded: ${cause}; ${remedy}`, { cause })
 }
 
 /** The depth of an element of `key_ops`: policies, options, `jwks`, `keys`, key. Values below it are not options. */
