@@ -8,7 +8,7 @@
 use alloc::{format, string::String, vec::Vec};
 use core::slice;
 
-use crate::ClaimFault;
+use crate::{ClaimFault, search::count_before};
 
 /// The deepest nesting of arrays and objects, the outermost object included. Tokens nest two or
 /// three levels. The bound protects the stack of this parser and of later readers of the claims.
@@ -548,23 +548,9 @@ fn sift_down(heap: &mut [&str], mut parent: usize) {
 }
 
 /// Counts the bytes of a string before the first special one: a quote, a backslash or a control
-/// character. Reads eight at a time.
+/// character.
 fn plain(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH_BITS: u64 = ONES << 7;
-    // A subtraction sets the highest bit of a byte if the bit was clear and the byte is less. Its
-    // borrow falsifies only higher bytes, and the word then has a special byte already.
-    let less = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word & HIGH_BITS;
-    let equal = |word: u64, byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
-    let is_plain = |chunk: &&[u8; 8]| {
-        let word = u64::from_le_bytes(**chunk);
-        less(word, b' ') | equal(word, b'"') | equal(word, b'\\') == 0
-    };
-    let (chunks, _) = bytes.as_chunks::<8>();
-    let start = 8 * chunks.iter().take_while(is_plain).count();
-    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-    let rest = bytes.get(start..).unwrap_or_default();
-    start + rest.iter().position(special).unwrap_or(rest.len())
+    count_before(bytes, b' ', *b"\"\\")
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ mod error;
 pub use error::{Error, Part, Stage};
 mod claim_fault;
 pub use claim_fault::ClaimFault;
+mod search;
 mod text;
 
 // For services: claims, requests and responses.

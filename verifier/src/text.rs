@@ -2,6 +2,8 @@
 
 use alloc::string::String;
 
+use crate::search::count_before;
+
 /// Replaces each `%` of a template with the next value. One without a value stays.
 pub(crate) fn fill(template: &str, values: &[&str]) -> String {
     // Most texts fit, and need no second allocation.
@@ -20,7 +22,7 @@ pub(crate) fn fill(template: &str, values: &[&str]) -> String {
 /// Returns the texts before and after the first `byte`, an ASCII character. The standard library's
 /// search is several times as many bytes of WASM.
 pub(crate) fn split_once(text: &str, byte: u8) -> Option<(&str, &str)> {
-    let at = text.bytes().position(|one| one == byte)?;
+    let at = count_before(text.as_bytes(), 0, [byte; 2]);
     text.get(..at).zip(text.get(at + 1..))
 }
 
@@ -53,6 +55,18 @@ mod tests {
     fn a_template_is_filled_from_left_to_right() {
         assert_eq!(fill("% and %%", &["50 %", "b"]), "50 % and b%");
         assert_eq!(fill("", &["a"]), "");
+    }
+
+    #[test]
+    fn a_text_is_split_at_the_first_of_the_bytes() {
+        for before in 0..20 {
+            for after in ["", "b", "b.b", "\u{e9}\0/-.bbbbbbbbb"] {
+                let text = "a".repeat(before);
+                let joined = [&text, after].join(".");
+                assert_eq!(split_once(&joined, b'.'), Some((&*text, after)), "{joined}");
+                assert_eq!(split_once(&joined, b'c'), None, "{joined}");
+            }
+        }
     }
 
     #[test]

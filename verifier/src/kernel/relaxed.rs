@@ -188,10 +188,11 @@ impl Relaxed {
     /// doubled.
     fn square(&self, a: &Number, sums: &mut Sums) {
         let Self { pairs, split, .. } = *self;
-        // The first and the third pair of columns of a block get an odd number of products.
+        // The first pair of columns of a block has one product more that is added, the third pair one
+        // more that is subtracted.
         let (columns, _) = sums[..2 * pairs].as_chunks_mut();
         for columns in columns {
-            *columns = [Columns::ZERO_LESS_ONE, Columns::ZERO];
+            *columns = [Columns::LESS_ONE, Columns::ZERO, Columns::ONE, Columns::ZERO];
         }
         // In a pair of lanes, the limb that is multiplied by itself is halved.
         let half = Lanes::new(0.5, 1.0);
@@ -204,10 +205,10 @@ impl Relaxed {
             c1.add(four.0[0], r1.even, split);
             c1.subtract(four.0[1], r1.odd.multiply(half), split);
             c2.add_lower(four, r2, split);
-            c2.add(four.0[2], r1.even.multiply(half), split);
+            c2.subtract(four.0[2], r1.even.multiply(half), split);
             c3.add_lower(four, r3, split);
-            c3.add(four.0[2], r2.even, split);
-            c3.subtract(four.0[3], r2.odd.multiply(half), split);
+            c3.subtract(four.0[2], r2.even, split);
+            c3.add(four.0[3], r2.odd.multiply(half), split);
             if p + 3 < pairs {
                 four.add_above(&a.rows[p + 3..pairs], &mut sums[2 * p + 4..], split);
             }
@@ -245,7 +246,7 @@ impl Relaxed {
     }
 }
 
-/// Four limbs of a factor, each in both lanes. The second and the fourth are negated: their products
+/// Four limbs of a factor, each in both lanes. The second and the third are negated: their products
 /// are subtracted.
 #[derive(Clone, Copy)]
 struct Four([Lanes; 4]);
@@ -254,7 +255,7 @@ impl Four {
     #[inline(always)]
     fn new(low: Lanes, high: Lanes) -> Self {
         let negated = |lanes| Lanes::ZERO.subtract(lanes);
-        Self([low.firsts(), negated(low.seconds()), high.firsts(), negated(high.seconds())])
+        Self([low.firsts(), negated(low.seconds()), negated(high.firsts()), high.seconds()])
     }
 
     /// Adds the products with all `rows` to the columns above the lowest pair. Almost all time is
@@ -351,10 +352,15 @@ impl Columns {
     const ZERO: Self = Self { high: Lanes::ZERO, low: Lanes::ZERO };
 
     /// Zero, if one product more is added than subtracted.
-    const ZERO_LESS_ONE: Self = {
-        let (high, low) = (HIGH.to_bits().wrapping_neg(), LOW.to_bits().wrapping_neg());
+    const LESS_ONE: Self =
+        Self::of_bits(HIGH.to_bits().wrapping_neg(), LOW.to_bits().wrapping_neg());
+
+    /// Zero, if one product more is subtracted than added.
+    const ONE: Self = Self::of_bits(HIGH.to_bits(), LOW.to_bits());
+
+    const fn of_bits(high: u64, low: u64) -> Self {
         Self { high: Lanes::from_bits(high, high), low: Lanes::from_bits(low, low) }
-    };
+    }
 
     #[inline(always)]
     fn add(&mut self, a: Lanes, b: Lanes, split: Split) {
@@ -380,16 +386,25 @@ impl Columns {
     /// Adds the products of the two upper limbs.
     #[inline(always)]
     fn add_upper(&mut self, four: Four, row: Row, split: Split) {
-        self.add(four.0[2], row.even, split);
-        self.subtract(four.0[3], row.odd, split);
+        self.subtract(four.0[2], row.even, split);
+        self.add(four.0[3], row.odd, split);
     }
 
+    /// Adds the products of all four limbs. Two low halves are combined as `f64`, one of them without
+    /// its constant part. Each is an integer of at most 2⁵⁰, so 3·2⁵¹ and both are an integer in
+    /// 2⁵²…2⁵³: the `f64` is exact, and its bit pattern has the same constant part as that of one.
     #[inline(always)]
     fn add_four(&mut self, four: Four, row: Row, below: Row, split: Split) {
-        let mut sums = *self;
-        sums.add_lower(four, row, split);
-        sums.add_upper(four, below, split);
-        *self = sums;
+        let [a, b, c, d] = four.0;
+        let (a_high, a_low) = split.multiply(a, row.even);
+        let (b_high, b_low) = split.multiply_bare(b, row.odd);
+        let (c_high, c_low) = split.multiply(c, below.even);
+        let (d_high, d_low) = split.multiply_bare(d, below.odd);
+        let high = self.high.add_bits(a_high).subtract_bits(b_high);
+        *self = Self {
+            high: high.subtract_bits(c_high).add_bits(d_high),
+            low: self.low.add_bits(a_low.subtract(b_low)).subtract_bits(c_low.subtract(d_low)),
+        };
     }
 }
 
@@ -436,6 +451,13 @@ impl Split {
     fn multiply(self, a: Lanes, b: Lanes) -> (Lanes, Lanes) {
         let high = a.multiply_add(b, self.high);
         (high, a.multiply_add(b, self.high_and_low.subtract(high)))
+    }
+
+    /// The same, but the low half is the integer itself, without a constant part.
+    #[inline(always)]
+    fn multiply_bare(self, a: Lanes, b: Lanes) -> (Lanes, Lanes) {
+        let high = a.multiply_add(b, self.high);
+        (high, a.multiply_add(b, self.high.subtract(high)))
     }
 }
 
@@ -648,9 +670,13 @@ mod tests {
                     alike(greatest_limb, limbs),
                     alike(-greatest_limb, limbs),
                     alike(-(HALF as f64), limbs),
+                    alike(1.0, limbs),
+                    alike(-1.0, limbs),
                 ]);
                 for a in numbers {
                     reference.check_arithmetic(&a, &alike(greatest_limb, limbs));
+                    // Times ±1, this has the greatest low halves.
+                    reference.check_arithmetic(&a, &alike(HALF as f64, limbs));
                     reference.check_arithmetic(&a, &number(&(&n >> 1), pairs));
                 }
             }
