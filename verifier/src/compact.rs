@@ -1,6 +1,10 @@
 //! The token as text: its size limit and its three parts.
 
-use crate::{Error, Part, text::split_once};
+use crate::{
+    Error, Part,
+    error::{Refusal, boxed},
+    text::split_once,
+};
 
 /// The three parts of a JWS in compact serialization (RFC 7515 §7.1), still encoded.
 pub(crate) struct Compact<'a> {
@@ -14,11 +18,11 @@ pub(crate) struct Compact<'a> {
 impl<'a> Compact<'a> {
     /// Splits the token. The length is checked first, so that no work is spent on one that is too
     /// long.
-    pub(crate) fn split(token: &'a str, max_token_bytes: usize) -> Result<Self, Error> {
+    pub(crate) fn split(token: &'a str, max_token_bytes: usize) -> Result<Self, Refusal> {
         if token.len() > max_token_bytes {
-            return Err(Error::TokenTooLarge { max_token_bytes });
+            return Err(boxed(Error::TokenTooLarge { max_token_bytes }));
         }
-        let malformed = |problem| Error::TokenMalformed { part: Part::Token, problem };
+        let malformed = |problem| boxed(Error::TokenMalformed { part: Part::Token, problem });
         let not_three_parts = || malformed(NOT_THREE_PARTS);
         let (header, rest) = split_once(token, b'.').ok_or_else(not_three_parts)?;
         let (payload, signature) = split_once(rest, b'.').ok_or_else(not_three_parts)?;

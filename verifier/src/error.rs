@@ -232,13 +232,13 @@ impl Error {
     // Kept out of line: inlined copies would enlarge the WASM module.
 
     #[cold]
-    pub(crate) fn claim_missing(claim: &str) -> Self {
-        Self::ClaimMissing { claim: claim.to_string() }
+    pub(crate) fn claim_missing(claim: &str) -> Refusal {
+        boxed(Self::ClaimMissing { claim: claim.to_string() })
     }
 
     #[cold]
-    pub(crate) fn claim_invalid(claim: &str, found: ClaimFault, expected: &'static str) -> Self {
-        Self::ClaimInvalid { claim: claim.to_string(), found, expected }
+    pub(crate) fn claim_invalid(claim: &str, found: ClaimFault, expected: &'static str) -> Refusal {
+        boxed(Self::ClaimInvalid { claim: claim.to_string(), found, expected })
     }
 
     /// Returns the stable name of this kind of error.

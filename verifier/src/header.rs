@@ -1,6 +1,12 @@
 //! The header parameters (RFC 7515 §4), checked against the policy.
 
-use crate::{Error, Policy, algorithm::Algorithm, json::Document, text::split_once};
+use crate::{
+    Error, Policy,
+    algorithm::Algorithm,
+    error::{Refusal, boxed},
+    json::Document,
+    text::split_once,
+};
 
 /// The parts of a checked header that select the key.
 ///
@@ -13,17 +19,17 @@ pub(crate) struct Header<'a> {
 
 impl<'a> Header<'a> {
     /// Checks, in this order: `alg`, critical extensions, `zip`, `typ`, `kid`.
-    pub(crate) fn read(header: &'a Document, policy: &Policy) -> Result<Self, Error> {
-        let invalid = |parameter, problem| Error::HeaderInvalid { parameter, problem };
+    pub(crate) fn read(header: &'a Document, policy: &Policy) -> Result<Self, Refusal> {
+        let invalid = |parameter, problem| boxed(Error::HeaderInvalid { parameter, problem });
 
         let alg = optional_string(header, "alg")?.ok_or_else(|| invalid("alg", "is missing"))?;
-        let algorithm = Algorithm::by_name(alg).ok_or(Error::AlgorithmNotAllowed)?;
+        let algorithm = Algorithm::by_name(alg).ok_or_else(|| boxed(Error::AlgorithmNotAllowed))?;
 
         // RFC 7515 §4.1.11: every extension in `crit` must be understood, and this verifier
         // understands none. `b64` (RFC 7797) changes the signed bytes, so it is refused outside
         // `crit` too.
         if header.get("crit").is_some() || header.get("b64").is_some() {
-            return Err(Error::CriticalUnsupported);
+            return Err(boxed(Error::CriticalUnsupported));
         }
         if header.get("zip").is_some() {
             return Err(invalid("zip", "is not for signed tokens"));
@@ -34,7 +40,7 @@ impl<'a> Header<'a> {
             let is = |typ| policy.texts("type").any(|expected| same_media_type(typ, expected));
             if !typ.is_some_and(is) {
                 let expected = policy.shown("type");
-                return Err(Error::TypeMismatch { expected, missing: typ.is_none() });
+                return Err(boxed(Error::TypeMismatch { expected, missing: typ.is_none() }));
             }
         }
 
@@ -47,12 +53,15 @@ const IS_NULL: &str = "is null: expected a string";
 fn optional_string<'a>(
     header: &'a Document,
     parameter: &'static str,
-) -> Result<Option<&'a str>, Error> {
+) -> Result<Option<&'a str>, Refusal> {
     match header.get(parameter) {
         None => Ok(None),
         Some(value) => {
             let problem = if value.is_null() { IS_NULL } else { "is not a string" };
-            value.as_str().map(Some).ok_or(Error::HeaderInvalid { parameter, problem })
+            value
+                .as_str()
+                .map(Some)
+                .ok_or_else(|| boxed(Error::HeaderInvalid { parameter, problem }))
         }
     }
 }

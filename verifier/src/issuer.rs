@@ -2,11 +2,7 @@
 
 use core::str;
 
-use crate::{
-    Error,
-    error::{Refusal, boxed},
-    json::Document,
-};
+use crate::{Error, error::Refusal, json::Document};
 
 /// Returns true if every brace in the option `issuer` is part of a `{claim}`.
 pub(crate) fn is_well_formed(name: &str) -> bool {
@@ -40,10 +36,10 @@ pub(crate) fn matches(name: &str, iss: &str, payload: &Document) -> Result<bool,
         let mut text = part;
         if is_claim {
             let claim = str::from_utf8(part).unwrap_or_default();
-            let value = payload.get(claim).ok_or_else(|| boxed(Error::claim_missing(claim)))?;
+            let value = payload.get(claim).ok_or_else(|| Error::claim_missing(claim))?;
             text = value.as_str().unwrap_or_default().as_bytes();
             if text.is_empty() || !text.iter().all(is_unreserved) {
-                return Err(boxed(Error::claim_invalid(claim, value.kind(), UNRESERVED)));
+                return Err(Error::claim_invalid(claim, value.kind(), UNRESERVED));
             }
         }
         is_claim = !is_claim;

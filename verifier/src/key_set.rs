@@ -8,6 +8,7 @@ use core::{fmt, str::FromStr};
 
 use crate::{
     Error, KeyRejection,
+    error::{Refusal, boxed},
     header::Header,
     json::{Document, Value},
     key::{PublicKey, member},
@@ -71,7 +72,7 @@ impl KeySet {
 
     /// Returns the key for a token: the only usable one with the `kid` of its header or, if the
     /// header has none, the only usable one of the set. A key that is there twice counts once.
-    pub(crate) fn choose(&self, header: &Header<'_>) -> Result<&PublicKey, Error> {
+    pub(crate) fn choose(&self, header: &Header<'_>) -> Result<&PublicKey, Refusal> {
         let named = header.kid.is_some();
         let mut chosen: Option<&PublicKey> = None;
         let mut rejection = None;
@@ -84,7 +85,7 @@ impl KeySet {
                     if chosen.is_some_and(|chosen| chosen != key) {
                         return Err(match named {
                             true => rejected(KeyRejection::DuplicateKeyId),
-                            false => Error::KeyNotFound { named, set_is_empty: false },
+                            false => boxed(Error::KeyNotFound { named, set_is_empty: false }),
                         });
                     }
                     chosen = Some(key);
@@ -98,7 +99,9 @@ impl KeySet {
         // A key without an alternative tells why it is rejected.
         let rejection = rejection.filter(|_| named || self.entries.len() == 1).map(rejected);
         let set_is_empty = self.entries.is_empty();
-        chosen.ok_or_else(|| rejection.unwrap_or(Error::KeyNotFound { named, set_is_empty }))
+        chosen.ok_or_else(|| {
+            rejection.unwrap_or_else(|| boxed(Error::KeyNotFound { named, set_is_empty }))
+        })
     }
 
     /// Returns the rejection of each key, in the order of the set.
@@ -116,8 +119,8 @@ const fn invalid(reason: &'static str, problem: &'static str) -> Error {
     Error::JwksInvalid { reason, problem }
 }
 
-fn rejected(reason: KeyRejection) -> Error {
-    Error::KeyRejected { reason }
+fn rejected(reason: KeyRejection) -> Refusal {
+    boxed(Error::KeyRejected { reason })
 }
 
 impl Entry {

@@ -265,22 +265,42 @@ impl Policy {
 
 /// Refuses a value of an option, in words that follow the option's name.
 fn check(option: &str, value: Value<'_>) -> Result<(), &'static str> {
-    let (is_good, problem) = match option {
-        "audience" | "type" if value.is_null() => (true, ""),
-        "issuer" | "audience" | "type" | "scope" if !are_texts(value) => (false, NOT_TEXTS),
-        "issuer" => (all(value, issuer::is_well_formed), NOT_ISSUER),
-        "scope" => (all(value, scope::is_well_formed), NOT_SCOPE),
-        "audience" | "type" => (true, ""),
-        "scopeClaim" => (value.as_str().is_some_and(is_not_empty), "is not the name of a claim"),
-        "requiredClaims" => (is_array(value) && all(value, |_| true), NOT_NAMES),
-        "claims" => (claim_value::are_expected(value), NOT_CLAIMS),
-        "clockTolerance" | "maxTokenAge" if seconds(value).is_none() => (false, NOT_SECONDS),
-        "clockTolerance" => (seconds(value) <= Some(MAX_CLOCK_TOLERANCE), NOT_TOLERANCE),
-        "maxTokenAge" => (true, ""),
-        "maxTokenBytes" => (seconds(value).is_some_and(is_token_size), NOT_SIZE),
-        _ => (false, "is unknown"),
-    };
-    if is_good { Ok(()) } else { Err(problem) }
+    let mut is_known = false;
+    for (_, is_good, problem) in CHECKS.iter().filter(|(name, ..)| *name == option) {
+        if !is_good(value) {
+            return Err(problem);
+        }
+        is_known = true;
+    }
+    if is_known { Ok(()) } else { Err("is unknown") }
+}
+
+/// A check of an option's value, and the fault in words that follow the option's name.
+type Check = (&'static str, fn(Value<'_>) -> bool, &'static str);
+
+/// The checks of each option, in their order. Every option has one.
+static CHECKS: [Check; 13] = [
+    ("issuer", are_texts, NOT_TEXTS),
+    ("issuer", |value| all(value, issuer::is_well_formed), NOT_ISSUER),
+    ("audience", are_texts_or_null, NOT_TEXTS),
+    ("type", are_texts_or_null, NOT_TEXTS),
+    ("scope", are_texts, NOT_TEXTS),
+    ("scope", |value| all(value, scope::is_well_formed), NOT_SCOPE),
+    ("scopeClaim", |value| value.as_str().is_some_and(is_not_empty), "is not the name of a claim"),
+    ("requiredClaims", |value| is_array(value) && all(value, |_| true), NOT_NAMES),
+    ("claims", claim_value::are_expected, NOT_CLAIMS),
+    ("clockTolerance", is_seconds, NOT_SECONDS),
+    ("clockTolerance", |value| seconds(value) <= Some(MAX_CLOCK_TOLERANCE), NOT_TOLERANCE),
+    ("maxTokenAge", is_seconds, NOT_SECONDS),
+    ("maxTokenBytes", |value| seconds(value).is_some_and(is_token_size), NOT_SIZE),
+];
+
+fn are_texts_or_null(value: Value<'_>) -> bool {
+    value.is_null() || are_texts(value)
+}
+
+fn is_seconds(value: Value<'_>) -> bool {
+    seconds(value).is_some()
 }
 
 const NOT_TEXTS: &str = "is not a string, or an array of strings, none empty";

@@ -112,9 +112,9 @@ fn read<'a>(
     is_required: bool,
 ) -> Result<Option<Value<'a>>, Refusal> {
     match payload.get(claim) {
-        None if is_required => Err(boxed(Error::claim_missing(claim))),
+        None if is_required => Err(Error::claim_missing(claim)),
         Some(value) if !kind.is_of(value) => {
-            Err(boxed(Error::claim_invalid(claim, value.kind(), kind.words())))
+            Err(Error::claim_invalid(claim, value.kind(), kind.words()))
         }
         value => Ok(value),
     }
@@ -161,7 +161,7 @@ fn date(
         _ if number.starts_with('-') => (ClaimFault::Negative, Type::Number.words()),
         _ => (ClaimFault::Milliseconds, "seconds: divide by 1000"),
     };
-    Err(boxed(Error::claim_invalid(claim, fault, expected)))
+    Err(Error::claim_invalid(claim, fault, expected))
 }
 
 /// Greater dates are in milliseconds: as seconds, they lie in the year 5138 or later.

@@ -7,8 +7,13 @@ use countersign_claims::Claims;
 use serde::Deserialize;
 
 use crate::{
-    Error, KeySet, Part, Policy, base64url, claims_as::claims_as, compact::Compact, header::Header,
-    json::Document, signature, validate,
+    Error, KeySet, Part, Policy, base64url,
+    claims_as::claims_as,
+    compact::Compact,
+    error::{Refusal, boxed},
+    header::Header,
+    json::Document,
+    signature, validate,
 };
 
 /// Checks tokens against a policy and a key set. A service whose keys change while others verify uses
@@ -66,7 +71,7 @@ impl Verifier {
     /// # Errors
     /// Those of the stages up to [`Stage::Signature`](crate::Stage::Signature).
     pub fn verify_signature(&self, token: &str) -> Result<SignedToken<'_>, Error> {
-        verify_signature(&self.policy, self.keys.as_ref(), token)
+        Ok(verify_signature(&self.policy, self.keys.as_ref(), token)?)
     }
 }
 
@@ -120,27 +125,27 @@ fn verify_signature<'a>(
     policy: &'a Policy,
     keys: Option<&KeySet>,
     token: &str,
-) -> Result<SignedToken<'a>, Error> {
+) -> Result<SignedToken<'a>, Refusal> {
     let compact = Compact::split(token, policy.max_token_bytes())?;
     let header = decode_json(Part::Header, compact.header)?;
     let payload = decode_json(Part::Payload, compact.payload)?;
     let signature = decode(Part::Signature, compact.signature)?;
 
     let parameters = Header::read(&header, policy)?;
-    let key = keys.ok_or(Error::JwksUnavailable)?.choose(&parameters)?;
+    let key = keys.ok_or_else(|| boxed(Error::JwksUnavailable))?.choose(&parameters)?;
     if !signature::verify(parameters.algorithm, key, compact.signing_input, &signature) {
-        return Err(Error::SignatureInvalid { nonce: header.get("nonce").is_some() });
+        return Err(boxed(Error::SignatureInvalid { nonce: header.get("nonce").is_some() }));
     }
     Ok(SignedToken { policy, token: Token { header, payload } })
 }
 
-fn decode(part: Part, encoded: &str) -> Result<Vec<u8>, Error> {
-    base64url::decode(encoded).map_err(|problem| Error::TokenMalformed { part, problem })
+fn decode(part: Part, encoded: &str) -> Result<Vec<u8>, Refusal> {
+    base64url::decode(encoded).map_err(|problem| boxed(Error::TokenMalformed { part, problem }))
 }
 
-fn decode_json(part: Part, encoded: &str) -> Result<Document, Error> {
+fn decode_json(part: Part, encoded: &str) -> Result<Document, Refusal> {
     Document::parse(decode(part, encoded)?)
-        .map_err(|problem| Error::TokenMalformed { part, problem })
+        .map_err(|problem| boxed(Error::TokenMalformed { part, problem }))
 }
 
 /// A token with a good signature and unchecked claims: it may be expired, or meant for somebody
