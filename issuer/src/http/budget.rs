@@ -41,16 +41,9 @@ impl Budget {
         Self { limit, used: Arc::default() }
     }
 
-    /// Counts a request until the returned share is dropped.
-    pub(super) fn share(&self, request: &Parts) -> Share {
-        let fields = request.headers.iter().map(|(name, value)| {
-            FIELD.saturating_add(name.as_str().len()).saturating_add(value.len())
-        });
-        let path = request.uri.path_and_query().map_or(0, |path| path.as_str().len());
-        self.share_of(fields.fold(REQUEST.saturating_add(path), usize::saturating_add))
-    }
-
-    fn share_of(&self, bytes: usize) -> Share {
+    /// Counts a request with this many bytes, and those of its body, until the returned share is
+    /// dropped.
+    pub(super) fn share(&self, bytes: usize) -> Share {
         let (sender, lost) = oneshot::channel();
         let mut used = self.lock();
         used.requests += 1;
@@ -65,6 +58,16 @@ impl Budget {
     fn lock(&self) -> MutexGuard<'_, Used> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the bytes of a request without its body.
+pub(super) fn size_of(request: &Parts) -> usize {
+    let fields = request
+        .headers
+        .iter()
+        .map(|(name, value)| FIELD.saturating_add(name.as_str().len()).saturating_add(value.len()));
+    let path = request.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    fields.fold(REQUEST.saturating_add(path), usize::saturating_add)
 }
 
 /// The share of one request. It can be lost until the body is complete.
@@ -125,7 +128,7 @@ mod tests {
     #[test]
     fn the_request_that_has_waited_longest_for_its_body_loses_its_share() {
         let budget = Budget::new(100);
-        let [mut whole, mut first, mut second] = [10, 20, 30].map(|bytes| budget.share_of(bytes));
+        let [mut whole, mut first, mut second] = [10, 20, 30].map(|bytes| budget.share(bytes));
         assert!(whole.complete());
         first.hold(10);
         second.hold(20);
@@ -142,19 +145,19 @@ mod tests {
         second.hold(70);
         assert!(is_lost(&mut second));
         assert_eq!(budget.lock().bytes, 10);
-        let mut late = budget.share_of(91);
+        let mut late = budget.share(91);
         assert!(is_lost(&mut late) && !late.complete());
+        assert!(budget.share(0).complete(), "a request that counts nothing always fits");
         drop((whole, second, late));
         assert_eq!(budget.lock().bytes, 0);
         assert!(budget.lock().incomplete.is_empty());
     }
 
     #[test]
-    fn a_share_counts_the_header() {
+    fn the_header_counts() {
         let request =
             Request::get("https://x/path?query").header("name", "value").body(()).unwrap();
-        let budget = Budget::new(1 << 20);
-        let _share = budget.share(&request.into_parts().0);
-        assert_eq!(budget.lock().bytes, REQUEST + "/path?query".len() + FIELD + "namevalue".len());
+        let expected = REQUEST + "/path?query".len() + FIELD + "namevalue".len();
+        assert_eq!(size_of(&request.into_parts().0), expected);
     }
 }

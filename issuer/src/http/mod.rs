@@ -84,6 +84,9 @@ const BODY: usize = 8 * 1024;
 /// The most bytes of a body with a token, which may be an access token of another issuer.
 pub(crate) const LONGEST_BODY: usize = 16 * 1024;
 
+/// The path of the liveness probe.
+const LIVE: &str = "/healthz/live";
+
 /// The endpoints of the public listener.
 const ENDPOINTS: [Endpoint; 11] = [
     post("/login", |api, call| Box::pin(login::login(api, call))),
@@ -116,7 +119,7 @@ const ENDPOINTS: [Endpoint; 11] = [
         cors: cors::Kind::Public,
         ..get("/openapi.json", |api, call| Box::pin(openapi::openapi(api, call)))
     },
-    get("/healthz/live", |api, call| Box::pin(health::live(api, call))),
+    get(LIVE, |api, call| Box::pin(health::live(api, call))),
     get("/healthz/ready", |api, call| Box::pin(health::ready(api, call))),
 ];
 
@@ -320,8 +323,10 @@ impl Service {
             return Err(ApiError::around_proxy());
         }
         let (parts, body) = request.into_parts();
+        // The answer to this probe waits for nothing, and overload is no reason for a restart.
+        let bytes = if parts.uri.path() == LIVE { 0 } else { budget::size_of(&parts) };
         // Counted until the answer is complete.
-        let mut share = self.api.budget.share(&parts);
+        let mut share = self.api.budget.share(bytes);
         let body = body::read(body, body_limit, &mut share);
         let body = timeout(limits.request_timeout, body)
             .await

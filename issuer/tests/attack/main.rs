@@ -49,12 +49,12 @@ use crate::common::{PASSWORD, Process, binary, folder};
 /// Longer than anything takes that does not hang.
 const FOREVER: Duration = Duration::from_secs(60);
 
-const ATTACK: Duration = Duration::from_secs(10);
+const ATTACK: Duration = Duration::from_secs(6);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_never_end_take_little_memory() {
     // One address may have 128 connections.
-    for (connections, limit) in [(128, 64), (500, 96)] {
+    for (connections, limit) in [(128, 64), (500, 128)] {
         let target = Target::start();
         let before = target.memory("VmRSS");
         let mut attack = JoinSet::new();
