@@ -7,16 +7,20 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Open connections. Further ones wait in the kernel's queue.
+    /// Open connections. A further one replaces the one that has waited longest: first those that
+    /// have sent no request, then those between two requests, then those whose body has not arrived.
+    /// If all have a request that is being answered, it waits in the kernel's queue.
     pub connections: usize,
-    /// Open connections of one network (IPv4 address, IPv6 /64). Further ones are closed. Trusted
-    /// proxies have no such limit.
+    /// Open connections of one network (IPv4 address, IPv6 /64). An IPv6 /56 may have twice as many,
+    /// an IPv6 /48 or IPv4 /24 four times. A further one replaces another one of that network, or is
+    /// closed if all of those are busy. Trusted proxies have no such limit.
     pub connections_per_network: usize,
     /// Exempts clients on this machine from `connections_per_network`, and lets them connect
     /// without the proxy. Tests set `false`, because all their clients are on this machine.
     pub loopback_is_exempt: bool,
-    /// Time for the TLS handshake and the first header together. Each later header has the same
-    /// time, counted from the previous response.
+    /// Time for the TLS handshake and the first header together. While more than half of
+    /// `connections` are open it is shorter, down to a quarter. Each later header has the whole time,
+    /// counted from the previous response.
     pub header_timeout: Duration,
     /// Time for a request's body. The response has the same time after that.
     pub request_timeout: Duration,
@@ -25,8 +29,10 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Time in which in-flight requests may finish after the stop signal.
     pub drain_timeout: Duration,
-    /// Bytes in a request's body.
-    pub body_bytes: usize,
+    /// Bytes of all requests in flight, with their headers and bodies. A further one replaces the
+    /// one that has waited longest for its body; that is refused. If all bodies have arrived, the
+    /// further one is refused.
+    pub request_bytes: usize,
     /// Password hashes that run at the same time; each takes a core. `hash_memory` may have room for
     /// fewer.
     pub hashes: usize,
@@ -51,7 +57,7 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(10),
-            body_bytes: 64 * 1024,
+            request_bytes: 8 << 20,
             hashes: std::thread::available_parallelism().map_or(1, usize::from),
             hash_queue: 64,
             login_burst: 60,

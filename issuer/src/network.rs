@@ -29,6 +29,13 @@ pub(crate) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(&peer))
 }
 
+/// Returns the network with this prefix length that contains the client, or the client's address by
+/// itself if it has fewer bits.
+pub(crate) fn network_with(client: IpAddr, prefix_length: u8) -> IpNet {
+    let client = client.to_canonical();
+    IpNet::new(client, prefix_length).map_or_else(|_| client.into(), |network| network.trunc())
+}
+
 /// Returns the network of a client: an IPv4 address by itself, or an IPv6 /64, because one subscriber
 /// usually has all of it.
 pub(crate) fn network_of(client: IpAddr) -> IpAddr {
@@ -62,6 +69,21 @@ mod tests {
         for (peer, forwarded, expected) in cases {
             let found = client(peer.parse().unwrap(), forwarded.iter().copied(), &trusted);
             assert_eq!(found.to_string(), *expected, "{peer} {forwarded:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_in_one_network_of_each_prefix_length() {
+        let cases = [
+            ("192.0.2.1", 32, "192.0.2.1/32"),
+            ("::ffff:192.0.2.1", 24, "192.0.2.0/24"),
+            ("192.0.2.1", 48, "192.0.2.1/32"),
+            ("2001:db8:1:2:3:4:5:6", 64, "2001:db8:1:2::/64"),
+            ("2001:db8:1:234:3:4:5:6", 56, "2001:db8:1:200::/56"),
+            ("2001:db8:1:234:3:4:5:6", 48, "2001:db8:1::/48"),
+        ];
+        for (address, length, network) in cases {
+            assert_eq!(network_with(address.parse().unwrap(), length).to_string(), network);
         }
     }
 

@@ -1,11 +1,14 @@
 use std::ops::Range;
 
+use super::budget::Budget;
 use super::openapi::Document;
 use crate::service::Issuer;
 
 /// The state that handlers share.
 pub(crate) struct Api {
     pub(crate) issuer: Issuer,
+    /// The memory of the requests in flight of both listeners.
+    pub(super) budget: Budget,
     pub(super) openapi: Document,
     pub(super) certificate: Certificate,
 }
@@ -21,6 +24,7 @@ impl Api {
         certificate: impl Fn() -> Option<Range<u64>> + Send + Sync + 'static,
     ) -> Self {
         let openapi = Document::of(issuer.url.as_str());
-        Self { issuer, openapi, certificate: Box::new(certificate) }
+        let budget = Budget::new(issuer.limits.request_bytes);
+        Self { issuer, budget, openapi, certificate: Box::new(certificate) }
     }
 }

@@ -1,40 +1,58 @@
 //! Request bodies: read within a limit; and those that are JSON. [`super::form`] has forms.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use serde::de::DeserializeOwned;
 
-use super::Call;
+use super::budget::Share;
 use super::reply::ApiError;
+use super::{Call, LONGEST_BODY};
 
-/// A body that is too long is read up to this many times the limit before it is refused: a client
-/// that is still sending when the connection closes may never see the answer.
-const READ_ON: usize = 16;
+/// A body that is too long is read up to this length before it is refused: a client that is still
+/// sending when the connection closes may never see the answer.
+const READ_ON: usize = 16 * LONGEST_BODY;
 
-/// Reads the whole body. Refuses one that is longer than `limit` bytes.
-pub(super) async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, ApiError> {
+/// Reads the whole body. Refuses one that is longer than `limit` bytes, and one whose share of the
+/// budget goes to another request.
+pub(super) async fn read(
+    mut body: impl Body<Data = Bytes> + Unpin,
+    limit: usize,
+    share: &mut Share,
+) -> Result<Bytes, ApiError> {
     let too_large = || ApiError::body_too_large(limit);
-    let most = limit.saturating_mul(READ_ON);
-    if body.size_hint().lower() > most as u64 {
+    if body.size_hint().lower() > READ_ON as u64 {
         return Err(too_large());
     }
-    let (mut whole, mut length) = (BytesMut::new(), 0_usize);
-    while let Some(frame) = body.frame().await {
+    let (mut whole, mut length) = (Vec::new(), 0_usize);
+    loop {
+        let frame = tokio::select! {
+            biased;
+            () = share.lost() => return Err(ApiError::overloaded()),
+            frame = body.frame() => frame,
+        };
+        let Some(frame) = frame else { break };
         let broken =
             |_| ApiError::invalid_request("the body ended too early; send the request again");
         // Trailers are ignored.
         let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
         length = length.saturating_add(data.len());
-        if length > most {
+        if length > READ_ON {
             return Err(too_large());
         }
         if length <= limit {
             whole.extend_from_slice(&data);
+            share.hold(whole.capacity());
         }
     }
-    if length > limit { Err(too_large()) } else { Ok(whole.freeze()) }
+    if length > limit {
+        return Err(too_large());
+    }
+    if !share.complete() {
+        return Err(ApiError::overloaded());
+    }
+    Ok(whole.into())
 }
 
 pub(super) const JSON: &str = "application/json";

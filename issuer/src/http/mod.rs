@@ -4,6 +4,7 @@
 
 mod api;
 mod body;
+mod budget;
 mod client;
 mod cookie;
 mod cors;
@@ -32,7 +33,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::Body;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request};
 use tokio::time::timeout;
@@ -69,20 +70,35 @@ struct Endpoint {
     /// The value of `Allow`.
     allow: &'static str,
     cors: cors::Kind,
+    /// The most bytes of a request's body.
+    body: usize,
     handler: Handler,
 }
 
 type Handler = fn(Arc<Api>, Call) -> Answer;
 type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
 
+/// The most bytes of a body, except for the endpoints with [`LONGEST_BODY`].
+const BODY: usize = 8 * 1024;
+
+/// The most bytes of a body with a token, which may be an access token of another issuer.
+pub(crate) const LONGEST_BODY: usize = 16 * 1024;
+
+/// The path of the liveness probe.
+const LIVE: &str = "/healthz/live";
+
 /// The endpoints of the public listener.
 const ENDPOINTS: [Endpoint; 11] = [
     post("/login", |api, call| Box::pin(login::login(api, call))),
     post("/token", |api, call| Box::pin(token::token(api, call))),
     post("/logout", |api, call| Box::pin(logout::logout(api, call))),
-    post("/revoke", |api, call| Box::pin(revoke::revoke(api, call))),
+    Endpoint {
+        body: LONGEST_BODY,
+        ..post("/revoke", |api, call| Box::pin(revoke::revoke(api, call)))
+    },
     Endpoint {
         cors: cors::Kind::None,
+        body: LONGEST_BODY,
         ..post("/introspect", |api, call| Box::pin(introspect::introspect(api, call)))
     },
     Endpoint {
@@ -103,7 +119,7 @@ const ENDPOINTS: [Endpoint; 11] = [
         cors: cors::Kind::Public,
         ..get("/openapi.json", |api, call| Box::pin(openapi::openapi(api, call)))
     },
-    get("/healthz/live", |api, call| Box::pin(health::live(api, call))),
+    get(LIVE, |api, call| Box::pin(health::live(api, call))),
     get("/healthz/ready", |api, call| Box::pin(health::ready(api, call))),
 ];
 
@@ -131,11 +147,11 @@ impl Listener {
 }
 
 const fn post(path: &'static str, handler: Handler) -> Endpoint {
-    Endpoint { path, allow: "POST", cors: cors::Kind::Credentials, handler }
+    Endpoint { path, allow: "POST", cors: cors::Kind::Credentials, body: BODY, handler }
 }
 
 const fn get(path: &'static str, handler: Handler) -> Endpoint {
-    Endpoint { path, allow: "GET, HEAD", cors: cors::Kind::None, handler }
+    Endpoint { path, allow: "GET, HEAD", cors: cors::Kind::None, body: BODY, handler }
 }
 
 /// Returns the endpoint at exactly this path. warp's own segments would accept a trailing slash.
@@ -238,9 +254,16 @@ impl Service {
         (self.listener == Listener::Public).then(|| self.api.issuer.metrics.connection())
     }
 
+    /// Counts a connection that was closed to make room for another one.
+    pub(crate) fn count_evicted_connection(&self) {
+        if self.listener == Listener::Public {
+            self.api.issuer.metrics.count_evicted_connection();
+        }
+    }
+
     pub(crate) async fn call(
         self,
-        request: Request<Incoming>,
+        request: Request<impl Body<Data = Bytes> + Unpin>,
         peer: Peer,
     ) -> warp::reply::Response {
         let trusted = &self.api.issuer.config.trusted_proxies;
@@ -253,15 +276,20 @@ impl Service {
     }
 
     /// Answers a request, and logs and counts the answer.
-    async fn logged(&self, request: Request<Incoming>, peer: Peer) -> warp::reply::Response {
+    async fn logged(
+        &self,
+        request: Request<impl Body<Data = Bytes> + Unpin>,
+        peer: Peer,
+    ) -> warp::reply::Response {
         let started = Instant::now();
         // An unknown method can contain anything, also a secret.
         let method = METHODS.iter().find(|known| *known == request.method());
         let method = method.map_or("-", Method::as_str);
-        let path = endpoint_at(self.listener.endpoints(), request.uri().path())
-            .map_or(OTHER, |endpoint| endpoint.path);
+        let endpoint = endpoint_at(self.listener.endpoints(), request.uri().path());
+        let path = endpoint.map_or(OTHER, |endpoint| endpoint.path);
+        let limit = endpoint.map_or(BODY, |endpoint| endpoint.body);
         let mut response =
-            self.answer(request, peer).await.unwrap_or_else(|e| e.reply().into_response());
+            self.answer(request, peer, limit).await.unwrap_or_else(|e| e.reply().into_response());
         self.complete(response.headers_mut());
         let (status, took) = (response.status().as_u16(), started.elapsed());
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -278,8 +306,9 @@ impl Service {
 
     async fn answer(
         &self,
-        request: Request<Incoming>,
+        request: Request<impl Body<Data = Bytes> + Unpin>,
         peer: Peer,
+        body_limit: usize,
     ) -> Result<warp::reply::Response, ApiError> {
         let limits = &self.api.issuer.limits;
         // CONNECT has a target without a path (RFC 9112 §3.2.3). warp's path filter panics on it.
@@ -294,7 +323,12 @@ impl Service {
             return Err(ApiError::around_proxy());
         }
         let (parts, body) = request.into_parts();
-        let body = timeout(limits.request_timeout, body::read(body, limits.body_bytes))
+        // The answer to this probe waits for nothing, and overload is no reason for a restart.
+        let bytes = if parts.uri.path() == LIVE { 0 } else { budget::size_of(&parts) };
+        // Counted until the answer is complete.
+        let mut share = self.api.budget.share(bytes);
+        let body = body::read(body, body_limit, &mut share);
+        let body = timeout(limits.request_timeout, body)
             .await
             .map_err(|_| ApiError::body_too_slow())??;
         let mut request = Request::from_parts(parts, Full::new(body));

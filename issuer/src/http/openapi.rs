@@ -17,8 +17,8 @@ use utoipa::{Modify, OpenApi as _};
 
 use super::reply::{ApiError, ErrorBody, Reply};
 use super::{
-    Api, Call, cookie, document, health, introspect, login, logout, revoke, status, token,
-    well_known,
+    Api, BODY, Call, ENDPOINTS, cookie, document, endpoint_at, health, introspect, login, logout,
+    revoke, status, token, well_known,
 };
 use crate::crypto::sha256;
 
@@ -156,8 +156,9 @@ impl Modify for Common {
                 }
                 let slow = "`request_timeout`: the body did not arrive in time";
                 add(operation, StatusCode::REQUEST_TIMEOUT, refusal(slow));
-                let long = "`content_too_large`: the body is over 64 KiB";
-                add(operation, StatusCode::PAYLOAD_TOO_LARGE, refusal(long));
+                let limit = endpoint_at(&ENDPOINTS, path).map_or(BODY, |endpoint| endpoint.body);
+                let long = format!("`content_too_large`: the body is over {} KiB", limit / 1024);
+                add(operation, StatusCode::PAYLOAD_TOO_LARGE, refusal(&long));
                 let failed = "`server_error`: the issuer failed";
                 add(operation, StatusCode::INTERNAL_SERVER_ERROR, refusal(failed));
                 let mut away = refusal("`temporarily_unavailable`: try again later");
@@ -196,7 +197,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::http::ENDPOINTS;
 
     #[test]
     fn the_document_has_every_endpoint_with_its_methods_and_no_other() {

@@ -111,6 +111,10 @@ impl ApiError {
             .with_header(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
+    pub(super) fn overloaded() -> Self {
+        Self::unavailable("too many requests are in flight; try again")
+    }
+
     /// The same request may succeed a second later.
     pub(super) fn unavailable(description: &str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", description)

@@ -34,6 +34,7 @@ pub(crate) struct Metrics {
     pub(crate) sign_seconds: Histogram,
     pub(crate) store: Operations,
     connections: IntGauge,
+    evicted_connections: IntCounter,
     ready: IntGaugeVec,
     /// Locked while they are set and rendered, so that two readers do not mix their readings.
     gauges: Mutex<Gauges>,
@@ -146,6 +147,10 @@ impl Metrics {
             )?,
             store: operations(&maker)?,
             connections: maker.int_gauge("countersign_connections_open", "Open connections")?,
+            evicted_connections: maker.int_counter(
+                "countersign_connections_evicted_total",
+                "Connections closed to make room for others",
+            )?,
             ready: maker.register(IntGaugeVec::new(
                 Opts::new("countersign_ready", "Whether a check of /healthz/ready passes"),
                 &["check"],
@@ -162,6 +167,11 @@ impl Metrics {
         let known = route.counts.iter().find(|(known, _)| *known == status);
         known.map_or(&route.other, |(_, count)| count).inc();
         route.seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a connection of the public listener that was closed to make room for another one.
+    pub(crate) fn count_evicted_connection(&self) {
+        self.evicted_connections.inc();
     }
 
     /// Counts a connection of the public listener until it is dropped.
@@ -298,6 +308,10 @@ impl Maker {
         labels: &[&str],
     ) -> prometheus::Result<IntCounterVec> {
         self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn int_counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        self.register(IntCounter::new(name, help)?)
     }
 
     fn gauge(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {

@@ -17,9 +17,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::activity::Activity;
+use super::table::Admitted;
 use super::tls::Acceptor;
 use crate::Limits;
-use crate::http::{Peer, Service};
+use crate::http::{LONGEST_BODY, Peer, Service};
 
 /// Serves the connections of one listener.
 #[derive(Clone)]
@@ -32,31 +33,33 @@ pub(super) struct Server {
 pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Server {
-    /// Serves one connection until it ends. It shuts down gracefully once the sender of `stop` is
-    /// dropped.
+    /// Serves one connection until it ends or is evicted. It shuts down gracefully once the sender
+    /// of `stop` is dropped.
     pub(super) async fn serve(
         self,
         stream: TcpStream,
         peer: SocketAddr,
+        admitted: Admitted,
         stop: watch::Receiver<()>,
     ) -> Result<(), Failure> {
         stream.set_nodelay(true)?;
-        // One deadline for the handshake and the first header together.
-        let deadline = Instant::now() + self.limits.header_timeout;
+        let Admitted { slot, evicted, header_timeout } = admitted;
         let Self { service, tls, limits } = self;
-        let peer = Peer(peer.ip());
-        let connection =
-            Connection { service, peer, limits, activity: Activity::new(), deadline, stop };
-        match tls {
-            // Detecting the protocol from the first bytes would wait for a silent client.
-            None => connection.http1(stream).await,
-            Some(tls) => {
-                let (stream, is_http2) = timeout_at(deadline, tls.accept(stream)).await??;
-                if is_http2 {
-                    connection.http2(stream).await
-                } else {
-                    connection.http1(stream).await
-                }
+        let connection = Connection {
+            service: service.clone(),
+            peer: Peer(peer.ip()),
+            limits,
+            activity: Activity::new(slot),
+            // One deadline for the handshake and the first header together.
+            deadline: Instant::now() + header_timeout,
+            stop,
+        };
+        tokio::select! {
+            result = connection.run(stream, tls) => result,
+            // The signal is the dropped sender, so the result is an error.
+            _ = evicted => {
+                service.count_evicted_connection();
+                Ok(())
             }
         }
     }
@@ -65,22 +68,31 @@ impl Server {
 /// The longest request header, in bytes.
 const HEADER_BYTES: usize = 16 * 1024;
 
-/// The most parallel requests on one HTTP/2 connection: each may hold a whole body in memory.
-const STREAMS: u32 = 16;
+/// The most parallel requests on one HTTP/2 connection. Clients expect 100 before they know the
+/// setting (RFC 9113 §6.5.2). The budget of all requests limits their memory.
+const STREAMS: u32 = 100;
 
 /// The longest HTTP/2 frame. With [`HEADER_BYTES`] it also limits the CONTINUATION frames of a
 /// header.
 const FRAME_BYTES: u32 = 16 * 1024;
 
 /// The most bytes of a body that a client may send before they are read: a whole body.
-const STREAM_WINDOW: u32 = 64 * 1024;
+const STREAM_WINDOW: u32 = LONGEST_BODY as u32;
+
+/// The same for all bodies of a connection: no less is possible (RFC 9113 §6.9.2).
+const CONNECTION_WINDOW: u32 = 65_535;
 
 /// The most bytes of a response that wait in memory for a client that reads slowly.
 const SEND_BYTES: usize = 64 * 1024;
 
-/// The most requests that a client may cancel before they begin (CVE-2023-44487), and the most
-/// malformed ones. With more, the connection is closed.
-const RESETS: usize = 20;
+/// The most requests that a client may cancel before they begin (CVE-2023-44487). With more, the
+/// connection is closed.
+const CANCELLED: usize = 20;
+
+/// The most requests of a connection that are refused, because they are malformed or more than
+/// [`STREAMS`]. With more, the connection is closed. A client that sends its requests before it knows
+/// the settings may have many.
+const REFUSED: usize = 1000;
 
 /// The time that a connection without a request in flight may take to close.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -96,6 +108,17 @@ struct Connection {
 }
 
 impl Connection {
+    async fn run(self, stream: TcpStream, tls: Option<Acceptor>) -> Result<(), Failure> {
+        match tls {
+            // Detecting the protocol from the first bytes would wait for a silent client.
+            None => self.http1(stream).await,
+            Some(tls) => {
+                let (stream, is_http2) = timeout_at(self.deadline, tls.accept(stream)).await??;
+                if is_http2 { self.http2(stream).await } else { self.http1(stream).await }
+            }
+        }
+    }
+
     async fn http1(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
@@ -118,11 +141,11 @@ impl Connection {
             .max_header_list_size(HEADER_BYTES as u32)
             .max_frame_size(FRAME_BYTES)
             .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(STREAM_WINDOW * STREAMS)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BYTES)
-            .max_pending_accept_reset_streams(RESETS)
-            .max_local_error_reset_streams(RESETS)
-            // A client that vanished would otherwise hold its permit for the whole idle timeout.
+            .max_pending_accept_reset_streams(CANCELLED)
+            .max_local_error_reset_streams(REFUSED)
+            // A client that vanished would otherwise hold its slot for the whole idle timeout.
             .keep_alive_interval(self.limits.header_timeout)
             .keep_alive_timeout(self.limits.header_timeout)
             .serve_connection(TokioIo::new(stream), service_fn(self.handler()));
@@ -135,10 +158,11 @@ impl Connection {
     ) -> impl Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Answer> + Send>> + use<> {
         let (activity, service, peer) = (self.activity.clone(), self.service.clone(), self.peer);
         move |request| {
-            let in_flight = activity.begin();
+            let (request, body) = request.into_parts();
+            let (in_flight, body) = activity.begin(body);
             let service = service.clone();
             Box::pin(async move {
-                let response = service.call(request, peer).await;
+                let response = service.call(Request::from_parts(request, body), peer).await;
                 drop(in_flight);
                 Ok(response)
             })

@@ -5,8 +5,8 @@
 
 mod activity;
 mod connection;
-mod permits;
 mod state;
+mod table;
 pub(crate) mod tls;
 
 use std::io;
@@ -20,8 +20,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use self::connection::Server;
-use self::permits::{Free, Permits};
 pub use self::state::State;
+use self::table::Table;
 use crate::Error;
 use crate::http::{Listener, Service};
 
@@ -51,7 +51,7 @@ pub async fn run(
         tls: tls.clone(),
         limits: issuer.limits,
     };
-    let permits = Permits::new(&issuer.limits, &issuer.config);
+    let table = Table::new(&issuer.limits, &issuer.config);
     let mut maintenance = JoinSet::new();
     if let Some(tls) = tls {
         maintenance.spawn(tls.watch(issuer.clock.clone()));
@@ -66,7 +66,7 @@ pub async fn run(
         shutdown.await;
         tracing::info!("stopping");
     };
-    accept_loop(listener, server, permits, shutdown, broken).await
+    accept_loop(listener, server, table, shutdown, broken).await
 }
 
 /// Serves the metrics on `listener` until `shutdown` completes, within the same limits as [`run`]
@@ -76,18 +76,18 @@ pub async fn run_admin(listener: TcpListener, state: State, shutdown: impl Futur
     let is_loopback =
         listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let limits = api.issuer.limits;
-    let permits = Permits::new(&limits, &api.issuer.config);
+    let table = Table::new(&limits, &api.issuer.config);
     let server =
         Server { service: Service::new(api, Listener::Admin { is_loopback }), tls: None, limits };
     // The loop fails only if `broken` completes, which this one never does.
-    let _ = accept_loop(listener, server, permits, shutdown, std::future::pending()).await;
+    let _ = accept_loop(listener, server, table, shutdown, std::future::pending()).await;
 }
 
 /// Accepts connections until `shutdown` or `broken` completes. After `shutdown` it drains them.
 async fn accept_loop(
     listener: TcpListener,
     server: Server,
-    permits: Permits,
+    table: Arc<Table>,
     shutdown: impl Future<Output = ()>,
     broken: impl Future<Output = Error>,
 ) -> Result<(), Error> {
@@ -95,29 +95,27 @@ async fn accept_loop(
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown, broken);
     loop {
-        let (stream, peer, permit) = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = &mut shutdown => break,
             e = &mut broken => return Err(e),
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &permits) => match accepted {
-                Ok((stream, peer, free)) => {
-                    // Without a permit, the stream is dropped and so closed.
-                    let Some(permit) = permits.assign(free, peer.ip()) else { continue };
-                    (stream, peer, permit)
-                }
+            accepted = accept(&listener, &table) => match accepted {
+                Ok(accepted) => accepted,
                 Err(e) => {
                     tracing::warn!("a connection could not be accepted: {e}");
-                    // Most likely no file descriptor is free: wait until some are closed.
+                    // Most likely no file descriptor is free: close a connection, and wait for that.
+                    table.evict();
                     sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             },
         };
+        // Without a slot, the stream is dropped and so closed.
+        let Some(admitted) = table.admit(peer.ip()) else { continue };
         let (server, stop) = (server.clone(), stop.clone());
         connections.spawn(async move {
-            let _permit = permit;
             let _counted = server.service.connection();
-            if let Err(e) = server.serve(stream, peer, stop).await {
+            if let Err(e) = server.serve(stream, peer, admitted, stop).await {
                 tracing::debug!("a connection ended: {e}");
             }
         });
@@ -131,12 +129,8 @@ async fn accept_loop(
     Ok(())
 }
 
-/// Waits for a permit before it accepts: further connections wait in the queue of the kernel.
-async fn accept(
-    listener: &TcpListener,
-    permits: &Permits,
-) -> io::Result<(TcpStream, SocketAddr, Free)> {
-    let free = permits.acquire().await.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, free))
+/// Waits for room before it accepts: further connections wait in the queue of the kernel.
+async fn accept(listener: &TcpListener, table: &Table) -> io::Result<(TcpStream, SocketAddr)> {
+    table.room().await;
+    listener.accept().await
 }

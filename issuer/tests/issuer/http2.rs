@@ -35,6 +35,7 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// Error codes (RFC 9113 §7).
+const REFUSED_STREAM: [u8; 4] = [0, 0, 0, 7];
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
 const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
 
@@ -94,8 +95,8 @@ async fn the_settings_limit_streams_window_and_header() {
     let (_, settings) = frames.iter().find(|(kind, _)| *kind == SETTINGS).unwrap();
     // RFC 9113 §6.5.2.
     for (name, identifier, expected) in [
-        ("MAX_CONCURRENT_STREAMS", 3_u16, 16),
-        ("INITIAL_WINDOW_SIZE", 4, 64 * 1024),
+        ("MAX_CONCURRENT_STREAMS", 3_u16, 100),
+        ("INITIAL_WINDOW_SIZE", 4, 16 * 1024),
         ("MAX_HEADER_LIST_SIZE", 6, 16 * 1024),
     ] {
         let setting = settings.chunks(6).find(|one| one[..2] == identifier.to_be_bytes());
@@ -136,6 +137,40 @@ async fn a_flood_of_cancelled_requests_closes_the_connection() {
             }
         }
         panic!("200,000 cancelled requests were accepted");
+    };
+    let (flooded, frames) = tokio::join!(flood, until_closed(reader));
+    assert_eq!(goaway(&frames), Some(&ENHANCE_YOUR_CALM[..]), "after {flooded}");
+}
+
+#[tokio::test]
+async fn requests_before_the_settings_are_answered_or_refused_one_by_one() {
+    for count in [37, 100, 300_u32] {
+        let (_server, mut stream) = begin().await;
+        let numbers = (0..count).map(|number| 2 * number + 1);
+        let requests = numbers.map(|number| frame(HEADERS, END_STREAM | END_HEADERS, number, GET));
+        stream.write_all(&requests.collect::<Vec<_>>().concat()).await.unwrap();
+        let frames = until_closed(stream).await;
+        let answered = frames.iter().filter(|(kind, _)| *kind == HEADERS).count();
+        let refused = (RST_STREAM, REFUSED_STREAM.to_vec());
+        let refused = frames.iter().filter(|frame| **frame == refused).count();
+        assert!(answered >= count.min(100) as usize, "{answered} of {count}");
+        assert_eq!(answered + refused, count as usize);
+        assert_eq!(goaway(&frames), Some(&[0; 4][..]), "the connection is idle at the end");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_refused_requests_closes_the_connection() {
+    let (_server, stream) = begin().await;
+    let (reader, mut writer) = tokio::io::split(stream);
+    let flood = async {
+        for number in 0..100_000_u32 {
+            let request = frame(HEADERS, END_HEADERS, 2 * number + 1, POST);
+            if writer.write_all(&request).await.is_err() {
+                return number;
+            }
+        }
+        panic!("100,000 requests without a body were taken or refused");
     };
     let (flooded, frames) = tokio::join!(flood, until_closed(reader));
     assert_eq!(goaway(&frames), Some(&ENHANCE_YOUR_CALM[..]), "after {flooded}");
@@ -231,8 +266,8 @@ async fn a_body_of_200_mib_is_refused_before_it_is_sent() {
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         assert!(body.starts_with(b"{\"error\":\"content_too_large\""), "{body:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
-        // The server reads up to 16 times the limit of 64 KiB, so that the client sees the response.
-        let most = if length.is_some() { 512 * 1024 } else { 3 << 20 };
+        // The server reads up to 256 KiB, so that the client sees the response.
+        let most = if length.is_some() { 128 * 1024 } else { 1 << 20 };
         let sent = sent.load(Ordering::Relaxed);
         assert!(sent < most, "{sent} bytes of a body whose length is {length:?}");
     }

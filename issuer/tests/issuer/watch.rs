@@ -285,8 +285,12 @@ async fn the_admin_listener_has_the_timeouts_of_the_public_one() {
 
 #[tokio::test]
 async fn silent_connections_to_the_admin_listener_do_not_delay_others() {
-    // Longer than the client waits, so that no silent connection is closed meanwhile.
-    let server = Server::with(|_, limits| limits.header_timeout = Duration::from_secs(600)).await;
+    let server = Server::with(|_, limits| {
+        limits.connections = 16;
+        // Longer than the client waits.
+        limits.header_timeout = Duration::from_secs(600);
+    })
+    .await;
     let admin = admin(&server).await;
     let connect = || TcpStream::connect(admin.strip_prefix("http://").unwrap());
     let mut silent = Vec::new();
