@@ -63,16 +63,19 @@ impl ClockGuard {
         look.steady && !self.is_behind(&look)
     }
 
-    /// Stores the latest time for other issuers and for the next start.
+    /// Stores the latest time for other issuers and for the next start. While the clock is behind,
+    /// reads the stored time too: `store reset-clock` may have taken it back.
     pub(super) async fn remember_time(&self, store: &dyn Store) -> Result<(), Error> {
         let look = self.look();
         let stored = self.stored.load(Ordering::Relaxed);
         if self.is_behind(&look) {
-            let now_stored = store.latest_time().await?.unwrap_or(0);
-            // `store reset-clock` has taken it back.
-            if now_stored < stored {
-                self.watch().reset(now_stored);
-                self.stored.store(now_stored, Ordering::Relaxed);
+            let found = store.latest_time().await?.unwrap_or(0);
+            if found < stored {
+                self.watch().reset(found);
+                self.stored.store(found, Ordering::Relaxed);
+                return Ok(());
+            }
+            if found >= look.latest {
                 return Ok(());
             }
         } else if stored > look.latest + self.skew {
@@ -120,4 +123,104 @@ pub(super) fn behind_message(now: u64, latest: u64) -> String {
         "the clock is behind: it says {now}, but an issuer on this database saw {latest} (UNIX \
          seconds); set the clock, or if that issuer's clock was wrong, run store reset-clock"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::DatabaseUrl;
+    use crate::store::{self, Missing};
+
+    const START: u64 = 1_800_000_000;
+    const HOUR: u64 = 3600;
+
+    /// A guard of clocks that a test sets, and its database.
+    struct Fixture {
+        wall: Arc<AtomicU64>,
+        monotonic: Arc<AtomicU64>,
+        store: Arc<dyn Store>,
+        guard: ClockGuard,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Fixture {
+        /// The database has the latest time `latest`.
+        async fn new(latest: u64) -> Self {
+            let folder = tempfile::TempDir::new().unwrap();
+            let url = DatabaseUrl::Sqlite(folder.path().join("x.db"));
+            let (store, ()) = store::open(&url, Missing::Make, |_| Ok(())).await.unwrap();
+            store.remember_time(latest).await.unwrap();
+            let (wall, monotonic) = (Arc::new(AtomicU64::new(START)), Arc::new(AtomicU64::new(0)));
+            let (now, elapsed) = (Arc::clone(&wall), Arc::clone(&monotonic));
+            let clock = Clock::new(move || now.load(Ordering::Relaxed))
+                .with_monotonic(move || Duration::from_secs(elapsed.load(Ordering::Relaxed)));
+            let guard = ClockGuard::open(&*store, &Config::default(), clock).await.unwrap();
+            assert_eq!(guard.is_sane(), latest <= START + 60);
+            Self { wall, monotonic, store, guard, _folder: folder }
+        }
+
+        /// Sets the clock, lets a second pass, and remembers the time. Returns true if the clock is
+        /// sane.
+        async fn set(&self, now: u64) -> bool {
+            self.wall.store(now, Ordering::Relaxed);
+            self.monotonic.fetch_add(1, Ordering::Relaxed);
+            self.guard.remember_time(&*self.store).await.unwrap();
+            self.guard.is_sane()
+        }
+
+        async fn stored(&self) -> Option<u64> {
+            self.store.latest_time().await.unwrap()
+        }
+
+        /// Lets the clock be steady for long enough.
+        fn wait(&self) {
+            self.wall.fetch_add(400, Ordering::Relaxed);
+            self.monotonic.fetch_add(400, Ordering::Relaxed);
+            assert!(self.guard.is_steady());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_is_behind_until_it_is_set_or_reset() {
+        let fixture = Fixture::new(0).await;
+        assert!(fixture.set(START + 9).await);
+        assert!(fixture.set(START - 51).await, "a difference of clock_skew is tolerated");
+        assert!(fixture.set(START + 10).await);
+        assert!(!fixture.set(START - HOUR).await);
+        assert_eq!(fixture.guard.latest_time(), START + 10);
+        assert_eq!(fixture.stored().await, Some(START + 10), "for the next start");
+        assert!(fixture.set(START + 12).await);
+        assert!(!fixture.set(START - HOUR).await);
+        assert!(fixture.store.reset_time(START - HOUR).await.unwrap());
+        assert!(fixture.set(START - HOUR + 1).await);
+        assert_eq!(fixture.guard.latest_time(), START - HOUR + 1);
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_was_ahead_for_hours_is_used_as_soon_as_it_is_set_right() {
+        let fixture = Fixture::new(START - 9).await;
+        fixture.set(START + 20 * HOUR).await;
+        fixture.wait();
+        assert!(fixture.set(START + 20 * HOUR + 400).await);
+        assert_eq!(fixture.stored().await, Some(START + 20 * HOUR + 400));
+        assert!(fixture.set(START + 402).await);
+        assert_eq!(fixture.guard.latest_time(), START + 402);
+        assert_eq!(fixture.stored().await, Some(START + 402));
+    }
+
+    #[tokio::test]
+    async fn the_time_of_an_issuer_that_is_ahead_disturbs_no_running_issuer() {
+        let fixture = Fixture::new(START).await;
+        fixture.store.remember_time(START + HOUR).await.unwrap();
+        for now in [START + 1, START + 2] {
+            assert!(fixture.set(now).await);
+            assert_eq!(fixture.guard.latest_time(), now);
+            assert_eq!(fixture.stored().await, Some(START + HOUR));
+        }
+        let fixture = Fixture::new(START + HOUR).await;
+        assert_eq!(fixture.guard.latest_time(), START + HOUR);
+        assert!(fixture.set(START + HOUR - 60).await);
+    }
 }
