@@ -53,6 +53,10 @@ impl fmt::Debug for Clock {
     }
 }
 
+/// The longest time for which a clock may have been ahead and still be set right without the help of
+/// an operator.
+const LONGEST_ERROR: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Watches a clock: detects its jumps by comparing it with the monotonic clock, and keeps the latest
 /// time that counts.
 pub(crate) struct ClockWatch {
@@ -68,7 +72,7 @@ pub(crate) struct ClockWatch {
     before_jump: Option<(Moment, u64)>,
 }
 
-/// What a look at the clock shows.
+/// The result of a look at the clock.
 pub(crate) struct Look {
     pub(crate) now: u64,
     /// The latest time that counts. It is after `now` if the clock is behind.
@@ -76,10 +80,6 @@ pub(crate) struct Look {
     /// The clock has been steady for long enough.
     pub(crate) steady: bool,
 }
-
-/// The longest time for which a clock may have been ahead and still be set right without the help of
-/// an operator.
-const LONGEST_ERROR: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl ClockWatch {
     /// `latest` is the latest time that others saw.
@@ -168,6 +168,9 @@ mod tests {
 
     const START: u64 = 100_000;
 
+    /// The seconds by which the clock and the monotonic clock advance.
+    type Step = (i64, u64);
+
     /// Two clocks that a test sets, and a watch of them.
     struct Clocks {
         wall: Arc<AtomicU64>,
@@ -186,8 +189,8 @@ mod tests {
             Self { wall, monotonic, clock, watch: ClockWatch::new(tolerance, calm, latest) }
         }
 
-        /// Advances the clock and the monotonic clock by these seconds, and looks.
-        fn step(&mut self, by: i64, really: u64) -> Look {
+        /// Advances the clocks and looks.
+        fn step(&mut self, (by, really): Step) -> Look {
             let now = self.wall.load(Ordering::Relaxed).checked_add_signed(by).unwrap();
             self.wall.store(now, Ordering::Relaxed);
             self.monotonic.fetch_add(really, Ordering::Relaxed);
@@ -198,7 +201,7 @@ mod tests {
     #[test]
     fn the_clock_must_be_steady_for_a_while_after_each_jump() {
         let mut clocks = Clocks::new(0);
-        // The seconds by which clock and monotonic clock advance, and the expected result.
+        // The step of both clocks, and the expected result.
         for (step, (by, really, steady)) in [
             (1, 1, true),
             (66, 1, true),
@@ -217,7 +220,7 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            assert_eq!(clocks.step(by, really).steady, steady, "step {step}");
+            assert_eq!(clocks.step((by, really)).steady, steady, "step {step}");
         }
         let alone = Clock::new({
             let wall = Arc::clone(&clocks.wall);
@@ -229,9 +232,9 @@ mod tests {
     #[test]
     fn the_latest_time_counts_until_the_clock_reaches_it_or_is_back_from_an_error() {
         const HOUR: i64 = 3600;
-        // The latest time that others saw, the steps of both clocks, and the expected latest time
-        // after them. All times are relative to the start.
-        let cases: &[(&str, i64, &[(i64, u64)], i64)] = &[
+        // The latest time that others saw, the steps, and the expected latest time after them. All
+        // times are relative to the start.
+        let cases: &[(&str, i64, &[Step], i64)] = &[
             ("steady", 0, &[(10, 10)], 10),
             ("set back a little", 0, &[(10, 10), (-2, 0)], 10),
             ("set back", 0, &[(10, 10), (-120, 0)], 10),
@@ -275,14 +278,14 @@ mod tests {
         let at = |relative: i64| START.checked_add_signed(relative).unwrap();
         for (name, others, steps, expected) in cases {
             let mut clocks = Clocks::new(at(*others));
-            let mut latest = clocks.step(0, 0).latest;
-            for (by, really) in *steps {
-                latest = clocks.step(*by, *really).latest;
+            let mut latest = clocks.step((0, 0)).latest;
+            for step in *steps {
+                latest = clocks.step(*step).latest;
             }
             assert_eq!(latest, at(*expected), "{name}");
         }
         let mut clocks = Clocks::new(at(HOUR));
         clocks.watch.reset(at(-5));
-        assert_eq!(clocks.step(1, 1).latest, at(1));
+        assert_eq!(clocks.step((1, 1)).latest, at(1));
     }
 }

@@ -91,7 +91,7 @@ settings! {
     refresh_ttl: Duration = Duration::from_secs(7 * DAY);
     /// How long a used refresh token still returns its successor.
     ///
-    /// From 0 to 1 day. Until then, nobody notices if somebody else uses it.
+    /// From 0 to 1 day. A longer one hides the theft of used tokens for longer.
     refresh_grace: Duration = Duration::from_secs(30);
     /// How long one key signs.
     ///
