@@ -57,6 +57,12 @@ impl fmt::Debug for Clock {
 /// an operator.
 const LONGEST_ERROR: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The time after the start in which a clock may be set right for the first time.
+const SETTLING: Duration = Duration::from_secs(60);
+
+/// The longest wait that an error of the clock right after the start may cause, in seconds.
+const LONGEST_WAIT: u64 = 15 * 60;
+
 /// Watches a clock: detects its jumps by comparing it with the monotonic clock, and keeps the latest
 /// time that counts.
 pub(crate) struct ClockWatch {
@@ -64,6 +70,8 @@ pub(crate) struct ClockWatch {
     tolerance: u64,
     /// The time that the clock has to be steady after a jump.
     calm: Duration,
+    /// The first look, and the latest time before it.
+    start: Option<(Moment, u64)>,
     last: Option<Moment>,
     steady_from: Duration,
     /// The latest time that the clock showed while it was steady, or that others saw before.
@@ -84,9 +92,15 @@ pub(crate) struct Look {
 impl ClockWatch {
     /// `latest` is the latest time that others saw.
     pub(crate) fn new(tolerance: Duration, calm: Duration, latest: u64) -> Self {
-        let tolerance = tolerance.as_secs();
-        let steady_from = Duration::ZERO;
-        Self { tolerance, calm, last: None, steady_from, latest, before_jump: None }
+        Self {
+            tolerance: tolerance.as_secs(),
+            calm,
+            start: None,
+            last: None,
+            steady_from: Duration::ZERO,
+            latest,
+            before_jump: None,
+        }
     }
 
     /// Looks at the clock once more.
@@ -107,14 +121,15 @@ impl ClockWatch {
 
     /// Compares the clocks. Returns true if they have been steady for long enough.
     fn compare(&mut self, moment: Moment) -> bool {
+        self.start.get_or_insert((moment, self.latest));
         if let Some(last) = self.last.replace(moment)
             && last.off(moment) > self.tolerance
         {
             let was_steady = last.at >= self.steady_from;
             self.steady_from = moment.at + self.calm;
-            let forward = moment.now > last.expected(moment.at);
+            let forward = moment.now > last.expected(moment);
             if !forward {
-                self.correct(moment);
+                self.correct(last, moment);
             } else if (was_steady || self.before_jump.is_none()) && last.now >= self.latest {
                 self.before_jump = Some((last, self.latest));
             }
@@ -129,12 +144,16 @@ impl ClockWatch {
         moment.at >= self.steady_from
     }
 
-    /// Forgets the times since the last jump forward if the clock has now jumped back by as much.
-    fn correct(&mut self, moment: Moment) {
-        if let Some((before, latest)) = self.before_jump
-            && before.off(moment) <= self.tolerance
-            && moment.at.saturating_sub(before.at) < LONGEST_ERROR
-        {
+    /// Forgets the times since the last jump forward if the clock has now jumped back by as much, or
+    /// those since the start if it has jumped back far soon after it.
+    fn correct(&mut self, last: Moment, moment: Moment) {
+        let returned = self.before_jump.filter(|(before, _)| {
+            before.off(moment) <= self.tolerance && before.until(moment) < LONGEST_ERROR
+        });
+        let settled = self
+            .start
+            .filter(|(start, _)| last.off(moment) > LONGEST_WAIT && start.until(moment) < SETTLING);
+        if let Some((_, latest)) = returned.or(settled) {
             self.reset(latest);
         }
     }
@@ -149,14 +168,19 @@ struct Moment {
 }
 
 impl Moment {
-    /// Returns the time that the clock should show when the monotonic clock shows `at`.
-    fn expected(self, at: Duration) -> u64 {
-        self.now + at.saturating_sub(self.at).as_secs()
+    /// Returns the time from this moment to a later one.
+    fn until(self, later: Self) -> Duration {
+        later.at.saturating_sub(self.at)
+    }
+
+    /// Returns the time that the clock should show at a later moment.
+    fn expected(self, later: Self) -> u64 {
+        self.now + self.until(later).as_secs()
     }
 
     /// Returns the seconds by which the clock was set between this moment and a later one.
     fn off(self, later: Self) -> u64 {
-        later.now.abs_diff(self.expected(later.at))
+        later.now.abs_diff(self.expected(later))
     }
 }
 
@@ -233,7 +257,7 @@ mod tests {
     fn the_latest_time_counts_until_the_clock_reaches_it_or_is_back_from_an_error() {
         const HOUR: i64 = 3600;
         // The latest time that others saw, the steps, and the expected latest time after them. All
-        // times are relative to the start.
+        // times are relative to the time after the first minute.
         let cases: &[(&str, i64, &[Step], i64)] = &[
             ("steady", 0, &[(10, 10)], 10),
             ("set back a little", 0, &[(10, 10), (-2, 0)], 10),
@@ -275,17 +299,26 @@ mod tests {
                 810,
             ),
         ];
-        let at = |relative: i64| START.checked_add_signed(relative).unwrap();
+        let at = |relative: i64| (START + 60).checked_add_signed(relative).unwrap();
         for (name, others, steps, expected) in cases {
             let mut clocks = Clocks::new(at(*others));
-            let mut latest = clocks.step((0, 0)).latest;
+            clocks.step((0, 0));
+            let mut latest = clocks.step((60, 60)).latest;
             for step in *steps {
                 latest = clocks.step(*step).latest;
             }
             assert_eq!(latest, at(*expected), "{name}");
         }
+        // In the first minute.
+        for (by, expected) in [(-HOUR, -5), (-901, -5), (-900, 9), (-120, 9)] {
+            let mut clocks = Clocks::new(START - 5);
+            clocks.step((0, 0));
+            clocks.step((9, 9));
+            let expected = START.checked_add_signed(expected).unwrap();
+            assert_eq!(clocks.step((by + 1, 1)).latest, expected, "{by}");
+        }
         let mut clocks = Clocks::new(at(HOUR));
-        clocks.watch.reset(at(-5));
-        assert_eq!(clocks.step((1, 1)).latest, at(1));
+        clocks.watch.reset(START - 5);
+        assert_eq!(clocks.step((1, 1)).latest, START + 1);
     }
 }

@@ -134,6 +134,8 @@ mod tests {
     use crate::store::{self, Missing};
 
     const START: u64 = 1_800_000_000;
+    /// The time after the first minute.
+    const NOW: u64 = START + 60;
     const HOUR: u64 = 3600;
 
     /// A guard of clocks that a test sets, and its database.
@@ -158,6 +160,10 @@ mod tests {
                 .with_monotonic(move || Duration::from_secs(elapsed.load(Ordering::Relaxed)));
             let guard = ClockGuard::open(&*store, &Config::default(), clock).await.unwrap();
             assert_eq!(guard.is_sane(), latest <= START + 60);
+            // The first minute passes.
+            monotonic.store(60, Ordering::Relaxed);
+            wall.store(START + 60, Ordering::Relaxed);
+            guard.is_sane();
             Self { wall, monotonic, store, guard, _folder: folder }
         }
 
@@ -185,42 +191,42 @@ mod tests {
     #[tokio::test]
     async fn a_clock_that_is_set_back_is_behind_until_it_is_set_or_reset() {
         let fixture = Fixture::new(0).await;
-        assert!(fixture.set(START + 9).await);
-        assert!(fixture.set(START - 51).await, "a difference of clock_skew is tolerated");
-        assert!(fixture.set(START + 10).await);
-        assert!(!fixture.set(START - HOUR).await);
-        assert_eq!(fixture.guard.latest_time(), START + 10);
-        assert_eq!(fixture.stored().await, Some(START + 10), "for the next start");
-        assert!(fixture.set(START + 12).await);
-        assert!(!fixture.set(START - HOUR).await);
-        assert!(fixture.store.reset_time(START - HOUR).await.unwrap());
-        assert!(fixture.set(START - HOUR + 1).await);
-        assert_eq!(fixture.guard.latest_time(), START - HOUR + 1);
+        assert!(fixture.set(NOW + 9).await);
+        assert!(fixture.set(NOW - 51).await, "a difference of clock_skew is tolerated");
+        assert!(fixture.set(NOW + 10).await);
+        assert!(!fixture.set(NOW - HOUR).await);
+        assert_eq!(fixture.guard.latest_time(), NOW + 10);
+        assert_eq!(fixture.stored().await, Some(NOW + 10), "for the next start");
+        assert!(fixture.set(NOW + 12).await);
+        assert!(!fixture.set(NOW - HOUR).await);
+        assert!(fixture.store.reset_time(NOW - HOUR).await.unwrap());
+        assert!(fixture.set(NOW - HOUR + 1).await);
+        assert_eq!(fixture.guard.latest_time(), NOW - HOUR + 1);
     }
 
     #[tokio::test]
     async fn a_clock_that_was_ahead_for_hours_is_used_as_soon_as_it_is_set_right() {
-        let fixture = Fixture::new(START - 9).await;
-        fixture.set(START + 20 * HOUR).await;
+        let fixture = Fixture::new(NOW - 9).await;
+        fixture.set(NOW + 20 * HOUR).await;
         fixture.wait();
-        assert!(fixture.set(START + 20 * HOUR + 400).await);
-        assert_eq!(fixture.stored().await, Some(START + 20 * HOUR + 400));
-        assert!(fixture.set(START + 402).await);
-        assert_eq!(fixture.guard.latest_time(), START + 402);
-        assert_eq!(fixture.stored().await, Some(START + 402));
+        assert!(fixture.set(NOW + 20 * HOUR + 400).await);
+        assert_eq!(fixture.stored().await, Some(NOW + 20 * HOUR + 400));
+        assert!(fixture.set(NOW + 402).await);
+        assert_eq!(fixture.guard.latest_time(), NOW + 402);
+        assert_eq!(fixture.stored().await, Some(NOW + 402));
     }
 
     #[tokio::test]
     async fn the_time_of_an_issuer_that_is_ahead_disturbs_no_running_issuer() {
-        let fixture = Fixture::new(START).await;
-        fixture.store.remember_time(START + HOUR).await.unwrap();
-        for now in [START + 1, START + 2] {
+        let fixture = Fixture::new(NOW).await;
+        fixture.store.remember_time(NOW + HOUR).await.unwrap();
+        for now in [NOW + 1, NOW + 2] {
             assert!(fixture.set(now).await);
             assert_eq!(fixture.guard.latest_time(), now);
-            assert_eq!(fixture.stored().await, Some(START + HOUR));
+            assert_eq!(fixture.stored().await, Some(NOW + HOUR));
         }
-        let fixture = Fixture::new(START + HOUR).await;
-        assert_eq!(fixture.guard.latest_time(), START + HOUR);
-        assert!(fixture.set(START + HOUR - 60).await);
+        let fixture = Fixture::new(NOW + HOUR).await;
+        assert_eq!(fixture.guard.latest_time(), NOW + HOUR);
+        assert!(fixture.set(NOW + HOUR - 60).await);
     }
 }
