@@ -108,7 +108,7 @@ pub(super) async fn refresh(
     let id = refresh.token.session;
     // The inner query waits for the lock, and the outer one looks at the clock after it. The clocks
     // of issuers may differ by more than the grace.
-    let lock = "SELECT *, floor(extract(epoch FROM clock_timestamp()))::bigint AS now
+    let lock = "SELECT *, clock_timestamp() AS now
                 FROM (SELECT * FROM countersign.sessions WHERE id = $1 FOR UPDATE) AS locked";
     let Some(row) = db.query_typed_opt(lock, &[(&id.as_slice(), Type::BYTEA)]).await? else {
         return Ok(Verdict::Refuse);
@@ -116,7 +116,7 @@ pub(super) async fn refresh(
     let session = from_row(&row)?;
     let last: Option<&[u8]> = row.try_get("rotation")?;
     let answered = !last.is_some_and(|last| in_flight.has_no_recipient(last));
-    let grace = Grace { now: rows::number(&row, "now")?, answered };
+    let grace = Grace { now: rows::time(&row, "now")?, answered };
     let mut verdict = decide(&session, refresh, grace);
     if let Verdict::Rotate(next) = &mut verdict {
         put(db, next, Some(in_flight.rotate())).await?;
