@@ -35,7 +35,9 @@ pub(crate) struct Session {
     /// The counter of the current refresh token.
     pub(crate) counter: u64,
     pub(crate) created_at: u64,
-    /// The time of the last refresh that moved the counter.
+    /// The beginning of the grace: the time of the last refresh that moved the counter or, if its
+    /// answer was lost, of the refresh that answered. The clock of the database measures it if
+    /// several issuers share the database.
     pub(crate) rotated_at: u64,
     /// The expiry of the current refresh token.
     pub(crate) expires_at: u64,
@@ -99,8 +101,8 @@ impl Refresh {
 pub(crate) enum Verdict {
     /// The token is the current one. Store this session before the answer.
     Rotate(Session),
-    /// The token was replaced a moment ago. Return its successor again. For the first time, store
-    /// this session before.
+    /// The token was replaced a moment ago, or no client got the answer. Return its successor again.
+    /// For the first time, or if no client got the answer, store this session before.
     Repeat { session: Session, is_first: bool },
     /// The token was replaced before: it may be stolen. End the session.
     Reuse,
@@ -127,35 +129,45 @@ impl Verdict {
     }
 }
 
+/// The facts that the store adds to a refresh.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grace {
+    /// The time by the clock that measures the grace.
+    pub(crate) now: u64,
+    /// A client may have got the answer to the last rotation. The grace begins with the answer.
+    pub(crate) answered: bool,
+}
+
 /// Decides on a refresh (RFC 9700 §4.14.2).
-pub(crate) fn decide(session: &Session, refresh: &Refresh) -> Verdict {
+pub(crate) fn decide(session: &Session, refresh: &Refresh, grace: Grace) -> Verdict {
     let Refresh { token, now, lifetimes, .. } = refresh;
     if session.revoked || *now >= session.expires_at {
         return Verdict::Refuse;
     }
     let current = token.counter == session.counter;
     // In both directions: a clock that was set back must not extend the grace period.
-    let since = now.abs_diff(session.rotated_at);
-    let just_replaced = token.counter.checked_add(1) == Some(session.counter)
-        && lifetimes.grace > 0
-        && since <= lifetimes.grace;
+    let since = grace.now.abs_diff(session.rotated_at);
+    let in_grace = lifetimes.grace > 0 && since <= lifetimes.grace;
+    let is_previous = token.counter.checked_add(1) == Some(session.counter);
+    let repeated = is_previous && (in_grace || !grace.answered);
     // This database has not issued a counter from the future: fail closed.
-    if !current && !just_replaced {
+    if !current && !repeated {
         return Verdict::Reuse;
     }
     if refresh.scope.as_ref().is_some_and(|wanted| !scope::is_within(wanted, &session.scope)) {
         return Verdict::ScopeTooWide;
     }
-    if just_replaced {
+    if repeated {
         let repeat_audited = Some(session.counter);
+        let rotated_at = if grace.answered { session.rotated_at } else { grace.now };
         return Verdict::Repeat {
-            session: Session { repeat_audited, ..session.clone() },
+            session: Session { repeat_audited, rotated_at, ..session.clone() },
             is_first: session.repeat_audited != repeat_audited,
         };
     }
     Verdict::Rotate(Session {
         counter: session.counter + 1,
-        rotated_at: *now,
+        rotated_at: grace.now,
         expires_at: lifetimes.expiry(session.created_at, *now),
         ..session.clone()
     })
@@ -229,6 +241,11 @@ mod tests {
         Refresh { token, scope: scope.map(Into::into), now, lifetimes: LIFETIMES, candidates: None }
     }
 
+    /// Decides with one clock for everything, and after an answer to the last rotation.
+    fn decide_at_once(session: &Session, refresh: &Refresh) -> Verdict {
+        decide(session, refresh, Grace { now: refresh.now, answered: true })
+    }
+
     #[test]
     fn each_counter_has_its_verdict() {
         let rotated = |now, expires_at| {
@@ -257,21 +274,57 @@ mod tests {
             ("wider scope of an old token", refresh(3, 1051, Some("admin")), Verdict::Reuse),
         ];
         for (name, refresh, expected) in cases {
-            assert_eq!(decide(&session(), &refresh), expected, "{name}");
+            assert_eq!(decide_at_once(&session(), &refresh), expected, "{name}");
         }
         assert_eq!(repeat().event(), Some(Event::RefreshRepeated));
-        let again = decide(&repeated, &refresh(4, 1050, None));
+        let again = decide_at_once(&repeated, &refresh(4, 1050, None));
         assert_eq!(again.event(), None);
         assert_eq!(again, Verdict::Repeat { session: repeated, is_first: false });
         let ended = Session { revoked: true, ..session() };
-        assert_eq!(decide(&ended, &refresh(5, 1060, None)), Verdict::Refuse);
+        assert_eq!(decide_at_once(&ended, &refresh(5, 1060, None)), Verdict::Refuse);
     }
 
     #[test]
     fn without_a_grace_period_a_token_works_once() {
         let mut refresh = refresh(4, 1050, None);
         refresh.lifetimes.grace = 0;
-        assert_eq!(decide(&session(), &refresh), Verdict::Reuse);
+        assert_eq!(decide_at_once(&session(), &refresh), Verdict::Reuse);
+    }
+
+    #[test]
+    fn the_clock_of_the_grace_may_differ_from_that_of_the_issuer() {
+        // The time of the issuer, that of the clock that measures the grace, and the verdict.
+        for (now, grace, is_repeat) in
+            [(1149, 1060, true), (1149, 1061, false), (1060, 1061, false), (900, 1050, true)]
+        {
+            let grace = Grace { now: grace, answered: true };
+            let verdict = decide(&session(), &refresh(4, now, None), grace);
+            assert_eq!(matches!(verdict, Verdict::Repeat { .. }), is_repeat, "{now}: {verdict:?}");
+        }
+        let rotated = decide(&session(), &refresh(5, 1060, None), Grace { now: 7, answered: true });
+        let expected = Session { counter: 6, rotated_at: 7, expires_at: 1160, ..session() };
+        assert_eq!(rotated, Verdict::Rotate(expected));
+    }
+
+    #[test]
+    fn the_grace_begins_with_the_answer() {
+        let repeat = |session: &Session, now, answered| {
+            let mut refresh = refresh(4, now, None);
+            refresh.lifetimes.grace = if answered { 10 } else { 0 };
+            decide(session, &refresh, Grace { now, answered })
+        };
+        let answered = Session { repeat_audited: Some(5), rotated_at: 1140, ..session() };
+        let expected = Verdict::Repeat { session: answered.clone(), is_first: true };
+        assert_eq!(repeat(&session(), 1140, false), expected, "long after the rotation");
+        let expected = Verdict::Repeat { session: answered.clone(), is_first: false };
+        assert_eq!(repeat(&answered, 1149, true), expected, "after the answer");
+        let late = Session { rotated_at: 1130, ..answered };
+        assert_eq!(repeat(&late, 1141, true), Verdict::Reuse, "after the grace");
+        let unanswered = Grace { now: 1050, answered: false };
+        let older = decide(&session(), &refresh(3, 1050, None), unanswered);
+        assert_eq!(older, Verdict::Reuse);
+        let expired = decide(&session(), &refresh(4, 1150, None), unanswered);
+        assert_eq!(expired, Verdict::Refuse);
     }
 
     #[test]

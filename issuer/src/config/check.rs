@@ -77,7 +77,7 @@ impl Config {
     fn check_ranges(&self) -> Result<(), Error> {
         between("access_ttl", self.access_ttl, 1, DAY)?;
         between("refresh_ttl", self.refresh_ttl, 1, SESSION_MAX.as_secs())?;
-        between("refresh_grace", self.refresh_grace, 0, MINUTE)?;
+        between("refresh_grace", self.refresh_grace, 0, DAY)?;
         between("jwks_max_age", self.jwks_max_age, 1, DAY)?;
         between("clock_skew", self.clock_skew, 0, 5 * MINUTE)?;
         between("rotation_period", self.rotation_period, 1, 366 * DAY)?;

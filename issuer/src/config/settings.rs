@@ -91,8 +91,8 @@ settings! {
     refresh_ttl: Duration = Duration::from_secs(7 * DAY);
     /// How long a used refresh token still returns its successor.
     ///
-    /// From 0 to 60 s.
-    refresh_grace: Duration = Duration::from_secs(10);
+    /// From 0 to 1 day. A longer one hides the theft of used tokens for longer.
+    refresh_grace: Duration = Duration::from_secs(30);
     /// How long one key signs.
     ///
     /// From `jwks_max_age` + `clock_skew` + 30 s to 366 days.

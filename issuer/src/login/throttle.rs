@@ -87,7 +87,10 @@ pub(crate) fn decide(attempt: &Attempt, found: &[Failures]) -> Verdict {
     };
     let wait = |counter| {
         let until = before(counter).map_or(0, |failures| failures.blocked_until);
-        until.saturating_sub(attempt.now).min(LONGEST_WAIT)
+        let wait = until.saturating_sub(attempt.now);
+        // The end of a longer wait was set while the clock was ahead. To shorten the wait would not
+        // help: it would begin again with each attempt.
+        if wait > LONGEST_WAIT { 0 } else { wait }
     };
     let counted = |counter, free| {
         let count = before(counter).map_or(0, |failures| failures.count).saturating_add(1);
@@ -173,7 +176,8 @@ mod tests {
             ("one after its wait", false, one(5, NOW), Ok(slow(6, 2))),
             ("one before its wait is over", false, one(5, NOW + 1), Err(1)),
             ("one before a long wait is over", false, one(40, NOW + 900), Err(900)),
-            ("a wait is never longer", false, one(40, NOW + 5000), Err(900)),
+            ("one after the clock was ahead", false, one(40, NOW + 901), Ok(slow(41, 900))),
+            ("one after it was far ahead", false, one(5, NOW + 72000), Ok(slow(6, 2))),
             ("the longest wait comes by doubling", false, one(14, 0), Ok(slow(15, 900))),
             ("and stays", false, one(200, 0), Ok(slow(201, 900))),
             ("and stays whatever the count", false, one(u32::MAX, 0), Ok(slow(u32::MAX, 900))),
@@ -229,7 +233,7 @@ mod tests {
             (NOW + FORGOTTEN_AFTER - 1, false),
             (NOW + FORGOTTEN_AFTER, true),
         ] {
-            let found = Failures { last_at, ..failures(NETWORK, 40, NOW + FORGOTTEN_AFTER + 900) };
+            let found = Failures { last_at, ..failures(NETWORK, 40, NOW + LONGEST_WAIT) };
             let expected = if forgotten {
                 Ok(vec![(NETWORK, 1, 0), (ACCOUNT, 1, 0)])
             } else {

@@ -57,7 +57,7 @@ impl Issuer {
         let claims = self.keys.open_access_token(token)?;
         let claims: Claims = serde_json::from_value(claims).ok()?;
         let is_ours = claims.iss.as_deref() == Some(self.url.as_str());
-        let now = NumericDate::from_seconds(self.clock.now());
+        let now = NumericDate::from_seconds(self.clock_guard.latest_time());
         (is_ours && claims.exp.is_some_and(|exp| now < exp)).then_some(claims)
     }
 }

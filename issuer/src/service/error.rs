@@ -31,7 +31,7 @@ pub(crate) enum ServiceError {
     UnrevocableToken,
     /// The keys could not be read for a while, so that none may sign.
     NoSigningKey,
-    /// An issuer on this database saw a later time before this one started.
+    /// The clock is behind the latest time that an issuer on this database saw.
     ClockBehind,
     /// The status list cannot be read or signed, and the last one has expired.
     StatusListUnavailable,

@@ -27,12 +27,19 @@ impl Issuer {
         Ok(())
     }
 
-    fn check_clock(&self) -> Result<(), ServiceError> {
+    /// Refuses if no token can be issued now.
+    pub(super) fn require_issuing(&self) -> Result<(), ServiceError> {
+        self.check_clock()?;
+        self.require_signing_key()
+    }
+
+    /// Refuses while the clock is behind.
+    pub(super) fn check_clock(&self) -> Result<(), ServiceError> {
         if self.clock_guard.is_sane() { Ok(()) } else { Err(ServiceError::ClockBehind) }
     }
 
     /// Refuses if no key may sign now.
-    pub(super) fn require_signing_key(&self) -> Result<(), ServiceError> {
+    fn require_signing_key(&self) -> Result<(), ServiceError> {
         if self.keys.can_sign() { Ok(()) } else { Err(ServiceError::NoSigningKey) }
     }
 

@@ -62,9 +62,13 @@ impl Issuer {
         Ok(is_active.then_some(Introspection::AccessToken(claims)))
     }
 
-    async fn live_session(&self, id: SessionId) -> Result<Option<Session>, ServiceError> {
+    /// Returns the session, unless it has ended or expired.
+    pub(super) async fn live_session(
+        &self,
+        id: SessionId,
+    ) -> Result<Option<Session>, ServiceError> {
         let session = self.store.session(id).await?;
-        let now = self.clock.now();
+        let now = self.clock_guard.latest_time();
         Ok(session.filter(|session| !session.revoked && now < session.expires_at))
     }
 }

@@ -49,7 +49,7 @@ impl Issuer {
             self.metrics.logins.limited.inc();
             ServiceError::TooManyLogins(wait)
         })?;
-        self.require_signing_key()?;
+        self.require_issuing()?;
         let Authenticated { mut user, account, provisional } = self.authenticate(request).await?;
         let now = self.clock.now();
         let session = self.open_session(request, &mut user, provisional, now).await?;

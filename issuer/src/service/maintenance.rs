@@ -22,8 +22,8 @@ impl Issuer {
                 tracing::error!("the signing keys cannot be read: {e}");
             }
             // Not in the first minute: a clock that is wrong at the start may be set soon after it.
-            if second % MINUTE == MINUTE - 1
-                && (steady || !self.clock_guard.is_sane())
+            let due = steady && second % MINUTE == MINUTE - 1;
+            if (due || !self.clock_guard.is_sane())
                 && let Err(e) = self.clock_guard.remember_time(&*self.store).await
             {
                 tracing::error!("the time cannot be remembered: {e}");

@@ -30,12 +30,14 @@ impl Issuer {
         let token = RefreshToken::decode(token, &self.refresh_key).ok_or_else(refused)?;
         // Before the token is used up: a client that comes back after the grace period would lose
         // its session.
-        self.require_signing_key()?;
-        let now = self.clock.now();
+        if let Err(e) = self.require_issuing() {
+            // A client whose session has ended need not try again.
+            return Err(self.live_session(token.session).await?.map_or_else(refused, |_| e));
+        }
         let refresh = Refresh {
             token,
             scope: scope.clone(),
-            now,
+            now: self.clock_guard.latest_time(),
             lifetimes: self.lifetimes(),
             candidates: self.candidates()?,
         };
@@ -50,7 +52,7 @@ impl Issuer {
         .inc();
         match verdict {
             Verdict::Rotate(session) | Verdict::Repeat { session, .. } => {
-                self.grant_session(&session, scope.as_deref(), now)
+                self.grant_session(&session, scope.as_deref(), self.clock.now())
             }
             Verdict::Reuse => {
                 tracing::warn!("a replaced refresh token was used; its session is ended");

@@ -39,8 +39,11 @@ impl Database {
     }
 
     fn postgres() -> Self {
-        let url = cluster::new_database().parse().unwrap();
-        Self { url, _folder: TempDir::new().unwrap() }
+        Self::postgres_at(&cluster::new_database())
+    }
+
+    fn postgres_at(url: &str) -> Self {
+        Self { url: url.parse().unwrap(), _folder: TempDir::new().unwrap() }
     }
 
     async fn open(&self) -> Arc<dyn Store> {

@@ -1,11 +1,13 @@
 //! Confidential clients: tokens for themselves, and introspection of other tokens.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
+use countersign_issuer::{Config, Limits};
 use serde_json::{Value, json};
 
-use crate::common::{Answer, Backend, START, Server, client, command, jwt_part, login, over_all};
-use crate::common::{post_form, post_json, refresh, send, stderr, stdout};
+use crate::common::{Answer, Backend, START, Server, client, command, execute, jwt_part, login};
+use crate::common::{over_all, post_form, post_json, refresh, send, stderr, stdout};
 
 over_all!(
     a_client_gets_a_token_for_itself_and_no_refresh_token,
@@ -16,6 +18,7 @@ over_all!(
     a_wrong_client_command_is_refused_with_a_reason_and_changes_nothing,
     introspection_returns_the_current_state_of_a_token,
     introspection_refuses_the_tokens_of_a_locked_client,
+    a_clock_that_is_behind_revives_no_access_token,
     locking_a_user_ends_their_sessions_and_unlocking_allows_logins_again,
     deleting_a_user_ends_their_sessions_and_a_new_user_of_that_name_is_another,
 );
@@ -263,6 +266,36 @@ async fn introspection_refuses_the_tokens_of_a_locked_client(backend: Backend) {
     assert_eq!(introspect(&server, &api, &token).await["sub"], worker.id.as_str());
     run(server.folder.path(), &["client", "lock", "worker"]);
     assert_eq!(introspect(&server, &api, &token).await, json!({ "active": false }));
+}
+
+async fn a_clock_that_is_behind_revives_no_access_token(backend: Backend) {
+    let server = Server::on(backend).await;
+    let api = add(server.folder.path(), "api", "read");
+    let dead = json!({ "active": false });
+    let user = login(&server.url).await.field("access_token");
+    let own = ask(&server, "/token", &api, &[GRANT]).await.field("access_token");
+    server.advance(900);
+    server.looked().await;
+    let later = login(&server.url).await.field("access_token");
+    server.clock.fetch_sub(120, Ordering::Relaxed);
+    for token in [&user, &own] {
+        assert_eq!(introspect(&server, &api, token).await, dead);
+    }
+    assert_eq!(introspect(&server, &api, &later).await["active"], true);
+    ask(&server, "/token", &api, &[GRANT]).await.refused(503, "temporarily_unavailable");
+
+    // An issuer that starts with a clock that is behind knows the time from the database.
+    let url = server.url.clone();
+    let folder = server.stop().await;
+    execute(folder.path(), "DELETE FROM countersign.clock");
+    let latest = START + 900;
+    execute(folder.path(), &format!("INSERT INTO countersign.clock VALUES (1, {latest})"));
+    let same = |config: &mut Config, _: &mut Limits| config.issuer = Some(url);
+    let server = Server::at(latest - 3600, folder, |clock| clock, same).await;
+    for token in [&user, &own] {
+        assert_eq!(introspect(&server, &api, token).await, dead);
+    }
+    assert_eq!(introspect(&server, &api, &later).await["active"], true);
 }
 
 async fn locking_a_user_ends_their_sessions_and_unlocking_allows_logins_again(backend: Backend) {

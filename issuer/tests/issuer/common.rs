@@ -113,6 +113,20 @@ pub(crate) fn database(folder: &Path) -> String {
     std::fs::read_to_string(folder.join(URL)).unwrap_or_else(sqlite)
 }
 
+/// Runs a statement on the database of the folder. SQLite has no schema `countersign`.
+pub(crate) fn execute(folder: &Path, statement: &str) -> Vec<String> {
+    let url = database(folder);
+    match url.strip_prefix("sqlite://") {
+        Some(path) => {
+            let db = rusqlite::Connection::open(path).unwrap();
+            db.busy_timeout(Duration::from_secs(5)).unwrap();
+            let mut rows = db.prepare(&statement.replace("countersign.", "")).unwrap();
+            rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        }
+        None => cluster::execute(&url, statement),
+    }
+}
+
 pub(crate) fn add_user(folder: &Path, name: &str) {
     let done = command(folder, &["user", "add", name, "--scope", "read write"], PASSWORD);
     assert!(done.status.success(), "{}", stderr(&done));
@@ -286,8 +300,20 @@ impl Server {
         Self { url, address, state, clock, folder, issuers, turns }
     }
 
+    /// Advances the issuer's clock and, for the grace of refresh tokens, that of PostgreSQL: nobody
+    /// can set it, so that the times in the database are set back instead.
     pub(crate) fn advance(&self, seconds: u64) {
         self.clock.fetch_add(seconds, Ordering::Relaxed);
+        if self.folder.path().join(URL).exists() {
+            let earlier =
+                format!("UPDATE countersign.sessions SET rotated_at = rotated_at - {seconds}");
+            cluster::execute(&database(self.folder.path()), &earlier);
+        }
+    }
+
+    /// Waits until each issuer has looked at the clock, which it does once a second.
+    pub(crate) async fn looked(&self) {
+        tokio::time::sleep(Duration::from_millis(2200)).await;
     }
 
     pub(crate) async fn stop(self) -> TempDir {

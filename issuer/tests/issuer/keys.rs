@@ -17,8 +17,8 @@ use serde_json::Value;
 
 use crate::cluster;
 use crate::common::{
-    Backend, MASTER_KEY, Process, START, Server, binary, client, command, database, folder_on, get,
-    jwt_part, login, over_all, over_both, refresh, stderr, stdout, with_clocks,
+    Backend, MASTER_KEY, Process, START, Server, binary, client, command, database, execute,
+    folder_on, get, jwt_part, login, over_all, over_both, refresh, stderr, stdout, with_clocks,
 };
 
 over_all!(
@@ -63,13 +63,8 @@ fn kids(folder: &Path, state: &str) -> Vec<String> {
 
 /// Starts a server whose clock shows the real time, like that of the commands.
 async fn at_real_time(backend: Backend) -> Server {
-    let server = Server::on(backend).await;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    server.clock.store(now, Ordering::Relaxed);
-    // The server moves key times that lie in the future to the present.
-    let possible = |key: &Value| key["created_at"].as_u64().unwrap() <= now;
-    until(async || states(server.folder.path()).iter().all(possible)).await;
-    server
+    Server::at(now, folder_on(backend), |clock| clock, |_, _| {}).await
 }
 
 /// Waits for a condition: an issuer reads the keys once a second. Two issuers respond in turns, so the
@@ -215,20 +210,6 @@ fn sealed(folder: &Path) -> Vec<String> {
             "SELECT encode(sealed, 'hex') FROM countersign.keys UNION ALL
              SELECT encode(sealed, 'hex') FROM countersign.secrets",
         ),
-    }
-}
-
-/// Runs a statement on the database of the folder. SQLite has no schema `countersign`.
-fn execute(folder: &Path, statement: &str) -> Vec<String> {
-    let url = database(folder);
-    match url.strip_prefix("sqlite://") {
-        Some(path) => {
-            let db = rusqlite::Connection::open(path).unwrap();
-            db.busy_timeout(Duration::from_secs(5)).unwrap();
-            let mut rows = db.prepare(&statement.replace("countersign.", "")).unwrap();
-            rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-        }
-        None => cluster::execute(&url, statement),
     }
 }
 
@@ -436,27 +417,26 @@ async fn a_clock_that_jumps_forward_and_back_loses_no_key_and_no_session(backend
     const DAY: u64 = 86400;
     let (server, monotonic) = with_clocks(backend, |_, _| {}).await;
     let url = &server.url;
-    let looked = || tokio::time::sleep(Duration::from_millis(2200));
     let first = login(url).await.refresh_token();
     let (before, kid) = (states(server.folder.path()), signer(url).await);
-    looked().await;
+    server.looked().await;
 
     // The clock jumps beyond the end of every key and session, and back.
     for days in [40, 4000] {
         server.advance(days * DAY);
-        looked().await;
+        server.looked().await;
         assert_eq!(states(server.folder.path()), before);
         assert_eq!(signer(url).await, kid, "the key signs on");
         server.clock.fetch_sub(days * DAY, Ordering::Relaxed);
-        looked().await;
+        server.looked().await;
     }
     server.clock.fetch_sub(DAY, Ordering::Relaxed);
-    looked().await;
+    server.looked().await;
     assert_eq!(states(server.folder.path()), before);
     // Counters order the refresh tokens of a session, not times.
     let second = refresh(url, &first).await.refresh_token();
     server.advance(DAY);
-    looked().await;
+    server.looked().await;
     let third = refresh(url, &second).await.refresh_token();
     refresh(url, &first).await.refused(400, "invalid_grant");
     refresh(url, &third).await.refused(400, "invalid_grant");
@@ -464,12 +444,12 @@ async fn a_clock_that_jumps_forward_and_back_loses_no_key_and_no_session(backend
     // A new time counts once the clock has been steady.
     let session = login(url).await.refresh_token();
     server.advance(6 * DAY + 25 * DAY);
-    looked().await;
+    server.looked().await;
     assert_eq!(signer(url).await, kid);
     for _ in 0..6 {
         server.advance(50);
         monotonic.fetch_add(50, Ordering::Relaxed);
-        looked().await;
+        server.looked().await;
     }
     until(async || signer(url).await != kid).await;
     assert_eq!(kids(server.folder.path(), "retiring"), [kid]);
@@ -490,7 +470,7 @@ async fn an_issuer_with_a_clock_behind_the_database_is_not_ready_until_it_catche
     get(url, "/healthz/ready").await.refused(503, "temporarily_unavailable");
     assert!(get(url, "/healthz/ready").await.text.contains("the clock is behind"));
     assert_eq!(get(url, "/healthz/live").await.status, 200);
-    login(url).await.refresh_token();
+    login(url).await.refused(503, "temporarily_unavailable");
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(states(server.folder.path()), before, "no key is changed");
     for arguments in [&["keys", "rotate"][..], &["keys", "revoke", "x"]] {

@@ -1,6 +1,7 @@
 //! `/login` under attack: throttling of failures, known devices, and the memory of hashes.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
@@ -9,11 +10,12 @@ use crate::common::{
     Answer, Backend, PASSWORD, Server, add_user, client, folder_on, over_all, over_both,
 };
 use crate::common::{Process, binary, command, database, login, post_json, refresh, send};
-use crate::common::{stderr, use_database};
+use crate::common::{stderr, use_database, with_clocks};
 
 over_both!(
     a_hundred_parallel_wrong_passwords_get_no_more_hashes_than_sequential_ones,
     each_failure_doubles_the_wait_and_the_right_password_resets_it,
+    a_clock_that_was_ahead_makes_no_wait_longer,
     a_login_renews_a_hash_with_outdated_parameters,
     a_typed_user_name_is_not_stored,
 );
@@ -414,6 +416,20 @@ fn hash_of(folder: &Path, backend: Backend) -> String {
             crate::cluster::execute(&database(folder), &statement).remove(0)
         }
     }
+}
+
+async fn a_clock_that_was_ahead_makes_no_wait_longer(backend: Backend) {
+    const ERROR: u64 = 20 * 3600;
+    let (server, _) = with_clocks(backend, |_, _| {}).await;
+    assert_eq!(login(&server.url).await.status, 200);
+    server.advance(ERROR);
+    fail_five_times(&server.url, "demo").await;
+    server.clock.fetch_sub(ERROR, Ordering::Relaxed);
+    // Earlier failures count, and so does the wait after the next one.
+    wrong(&server.url, "demo").await.refused(401, "invalid_grant");
+    has_to_wait(&login(&server.url).await, 2);
+    server.advance(2);
+    assert_eq!(login(&server.url).await.status, 200);
 }
 
 async fn a_login_renews_a_hash_with_outdated_parameters(backend: Backend) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use countersign_issuer::Config;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -246,9 +247,9 @@ async fn a_token_whose_refresh_was_not_acknowledged_works_after_an_outage() {
     let counter = execute(&direct, "SELECT counter FROM countersign.sessions");
     assert_eq!(counter, ["2"], "the refresh was committed");
 
+    proxy.closed.store(false, Ordering::SeqCst);
     // Long after the grace.
     server.advance(3600);
-    proxy.closed.store(false, Ordering::SeqCst);
     let third = refresh(&server.url, &second).await.refresh_token();
     let fourth = refresh(&server.url, &third).await.refresh_token();
     // Its successor has been used, so that it is a replay now.
@@ -259,18 +260,88 @@ async fn a_token_whose_refresh_was_not_acknowledged_works_after_an_outage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_grace_after_a_lost_answer_begins_with_the_next_one() {
+    if is_left_out() {
+        return;
+    }
+    let direct = new_database();
+    let (proxy, through) = LossyProxy::start(&direct, port(&direct)).await;
+    let folder = folder_at(&direct);
+    let twin = TempDir::new().unwrap();
+    use_database(twin.path(), &through);
+    let other = Server::over(folder, |config, _| same_issuer(config)).await;
+    let one = Server::over(twin, |config, _| same_issuer(config)).await;
+    // Loses the answer to a refresh at the first issuer, until long after the grace if `late`.
+    let lose_answer = async |late| {
+        let token = login(&one.url).await.refresh_token();
+        proxy.closed_after.store(true, Ordering::SeqCst);
+        proxy.swallow.store(1, Ordering::SeqCst);
+        refresh(&one.url, &token).await.refused(503, "temporarily_unavailable");
+        proxy.closed.store(false, Ordering::SeqCst);
+        if late {
+            other.advance(3600);
+        }
+        token
+    };
+    // The issuer that answers, and the one that is asked after it.
+    let cases =
+        [(&one, &other, true), (&one, &one, true), (&other, &one, false), (&other, &other, false)];
+    for (first, second, late) in cases {
+        for other_tab in [true, false] {
+            let token = lose_answer(late).await;
+            let successor = refresh(&first.url, &token).await.refresh_token();
+            if other_tab {
+                assert_eq!(refresh(&second.url, &token).await.refresh_token(), successor);
+            }
+            other.advance(20);
+            if other_tab {
+                assert_eq!(refresh(&second.url, &token).await.refresh_token(), successor);
+            }
+            other.advance(11);
+            refresh(&second.url, &token).await.refused(400, "invalid_grant");
+            refresh(&first.url, &successor).await.refused(400, "invalid_grant");
+        }
+    }
+    assert_eq!(audited(&direct, "refresh_reused"), 8);
+}
+
+/// Tabs of one browser, with issuers in turns.
+#[tokio::test(flavor = "multi_thread")]
+async fn issuers_with_different_clocks_end_no_session_as_stolen() {
+    if is_left_out() {
+        return;
+    }
+    let folder = folder_on(Backend::Postgres);
+    let twin = TempDir::new().unwrap();
+    use_database(twin.path(), &database(folder.path()));
+    let one = Server::over(folder, |config, _| same_issuer(config)).await;
+    let other = Server::over(twin, |config, _| same_issuer(config)).await;
+    for ahead in [15, 300] {
+        other.clock.store(one.clock.load(Ordering::Relaxed) + ahead, Ordering::Relaxed);
+        let mut token = login(&one.url).await.refresh_token();
+        for (first, second) in [(&one, &other), (&other, &one), (&one, &other), (&other, &one)] {
+            let next = refresh(&first.url, &token).await.refresh_token();
+            assert_eq!(refresh(&second.url, &token).await.refresh_token(), next);
+            token = next;
+        }
+    }
+}
+
+/// Several issuers on one database have one URL.
+fn same_issuer(config: &mut Config) {
+    config.issuer = Some("http://localhost:1".to_owned());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_issuers_on_one_database_act_as_one() {
     if is_left_out() {
         return;
     }
     let folder = folder_on(Backend::Postgres);
-    let issuer = |config: &mut countersign_issuer::Config| {
-        config.issuer = Some("http://localhost:1".to_owned());
-    };
     let twin = TempDir::new().unwrap();
     use_database(twin.path(), &database(folder.path()));
-    let one = Server::over(folder, |config, _| issuer(config)).await;
-    let other = Server::over(twin, |config, _| issuer(config)).await;
+    let one = Server::over(folder, |config, _| same_issuer(config)).await;
+    let other = Server::over(twin, |config, _| same_issuer(config)).await;
 
     let first = login(&one.url).await.refresh_token();
     let second = refresh(&other.url, &first).await.refresh_token();

@@ -1,8 +1,10 @@
 //! Refresh tokens over HTTP, in every order in which a client can present them.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::json;
 
-use crate::common::{Backend, PASSWORD, Server, command, login, over_all};
+use crate::common::{Backend, PASSWORD, START, Server, command, get, login, over_all};
 use crate::common::{distinct, post_form, post_json, refresh, stderr};
 
 over_all!(
@@ -14,6 +16,7 @@ over_all!(
     an_altered_token_is_refused_and_ends_no_session,
     an_idle_session_ends_and_every_session_ends_after_thirty_days,
     a_new_password_replaces_the_old_one_and_ends_every_session,
+    a_clock_that_is_set_back_revives_no_refresh_token,
     sessions_survive_a_restart,
 );
 
@@ -38,9 +41,10 @@ async fn a_token_has_the_same_successor_within_the_grace_and_ends_the_session_af
     let server = Server::on(backend).await;
     let first = login(&server.url).await.refresh_token();
     let second = refresh(&server.url, &first).await.refresh_token();
-    server.advance(10);
+    // The clock of PostgreSQL goes on meanwhile.
+    server.advance(20);
     assert_eq!(refresh(&server.url, &first).await.refresh_token(), second);
-    server.advance(1);
+    server.advance(11);
     refresh(&server.url, &first).await.refused(400, "invalid_grant");
     refresh(&server.url, &second).await.refused(400, "invalid_grant");
 }
@@ -124,6 +128,41 @@ async fn an_idle_session_ends_and_every_session_ends_after_thirty_days(backend: 
     }
     server.advance(6 * DAY);
     refresh(&server.url, &token).await.refused(400, "invalid_grant");
+}
+
+async fn a_clock_that_is_set_back_revives_no_refresh_token(backend: Backend) {
+    let server = Server::on(backend).await;
+    let url = &server.url;
+    let expired = login(url).await.refresh_token();
+    server.advance(86400);
+    let good = login(url).await.refresh_token();
+    server.advance(6 * 86400);
+    server.looked().await;
+    refresh(url, &expired).await.refused(400, "invalid_grant");
+    let set_back = |seconds| server.clock.fetch_sub(seconds, Ordering::Relaxed);
+
+    // A difference of `clock_skew` disturbs nobody.
+    set_back(60);
+    refresh(url, &expired).await.refused(400, "invalid_grant");
+    let good = refresh(url, &good).await.refresh_token();
+    let answer = login(url).await;
+    assert_eq!(answer.claims()["iat"], START + 7 * 86400 - 60, "no token is from the future");
+    assert_eq!(get(url, "/healthz/ready").await.status, 200);
+
+    set_back(60);
+    refresh(url, &expired).await.refused(400, "invalid_grant");
+    for refused in [refresh(url, &good).await, login(url).await, get(url, "/healthz/ready").await] {
+        refused.refused(503, "temporarily_unavailable");
+        assert!(refused.text.contains("the clock is behind"), "{refused:?}");
+    }
+    // A session can be ended at any time.
+    let logout = post_form(url, "/logout", &[("refresh_token", &answer.refresh_token())]).await;
+    assert_eq!(logout.status, 204);
+
+    // Nothing was used up meanwhile.
+    server.clock.fetch_add(120, Ordering::Relaxed);
+    refresh(url, &good).await.refresh_token();
+    refresh(url, &expired).await.refused(400, "invalid_grant");
 }
 
 async fn a_new_password_replaces_the_old_one_and_ends_every_session(backend: Backend) {

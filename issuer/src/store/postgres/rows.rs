@@ -1,11 +1,19 @@
 //! Numbers in rows. PostgreSQL has no unsigned types.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use tokio_postgres::Row;
 
 use super::connection::Failure;
 
 pub(super) fn number(row: &Row, name: &str) -> Result<u64, Failure> {
     unsigned(row.try_get(name)?)
+}
+
+/// Returns a `timestamptz` in UNIX seconds.
+pub(super) fn time(row: &Row, name: &str) -> Result<u64, Failure> {
+    let time: SystemTime = row.try_get(name)?;
+    Ok(time.duration_since(UNIX_EPOCH).map_err(|_| malformed())?.as_secs())
 }
 
 /// Returns the first column of a row: the number of a status list or an index in one.

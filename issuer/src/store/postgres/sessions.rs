@@ -8,7 +8,7 @@ use super::{audit, failures, rows};
 use crate::audit::{Event, session_subject};
 use crate::login::throttle::ProvisionalFailure;
 use crate::session::{
-    Lifetimes, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId, Verdict, decide,
+    Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId, Verdict, decide,
 };
 use crate::status::{Candidates, StatusIndex};
 
@@ -106,29 +106,30 @@ pub(super) async fn refresh(
     in_flight: &InFlight<'_>,
 ) -> Result<Verdict, Failure> {
     let id = refresh.token.session;
-    let lock = "SELECT * FROM countersign.sessions WHERE id = $1 FOR UPDATE";
+    // The inner query waits for the lock, and the outer one looks at the clock after it. The clocks
+    // of issuers may differ by more than the grace.
+    let lock = "SELECT *, clock_timestamp() AS now
+                FROM (SELECT * FROM countersign.sessions WHERE id = $1 FOR UPDATE) AS locked";
     let Some(row) = db.query_typed_opt(lock, &[(&id.as_slice(), Type::BYTEA)]).await? else {
         return Ok(Verdict::Refuse);
     };
     let session = from_row(&row)?;
     let last: Option<&[u8]> = row.try_get("rotation")?;
-    let mut verdict = if last.is_some_and(|last| in_flight.has_no_recipient(last)) {
-        // The grace of a token begins when a client gets its successor.
-        let lifetimes = Lifetimes { grace: u64::MAX, ..refresh.lifetimes };
-        decide(&session, &Refresh { lifetimes, ..refresh.clone() })
-    } else {
-        decide(&session, refresh)
-    };
+    let answered = !last.is_some_and(|last| in_flight.has_no_recipient(last));
+    let grace = Grace { now: rows::time(&row, "now")?, answered };
+    let mut verdict = decide(&session, refresh, grace);
     if let Verdict::Rotate(next) = &mut verdict {
-        rotate(db, next, in_flight.rotate()).await?;
+        put(db, next, Some(in_flight.rotate())).await?;
         if let Some(candidates) = refresh.candidates_for(next) {
             next.status = Some(set_status(db, id, candidates).await?);
         }
     }
-    if let Verdict::Repeat { session, is_first: true } = &verdict {
-        let update = "UPDATE countersign.sessions SET repeat_audited = $2 WHERE id = $1";
-        let audited = session.repeat_audited.map(rows::signed).transpose()?;
-        db.execute_typed(update, &[(&id.as_slice(), Type::BYTEA), (&audited, Type::INT8)]).await?;
+    if let Verdict::Repeat { session, is_first } = &verdict
+        && (*is_first || last.is_some())
+    {
+        // Without a number, no issuer takes the rotation for one without an answer any longer.
+        let rotation = (!answered).then(|| in_flight.rotate());
+        put(db, session, rotation).await?;
     }
     if verdict.ends_session() {
         revoke(db, id).await?;
@@ -139,17 +140,23 @@ pub(super) async fn refresh(
     Ok(verdict)
 }
 
-async fn rotate(db: &Connection, next: &Session, rotation: Rotation) -> Result<(), Failure> {
+/// Stores the session after a refresh with that number.
+async fn put(
+    db: &Connection,
+    session: &Session,
+    rotation: Option<Rotation>,
+) -> Result<(), Failure> {
     let update = "UPDATE countersign.sessions SET counter = $2, rotated_at = $3, expires_at = $4,
-                  rotation = $5 WHERE id = $1";
+                  repeat_audited = $5, rotation = $6 WHERE id = $1";
     db.execute_typed(
         update,
         &[
-            (&next.id.as_slice(), Type::BYTEA),
-            (&rows::signed(next.counter)?, Type::INT8),
-            (&rows::signed(next.rotated_at)?, Type::INT8),
-            (&rows::signed(next.expires_at)?, Type::INT8),
-            (&rotation.as_slice(), Type::BYTEA),
+            (&session.id.as_slice(), Type::BYTEA),
+            (&rows::signed(session.counter)?, Type::INT8),
+            (&rows::signed(session.rotated_at)?, Type::INT8),
+            (&rows::signed(session.expires_at)?, Type::INT8),
+            (&session.repeat_audited.map(rows::signed).transpose()?, Type::INT8),
+            (&rotation.as_ref().map(<[u8; 16]>::as_slice), Type::BYTEA),
         ],
     )
     .await?;

@@ -10,8 +10,8 @@ pub(super) type Rotation = [u8; 16];
 /// The rotations that may have been committed although no client got the successor: the connection
 /// was lost after COMMIT, or the caller stopped waiting. If a client presents the token before such
 /// a rotation again, it is not a replay, even if the database was unreachable for longer than the
-/// grace period. Other issuers do not know these rotations. For them, the token has its usual grace
-/// period.
+/// grace. The answer begins the grace for all issuers: it changes the number in the session's row.
+/// Before it, other issuers do not know these rotations. For them, the grace began with the rotation.
 #[derive(Default)]
 pub(super) struct Unacknowledged(Mutex<VecDeque<Rotation>>);
 

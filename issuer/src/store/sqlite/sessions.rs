@@ -3,7 +3,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{audit, failures};
 use crate::audit::{Event, session_subject};
 use crate::login::throttle::ProvisionalFailure;
-use crate::session::{MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId, Verdict, decide};
+use crate::session::{
+    Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId, Verdict, decide,
+};
 use crate::status::{Candidates, StatusIndex};
 
 pub(super) fn open(
@@ -58,7 +60,9 @@ fn end_oldest(db: &Connection, opened: &Session) -> rusqlite::Result<()> {
 pub(super) fn refresh(db: &Connection, refresh: &Refresh) -> rusqlite::Result<Verdict> {
     let id = refresh.token.session;
     let Some(session) = by_id(db, &id)? else { return Ok(Verdict::Refuse) };
-    let mut verdict = decide(&session, refresh);
+    // The issuers on a file share the clock of their machine.
+    let grace = Grace { now: refresh.now, answered: true };
+    let mut verdict = decide(&session, refresh, grace);
     if let Verdict::Rotate(next) = &mut verdict {
         let update = "UPDATE sessions SET counter = ?2, rotated_at = ?3, expires_at = ?4
                       WHERE id = ?1";

@@ -97,6 +97,55 @@ async fn a_repeated_refresh_is_recorded_once_for_each_rotation(database: Databas
     assert_eq!(repeated.count(), 3);
 }
 
+/// The clocks of the issuers differ by more than the grace.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clock_of_postgres_measures_the_grace() {
+    if cluster::is_left_out() {
+        return;
+    }
+    let url = cluster::new_database();
+    let stores = two(&Database::postgres_at(&url)).await;
+    assert!(open(&*stores[0], session(1), "hash").await);
+    let by_clock = async |index: usize, counter, now| {
+        stores[index].refresh(Refresh { now, ..refresh(1, counter, 10) }).await.unwrap()
+    };
+    for (counter, one) in [(0, 0), (1, 1), (2, 0)] {
+        let (now, then) = if one == 0 { (NOW + 1, NOW + 16) } else { (NOW + 16, NOW + 1) };
+        let rotated = by_clock(one, counter, now).await;
+        assert!(matches!(rotated, Verdict::Rotate(_)), "{rotated:?}");
+        let repeated = by_clock(1 - one, counter, then).await;
+        assert!(matches!(repeated, Verdict::Repeat { .. }), "{repeated:?}");
+    }
+    cluster::execute(&url, "UPDATE countersign.sessions SET rotated_at = rotated_at - 12");
+    assert_eq!(by_clock(0, 2, NOW + 1).await, Verdict::Reuse);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_grace_of_a_refresh_that_waits_for_a_lock_begins_after_it() {
+    if cluster::is_left_out() {
+        return;
+    }
+    let url = cluster::new_database();
+    let [store, other] = two(&Database::postgres_at(&url)).await;
+    assert!(open(&*store, session(1), "hash").await);
+    let lock_url = url.clone();
+    let locked = tokio::task::spawn_blocking(move || {
+        let lock =
+            "BEGIN; SELECT 1 FROM countersign.sessions FOR UPDATE; SELECT pg_sleep(3); COMMIT";
+        cluster::execute(&lock_url, lock);
+    });
+    let is_locked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'
+                     AND datname = current_database()";
+    while cluster::execute(&url, is_locked) == ["0"] {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let rotated = store.refresh(refresh(1, 0, 1)).await.unwrap();
+    assert!(matches!(rotated, Verdict::Rotate(_)), "{rotated:?}");
+    let repeated = other.refresh(refresh(1, 0, 1)).await.unwrap();
+    assert!(matches!(repeated, Verdict::Repeat { .. }), "{repeated:?}");
+    locked.await.unwrap();
+}
+
 async fn a_user_has_a_thousand_sessions_and_the_oldest_end_first(database: Database) {
     let [store, other] = two(&database).await;
     let friend = User { id: "user_y".to_owned(), name: "friend".to_owned(), ..user() };
