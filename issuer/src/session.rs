@@ -12,9 +12,6 @@ use crate::audit::Event;
 use crate::scope;
 use crate::status::{self, Candidates};
 
-/// The client of every session. Client ids have a prefix, so that none equals a `sub` (RFC 9068 §5).
-pub(crate) const FIRST_PARTY: &str = "client_first_party";
-
 /// The id of a session: 128 random bits.
 pub(crate) type SessionId = [u8; 16];
 

@@ -22,13 +22,12 @@ const EXAMPLES = fileURLToPath(new URL('../../pkg/examples/', import.meta.url))
 const WRANGLER = fileURLToPath(new URL('../../node_modules/wrangler/bin/wrangler.js', import.meta.url))
 const AUDIENCE = 'api'
 
-let folder, tarball, pagePort, issuer
+let folder, tarball, issuer
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'countersign-tarball-'))
   tarball = (await pack(folder)).tarball
-  pagePort = await freePort()
-  issuer = await startIssuer({ corsOrigins: [`http://127.0.0.1:${pagePort}`] })
+  issuer = await startIssuer()
 })
 after(async () => {
   await issuer?.stop()
@@ -129,11 +128,12 @@ test('the example cloudflare-worker forwards requests with valid tokens, and onl
 test('the example vite shows the subject and the remaining time of a token', { skip: isSkipped(['chromium']) }, () => inExample('vite', [], async (root) => {
   await writeFile(join(root, '.env'), `VITE_ISSUER=${issuer.url}\nVITE_AUDIENCE=${AUDIENCE}\n`)
   await build({ root, logLevel: 'error' })
-  const server = await preview({ root, preview: { host: '127.0.0.1', port: pagePort, strictPort: true } })
+  const port = await freePort()
+  const server = await preview({ root, preview: { host: '127.0.0.1', port, strictPort: true } })
   const browser = await launchChromium()
   try {
     const page = await browser.newPage()
-    await page.goto(`http://127.0.0.1:${pagePort}/`)
+    await page.goto(`http://127.0.0.1:${port}/`)
     const { access_token: token } = await logIn(issuer.url)
     await page.fill('#token', token)
     await page.waitForFunction(() => document.querySelector('#time').value.startsWith('It expires in '))

@@ -16,11 +16,11 @@ const LIMIT_MS = 180_000
  * @param {number} pages the number of pages that may be open at the same time
  * @returns {Promise<{ open: () => { address: string, result: Promise<object> }, vectors: number, pagePorts: number[], stop:
  *   () => Promise<void> }>} `open` makes an address for one run, whose `result` is the JSON that is posted there; `vectors`
- *   is the number of vectors; `pagePorts` are the ports of 127.0.0.1 whose pages may call the issuer (CORS)
+ *   is the number of vectors; `pagePorts` are free ports of 127.0.0.1 for the pages
  */
 export async function startJobs(pages) {
   const pagePorts = await Promise.all(Array.from({ length: pages }, freePort))
-  const issuer = await startIssuer({ corsOrigins: pagePorts.map((port) => `http://127.0.0.1:${port}`) })
+  const issuer = await startIssuer()
   const vectors = await readVectors()
   const runs = []
   const server = createServer((request, response) => {

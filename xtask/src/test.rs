@@ -32,7 +32,7 @@ enum Suite {
     Rust,
     /// tests/js, in Node.js
     Js,
-    /// tests/browser, in Chromium
+    /// tests/browser, in the browsers
     Browser,
     /// tests/packaging: the package from its tarball, in every runtime, browser and bundler
     Packaging,
@@ -112,10 +112,8 @@ impl Options {
 
 fn needs_of(options: Options) -> Vec<&'static Need> {
     let mut needed = Vec::new();
-    if options.run(Suite::Packaging) {
+    if options.run(Suite::Browser) || options.run(Suite::Packaging) {
         needed.extend(needs::BROWSERS);
-    } else if options.run(Suite::Browser) {
-        needed.push(&needs::CHROMIUM);
     }
     if options.run(Suite::Rust) {
         needed.extend([&needs::POSTGRES, &needs::PROMTOOL]);
@@ -139,11 +137,7 @@ fn run_javascript(step: &Step, workspace: &Workspace, options: Options) -> Resul
         }
     }
     if options.run(Suite::Browser) {
-        if needs::CHROMIUM.is_left_out()? {
-            step.note("      left out: tests/browser");
-        } else {
-            files.extend(test_files(workspace, "tests/browser")?);
-        }
+        files.extend(test_files(workspace, "tests/browser")?);
     }
     if options.run(Suite::Packaging) {
         files.extend(test_files(workspace, "tests/packaging")?);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use url::Url;
+
 use super::value::{show_duration, size};
 use super::{Config, DAY, DatabaseUrl, MIB, MINUTE, NOTICE_WITHIN, SESSION_MAX};
 use crate::error::Error;
@@ -31,6 +33,7 @@ impl Config {
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             return refuse("tls_cert and tls_key belong together; set both or none");
         }
+        self.check_client_id()?;
         self.check_rotation()?;
         self.issuer.as_deref().map_or(Ok(()), check_issuer)
     }
@@ -119,6 +122,19 @@ impl Config {
         Ok(())
     }
 
+    /// Checks that the client's id is short and plain, and cannot equal a user's (RFC 9068 §5).
+    fn check_client_id(&self) -> Result<(), Error> {
+        let id = &self.client_id;
+        let is_plain = id.bytes().all(|b| b.is_ascii_graphic()) && (1..=128).contains(&id.len());
+        if is_plain && !id.starts_with("user_") {
+            return Ok(());
+        }
+        refuse(format!(
+            "client_id is {id:?}; expected 1 to 128 visible ASCII characters that do not begin with \
+             user_, which ids of users do"
+        ))
+    }
+
     /// Checks that every cache has a key before it signs, and that the key set stays small enough.
     fn check_rotation(&self) -> Result<(), Error> {
         let (period, notice) = (self.rotation_period.as_secs(), NOTICE_WITHIN.as_secs());
@@ -155,7 +171,8 @@ fn check_issuer(issuer: &str) -> Result<(), Error> {
         ));
     };
     let unfit = |c: char| c.is_whitespace() || c.is_control() || "?#\"\\<>@".contains(c);
-    if rest.is_empty() || rest.starts_with('/') || rest.contains(unfit) {
+    let is_url = !rest.starts_with('/') && Url::parse(issuer).is_ok();
+    if !is_url || rest.contains(unfit) {
         return refuse(format!(
             "issuer is {issuer:?}; expected a URL with a host and without a user, a query or a \
              fragment (RFC 8414 section 2)"

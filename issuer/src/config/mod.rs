@@ -4,6 +4,7 @@
 mod check;
 mod database;
 mod intervals;
+mod origin;
 mod postgres_url;
 mod settings;
 mod sources;
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 pub use self::database::DatabaseUrl;
 pub(crate) use self::database::beside;
 pub(crate) use self::intervals::{NOTICE_WITHIN, STATUS_LIST_LIFETIME};
+pub use self::origin::Origin;
 pub(crate) use self::postgres_url::{PostgresUrl, TIME_TO_CONNECT, describe};
 pub use self::settings::Config;
 pub(crate) use self::settings::{SETTINGS, Setting};

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use tracing::Level;
 
 use super::value::{self, Value};
-use super::{DAY, DatabaseUrl, KeyBits, LogFormat, MIB, MINUTE, Secret};
+use super::{DAY, DatabaseUrl, KeyBits, LogFormat, MIB, MINUTE, Origin, Secret};
 
 /// Names the function `parse` or `show` of a setting. The form is a module of [`value`], such as
 /// `size`. Without a form the setting's type decides.
@@ -75,6 +75,8 @@ settings! {
     issuer: Option<String> = None;
     /// Audience of the access tokens, the `aud` claim.
     audience: String = "api".to_owned();
+    /// Client of all sessions, the `client_id` claim of their access tokens.
+    client_id: String = "client_first_party".to_owned();
     /// Database of users, sessions and keys.
     database: DatabaseUrl = DatabaseUrl::Sqlite(PathBuf::from("countersign.db"));
     /// Master key that encrypts the private keys: 32 bytes in base64.
@@ -115,8 +117,8 @@ settings! {
     behind_proxy: bool = false;
     /// Networks of proxies whose X-Forwarded-For header is trusted.
     trusted_proxies: Vec<IpNet> = Vec::new();
-    /// Origins of pages that may call the issuer (CORS).
-    cors_origins: Vec<String> as origins = Vec::new();
+    /// Origins of pages, apps and extensions that may call the issuer (CORS).
+    cors_origins: Vec<Origin> = Vec::new();
     /// How long entries of the audit log are kept; none keeps them forever.
     ///
     /// From 1 to 3660 days.

@@ -83,33 +83,6 @@ pub(super) mod size {
     }
 }
 
-/// The form of a list of origins.
-pub(super) mod origins {
-    use super::{Value as _, split};
-
-    pub(in crate::config) fn parse(text: &str) -> Result<Vec<String>, String> {
-        split(text).map(origin).collect()
-    }
-
-    pub(in crate::config) fn show(origins: &Vec<String>) -> Option<String> {
-        origins.show()
-    }
-
-    /// Reads an origin as browsers send it (RFC 6454 section 6.2): scheme, host, and the port unless
-    /// it is the scheme's default.
-    fn origin(text: &str) -> Result<String, String> {
-        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-:[]".contains(&b);
-        match host {
-            Some(host) if !host.is_empty() && host.bytes().all(allowed) => Ok(text.to_owned()),
-            _ => Err(format!(
-                "{text:?} is not an origin; expected one in lower case without a path, such as \
-                 https://app.example"
-            )),
-        }
-    }
-}
-
 impl<T: Value> Value for Option<T> {
     const IS_FLAG: bool = T::IS_FLAG;
     const IS_SECRET: bool = T::IS_SECRET;

@@ -17,10 +17,7 @@ pub(super) async fn authenticated(
     call: &Call,
     form: &Form,
 ) -> Result<Option<Client>, ApiError> {
-    // Other schemes are no credentials of a client: a page may send its access token along.
-    let is_basic = |header: &HeaderValue| is_basic(header.as_bytes());
-    let has_basic = call.headers.get_all(AUTHORIZATION).iter().any(is_basic);
-    if !has_basic && form.get("client_secret").is_none() {
+    if basics(call).next().is_none() && form.get("client_secret").is_none() {
         return Ok(None);
     }
     Ok(Some(issuer.authenticate_client(credentials(call, form)?).await?))
@@ -29,26 +26,31 @@ pub(super) async fn authenticated(
 /// Reads the credentials of the client (RFC 6749 §2.3.1): from the scheme Basic, or from
 /// `client_id` and `client_secret` in the form.
 pub(super) fn credentials(call: &Call, form: &Form) -> Result<ClientCredentials, ApiError> {
-    let mut headers = call.headers.get_all(AUTHORIZATION).iter();
-    let Some(header) = headers.next() else {
+    let mut basics = basics(call);
+    let Some(header) = basics.next() else {
         let (id, secret) = (form.get("client_id"), form.get("client_secret"));
-        let (id, secret) = id.zip(secret).ok_or_else(ApiError::invalid_client)?;
+        let (id, secret) = id.zip(secret).ok_or_else(ApiError::no_credentials)?;
         return Ok(ClientCredentials { id: id.to_owned(), secret: secret.to_owned() });
     };
     // RFC 6749 §2.3 allows only one method in each request.
-    if headers.next().is_some() || form.get("client_secret").is_some() {
+    if basics.next().is_some() || form.get("client_secret").is_some() {
         return Err(ApiError::invalid_request("the client authenticates in two ways; use one"));
     }
-    let (id, secret) = basic(header.as_bytes()).ok_or_else(ApiError::invalid_client)?;
+    let (id, secret) = basic(header).ok_or_else(ApiError::invalid_client)?;
     if form.get("client_id").is_some_and(|other| other != id) {
         return Err(ApiError::invalid_request("client_id is not the client that authenticates"));
     }
     Ok(ClientCredentials { id, secret })
 }
 
-fn is_basic(header: &[u8]) -> bool {
-    let scheme = header.split(|byte| *byte == b' ').next().unwrap_or_default();
-    scheme.eq_ignore_ascii_case(b"basic")
+/// Returns the values of `Authorization` with the scheme Basic. Other schemes are no credentials of a
+/// client: a page may send its access token along, and a proxy its own credentials.
+fn basics(call: &Call) -> impl Iterator<Item = &[u8]> {
+    let headers = call.headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    headers.filter(|header| {
+        let scheme = header.split(|byte| *byte == b' ').next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"basic")
+    })
 }
 
 /// Decodes the scheme Basic (RFC 7617). Inside it, the id and the secret are each encoded as in a

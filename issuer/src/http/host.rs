@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{HOST, HeaderMap, HeaderValue};
 use hyper::http::uri::Authority;
 use hyper::{Request, Version};
 
@@ -23,19 +23,24 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), ApiError> {
 /// Refuses a request for a host that is not this machine by its name or address. A page of another
 /// site could otherwise let its own name point to this machine, and read the response.
 pub(super) fn check_is_local<B>(request: &Request<B>) -> Result<(), ApiError> {
-    let host = request.headers().get(HOST).and_then(parse);
+    let host = of(request.headers());
     let mut names = host.iter().chain(request.uri().authority()).peekable();
-    let is_local = names.peek().is_some() && names.all(is_loopback);
+    let is_local = names.peek().is_some() && names.all(|name| is_loopback(name.host()));
     let refusal = "the metrics are served on a loopback address; use it, or localhost, as the host";
     if is_local { Ok(()) } else { Err(ApiError::invalid_request(refusal)) }
+}
+
+/// Returns the host that a request of HTTP/1.1 is for.
+pub(super) fn of(headers: &HeaderMap) -> Option<Authority> {
+    headers.get(HOST).and_then(parse)
 }
 
 fn parse(host: &HeaderValue) -> Option<Authority> {
     Authority::try_from(host.as_bytes()).ok().filter(|host| !host.as_str().contains('@'))
 }
 
-fn is_loopback(host: &Authority) -> bool {
-    let name = host.host();
+/// Returns true if this is a name or an address of this machine, as in a URL.
+pub(super) fn is_loopback(name: &str) -> bool {
     let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     name.eq_ignore_ascii_case("localhost")
         || address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())

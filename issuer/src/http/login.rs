@@ -6,9 +6,10 @@ use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::body::{json, missing};
+use super::cookie::{Cookies, check_site};
 use super::reply::{ApiError, ErrorBody, Reply};
 use super::tokens::{Delivery, Tokens, tokens};
-use super::{Api, Call, cookie};
+use super::{Api, Call};
 use crate::service::{LoggedIn, LoginRequest};
 
 /// `POST /login`: opens a session. Every failure has the same answer, after the work of one password
@@ -46,9 +47,10 @@ pub(super) async fn login(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
     let Login { username, password, delivery } = Login::read(&call)?;
     if delivery == Delivery::Cookie {
         // Otherwise a page of another site could log its visitor in as somebody else.
-        cookie::check_site(issuer, &call.headers)?;
+        check_site(issuer, &call.headers)?;
     }
-    let device = cookie::device(issuer, &call.headers);
+    let cookies = Cookies::of(issuer, &call);
+    let device = cookies.device(issuer, &call.headers);
     let request = LoginRequest {
         user_name: &username,
         password: &password,
@@ -57,9 +59,9 @@ pub(super) async fn login(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
         keeps_cookies: delivery == Delivery::Cookie || device.is_some(),
     };
     let LoggedIn { grant, device } = issuer.login(&request).await?;
-    let mut reply = tokens(&grant, delivery);
+    let mut reply = tokens(&grant, delivery, cookies);
     if let Some(device) = device {
-        cookie::set_device(&mut reply, &device);
+        cookies.set_device(&mut reply, &device);
     }
     Ok(reply)
 }

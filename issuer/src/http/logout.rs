@@ -6,9 +6,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::body::{FORM, JSON, is_type, json, missing};
+use super::cookie::Cookies;
 use super::form::Form;
 use super::reply::{self, ApiError, ErrorBody, Reply};
-use super::{Api, Call, cookie};
+use super::{Api, Call};
 
 /// `POST /logout`: ends the session of `refresh_token`, or else that of the cookie.
 #[utoipa::path(
@@ -38,14 +39,15 @@ use super::{Api, Call, cookie};
 )]
 pub(super) async fn logout(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     let given = refresh_token(&call)?;
+    let cookies = Cookies::of(&api.issuer, &call);
     let token = match &given {
         Some(token) => Some(token.as_str()),
-        None => cookie::read(&api.issuer, &call.headers)?,
+        None => cookies.read(&api.issuer, &call.headers)?,
     };
     api.issuer.log_out(token.ok_or_else(|| missing("refresh_token"))?).await?;
     let mut reply = reply::empty(StatusCode::NO_CONTENT);
     if given.is_none() {
-        cookie::set(&mut reply, "", 0);
+        cookies.set(&mut reply, "", 0);
     }
     Ok(reply)
 }

@@ -47,6 +47,7 @@ use crate::metrics::Connection;
 use crate::network;
 use crate::service::Issuer;
 pub(crate) use api::Api;
+use cors::Cors;
 use reply::{ApiError, Reply};
 
 /// The address at the other end of the connection.
@@ -88,7 +89,7 @@ pub(crate) const LONGEST_BODY: usize = 16 * 1024;
 const LIVE: &str = "/healthz/live";
 
 /// The endpoints of the public listener.
-const ENDPOINTS: [Endpoint; 11] = [
+const ENDPOINTS: [Endpoint; 12] = [
     post("/login", |api, call| Box::pin(login::login(api, call))),
     post("/token", |api, call| Box::pin(token::token(api, call))),
     post("/logout", |api, call| Box::pin(logout::logout(api, call))),
@@ -109,6 +110,12 @@ const ENDPOINTS: [Endpoint; 11] = [
         cors: cors::Kind::Public,
         ..get("/.well-known/oauth-authorization-server", |api, call| {
             Box::pin(well_known::metadata(api, call))
+        })
+    },
+    Endpoint {
+        cors: cors::Kind::Public,
+        ..get("/.well-known/openid-configuration", |api, call| {
+            Box::pin(well_known::openid_configuration(api, call))
         })
     },
     Endpoint {
@@ -154,11 +161,25 @@ const fn get(path: &'static str, handler: Handler) -> Endpoint {
     Endpoint { path, allow: "GET, HEAD", cors: cors::Kind::None, body: BODY, handler }
 }
 
-/// Returns the endpoint at exactly this path. warp's own segments would accept a trailing slash.
-fn endpoint_at(endpoints: &[Endpoint], path: &str) -> Option<Endpoint> {
-    endpoints.iter().copied().find(|endpoint| match endpoint.path.strip_suffix("{n}") {
-        Some(start) => path.starts_with(start),
-        None => endpoint.path == path,
+/// Returns the endpoint at exactly this path, and the path without that of the issuer's URL. warp's
+/// own segments would accept a trailing slash.
+///
+/// For the issuer `https://example.com/auth`, clients request `/auth/token`, and a proxy passes on
+/// that path or `/token`. They look for metadata at `/.well-known/oauth-authorization-server/auth`
+/// too (RFC 8414 §3.1).
+fn endpoint_at<'a>(
+    endpoints: &[Endpoint],
+    base: &str,
+    path: &'a str,
+) -> Option<(Endpoint, &'a str)> {
+    let well_known = path.strip_suffix(base).filter(|path| path.starts_with("/.well-known/"));
+    let paths = [path.strip_prefix(base), well_known, Some(path)];
+    paths.into_iter().flatten().find_map(|path| {
+        let endpoint = endpoints.iter().find(|endpoint| match endpoint.path.strip_suffix("{n}") {
+            Some(start) => path.starts_with(start),
+            None => endpoint.path == path,
+        });
+        Some((*endpoint?, path))
     })
 }
 
@@ -195,9 +216,9 @@ fn routes(api: &Arc<Api>, endpoints: &'static [Endpoint]) -> BoxedFilter<(Reply,
         .then(move |path: FullPath, method, headers, peer, body| {
             let api = Arc::clone(&api);
             async move {
-                match endpoint_at(endpoints, path.as_str()) {
-                    Some(endpoint) => {
-                        let path = path.as_str().to_owned();
+                match endpoint_at(endpoints, api.issuer.url.path(), path.as_str()) {
+                    Some((endpoint, path)) => {
+                        let path = path.to_owned();
                         answer(api, endpoint, path, &method, headers, peer, body).await
                     }
                     None => ApiError::not_found().reply(),
@@ -207,7 +228,7 @@ fn routes(api: &Arc<Api>, endpoints: &'static [Endpoint]) -> BoxedFilter<(Reply,
         .boxed()
 }
 
-/// Answers a request to an endpoint, with any method, and adds the CORS headers.
+/// Answers a request to an endpoint, with any method.
 async fn answer(
     api: Arc<Api>,
     endpoint: Endpoint,
@@ -218,21 +239,18 @@ async fn answer(
     body: Bytes,
 ) -> Reply {
     let config = &api.issuer.config;
-    let cors = cors::Cors::new(&config.cors_origins, endpoint, &headers);
     // A line that is not text counts as an entry that is not an address.
     let forwarded = headers.get_all("x-forwarded-for").into_iter();
     let forwarded: Vec<_> = forwarded.map(|line| line.to_str().unwrap_or("?")).collect();
     let client = network::client(peer.0, forwarded.iter().copied(), &config.trusted_proxies);
-    let mut reply = if method == Method::OPTIONS {
-        cors.preflight()
+    if method == Method::OPTIONS {
+        Cors::new(&config.cors_origins, endpoint, &headers).preflight(&headers)
     } else if endpoint.allow.split(", ").any(|one| one == method.as_str()) {
         let call = Call { headers, client, path, body };
         (endpoint.handler)(api, call).await.unwrap_or_else(ApiError::reply)
     } else {
         ApiError::method_not_allowed(endpoint.allow).reply()
-    };
-    cors.apply(&mut reply);
-    reply
+    }
 }
 
 /// The HTTP service of one listener: warp's routes within the limits of time and size, with the log
@@ -285,11 +303,19 @@ impl Service {
         // An unknown method can contain anything, also a secret.
         let method = METHODS.iter().find(|known| *known == request.method());
         let method = method.map_or("-", Method::as_str);
-        let endpoint = endpoint_at(self.listener.endpoints(), request.uri().path());
+        let Issuer { config, url, .. } = &self.api.issuer;
+        let found = endpoint_at(self.listener.endpoints(), url.path(), request.uri().path());
+        let endpoint = found.map(|(endpoint, _)| endpoint);
         let path = endpoint.map_or(OTHER, |endpoint| endpoint.path);
         let limit = endpoint.map_or(BODY, |endpoint| endpoint.body);
+        let cors =
+            endpoint.map(|endpoint| Cors::new(&config.cors_origins, endpoint, request.headers()));
         let mut response =
             self.answer(request, peer, limit).await.unwrap_or_else(|e| e.reply().into_response());
+        // A refusal too: otherwise a page could not read the reason.
+        if let Some(cors) = cors {
+            cors.apply(response.headers_mut());
+        }
         self.complete(response.headers_mut());
         let (status, took) = (response.status().as_u16(), started.elapsed());
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -362,7 +388,7 @@ impl Service {
         default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
         default(header::REFERRER_POLICY, "no-referrer");
         default(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
-        if self.api.issuer.url.as_str().starts_with("https://") {
+        if self.api.issuer.url.is_https() {
             default(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
         }
     }

@@ -83,6 +83,7 @@ impl Document {
         introspect::introspect,
         well_known::jwks,
         well_known::metadata,
+        well_known::openid_configuration,
         status::status,
         openapi,
         health::live,
@@ -101,7 +102,8 @@ impl Modify for Security {
         let components = document.components.get_or_insert_with(Components::new);
         let client = Http::new(HttpAuthScheme::Basic);
         components.add_security_scheme("client", SecurityScheme::Http(client));
-        let session = ApiKey::Cookie(ApiKeyValue::new(cookie::NAME));
+        let over_http = format!("Over http on loopback its name is `{}`.", cookie::PLAIN_NAME);
+        let session = ApiKey::Cookie(ApiKeyValue::with_description(cookie::NAME, &over_http));
         components.add_security_scheme("session", SecurityScheme::ApiKey(session));
     }
 }

@@ -66,17 +66,25 @@ impl ApiError {
         Self::bad_request("invalid_request", description)
     }
 
-    /// The client did not authenticate (RFC 6749 §5.2). The description never says why.
+    /// The client's credentials are wrong (RFC 6749 §5.2). The description never says which.
     pub(super) fn invalid_client() -> Self {
+        Self::unauthenticated(ServiceError::InvalidClient.to_string())
+    }
+
+    pub(super) fn no_credentials() -> Self {
+        Self::unauthenticated(
+            "the request has no credentials of a client; send its id and its secret by the scheme \
+             Basic, or as client_id and client_secret in the form",
+        )
+    }
+
+    fn unauthenticated(description: impl Into<String>) -> Self {
         let basic = HeaderValue::from_static("Basic realm=\"countersign\"");
-        let description = ServiceError::InvalidClient.to_string();
         Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description)
             .with_header(header::WWW_AUTHENTICATE, basic)
     }
 
-    pub(super) fn cross_site() -> Self {
-        let description = "the request comes from a page of another site, or of an origin that is not in \
-             cors_origins";
+    pub(super) fn cross_site(description: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "access_denied", description)
     }
 

@@ -4,10 +4,11 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::body::missing;
+use super::cookie::Cookies;
 use super::form::Form;
 use super::reply::{ApiError, ErrorBody, Reply};
 use super::tokens::{Delivery, Tokens, tokens};
-use super::{Api, Call, client, cookie};
+use super::{Api, Call, client};
 use crate::service::RefreshRequest;
 
 /// The form of `/token`.
@@ -80,22 +81,23 @@ pub(super) enum TokenRequest<'a> {
 pub(super) async fn token(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     let issuer = &api.issuer;
     let form = Form::read(&call)?;
+    let cookies = Cookies::of(issuer, &call);
     match form.parse()? {
         TokenRequest::RefreshToken { refresh_token, client_id, scope } => {
             let (token, delivery) = match refresh_token {
                 Some(token) => (Some(token), Delivery::Body),
-                None => (cookie::read(issuer, &call.headers)?, Delivery::Cookie),
+                None => (cookies.read(issuer, &call.headers)?, Delivery::Cookie),
             };
             let token = token.ok_or_else(|| missing("refresh_token"))?;
             let client = client::authenticated(issuer, &call, &form).await?;
             let client_id = client.as_ref().map(|client| client.id.as_str()).or(client_id);
             let grant = issuer.refresh(RefreshRequest { token, client_id, scope }).await?;
-            Ok(tokens(&grant, delivery))
+            Ok(tokens(&grant, delivery, cookies))
         }
         TokenRequest::ClientCredentials { scope } => {
             let credentials = client::credentials(&call, &form)?;
             let grant = issuer.client_token(credentials, scope).await?;
-            Ok(tokens(&grant, Delivery::Body))
+            Ok(tokens(&grant, Delivery::Body, cookies))
         }
     }
 }

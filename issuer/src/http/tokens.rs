@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::cookie;
+use super::cookie::Cookies;
 use super::reply::{self, Reply};
 use crate::service::Grant;
 
@@ -42,7 +42,7 @@ pub(super) struct Tokens<'a> {
 }
 
 /// Returns the answer. With [`Delivery::Cookie`] only the cookie has the refresh token.
-pub(super) fn tokens(grant: &Grant, delivery: Delivery) -> Reply {
+pub(super) fn tokens(grant: &Grant, delivery: Delivery, cookies: &Cookies) -> Reply {
     let refresh = grant.refresh.as_ref();
     let in_body = refresh.filter(|_| delivery == Delivery::Body);
     let body = Tokens {
@@ -57,7 +57,7 @@ pub(super) fn tokens(grant: &Grant, delivery: Delivery) -> Reply {
     if delivery == Delivery::Cookie
         && let Some(refresh) = refresh
     {
-        cookie::set(&mut reply, &refresh.token, refresh.expires_in);
+        cookies.set(&mut reply, &refresh.token, refresh.expires_in);
     }
     reply
 }

@@ -95,7 +95,29 @@ struct Metadata<'a> {
     )),
 )]
 pub(super) async fn metadata(api: Arc<Api>, _: Call) -> Result<Reply, ApiError> {
-    let Issuer { url, config, .. } = &api.issuer;
+    Ok(metadata_of(&api.issuer))
+}
+
+/// `GET /.well-known/openid-configuration` (OpenID Connect Discovery 1.0 §4): the same document, for
+/// software that looks only there. The issuer is no OpenID provider: it has no ID tokens.
+#[utoipa::path(
+    get,
+    path = "/.well-known/openid-configuration",
+    tag = "documents",
+    summary = "The same document, where OpenID Connect Discovery looks for it",
+    responses((
+        status = 200,
+        description = "RFC 8414",
+        body = Metadata<'_>,
+        headers(("Cache-Control" = String)),
+    )),
+)]
+pub(super) async fn openid_configuration(api: Arc<Api>, _: Call) -> Result<Reply, ApiError> {
+    Ok(metadata_of(&api.issuer))
+}
+
+fn metadata_of(issuer: &Issuer) -> Reply {
+    let Issuer { url, config, .. } = issuer;
     let at = |path| url.endpoint(path);
     let metadata = Metadata {
         issuer: url.as_str(),
@@ -118,5 +140,5 @@ pub(super) async fn metadata(api: Arc<Api>, _: Call) -> Result<Reply, ApiError> 
     };
     let mut reply = reply::json(StatusCode::OK, &metadata);
     document::set_cacheable(&mut reply, config.jwks_max_age.as_secs());
-    Ok(reply)
+    reply
 }

@@ -25,7 +25,7 @@ pub(crate) enum ServiceError {
     ScopeExceedsSession,
     /// `scope` asks for more than the client has.
     ScopeExceedsClient,
-    /// A client may only revoke its own tokens.
+    /// A client may only use and revoke its own tokens.
     TokenOfAnotherClient,
     /// The access token names no status list, so that nobody can see its end.
     UnrevocableToken,
@@ -52,7 +52,10 @@ impl fmt::Display for ServiceError {
             }
             Self::ScopeExceedsSession => "scope asks for more than the session has",
             Self::ScopeExceedsClient => "scope asks for more than the client has",
-            Self::TokenOfAnotherClient => "the token belongs to another client",
+            Self::TokenOfAnotherClient => {
+                "client_id is not the token's client; send the client_id that its access token has, or \
+                 none"
+            }
             Self::UnrevocableToken => {
                 "this access token expires by itself; revoke the session's refresh token"
             }

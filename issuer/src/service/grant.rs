@@ -33,7 +33,8 @@ impl Issuer {
     ) -> Result<Grant, ServiceError> {
         let access = Access {
             sub: &session.user_id,
-            client_id: &session.client_id,
+            // As of now: the setting may have changed since the login.
+            client_id: &self.config.client_id,
             sid: Some(session.sid()),
             status: session.status,
             scope: wanted.unwrap_or(&session.scope),

@@ -35,7 +35,7 @@ impl Issuer {
             Introspection::RefreshToken(Claims {
                 iss: Some(self.url.as_str().to_owned()),
                 sub: Some(session.user_id),
-                client_id: Some(session.client_id),
+                client_id: Some(self.config.client_id.clone()),
                 scope: Some(session.scope),
                 iat: Some(NumericDate::from_seconds(session.rotated_at)),
                 exp: Some(NumericDate::from_seconds(session.expires_at)),

@@ -11,7 +11,7 @@ use super::{Grant, Issuer, ServiceError};
 use crate::crypto;
 use crate::login::throttle::{Attempt, Counter, ProvisionalFailure, Verdict};
 use crate::login::user_name;
-use crate::session::{FIRST_PARTY, Session};
+use crate::session::Session;
 use crate::users::User;
 
 /// A login that a client asks for.
@@ -138,7 +138,7 @@ impl Issuer {
         let session = Session {
             id: crypto::random()?,
             user_id: user.id.clone(),
-            client_id: FIRST_PARTY.to_owned(),
+            client_id: self.config.client_id.clone(),
             scope: user.scope.clone(),
             counter: 0,
             created_at: now,

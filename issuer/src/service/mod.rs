@@ -79,6 +79,12 @@ impl Issuer {
         }
     }
 
+    /// Refuses a request of another client than the one that has all sessions.
+    fn check_client_id(&self, client_id: Option<&str>) -> Result<(), ServiceError> {
+        let is_foreign = client_id.is_some_and(|id| id != self.config.client_id);
+        if is_foreign { Err(ServiceError::TokenOfAnotherClient) } else { Ok(()) }
+    }
+
     /// Returns random candidates for a session's status index; `None` if there are no status lists.
     fn candidates(&self) -> Result<Option<Candidates>, Error> {
         if !self.config.status_lists {
@@ -105,7 +111,7 @@ impl Issuer {
 
     /// Adds a user with an open session. Returns the session's refresh token.
     pub(crate) async fn session_for_tests(&self) -> String {
-        use crate::session::{FIRST_PARTY, RefreshToken, Session};
+        use crate::session::{RefreshToken, Session};
         let user = crate::users::User {
             id: "user_x".to_owned(),
             name: "demo".to_owned(),
@@ -119,7 +125,7 @@ impl Issuer {
         let session = Session {
             id: [7; 16],
             user_id: "user_x".to_owned(),
-            client_id: FIRST_PARTY.to_owned(),
+            client_id: self.config.client_id.clone(),
             scope: String::new(),
             counter: 0,
             created_at: 1_800_000_000,

@@ -41,7 +41,7 @@ impl Issuer {
         let may_step = clock_guard.is_sane();
         let keys = KeyRing::open(Arc::clone(&store), sealer, rules, clock.clone(), may_step);
         let keys = Arc::new(keys.await?);
-        let url = IssuerUrl::new(url);
+        let url = IssuerUrl::new(url)?;
         let status_lists = Lists::new(
             Source {
                 issuer: url.clone(),

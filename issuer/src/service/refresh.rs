@@ -2,7 +2,7 @@
 
 use super::grant::wanted_scope;
 use super::{Grant, Issuer, ServiceError};
-use crate::session::{FIRST_PARTY, Refresh, RefreshToken, Verdict};
+use crate::session::{Refresh, RefreshToken, Verdict};
 
 /// A refresh token that a client presents.
 pub(crate) struct RefreshRequest<'a> {
@@ -23,9 +23,7 @@ impl Issuer {
             results.refused.inc();
             ServiceError::InvalidRefreshToken
         };
-        if client_id.is_some_and(|id| id != FIRST_PARTY) {
-            return Err(refused());
-        }
+        self.check_client_id(client_id).inspect_err(|_| results.refused.inc())?;
         let scope = wanted_scope(scope)?;
         let token = RefreshToken::decode(token, &self.refresh_key).ok_or_else(refused)?;
         // Before the token is used up: a client that comes back after the grace period would lose

@@ -1,7 +1,7 @@
 //! The end of a session, by logout or by revocation.
 
 use super::{Issuer, ServiceError};
-use crate::session::{FIRST_PARTY, RefreshToken, Session, SessionId};
+use crate::session::{RefreshToken, Session, SessionId};
 
 impl Issuer {
     /// Ends the session of the refresh token, which may be one that was replaced. Ignores a token
@@ -25,10 +25,8 @@ impl Issuer {
             None => self.session_of_access_token(token)?,
         };
         let Some(session) = session else { return Ok(()) };
-        // RFC 7009 §2.1: a client revokes its own tokens. All sessions belong to one client.
-        if client_id.is_some_and(|id| id != FIRST_PARTY) {
-            return Err(ServiceError::TokenOfAnotherClient);
-        }
+        // RFC 7009 §2.1: a client revokes its own tokens.
+        self.check_client_id(client_id)?;
         Ok(self.store.end_session(session, self.clock.now()).await?)
     }
 

@@ -113,12 +113,7 @@ async fn every_failed_client_authentication_has_the_same_response(backend: Backe
     let locked = add(folder, "locked", "read");
     run(folder, &["client", "lock", "locked"]);
     let with = |id: &str, secret: &str| Credentials { id: id.into(), secret: secret.into() };
-    let mut answers = vec![
-        post_form(&server.url, "/token", &[GRANT]).await,
-        post_form(&server.url, "/token", &[GRANT, ("client_id", &worker.id)]).await,
-        post_form(&server.url, "/token", &[GRANT, ("client_secret", &worker.secret)]).await,
-        send(client().post(format!("{}/token", server.url)).form(&[GRANT]).bearer_auth("x")).await,
-    ];
+    let mut answers = Vec::new();
     let wrong = [
         with(&worker.id, &locked.secret),
         with(&worker.id, ""),
@@ -142,6 +137,58 @@ async fn every_failed_client_authentication_has_the_same_response(backend: Backe
     ask(&server, "/token", &worker, &twice).await.refused(400, "invalid_request");
     let other = [GRANT, ("client_id", "client_other")];
     ask(&server, "/token", &worker, &other).await.refused(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn missing_credentials_are_said_to_be_missing() {
+    let server = Server::start().await;
+    let worker = add(server.folder.path(), "worker", "read");
+    for form in [
+        &[GRANT][..],
+        &[GRANT, ("client_id", &worker.id)],
+        &[GRANT, ("client_secret", &worker.secret)],
+        &[GRANT, ("client_id", &worker.id), ("client_secret", "")],
+    ] {
+        for header in ["", "Bearer x", "Digest x", "Basics x"] {
+            let request = client().post(format!("{}/token", server.url)).form(form);
+            let answer = send(request.header("authorization", header)).await;
+            answer.refused(401, "invalid_client");
+            assert_eq!(answer.header("www-authenticate"), "Basic realm=\"countersign\"");
+            let description = answer.field("error_description");
+            assert!(description.contains("no credentials of a client"), "{description}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_basic_is_a_second_way_to_authenticate() {
+    let server = Server::start().await;
+    let worker = add(server.folder.path(), "worker", "read");
+    let in_form = [("client_id", worker.id.as_str()), ("client_secret", &worker.secret)];
+    let cases: [(&str, &[_]); 3] =
+        [("/token", &[GRANT]), ("/introspect", &[("token", "x")]), ("/revoke", &[("token", "x")])];
+    for (path, form) in cases {
+        let with = |headers: &[&str], form: &[(&str, &str)]| {
+            let mut request = client().post(format!("{}{path}", server.url)).form(form);
+            for header in headers {
+                request = request.header("authorization", *header);
+            }
+            send(request)
+        };
+        let both = [form, &in_form].concat();
+        for header in ["Bearer x", "Digest username=\"x\"", "Negotiate x", "Basics x", "", "x"] {
+            assert_eq!(with(&[header], &both).await.status, 200, "{path} {header}");
+        }
+        let second: &[&[&str]] =
+            &[&["Basic eDp5"], &["basic eDp5"], &["Basic"], &["Bearer x", "Basic eDp5"]];
+        for headers in second {
+            let answer = with(headers, &both).await;
+            answer.refused(400, "invalid_request");
+            assert!(answer.field("error_description").contains("two ways"), "{answer:?}");
+        }
+        with(&["Basic eDp5", "Basic eDp5"], form).await.refused(400, "invalid_request");
+        with(&["Bearer x", "Basic eDp5"], form).await.refused(401, "invalid_client");
+    }
 }
 
 async fn credentials_are_checked_also_where_none_are_needed(backend: Backend) {

@@ -74,6 +74,7 @@ fn bad_configuration_is_refused_in_one_line_and_leaves_no_file() {
         (&["serve", "--audience", ""], 1, &["audience is empty"]),
         (&["serve", "--issuer", "auth.example"], 1, &["issuer", "https://auth.example"]),
         (&["serve", "--issuer", "https://a.example?x"], 1, &["issuer", "query"]),
+        (&["serve", "--issuer", "https://a.example:99999"], 1, &["issuer", "a URL with a host"]),
         (&["serve", "--database", "x.db"], 1, &["database", "sqlite://PATH"]),
         (&["serve", "--database", "sqlite://:memory:"], 1, &["database", "sqlite://PATH"]),
         (
@@ -88,6 +89,14 @@ fn bad_configuration_is_refused_in_one_line_and_leaves_no_file() {
         (&["serve", "--trusted-proxies", "10.0.0.0/33"], 1, &["--trusted-proxies", "10.0.0.0/8"]),
         (&["serve", "--cors-origins", "*"], 1, &["--cors-origins", "https://app.example"]),
         (&["serve", "--cors-origins", "https://a.example/"], 1, &["\"https://a.example/\""]),
+        (
+            &["serve", "--cors-origins", "capacitor://localhost,http://127.1:3000"],
+            1,
+            &["--cors-origins", "expected http://127.0.0.1:3000"],
+        ),
+        (&["serve", "--client-id", ""], 1, &["client_id", "1 to 128"]),
+        (&["serve", "--client-id", "web app"], 1, &["client_id", "visible ASCII"]),
+        (&["serve", "--client-id", "user_x"], 1, &["client_id", "user_"]),
         (&["serve", "--argon2-memory", "18MiB"], 1, &["argon2_memory is 18MiB", "19MiB to 1GiB"]),
         (&["serve", "--argon2-passes", "1"], 1, &["argon2_passes = 1", "46MiB to 1GiB"]),
         (&["serve", "--argon2-memory", "7167KiB", "--argon2-passes", "9"], 1, &["7MiB to 1GiB"]),

@@ -18,6 +18,7 @@ const USER_SCOPE = 'read write'
  *
  * @param {object} [options]
  * @param {string[]} [options.corsOrigins] origins of pages that may call it
+ * @param {string} [options.path] the path of its URL, such as `/auth`
  * @param {string[]} [options.flags] more flags, such as `['--access-ttl', '1m']`
  * @param {boolean} [options.logged] true if its log is read, which under load takes longer than writing it
  * @param {(folder: string) => string[]} [options.database] the flags that name the database
@@ -31,6 +32,7 @@ const USER_SCOPE = 'read write'
  */
 export async function startIssuer({
   corsOrigins = [],
+  path = '',
   flags = [],
   logged = true,
   database = (folder) => ['--database', `sqlite://${join(folder, 'test.db')}`],
@@ -44,10 +46,13 @@ export async function startIssuer({
   try {
     await prepare(run)
     const origins = corsOrigins.length === 0 ? [] : ['--cors-origins', corsOrigins.join(',')]
-    const listen = ['--listen', '127.0.0.1:0', '--admin-listen', 'none']
-    const [program, ...args] = [...within, ...command('serve', ...listen, ...origins, ...flags)]
+    // Without a path, the issuer's URL is its address by default.
+    const port = path === '' ? 0 : await freePort()
+    const named = path === '' ? [] : ['--issuer', `http://127.0.0.1:${port}${path}`]
+    const listen = ['--listen', `127.0.0.1:${port}`, '--admin-listen', 'none']
+    const [program, ...args] = [...within, ...command('serve', ...listen, ...named, ...origins, ...flags)]
     const child = spawn(program, args, { env: cleanEnv(), stdio: ['ignore', 'pipe', logged ? 'pipe' : 'ignore'] })
-    const url = await address(child)
+    const url = `${await address(child)}${path}`
     const stop = async () => {
       await stopChild(child)
       await rm(folder, { recursive: true, force: true })

@@ -36,7 +36,7 @@ module.exports = class extends TestEnvironment {
 }
 `
 
-// happy-dom enforces CORS, and the issuer does not allow the origin of its page.
+// happy-dom enforces CORS, and the server of the jobs answers no preflight.
 const HAPPY_DOM = `
 // @vitest-environment happy-dom
 // @vitest-environment-options { "settings": { "fetch": { "disableSameOriginPolicy": true } } }
