@@ -1,11 +1,12 @@
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::openapi::Document;
 use crate::service::Issuer;
 
 /// The state that handlers share.
 pub(crate) struct Api {
-    pub(crate) issuer: Issuer,
+    pub(crate) issuer: Arc<Issuer>,
     pub(super) openapi: Document,
     pub(super) certificate: Certificate,
 }
@@ -21,6 +22,6 @@ impl Api {
         certificate: impl Fn() -> Option<Range<u64>> + Send + Sync + 'static,
     ) -> Self {
         let openapi = Document::of(issuer.url.as_str());
-        Self { issuer, openapi, certificate: Box::new(certificate) }
+        Self { issuer: Arc::new(issuer), openapi, certificate: Box::new(certificate) }
     }
 }

@@ -48,15 +48,15 @@ pub(super) async fn login(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
         // Otherwise a page of another site could log its visitor in as somebody else.
         cookie::check_site(issuer, &call.headers)?;
     }
-    let device = cookie::device(issuer, &call.headers);
+    let device = cookie::device(issuer, &call.headers).map(str::to_owned);
     let request = LoginRequest {
-        user_name: &username,
-        password: &password,
+        user_name: username,
+        password,
         client: call.client,
-        device,
         keeps_cookies: delivery == Delivery::Cookie || device.is_some(),
+        device,
     };
-    let LoggedIn { grant, device } = issuer.login(&request).await?;
+    let LoggedIn { grant, device } = issuer.login(request).await?;
     let mut reply = tokens(&grant, delivery);
     if let Some(device) = device {
         cookie::set_device(&mut reply, &device);

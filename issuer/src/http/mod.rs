@@ -312,7 +312,7 @@ impl Service {
     /// Returns true if the request did not come through the proxy that terminates TLS, so that its
     /// password crossed the network in the clear. Without `trusted_proxies` nobody can tell.
     fn is_around_proxy(&self, Peer(peer): Peer) -> bool {
-        let Issuer { config, limits, .. } = &self.api.issuer;
+        let Issuer { config, limits, .. } = &*self.api.issuer;
         let exempt = limits.loopback_is_exempt && peer.to_canonical().is_loopback();
         let known = config.behind_proxy && !config.trusted_proxies.is_empty();
         let public = self.listener == Listener::Public;

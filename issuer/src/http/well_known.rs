@@ -57,7 +57,7 @@ struct Jwk {
     ),
 )]
 pub(super) async fn jwks(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
-    let Issuer { keys, clock, config, .. } = &api.issuer;
+    let Issuer { keys, clock, config, .. } = &*api.issuer;
     let keys = keys.current();
     let max_age = keys.max_age(clock.now(), config.jwks_max_age);
     let media_type = "application/jwk-set+json";
@@ -95,7 +95,7 @@ struct Metadata<'a> {
     )),
 )]
 pub(super) async fn metadata(api: Arc<Api>, _: Call) -> Result<Reply, ApiError> {
-    let Issuer { url, config, .. } = &api.issuer;
+    let Issuer { url, config, .. } = &*api.issuer;
     let at = |path| url.endpoint(path);
     let metadata = Metadata {
         issuer: url.as_str(),
