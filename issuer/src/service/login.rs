@@ -9,6 +9,7 @@ use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 use super::hasher::Turn;
+use super::take_backs::TakeBack;
 use super::{Grant, Issuer, ServiceError};
 use crate::login::fair_queue::Origin;
 use crate::login::throttle::{Attempt, Counter, ProvisionalFailure, Verdict};
@@ -103,8 +104,12 @@ impl Issuer {
         // Who knows the password may wait like a known device.
         let origin = Origin { client: request.client, device: Some(account) };
         let now = self.clock.now();
-        let opened = self.open_session(&request, &mut user, origin, &provisional, now).await?;
-        let Some(session) = opened else {
+        let opened = self.open_session(&request, &mut user, origin, &provisional, now).await;
+        let session = opened.inspect_err(|_| {
+            // The password was right.
+            self.take_backs.add(TakeBack::Counted(provisional));
+        })?;
+        let Some(session) = session else {
             self.metrics.logins.wrong.inc();
             return Err(ServiceError::LoginFailed);
         };
@@ -127,7 +132,8 @@ impl Issuer {
             id: crypto::random()?,
             now: self.clock.now(),
         };
-        match self.store.attempt(attempt).await? {
+        let verdict = self.store.attempt(attempt.clone()).await;
+        match verdict.inspect_err(|_| self.take_backs.add(TakeBack::MayBeCounted(attempt)))? {
             Verdict::Admit(provisional) => Ok(provisional),
             Verdict::Refuse(wait) => {
                 self.metrics.logins.held_back.inc();

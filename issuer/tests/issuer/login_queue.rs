@@ -1,12 +1,16 @@
 //! The queue of `/login`: who gets in, and which logins count as failures.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::common::{Backend, PASSWORD, Process, Server, binary, folder_on, login, over_both};
+use crate::cluster::execute;
+use crate::common::{
+    Backend, PASSWORD, Process, Server, binary, database, folder_on, login, over_both,
+};
 use crate::login::{NOWHERE, Source, attempt, attempt_by, device_of, has_to_wait, wrong};
 use crate::watch::{admin, until};
 
@@ -15,6 +19,8 @@ over_both!(
     a_flood_from_many_networks_leaves_room_for_known_devices,
     a_login_whose_client_goes_away_while_it_waits_is_no_failure,
     a_login_whose_client_goes_away_after_that_counts_by_its_password,
+    a_right_password_is_no_failure_if_the_database_fails_after_it,
+    a_failure_is_taken_back_when_the_database_works_again,
 );
 
 /// Clients that try wrong passwords without end, more of them than the queue takes.
@@ -153,6 +159,96 @@ async fn a_login_whose_client_goes_away_after_that_counts_by_its_password(backen
         leave("wrong").await;
     }
     has_to_wait(&login(&server.url).await, 1);
+}
+
+/// Changes the database with statements in the dialect of each.
+fn change(server: &Server, backend: Backend, sqlite: &str, postgres: &str) {
+    let folder = server.folder.path();
+    if backend == Backend::Sqlite {
+        let db = rusqlite::Connection::open(folder.join("countersign.db")).unwrap();
+        db.execute_batch(sqlite).unwrap();
+    } else {
+        execute(&database(folder), postgres);
+    }
+}
+
+/// Lets the database refuse all sessions.
+fn refuse_sessions(server: &Server, backend: Backend) {
+    change(
+        server,
+        backend,
+        "CREATE TRIGGER no_session BEFORE INSERT ON sessions
+         BEGIN SELECT RAISE(ABORT, 'a test'); END",
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+         AS $$BEGIN RAISE EXCEPTION 'a test'; END$$;
+         CREATE TRIGGER no_session BEFORE INSERT ON countersign.sessions
+         EXECUTE FUNCTION refuse()",
+    );
+}
+
+fn accept_sessions(server: &Server, backend: Backend) {
+    let drop = "DROP TRIGGER no_session";
+    change(server, backend, drop, &format!("{drop} ON countersign.sessions"));
+}
+
+/// Returns the sum of all counters.
+fn counted(folder: &Path, backend: Backend) -> u32 {
+    let statement = "SELECT coalesce(sum(failures), 0) FROM login_failures";
+    if backend == Backend::Sqlite {
+        let db = rusqlite::Connection::open(folder.join("countersign.db")).unwrap();
+        return db.query_row(statement, [], |row| row.get(0)).unwrap();
+    }
+    let statement = statement.replace("login_failures", "countersign.login_failures");
+    execute(&database(folder), &statement)[0].parse().unwrap()
+}
+
+async fn until_counted(server: &Server, backend: Backend, count: u32) {
+    for _ in 0..2000 {
+        if counted(server.folder.path(), backend) == count {
+            return;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{} are counted; expected {count}", counted(server.folder.path(), backend));
+}
+
+async fn a_right_password_is_no_failure_if_the_database_fails_after_it(backend: Backend) {
+    let server = Server::on(backend).await;
+    refuse_sessions(&server, backend);
+    for _ in 0..6 {
+        login(&server.url).await.refused(503, "temporarily_unavailable");
+        until_counted(&server, backend, 0).await;
+    }
+    wrong(&server.url, "demo").await.refused(401, "invalid_grant");
+    // One for the network, and one for all networks together.
+    until_counted(&server, backend, 2).await;
+    login(&server.url).await.refused(503, "temporarily_unavailable");
+    until_counted(&server, backend, 2).await;
+    accept_sessions(&server, backend);
+    assert_eq!(login(&server.url).await.status, 200);
+    until_counted(&server, backend, 1).await;
+}
+
+async fn a_failure_is_taken_back_when_the_database_works_again(backend: Backend) {
+    let server = Server::on(backend).await;
+    refuse_sessions(&server, backend);
+    change(
+        &server,
+        backend,
+        "CREATE TRIGGER no_less BEFORE UPDATE ON login_failures WHEN NEW.failures < OLD.failures
+         BEGIN SELECT RAISE(ABORT, 'a test'); END",
+        "CREATE TRIGGER no_less BEFORE UPDATE ON countersign.login_failures FOR EACH ROW
+         WHEN (NEW.failures < OLD.failures) EXECUTE FUNCTION refuse()",
+    );
+    for _ in 0..5 {
+        login(&server.url).await.refused(503, "temporarily_unavailable");
+    }
+    has_to_wait(&login(&server.url).await, 1);
+    accept_sessions(&server, backend);
+    let drop = "DROP TRIGGER no_less";
+    change(&server, backend, drop, &format!("{drop} ON countersign.login_failures"));
+    until_counted(&server, backend, 0).await;
+    assert_eq!(login(&server.url).await.status, 200);
 }
 
 #[tokio::test]
