@@ -36,7 +36,7 @@ pub struct Limits {
     /// Password hashes that run at the same time; each takes a core. `hash_memory` may have room for
     /// fewer.
     pub hashes: usize,
-    /// Logins that may wait for a hash.
+    /// Logins that may wait for a hash. A quarter is for known devices.
     pub hash_queue: usize,
     /// Logins that one network (IPv4 address, IPv6 /64) may try at once.
     pub login_burst: u32,

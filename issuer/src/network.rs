@@ -47,6 +47,15 @@ pub(crate) fn network_of(client: IpAddr) -> IpAddr {
     }
 }
 
+/// Returns the networks of a client, each inside the one before: an IPv4 /24 and the address, or an
+/// IPv6 /48, /56 and /64, which are the usual sizes of a site, a home and one of its links.
+pub(crate) fn enclosing(client: IpAddr) -> Vec<IpNet> {
+    let client = client.to_canonical();
+    let prefixes: &[u8] = if client.is_ipv4() { &[24, 32] } else { &[48, 56, 64] };
+    let network = |prefix: &u8| IpNet::new(client, *prefix).ok().map(|network| network.trunc());
+    prefixes.iter().filter_map(network).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +105,23 @@ mod tests {
         ];
         for (address, network) in cases {
             assert_eq!(network_of(address.parse().unwrap()).to_string(), network);
+        }
+    }
+
+    #[test]
+    fn the_networks_of_a_client_enclose_each_other() {
+        let cases = [
+            ("192.0.2.1", "192.0.2.0/24 192.0.2.1/32"),
+            ("::ffff:192.0.2.1", "192.0.2.0/24 192.0.2.1/32"),
+            (
+                "2001:db8:1:2345:6:7:8:9",
+                "2001:db8:1::/48 2001:db8:1:2300::/56 2001:db8:1:2345::/64",
+            ),
+        ];
+        for (address, networks) in cases {
+            let found = enclosing(address.parse().unwrap());
+            let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+            assert_eq!(found.join(" "), networks);
         }
     }
 }

@@ -1,4 +1,5 @@
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::budget::Budget;
 use super::openapi::Document;
@@ -6,7 +7,7 @@ use crate::service::Issuer;
 
 /// The state that handlers share.
 pub(crate) struct Api {
-    pub(crate) issuer: Issuer,
+    pub(crate) issuer: Arc<Issuer>,
     /// The memory of the requests in flight of both listeners.
     pub(super) budget: Budget,
     pub(super) openapi: Document,
@@ -25,6 +26,6 @@ impl Api {
     ) -> Self {
         let openapi = Document::of(issuer.url.as_str());
         let budget = Budget::new(issuer.limits.request_bytes);
-        Self { issuer, budget, openapi, certificate: Box::new(certificate) }
+        Self { issuer: Arc::new(issuer), budget, openapi, certificate: Box::new(certificate) }
     }
 }

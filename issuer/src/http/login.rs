@@ -50,15 +50,15 @@ pub(super) async fn login(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
         check_site(issuer, &call.headers)?;
     }
     let cookies = Cookies::of(issuer, &call);
-    let device = cookies.device(issuer, &call.headers);
+    let device = cookies.device(issuer, &call.headers).map(str::to_owned);
     let request = LoginRequest {
-        user_name: &username,
-        password: &password,
+        user_name: username,
+        password,
         client: call.client,
-        device,
         keeps_cookies: delivery == Delivery::Cookie || device.is_some(),
+        device,
     };
-    let LoggedIn { grant, device } = issuer.login(&request).await?;
+    let LoggedIn { grant, device } = issuer.login(request).await?;
     let mut reply = tokens(&grant, delivery, cookies);
     if let Some(device) = device {
         cookies.set_device(&mut reply, &device);

@@ -303,7 +303,7 @@ impl Service {
         // An unknown method can contain anything, also a secret.
         let method = METHODS.iter().find(|known| *known == request.method());
         let method = method.map_or("-", Method::as_str);
-        let Issuer { config, url, .. } = &self.api.issuer;
+        let Issuer { config, url, .. } = &*self.api.issuer;
         let found = endpoint_at(self.listener.endpoints(), url.path(), request.uri().path());
         let endpoint = found.map(|(endpoint, _)| endpoint);
         let path = endpoint.map_or(OTHER, |endpoint| endpoint.path);
@@ -372,7 +372,7 @@ impl Service {
     /// Returns true if the request did not come through the proxy that terminates TLS, so that its
     /// password crossed the network in the clear. Without `trusted_proxies` nobody can tell.
     fn is_around_proxy(&self, Peer(peer): Peer) -> bool {
-        let Issuer { config, limits, .. } = &self.api.issuer;
+        let Issuer { config, limits, .. } = &*self.api.issuer;
         let exempt = limits.loopback_is_exempt && peer.to_canonical().is_loopback();
         let known = config.behind_proxy && !config.trusted_proxies.is_empty();
         let public = self.listener == Listener::Public;

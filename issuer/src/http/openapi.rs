@@ -158,7 +158,8 @@ impl Modify for Common {
                 }
                 let slow = "`request_timeout`: the body did not arrive in time";
                 add(operation, StatusCode::REQUEST_TIMEOUT, refusal(slow));
-                let limit = endpoint_at(&ENDPOINTS, path).map_or(BODY, |endpoint| endpoint.body);
+                let found = endpoint_at(&ENDPOINTS, "", path);
+                let limit = found.map_or(BODY, |(endpoint, _)| endpoint.body);
                 let long = format!("`content_too_large`: the body is over {} KiB", limit / 1024);
                 add(operation, StatusCode::PAYLOAD_TOO_LARGE, refusal(&long));
                 let failed = "`server_error`: the issuer failed";

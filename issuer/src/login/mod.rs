@@ -1,6 +1,8 @@
-//! The rules of a login: throttling after failures, user names, new passwords.
+//! The rules of a login: the order of waiting logins, throttling after failures, user names, new
+//! passwords.
 
 pub(crate) mod counters;
+pub(crate) mod fair_queue;
 pub(crate) mod password;
 pub(crate) mod throttle;
 pub(crate) mod user_name;

@@ -7,7 +7,8 @@
 //!
 //! An attempt counts as a failure before its password is checked. If the password is right, the
 //! failure is undone. Parallel attempts therefore test no more passwords than attempts one after
-//! the other.
+//! the other. If the database fails before the password is checked, or after it was right, the
+//! failure is taken back.
 
 /// The failed attempts from one network or device before the first wait.
 const FREE: u32 = 5;
@@ -58,6 +59,15 @@ impl Failures {
     pub(crate) fn after_success(&self) -> Self {
         Self { count: self.count.saturating_sub(1), blocked_until: 0, ..self.clone() }
     }
+
+    /// Returns this counter without one `failure`, with the wait that it has then.
+    fn without(&self, failure: &Self, free: u32) -> Self {
+        let count = self.count.saturating_sub(1);
+        let wait = wait_after(count, free).map_or(0, |wait| self.last_at.saturating_add(wait));
+        // The attempt was admitted, so that every earlier wait was over.
+        let until = if self.last == failure.last { 0 } else { wait };
+        Self { count, blocked_until: self.blocked_until.min(until), ..self.clone() }
+    }
 }
 
 /// The decision on an attempt.
@@ -76,6 +86,25 @@ pub(crate) struct ProvisionalFailure {
     pub(crate) own: Failures,
     /// The counter of the account from all unknown devices; `None` for a known device.
     pub(crate) everywhere: Option<Failures>,
+}
+
+impl ProvisionalFailure {
+    /// Returns the key of a row that says that the failure has been taken back, so that this is not
+    /// done twice. No counter has this key.
+    pub(crate) fn taken_back(&self) -> Counter {
+        std::array::from_fn(|index| self.own.last.get(index).copied().unwrap_or_default())
+    }
+
+    /// Returns the counters without this failure. `found` contains those that the store has.
+    pub(crate) fn take_back(&self, found: &[Failures]) -> Vec<Failures> {
+        let everywhere = self.everywhere.iter().map(|failure| (failure, FREE_EVERYWHERE));
+        let all = everywhere.chain([(&self.own, FREE)]);
+        let without = |(failure, free): (&Failures, u32)| {
+            let found = found.iter().find(|found| found.counter == failure.counter)?;
+            Some(found.without(failure, free))
+        };
+        all.filter_map(without).collect()
+    }
 }
 
 /// Decides on an attempt. `found` contains those of its counters that the store has.
@@ -242,6 +271,35 @@ mod tests {
             assert_eq!(outcome(&decide(&attempt(false), &[found])), expected, "{last_at}");
         }
         assert_eq!(forgotten_before(NOW), NOW - FORGOTTEN_AFTER);
+    }
+
+    #[test]
+    fn a_failure_that_is_taken_back_leaves_the_others_and_their_wait() {
+        const OTHER: [u8; 16] = [7; 16];
+        let cases = [
+            ("the only one", (1, 0, [9; 16]), (0, 0)),
+            ("the last one, with its wait", (7, NOW + 4, [9; 16]), (6, 0)),
+            ("one before another one", (2, 0, OTHER), (1, 0)),
+            ("one before the first wait", (5, NOW + 1, OTHER), (4, 0)),
+            ("one before a later wait", (7, NOW + 4, OTHER), (6, NOW + 2)),
+            ("one before the longest wait", (90, NOW + 900, OTHER), (89, NOW + 900)),
+            ("one before a login that ended the wait", (7, 0, OTHER), (6, 0)),
+            ("one that is not counted any more", (0, 0, OTHER), (0, 0)),
+        ];
+        for (name, (count, blocked_until, last), expected) in cases {
+            let stored = Failures { counter: NETWORK, count, blocked_until, last_at: NOW, last };
+            let Verdict::Admit(failure) = decide(&attempt(false), &[]) else { panic!() };
+            let left = failure.take_back(&[stored]);
+            let [left] = left.as_slice() else { panic!("{left:?}") };
+            assert_eq!((left.count, left.blocked_until), expected, "{name}");
+            assert_eq!((left.last_at, left.last), (NOW, last));
+        }
+        let Verdict::Admit(failure) = decide(&attempt(false), &[]) else { panic!() };
+        let all = [failures(NETWORK, 9, 0), failures(ACCOUNT, 103, NOW + 900)];
+        let left = failure.take_back(&all);
+        let left: Vec<_> = left.iter().map(|one| (one.counter, one.count)).collect();
+        assert_eq!(left, [(ACCOUNT, 102), (NETWORK, 8)]);
+        assert!(failure.take_back(&[]).is_empty());
     }
 
     #[test]

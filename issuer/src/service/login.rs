@@ -2,27 +2,31 @@
 //! one password hash.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
-use super::hasher::Permit;
+use super::hasher::Turn;
+use super::take_backs::TakeBack;
 use super::{Grant, Issuer, ServiceError};
-use crate::crypto;
+use crate::login::fair_queue::Origin;
 use crate::login::throttle::{Attempt, Counter, ProvisionalFailure, Verdict};
 use crate::login::user_name;
 use crate::session::Session;
 use crate::users::User;
+use crate::{Error, crypto};
 
 /// A login that a client asks for.
-pub(crate) struct LoginRequest<'a> {
+pub(crate) struct LoginRequest {
     /// As it was typed.
-    pub(crate) user_name: &'a str,
-    pub(crate) password: &'a Zeroizing<String>,
+    pub(crate) user_name: String,
+    pub(crate) password: Zeroizing<String>,
     /// The client's address.
     pub(crate) client: IpAddr,
     /// The cookie of a device that has logged in before.
-    pub(crate) device: Option<&'a str>,
+    pub(crate) device: Option<String>,
     /// The client keeps cookies: give its device a new one.
     pub(crate) keeps_cookies: bool,
 }
@@ -34,89 +38,102 @@ pub(crate) struct LoggedIn {
     pub(crate) device: Option<String>,
 }
 
-/// A user who has shown the right password.
-struct Authenticated {
-    user: User,
+/// A login with what is known about its name before the password is checked.
+struct Login {
+    request: LoginRequest,
     account: Counter,
-    /// The failure that the attempt counts as until the session is open.
-    provisional: ProvisionalFailure,
+    /// `None` for a name that no user has.
+    user: Option<User>,
+    /// The counter of the account's known devices, if the login comes from one of them.
+    device: Option<Counter>,
 }
 
 impl Issuer {
     /// Opens a session for a user with the right password.
-    pub(crate) async fn login(&self, request: &LoginRequest<'_>) -> Result<LoggedIn, ServiceError> {
+    ///
+    /// If the client goes away while the login waits for its turn, nothing has happened. After that,
+    /// the login runs to its end without the client: otherwise guesses could be tried without being
+    /// counted, or right passwords be counted as failures.
+    pub(crate) async fn login(
+        self: &Arc<Self>,
+        request: LoginRequest,
+    ) -> Result<LoggedIn, ServiceError> {
         self.login_limit.check(request.client).map_err(|wait| {
             self.metrics.logins.limited.inc();
             ServiceError::TooManyLogins(wait)
         })?;
         self.require_issuing()?;
-        let Authenticated { mut user, account, provisional } = self.authenticate(request).await?;
-        let now = self.clock.now();
-        let session = self.open_session(request, &mut user, provisional, now).await?;
-        self.metrics.logins.ok.inc();
-        let cookie = || self.counters.cookie(&account, user.password_version, now);
-        let device = request.keeps_cookies.then(cookie);
-        self.rehash(request, user, now).await;
-        let grant = self.grant_session(&session, None, now)?;
-        Ok(LoggedIn { grant, device })
+        let login = self.look_up(request).await?;
+        let origin = Origin { client: login.request.client, device: login.device };
+        let turn = self.turn(origin).await?;
+        let issuer = Arc::clone(self);
+        let rest = async move { issuer.try_password(login, turn).await };
+        let ended = tokio::spawn(rest.in_current_span()).await;
+        ended.map_err(|_| Error::System("a login ended early".to_owned()))?
     }
 
-    /// Checks the password, and the lock only after it: a locked user costs a hash too.
-    async fn authenticate(
-        &self,
-        request: &LoginRequest<'_>,
-    ) -> Result<Authenticated, ServiceError> {
-        // Before the attempt is counted: no password is tried if the queue is full.
-        let permit = self.hash_permit()?;
-        let name = user_name::normalise(request.user_name);
+    /// Looks up the user, and checks the cookie of the device.
+    async fn look_up(&self, request: LoginRequest) -> Result<Login, ServiceError> {
+        let name = user_name::normalise(&request.user_name);
         // An impossible name is counted as it was typed.
-        let account = self.counters.account(name.as_deref().unwrap_or(request.user_name));
+        let account = self.counters.account(name.as_deref().unwrap_or(&request.user_name));
         let user = match name {
             Some(name) => self.store.user(name).await?,
             None => None,
         };
         let password_version = user.as_ref().map_or(0, |user| user.password_version);
-        let provisional = self.count_attempt(request, account, password_version).await?;
-        let stored = user.as_ref().map(|user| user.password_hash.as_str());
-        let matches = self.hasher.verify(permit, request.password, stored).await;
-        let Some(user) = user.filter(|_| matches) else {
-            self.metrics.logins.wrong.inc();
-            return Err(ServiceError::LoginFailed);
-        };
-        if user.locked {
-            self.metrics.logins.locked.inc();
-            return Err(ServiceError::LoginFailed);
-        }
-        Ok(Authenticated { user, account, provisional })
+        let now = self.clock.now();
+        let devices = |cookie| self.counters.devices(&account, password_version, cookie, now);
+        let device = request.device.as_deref().and_then(devices);
+        Ok(Login { request, account, user, device })
     }
 
-    /// Returns a permit for one password hash. Refuses if too many logins wait for one.
-    fn hash_permit(&self) -> Result<Permit, ServiceError> {
-        self.hasher.admit().map_err(|_| {
+    /// Waits for the turn to compute one password hash. Refuses if too many logins wait for one.
+    async fn turn(&self, origin: Origin) -> Result<Turn, ServiceError> {
+        self.hasher.turn(origin).await.map_err(|_| {
             self.metrics.logins.queue_full.inc();
             ServiceError::HashQueueFull
         })
     }
 
+    /// Counts the attempt, checks the password and opens the session.
+    async fn try_password(&self, login: Login, turn: Turn) -> Result<LoggedIn, ServiceError> {
+        let provisional = self.count_attempt(&login).await?;
+        let Login { request, account, user, .. } = login;
+        let mut user = self.authenticate(turn, &request, user).await?;
+        // Who knows the password may wait like a known device.
+        let origin = Origin { client: request.client, device: Some(account) };
+        let now = self.clock.now();
+        let opened = self.open_session(&request, &mut user, origin, &provisional, now).await;
+        let session = opened.inspect_err(|_| {
+            // The password was right.
+            self.take_backs.add(TakeBack::Counted(provisional));
+        })?;
+        let Some(session) = session else {
+            self.metrics.logins.wrong.inc();
+            return Err(ServiceError::LoginFailed);
+        };
+        self.metrics.logins.ok.inc();
+        let cookie = || self.counters.cookie(&account, user.password_version, now);
+        let device = request.keeps_cookies.then(cookie);
+        self.rehash(&request, user, origin, now).await;
+        let grant = self.grant_session(&session, None, now)?;
+        Ok(LoggedIn { grant, device })
+    }
+
     /// Counts the attempt as a failure before its password is checked, so that simultaneous attempts
     /// cannot exceed the limit. Refuses it without a hash if there were too many, also for a name
     /// that no user has.
-    async fn count_attempt(
-        &self,
-        request: &LoginRequest<'_>,
-        account: Counter,
-        password_version: u64,
-    ) -> Result<ProvisionalFailure, ServiceError> {
-        let now = self.clock.now();
-        let devices = |cookie| self.counters.devices(&account, password_version, cookie, now);
+    async fn count_attempt(&self, login: &Login) -> Result<ProvisionalFailure, ServiceError> {
         let attempt = Attempt {
-            account,
-            network: self.counters.network(&account, request.client),
-            device: request.device.and_then(devices),
+            account: login.account,
+            network: self.counters.network(&login.account, login.request.client),
+            device: login.device,
             id: crypto::random()?,
-            now,
+            now: self.clock.now(),
         };
-        match self.store.attempt(attempt).await? {
+        let verdict = self.store.attempt(attempt.clone()).await;
+        match verdict.inspect_err(|_| self.take_backs.add(TakeBack::MayBeCounted(attempt)))? {
             Verdict::Admit(provisional) => Ok(provisional),
             Verdict::Refuse(wait) => {
                 self.metrics.logins.held_back.inc();
@@ -125,16 +142,37 @@ impl Issuer {
         }
     }
 
-    /// Opens the session, unless the password was changed after it was checked. If another login of
-    /// the same user has replaced the hash meanwhile, reads the user again into `user` and checks the
-    /// password against the new hash.
+    /// Checks the password, and the lock only after it: a locked user costs a hash too.
+    async fn authenticate(
+        &self,
+        turn: Turn,
+        request: &LoginRequest,
+        user: Option<User>,
+    ) -> Result<User, ServiceError> {
+        let stored = user.as_ref().map(|user| user.password_hash.as_str());
+        let matches = self.hasher.verify(turn, &request.password, stored).await;
+        let Some(user) = user.filter(|_| matches) else {
+            self.metrics.logins.wrong.inc();
+            return Err(ServiceError::LoginFailed);
+        };
+        if user.locked {
+            self.metrics.logins.locked.inc();
+            return Err(ServiceError::LoginFailed);
+        }
+        Ok(user)
+    }
+
+    /// Opens the session, unless the password was changed after it was checked: then returns `None`.
+    /// If another login of the same user has replaced the hash meanwhile, reads the user again into
+    /// `user` and checks the password against the new hash.
     async fn open_session(
         &self,
-        request: &LoginRequest<'_>,
+        request: &LoginRequest,
         user: &mut User,
-        provisional: ProvisionalFailure,
+        origin: Origin,
+        provisional: &ProvisionalFailure,
         now: u64,
-    ) -> Result<Session, ServiceError> {
+    ) -> Result<Option<Session>, ServiceError> {
         let session = Session {
             id: crypto::random()?,
             user_id: user.id.clone(),
@@ -156,23 +194,21 @@ impl Issuer {
             && self.hasher.is_outdated(&user.password_hash)
             && let Some(again) = self.store.user(user.name.clone()).await?
         {
-            let permit = self.hash_permit()?;
-            if self.hasher.verify(permit, request.password, Some(&again.password_hash)).await {
+            let turn = self.turn(origin).await?;
+            if self.hasher.verify(turn, &request.password, Some(&again.password_hash)).await {
                 opened = open(again.password_hash.clone(), self.candidates()?).await?;
             }
             *user = again;
         }
-        opened.ok_or_else(|| {
-            self.metrics.logins.wrong.inc();
-            ServiceError::LoginFailed
-        })
+        Ok(opened)
     }
 
     /// Replaces a hash of another cost than that of new hashes. The login succeeds without it too,
     /// and the next one tries again.
-    async fn rehash(&self, request: &LoginRequest<'_>, user: User, now: u64) {
+    async fn rehash(&self, request: &LoginRequest, user: User, origin: Origin, now: u64) {
         if self.hasher.is_outdated(&user.password_hash)
-            && let Some(hash) = self.hasher.hash(request.password).await
+            && let Ok(turn) = self.hasher.turn(origin).await
+            && let Some(hash) = self.hasher.hash(turn, &request.password).await
             && let Err(e) = self.store.replace_hash(user.id, user.password_hash, hash, now).await
         {
             tracing::warn!("a password's hash stays as it was: {e}");

@@ -1,4 +1,5 @@
-//! The background task: rotates keys, remembers the time, deletes expired data.
+//! The background tasks: rotate keys, remember the time, delete expired data, take failures of logins
+//! back.
 
 use std::time::Duration;
 
@@ -12,6 +13,10 @@ const HOUR: u64 = 60 * MINUTE;
 impl Issuer {
     /// Runs until it is dropped.
     pub(crate) async fn maintain(&self) {
+        tokio::join!(self.work_each_second(), self.take_backs.work(&*self.store));
+    }
+
+    async fn work_each_second(&self) {
         let mut tick = interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for second in 0_u64.. {

@@ -42,6 +42,7 @@ measured! {
     write: lock_user(name: String, locked: bool, now: u64) -> bool;
     write: delete_user(name: String, now: u64) -> bool;
     write: attempt(attempt: Attempt) -> throttle::Verdict;
+    write: take_back(failure: ProvisionalFailure) -> ();
     read: user(name: String) -> Option<User>;
     read: users() -> Vec<User>;
     write: add_client(client: Client) -> bool;

@@ -21,6 +21,7 @@ pub(crate) mod keys;
 pub(crate) mod login_limit;
 mod measured_store;
 pub(crate) mod status;
+mod take_backs;
 
 // Starting it and keeping it in order.
 pub(crate) mod accounts;
@@ -45,6 +46,7 @@ use self::login_limit::LoginLimit;
 pub(crate) use self::open::{Opened, open_store, open_to_change};
 pub(crate) use self::refresh::RefreshRequest;
 use self::status::Lists;
+use self::take_backs::TakeBacks;
 use crate::config::SESSION_MAX;
 use crate::login::counters::Counters;
 use crate::metrics::Metrics;
@@ -64,6 +66,7 @@ pub(crate) struct Issuer {
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) hasher: Hasher,
     login_limit: LoginLimit,
+    take_backs: TakeBacks,
     refresh_key: hmac::Key,
     counters: Counters,
     pub(crate) metrics: Arc<Metrics>,

@@ -10,6 +10,7 @@ use super::keys::{KeyRing, deposit};
 use super::login_limit::LoginLimit;
 use super::measured_store::Measured;
 use super::status::{Lists, Source};
+use super::take_backs::TakeBacks;
 use crate::config::DatabaseUrl;
 use crate::keys::{Rules, Vault};
 use crate::login::counters::Counters;
@@ -59,6 +60,7 @@ impl Issuer {
             Hasher::new(cost, parallel, limits.hash_queue)?.timed_by(metrics.hash_seconds.clone());
         Ok(Self {
             login_limit: LoginLimit::new(&limits),
+            take_backs: TakeBacks::new(),
             refresh_key: secret.refresh_key()?,
             counters: Counters::new(secret.derive("countersign logins v1")?),
             config,

@@ -108,6 +108,9 @@ pub(crate) trait Store: Send + Sync {
     /// see the count at once. It need not be on the disk yet: somebody who guesses passwords cannot
     /// cut the power.
     fn attempt(&self, attempt: Attempt) -> Answer<'_, throttle::Verdict>;
+    /// Takes the failure of an attempt back, once, however often this is called. The other failures
+    /// stay. Like the count, this need not be on the disk yet.
+    fn take_back(&self, failure: ProvisionalFailure) -> Answer<'_, ()>;
     /// Deletes failed logins that are forgotten at `now`.
     fn prune_failures(&self, now: u64) -> Answer<'_, ()>;
 

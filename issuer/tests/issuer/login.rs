@@ -1,4 +1,4 @@
-//! `/login` under attack: throttling of failures, known devices, and the memory of hashes.
+//! `/login` under attack: throttling of failures, and known devices.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -9,8 +9,7 @@ use crate::cluster::is_left_out;
 use crate::common::{
     Answer, Backend, PASSWORD, Server, add_user, client, folder_on, over_all, over_both,
 };
-use crate::common::{Process, binary, command, database, login, post_json, refresh, send};
-use crate::common::{stderr, use_database, with_clocks};
+use crate::common::{command, database, login, refresh, send, stderr, use_database, with_clocks};
 
 over_both!(
     a_hundred_parallel_wrong_passwords_get_no_more_hashes_than_sequential_ones,
@@ -31,16 +30,26 @@ over_all!(
 
 /// The headers of a login that identify its client.
 #[derive(Clone, Copy)]
-struct Source<'a> {
-    forwarded: &'a [&'a str],
-    cookie: &'a str,
+pub(crate) struct Source<'a> {
+    pub(crate) forwarded: &'a [&'a str],
+    pub(crate) cookie: &'a str,
 }
 
-const NOWHERE: Source<'_> = Source { forwarded: &[], cookie: "" };
+pub(crate) const NOWHERE: Source<'_> = Source { forwarded: &[], cookie: "" };
 
-async fn attempt(url: &str, username: &str, password: &str, from: Source<'_>) -> Answer {
+pub(crate) async fn attempt(url: &str, username: &str, password: &str, from: Source<'_>) -> Answer {
+    attempt_by(&client(), url, username, password, from).await
+}
+
+pub(crate) async fn attempt_by(
+    client: &reqwest::Client,
+    url: &str,
+    username: &str,
+    password: &str,
+    from: Source<'_>,
+) -> Answer {
     let body = json!({ "username": username, "password": password, "session": "cookie" });
-    let mut request = client().post(format!("{url}/login")).json(&body);
+    let mut request = client.post(format!("{url}/login")).json(&body);
     for line in from.forwarded {
         request = request.header("x-forwarded-for", *line);
     }
@@ -50,13 +59,13 @@ async fn attempt(url: &str, username: &str, password: &str, from: Source<'_>) ->
     send(request).await
 }
 
-async fn wrong(url: &str, username: &str) -> Answer {
+pub(crate) async fn wrong(url: &str, username: &str) -> Answer {
     attempt(url, username, "wrong", NOWHERE).await
 }
 
 /// Asserts that a login was refused with this wait.
 #[track_caller]
-fn has_to_wait(answer: &Answer, seconds: u64) {
+pub(crate) fn has_to_wait(answer: &Answer, seconds: u64) {
     answer.refused(429, "too_many_requests");
     assert_eq!(answer.header("retry-after"), seconds.to_string());
 }
@@ -191,7 +200,7 @@ async fn only_trusted_proxies_may_name_the_client_address(backend: Backend) {
 }
 
 /// Returns the device cookie of a response.
-fn device_of(answer: &Answer) -> Option<String> {
+pub(crate) fn device_of(answer: &Answer) -> Option<String> {
     let cookies = answer.headers.get_all("set-cookie").into_iter();
     let mut cookies = cookies.map(|cookie| cookie.to_str().unwrap());
     let cookie = cookies.find(|cookie| cookie.contains("countersign-device="))?;
@@ -376,36 +385,6 @@ async fn a_typed_user_name_is_not_stored(backend: Backend) {
     }
 }
 
-#[tokio::test]
-async fn a_login_refused_by_a_full_queue_is_no_failure() {
-    let server = Server::with(|config, limits| {
-        limits.hashes = 1;
-        limits.hash_queue = 0;
-        limits.login_burst = 1000;
-        config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
-    })
-    .await;
-    let mut full = 0;
-    for _ in 0..20 {
-        let from = |forwarded| Source { forwarded, cookie: "" };
-        let (one, other) = tokio::join!(
-            attempt(&server.url, "demo", PASSWORD, from(&["192.0.2.1"])),
-            attempt(&server.url, "demo", PASSWORD, from(&["192.0.2.1"])),
-        );
-        for answer in [one, other] {
-            assert!([200, 503].contains(&answer.status), "{answer:?}");
-            full += usize::from(answer.status == 503);
-        }
-    }
-    assert!(full > 5, "only {full} found the queue full");
-    assert_eq!(
-        post_json(&server.url, "/login", &json!({ "username": "demo", "password": PASSWORD }))
-            .await
-            .status,
-        200
-    );
-}
-
 fn hash_of(folder: &Path, backend: Backend) -> String {
     let statement = "SELECT password_hash FROM users WHERE name = 'demo'";
     match backend {
@@ -469,52 +448,4 @@ async fn a_login_renews_a_hash_with_outdated_parameters(backend: Backend) {
     assert_eq!(server.state.password_hashes(), hashes + 1);
     assert_eq!(hash_of(server.folder.path(), backend), new);
     assert_eq!(refresh(&server.url, &session).await.status, 200, "no session ended");
-}
-
-/// Returns the resident memory of a process in MiB: the peak and the current value.
-fn memory_of(process: &Process) -> (u64, u64) {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
-    let field = |name: &str| -> u64 {
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-    };
-    (field("VmHWM:"), field("VmRSS:"))
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_logins_stays_within_its_memory_budget() {
-    let folder = folder_on(Backend::Sqlite);
-    let mut command = binary(folder.path());
-    command.env("COUNTERSIGN_TRUSTED_PROXIES", "127.0.0.0/8");
-    // The budget has room for one hash at a time, although there are more cores.
-    command.env("COUNTERSIGN_ARGON2_MEMORY", "64MiB").env("COUNTERSIGN_HASH_MEMORY", "100MiB");
-    let process = Process::with(folder.path(), command);
-    assert_eq!(login(&process.url).await.status, 200);
-    let (_, idle) = memory_of(&process);
-    let attempts: Vec<_> = (0..400)
-        .map(|n| {
-            let url = process.url.clone();
-            tokio::spawn(async move {
-                let address = format!("198.51.100.{}", n % 200);
-                let forwarded: &[&str] = &[&address];
-                let (username, password) = match n % 4 {
-                    0 => ("demo".to_owned(), PASSWORD),
-                    1 => ("demo".to_owned(), "wrong"),
-                    _ => (format!("nobody{n}"), "wrong"),
-                };
-                attempt(&url, &username, password, Source { forwarded, cookie: "" }).await.status
-            })
-        })
-        .collect();
-    let mut statuses = std::collections::BTreeSet::new();
-    for attempt in attempts {
-        statuses.insert(attempt.await.unwrap());
-    }
-    assert!(statuses.is_subset(&[200, 401, 429, 503].into()), "{statuses:?}");
-    assert!(statuses.contains(&401) && statuses.contains(&503), "{statuses:?}");
-    let (most, _) = memory_of(&process);
-    // The idle value includes the memory of one hash. The rest is for 400 connections.
-    assert!(most < idle + 48, "{most} MiB; {idle} MiB when idle");
-    assert!(most > 64, "no hash has run");
 }

@@ -22,6 +22,7 @@ mod http2;
 mod keys;
 mod log;
 mod login;
+mod login_queue;
 mod postgres;
 mod promtool;
 mod sessions;

@@ -232,6 +232,34 @@ async fn a_change_whose_commit_is_not_acknowledged_is_made_once_and_reported_as_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_login_whose_count_was_not_acknowledged_is_no_failure() {
+    if is_left_out() {
+        return;
+    }
+    let direct = new_database();
+    let (proxy, through) = LossyProxy::start(&direct, port(&direct)).await;
+    let server = Server::over(folder_at(&through), |_, _| {}).await;
+    proxy.closed_after.store(true, Ordering::SeqCst);
+    let counted =
+        || execute(&direct, "SELECT coalesce(sum(failures), 0) FROM countersign.login_failures");
+    for _ in 0..3 {
+        // The lost answer may be that of another transaction.
+        while counted() != ["2"] {
+            proxy.closed.store(false, Ordering::SeqCst);
+            proxy.swallow.store(1, Ordering::SeqCst);
+            login(&server.url).await.refused(503, "temporarily_unavailable");
+        }
+        proxy.closed.store(false, Ordering::SeqCst);
+        let recovered = Instant::now();
+        while counted() != ["0"] {
+            assert!(recovered.elapsed() < Duration::from_secs(20), "the login stays counted");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    login(&server.url).await.refresh_token();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_whose_refresh_was_not_acknowledged_works_after_an_outage() {
     if is_left_out() {
         return;

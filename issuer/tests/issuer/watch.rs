@@ -42,7 +42,7 @@ pub(crate) async fn metrics(admin: &str) -> BTreeMap<String, f64> {
 }
 
 /// Waits until the metrics satisfy a condition.
-async fn until(admin: &str, good: impl Fn(&BTreeMap<String, f64>) -> bool) {
+pub(crate) async fn until(admin: &str, good: impl Fn(&BTreeMap<String, f64>) -> bool) {
     for _ in 0..500 {
         if good(&metrics(admin).await) {
             return;

@@ -1,11 +1,12 @@
-//! Password hashing for logins: a bounded queue, a memory budget, and exactly one hash for each
-//! attempt.
+//! Password hashing for logins: a bounded and fair queue, a memory budget, and exactly one hash for
+//! each attempt.
 //!
 //! An attempt without a user, without a readable stored hash, or with an impossible password still
 //! costs one hash, so its time tells an attacker nothing.
 
 mod cost;
 mod threads;
+mod turns;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,11 +14,14 @@ use std::time::Instant;
 
 use argon2::Block;
 use prometheus::Histogram;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 pub(crate) use self::cost::Cost;
 use self::threads::Queue;
+pub(crate) use self::turns::Turn;
+use self::turns::Turns;
+use crate::login::fair_queue::Origin;
 use crate::login::password::MAX_BYTES;
 use crate::{Error, crypto};
 
@@ -26,8 +30,7 @@ pub(crate) struct Hasher {
     cost: Cost,
     /// The hash of a random password, checked if an attempt has no other.
     dummy: String,
-    /// One permit for each hash that may run or wait.
-    permits: Arc<Semaphore>,
+    turns: Arc<Turns>,
     queue: Arc<Queue>,
     /// Locked for writing by a hash that needs more memory than others: it runs alone.
     memory: Arc<RwLock<()>>,
@@ -35,28 +38,27 @@ pub(crate) struct Hasher {
     seconds: Option<Histogram>,
 }
 
-/// A permit to compute one hash.
-pub(crate) struct Permit {
-    _permit: OwnedSemaphorePermit,
-}
-
-/// Every permit is taken: too many passwords wait to be hashed.
+/// Too many logins wait for a turn.
 #[derive(Debug)]
 pub(crate) struct QueueFull;
 
 impl Hasher {
-    /// Starts the threads: at most `parallel` hashes run at a time, and `waiting` more may wait.
+    /// Starts the threads: at most `parallel` hashes run at a time, and `waiting` more logins may
+    /// wait.
     ///
     /// # Errors
     ///
     /// When a thread cannot be started.
     pub(crate) fn new(cost: Cost, parallel: usize, waiting: usize) -> Result<Self, Error> {
         let parallel = parallel.max(1);
+        // As many again have a turn already, so that no thread waits while the database counts an
+        // attempt.
+        let ahead = parallel.min(waiting);
         Ok(Self {
             cost,
             // Checking it takes as long as checking any other hash, because its cost is the same.
             dummy: cost.hash(&crypto::random_id()?, &mut Vec::new())?,
-            permits: Arc::new(Semaphore::new(waiting.saturating_add(parallel))),
+            turns: Turns::new(parallel + ahead, waiting - ahead),
             queue: Queue::start(parallel, cost)?,
             memory: Arc::default(),
             computed: Arc::default(),
@@ -70,17 +72,17 @@ impl Hasher {
         self
     }
 
-    /// Takes a permit for one hash.
-    pub(crate) fn admit(&self) -> Result<Permit, QueueFull> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| QueueFull)?;
-        Ok(Permit { _permit: permit })
+    /// Waits for the turn to compute one hash. If too many logins wait, the newest one of the network
+    /// with most of them is refused.
+    pub(crate) async fn turn(&self, origin: Origin) -> Result<Turn, QueueFull> {
+        self.turns.take(origin).await
     }
 
     /// Checks `password` against `stored`. If `stored` is missing or unreadable, or no user can
     /// have this password, returns false after the same work.
     pub(crate) async fn verify(
         &self,
-        permit: Permit,
+        turn: Turn,
         password: &Zeroizing<String>,
         stored: Option<&str>,
     ) -> bool {
@@ -92,7 +94,7 @@ impl Hasher {
         let stored = stored.to_owned();
         let check = move |memory: &mut Vec<Block>| cost.matches(&password, &stored, memory);
         // A hash that panics refuses the password.
-        self.run(permit, cost, check).await.unwrap_or(false) && is_possible
+        self.run(turn, cost, check).await.unwrap_or(false) && is_possible
     }
 
     /// Returns true if the cost of a stored hash differs from that of new ones.
@@ -100,18 +102,17 @@ impl Hasher {
         Cost::of(stored) != Some(self.cost)
     }
 
-    /// Hashes the password anew. Returns `None` if that fails or the queue is full; the next login
-    /// tries again.
-    pub(crate) async fn hash(&self, password: &Zeroizing<String>) -> Option<String> {
+    /// Hashes the password anew. Returns `None` if that fails; the next login tries again.
+    pub(crate) async fn hash(&self, turn: Turn, password: &Zeroizing<String>) -> Option<String> {
         let (cost, password) = (self.cost, password.clone());
         let hash = move |memory: &mut Vec<Block>| cost.hash(&password, memory).ok();
-        self.run(self.admit().ok()?, cost, hash).await?
+        self.run(turn, cost, hash).await?
     }
 
     /// Queues the work of one hash and waits for its result.
     async fn run<T: Send + 'static>(
         &self,
-        permit: Permit,
+        turn: Turn,
         cost: Cost,
         work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
     ) -> Option<T> {
@@ -120,9 +121,6 @@ impl Hasher {
         let lock = Arc::clone(&self.memory);
         let (computed, seconds) = (Arc::clone(&self.computed), self.seconds.clone());
         self.queue.push(Box::new(move |memory| {
-            if sender.is_closed() {
-                return;
-            }
             let _alone = is_large.then(|| lock.write().unwrap_or_else(PoisonError::into_inner));
             let _shared = (!is_large).then(|| lock.read().unwrap_or_else(PoisonError::into_inner));
             computed.fetch_add(1, Ordering::Relaxed);
@@ -131,16 +129,16 @@ impl Hasher {
             if let Some(seconds) = seconds {
                 seconds.observe(started.elapsed().as_secs_f64());
             }
-            // Held until here, so that a client that hangs up frees no permit early.
-            drop(permit);
+            drop(turn);
             let _ = sender.send(done);
         }));
         result.await.ok()
     }
 
-    /// Counts the hashes that run and those that wait.
+    /// Counts the hashes that run and the logins that wait for one.
     pub(crate) fn busy(&self) -> (usize, usize) {
-        self.queue.busy()
+        let (running, next) = self.queue.busy();
+        (running, next + self.turns.waiting())
     }
 
     /// Counts the hashes computed so far.
@@ -163,9 +161,13 @@ mod tests {
 
     const COST: Cost = Cost::new(64, 1, 1);
 
-    async fn attempt(hasher: &Hasher) -> Result<bool, QueueFull> {
-        let permit = hasher.admit()?;
-        Ok(hasher.verify(permit, &Zeroizing::new("password".to_owned()), None).await)
+    fn from(network: u8) -> Origin {
+        Origin { client: [192, 0, network, 1].into(), device: None }
+    }
+
+    async fn attempt(hasher: &Hasher, network: u8) -> Result<bool, QueueFull> {
+        let turn = hasher.turn(from(network)).await?;
+        Ok(hasher.verify(turn, &Zeroizing::new("password".to_owned()), None).await)
     }
 
     #[tokio::test]
@@ -186,8 +188,8 @@ mod tests {
         ];
         for (count, (password, stored, expected)) in (1..).zip(cases) {
             let password = Zeroizing::new(password.to_owned());
-            let permit = hasher.admit().unwrap();
-            assert_eq!(hasher.verify(permit, &password, stored).await, expected, "{stored:?}");
+            let turn = hasher.turn(from(1)).await.unwrap();
+            assert_eq!(hasher.verify(turn, &password, stored).await, expected, "{stored:?}");
             assert_eq!(hasher.computed(), count);
         }
         // A dummy that cannot be parsed would cost nothing to check.
@@ -201,12 +203,13 @@ mod tests {
         for other in [Cost::new(32, 1, 1), Cost::new(64, 2, 1), Cost::new(1000, 1, 2)] {
             let stored = other.hash(&password, &mut Vec::new()).unwrap();
             assert!(hasher.is_outdated(&stored));
-            let permit = hasher.admit().unwrap();
-            assert!(hasher.verify(permit, &password, Some(&stored)).await);
-            let renewed = hasher.hash(&password).await.unwrap();
+            let turn = hasher.turn(from(1)).await.unwrap();
+            assert!(hasher.verify(turn, &password, Some(&stored)).await);
+            let turn = hasher.turn(from(1)).await.unwrap();
+            let renewed = hasher.hash(turn, &password).await.unwrap();
             assert!(!hasher.is_outdated(&renewed));
-            let permit = hasher.admit().unwrap();
-            assert!(hasher.verify(permit, &password, Some(&renewed)).await);
+            let turn = hasher.turn(from(1)).await.unwrap();
+            assert!(hasher.verify(turn, &password, Some(&renewed)).await);
         }
     }
 
@@ -214,14 +217,16 @@ mod tests {
     async fn a_hash_with_more_memory_than_others_runs_alone() {
         let hasher = Hasher::new(COST, 4, 100).unwrap();
         let running = Arc::<AtomicU64>::default();
-        let hash = |cost: Cost| {
+        let hash = async |cost: Cost| {
             let running = Arc::clone(&running);
-            hasher.run(hasher.admit().unwrap(), cost, move |_| {
+            let turn = hasher.turn(from(1)).await.unwrap();
+            let work = move |_: &mut Vec<Block>| {
                 let before = running.fetch_add(1, Ordering::SeqCst);
                 std::thread::sleep(Duration::from_millis(2));
                 running.fetch_sub(1, Ordering::SeqCst);
                 before
-            })
+            };
+            hasher.run(turn, cost, work).await
         };
         let large = Cost::new(65, 1, 1);
         for _ in 0..20 {
@@ -231,25 +236,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_queue_refuses_at_once() {
-        let hasher = Hasher::new(COST, 1, 1).unwrap();
-        let attempt = || attempt(&hasher);
-        let (a, b, c) = tokio::join!(attempt(), attempt(), attempt());
-        assert!(a.is_ok() && b.is_ok() && c.is_err());
+    async fn a_full_queue_refuses_the_newest_login_of_the_largest_network() {
+        for (networks, refused) in [([1, 1, 1], 2), ([1, 1, 2], 1), ([1, 2, 2], 2)] {
+            // One may run, one has its turn next, and two more may wait.
+            let hasher = Hasher::new(COST, 1, 3).unwrap();
+            let turns = [hasher.turn(from(1)).await.unwrap(), hasher.turn(from(1)).await.unwrap()];
+            let [a, b, c] = networks.map(|network| attempt(&hasher, network));
+            let (a, b, c, ()) = tokio::join!(a, b, c, async { drop(turns) });
+            let all = [a, b, c].map(|attempt| attempt.is_err());
+            assert_eq!(all, [0, 1, 2].map(|index| index == refused), "{networks:?}");
+            assert_eq!(hasher.computed(), 2);
+        }
     }
 
     #[tokio::test]
-    async fn a_caller_that_goes_away_frees_its_permit() {
-        let hasher = Hasher::new(COST, 1, 3).unwrap();
+    async fn a_login_that_goes_away_leaves_its_room_and_its_turn_to_others() {
+        let hasher = Hasher::new(COST, 1, 2).unwrap();
         for _ in 0..50 {
-            let first = attempt(&hasher);
-            let gone = tokio::time::timeout(Duration::ZERO, attempt(&hasher));
-            let (first, _gone) = tokio::join!(first, gone);
-            assert!(first.is_ok());
+            let turns = [hasher.turn(from(1)).await.unwrap(), hasher.turn(from(1)).await.unwrap()];
+            for _ in 0..3 {
+                let mut gone = Box::pin(hasher.turn(from(1)));
+                assert!(tokio::time::timeout(Duration::ZERO, &mut gone).await.is_err());
+                assert_eq!(hasher.busy(), (0, 1));
+            }
+            assert_eq!(hasher.busy(), (0, 0));
+            let mut gone = Box::pin(hasher.turn(from(1)));
+            assert!(tokio::time::timeout(Duration::ZERO, &mut gone).await.is_err());
+            // It has its turn, and never learns that.
+            drop(turns);
         }
-        // A hash that had begun runs to its end.
-        let all = Arc::clone(&hasher.permits).acquire_many_owned(4).await.unwrap();
-        drop(all);
-        assert_eq!(hasher.busy().1, 0);
     }
 }

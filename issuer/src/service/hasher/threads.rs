@@ -25,7 +25,8 @@ use crate::Error;
 /// Computes one hash in the memory of a thread.
 pub(super) type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 
-/// The hashes that wait, in order of arrival.
+/// The hashes that have a turn, in order of arrival. They are few: the fair queue is in front of this
+/// one.
 ///
 /// A thread that finishes a hash takes the next job itself. Under load no core waits for another
 /// thread to hand over a job.

@@ -1,5 +1,5 @@
-//! Counters of failed logins. Every transaction locks the account's counter first, so that no two
-//! of them wait for each other.
+//! Counters of failed logins. A transaction locks the account's counter first, and those of its
+//! networks and devices after it, so that no two of them wait for each other.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -36,6 +36,26 @@ pub(super) async fn undo(db: &Connection, failure: &ProvisionalFailure) -> Resul
     Ok(())
 }
 
+/// Takes a failure back, unless that has been done.
+pub(super) async fn take_back(
+    db: &Connection,
+    failure: &ProvisionalFailure,
+) -> Result<(), Failure> {
+    if !make(db, &failure.taken_back(), failure.own.last_at).await? {
+        return Ok(());
+    }
+    let mut found = Vec::new();
+    for counted in failure.everywhere.iter().chain([&failure.own]) {
+        let counter = (&counted.counter.as_slice() as _, Type::BYTEA);
+        let row = db.query_typed_opt(LOCK, &[counter]).await?;
+        found.extend(row.as_ref().map(from_row).transpose()?);
+    }
+    for failures in failure.take_back(&found) {
+        put(db, &failures).await?;
+    }
+    Ok(())
+}
+
 /// Deletes some counters that were last used at `until` or before. Returns how many.
 pub(super) async fn prune_some(db: &Connection, until: u64) -> Result<u64, Failure> {
     let delete = "DELETE FROM countersign.login_failures WHERE counter IN (
@@ -50,20 +70,25 @@ async fn lock(db: &Connection, attempt: &Attempt) -> Result<Vec<Failures>, Failu
     let mut account_row = db.query_typed_opt(LOCK, std::slice::from_ref(&account)).await?;
     if account_row.is_none() {
         // A row that does not exist cannot be locked.
-        let make = "INSERT INTO countersign.login_failures
-                    (counter, failures, blocked_until, last_at, attempt)
-                    VALUES ($1, 0, 0, $2, '') ON CONFLICT DO NOTHING";
-        let now = rows::signed(attempt.now)?;
-        db.execute_typed(make, &[account.clone(), (&now, Type::INT8)]).await?;
+        make(db, &attempt.account, attempt.now).await?;
         account_row = db.query_typed_opt(LOCK, &[account]).await?;
     }
     // A separate statement, so that it sees changes that were committed while this one waited for
     // the lock.
-    let others = "SELECT * FROM countersign.login_failures WHERE counter IN ($1, $2)";
+    let others = "SELECT * FROM countersign.login_failures WHERE counter IN ($1, $2) FOR UPDATE";
     let device = attempt.device.unwrap_or(attempt.network);
     let (network, device) = (attempt.network.as_slice(), device.as_slice());
     let others = db.query_typed(others, &[(&network, Type::BYTEA), (&device, Type::BYTEA)]).await?;
     others.iter().chain(&account_row).map(from_row).collect()
+}
+
+/// Makes a counter without failures. Returns `false` if it exists.
+async fn make(db: &Connection, counter: &Counter, now: u64) -> Result<bool, Failure> {
+    let insert = "INSERT INTO countersign.login_failures
+                  (counter, failures, blocked_until, last_at, attempt)
+                  VALUES ($1, 0, 0, $2, '') ON CONFLICT DO NOTHING";
+    let counter = (&counter.as_slice() as _, Type::BYTEA);
+    Ok(db.execute_typed(insert, &[counter, (&rows::signed(now)?, Type::INT8)]).await? == 1)
 }
 
 async fn put(db: &Connection, failures: &Failures) -> Result<(), Failure> {

@@ -162,6 +162,15 @@ impl Store for PostgresStore {
         })
     }
 
+    fn take_back(&self, failure: ProvisionalFailure) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let failure = &failure;
+            self.connections
+                .transact_unsynced(|db| async move { failures::take_back(&db, failure).await })
+                .await
+        })
+    }
+
     fn prune_failures(&self, now: u64) -> Answer<'_, ()> {
         Box::pin(async move {
             let until = throttle::forgotten_before(now);

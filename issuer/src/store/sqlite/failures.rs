@@ -31,6 +31,20 @@ pub(super) fn undo(db: &Connection, failure: &ProvisionalFailure) -> rusqlite::R
         .map(drop)
 }
 
+/// Takes a failure back, unless that has been done.
+pub(super) fn take_back(db: &Connection, failure: &ProvisionalFailure) -> rusqlite::Result<()> {
+    let counter = failure.taken_back();
+    if by_counter(db, &counter)?.is_some() {
+        return Ok(());
+    }
+    put(db, &Failures { counter, count: 0, blocked_until: 0, ..failure.own.clone() })?;
+    let mut found = Vec::new();
+    for counted in failure.everywhere.iter().chain([&failure.own]) {
+        found.extend(by_counter(db, &counted.counter)?);
+    }
+    failure.take_back(&found).iter().try_for_each(|failures| put(db, failures))
+}
+
 /// Deletes some counters that were last used at `until` or before. Returns how many.
 pub(super) fn prune_some(db: &Connection, until: u64) -> rusqlite::Result<usize> {
     db.execute(

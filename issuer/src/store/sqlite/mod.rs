@@ -137,6 +137,10 @@ impl Store for SqliteStore {
         self.writer.run_unsynced(move |db| failures::attempt(db, &attempt))
     }
 
+    fn take_back(&self, failure: ProvisionalFailure) -> Answer<'_, ()> {
+        self.writer.run_unsynced(move |db| failures::take_back(db, &failure))
+    }
+
     fn prune_failures(&self, now: u64) -> Answer<'_, ()> {
         let until = throttle::forgotten_before(now);
         self.prune_in_parts(move |db| failures::prune_some(db, until))

@@ -5,6 +5,8 @@ use super::*;
 over_both!(
     as_many_parallel_attempts_are_admitted_as_sequential_ones,
     a_login_undoes_its_own_failure_and_leaves_those_of_others,
+    a_failure_is_taken_back_once_and_leaves_those_of_others,
+    failures_taken_back_in_parallel_are_not_counted,
     forgotten_failures_are_deleted,
 );
 
@@ -67,6 +69,78 @@ async fn a_login_undoes_its_own_failure_and_leaves_those_of_others(database: Dat
     assert!(opened.await.unwrap().is_some());
     assert_eq!(counts(&reserve(with_device(10)).await), (1, None));
     assert_eq!(counts(&reserve(attempt(1, 1, 11, NOW)).await), (2, Some(7)));
+}
+
+async fn a_failure_is_taken_back_once_and_leaves_those_of_others(database: Database) {
+    let [store, other] = two(&database).await;
+    let count = async |attempt: Attempt| match store.attempt(attempt).await.unwrap() {
+        throttle::Verdict::Admit(failure) => failure,
+        refused @ throttle::Verdict::Refuse(_) => panic!("{refused:?}"),
+    };
+    let counts = |failure: &ProvisionalFailure| {
+        (failure.own.count, failure.everywhere.as_ref().map(|failures| failures.count))
+    };
+    for own in [
+        |id| attempt(1, 1, id, NOW),
+        |id| Attempt { device: Some([77; 32]), ..attempt(2, 1, 100 + id, NOW) },
+    ] {
+        let first = count(own(1)).await;
+        let second = count(own(2)).await;
+        // As after a lost answer; the second time after somebody else's attempt.
+        other.take_back(first.clone()).await.unwrap();
+        other.take_back(first.clone()).await.unwrap();
+        let third = count(own(3)).await;
+        assert_eq!(counts(&third), counts(&second));
+        other.take_back(first).await.unwrap();
+        assert_eq!(count(own(4)).await.own.count, 3);
+    }
+    // The one that ends the free attempts, and its wait.
+    count(attempt(1, 1, 5, NOW)).await;
+    let fifth = count(attempt(1, 1, 6, NOW)).await;
+    let next = || attempt(1, 1, 7, NOW);
+    assert_eq!(store.attempt(next()).await.unwrap(), throttle::Verdict::Refuse(1));
+    other.take_back(fifth).await.unwrap();
+    assert_eq!(counts(&count(next()).await), (5, Some(5)));
+    // A counter that was reset meanwhile.
+    let gone = count(attempt(3, 1, 201, NOW)).await;
+    let good = count(attempt(3, 1, 202, NOW)).await;
+    assert!(
+        store
+            .open_session(session(1), "hash".to_owned(), Some(good), None)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    store.take_back(gone).await.unwrap();
+    assert_eq!(counts(&count(attempt(3, 1, 203, NOW)).await), (1, Some(1)));
+}
+
+async fn failures_taken_back_in_parallel_are_not_counted(database: Database) {
+    let stores = two(&database).await;
+    for (device, first) in [(None, 0), (Some([77; 32]), 100)] {
+        for round in 0..20 {
+            let logins: Vec<_> = (0..4)
+                .map(|index| {
+                    let store = Arc::clone(&stores[usize::from(index) % 2]);
+                    let one = attempt(1, 1, first + round * 4 + index, NOW);
+                    tokio::spawn(async move {
+                        match store.attempt(Attempt { device, ..one }).await.unwrap() {
+                            throttle::Verdict::Admit(failure) => store.take_back(failure).await,
+                            refused @ throttle::Verdict::Refuse(_) => panic!("{refused:?}"),
+                        }
+                    })
+                })
+                .collect();
+            for login in logins {
+                login.await.unwrap().unwrap();
+            }
+        }
+        let last = Attempt { device, ..attempt(1, 1, first + 99, NOW) };
+        match stores[0].attempt(last).await.unwrap() {
+            throttle::Verdict::Admit(failure) => assert_eq!(failure.own.count, 1),
+            refused @ throttle::Verdict::Refuse(_) => panic!("{refused:?}"),
+        }
+    }
 }
 
 async fn forgotten_failures_are_deleted(database: Database) {
