@@ -102,6 +102,9 @@ fn run(
     let sources = Sources { file: config, environment, flags: settings.0 };
     let config = sources.load()?;
     log::start(&config, log.clone());
+    for name in sources.unknown_variables() {
+        tracing::warn!("{name} is not a setting and is ignored; countersign-issuer --help lists all");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

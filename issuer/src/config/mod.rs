@@ -3,6 +3,7 @@
 
 mod check;
 mod database;
+mod foreign_variables;
 mod intervals;
 mod origin;
 mod postgres_url;

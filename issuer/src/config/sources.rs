@@ -1,25 +1,24 @@
 //! Reads the configuration: the defaults, then the TOML file, then `COUNTERSIGN_*` in the
 //! environment, then flags. A later source overrides an earlier one. An unknown name is an error in
-//! each of them.
+//! the file and among the flags. In the environment, others set names with our prefix too: an unknown
+//! one is an error only if it looks like a setting.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::DatabaseUrl;
+use super::foreign_variables::is_foreign;
 use super::settings::{Config, SETTINGS, Setting};
 use crate::error::Error;
 use crate::files;
 
 const PREFIX: &str = "COUNTERSIGN_";
 
-/// Variables with our prefix that configure the tests, not the issuer.
-const OF_THE_TESTS: &[&str] = &[
-    "COUNTERSIGN_ISSUER_BINARY",
-    "COUNTERSIGN_CHROMIUM",
-    "COUNTERSIGN_FIREFOX",
-    "COUNTERSIGN_POSTGRES",
-    "COUNTERSIGN_SKIP",
-];
+/// The likeness of two names, from 0 to 1, above which an error suggests one for the other.
+const SIMILAR: f64 = 0.7;
+
+/// The likeness above which a variable is taken for a misspelt setting.
+const MISSPELT: f64 = 0.87;
 
 /// The sources of the configuration, still as text.
 #[derive(Debug, Default)]
@@ -37,15 +36,15 @@ impl Sources {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the file can't be read or parsed, a name is unknown, a value is
-    /// malformed, or [`Config::check`] finds a broken rule.
+    /// [`Error::Config`] if the file can't be read or parsed, a name is unknown, a variable looks
+    /// like a misspelt setting, a value is malformed, or [`Config::check`] finds a broken rule.
     pub fn load(&self) -> Result<Config, Error> {
         let mut config = Config::default();
         if let Some(path) = &self.file {
             read_file(&mut config, path)?;
         }
-        for (variable, value) in &self.environment {
-            read_variable(&mut config, variable, value)?;
+        for variable in self.variables() {
+            read_variable(&mut config, variable)?;
         }
         for (name, value) in &self.flags {
             let flag = format!("--{}", name.replace('_', "-"));
@@ -54,6 +53,23 @@ impl Sources {
         }
         config.check()?;
         Ok(config)
+    }
+
+    /// Returns the variables that begin with `COUNTERSIGN_` but are no setting, and that nothing is
+    /// known of. [`Sources::load`] ignores them.
+    #[must_use]
+    pub fn unknown_variables(&self) -> Vec<&str> {
+        let unknown = |variable: &Variable<'_>| variable.setting().is_none();
+        self.variables().filter(unknown).map(|variable| variable.whole).collect()
+    }
+
+    /// Returns the variables with our prefix, without those that others set.
+    fn variables(&self) -> impl Iterator<Item = Variable<'_>> {
+        self.environment.iter().filter_map(|(name, value)| {
+            let whole = name.to_str()?;
+            let name = whole.strip_prefix(PREFIX)?;
+            (!is_foreign(name, &value.to_string_lossy())).then_some(Variable { whole, name, value })
+        })
     }
 
     /// Returns the file if it has a secret: a master key, or the password of a database.
@@ -81,7 +97,8 @@ fn read_file(config: &mut Config, path: &Path) -> Result<(), Error> {
     })?;
     for (name, value) in table {
         let Some(setting) = Setting::find(&name) else {
-            return Err(unknown(&format!("name in {shown}:"), &name, nearest(&name)));
+            let nearest = nearest(&name, SIMILAR);
+            return Err(unknown(&format!("name in {shown}:"), &name, nearest));
         };
         let place = format!("{name} in {shown}");
         let text = toml_text(&value).ok_or_else(|| {
@@ -106,21 +123,33 @@ fn toml_text(value: &toml::Value) -> Option<String> {
     }
 }
 
-fn read_variable(config: &mut Config, variable: &OsStr, value: &OsStr) -> Result<(), Error> {
-    let Some(variable) = variable.to_str() else { return Ok(()) };
-    let Some(suffix) = variable.strip_prefix(PREFIX) else { return Ok(()) };
-    if OF_THE_TESTS.contains(&variable) {
-        return Ok(());
+/// An environment variable with our prefix.
+struct Variable<'a> {
+    whole: &'a str,
+    /// Without the prefix.
+    name: &'a str,
+    value: &'a OsStr,
+}
+
+impl Variable<'_> {
+    fn setting(&self) -> Option<&'static Setting> {
+        let name = self.name.to_ascii_lowercase();
+        Setting::find(&name).filter(|_| name.to_ascii_uppercase() == self.name)
     }
-    let name = suffix.to_ascii_lowercase();
-    let is_upper_case = name.to_ascii_uppercase() == suffix;
-    let Some(setting) = Setting::find(&name).filter(|_| is_upper_case) else {
-        let nearest = nearest(&name).map(|name| PREFIX.to_owned() + &name.to_uppercase());
-        return Err(unknown("environment variable", variable, nearest));
+}
+
+fn read_variable(config: &mut Config, variable: Variable<'_>) -> Result<(), Error> {
+    let Variable { whole, name, value } = variable;
+    let Some(setting) = variable.setting() else {
+        let misspelt = nearest(&name.to_ascii_lowercase(), MISSPELT);
+        return misspelt.map_or(Ok(()), |nearest| {
+            let nearest = PREFIX.to_owned() + &nearest.to_uppercase();
+            Err(unknown("environment variable", whole, Some(nearest)))
+        });
     };
     let value =
-        value.to_str().ok_or_else(|| Error::Config(format!("{variable} is not UTF-8 text")))?;
-    set(config, setting, variable, value)
+        value.to_str().ok_or_else(|| Error::Config(format!("{whole} is not UTF-8 text")))?;
+    set(config, setting, whole, value)
 }
 
 fn set(config: &mut Config, setting: &Setting, place: &str, text: &str) -> Result<(), Error> {
@@ -133,11 +162,12 @@ fn set(config: &mut Config, setting: &Setting, place: &str, text: &str) -> Resul
     })
 }
 
-fn nearest(name: &str) -> Option<String> {
+/// Returns the setting most like `name`, if the likeness is above `least`.
+fn nearest(name: &str, least: f64) -> Option<String> {
     SETTINGS
         .iter()
         .map(|setting| (strsim::jaro_winkler(name, setting.name), setting.name))
-        .filter(|(likeness, _)| *likeness > 0.7)
+        .filter(|(likeness, _)| *likeness > least)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name.to_owned())
 }

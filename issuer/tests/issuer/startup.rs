@@ -149,7 +149,7 @@ fn bad_configuration_is_refused_in_one_line_and_leaves_no_file() {
 }
 
 #[test]
-fn an_unknown_setting_is_refused_in_each_source_with_the_nearest_name() {
+fn an_unknown_setting_is_refused_in_the_file_with_the_nearest_name() {
     let folder = TempDir::new().unwrap();
     let toml = folder.path().join("issuer.toml");
     let with_file = |text: &str| {
@@ -164,14 +164,48 @@ fn an_unknown_setting_is_refused_in_each_source_with_the_nearest_name() {
     let secret = with_file("master_key = c2VjcmV0");
     refused(&secret, 1, &["line 1"]);
     assert!(!stderr(&secret).contains("c2VjcmV0"));
+}
 
+#[test]
+fn a_variable_that_looks_like_a_setting_is_refused_and_others_do_not_matter() {
+    let folder = TempDir::new().unwrap();
+    let check = |name: &str, value: &str| {
+        binary(folder.path()).args(["config", "check"]).env(name, value).output().unwrap()
+    };
     for (name, nearest) in [
         ("COUNTERSIGN_LISTN", "COUNTERSIGN_LISTEN?"),
         ("COUNTERSIGN_listen", "COUNTERSIGN_LISTEN?"),
-        ("COUNTERSIGN_METRICS", "--help"),
+        ("COUNTERSIGN_ACESS_TTL", "COUNTERSIGN_ACCESS_TTL?"),
+        ("COUNTERSIGN_ISUER", "COUNTERSIGN_ISSUER?"),
+        ("COUNTERSIGN_DATABASE_URL", "COUNTERSIGN_DATABASE?"),
+        ("COUNTERSIGN_MASTERKEY", "COUNTERSIGN_MASTER_KEY?"),
+        ("COUNTERSIGN_TLS_CERTIFICATE", "COUNTERSIGN_TLS_CERT?"),
+        ("COUNTERSIGN_TRUSTED_PROXY", "COUNTERSIGN_TRUSTED_PROXIES?"),
+        ("COUNTERSIGN_CORS_ORIGIN", "COUNTERSIGN_CORS_ORIGINS?"),
+        ("COUNTERSIGN_LOGLEVEL", "COUNTERSIGN_LOG_LEVEL?"),
     ] {
-        let done = binary(folder.path()).args(["config", "check"]).env(name, "x").output().unwrap();
-        refused(&done, 1, &[name, nearest]);
+        refused(&check(name, "x"), 1, &[name, nearest]);
+    }
+    // Kubernetes and Docker set these in every container beside a service of our name.
+    for (name, value) in [
+        ("COUNTERSIGN_SERVICE_HOST", "10.96.0.7"),
+        ("COUNTERSIGN_SERVICE_PORT_HTTP", "8080"),
+        ("COUNTERSIGN_PORT", "tcp://10.96.0.7:8080"),
+        ("COUNTERSIGN_PORT_8080_TCP_ADDR", "10.96.0.7"),
+        ("COUNTERSIGN_POSTGRES_SERVICE_HOST", "10.96.0.8"),
+        ("COUNTERSIGN_POSTGRES_NAME", "/app/countersign-postgres"),
+        ("COUNTERSIGN_POSTGRES_ENV_X", "1"),
+    ] {
+        let done = check(name, value);
+        assert!(done.status.success() && stderr(&done).is_empty(), "{name}: {}", stderr(&done));
+    }
+    for name in ["VERSION", "IMAGE", "HOME", "METRICS", "PORT", "HOST", "URL", "TAG", "REPLICAS"] {
+        let name = format!("COUNTERSIGN_{name}");
+        let done = check(&name, "c2VjcmV0");
+        assert!(done.status.success(), "{name}: {}", stderr(&done));
+        let warning = format!("{name} is not a setting and is ignored");
+        assert!(stderr(&done).contains(&warning), "{}", stderr(&done));
+        assert!(!stderr(&done).contains("c2VjcmV0"));
     }
 }
 
