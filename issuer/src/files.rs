@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::crypto::random_id;
+
 /// The longest file that is read.
 const MAX_BYTES: u64 = 1024 * 1024;
 
@@ -48,6 +50,18 @@ pub(crate) fn warning_of_others(path: &Path) -> Option<String> {
     let shown = path.display();
     (mode & 0o006 != 0)
         .then(|| format!("others on this machine may read {shown}; chmod o-rwx {shown}"))
+}
+
+/// Checks that a file can be made at `path`: makes another one in its folder and removes it.
+///
+/// # Errors
+///
+/// If there is no such folder, or it cannot be written.
+pub(crate) fn check_folder_of(path: &Path) -> io::Result<()> {
+    let draft_id = random_id().map_err(io::Error::other)?;
+    let draft = path.with_file_name(format!("countersign-check.{draft_id}"));
+    File::create_new(&draft)?;
+    std::fs::remove_file(draft)
 }
 
 fn read_regular(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {

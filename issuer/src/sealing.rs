@@ -70,12 +70,23 @@ impl MasterKeySource {
     pub(crate) fn resolve(&self, has_keys: bool) -> Result<MasterKey, Error> {
         match self {
             Self::Given(key) => Ok(key.clone()),
+            Self::Made(path) => {
+                self.existing(has_keys)?;
+                make_key(path)
+            }
+        }
+    }
+
+    /// Returns the key, or `None` if [`Self::resolve`] would create it.
+    pub(crate) fn existing(&self, has_keys: bool) -> Result<Option<&MasterKey>, Error> {
+        match self {
+            Self::Given(key) => Ok(Some(key)),
             Self::Made(path) if has_keys && !path.exists() => Err(Error::MasterKey(format!(
                 "the database contains keys, but the master key file {} is missing; restore it, or \
                  set master_key",
                 path.display()
             ))),
-            Self::Made(path) => make_key(path),
+            Self::Made(_) => Ok(None),
         }
     }
 }

@@ -3,25 +3,27 @@
 use clap::Subcommand;
 
 use super::print;
-use crate::serve::tls::Acceptor;
-use crate::{Config, Error};
+use crate::{Config, Error, State};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Check the configuration and print the values in force
-    Check,
+    /// Check everything that serve checks, change nothing, and print the values in force
+    Check {
+        /// Do not open the database
+        #[arg(long)]
+        offline: bool,
+    },
 }
 
 impl Command {
-    pub(super) fn run(&self, config: &Config) -> Result<(), Error> {
+    pub(super) async fn run(&self, config: &Config) -> Result<(), Error> {
         match self {
-            Self::Check => check(config),
+            Self::Check { offline } => check(config, *offline).await,
         }
     }
 }
 
-fn check(config: &Config) -> Result<(), Error> {
-    config.check_serve()?;
-    Acceptor::load(config)?;
+async fn check(config: &Config, offline: bool) -> Result<(), Error> {
+    State::check(config, offline).await?;
     print(&config.show())
 }

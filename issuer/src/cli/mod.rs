@@ -103,7 +103,9 @@ fn run(
     let config = sources.load()?;
     log::start(&config, log.clone());
     for name in sources.unknown_variables() {
-        tracing::warn!("{name} is not a setting and is ignored; countersign-issuer --help lists all");
+        tracing::warn!(
+            "{name} is not a setting and is ignored; countersign-issuer --help lists all"
+        );
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -118,7 +120,7 @@ fn run(
             Command::Store(command) => command.run(&config).await,
             Command::Migrate => store::migrate(&config).await,
             Command::Audit(command) => command.run(&config).await,
-            Command::Config(command) => command.run(&config),
+            Command::Config(command) => command.run(&config).await,
         }
     });
     // A thread may wait for a file that never comes.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -27,8 +27,11 @@ pub(super) async fn serve(config: Config, secret_file: Option<&Path>) -> Result<
         }
     };
     let signals = |kind| signal(kind).map_err(|e| Error::System(format!("no signals: {e}")));
-    let (mut terminate, mut interrupt) =
-        (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt, mut hangup) = (
+        signals(SignalKind::terminate())?,
+        signals(SignalKind::interrupt())?,
+        signals(SignalKind::hangup())?,
+    );
     if config.behind_proxy && config.trusted_proxies.is_empty() {
         tracing::warn!(
             "without trusted_proxies all clients share one limit on logins, the proxy's"
@@ -42,16 +45,16 @@ pub(super) async fn serve(config: Config, secret_file: Option<&Path>) -> Result<
     }
     let admin = admin.map(|(listener, address)| Admin::start(listener, address, state.clone()));
     print(&format!("countersign-issuer listening on {}\n", state.url()))?;
-    // Without a certificate, SIGHUP ends the process, as it does by default.
-    let tls = state.has_tls();
-    let mut hangup = tls.then(|| signals(SignalKind::hangup())).transpose()?;
     let reloaded = state.clone();
     let shutdown = async move {
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                () = received(&mut hangup) => reloaded.reload_certificate(),
+                _ = hangup.recv() => {
+                    tracing::info!("SIGHUP: reading the certificate again, if there is one");
+                    reloaded.reload_certificate();
+                }
             };
         }
     };
@@ -103,13 +106,5 @@ impl Admin {
         if self.running.await.is_err() {
             tracing::error!("the admin listener ended early");
         }
-    }
-}
-
-/// Completes with the next signal; never completes for `None`.
-async fn received(signal: &mut Option<Signal>) {
-    match signal {
-        Some(signal) => drop(signal.recv().await),
-        None => std::future::pending().await,
     }
 }

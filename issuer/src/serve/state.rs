@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::tls::Acceptor;
 use crate::http::{self, Api};
 use crate::metrics::Metrics;
-use crate::service::Issuer;
+use crate::service::{self, Issuer};
 use crate::{Clock, Config, Error, Limits};
 
 /// An open issuer, ready to be served: its service, its endpoints and its certificate. Cheap to
@@ -33,8 +33,7 @@ impl State {
         clock: Clock,
     ) -> Result<Self, Error> {
         config.listen = address;
-        config.check_serve()?;
-        let tls = Acceptor::load(&config)?;
+        let tls = Self::acceptor(&config)?;
         let metrics = Metrics::new(config.rotation_period, http::public_routes())?;
         let url = config.issuer.clone().unwrap_or_else(|| url_of(address, tls.is_some()));
         let issuer = Issuer::open(config, &url, limits, clock, metrics).await?;
@@ -44,6 +43,23 @@ impl State {
             Some(validity.from..validity.until)
         };
         Ok(Self { api: Arc::new(Api::new(issuer, certificate)), tls })
+    }
+
+    /// Checks what [`Self::open`] checks, with the configured address, and makes and changes nothing.
+    /// With `offline`, leaves the database out.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::open`].
+    pub async fn check(config: &Config, offline: bool) -> Result<(), Error> {
+        Self::acceptor(config)?;
+        service::check_store(config, offline).await
+    }
+
+    /// Checks the configuration and loads the certificate.
+    fn acceptor(config: &Config) -> Result<Option<Acceptor>, Error> {
+        config.check_serve()?;
+        Acceptor::load(config)
     }
 
     fn service(&self) -> &Issuer {

@@ -43,7 +43,7 @@ use self::issuer_url::IssuerUrl;
 use self::keys::KeyRing;
 pub(crate) use self::login::{LoggedIn, LoginRequest};
 use self::login_limit::LoginLimit;
-pub(crate) use self::open::{Opened, open_store, open_to_change};
+pub(crate) use self::open::{Opened, check_store, open_store, open_to_change};
 pub(crate) use self::refresh::RefreshRequest;
 use self::status::Lists;
 use self::take_backs::TakeBacks;

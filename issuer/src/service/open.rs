@@ -91,7 +91,7 @@ pub(crate) async fn open_store(
     database: &DatabaseUrl,
     missing: Missing,
 ) -> Result<Opened, Error> {
-    let source = MasterKeySource::find(config, database, config.listen.ip().is_loopback())?;
+    let source = master_key(config, database)?;
     let admit = |vault: &Vault| {
         let sealer = source.resolve(!vault.is_empty())?.sealer()?;
         vault.check(&sealer)?;
@@ -103,6 +103,24 @@ pub(crate) async fn open_store(
     let (store, (sealer, secret, is_stored)) = store::open(database, missing, admit).await?;
     let secret = if is_stored { secret } else { deposit(&*store, &sealer, &secret).await? };
     Ok(Opened { store, sealer, secret })
+}
+
+/// Checks that [`open_store`] would succeed for `serve`, and makes and changes nothing. With
+/// `offline`, checks only the master key.
+pub(crate) async fn check_store(config: &Config, offline: bool) -> Result<(), Error> {
+    let source = master_key(config, &config.database)?;
+    if offline {
+        return Ok(());
+    }
+    let admit = |vault: &Vault| match source.existing(!vault.is_empty())? {
+        Some(key) => vault.check(&key.sealer()?),
+        None => Ok(()),
+    };
+    store::check(&config.database, admit).await
+}
+
+fn master_key(config: &Config, database: &DatabaseUrl) -> Result<MasterKeySource, Error> {
+    MasterKeySource::find(config, database, config.listen.ip().is_loopback())
 }
 
 /// Opens the database to change its keys; returns the time of the change. Refuses while the clock is

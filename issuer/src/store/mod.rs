@@ -69,6 +69,21 @@ pub(crate) async fn open<T>(
     }
 }
 
+/// Checks that [`open`] would succeed, and makes and changes nothing.
+///
+/// # Errors
+///
+/// Those of [`open`].
+pub(crate) async fn check(
+    database: &DatabaseUrl,
+    admit: impl Fn(&Vault) -> Result<(), Error>,
+) -> Result<(), Error> {
+    match database {
+        DatabaseUrl::Sqlite(path) => SqliteStore::check(path, admit),
+        DatabaseUrl::Postgres(url) => PostgresStore::check(url, admit).await,
+    }
+}
+
 /// The database. Each change is written together with its entry in the audit log.
 pub(crate) trait Store: Send + Sync {
     // Users.

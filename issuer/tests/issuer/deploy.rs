@@ -36,6 +36,13 @@ fn the_systemd_unit_starts_the_issuer_with_valid_flags() {
         .collect();
     let done = command(folder.path(), &arguments, "");
     assert!(stdout(&done).contains("audience = of the file\n"), "{}", stderr(&done));
+    // A new certificate needs no restart, and a configuration that is wrong is noticed.
+    let reload = [
+        "/usr/local/bin/countersign-issuer --config /etc/countersign/issuer.toml config check \
+                   --offline",
+        "/bin/kill -HUP $MAINPID",
+    ];
+    assert_eq!(lines("ExecReload"), reload);
     // The documentation names this folder and this user.
     assert_eq!(lines("StateDirectory"), ["countersign"]);
     assert_eq!(lines("User"), ["countersign"]);
@@ -104,10 +111,11 @@ fn the_image_has_a_valid_configuration() {
     let folder = TempDir::new().unwrap();
     let check = |more: &[&str]| {
         let mut command = binary(folder.path());
-        command.envs(settings.iter().copied()).args(["config", "check"]).args(more);
+        command.envs(settings.iter().copied()).args(["config", "check", "--offline"]).args(more);
         command.output().unwrap()
     };
-    // The check names the missing settings, and succeeds with them.
+    // The check names the missing settings, and succeeds with them. The folder of the database
+    // exists in the image alone.
     assert!(stderr(&check(&[])).contains("behind_proxy = true"));
     std::fs::write(folder.path().join("key"), "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")
         .unwrap();

@@ -5,7 +5,9 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use crate::common::{ADMIN_LISTEN, Server, binary, client, command, get, login, send, stdout};
+use crate::common::{
+    ADMIN_LISTEN, MASTER_KEY, Server, binary, client, command, get, login, send, stdout,
+};
 
 fn document() -> String {
     fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/issuer.md")).unwrap()
@@ -40,7 +42,10 @@ fn the_documented_configuration_file_is_accepted() {
     // The files of the certificate do not exist here.
     let lines = text.lines().filter(|line| !line.starts_with("tls_"));
     let text = lines.map(|line| format!("{line}\n")).collect::<String>();
+    let here = folder.path().to_str().unwrap();
+    let text = text.replace("/etc/countersign", here).replace("/var/lib/countersign", here);
     fs::write(folder.path().join("issuer.toml"), text).unwrap();
+    fs::write(folder.path().join("master-key"), MASTER_KEY).unwrap();
     let arguments = ["--config", "issuer.toml", "config", "check", "--behind-proxy"];
     let done = command(folder.path(), &arguments, "");
     assert!(done.status.success(), "{done:?}");

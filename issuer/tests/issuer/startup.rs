@@ -213,8 +213,8 @@ fn a_variable_that_looks_like_a_setting_is_refused_and_others_do_not_matter() {
 fn flags_override_the_environment_which_overrides_the_file() {
     let folder = TempDir::new().unwrap();
     let text = "audience = \"file\"\naccess_ttl = 60\nrefresh_ttl = \"1d\"\nbehind_proxy = true\n\
-                cors_origins = [\"http://a.example\", \"http://b.example\"]\n\
-                master_key = \"not shown\"";
+                cors_origins = [\"http://a.example\", \"http://b.example\"]\n";
+    let text = format!("{text}master_key = \"{MASTER_KEY}\"");
     fs::write(folder.path().join("issuer.toml"), text).unwrap();
     let done = binary(folder.path())
         .args(["--config", "issuer.toml", "config", "check", "--audience", "flag"])
@@ -240,7 +240,7 @@ fn flags_override_the_environment_which_overrides_the_file() {
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line:?} is not in:\n{shown}");
     }
-    assert!(!shown.contains("not shown"));
+    assert!(!shown.contains(MASTER_KEY));
 }
 
 #[test]
@@ -334,6 +334,66 @@ async fn a_refused_start_does_not_change_the_database() {
 }
 
 #[test]
+fn config_check_refuses_everything_that_serve_refuses_and_changes_nothing() {
+    let folder = folder();
+    let path = folder.path();
+    // Makes the keys, which another master key does not open.
+    Process::start(path).stop();
+    let other_key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    // Something that is refused, and if it is refused without the database too.
+    let cases: [(&[&str], bool); 8] = [
+        (&["--master-key", "none"], true),
+        (&["--master-key-file", "absent"], true),
+        (&["--tls-cert", "absent", "--tls-key", "absent"], true),
+        (&["--listen", "0.0.0.0:0", "--behind-proxy", "--issuer", "https://a.example"], true),
+        (&["--master-key", other_key], false),
+        (&["--database", "sqlite://absent/x.db"], false),
+        (&["--database", "sqlite://foreign.db"], false),
+        (&["--database", "postgres://u:p@127.0.0.1:1/x", "--master-key", other_key], false),
+    ];
+    let db = rusqlite::Connection::open(path.join("foreign.db")).unwrap();
+    db.execute_batch("CREATE TABLE things (id)").unwrap();
+    drop(db);
+    let before = snapshot(path);
+    for (flags, offline_too) in cases {
+        let run = |start: &[&str]| command(path, &[start, flags].concat(), "");
+        let served = run(if flags.contains(&"--listen") {
+            &["serve"]
+        } else {
+            &["serve", "--listen", "127.0.0.1:0"]
+        });
+        let checked = run(&["config", "check"]);
+        assert_eq!(checked.status.code(), Some(1), "{flags:?}: {}", stdout(&checked));
+        assert_eq!(stderr(&checked), stderr(&served), "{flags:?}");
+        let offline = run(&["config", "check", "--offline"]);
+        assert_eq!(!offline.status.success(), offline_too, "{flags:?}: {}", stderr(&offline));
+        assert_eq!(snapshot(path), before, "{flags:?}");
+    }
+    let done = command(path, &["config", "check"], "");
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert_eq!(snapshot(path), before);
+}
+
+/// A database that lacks migrations is as it was after the check, in both kinds.
+#[tokio::test]
+async fn config_check_runs_no_migration() {
+    let empty = TempDir::new().unwrap();
+    let done = command(empty.path(), &["config", "check"], "");
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert!(snapshot(empty.path()).is_empty());
+    if crate::cluster::is_left_out() {
+        return;
+    }
+    let folder = empty_folder_on(Backend::Postgres);
+    for _ in 0..2 {
+        let done = command(folder.path(), &["config", "check"], "");
+        assert!(done.status.success(), "{}", stderr(&done));
+        let done = command(folder.path(), &["migrate"], "");
+        refused(&done, 1, &["there is no database"]);
+    }
+}
+
+#[test]
 fn migrate_makes_no_database() {
     let empty = TempDir::new().unwrap();
     refused(&command(empty.path(), &["migrate"], ""), 1, &["there is no database"]);
@@ -367,6 +427,23 @@ fn a_foreign_file_is_refused_and_unchanged() {
 
     let done = command(folder.path(), &["user", "add", "eve", "--database", "sqlite:///no/x"], "");
     refused(&done, 1, &["/no/x", "No such file", "set database"]);
+}
+
+#[test]
+fn sighup_does_not_end_an_issuer_without_a_certificate() {
+    let folder = folder();
+    let process = Process::start(folder.path());
+    process.signal("-HUP");
+    let log = folder.path().join("issuer.log");
+    let is_logged = || fs::read_to_string(&log).unwrap().contains("SIGHUP");
+    for _ in 0..600 {
+        if is_logged() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert!(is_logged());
+    assert_eq!(process.stop().code(), Some(0));
 }
 
 /// Permissions do not restrict root. If the tests run as root, the binary runs as another user.

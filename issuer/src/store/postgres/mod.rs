@@ -56,6 +56,18 @@ impl PostgresStore {
         Ok((Self { connections, unacknowledged: Unacknowledged::default() }, admitted))
     }
 
+    /// Checks that the database can be opened; see [`open::check`].
+    ///
+    /// # Errors
+    ///
+    /// See [`open::check`]; also [`Error::Tls`] if the trusted certificates cannot be read.
+    pub(crate) async fn check(
+        address: &PostgresUrl,
+        admit: impl Fn(&Vault) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        open::check(&Connections::new(address)?, address, admit).await
+    }
+
     fn change_user(&self, name: String, change: UserChange, now: u64) -> Answer<'_, bool> {
         Box::pin(async move {
             let (name, change) = (&name, &change);

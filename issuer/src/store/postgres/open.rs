@@ -38,6 +38,36 @@ pub(super) async fn open<T>(
     missing: Missing,
     admit: impl Fn(&Vault) -> Result<T, Error>,
 ) -> Result<T, Error> {
+    try_open(connections, address, missing, Ending::Commit, admit).await
+}
+
+/// Does everything that [`open`] does, and leaves the database as it was.
+///
+/// # Errors
+///
+/// Those of [`open`].
+pub(super) async fn check(
+    connections: &Connections,
+    address: &PostgresUrl,
+    admit: impl Fn(&Vault) -> Result<(), Error>,
+) -> Result<(), Error> {
+    try_open(connections, address, Missing::Make, Ending::Undo, admit).await
+}
+
+/// The end of the transaction that prepares a database.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Commit,
+    Undo,
+}
+
+async fn try_open<T>(
+    connections: &Connections,
+    address: &PostgresUrl,
+    missing: Missing,
+    ending: Ending,
+    admit: impl Fn(&Vault) -> Result<T, Error>,
+) -> Result<T, Error> {
     let shown = &address.shown;
     let refusal = Mutex::new(None);
     let (refused, admit) = (&refusal, &admit);
@@ -46,6 +76,9 @@ pub(super) async fn open<T>(
             Ok(()) => admit(&keys::vault(&db).await?),
             Err(e) => Err(e),
         };
+        if ending == Ending::Undo {
+            db.batch_execute("ROLLBACK AND CHAIN").await?;
+        }
         admitted.map_err(|e| {
             // A job that fails is rolled back.
             let failure = Failure::Permanent(e.to_string());

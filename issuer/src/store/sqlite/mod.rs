@@ -60,6 +60,18 @@ impl SqliteStore {
         Ok((store, admitted))
     }
 
+    /// Checks that the file can be opened; see [`open::check`].
+    ///
+    /// # Errors
+    ///
+    /// See [`open::check`].
+    pub(crate) fn check(
+        path: &Path,
+        admit: impl FnOnce(&Vault) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        open::check(path, admit)
+    }
+
     /// Runs `job` in a transaction and returns once its changes are on the disk.
     fn write<T: Send + 'static>(
         &self,

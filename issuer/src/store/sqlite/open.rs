@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::keys;
-use crate::Error;
 use crate::keys::Vault;
 use crate::store::schema::Schema;
+use crate::{Error, files};
 
 /// One script for each schema version. `user_version` counts the scripts that have run.
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema-2.sql")];
@@ -49,33 +49,59 @@ pub(super) fn open<T>(
     path: &Path,
     admit: impl FnOnce(&Vault) -> Result<T, Error>,
 ) -> Result<Connections<T>, Error> {
+    create(path).map_err(|e| unusable(path, &e))?;
+    let (mut writer, schema) = writer(path)?;
+    let admitted = prepare(&mut writer, &schema, MIGRATIONS, Ending::Commit, admit)
+        .map_err(|refusal| refusal.at(path))?;
+    let count = thread::available_parallelism().map_or(1, usize::from).min(MAX_POOL);
+    let pool = (0..count).map(|_| reader(path, Duration::ZERO)).collect::<Result<_, _>>();
+    let pool = pool.map_err(|e| unusable(path, &e))?;
+    let waiting_reader = reader(path, LOCK_TIMEOUT).map_err(|e| unusable(path, &e))?;
+    Ok(Connections { writer, pool, waiting_reader, admitted })
+}
+
+/// Does everything that [`open`] does, and leaves the file as it was. If there is no file, checks
+/// that one can be made.
+///
+/// # Errors
+///
+/// Those of [`open`].
+pub(super) fn check(
+    path: &Path,
+    admit: impl FnOnce(&Vault) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if !path.exists() {
+        files::check_folder_of(path).map_err(|e| unusable(path, &e))?;
+        return admit(&Vault::default());
+    }
+    let (mut writer, schema) = writer(path)?;
+    prepare(&mut writer, &schema, MIGRATIONS, Ending::Undo, admit)
+        .map_err(|refusal| refusal.at(path))
+}
+
+/// Opens an existing file that is ours and can be written.
+fn writer(path: &Path) -> Result<(Connection, Schema), Error> {
+    let failed = |e: rusqlite::Error| unusable(path, &e);
+    let writer = Connection::open(path).map_err(failed)?;
     let shown = path.display();
-    let failed = |e: &dyn std::fmt::Display| {
-        Error::Database(format!(
-            "cannot use the database {shown}: {e}; make the file and its folder writable, or \
-             set database to another file"
-        ))
-    };
-    create(path).map_err(|e| failed(&e))?;
-    let mut writer = Connection::open(path).map_err(|e| failed(&e))?;
-    let Some(schema) = schema(&writer).map_err(|e| failed(&e))? else {
+    let Some(schema) = schema(&writer).map_err(failed)? else {
         return Err(Error::Database(format!(
             "{shown} is a database of something else; set database to another file"
         )));
     };
     schema.missing(MIGRATIONS, &shown.to_string()).map_err(Error::Database)?;
-    if writer.is_readonly(rusqlite::MAIN_DB).map_err(|e| failed(&e))? {
-        return Err(failed(&"it is read-only"));
+    if writer.is_readonly(rusqlite::MAIN_DB).map_err(failed)? {
+        return Err(unusable(path, &"it is read-only"));
     }
-    let admitted = prepare(&mut writer, &schema, MIGRATIONS, admit).map_err(|e| match e {
-        Refusal::Database(e) => failed(&e),
-        Refusal::Keys(e) => e,
-    })?;
-    let count = thread::available_parallelism().map_or(1, usize::from).min(MAX_POOL);
-    let pool = (0..count).map(|_| reader(path, Duration::ZERO)).collect::<Result<_, _>>();
-    let pool = pool.map_err(|e| failed(&e))?;
-    let waiting_reader = reader(path, LOCK_TIMEOUT).map_err(|e| failed(&e))?;
-    Ok(Connections { writer, pool, waiting_reader, admitted })
+    Ok((writer, schema))
+}
+
+fn unusable(path: &Path, e: &dyn std::fmt::Display) -> Error {
+    Error::Database(format!(
+        "cannot use the database {}: {e}; make the file and its folder writable, or set database \
+         to another file",
+        path.display()
+    ))
 }
 
 /// Makes an empty file that only its owner can read, if there is none, also where a link leads to.
@@ -149,10 +175,26 @@ enum Refusal {
     Keys(Error),
 }
 
+impl Refusal {
+    fn at(self, path: &Path) -> Error {
+        match self {
+            Self::Database(e) => unusable(path, &e),
+            Self::Keys(e) => e,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for Refusal {
     fn from(e: rusqlite::Error) -> Self {
         Self::Database(e)
     }
+}
+
+/// The end of the transaction that prepares a database.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Commit,
+    Undo,
 }
 
 /// Runs the migrations that are missing, and `admit`, in one transaction. `before` is the schema as
@@ -161,17 +203,21 @@ fn prepare<T>(
     db: &mut Connection,
     before: &Schema,
     migrations: &[&str],
+    ending: Ending,
     admit: impl FnOnce(&Vault) -> Result<T, Error>,
 ) -> Result<T, Refusal> {
     configure(db)?;
-    if before.version < migrations.len() {
+    if before.version < migrations.len() && ending == Ending::Commit {
         use_write_ahead_log(db)?;
     }
     // Taken even if nothing is missing: the lock shows that the file can be written.
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     migrate(&transaction, migrations)?;
     let admitted = admit(&keys::vault(&transaction)?).map_err(Refusal::Keys)?;
-    transaction.commit()?;
+    match ending {
+        Ending::Commit => transaction.commit()?,
+        Ending::Undo => transaction.rollback()?,
+    }
     Ok(admitted)
 }
 
@@ -233,7 +279,7 @@ mod tests {
         let mut migrate_with = |script: &'static str| {
             let migrations = [MIGRATIONS, &["CREATE TABLE one (id)", script]].concat();
             let had = schema(&db).unwrap().unwrap();
-            let done = prepare(&mut db, &had, &migrations, |_| Ok(())).is_ok();
+            let done = prepare(&mut db, &had, &migrations, Ending::Commit, |_| Ok(())).is_ok();
             (done, content(&db))
         };
         assert_eq!(migrate_with("CREATE TABLE broken ("), (false, before));
