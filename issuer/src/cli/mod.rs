@@ -4,6 +4,7 @@
 mod audit;
 mod client;
 mod config;
+mod health;
 mod keys;
 mod log;
 mod serve;
@@ -42,6 +43,8 @@ struct CommandLine {
 enum Command {
     /// Serve until SIGTERM or SIGINT
     Serve,
+    /// Ask the issuer that runs with this configuration if it is alive; fail if it is not
+    Health(health::Health),
     /// Users; passwords are prompted for, or read as one line of stdin
     #[command(subcommand, arg_required_else_help = false)]
     User(user::Command),
@@ -114,6 +117,7 @@ fn run(
     let result = runtime.block_on(async {
         match command {
             Command::Serve => serve::serve(config, sources.secret_file()).await,
+            Command::Health(health) => health.run(&config).await,
             Command::User(command) => command.run(&config).await,
             Command::Client(command) => command.run(&config).await,
             Command::Keys(command) => command.run(&config).await,

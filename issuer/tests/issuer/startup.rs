@@ -430,6 +430,54 @@ fn a_foreign_file_is_refused_and_unchanged() {
 }
 
 #[test]
+fn health_asks_the_issuer_that_runs() {
+    let folder = folder();
+    let path = folder.path();
+    let health = |url: &str, flags: &[&str]| {
+        let address = url.split_once("://").unwrap().1;
+        command(path, &[&["health", "--listen", address], flags].concat(), "")
+    };
+    let process = Process::start(path);
+    for flags in [&[][..], &["--ready"]] {
+        let done = health(&process.url, flags);
+        assert_eq!(stdout(&done), "{\"status\":\"ok\"}\n", "{}", stderr(&done));
+    }
+    let url = process.url.clone();
+    // The address of every interface is reached by loopback.
+    let done = health(&url.replace("127.0.0.1", "0.0.0.0"), &["--behind-proxy"]);
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    process.stop();
+    refused(&health(&url, &[]), 1, &["no issuer answers at 127.0.0.1:", "listen"]);
+    refused(&health("http://127.0.0.1:0", &[]), 1, &["listen has port 0"]);
+
+    crate::tls::Pair::make().write(path);
+    let flags = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+    let mut command = binary(path);
+    command.args(flags);
+    let process = Process::with(path, command);
+    let done = health(&process.url, &[&["--ready"], &flags[..]].concat());
+    assert_eq!(stdout(&done), "{\"status\":\"ok\"}\n", "{}", stderr(&done));
+}
+
+#[test]
+fn health_fails_with_the_answer_of_an_issuer_that_is_not_ready() {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 1024];
+        let length = stream.read(&mut request).unwrap();
+        assert!(request[..length].starts_with(b"GET /healthz/ready HTTP/1.1\r\n"));
+        let answer = b"HTTP/1.1 503 x\r\nContent-Length: 8\r\n\r\ndatabase";
+        stream.write_all(answer).unwrap();
+    });
+    let empty = TempDir::new().unwrap();
+    let done = command(empty.path(), &["health", "--ready", "--listen", &address], "");
+    refused(&done, 1, &["/healthz/ready answered 503", "database"]);
+}
+
+#[test]
 fn sighup_does_not_end_an_issuer_without_a_certificate() {
     let folder = folder();
     let process = Process::start(folder.path());

@@ -26,14 +26,14 @@ use crate::common::{PASSWORD, Process, START, Server, binary, command, folder, s
 use crate::watch::{self, admin, metrics};
 
 /// A certificate for localhost and its key in PEM, and the certificate in DER.
-struct Pair {
+pub(crate) struct Pair {
     cert: String,
     key: String,
     der: CertificateDer<'static>,
 }
 
 impl Pair {
-    fn make() -> Self {
+    pub(crate) fn make() -> Self {
         Self::lasting(4000)
     }
 
@@ -47,7 +47,7 @@ impl Pair {
         Self { cert: cert.pem(), key: key.serialize_pem(), der: cert.der().clone() }
     }
 
-    fn write(&self, folder: &Path) {
+    pub(crate) fn write(&self, folder: &Path) {
         fs::write(folder.join("cert.pem"), &self.cert).unwrap();
         fs::write(folder.join("key.pem"), &self.key).unwrap();
     }
