@@ -23,6 +23,7 @@ pub(crate) enum ClientChange {
     /// Sets the SHA-256 of a new secret.
     Secret(Vec<u8>),
     Locked(bool),
+    Scope(String),
 }
 
 impl ClientChange {
@@ -37,6 +38,9 @@ impl ClientChange {
             Self::Locked(locked) => {
                 let event = if *locked { Event::ClientLocked } else { Event::ClientUnlocked };
                 (Client { locked: *locked, ..client.clone() }, event)
+            }
+            Self::Scope(scope) => {
+                (Client { scope: scope.clone(), ..client.clone() }, Event::ClientScopeChanged)
             }
         };
         (changed != *client).then_some((changed, event))
@@ -58,10 +62,12 @@ mod tests {
             created_at: 7,
         };
         let locked = Client { locked: true, ..client.clone() };
+        let scoped = Client { scope: "read".to_owned(), ..client.clone() };
         let new = Client { secret_hash: vec![2], ..client.clone() };
         for (change, before, after, event) in [
             (ClientChange::Secret(vec![2]), &client, &new, Event::ClientSecretChanged),
             (ClientChange::Locked(true), &client, &locked, Event::ClientLocked),
+            (ClientChange::Scope("read".into()), &client, &scoped, Event::ClientScopeChanged),
             (ClientChange::Locked(false), &locked, &client, Event::ClientUnlocked),
         ] {
             assert_eq!(change.apply(before), Some((after.clone(), event)), "{change:?}");

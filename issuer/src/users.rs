@@ -2,6 +2,7 @@
 //! the change, and writes the result in the same transaction.
 
 use crate::audit::Event;
+use crate::scope;
 
 /// A user as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,9 @@ pub(crate) enum UserChange {
     /// Sets the hash of a new password.
     Password(String),
     Locked(bool),
+    /// Sets the scope of new sessions. If it lacks a word of the old scope, sessions end: they could
+    /// go on with the old one for a month.
+    Scope(String),
     /// Removes everything but the id. Status lists need the user's sessions until these expire, and
     /// sessions need the row.
     Deleted,
@@ -63,6 +67,10 @@ impl UserChange {
             Self::Locked(locked) => {
                 let event = if *locked { Event::UserLocked } else { Event::UserUnlocked };
                 (User { locked: *locked, ..user.clone() }, *locked, event)
+            }
+            Self::Scope(scope) => {
+                let changed = User { scope: scope.clone(), ..user.clone() };
+                (changed, !scope::is_within(&user.scope, scope), Event::UserScopeChanged)
             }
             Self::Deleted if user.name.starts_with(DELETED) => return None,
             Self::Deleted => {
@@ -105,11 +113,15 @@ mod tests {
             password_hash: String::new(),
             ..locked.clone()
         };
+        let [wide, narrow] =
+            ["write read", ""].map(|scope| User { scope: scope.to_owned(), ..user() });
         let new = User { password_hash: "new".to_owned(), password_version: 4, ..user() };
         for (change, before, after, ends_sessions, event) in [
             (UserChange::Password("new".into()), user(), new, true, Event::PasswordChanged),
             (UserChange::Locked(true), user(), locked.clone(), true, Event::UserLocked),
             (UserChange::Locked(false), locked.clone(), user(), false, Event::UserUnlocked),
+            (UserChange::Scope("write read".into()), user(), wide, false, Event::UserScopeChanged),
+            (UserChange::Scope(String::new()), user(), narrow, true, Event::UserScopeChanged),
             (UserChange::Deleted, user(), deleted.clone(), true, Event::UserDeleted),
             (UserChange::Deleted, locked, deleted, true, Event::UserDeleted),
         ] {

@@ -33,8 +33,19 @@ pub(super) enum Command {
     Lock(Name),
     /// Undo lock
     Unlock(Name),
+    /// Set the scope of a client's tokens
+    Scope {
+        #[command(flatten)]
+        name: Name,
+        /// Scope, such as "read write"; "" for none
+        scope: String,
+    },
     /// List the clients
-    List,
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Args)]
@@ -52,7 +63,8 @@ impl Command {
             Self::Rotate { name: Name { name }, json } => rotate(config, &name, json).await,
             Self::Lock(Name { name }) => lock(config, &name, true).await,
             Self::Unlock(Name { name }) => lock(config, &name, false).await,
-            Self::List => list(config).await,
+            Self::Scope { name: Name { name }, scope } => change_scope(config, &name, &scope).await,
+            Self::List { json } => list(config, json).await,
         }
     }
 }
@@ -88,9 +100,25 @@ async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
     })
 }
 
+async fn change_scope(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
+    let change = ClientChange::Scope(checked_scope(scope)?);
+    let store = existing(config).await?;
+    if !store.change_client(name.to_owned(), change, Clock::system().now()).await? {
+        return Err(unknown(name));
+    }
+    print(&format!("set the scope of client {name}; it is in new tokens\n"))
+}
+
 /// Prints name, id and scope of each client, and `locked` for a locked one, separated by tabs.
-async fn list(config: &Config) -> Result<(), Error> {
+async fn list(config: &Config, as_json: bool) -> Result<(), Error> {
     let clients = existing(config).await?.clients().await?;
+    if as_json {
+        let object = |Client { id, name, scope, locked, created_at, .. }: &Client| {
+            json!({ "name": name, "client_id": id, "scope": scope, "locked": locked,
+                    "created_at": created_at })
+        };
+        return print(&format!("{}\n", json!(clients.iter().map(object).collect::<Vec<_>>())));
+    }
     let line = |client: &Client| {
         let locked = if client.locked { "\tlocked" } else { "" };
         format!("{}\t{}\t{}{locked}\n", client.name, client.id, client.scope)

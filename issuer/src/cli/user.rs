@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{existing, existing_or_new, print};
@@ -10,7 +11,7 @@ use crate::login::{password, user_name};
 use crate::scope;
 use crate::service::accounts;
 use crate::service::hasher::Cost;
-use crate::users::User;
+use crate::users::{User, UserChange};
 use crate::{Clock, Config, Error};
 
 #[derive(Subcommand)]
@@ -28,10 +29,21 @@ pub(super) enum Command {
     Lock(Name),
     /// Undo lock
     Unlock(Name),
+    /// Set the scope of a user's tokens; ends the user's sessions if it takes something away
+    Scope {
+        #[command(flatten)]
+        name: Name,
+        /// Scope, such as "read write"; "" for none
+        scope: String,
+    },
     /// Delete a user; ends the user's sessions
     Delete(Name),
     /// List the users
-    List,
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Args)]
@@ -56,8 +68,9 @@ impl Command {
             Self::Passwd(Name { name }) => passwd(config, &name).await,
             Self::Lock(Name { name }) => lock(config, &name, true).await,
             Self::Unlock(Name { name }) => lock(config, &name, false).await,
+            Self::Scope { name: Name { name }, scope } => change_scope(config, &name, &scope).await,
             Self::Delete(Name { name }) => delete(config, &name).await,
-            Self::List => list(config).await,
+            Self::List { json } => list(config, json).await,
         }
     }
 }
@@ -86,7 +99,7 @@ async fn passwd(config: &Config, name: &str) -> Result<(), Error> {
         return Err(unknown());
     }
     let hash = new_password(config, &name)?;
-    if !store.set_password(name.clone(), hash, Clock::system().now()).await? {
+    if !store.change_user(name.clone(), UserChange::Password(hash), Clock::system().now()).await? {
         return Err(unknown());
     }
     print(&format!("set the password of user {name} and ended their sessions\n"))
@@ -95,7 +108,7 @@ async fn passwd(config: &Config, name: &str) -> Result<(), Error> {
 async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
     let name = user_name(name)?;
     let store = existing(config).await?;
-    if !store.lock_user(name.clone(), locked, Clock::system().now()).await? {
+    if !store.change_user(name.clone(), UserChange::Locked(locked), Clock::system().now()).await? {
         return Err(Error::Refused(format!("there is no user {name}; see user list")));
     }
     print(&if locked {
@@ -103,6 +116,16 @@ async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
     } else {
         format!("unlocked user {name}\n")
     })
+}
+
+async fn change_scope(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
+    let name = user_name(name)?;
+    let change = UserChange::Scope(checked_scope(scope)?);
+    let store = existing(config).await?;
+    if !store.change_user(name.clone(), change, Clock::system().now()).await? {
+        return Err(Error::Refused(format!("there is no user {name}; see user list")));
+    }
+    print(&format!("set the scope of user {name}; it is in the tokens of new sessions\n"))
 }
 
 async fn delete(config: &Config, name: &str) -> Result<(), Error> {
@@ -115,8 +138,15 @@ async fn delete(config: &Config, name: &str) -> Result<(), Error> {
 }
 
 /// Prints name, `sub` and scope of each user, and `locked` for a locked one, separated by tabs.
-async fn list(config: &Config) -> Result<(), Error> {
+async fn list(config: &Config, as_json: bool) -> Result<(), Error> {
     let users = existing(config).await?.users().await?;
+    if as_json {
+        let object = |User { id, name, scope, locked, created_at, .. }: &User| {
+            json!({ "name": name, "sub": id, "scope": scope, "locked": locked,
+                    "created_at": created_at })
+        };
+        return print(&format!("{}\n", json!(users.iter().map(object).collect::<Vec<_>>())));
+    }
     let line = |user: &User| {
         let locked = if user.locked { "\tlocked" } else { "" };
         format!("{}\t{}\t{}{locked}\n", user.name, user.id, user.scope)

@@ -9,7 +9,7 @@ use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::store::copy::{Parts, PartsOut};
 use crate::store::{Answer, KeyChange, Store};
-use crate::users::User;
+use crate::users::{User, UserChange};
 
 /// A store whose answers are timed and counted.
 pub(crate) struct Measured {
@@ -37,9 +37,8 @@ macro_rules! measured {
 
 measured! {
     write: add_user(user: User) -> bool;
-    write: set_password(name: String, hash: String, now: u64) -> bool;
+    write: change_user(name: String, change: UserChange, now: u64) -> bool;
     write: replace_hash(user_id: String, old: String, new: String, now: u64) -> ();
-    write: lock_user(name: String, locked: bool, now: u64) -> bool;
     write: delete_user(name: String, now: u64) -> bool;
     write: attempt(attempt: Attempt) -> throttle::Verdict;
     write: take_back(failure: ProvisionalFailure) -> ();

@@ -23,7 +23,7 @@ use crate::keys::{KeyRecord, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
-use crate::users::User;
+use crate::users::{User, UserChange};
 
 /// The future result of a store's method.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -90,14 +90,12 @@ pub(crate) trait Store: Send + Sync {
 
     /// Adds a user. Returns `false` if the name is taken.
     fn add_user(&self, user: User) -> Answer<'_, bool>;
-    /// Sets a password and ends all sessions of the user. Returns `false` if there is no such user.
-    fn set_password(&self, name: String, hash: String, now: u64) -> Answer<'_, bool>;
+    /// Changes the user of that name, and ends their sessions if the change does. Returns `false` if
+    /// there is no such user. Users are deleted by [`Store::delete_user`].
+    fn change_user(&self, name: String, change: UserChange, now: u64) -> Answer<'_, bool>;
     /// Replaces the hash `old` with another hash of the same password, unless the user's hash has
     /// changed meanwhile. Sessions stay.
     fn replace_hash(&self, user_id: String, old: String, new: String, now: u64) -> Answer<'_, ()>;
-    /// Locks a user and ends all of their sessions, or unlocks a user. Returns `false` if there is
-    /// no such user.
-    fn lock_user(&self, name: String, locked: bool, now: u64) -> Answer<'_, bool>;
     /// Deletes a user and ends all of their sessions. Returns `false` if there is no such user. A
     /// row without a name stays until the last session has expired: status lists need the sessions.
     fn delete_user(&self, name: String, now: u64) -> Answer<'_, bool>;

@@ -16,7 +16,7 @@ use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::session::{Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict};
 use crate::status::{self, Candidates};
-use crate::users::User;
+use crate::users::{User, UserChange};
 
 #[allow(dead_code, reason = "the integration tests use all of it")]
 #[path = "../../tests/issuer/cluster.rs"]

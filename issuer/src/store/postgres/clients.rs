@@ -46,11 +46,12 @@ pub(super) async fn change(
     };
     if let Some((client, event)) = change.apply(&from_row(&row)?) {
         db.execute_typed(
-            "UPDATE countersign.clients SET secret_hash = $2, locked = $3 WHERE id = $1",
+            "UPDATE countersign.clients SET secret_hash = $2, locked = $3, scope = $4 WHERE id = $1",
             &[
                 (&client.id, Type::TEXT),
                 (&client.secret_hash, Type::BYTEA),
                 (&client.locked, Type::BOOL),
+                (&client.scope, Type::TEXT),
             ],
         )
         .await?;

@@ -67,15 +67,6 @@ impl PostgresStore {
     ) -> Result<(), Error> {
         open::check(&Connections::new(address)?, address, admit).await
     }
-
-    fn change_user(&self, name: String, change: UserChange, now: u64) -> Answer<'_, bool> {
-        Box::pin(async move {
-            let (name, change) = (&name, &change);
-            self.connections
-                .transact(|db| async move { users::change(&db, name, change, now).await })
-                .await
-        })
-    }
 }
 
 impl Store for PostgresStore {
@@ -86,8 +77,13 @@ impl Store for PostgresStore {
         })
     }
 
-    fn set_password(&self, name: String, hash: String, now: u64) -> Answer<'_, bool> {
-        self.change_user(name, UserChange::Password(hash), now)
+    fn change_user(&self, name: String, change: UserChange, now: u64) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let (name, change) = (&name, &change);
+            self.connections
+                .transact(|db| async move { users::change(&db, name, change, now).await })
+                .await
+        })
     }
 
     fn replace_hash(&self, user_id: String, old: String, new: String, now: u64) -> Answer<'_, ()> {
@@ -97,10 +93,6 @@ impl Store for PostgresStore {
                 .transact(|db| async move { users::replace_hash(&db, id, old, new, now).await })
                 .await
         })
-    }
-
-    fn lock_user(&self, name: String, locked: bool, now: u64) -> Answer<'_, bool> {
-        self.change_user(name, UserChange::Locked(locked), now)
     }
 
     fn delete_user(&self, name: String, now: u64) -> Answer<'_, bool> {

@@ -34,8 +34,8 @@ pub(super) fn change(
     let Some(found) = found.optional()? else { return Ok(false) };
     if let Some((client, event)) = change.apply(&found) {
         db.execute(
-            "UPDATE clients SET secret_hash = ?2, locked = ?3 WHERE id = ?1",
-            params![client.id, client.secret_hash, client.locked],
+            "UPDATE clients SET secret_hash = ?2, locked = ?3, scope = ?4 WHERE id = ?1",
+            params![client.id, client.secret_hash, client.locked, client.scope],
         )?;
         audit::record(db, now, event, &client.id)?;
     }

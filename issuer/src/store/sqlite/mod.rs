@@ -105,16 +105,12 @@ impl Store for SqliteStore {
         self.write(move |db| users::add(db, &user))
     }
 
-    fn set_password(&self, name: String, hash: String, now: u64) -> Answer<'_, bool> {
-        self.write(move |db| users::change(db, &name, &UserChange::Password(hash), now))
+    fn change_user(&self, name: String, change: UserChange, now: u64) -> Answer<'_, bool> {
+        self.write(move |db| users::change(db, &name, &change, now))
     }
 
     fn replace_hash(&self, user_id: String, old: String, new: String, now: u64) -> Answer<'_, ()> {
         self.write(move |db| users::replace_hash(db, &user_id, &old, &new, now))
-    }
-
-    fn lock_user(&self, name: String, locked: bool, now: u64) -> Answer<'_, bool> {
-        self.write(move |db| users::change(db, &name, &UserChange::Locked(locked), now))
     }
 
     fn delete_user(&self, name: String, now: u64) -> Answer<'_, bool> {

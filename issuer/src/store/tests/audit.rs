@@ -12,9 +12,15 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
     let name = || "demo".to_owned();
     assert!(!store.add_user(User { id: "user_y".to_owned(), ..user() }).await.unwrap());
     for locked in [true, true, false, false] {
-        assert!(store.lock_user(name(), locked, NOW).await.unwrap());
+        assert!(store.change_user(name(), UserChange::Locked(locked), NOW).await.unwrap());
     }
-    assert!(store.set_password(name(), "another".to_owned(), NOW).await.unwrap());
+    assert!(
+        store.change_user(name(), UserChange::Password("another".to_owned()), NOW).await.unwrap()
+    );
+    for scope in ["read", "read write", "read write"] {
+        let change = UserChange::Scope(scope.to_owned());
+        assert!(store.change_user(name(), change, NOW).await.unwrap());
+    }
     let client = Client {
         id: "client_x".to_owned(),
         name: "worker".to_owned(),
@@ -32,6 +38,8 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
         ClientChange::Locked(true),
         ClientChange::Locked(true),
         ClientChange::Locked(false),
+        ClientChange::Scope("read".to_owned()),
+        ClientChange::Scope("read".to_owned()),
     ] {
         assert!(store.change_client("worker".to_owned(), change, NOW).await.unwrap());
     }
@@ -60,10 +68,12 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
         ("user_locked", "user_x"),
         ("user_unlocked", "user_x"),
         ("password_changed", "user_x"),
+        ("user_scope_changed", "user_x"),
         ("client_added", "client_x"),
         ("client_secret_changed", "client_x"),
         ("client_locked", "client_x"),
         ("client_unlocked", "client_x"),
+        ("client_scope_changed", "client_x"),
         ("login", one.as_str()),
         ("login", two.as_str()),
         ("refresh_repeated", one.as_str()),
@@ -74,9 +84,9 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
         ("key_withdrawn", "kid"),
     ];
     assert_eq!(recorded, expected);
-    assert_eq!(other.audit(None, 2).await.unwrap(), entries[14..]);
+    assert_eq!(other.audit(None, 2).await.unwrap(), entries[16..]);
     let of_one = other.audit(Some(one), 2).await.unwrap();
-    assert_eq!(of_one, entries[10..12]);
+    assert_eq!(of_one, entries[12..14]);
 }
 
 async fn only_old_entries_of_the_audit_log_are_deleted(database: Database) {

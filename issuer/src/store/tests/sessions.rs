@@ -212,7 +212,12 @@ async fn a_new_password_ends_all_sessions_of_the_old_one(database: Database) {
             .collect();
         // The change comes before, between or after the logins.
         tokio::time::sleep(Duration::from_micros(400 * u64::try_from(round % 8).unwrap())).await;
-        assert!(stores[1].set_password("demo".to_owned(), next.clone(), NOW).await.unwrap());
+        assert!(
+            stores[1]
+                .change_user("demo".to_owned(), UserChange::Password(next.clone()), NOW)
+                .await
+                .unwrap()
+        );
         for login in logins {
             opened += usize::from(login.await.unwrap());
         }
@@ -237,7 +242,12 @@ async fn a_hash_is_replaced_only_if_it_is_unchanged_and_sessions_stay(database: 
     replace("hash", "anew").await;
     assert_eq!(hash().await, "anew");
     assert!(!other.session([1; 16]).await.unwrap().unwrap().revoked);
-    assert!(store.set_password("demo".to_owned(), "changed".to_owned(), NOW).await.unwrap());
+    assert!(
+        store
+            .change_user("demo".to_owned(), UserChange::Password("changed".to_owned()), NOW)
+            .await
+            .unwrap()
+    );
     replace("anew", "late").await;
     assert_eq!(hash().await, "changed");
 }

@@ -67,7 +67,12 @@ async fn a_status_list_has_every_ended_session_until_it_expires(database: Databa
     assert_eq!(store.refresh(refresh(1, 0, 0)).await.unwrap(), Verdict::Reuse);
     assert_eq!(ended(1, NOW).await, sorted(indices[..2].to_vec()));
     assert!(ended(2, NOW).await.is_empty());
-    assert!(store.set_password("demo".to_owned(), "new".to_owned(), NOW).await.unwrap());
+    assert!(
+        store
+            .change_user("demo".to_owned(), UserChange::Password("new".to_owned()), NOW)
+            .await
+            .unwrap()
+    );
     assert_eq!(ended(1, NOW + 899).await, sorted(indices.clone()));
     // The refreshed session remains: it expires a second later.
     assert_eq!(ended(1, NOW + 900).await, [indices[1]]);
