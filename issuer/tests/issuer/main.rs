@@ -9,6 +9,7 @@
 
 mod cluster;
 mod common;
+mod standby;
 
 mod browser;
 mod clients;
