@@ -11,6 +11,7 @@ mod cluster;
 mod common;
 mod standby;
 
+mod backends;
 mod browser;
 mod clients;
 mod connections;
@@ -25,6 +26,7 @@ mod log;
 mod login;
 mod postgres;
 mod promtool;
+mod replication;
 mod sessions;
 mod startup;
 mod status;
