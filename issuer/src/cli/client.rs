@@ -77,14 +77,14 @@ async fn add(config: &Config, name: &str, scope: &str, as_json: bool) -> Result<
     let new = added.ok_or_else(|| {
         Error::Refused(format!("client {name} exists; use client rotate to give it a new secret"))
     })?;
-    print_secret(&new, as_json)
+    print_secret(new, as_json)
 }
 
 async fn rotate(config: &Config, name: &str, as_json: bool) -> Result<(), Error> {
     let store = existing(config).await?;
     let now = Clock::system().now();
     let new = accounts::rotate_client_secret(&*store, name, now).await?;
-    print_secret(&new.ok_or_else(|| unknown(name))?, as_json)
+    print_secret(new.ok_or_else(|| unknown(name))?, as_json)
 }
 
 async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
@@ -126,16 +126,19 @@ async fn list(config: &Config, as_json: bool) -> Result<(), Error> {
     print(&clients.iter().map(line).collect::<String>())
 }
 
-fn print_secret(NewSecret { client_id, secret }: &NewSecret, as_json: bool) -> Result<(), Error> {
+/// Prints a secret, also one that may not be stored: if it is, nobody could find it out later.
+fn print_secret(new: NewSecret, as_json: bool) -> Result<(), Error> {
+    let NewSecret { client_id, secret, unconfirmed } = new;
     print(&if as_json {
-        format!("{}\n", json!({ "client_id": client_id, "client_secret": **secret }))
+        format!("{}\n", json!({ "client_id": client_id, "client_secret": *secret }))
     } else {
         format!(
             "client_id      {client_id}\nclient_secret  {}\n\nThe secret is not shown again: \
              keep it where the client finds it.\n",
-            **secret
+            *secret
         )
-    })
+    })?;
+    unconfirmed.map_or(Ok(()), Err)
 }
 
 /// Checks a client's name. Only operators see the name: no token contains it.

@@ -68,7 +68,8 @@ enum Command {
 }
 
 /// Runs the command that the process was started with. Returns the exit code: 0 if the command
-/// succeeded, 1 if it failed, 2 if the command line is malformed. Errors are one line on stderr.
+/// succeeded, 1 if it failed, 2 if the command line is malformed, 3 if the database did not confirm
+/// the change. Errors are one line on stderr.
 #[must_use]
 pub fn main() -> ExitCode {
     let command_line = match CommandLine::try_parse() {
@@ -88,8 +89,15 @@ pub fn main() -> ExitCode {
         complain_to(&mut log, &e.to_string());
     }
     log.flush(FLUSH_TIMEOUT);
-    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Unconfirmed(_)) => UNCONFIRMED.into(),
+        Err(_) => ExitCode::FAILURE,
+    }
 }
+
+/// The exit code if a change may have been made.
+const UNCONFIRMED: u8 = 3;
 
 /// The longest wait for threads that still do something, after all requests are answered.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
-/// After this long without traffic a connection is probed, before routers on its way forget it.
+/// After this long without traffic a connection is probed.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// The time to connect, for all hosts of a URL together.
-pub(crate) const TIME_TO_CONNECT: Duration = Duration::from_secs(2);
+/// Data that is not acknowledged for this long means that a connection is dead.
+const TCP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The time to connect to one host of a URL. With TLS it takes seven round trips.
+pub(crate) const TIME_TO_CONNECT: Duration = Duration::from_secs(3);
 
 /// A parsed `postgres://` URL.
 #[derive(Clone)]
@@ -44,18 +47,70 @@ impl PostgresUrl {
         if config.get_application_name().is_none() {
             config.application_name("countersign-issuer");
         }
-        // A host that is down must leave time to try the next one.
-        let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
-        config.connect_timeout(TIME_TO_CONNECT / u32::try_from(hosts).unwrap_or(1).max(1));
-        config.keepalives_idle(KEEPALIVE);
-        // Of several hosts, only the primary can be written. A failover makes it another one.
-        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        let (hosts, addresses) = (config.get_hosts().len(), config.get_hostaddrs().len());
+        if hosts != addresses && hosts != 0 && addresses != 0 {
+            return Err(refusal("host and hostaddr have different lengths"));
+        }
+        if config.get_ports().len() > 1 && config.get_ports().len() != hosts.max(addresses) {
+            return Err(refusal("there are more or fewer ports than hosts"));
+        }
         Ok(Self { config, root_certificates, shown: show(url) })
+    }
+
+    /// Returns a configuration for each host, in order. Each gets a time of its own to connect.
+    pub(crate) fn hosts(&self) -> Vec<tokio_postgres::Config> {
+        let hosts = self.config.get_hosts().len().max(self.config.get_hostaddrs().len());
+        (0..hosts).map(|index| one_host(&self.config, index)).collect()
     }
 
     pub(super) fn has_password(&self) -> bool {
         self.config.get_password().is_some()
     }
+}
+
+/// Copies the configuration for one of its hosts.
+fn one_host(all: &tokio_postgres::Config, index: usize) -> tokio_postgres::Config {
+    let mut one = tokio_postgres::Config::new();
+    if let Some(host) = all.get_hosts().get(index) {
+        match host {
+            Host::Tcp(name) => one.host(name),
+            Host::Unix(folder) => one.host_path(folder),
+        };
+    }
+    if let Some(address) = all.get_hostaddrs().get(index) {
+        one.hostaddr(*address);
+    }
+    let ports = all.get_ports();
+    if let Some(port) = ports.get(index).or_else(|| ports.first()) {
+        one.port(*port);
+    }
+    if let Some(user) = all.get_user() {
+        one.user(user);
+    }
+    if let Some(password) = all.get_password() {
+        one.password(password);
+    }
+    if let Some(database) = all.get_dbname() {
+        one.dbname(database);
+    }
+    if let Some(options) = all.get_options() {
+        one.options(options);
+    }
+    if let Some(name) = all.get_application_name() {
+        one.application_name(name);
+    }
+    one.ssl_mode(all.get_ssl_mode())
+        .ssl_negotiation(all.get_ssl_negotiation())
+        .channel_binding(all.get_channel_binding())
+        .keepalives(all.get_keepalives())
+        // Before routers on the way forget the connection.
+        .keepalives_idle(KEEPALIVE)
+        .keepalives_interval(TCP_TIMEOUT)
+        .keepalives_retries(3)
+        .tcp_user_timeout(TCP_TIMEOUT)
+        // Of several hosts, only the primary can be written. A failover makes it another one.
+        .target_session_attrs(TargetSessionAttrs::ReadWrite);
+    one
 }
 
 /// Takes `sslrootcert`, which the parser does not know, out of a URL. Returns the rest of the URL
@@ -186,9 +241,34 @@ mod tests {
             ("postgres://db/x?sslmode=maybe", "sslmode"),
             ("postgres://db/x?sslcert=a", "sslcert"),
             ("postgres://db/x?password=a", "before the host"),
+            ("postgres://a,b/x?hostaddr=127.0.0.1", "different lengths"),
+            ("postgres://a,b/x?port=1,2,3", "ports than hosts"),
         ] {
             let refusal = PostgresUrl::parse(url).err().unwrap();
             assert!(refusal.contains(word), "{url}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn each_host_has_a_configuration_of_its_own() {
+        for (url, expected) in [
+            ("postgres://u:p@a/x", vec![("a", 5432)]),
+            ("postgres://u:p@a:1,b:2/x", vec![("a", 1), ("b", 2)]),
+            ("postgres://u:p@a,b:2/x", vec![("a", 5432), ("b", 2)]),
+        ] {
+            let hosts = PostgresUrl::parse(url).ok().unwrap().hosts();
+            let found: Vec<_> = hosts
+                .iter()
+                .map(|one| match (one.get_hosts(), one.get_ports()) {
+                    ([Host::Tcp(name)], [port]) => (name.as_str(), *port),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(found, expected, "{url}");
+            for one in &hosts {
+                assert_eq!((one.get_user(), one.get_password()), (Some("u"), Some(&b"p"[..])));
+                assert_eq!((one.get_dbname(), one.get_ssl_mode()), (Some("x"), SslMode::Require));
+            }
         }
     }
 }

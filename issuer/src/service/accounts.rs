@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use crate::clients::{Client, ClientChange};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::users::User;
 use crate::{Error, crypto};
 
@@ -11,6 +11,24 @@ use crate::{Error, crypto};
 pub(crate) struct NewSecret {
     pub(crate) client_id: String,
     pub(crate) secret: Zeroizing<String>,
+    /// The error if the database did not confirm the secret. It may work all the same.
+    pub(crate) unconfirmed: Option<Error>,
+}
+
+impl NewSecret {
+    /// Returns `None` if the secret was not stored.
+    fn new(
+        client_id: String,
+        secret: Zeroizing<String>,
+        stored: Result<bool, StoreError>,
+    ) -> Result<Option<Self>, Error> {
+        let (is_stored, unconfirmed) = match stored {
+            Ok(is_stored) => (is_stored, None),
+            Err(e @ StoreError::Unconfirmed(_)) => (true, Some(e.into())),
+            Err(e) => return Err(e.into()),
+        };
+        Ok(is_stored.then_some(Self { client_id, secret, unconfirmed }))
+    }
 }
 
 /// Adds a user. Returns `false` if the name is taken.
@@ -50,8 +68,7 @@ pub(crate) async fn add_client(
         locked: false,
         created_at: now,
     };
-    let added = store.add_client(client).await?;
-    Ok(added.then_some(NewSecret { client_id: id, secret }))
+    NewSecret::new(id, secret, store.add_client(client).await)
 }
 
 /// Gives a client a new random secret; the old one stops working at once. Returns `None` if no client
@@ -66,8 +83,8 @@ pub(crate) async fn rotate_client_secret(
     };
     let (secret, secret_hash) = random_secret()?;
     let change = ClientChange::Secret(secret_hash);
-    let changed = store.change_client(name.to_owned(), change, now).await?;
-    Ok(changed.then_some(NewSecret { client_id: client.id, secret }))
+    let changed = store.change_client(name.to_owned(), change, now).await;
+    NewSecret::new(client.id, secret, changed)
 }
 
 /// Returns a new secret and its hash. SHA-256 is enough: nobody can guess 32 random bytes.

@@ -1,10 +1,44 @@
 //! Readiness and metrics.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::{Issuer, ServiceError};
 use crate::Error;
 use crate::metrics::Snapshot;
+use crate::store::{Store, StoreError};
+
+/// Probes the database, one probe at a time and at most one a second: anybody can request one, and
+/// each one writes.
+#[derive(Default)]
+pub(super) struct DatabaseProbe(Mutex<Option<(Instant, Result<(), StoreError>)>>);
+
+impl DatabaseProbe {
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    /// A balancer should not wait for longer.
+    const TIMEOUT: Duration = Duration::from_secs(2);
+
+    async fn check(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let mut last = self.0.lock().await;
+        if let Some((at, result)) = &*last
+            && at.elapsed() < Self::INTERVAL
+        {
+            return result.clone();
+        }
+        let probed = timeout(Self::TIMEOUT, store.ping()).await;
+        let slow = |_| StoreError::Failed("the database failed: no answer in time".to_owned());
+        let result = probed.map_err(slow).flatten();
+        if let Err(e) = &result {
+            tracing::error!("{e}");
+        }
+        *last = Some((Instant::now(), result.clone()));
+        result
+    }
+}
 
 impl Issuer {
     /// Returns the checks that fail now, by name; none if logins and refreshes would be answered.
@@ -23,8 +57,7 @@ impl Issuer {
     }
 
     async fn check_database(&self) -> Result<(), ServiceError> {
-        self.store.ping().await.inspect_err(|e| tracing::error!("{e}"))?;
-        Ok(())
+        Ok(self.database_probe.check(&*self.store).await?)
     }
 
     /// Refuses if no token can be issued now.

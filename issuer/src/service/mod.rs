@@ -38,6 +38,7 @@ use self::clock_guard::ClockGuard;
 pub(crate) use self::error::ServiceError;
 pub(crate) use self::grant::Grant;
 use self::hasher::Hasher;
+use self::health::DatabaseProbe;
 pub(crate) use self::introspection::Introspection;
 use self::issuer_url::IssuerUrl;
 use self::keys::KeyRing;
@@ -63,6 +64,7 @@ pub(crate) struct Issuer {
     pub(crate) clock: Clock,
     clock_guard: Arc<ClockGuard>,
     store: Arc<dyn Store>,
+    database_probe: DatabaseProbe,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) hasher: Hasher,
     login_limit: LoginLimit,

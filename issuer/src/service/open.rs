@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Issuer;
 use super::clock_guard::{ClockGuard, behind_message, later_time_seen};
 use super::hasher::{Cost, Hasher};
+use super::health::DatabaseProbe;
 use super::issuer_url::IssuerUrl;
 use super::keys::{KeyRing, deposit};
 use super::login_limit::LoginLimit;
@@ -69,6 +70,7 @@ impl Issuer {
             clock,
             clock_guard,
             store,
+            database_probe: DatabaseProbe::default(),
             keys,
             hasher,
             metrics,

@@ -188,22 +188,35 @@ pub(crate) trait Store: Send + Sync {
     /// Writes the parts of another store in one transaction, which commits after the last part.
     /// Returns `false` if the database is not empty.
     fn import(&self, parts: Parts) -> Answer<'_, bool>;
-    /// Succeeds if the database answers and can be written.
+    /// Writes as much as a login does, and undoes it. Succeeds if logins and refreshes would.
     fn ping(&self) -> Answer<'_, ()>;
 }
 
-/// A failure of the database. Nothing was changed, unless the answer to a COMMIT was lost.
+/// A failure of the database.
 #[derive(Clone, Debug)]
-pub(crate) struct StoreError(pub(crate) String);
+pub(crate) enum StoreError {
+    /// Nothing was changed.
+    Failed(String),
+    /// The answer to a COMMIT is missing. The change was made, or will be made, or is lost.
+    Unconfirmed(String),
+}
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let (Self::Failed(line) | Self::Unconfirmed(line)) = self;
+        f.write_str(line)
     }
 }
 
 impl From<StoreError> for Error {
     fn from(e: StoreError) -> Self {
-        Self::Database(e.0)
+        match e {
+            StoreError::Failed(line) => Self::Database(line),
+            StoreError::Unconfirmed(line) => Self::Unconfirmed(format!(
+                "{line}; the change may have been made, or is made when the database has \
+                 recovered. Then look with audit list, which has each change, and repeat the \
+                 command if there is none"
+            )),
+        }
     }
 }

@@ -16,6 +16,9 @@ use tempfile::TempDir;
 /// PostgreSQL refuses to run as root. This is `nobody`.
 const NOBODY: u32 = 65534;
 
+/// The file that a running server keeps about itself.
+const STATE: &str = "data/postmaster.pid";
+
 pub(crate) const DATABASE_PASSWORD: &str = "canary-of-the-database";
 
 /// Returns true if `COUNTERSIGN_SKIP` leaves out the tests that need PostgreSQL.
@@ -41,8 +44,8 @@ pub(crate) fn new_database() -> String {
 
 /// A PostgreSQL server.
 pub(crate) struct Cluster {
-    folder: TempDir,
-    binaries: PathBuf,
+    pub(crate) folder: TempDir,
+    pub(crate) binaries: PathBuf,
     pub(crate) port: u16,
     /// A shell that stops the server as soon as its input ends. The server therefore stops even if
     /// this process is killed.
@@ -56,11 +59,8 @@ impl Cluster {
 
     /// Starts a server with TLS if there are files: each with its setting, name and content.
     pub(crate) fn with(files: &[(&str, &str, &str)]) -> Self {
-        let binaries = binaries();
-        let folder = TempDir::with_prefix("countersign-postgres-").unwrap();
-        if is_root() {
-            chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-        }
+        let folder = folder();
+        let binaries = executable(binaries(), folder.path());
         let password = folder.path().join("password");
         fs::write(&password, DATABASE_PASSWORD).unwrap();
         let mut initdb = unprivileged(binaries.join("initdb"), folder.path());
@@ -72,15 +72,15 @@ impl Cluster {
             File::options().append(true).open(folder.path().join("data/postgresql.conf")).unwrap();
         for (setting, name, content) in files {
             let path = folder.path().join(name);
-            fs::write(&path, content).unwrap();
-            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
-                .unwrap();
-            if is_root() {
-                chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
-            }
+            write(&path, content);
             writeln!(settings, "{setting} = '{}'\nssl = on", path.display()).unwrap();
         }
         drop(settings);
+        Self::launch(folder, binaries)
+    }
+
+    /// Starts a server on the data in `folder`.
+    pub(crate) fn launch(folder: TempDir, binaries: PathBuf) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let guard = guard(&binaries, folder.path(), port);
         let cluster = Self { folder, binaries, port, guard };
@@ -89,9 +89,11 @@ impl Cluster {
     }
 
     fn wait_until_ready(&self) {
-        let state = self.folder.path().join("data/postmaster.pid");
         for _ in 0..600 {
-            if fs::read_to_string(&state).is_ok_and(|state| state.contains("ready")) {
+            // The last line is the state. A standby never says "ready".
+            if self.state().is_some_and(|lines| {
+                lines.last().is_some_and(|state| ["ready", "standby"].contains(&state.trim()))
+            }) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -105,8 +107,34 @@ impl Cluster {
         let mut stop = unprivileged(self.binaries.join("pg_ctl"), self.folder.path());
         let stopped = stop.args(["stop", "-D", "data", "-m", mode, "-w"]).output().unwrap();
         assert!(stopped.status.success(), "{stopped:?}");
+        self.end_guard();
+    }
+
+    /// Kills every process of the server at once, like a power cut.
+    pub(crate) fn crash(&mut self) {
+        let server = self.process();
+        // Stopped first, so that it starts no other process meanwhile.
+        signal("-STOP", &[server]);
+        signal("-KILL", &[&children_of(server)[..], &[server]].concat());
+        self.end_guard();
+        // The next start must not take this for its own.
+        fs::remove_file(self.folder.path().join(STATE)).unwrap();
+    }
+
+    fn end_guard(&mut self) {
         self.guard.stdin.take().unwrap().write_all(b"keep\n").unwrap();
         self.guard.wait().unwrap();
+    }
+
+    /// Returns the lines of the file that the running server keeps about itself.
+    fn state(&self) -> Option<Vec<String>> {
+        let state = fs::read_to_string(self.folder.path().join(STATE)).ok()?;
+        Some(state.lines().map(ToOwned::to_owned).collect())
+    }
+
+    /// Returns the id of the server's first process.
+    pub(crate) fn process(&self) -> u32 {
+        self.state().unwrap()[0].parse().unwrap()
     }
 
     /// Starts the server again on the same port.
@@ -137,25 +165,41 @@ impl Drop for Cluster {
 
 /// Runs statements and returns the first column of the rows.
 pub(crate) fn execute(url: &str, statements: &str) -> Vec<String> {
-    let (url, statements) = (url.to_owned(), statements.to_owned());
-    // In a new thread, because the caller may be inside a runtime.
-    let work = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let (client, connection) =
-                tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-            let connection = tokio::spawn(connection);
-            let messages = client.simple_query(&statements).await.unwrap();
-            drop(client);
-            connection.await.unwrap().unwrap();
-            let rows = messages.into_iter().filter_map(|message| match message {
-                tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(ToOwned::to_owned),
-                _ => None,
-            });
-            rows.collect()
-        })
+    let work = async |client: &tokio_postgres::Client| {
+        first_column(client.simple_query(statements).await.unwrap())
     };
-    std::thread::spawn(work).join().unwrap()
+    connected(url, work)
+}
+
+/// Runs `work` on a connection of its own.
+pub(crate) fn connected<T: Send>(
+    url: &str,
+    work: impl AsyncFnOnce(&tokio_postgres::Client) -> T + Send,
+) -> T {
+    // In a new thread, because the caller may be inside a runtime.
+    std::thread::scope(|scope| {
+        let run = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let (client, connection) =
+                    tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+                let connection = tokio::spawn(connection);
+                let result = work(&client).await;
+                drop(client);
+                connection.await.unwrap().unwrap();
+                result
+            })
+        };
+        scope.spawn(run).join().unwrap()
+    })
+}
+
+pub(crate) fn first_column(messages: Vec<tokio_postgres::SimpleQueryMessage>) -> Vec<String> {
+    let rows = messages.into_iter().filter_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(ToOwned::to_owned),
+        _ => None,
+    });
+    rows.collect()
 }
 
 fn guard(binaries: &Path, folder: &Path, port: u16) -> Child {
@@ -168,7 +212,54 @@ fn guard(binaries: &Path, folder: &Path, port: u16) -> Child {
     shell.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
-fn unprivileged(program: PathBuf, folder: &Path) -> Command {
+/// Makes an empty folder for a server.
+pub(crate) fn folder() -> TempDir {
+    let folder = TempDir::with_prefix("countersign-postgres-").unwrap();
+    give(folder.path());
+    folder
+}
+
+/// Writes a file that only the server can read.
+pub(crate) fn write(path: &Path, content: &str) {
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    give(path);
+}
+
+/// Gives a file or folder to the user of the server.
+fn give(path: &Path) {
+    if is_root() {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+}
+
+/// Returns the folder of the programs. If the user of the server cannot reach it, as in a home
+/// folder of root, returns a copy in `folder`.
+fn executable(binaries: PathBuf, folder: &Path) -> PathBuf {
+    if unprivileged(binaries.join("initdb"), folder).arg("--version").output().is_ok() {
+        return binaries;
+    }
+    let copy = folder.join("installation");
+    let mut copying = Command::new("cp");
+    copying.arg("-a").arg(binaries.parent().unwrap()).arg(&copy);
+    assert!(copying.status().unwrap().success());
+    copy.join(binaries.file_name().unwrap())
+}
+
+/// Sends a signal to processes. Some may be gone already.
+fn signal(name: &str, processes: &[u32]) {
+    let mut kill = Command::new("kill");
+    kill.arg(name).args(processes.iter().map(ToString::to_string));
+    kill.stderr(Stdio::null()).status().unwrap();
+}
+
+/// Returns the child processes of a server.
+fn children_of(server: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{server}/task/{server}/children"));
+    children.unwrap().split_whitespace().map(|process| process.parse().unwrap()).collect()
+}
+
+pub(crate) fn unprivileged(program: PathBuf, folder: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(folder).env("LC_ALL", "C");
     if is_root() {

@@ -101,6 +101,8 @@ async fn a_full_disk_makes_the_issuer_unready_and_loses_nothing() {
         let answer = login(&process.url).await;
         if answer.status != 200 {
             answer.refused(503, "temporarily_unavailable");
+            // The database is probed once a second.
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
     ready().await.refused(503, "temporarily_unavailable");

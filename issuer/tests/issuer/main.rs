@@ -9,7 +9,9 @@
 
 mod cluster;
 mod common;
+mod standby;
 
+mod backends;
 mod browser;
 mod clients;
 mod connections;
@@ -25,6 +27,7 @@ mod login;
 mod login_queue;
 mod postgres;
 mod promtool;
+mod replication;
 mod sessions;
 mod startup;
 mod status;

@@ -109,6 +109,30 @@ async fn outage(mode: &'static str) {
     drop((process, cluster));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_survives_a_failover_to_the_standby_and_back() {
+    if is_left_out() {
+        return;
+    }
+    let mut primary = Cluster::start();
+    let url = primary.new_database();
+    primary.require_a_standby();
+    let mut standby = primary.standby(primary.port);
+    let (host, name) = url.rsplit_once('/').unwrap();
+    let folder = folder_at(&format!("{host},127.0.0.1:{}/{name}", standby.port));
+    let process = Process::start(folder.path());
+    let mut token = login(&process.url).await.refresh_token();
+    for _ in 0..2 {
+        primary.crash();
+        standby.promote();
+        primary.follow(&standby, standby.port);
+        std::mem::swap(&mut primary, &mut standby);
+        let used = token;
+        token = refresh(&process.url, &used).await.refresh_token();
+        assert_eq!(refresh(&process.url, &used).await.refresh_token(), token);
+    }
+}
+
 /// A proxy between an issuer and its database that can lose the answer to a COMMIT.
 #[derive(Default)]
 struct LossyProxy {

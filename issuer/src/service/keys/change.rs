@@ -153,7 +153,7 @@ impl From<Error> for ChangeError {
 impl From<ChangeError> for Error {
     fn from(e: ChangeError) -> Self {
         match e {
-            ChangeError::Store(e) => Self::Database(e.to_string()),
+            ChangeError::Store(e) => e.into(),
             ChangeError::MasterKey => wrong_master_key(),
             ChangeError::Key(e) => e,
         }

@@ -6,47 +6,55 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use deadpool_postgres::{
-    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
-};
+use deadpool::Runtime;
+use deadpool::managed::{Object, Pool, PoolError};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres_rustls::MakeRustlsConnect;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_postgres::error::{Severity, SqlState};
 
-use crate::config::{PostgresUrl, TIME_TO_CONNECT, describe};
+use super::connect::{Connector, Link, MAX_BACKENDS, Parameters, TIME_IN_QUEUE};
+use crate::Error;
+use crate::config::{PostgresUrl, describe};
 use crate::store::StoreError;
-use crate::{Error, files};
 
-/// The size of the pool. By default a server accepts 100 connections from all its clients.
-const MAX_POOL: usize = 10;
+/// The most transactions that write at the same time. The other connections are left for reads: while
+/// a synchronous standby is away, each COMMIT keeps its connection.
+const MAX_WRITERS: usize = 8;
 
-/// The time for a result, with all retries.
+/// The time for the answer to BEGIN. The server has nothing to wait for, so that a connection without
+/// an answer is dead.
+const TIME_TO_BEGIN: Duration = Duration::from_secs(2);
+
+/// The time for a result on open connections, with all retries.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
 
 /// The number of tries if another transaction is in the way or the connection is lost.
 const MAX_ATTEMPTS: u32 = 4;
 
-/// With these timeouts the server itself ends the transactions of an issuer that is gone.
+/// With these timeouts the server itself ends the transactions of an issuer that is gone, and the
+/// statements that nobody waits for any more. A request to cancel could come late, and cancel the wait
+/// of a COMMIT for a standby.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
      SET LOCAL statement_timeout = '4s'; \
      SET LOCAL idle_in_transaction_session_timeout = '4s'";
 
-/// A statement's parameters with their types. Without types, the client would ask the server for
-/// them, and the server would keep the statement beyond the transaction.
-pub(super) type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = '4s'";
+
+/// A COMMIT after which a synchronous standby has everything that the transaction read. A COMMIT
+/// without changes would not wait, although the standby may not have an earlier transaction whose
+/// changes it read. An empty message in the log of the server is a change.
+const COMMIT_AFTER_READS: &str = "SELECT pg_logical_emit_message(true, 'countersign', ''); COMMIT";
 
 /// The reason why an attempt failed.
 pub(in crate::store) enum Failure {
     /// A retry may succeed.
     Transient(String),
+    /// The connection is dead, although nobody has closed it.
+    Silent,
     Permanent(String),
 }
 
@@ -73,16 +81,18 @@ impl From<tokio_postgres::Error> for Failure {
 
 impl From<Failure> for StoreError {
     fn from(e: Failure) -> Self {
-        let (Failure::Transient(e) | Failure::Permanent(e)) = e;
-        failed(&e)
+        match e {
+            Failure::Transient(e) | Failure::Permanent(e) => failed(&e),
+            Failure::Silent => no_answer(),
+        }
     }
 }
 
 /// The connections to one database.
+#[derive(Clone)]
 pub(super) struct Connections {
-    pool: Pool,
-    /// The last transaction failed.
-    failing: AtomicBool,
+    pool: Pool<Connector>,
+    writers: Arc<Semaphore>,
 }
 
 impl Connections {
@@ -92,24 +102,14 @@ impl Connections {
     ///
     /// [`Error::Tls`] if the trusted certificates cannot be read.
     pub(super) fn new(address: &PostgresUrl) -> Result<Self, Error> {
-        let tls = MakeRustlsConnect::new(tls(address)?);
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(address.config.clone(), tls, recycling);
-        let pool = Pool::builder(manager)
-            .max_size(MAX_POOL)
+        let pool = Pool::builder(Connector::new(address)?)
+            .max_size(MAX_BACKENDS)
             .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(TIME_TO_CONNECT))
-            .create_timeout(Some(TIME_TO_CONNECT))
-            .recycle_timeout(Some(TIME_TO_CONNECT))
+            .wait_timeout(Some(TIME_IN_QUEUE))
             .build();
         let pool =
             pool.map_err(|e| Error::System(format!("cannot make a pool of connections: {e}")))?;
-        Ok(Self { pool, failing: AtomicBool::new(false) })
-    }
-
-    /// Returns true if the last transaction failed.
-    pub(super) fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
+        Ok(Self { pool, writers: Arc::new(Semaphore::new(MAX_WRITERS)) })
     }
 
     /// Returns the rows of one statement that changes nothing.
@@ -118,10 +118,18 @@ impl Connections {
         statement: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, StoreError> {
-        self.retry(|db| async move { Ok(db.query_typed(statement, parameters).await?) }).await
+        let read = |db: Connection| async move {
+            // Sent together, so that there is one round trip.
+            let query = async { Ok(db.query_typed(statement, parameters).await?) };
+            let end = async { Ok(db.batch_execute("ROLLBACK").await?) };
+            let ((), rows, ()) = tokio::try_join!(biased; begin(&db, BEGIN_READ), query, end)?;
+            Ok(rows)
+        };
+        self.retry(Purpose::Read, read).await
     }
 
-    /// Runs `job` in one transaction and returns once its changes are on the disk.
+    /// Runs `job` in one transaction. Returns once everything that it wrote or read is on the disk,
+    /// and on the disk of the standby if the server has a synchronous one.
     ///
     /// A job may run more than once, even after it was committed: the answer to a COMMIT can get
     /// lost. A job must then return the same result and change nothing more.
@@ -132,8 +140,19 @@ impl Connections {
     where
         Job: Future<Output = Result<T, Failure>>,
     {
-        // Set explicitly, because the database may have another default.
-        self.transact_with("on", job).await
+        self.transact_with("on", COMMIT_AFTER_READS, job).await
+    }
+
+    /// Like [`Connections::transact`], but waits only for changes of its own. With a synchronous
+    /// standby that is away, a job that changes nothing returns.
+    pub(super) async fn transact_own<T, Job>(
+        &self,
+        job: impl Fn(Connection) -> Job,
+    ) -> Result<T, StoreError>
+    where
+        Job: Future<Output = Result<T, Failure>>,
+    {
+        self.transact_with("on", "COMMIT", job).await
     }
 
     /// Like [`Connections::transact`], but returns once the changes are visible to others. A crash
@@ -145,22 +164,23 @@ impl Connections {
     where
         Job: Future<Output = Result<T, Failure>>,
     {
-        self.transact_with("off", job).await
+        self.transact_with("off", "COMMIT", job).await
     }
 
+    /// Sets `synchronous_commit` explicitly, because the database may have another default.
     async fn transact_with<T, Job>(
         &self,
         synchronous_commit: &str,
+        commit_without_changes: &str,
         job: impl Fn(Connection) -> Job,
     ) -> Result<T, StoreError>
     where
         Job: Future<Output = Result<T, Failure>>,
     {
         let begin = &format!("{BEGIN}; SET LOCAL synchronous_commit = {synchronous_commit}");
-        let job = &job;
-        let result = self.retry(|db| in_transaction(db, begin, job)).await;
-        self.failing.store(result.is_err(), Ordering::Relaxed);
-        result
+        let (outcome, job) = (&Outcome::default(), &job);
+        let attempt = |db| in_transaction(db, begin, commit_without_changes, outcome, job);
+        self.retry(Purpose::Write, attempt).await.map_err(|e| outcome.explain(e))
     }
 
     /// Runs `job` once in a transaction that begins with `begin`, without a time limit. For commands
@@ -173,119 +193,208 @@ impl Connections {
     where
         Job: Future<Output = Result<T, Failure>>,
     {
-        let connection = self.pool.get().await.map_err(|e| unreachable_because(&e))?;
-        let db = Arc::new(connection);
-        let guard = CloseOnDrop(Some(Arc::clone(&db)));
-        let result = in_transaction(db, begin, job).await?;
-        guard.keep_open();
+        let lease = self.lease(Purpose::Write).await?;
+        let outcome = Outcome::default();
+        let result = in_transaction(lease.connection()?, begin, "COMMIT", &outcome, job).await;
+        let result = result.map_err(|e| outcome.explain(e.into()))?;
+        lease.give_back();
         Ok(result)
     }
 
     async fn retry<T, Attempt>(
         &self,
+        purpose: Purpose,
         attempt: impl Fn(Connection) -> Attempt,
     ) -> Result<T, StoreError>
     where
         Attempt: Future<Output = Result<T, Failure>>,
     {
-        let attempts = async {
-            let mut count = 0;
-            loop {
-                count += 1;
-                let connection = self.pool.get().await.map_err(|e| unreachable_because(&e))?;
-                let connection = Arc::new(connection);
-                // Declared before the attempt, so that it is dropped after it.
-                let guard = CloseOnDrop(Some(Arc::clone(&connection)));
-                match attempt(connection).await {
-                    Ok(result) => {
-                        guard.keep_open();
-                        return Ok(result);
-                    }
-                    Err(Failure::Transient(_)) if count < MAX_ATTEMPTS => {
-                        drop(guard);
-                        // Two transactions that are in each other's way should not meet again.
-                        sleep(Duration::from_millis(5) * count).await;
-                    }
-                    Err(e) => return Err(e.into()),
+        let (mut count, mut left) = (0, TIME_TO_ANSWER);
+        loop {
+            count += 1;
+            // Declared before the attempt, so that it is dropped after it.
+            let lease = self.lease(purpose).await?;
+            let begun = Instant::now();
+            let result = timeout(left, attempt(lease.connection()?)).await;
+            left = left.saturating_sub(begun.elapsed());
+            match result {
+                Ok(Ok(result)) => {
+                    lease.give_back();
+                    return Ok(result);
                 }
+                Ok(Err(Failure::Silent)) => {
+                    lease.abandon();
+                    // The others may have died in the same way, unless somebody used them meanwhile.
+                    self.pool.retain(|_, metrics| metrics.last_used() < TIME_TO_BEGIN);
+                }
+                Ok(Err(Failure::Transient(_))) if count < MAX_ATTEMPTS => {
+                    drop(lease);
+                    // Two transactions that are in each other's way should not meet again.
+                    sleep(Duration::from_millis(5) * count).await;
+                }
+                Ok(Err(e)) => return Err(e.into()),
+                Err(_) => return Err(no_answer()),
+            }
+        }
+    }
+
+    /// Takes a connection out of the pool, or opens one.
+    async fn lease(&self, purpose: Purpose) -> Result<Lease<'_>, StoreError> {
+        let writer = match purpose {
+            Purpose::Read => None,
+            Purpose::Write => {
+                let permit = timeout(TIME_IN_QUEUE, Arc::clone(&self.writers).acquire_owned());
+                let permit = permit.await.ok().and_then(Result::ok);
+                Some(permit.ok_or_else(|| failed(&"too many transactions wait for it"))?)
             }
         };
-        let slow = || failed(&"no answer in time");
-        timeout(TIME_TO_ANSWER, attempts).await.unwrap_or_else(|_| Err(slow()))
+        // In a task of its own. If the caller stops to wait, the new connection goes to the pool.
+        let pool = self.pool.clone();
+        let connection = tokio::spawn(async move { pool.get().await }).await;
+        let connection = connection.map_err(|e| failed(&e))?.map_err(|e| match e {
+            PoolError::Backend(e) => {
+                StoreError::Failed(format!("the database cannot be reached: {e}"))
+            }
+            PoolError::Timeout(_) => failed(&"no connection in time"),
+            e => failed(&e),
+        })?;
+        Ok(Lease { connections: self, connection: Some(Arc::new(connection)), writer })
     }
+
+    /// Waits until the server has done with a connection that nobody uses any more. Until then it has
+    /// a backend, and `_writer` is kept.
+    async fn outlive(self, link: Link, _writer: Option<OwnedSemaphorePermit>) {
+        let mut driver = link.finish();
+        while timeout(TIME_TO_ANSWER, &mut driver).await.is_err() {
+            if self.is_idle().await {
+                // The connection is dead, although nobody has closed it.
+                driver.abort();
+            }
+        }
+    }
+
+    /// Returns true if no statement of this user runs for long, such as a COMMIT that waits for a
+    /// standby.
+    async fn is_idle(&self) -> bool {
+        let runs = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                    WHERE usename = current_user AND datname = current_database()
+                      AND state = 'active' AND query_start < now() - interval '4 seconds')";
+        let runs = self.read(runs, &[]).await;
+        runs.is_ok_and(|rows| {
+            rows.first().is_some_and(|row| row.try_get(0).is_ok_and(|r: bool| !r))
+        })
+    }
+}
+
+/// The reason why an attempt needs a connection.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Read,
+    Write,
+}
+
+/// The knowledge about the changes of a transaction that failed.
+#[derive(Default)]
+struct Outcome {
+    may_be_committed: AtomicBool,
+}
+
+impl Outcome {
+    /// Sends the COMMIT.
+    async fn commit(&self, db: &Connection, commit: &str) -> Result<(), Failure> {
+        // An earlier run of the same transaction may have been committed.
+        let before = self.may_be_committed.swap(true, Ordering::Relaxed);
+        let committed = db.batch_execute(commit).await;
+        if let Err(e) = &committed
+            && e.as_db_error().is_some_and(|e| e.parsed_severity() == Some(Severity::Error))
+        {
+            self.may_be_committed.store(before, Ordering::Relaxed);
+        }
+        Ok(committed?)
+    }
+
+    fn explain(&self, e: StoreError) -> StoreError {
+        if self.may_be_committed.load(Ordering::Relaxed) {
+            StoreError::Unconfirmed(e.to_string())
+        } else {
+            e
+        }
+    }
+}
+
+async fn begin(db: &Connection, begin: &str) -> Result<(), Failure> {
+    let begun = timeout(TIME_TO_BEGIN, db.batch_execute(begin)).await;
+    begun.map_err(|_| Failure::Silent)?.map_err(Failure::from)
 }
 
 async fn in_transaction<T, Job>(
     db: Connection,
-    begin: &str,
+    begin_with: &str,
+    commit_without_changes: &str,
+    outcome: &Outcome,
     job: impl FnOnce(Connection) -> Job,
 ) -> Result<T, Failure>
 where
     Job: Future<Output = Result<T, Failure>>,
 {
-    db.batch_execute(begin).await?;
+    begin(&db, begin_with).await?;
+    db.take_written();
     let result = job(Arc::clone(&db)).await?;
-    db.batch_execute("COMMIT").await?;
+    db.take_warning();
+    let commit = if db.take_written() { "COMMIT" } else { commit_without_changes };
+    outcome.commit(&db, commit).await?;
+    if db.take_warning() {
+        return Err(Failure::Transient("the server did not wait for its standby".to_owned()));
+    }
     Ok(result)
 }
 
-/// A connection of the pool, for one attempt.
-pub(super) type Connection = Arc<Object>;
+/// A connection of the pool.
+pub(super) type Connection = Arc<Object<Connector>>;
 
-/// Closes the connection when it is dropped, so that the server undoes everything that was not
-/// committed. After [`CloseOnDrop::keep_open`] it goes back to the pool.
-struct CloseOnDrop(Option<Connection>);
+/// A connection for one attempt. Goes back to the pool only by [`Lease::give_back`].
+struct Lease<'a> {
+    connections: &'a Connections,
+    connection: Option<Connection>,
+    writer: Option<OwnedSemaphorePermit>,
+}
 
-impl CloseOnDrop {
-    fn keep_open(mut self) {
-        self.0 = None;
+impl Lease<'_> {
+    fn connection(&self) -> Result<Connection, StoreError> {
+        self.connection.clone().ok_or_else(no_answer)
+    }
+
+    fn give_back(mut self) {
+        self.connection = None;
+    }
+
+    /// Forgets a dead connection without waiting for answers.
+    fn abandon(mut self) {
+        if let Some(link) = self.take() {
+            link.finish().abort();
+        }
+    }
+
+    fn take(&mut self) -> Option<Link> {
+        self.connection.take().and_then(Arc::into_inner).map(Object::take)
     }
 }
 
-impl Drop for CloseOnDrop {
+impl Drop for Lease<'_> {
+    /// Closes the connection, so that the server undoes everything that was not committed.
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take().and_then(Arc::into_inner) {
-            drop(Object::take(connection));
+        if let Some(link) = self.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(self.connections.clone().outlive(link, self.writer.take()));
         }
     }
 }
 
 fn failed(e: &dyn std::fmt::Display) -> StoreError {
-    StoreError(format!("the database failed: {e}"))
+    StoreError::Failed(format!("the database failed: {e}"))
 }
 
-fn unreachable_because(e: &PoolError) -> StoreError {
-    match e {
-        PoolError::Backend(e) => {
-            StoreError(format!("the database cannot be reached: {}", describe(e)))
-        }
-        PoolError::Timeout(_) => failed(&"no connection in time"),
-        e => failed(e),
-    }
-}
-
-/// Returns a configuration that always verifies the certificate and the name in it.
-fn tls(address: &PostgresUrl) -> Result<ClientConfig, Error> {
-    let mut roots = RootCertStore::empty();
-    if let Some(path) = &address.root_certificates {
-        let bad = |e: &dyn std::fmt::Display| {
-            let shown = path.display();
-            Error::Tls(format!("cannot use sslrootcert {shown}: {e}; expected a PEM file"))
-        };
-        let pem = files::read(path).map_err(|e| bad(&e))?;
-        let certificates = CertificateDer::pem_slice_iter(&pem)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|e| bad(&e))?;
-        for certificate in certificates {
-            roots.add(certificate).map_err(|e| bad(&e))?;
-        }
-    } else if address.config.get_ssl_mode() != tokio_postgres::config::SslMode::Disable {
-        // If the system has no certificates, the handshake fails and says so.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    }
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| Error::Tls(format!("no TLS to the database: {e}")))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+fn no_answer() -> StoreError {
+    failed(&"no answer in time")
 }

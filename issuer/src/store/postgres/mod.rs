@@ -8,10 +8,12 @@
 mod audit;
 mod clients;
 mod clock;
+mod connect;
 mod connection;
 mod failures;
 mod keys;
 mod open;
+mod probe;
 mod rows;
 mod sessions;
 mod unacknowledged;
@@ -19,8 +21,9 @@ mod users;
 
 use tokio_postgres::types::Type;
 
+use self::connect::Parameters;
 pub(in crate::store) use self::connection::Failure;
-use self::connection::{Connection, Connections, Parameters};
+use self::connection::{Connection, Connections};
 use self::unacknowledged::Unacknowledged;
 use super::copy::{self, Parts, PartsOut};
 use super::{Answer, KeyChange, Missing, Store, StoreError};
@@ -99,12 +102,16 @@ impl Store for PostgresStore {
         Box::pin(async move {
             // The user is looked up before the transaction. If the transaction runs again after its
             // COMMIT, the name no longer exists.
-            let Some(user) = self.user(name).await? else { return Ok(false) };
-            let id = &user.id;
-            self.connections
-                .transact(|db| async move { users::delete(&db, id, now).await })
-                .await?;
-            Ok(true)
+            let id = self.user(name).await?.map(|user| user.id);
+            let known = id.as_deref();
+            let delete = |db: Connection| async move {
+                match known {
+                    Some(id) => users::delete(&db, id, now).await,
+                    None => Ok(()),
+                }
+            };
+            self.connections.transact(delete).await?;
+            Ok(id.is_some())
         })
     }
 
@@ -203,7 +210,7 @@ impl Store for PostgresStore {
 
     fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict> {
         Box::pin(async move {
-            let rotation = crypto::random().map_err(|e| StoreError(e.to_string()))?;
+            let rotation = crypto::random().map_err(|e| StoreError::Failed(e.to_string()))?;
             let in_flight = self.unacknowledged.begin(rotation);
             let (refresh, tracked) = (&refresh, &in_flight);
             let verdict = self
@@ -327,21 +334,8 @@ impl Store for PostgresStore {
 
     fn ping(&self) -> Answer<'_, ()> {
         Box::pin(async {
-            // Anybody can request a ping, so it writes only while writes fail. Then only a write
-            // can show that the database works again: on a full disk, reads succeed.
-            if self.connections.is_failing() {
-                let touch = "UPDATE countersign.database SET schema_version = schema_version";
-                return self
-                    .connections
-                    .transact(|db| async move { Ok(db.batch_execute(touch).await?) })
-                    .await;
-            }
-            let statement = "SELECT current_setting('transaction_read_only') = 'off'";
-            let rows = self.connections.read(statement, &[]).await?;
-            match rows.first().map(|row| row.try_get(0)) {
-                Some(Ok(true)) => Ok(()),
-                _ => Err(StoreError("the database cannot be written".to_owned())),
-            }
+            let probe = |db: Connection| async move { Ok(db.batch_execute(probe::WRITE).await?) };
+            self.connections.transact(probe).await
         })
     }
 }

@@ -71,7 +71,7 @@ async fn try_open<T>(
     let shown = &address.shown;
     let refusal = Mutex::new(None);
     let (refused, admit) = (&refusal, &admit);
-    let opened = connections.transact(|db: Connection| async move {
+    let opened = connections.transact_own(|db: Connection| async move {
         let admitted = match prepare(&db, shown, missing).await? {
             Ok(()) => admit(&keys::vault(&db).await?),
             Err(e) => Err(e),

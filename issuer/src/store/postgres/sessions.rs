@@ -2,7 +2,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Error, Row};
 
-use super::connection::{Connection, Failure, Parameters};
+use super::connect::Parameters;
+use super::connection::{Connection, Failure};
 use super::unacknowledged::{InFlight, Rotation};
 use super::{audit, failures, rows};
 use crate::audit::{Event, session_subject};

@@ -163,12 +163,6 @@ fn use_write_ahead_log(db: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// Writes a value that does not change anything, to see if the disk accepts writes.
-pub(super) fn touch(db: &Connection) -> rusqlite::Result<()> {
-    let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    db.pragma_update(None, "user_version", version)
-}
-
 /// The reason not to open a database.
 enum Refusal {
     Database(rusqlite::Error),

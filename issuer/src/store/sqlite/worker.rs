@@ -31,7 +31,7 @@ impl Worker {
         let job: Job = Box::new(move |connection| drop(sender.send(job(connection))));
         let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
         Box::pin(async move {
-            let stopped = || StoreError("the database thread has stopped".to_owned());
+            let stopped = || StoreError::Failed("the database thread has stopped".to_owned());
             let answer = if sent { answer.await.ok() } else { None };
             let answer = answer.ok_or_else(stopped)?;
             answer.map_err(StoreError::from)

@@ -1,8 +1,6 @@
 //! The one connection that writes, and the thread that owns it (group commit).
 
 use std::iter;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 
@@ -20,17 +18,14 @@ const MAX_BATCH: usize = 256;
 pub(super) struct Writer {
     jobs: Option<Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
-    failing: Arc<AtomicBool>,
 }
 
 impl Writer {
     pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
         let (sender, jobs) = mpsc::channel();
-        let failing = Arc::<AtomicBool>::default();
-        let reported = Arc::clone(&failing);
-        let work = move || work(connection, &jobs, &reported);
+        let work = move || work(connection, &jobs);
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(work)?;
-        Ok(Self { jobs: Some(sender), thread: Some(thread), failing })
+        Ok(Self { jobs: Some(sender), thread: Some(thread) })
     }
 
     /// Runs `job` and returns once its changes are on the disk. A job that fails changes nothing.
@@ -60,13 +55,10 @@ impl Writer {
         let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
         Box::pin(async move {
             let answer = if sent { answer.await.ok() } else { None };
-            answer.unwrap_or_else(|| Err(StoreError("the database thread has stopped".to_owned())))
+            answer.unwrap_or_else(|| {
+                Err(StoreError::Failed("the database thread has stopped".to_owned()))
+            })
         })
-    }
-
-    /// Returns true if the last transaction, or one of its jobs, failed.
-    pub(super) fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
     }
 }
 
@@ -81,14 +73,13 @@ impl Drop for Writer {
     }
 }
 
-fn work(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>, failing: &AtomicBool) {
+fn work(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>) {
     // The connection was opened with `synchronous = FULL`.
     let mut synced = true;
     while let Ok(first) = jobs.recv() {
         let mut batch: Vec<_> = iter::once(first).chain(jobs.try_iter()).take(MAX_BATCH).collect();
         let outcome = set_sync(&connection, &mut synced, batch.iter().any(|job| job.is_synced()))
             .and_then(|()| commit(&mut connection, &mut batch));
-        failing.store(!outcome.as_ref().is_ok_and(|all| *all), Ordering::Relaxed);
         for job in batch {
             job.answer(outcome.as_ref().err());
         }
@@ -105,27 +96,25 @@ fn set_sync(connection: &Connection, synced: &mut bool, wanted: bool) -> Result<
     Ok(())
 }
 
-/// Runs all jobs in one transaction. Returns true if each of them succeeded.
-fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<bool, StoreError> {
+/// Runs all jobs in one transaction.
+fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut all = true;
     for job in batch {
-        all &= job.run(&mut transaction)?;
+        job.run(&mut transaction)?;
         // SQLite rolls back the whole transaction by itself on some errors, such as a full disk.
         if transaction.is_autocommit() {
-            return Err(StoreError("the database gave up a transaction".to_owned()));
+            return Err(StoreError::Failed("the database gave up a transaction".to_owned()));
         }
     }
-    transaction.commit()?;
-    Ok(all)
+    Ok(transaction.commit()?)
 }
 
 /// A queued job, whatever type it returns.
 trait Job: Send {
     /// Returns true if the job must be on the disk before it is answered.
     fn is_synced(&self) -> bool;
-    /// Runs the job. Returns true if it succeeded, and an error if the transaction cannot go on.
-    fn run(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<bool>;
+    /// Runs the job. Returns an error if the transaction cannot go on.
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<()>;
     /// Sends the result to the caller. `failure` is the error of the transaction, if it failed.
     fn answer(self: Box<Self>, failure: Option<&StoreError>);
 }
@@ -146,15 +135,16 @@ where
         self.synced
     }
 
-    fn run(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<bool> {
-        let Some(job) = self.job.take() else { return Ok(true) };
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<()> {
+        let Some(job) = self.job.take() else { return Ok(()) };
         // Rolls back when it is dropped.
         let savepoint = transaction.savepoint()?;
         let result = job(&savepoint);
         if result.is_ok() {
             savepoint.commit()?;
         }
-        Ok(self.result.insert(result).is_ok())
+        self.result = Some(result);
+        Ok(())
     }
 
     fn answer(self: Box<Self>, failure: Option<&StoreError>) {
@@ -172,8 +162,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// A writer on a database in memory. Its one table takes numbers below a thousand.
@@ -260,10 +248,7 @@ mod tests {
         assert_eq!(before.await.unwrap(), 1);
         assert!(fails.await.unwrap_err().to_string().contains("CHECK"));
         assert_eq!(after.await.unwrap(), 1);
-        assert!(writer.is_failing());
         assert_eq!(numbers(&writer).await.unwrap(), [1, 3]);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        assert!(!writer.is_failing());
     }
 
     #[tokio::test]

@@ -1,0 +1,194 @@
+//! Opens connections to the server, one host of the URL after the other.
+
+use std::future::poll_fn;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{AsyncMessage, Client};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::config::{PostgresUrl, TIME_TO_CONNECT, describe};
+use crate::{Error, files};
+
+/// The most backends that the server has for this issuer. By default a server accepts 100 connections
+/// from all its clients.
+pub(super) const MAX_BACKENDS: usize = 10;
+
+/// The time to wait for a connection that others use.
+pub(super) const TIME_IN_QUEUE: Duration = Duration::from_secs(2);
+
+/// A statement's parameters with their types. Without types, the client would ask the server for
+/// them, and the server would keep the statement beyond the transaction.
+pub(super) type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+
+/// Opens the connections of a pool.
+pub(super) struct Connector {
+    /// One configuration for each host.
+    hosts: Vec<tokio_postgres::Config>,
+    /// The host that the last connection led to.
+    primary: AtomicUsize,
+    tls: MakeRustlsConnect,
+    /// Not the pool's size: a connection may have left the pool while the server still works for it.
+    backends: Arc<Semaphore>,
+}
+
+impl Connector {
+    /// # Errors
+    ///
+    /// [`Error::Tls`] if the trusted certificates cannot be read.
+    pub(super) fn new(address: &PostgresUrl) -> Result<Self, Error> {
+        Ok(Self {
+            hosts: address.hosts(),
+            primary: AtomicUsize::new(0),
+            tls: MakeRustlsConnect::new(tls(address)?),
+            backends: Arc::new(Semaphore::new(MAX_BACKENDS)),
+        })
+    }
+}
+
+impl Manager for Connector {
+    type Type = Link;
+    type Error = String;
+
+    /// Connects to the first host that can be written. Begins with the last one that could.
+    async fn create(&self) -> Result<Link, String> {
+        let backend = timeout(TIME_IN_QUEUE, Arc::clone(&self.backends).acquire_owned()).await;
+        let backend = backend.ok().and_then(Result::ok);
+        let backend = backend.ok_or("all connections of this issuer are in use")?;
+        let first = self.primary.load(Ordering::Relaxed);
+        let mut failure = String::new();
+        let hosts = self.hosts.iter().enumerate();
+        for (index, host) in hosts.clone().skip(first).chain(hosts.take(first)) {
+            match timeout(TIME_TO_CONNECT, host.connect(self.tls.clone())).await {
+                Ok(Ok((client, connection))) => {
+                    self.primary.store(index, Ordering::Relaxed);
+                    return Ok(Link::start(client, connection, backend));
+                }
+                Ok(Err(e)) => failure = describe(&e),
+                Err(_) => "no connection in time".clone_into(&mut failure),
+            }
+        }
+        Err(failure)
+    }
+
+    async fn recycle(&self, link: &mut Link, _: &Metrics) -> RecycleResult<String> {
+        if link.is_closed() { Err(RecycleError::message("closed")) } else { Ok(()) }
+    }
+}
+
+/// A connection. Once it is dropped, it is closed as soon as the server has answered everything.
+pub(super) struct Link {
+    client: Client,
+    /// The server has stopped to wait for its standby.
+    is_warned: Arc<AtomicBool>,
+    has_written: AtomicBool,
+    driver: JoinHandle<()>,
+}
+
+impl Link {
+    fn start<S, T>(
+        client: Client,
+        connection: tokio_postgres::Connection<S, T>,
+        backend: OwnedSemaphorePermit,
+    ) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let is_warned = Arc::<AtomicBool>::default();
+        let driver = tokio::spawn(drive(connection, Arc::clone(&is_warned), backend));
+        Self { client, is_warned, has_written: AtomicBool::new(false), driver }
+    }
+
+    /// Returns true if the server sent a warning since the last call. It warns if somebody cancels a
+    /// COMMIT that waits for a standby: then only the primary has the changes.
+    pub(super) fn take_warning(&self) -> bool {
+        self.is_warned.swap(false, Ordering::Relaxed)
+    }
+
+    /// Executes a statement that changes rows. Returns their number.
+    pub(super) async fn execute_typed(
+        &self,
+        statement: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<u64, tokio_postgres::Error> {
+        let changed = self.client.execute_typed(statement, parameters).await?;
+        self.has_written.fetch_or(changed > 0, Ordering::Relaxed);
+        Ok(changed)
+    }
+
+    /// Returns true if [`Link::execute_typed`] has changed a row since the last call.
+    pub(super) fn take_written(&self) -> bool {
+        self.has_written.swap(false, Ordering::Relaxed)
+    }
+
+    /// Sends nothing more. Returns the task that ends when the server has answered everything.
+    pub(super) fn finish(self) -> JoinHandle<()> {
+        self.driver
+    }
+}
+
+impl Deref for Link {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// Runs a connection until it is closed, and then gives its permit back.
+async fn drive<S, T>(
+    mut connection: tokio_postgres::Connection<S, T>,
+    is_warned: Arc<AtomicBool>,
+    _backend: OwnedSemaphorePermit,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+        if let AsyncMessage::Notice(notice) = message
+            && notice.code() == &SqlState::WARNING
+        {
+            is_warned.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Returns a configuration that always verifies the certificate and the name in it.
+fn tls(address: &PostgresUrl) -> Result<ClientConfig, Error> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = &address.root_certificates {
+        let bad = |e: &dyn std::fmt::Display| {
+            let shown = path.display();
+            Error::Tls(format!("cannot use sslrootcert {shown}: {e}; expected a PEM file"))
+        };
+        let pem = files::read(path).map_err(|e| bad(&e))?;
+        let certificates = CertificateDer::pem_slice_iter(&pem)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| bad(&e))?;
+        for certificate in certificates {
+            roots.add(certificate).map_err(|e| bad(&e))?;
+        }
+    } else if address.config.get_ssl_mode() != tokio_postgres::config::SslMode::Disable {
+        // If the system has no certificates, the handshake fails and says so.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Error::Tls(format!("no TLS to the database: {e}")))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
