@@ -19,6 +19,9 @@ const OF_THE_TESTS: &[&str] = &[
     "COUNTERSIGN_FIREFOX",
     "COUNTERSIGN_POSTGRES",
     "COUNTERSIGN_SKIP",
+    "COUNTERSIGN_CHAOS_SECONDS",
+    "COUNTERSIGN_CHAOS_SEED",
+    "COUNTERSIGN_CHAOS_EVENTS",
 ];
 
 /// The sources of the configuration, still as text.
