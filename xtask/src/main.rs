@@ -18,6 +18,7 @@ mod children;
 mod demo;
 mod needs;
 mod node;
+mod postgres;
 mod schemathesis;
 mod step;
 mod toolchain;

@@ -14,7 +14,7 @@ use anyhow::{Result, bail};
 use xshell::{Cmd, cmd};
 
 use crate::{
-    node,
+    node, postgres,
     step::{Plan, Step},
     workspace::Workspace,
 };
@@ -106,10 +106,20 @@ pub(crate) static POSTGRES: Need = Need {
             let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
             versions.map(|version| version.path().join("bin/initdb")).collect()
         },
-        variable: Some(Variable::Folder("COUNTERSIGN_POSTGRES")),
+        variable: Some(Variable::Folder(postgres::VARIABLE)),
         probe: &["--version"],
         packages: &["postgresql"],
     }],
+};
+
+/// The second version comes from npm: see `postgres.rs`.
+pub(crate) static POSTGRES_18: Need = Need { name: "postgres-18", programs: &[] };
+
+/// Gives the processes of the chaos test other clocks. `issuer/tests/chaos/issuers.rs` searches the
+/// same places.
+pub(crate) static FAKETIME: Need = Need {
+    name: "faketime",
+    programs: &[Program { names: &["faketime"], packages: &["faketime"], ..PROGRAM }],
 };
 
 /// Checks the issuer's metrics, alerts and dashboard.
@@ -147,8 +157,17 @@ const fn shell(names: &'static [&'static str]) -> Program {
 
 pub(crate) static BROWSERS: [&Need; 3] = [&CHROMIUM, &FIREFOX, &WEBKIT];
 
-static ALL: [&Need; 7] =
-    [&CHROMIUM, &FIREFOX, &WEBKIT, &POSTGRES, &PROMTOOL, &SCHEMATHESIS, &SHELLS];
+static ALL: [&Need; 9] = [
+    &CHROMIUM,
+    &FIREFOX,
+    &WEBKIT,
+    &POSTGRES,
+    &POSTGRES_18,
+    &FAKETIME,
+    &PROMTOOL,
+    &SCHEMATHESIS,
+    &SHELLS,
+];
 
 /// Adds the step that finds or installs these, except for those to leave out.
 pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, needs: Vec<&'static Need>) {
@@ -370,8 +389,8 @@ mod tests {
         assert_eq!(parse_skipped(" firefox, chromium,").unwrap(), ["firefox", "chromium"]);
         for list in ["opera", "webkit,opera", "Firefox", "firefox webkit"] {
             let refusal = parse_skipped(list).unwrap_err().to_string();
-            let all =
-                "it takes chromium, firefox, webkit, postgres, promtool, schemathesis, shells";
+            let all = "it takes chromium, firefox, webkit, postgres, postgres-18, faketime, \
+                       promtool, schemathesis, shells";
             assert!(refusal.ends_with(all), "{refusal}");
         }
     }

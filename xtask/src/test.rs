@@ -6,7 +6,7 @@ use xshell::cmd;
 use crate::{
     bindgen::{self, Engine},
     needs::{self, Need},
-    node, package, schemathesis,
+    node, package, postgres, schemathesis,
     step::{Plan, Step},
     toolchain, wasi,
     workspace::Workspace,
@@ -78,6 +78,14 @@ pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, options: O
             let issuer = workspace.issuer_binary("debug");
             step.stream(command.env(ISSUER_VARIABLE, issuer), "see the failures above")
         });
+        plan.step("run the issuer's tests on PostgreSQL 18", |step| {
+            if needs::POSTGRES.is_left_out()? || needs::POSTGRES_18.is_left_out()? {
+                return Ok(());
+            }
+            let postgres = postgres::install(step, workspace)?;
+            let tests = cmd!(sh, "cargo test --workspace --lib --test issuer postgres");
+            step.stream(tests.env(postgres::VARIABLE, postgres), "see the failures above")
+        });
         wasi::plan(plan, workspace);
     } else {
         plan.step("build the issuer", |step| workspace.build_issuer(step));
@@ -116,7 +124,7 @@ fn needs_of(options: Options) -> Vec<&'static Need> {
         needed.extend(needs::BROWSERS);
     }
     if options.run(Suite::Rust) {
-        needed.extend([&needs::POSTGRES, &needs::PROMTOOL]);
+        needed.extend([&needs::POSTGRES, &needs::FAKETIME, &needs::PROMTOOL]);
     }
     if options.run(Suite::Js) {
         needed.extend([&needs::SCHEMATHESIS, &needs::SHELLS]);

@@ -3,11 +3,12 @@
 //! the same for `--link`. They say nothing about the issuer's configuration.
 
 /// Variables that configure the tests, not the issuer.
-const OF_THE_TESTS: &[&str] = &["ISSUER_BINARY", "CHROMIUM", "FIREFOX", "POSTGRES", "SKIP"];
+const OF_THE_TESTS: [&str; 5] = ["ISSUER_BINARY", "CHROMIUM", "FIREFOX", "POSTGRES", "SKIP"];
 
 /// Returns true if a variable is one that others set. `name` is without our prefix.
 pub(super) fn is_foreign(name: &str, value: &str) -> bool {
-    OF_THE_TESTS.contains(&name) || is_service_link(name, value) || is_docker_link(name)
+    let of_the_tests = OF_THE_TESTS.contains(&name) || name.starts_with("CHAOS_");
+    of_the_tests || is_service_link(name, value) || is_docker_link(name)
 }
 
 /// Kubernetes: `SERVICE_HOST`, `SERVICE_PORT`, `SERVICE_PORT_HTTP`, and Docker's variables of ports.

@@ -115,13 +115,18 @@ impl Cluster {
         let server = self.process();
         // Stopped first, so that it starts no other process meanwhile.
         signal("-STOP", &[server]);
-        signal("-KILL", &[&children_of(server)[..], &[server]].concat());
+        let processes = processes_of(server);
+        signal("-KILL", &processes);
+        // The next start is refused as long as one of them has its memory.
+        while processes.iter().any(|process| runs(*process)) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         self.end_guard();
         // The next start must not take this for its own.
         fs::remove_file(self.folder.path().join(STATE)).unwrap();
     }
 
-    fn end_guard(&mut self) {
+    pub(crate) fn end_guard(&mut self) {
         self.guard.stdin.take().unwrap().write_all(b"keep\n").unwrap();
         self.guard.wait().unwrap();
     }
@@ -132,22 +137,32 @@ impl Cluster {
         Some(state.lines().map(ToOwned::to_owned).collect())
     }
 
-    /// Returns the id of the server's first process.
-    pub(crate) fn process(&self) -> u32 {
-        self.state().unwrap()[0].parse().unwrap()
-    }
-
     /// Starts the server again on the same port.
     pub(crate) fn start_again(&mut self) {
         self.guard = guard(&self.binaries, self.folder.path(), self.port);
         self.wait_until_ready();
     }
 
+    /// Returns the id of the server's first process.
+    pub(crate) fn process(&self) -> u32 {
+        self.process_if_running().unwrap()
+    }
+
+    /// Like [`Self::process`], for a server that may have ended by itself.
+    pub(crate) fn process_if_running(&self) -> Option<u32> {
+        self.state()?.first()?.parse().ok().filter(|process| runs(*process))
+    }
+
     pub(crate) fn new_database(&self) -> String {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("test{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        execute(&self.url("postgres"), &format!("CREATE DATABASE {name}"));
+        self.create(&name);
         self.url(&name)
+    }
+
+    /// Makes an empty database of that name.
+    pub(crate) fn create(&self, name: &str) {
+        execute(&self.url("postgres"), &format!("CREATE DATABASE {name}"));
     }
 
     pub(crate) fn url(&self, database: &str) -> String {
@@ -165,29 +180,34 @@ impl Drop for Cluster {
 
 /// Runs statements and returns the first column of the rows.
 pub(crate) fn execute(url: &str, statements: &str) -> Vec<String> {
-    let work = async |client: &tokio_postgres::Client| {
-        first_column(client.simple_query(statements).await.unwrap())
-    };
-    connected(url, work)
+    try_execute(url, statements).unwrap()
+}
+
+/// Like [`execute`], but returns an error if the server is away.
+pub(crate) fn try_execute(
+    url: &str,
+    statements: &str,
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    connected(url, async |client| Ok(first_column(client.simple_query(statements).await?)))
 }
 
 /// Runs `work` on a connection of its own.
 pub(crate) fn connected<T: Send>(
     url: &str,
-    work: impl AsyncFnOnce(&tokio_postgres::Client) -> T + Send,
-) -> T {
+    work: impl AsyncFnOnce(&tokio_postgres::Client) -> Result<T, tokio_postgres::Error> + Send,
+) -> Result<T, tokio_postgres::Error> {
     // In a new thread, because the caller may be inside a runtime.
     std::thread::scope(|scope| {
         let run = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(async {
                 let (client, connection) =
-                    tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+                    tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
                 let connection = tokio::spawn(connection);
-                let result = work(&client).await;
+                let result = work(&client).await?;
                 drop(client);
-                connection.await.unwrap().unwrap();
-                result
+                connection.await.unwrap()?;
+                Ok(result)
             })
         };
         scope.spawn(run).join().unwrap()
@@ -253,10 +273,17 @@ fn signal(name: &str, processes: &[u32]) {
     kill.stderr(Stdio::null()).status().unwrap();
 }
 
-/// Returns the child processes of a server.
-fn children_of(server: u32) -> Vec<u32> {
+/// Returns the processes of a server.
+pub(crate) fn processes_of(server: u32) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{server}/task/{server}/children"));
-    children.unwrap().split_whitespace().map(|process| process.parse().unwrap()).collect()
+    let children = children.unwrap_or_default();
+    let children = children.split_whitespace().map(|process| process.parse().unwrap());
+    children.chain([server]).collect()
+}
+
+/// Returns false for a process that has ended, also if nobody has asked for its status yet.
+fn runs(process: u32) -> bool {
+    fs::read_link(format!("/proc/{process}/exe")).is_ok()
 }
 
 pub(crate) fn unprivileged(program: PathBuf, folder: &Path) -> Command {

@@ -30,14 +30,14 @@ impl Cluster {
             self.folder.path().display()
         );
         let work = async |client: &tokio_postgres::Client| {
-            client.simple_query("SELECT pg_backup_start('standby', true)").await.unwrap();
+            client.simple_query("SELECT pg_backup_start('standby', true)").await?;
             // Files may vanish while they are copied. The log of the server makes up for them.
             let mut copying = unprivileged(PathBuf::from("sh"), folder);
             copying.args(["-c", &copy]).output().unwrap();
             let stop = "SELECT labelfile FROM pg_backup_stop(false)";
-            first_column(client.simple_query(stop).await.unwrap()).remove(0)
+            Ok(first_column(client.simple_query(stop).await?).remove(0))
         };
-        let label = connected(&self.url("postgres"), work);
+        let label = connected(&self.url("postgres"), work).unwrap();
         let data = folder.join("data");
         write(&data.join("backup_label"), &label);
         write(&data.join("standby.signal"), "");
