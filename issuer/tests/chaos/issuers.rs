@@ -19,8 +19,8 @@ const SETTINGS: [&str; 9] = [
     // Their clocks differ by up to 5 minutes.
     "--clock-skew=5m",
     "--jwks-max-age=1s",
-    // No fault lasts longer.
-    "--refresh-grace=60s",
+    // A client that got no answer comes back after the faults, maybe to the other issuer.
+    "--refresh-grace=1h",
     "--rotation-period=1d",
     "--access-ttl=1h",
     "--audience=api",
