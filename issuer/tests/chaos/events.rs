@@ -163,7 +163,9 @@ fn rotate_keys(world: &mut World) {
 
 /// Gives the second issuer another clock.
 fn set_clocks(world: &mut World) {
-    let clock = *world.rng.choice(&[0, 15, 295]).unwrap();
+    let mut clocks = vec![0, 15, 295];
+    clocks.retain(|clock| *clock != world.issuers[1].clock);
+    let clock = world.rng.choice(clocks).unwrap();
     let issuer = &mut world.issuers[1];
     issuer.kill();
     issuer.clock = clock;
