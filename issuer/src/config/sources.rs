@@ -44,7 +44,7 @@ impl Sources {
             read_file(&mut config, path)?;
         }
         for variable in self.variables() {
-            read_variable(&mut config, variable)?;
+            read_variable(&mut config, &variable)?;
         }
         for (name, value) in &self.flags {
             let flag = format!("--{}", name.replace('_', "-"));
@@ -138,8 +138,8 @@ impl Variable<'_> {
     }
 }
 
-fn read_variable(config: &mut Config, variable: Variable<'_>) -> Result<(), Error> {
-    let Variable { whole, name, value } = variable;
+fn read_variable(config: &mut Config, variable: &Variable<'_>) -> Result<(), Error> {
+    let Variable { whole, name, value } = *variable;
     let Some(setting) = variable.setting() else {
         let misspelt = nearest(&name.to_ascii_lowercase(), MISSPELT);
         return misspelt.map_or(Ok(()), |nearest| {
