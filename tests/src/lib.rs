@@ -24,6 +24,8 @@ mod readme {}
 
 pub mod vector;
 
+pub mod status_vector;
+
 pub mod topics;
 
 pub mod der;

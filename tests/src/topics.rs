@@ -18,10 +18,14 @@ mod policy;
 mod attacks;
 mod stage_order;
 
+mod status_examples;
+mod status_lists;
+
 use serde_json::{Map, Value, json};
 
 use crate::object::Object;
 use crate::rsa::RsaKey;
+use crate::status_vector::StatusVector;
 use crate::token::{NOW, signed};
 use crate::vector::Vector;
 
@@ -44,6 +48,12 @@ pub fn all() -> Vec<(&'static str, Vec<Vector>)> {
         ("stage_order.json", stage_order::vectors(&keys)),
         ("attacks.json", attacks::vectors(&keys)),
     ]
+}
+
+/// Returns the vectors of `tests/status_lists.json`.
+#[must_use]
+pub fn status_lists() -> Vec<StatusVector> {
+    status_lists::vectors(&Keys::generate())
 }
 
 /// The keys that several files use.

@@ -123,6 +123,11 @@ fn sorted(object: &Map<String, Value>) -> Map<String, Value> {
     members.into_iter().map(|(name, value)| (name.clone(), sorted_value(value))).collect()
 }
 
+/// Returns the text of a value, with sorted members.
+pub(crate) fn sorted_text(value: &Value) -> String {
+    format!("{:#}\n", sorted_value(value))
+}
+
 fn sorted_value(value: &Value) -> Value {
     match value {
         Value::Object(object) => Value::Object(sorted(object)),

@@ -4,7 +4,7 @@
 //! [`KeySet`]. It turns the text of a token into a [`Verified`], or refuses it with an [`Error`].
 //! The time is an argument: the crate reads no clock, does no I/O and keeps no global state, and
 //! `no_std` makes it hard to break this by accident. The feature `std`, on by default, adds
-//! `since_epoch` alone.
+//! `since_epoch` alone; `status-list` adds revocation.
 //!
 //! ```
 //! use core::time::Duration;
@@ -44,8 +44,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **Not** checked: that the token was not revoked, that its subject still exists, and that the
-//! presenter of the token is its owner.
+//! **Not** checked: that the token was not revoked (except by `StatusList`, with the feature
+//! `status-list`), that its subject still exists, and that the presenter of the token is its owner.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -81,6 +81,11 @@ mod http_status;
 mod system_time;
 #[cfg(feature = "std")]
 pub use system_time::since_epoch;
+#[cfg(feature = "status-list")]
+mod status_list;
+mod status_reference;
+#[cfg(feature = "status-list")]
+pub use status_list::StatusList;
 mod unverified;
 pub use unverified::unverified_key_id;
 

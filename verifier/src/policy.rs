@@ -65,6 +65,13 @@ impl Policy {
         Self::of_issuer(issuer).with_claim(claim, values)
     }
 
+    /// Returns the same policy for another kind of token: status lists.
+    #[cfg(feature = "status-list")]
+    pub(crate) fn for_status_lists(&self) -> Self {
+        self.replaced("type", &quoted("statuslist+jwt"))
+            .replaced("maxTokenBytes", &MAX_TOKEN_BYTES.end().to_string())
+    }
+
     fn of_issuer(issuer: impl Into<String>) -> Self {
         Self(Document::default())
             .replaced("issuer", &quoted(&issuer.into()))

@@ -4,13 +4,14 @@
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
-use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference, scope};
+use countersign_claims::{Audience, Claims, NumericDate, Status, scope};
 
 use crate::{
     ClaimFault, Error, Policy, claim_value,
     error::{Refusal, boxed},
     issuer,
     json::{Document, Value},
+    status_reference,
     text::{join, split_once},
 };
 
@@ -88,7 +89,7 @@ pub(crate) fn validate(payload: &Document, policy: &Policy, now: Duration) -> Re
 
 /// The type of a claim.
 #[derive(Clone, Copy)]
-enum Type {
+pub(crate) enum Type {
     Any,
     NotNull,
     /// A string that the policy compares.
@@ -105,7 +106,7 @@ enum Type {
 /// Reads a claim of that type, if it is there. A claim that is `null` is there.
 // Out of line: inlined copies would enlarge the WASM module.
 #[inline(never)]
-fn read<'a>(
+pub(crate) fn read<'a>(
     payload: &'a Document,
     claim: &str,
     kind: Type,
@@ -149,7 +150,7 @@ fn is_string(value: Value<'_>) -> bool {
 }
 
 /// Reads a date (RFC 7519 §2), if it is there.
-fn date(
+pub(crate) fn date(
     payload: &Document,
     claim: &str,
     is_required: bool,
@@ -238,11 +239,7 @@ pub(crate) fn claims(payload: &Document) -> Claims {
             aud.as_array()?.filter_map(Value::as_str).map(ToString::to_string).collect(),
         )),
     });
-    let reference = |list: Value<'_>| {
-        let idx = list.get("idx")?.as_number()?.parse().ok()?;
-        Some(StatusReference { idx, uri: list.get("uri")?.as_str()?.to_string() })
-    };
-    let status_list = payload.get("status").and_then(|status| status.get("status_list"));
+    let status_list = status_reference::read(payload).ok().flatten();
     Claims {
         iss: string("iss"),
         sub: string("sub"),
@@ -254,6 +251,6 @@ pub(crate) fn claims(payload: &Document) -> Claims {
         exp: date("exp"),
         jti: string("jti"),
         sid: string("sid"),
-        status: status_list.and_then(reference).map(|list| Status { status_list: Some(list) }),
+        status: status_list.map(|list| Status { status_list: Some(list) }),
     }
 }

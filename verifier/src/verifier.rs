@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::{fmt, time::Duration};
 
-use countersign_claims::Claims;
+use countersign_claims::{Claims, StatusReference};
 use serde::Deserialize;
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     error::{Refusal, boxed},
     header::Header,
     json::Document,
-    signature, validate,
+    signature, status_reference, validate,
 };
 
 /// Checks tokens against a policy and a key set. A service whose keys change while others verify uses
@@ -121,7 +121,7 @@ impl Policy {
     }
 }
 
-fn verify_signature<'a>(
+pub(crate) fn verify_signature<'a>(
     policy: &'a Policy,
     keys: Option<&KeySet>,
     token: &str,
@@ -179,6 +179,12 @@ impl SignedToken<'_> {
         self.token.header.text()
     }
 
+    /// Returns the payload of a token that the policy's claims are not for.
+    #[cfg(feature = "status-list")]
+    pub(crate) const fn payload(&self) -> &Document {
+        &self.token.payload
+    }
+
     /// Returns the payload, a JSON object, as it stands in the token. It is authentic, but may not
     /// be valid.
     #[must_use]
@@ -203,6 +209,15 @@ impl Verified {
     #[must_use]
     pub fn payload_json(&self) -> &str {
         self.0.payload.text()
+    }
+
+    /// Returns the token's status index in a status list, if it has one (draft-ietf-oauth-status-list
+    /// §6.2). The token names the list's URL itself: fetch it only from origins that you trust.
+    ///
+    /// # Errors
+    /// [`Error::ClaimInvalid`] if the claim `status` is malformed.
+    pub fn status_reference(&self) -> Result<Option<StatusReference>, Error> {
+        Ok(status_reference::read(&self.0.payload)?)
     }
 
     /// Returns the registered claims.
