@@ -13,7 +13,7 @@ const SHARED = ['errors', 'options']
 
 /** Every verifier needs these. */
 const CORE = [
-  'cache-entry', 'decode', 'fetch-document', 'freeze', 'in-words', 'jwks', 'public', 'relaxed', 'text', 'timing', 'tools',
+  'cache-entry', 'decode', 'fetch-document', 'freeze', 'in-words', 'public', 'relaxed', 'resolver', 'text', 'timing', 'tools',
   'unknown-kids', 'utf8', 'verifier', 'wasm',
 ]
 
@@ -26,7 +26,10 @@ const SERVERS = ['etag', 'servers']
 /** These are loaded if there are options that are not plain. */
 const ANY_OPTIONS = ['all-options', 'cache', 'document-store', 'metadata', 'option-fault', 'policies', 'prepare', 'urls']
 
-const GROUPS = { shared: SHARED, core: CORE, loader: LOADER, server: SERVERS, 'any-options': ANY_OPTIONS }
+/** Revocation. */
+const REVOCATION = ['fetched-list', 'status', 'status-list', 'status-verifier']
+
+const GROUPS = { shared: SHARED, core: CORE, loader: LOADER, server: SERVERS, 'any-options': ANY_OPTIONS, revocation: REVOCATION }
 
 const groups = Object.entries(GROUPS).map(([name, files]) => ({ name, test: new RegExp(`/dist/(${files.join('|')})\\.js$`) }))
 const files = (await readdir(DIST)).filter((name) => name.endsWith('.js'))

@@ -26,15 +26,22 @@ const MAX_CACHE_SIZE = 1_000_000
 export function readOptions(options: unknown, servers: Servers | undefined, tools: Tools): Settings {
   const given = members(options, 'options', tools)
   checkNames(given, [...tools.POLICY, ...OTHERS])
-  const { issuer, jwks, now, fetch, jwksOptions, status } = given
-  if (status !== undefined) throw new OptionFault('unsupported', 'status', status)
+  const { issuer, jwks, now, fetch, jwksOptions } = given
   const remote = readRemote(jwksOptions, { fetch: optionalFunction('fetch', fetch) as RemoteSettings['fetch'], servers }, tools)
   const policy = readPolicy(given, tools)
   const keys = jwks === undefined ? new Metadata(readIssuer(issuer, remote), remote, tools) : readKeys(jwks, remote, tools)
-  const clock = tools.readClock(optionalFunction('now', now))
   const capacity = readCapacity(given['cache'])
   const cache = capacity === 0 ? undefined : new VerifiedTokens(capacity, policy)
-  return { ...tools.DEFAULTS, ...policy, policy: JSON.stringify(policy), keys, now: clock, remote, cache }
+  return {
+    ...tools.DEFAULTS,
+    ...policy,
+    policy: JSON.stringify(policy),
+    keys,
+    now: tools.readClock(optionalFunction('now', now)),
+    remote,
+    cache,
+    status: optionalFunction('status', given['status']),
+  }
 }
 
 function readRemote(value: unknown, others: Pick<RemoteSettings, 'fetch' | 'servers'>, tools: Tools): RemoteSettings {
@@ -64,19 +71,19 @@ function readRemoteMembers(given: Members, tools: Tools): RemoteSettings {
 }
 
 /** Returns the own members of an option that is an object. */
-function members(value: unknown, name: string, { isObject }: Tools): Members {
+export function members(value: unknown, name: string, { isObject }: Tools): Members {
   if (!isObject(value)) throw new OptionFault('type', name, value)
   return { ...value }
 }
 
 /** Refuses names that are not options. */
-function checkNames(given: Members, known: readonly string[]): void {
+export function checkNames(given: Members, known: readonly string[]): void {
   for (const name of Object.keys(given)) {
     if (!known.includes(name)) throw new OptionFault('name', name, given[name], known)
   }
 }
 
-function readStore(value: unknown): KeyStore | undefined {
+export function readStore(value: unknown): KeyStore | undefined {
   if (value === undefined) return undefined
   // Not by `members`: a class instance inherits its methods.
   const store = value as Partial<KeyStore> | null
@@ -96,7 +103,7 @@ function readCapacity(value: unknown = 0): number {
   return value as number
 }
 
-function numberIn(given: Members, name: string, least: number, most: number, otherwise: number): number {
+export function numberIn(given: Members, name: string, least: number, most: number, otherwise: number): number {
   const { [name]: value = otherwise } = given
   if (typeof value !== 'number' || !(value >= least && value <= most)) throw new OptionFault('range', name, value, [least, most])
   return value

@@ -1,9 +1,9 @@
 import type { JwksOptions } from './types.js'
 
 /** The kinds of documents, as messages name them. */
-export type DocumentKind = 'key set' | 'metadata'
+export type DocumentKind = 'key set' | 'metadata' | 'status list'
 
-/** The text of a fetched JSON document, with its caching headers. */
+/** The text of a fetched document, with its caching headers. */
 export interface FetchedDocument {
   readonly text: string
   /** Its lifetime: seconds, within `minTtl` and `maxTtl`. */
@@ -11,10 +11,26 @@ export interface FetchedDocument {
   readonly etag: string | undefined
 }
 
+/** Fetches a document. `known` is the cached one, which may be returned with a new lifetime. */
+export type FetchDocument = (
+  kind: DocumentKind,
+  url: URL,
+  settings: RemoteSettings,
+  known: FetchedDocument | undefined,
+) => Promise<FetchedDocument>
+
 /** A fetched document as it is cached, in memory and in the caller's store. */
 export interface CacheEntry extends FetchedDocument {
   /** The time at which it was requested: seconds since the UNIX epoch. */
   at: number
+}
+
+/** The WebAssembly module with its keys, or a status list. */
+export interface Holder {
+  /** Takes a document. If it is refused, the one in use stays. Returns true if the document can be used. */
+  setKeys(text: string, entry: CacheEntry): boolean
+  /** Drops the document. */
+  dropKeys(): void
 }
 
 /** The part of a response that was received before a failure. */
@@ -85,8 +101,9 @@ export interface KeySetLocation {
   locate(now: number, again: boolean): Promise<Location>
 }
 
-/** The URL of a key set. `written` settles when the store has the metadata. */
+/** The URL of a key set. `written` settles when the store has the metadata. `fetch` fetches a document that is no key set. */
 export interface Location {
   readonly url: URL
   readonly written?: Promise<void> | undefined
+  readonly fetch?: FetchDocument | undefined
 }

@@ -54,8 +54,8 @@ export const STAGE_OF = {
  * | claims | `token_not_yet_valid` | `nbf` or `iat` is in the future; retryable |
  * | claims | `token_too_old` | `iat` is longer ago than `maxTokenAge` |
  * | claims | `scope_insufficient` | a required scope is not in the token |
- * | status | `token_revoked` | reserved: this version does not check revocation |
- * | status | `status_unavailable` | reserved: this version does not check revocation |
+ * | status | `token_revoked` | its status list says that the token was revoked, or has another status than valid |
+ * | status | `status_unavailable` | its status list is not available, so the token may have been revoked; retryable |
  */
 export type ErrorCode = keyof typeof STAGE_OF
 

@@ -20,7 +20,7 @@ const DEFAULT_TTL = 600
 
 /**
  * Fetches a document. `known` is the cached one, which is returned with a new lifetime if the endpoint answers 304. The text
- * is JSON, but may be no document of this kind.
+ * is JSON, or as `isReadable` demands, but may be no document of this kind.
  *
  * @throws {@link VerifyError} - `jwks_unavailable`. After a timeout its cause is {@link TIMED_OUT}.
  */
@@ -29,6 +29,7 @@ export async function fetchDocument(
   url: URL,
   settings: RemoteSettings,
   known: FetchedDocument | undefined,
+  isReadable = isJson,
 ): Promise<FetchedDocument> {
   const { timeoutMs, fetch = globalThis.fetch, servers } = settings
   const received: Received = {}
@@ -42,7 +43,7 @@ export async function fetchDocument(
       const ttl = freshFor(headers, settings)
       if (status !== 200) return servers?.notModified(response, known, ttl)
       const text = (received.text = await read(response, reader))
-      return text !== undefined && isJson(text) ? { text, ttl: ttl ?? clamp(DEFAULT_TTL, settings), etag: servers?.etagOf(response) } : undefined
+      return isReadable(text) ? { text, ttl: ttl ?? clamp(DEFAULT_TTL, settings), etag: servers?.etagOf(response) } : undefined
     })
     if (document !== undefined) return document
   } catch (error) {
@@ -111,9 +112,9 @@ function freshFor(headers: Headers, settings: RemoteSettings): number | undefine
   return clamp(Number(maxAge) - (Number(headers.get('age')) || 0), settings)
 }
 
-function isJson(text: string): boolean {
+function isJson(text: string | undefined): text is string {
   try {
-    JSON.parse(text)
+    JSON.parse(text as string)
     return true
   } catch {
     return false

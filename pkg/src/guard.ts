@@ -43,7 +43,7 @@ export type Guarded<Claims extends object = {}> =
  * | 400 | `invalid_request` | not one well-formed token: two, an empty one, or another in the query or in a form |
  * | 401 | `invalid_token` | the verifier refused the token |
  * | 403 | `insufficient_scope` | the token is valid, but lacks a scope |
- * | 503 | `temporarily_unavailable` | no keys are available; with `Retry-After` |
+ * | 503 | `temporarily_unavailable` | no keys or no status list are available; with `Retry-After` |
  *
  * After the token was verified, a form is searched for a second token: a copy of its first 64 KiB, if the body is unread.
  *

@@ -2,10 +2,10 @@
 export class OptionFault {
   /** The part of the name before the option: `jwksOptions.`, or the index of a policy. */
   prefix = ''
-  declare readonly kind: 'type' | 'name' | 'range' | 'keys' | 'discovery' | 'order' | 'unsupported'
+  declare readonly kind: 'type' | 'name' | 'range' | 'keys' | 'discovery' | 'order'
   declare readonly name: string
   declare readonly value: unknown
-  /** The known names, the bounds of a range, the issuers, or the cause. */
+  /** The known names, the bounds of a range, the expected type, the issuers, or the cause. */
   declare readonly other: unknown
 
   constructor(kind: OptionFault['kind'], name: string, value: unknown, other?: unknown) {

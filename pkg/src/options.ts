@@ -14,6 +14,8 @@ export interface Settings {
   now: () => number
   remote: RemoteSettings
   cache?: VerifiedTokens | undefined
+  /** A `WithStatus` of `prepare.ts`. */
+  status?: unknown
 }
 
 /**

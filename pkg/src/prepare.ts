@@ -5,7 +5,7 @@ import { OptionFault } from './option-fault.js'
 import type { Settings } from './options.js'
 import { Policies, type PolicyVerifier } from './policies.js'
 import type { Tools } from './tools.js'
-import type { Verifier, VerifierOptions } from './types.js'
+import type { Verifier } from './types.js'
 import type { problemOfOption } from './words.js'
 
 /** The script of every page, for the script with this file, which a page loads if it has options that are not plain. */
@@ -14,6 +14,9 @@ export interface Program {
   readonly servers?: Servers | undefined
   readonly tools: Tools
 }
+
+/** The option `status`: makes a verifier that also looks at the status of tokens. */
+export type WithStatus = (verifier: PolicyVerifier, settings: Settings) => PolicyVerifier
 
 /** Makes a verifier once `load` has loaded the WebAssembly module. */
 export async function createVerifier(load: () => void | Promise<void>, options: unknown, program: Program): Promise<Verifier> {
@@ -46,16 +49,16 @@ function refusalOf({ prefix, name, other }: OptionFault, problem: string, { tool
 
 /** Reads the options. Returns a function that makes the verifier. */
 function prepare(options: unknown, { makeVerifier, servers, tools }: Program): () => Verifier {
-  if (isSeveral(options)) {
-    const make = (one: VerifierOptions) => makeVerifier(readOptions(one, servers, tools))
-    return () => new Policies(options, (one, index) => withIndex(index, () => make(one), tools), tools)
+  const make = (settings: Settings) => {
+    const verifier = makeVerifier(settings)
+    return (settings.status as WithStatus | undefined)?.(verifier, settings) ?? verifier
   }
-  const settings = readOptions(options, servers, tools)
-  return () => makeVerifier(settings)
-}
-
-function isSeveral(options: unknown): options is readonly VerifierOptions[] {
-  return Array.isArray(options)
+  const read = (one: unknown) => readOptions(one, servers, tools)
+  if (Array.isArray(options)) {
+    return () => new Policies(options, (one, index) => withIndex(index, () => make(read(one)), tools), tools)
+  }
+  const settings = read(options)
+  return () => make(settings)
 }
 
 /** Makes the verifier of a policy. Adds the policy's index to the option's name in a refusal. */

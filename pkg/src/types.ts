@@ -121,6 +121,9 @@ export interface KeyStore {
   put(key: string, value: string): Promise<unknown>
 }
 
+/** The type of {@link VerifierOptions.status}. Only `statusList` of `countersign/status` makes one. */
+export type StatusCheck = (verifier: never, settings: never) => never
+
 /** A value of {@link VerifierOptions.claims}. */
 export type ClaimValue = string | number | boolean
 
@@ -187,6 +190,8 @@ export interface VerifierOptions {
   fetch?: typeof globalThis.fetch | undefined
   /** The settings for keys that are fetched. */
   jwksOptions?: JwksOptions | undefined
+  /** Revocation: `statusList()` of `countersign/status`. Default: not checked. */
+  status?: StatusCheck | undefined
 }
 
 /**
@@ -201,7 +206,8 @@ export interface Verifier {
    * After 80 % of the keys' lifetime they are renewed in the background. If the endpoint fails, the keys stay in use for
    * `staleIfError`, and the endpoint is retried after 1 s, 2 s, 4 s, and so on up to every 60 s.
    *
-   * Not checked: revocation, and a binding of the token to its sender.
+   * Not checked: a binding of the token to its sender, and, without the option `status`, revocation. With it, `verify` also
+   * fetches the token's status list if that is due.
    *
    * @typeParam Claims - Types for the token's own claims. They are not checked.
    * @param token - The token in compact form, without `Bearer `.
@@ -229,10 +235,13 @@ export interface Verifier {
    * Fetches the key set of each policy, or waits for the fetch in flight, and then for the `store`. If `jwks` is an object, it
    * resolves at once.
    *
+   * With the option `status`, it also fetches the status lists that tokens named since the last call.
+   *
    * In Cloudflare Workers, `ctx.waitUntil(verifier.refresh())` lets the fetch outlive the request.
    *
    * @throws {@link VerifyError} - `jwks_unavailable` if the fetch failed or brought no usable key, `jwks_invalid` if the
-   * response is no JWK Set. The keys in use stay, unless no key of the new set is usable.
+   * response is no JWK Set, `status_unavailable` if a status list cannot be used. The keys in use stay, unless no key of the new
+   * set is usable.
    */
   refresh(): Promise<void>
 }

@@ -3,10 +3,10 @@ import { NOT_A_STRING, readPart } from './decode.js'
 import type { Origin, Servers } from './documents.js'
 import { refuse, refuseForWantOfKeys, VerifyError } from './errors.js'
 import { deepFreeze } from './freeze.js'
-import { KeyResolver } from './jwks.js'
 import { isObject, isPlainObject, readPlainOptions, type Settings } from './options.js'
 import type { PolicyVerifier } from './policies.js'
 import type { Program } from './prepare.js'
+import { Resolver } from './resolver.js'
 import { tools } from './tools.js'
 import type { JwkSet, JwtHeader, Verified, Verifier, VerifierOptions } from './types.js'
 import { WasmVerifier } from './wasm.js'
@@ -56,7 +56,7 @@ class WasmBackedVerifier implements PolicyVerifier {
   readonly #scopeClaim: string
   readonly #wasm = new WasmVerifier()
   readonly #now: () => number
-  readonly #resolver: KeyResolver | undefined
+  readonly #resolver: Resolver | undefined
   readonly #cache: VerifiedTokens | undefined
   /** The text of the key set that the cache and `#keys` are for. */
   #keysText: string | undefined
@@ -70,7 +70,7 @@ class WasmBackedVerifier implements PolicyVerifier {
     this.#cache = cache
     this.#now = now
     if ('keys' in keys) this.#wasm.setKeys(JSON.stringify(keys))
-    else this.#resolver = new KeyResolver(keys, remote, now, this.#wasm)
+    else this.#resolver = new Resolver(keys, remote, now, this.#wasm)
   }
 
   /** Verifies with the keys in use. If fresh keys could change the verdict, waits for them and verifies again. */
@@ -144,7 +144,7 @@ class WasmBackedVerifier implements PolicyVerifier {
 }
 
 /** Renews the keys unless the token was refused before its key mattered: then no key can save it. */
-function renewFor(resolver: KeyResolver, token: string, refusal: unknown): Promise<Origin> | undefined {
+function renewFor(resolver: Resolver, token: string, refusal: unknown): Promise<Origin> | undefined {
   if (refusal === undefined) return resolver.renew()
   if (!(refusal instanceof VerifyError) || ['options', 'parse', 'header'].includes(refusal.stage)) return undefined
   return resolver.renew(refusal.code === 'key_not_found' ? { kid: (readPart(encodedHeader(token)) as JwtHeader).kid } : undefined)

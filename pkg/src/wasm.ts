@@ -58,14 +58,13 @@ export class WasmVerifier {
     this.#keys = undefined
   }
 
-  /** Takes a JWK Set as JSON text. If the set is refused, the keys in use stay. */
-  setKeys(jwks: string): void {
+  /**
+   * Takes a JWK Set as JSON text. If the set is refused, the keys in use stay. Returns true if a key of the set can check a
+   * token.
+   */
+  setKeys(jwks: string): boolean {
     this.#ask('set_keys', jwks)
     this.#keys = jwks
-  }
-
-  /** Returns true if a key of the set can check a token. */
-  hasUsableKeys(): boolean {
     return this.#call('has_usable_keys', '') !== 0
   }
 

@@ -12,9 +12,8 @@ export function problemOfOption({ prefix, kind, name, value, other }: OptionFaul
     case 'keys': return problemOfKeys(value) ?? 'cannot be written as JSON; expected a plain JWK Set object'
     case 'discovery': return problemOfDiscovery(other as string[])
     case 'order': return 'is less than jwksOptions.minTtl'
-    case 'unsupported': return 'is not supported by this version; leave it out'
     case 'range': return `is ${kindOf(value)}; expected a number from ${(other as number[]).join(' to ')}`
-    case 'type': return `${name in POLICY ? 'is or holds' : 'is'} ${kindOf(value)}; expected ${POLICY[name] ?? EXPECTED[name]}`
+    case 'type': return `${name in POLICY ? 'is or holds' : 'is'} ${kindOf(value)}; expected ${other ?? POLICY[name] ?? EXPECTED[name]}`
   }
 }
 
@@ -40,6 +39,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
   fetch: 'a function',
   onError: 'a function',
   allowHttp: 'true or false',
+  status: 'statusList() of countersign/status',
   store: 'an object with functions get and put',
   cache: 'a whole number of tokens from 0 to 1000000',
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createVerifier, VerifyError } from 'countersign'
+import { statusList } from 'countersign/status'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { AUDIENCE } from './support/demo.js'
 import { logIn, startIssuer } from './support/issuer.js'
@@ -116,6 +117,29 @@ test('a key that the issuer revoked stops verifying with the next fetch, also fo
   assert.throws(() => verifier.verifySync(token), { code: 'key_not_found' })
   const { access_token: next } = await logIn(revoking.url)
   assert.notEqual((await verifier.verify(next)).header.kid, kid)
+})
+
+test('after a logout, the access token is refused once its status list is renewed, also from the cache', async (t) => {
+  const listing = await startIssuer({ flags: ['--status-lists'] })
+  t.after(listing.stop)
+  let passed = 0
+  const now = () => Date.now() / 1000 + passed
+  const options = { issuer: listing.url, audience: AUDIENCE, cache: 10, now, status: statusList({ required: true }) }
+  const verifier = await createVerifier(options)
+  const [{ access_token: token, refresh_token }, { access_token: other }] = [await logIn(listing.url), await logIn(listing.url)]
+  const { payload } = await verifier.verify(token)
+  assert.equal(payload.status.status_list.uri, `${listing.url}/status/1`)
+  await verifier.verify(other)
+
+  const answer = await fetch(`${listing.url}/logout`, { method: 'POST', body: new URLSearchParams({ refresh_token }) })
+  assert.equal(answer.status, 204)
+  assert.equal(verifier.verifySync(token).payload.jti, payload.jti)
+  // The issuer reads a list once a second, and its ttl is a minute.
+  await sleep(1100)
+  passed = 60
+  await assert.rejects(verifier.verify(token), { code: 'token_revoked', claims: payload })
+  assert.equal(refusalOf(() => verifier.verifySync(token)).code, 'token_revoked')
+  await verifier.verify(other)
 })
 
 function refresh(refresh_token) {

@@ -66,7 +66,7 @@ const refused = [
   [{ cache: '100' }, /cache.*a string.*whole number/],
   [{ cache: true }, /cache.*a boolean/],
   [{ cache: null }, /cache.*null/],
-  [{ status: { maxStale: 60 } }, /status.*not supported by this version/],
+  [{ status: { maxStale: 60 } }, /status.*an object; expected statusList\(\) of countersign\/status/],
   [{ now: 1700000000 }, /now.*1700000000.*a function/],
   [{ fetch: 'fetch' }, /fetch.*a function/],
   [{ fetch: null }, /fetch.*null.*a function/],

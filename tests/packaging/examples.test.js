@@ -27,7 +27,7 @@ let folder, tarball, issuer
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'countersign-tarball-'))
   tarball = (await pack(folder)).tarball
-  issuer = await startIssuer()
+  issuer = await startIssuer({ flags: ['--status-lists'] })
 })
 after(async () => {
   await issuer?.stop()

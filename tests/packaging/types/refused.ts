@@ -5,6 +5,7 @@ import type {} from 'countersign/dist/errors.js' // TS2307
 import { guard as middleware } from 'countersign/express'
 import { guard } from 'countersign/guard'
 import type { Guarded } from 'countersign/guard'
+import { statusList } from 'countersign/status'
 
 declare const error: VerifyError
 declare const guarded: Guarded
@@ -14,11 +15,14 @@ declare const expressRequest: Express.Request
 declare const verified: Verified<{ tenant: string }>
 declare const verifier: Verifier
 
-// A missing audience, an unknown option, no key set, and a cache that is no number.
+// A missing audience, an unknown option, no key set, a cache that is no number, and a status that is no `statusList`.
 createVerifier({ issuer: 'i', jwks }) // TS2345
 createVerifier({ issuer: 'i', audience: 'a', jwks, audiance: 'a' }) // TS2353
 createVerifier({ issuer: 'i', audience: 'a', jwks: { kty: 'RSA' } }) // TS2322
 createVerifier({ issuer: 'i', audience: 'a', jwks, cache: true }) // TS2322
+createVerifier({ issuer: 'i', audience: 'a', jwks, status: { maxStale: 60 } }) // TS2353
+createVerifier({ issuer: 'i', audience: 'a', jwks, status: () => true }) // TS2322
+statusList({ maxStale: '5m' }) // TS2322
 
 // A verified token is read-only, including the caller's claims. An unverified one has no known claims.
 verified.payload.exp = 0 // TS2540

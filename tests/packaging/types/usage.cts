@@ -4,6 +4,7 @@ import express = require('countersign/express')
 import guards = require('countersign/guard')
 import inline = require('countersign/inline')
 import javaScript = require('countersign/js')
+import status = require('countersign/status')
 import testing = require('countersign/testing')
 
 interface MyClaims {
@@ -17,6 +18,8 @@ const tenant: string = verified.payload.tenant
 const guarded: Promise<guards.Guarded<MyClaims>> = guards.guard<MyClaims>(new Request('https://api.example'), verifier)
 const protect: express.Middleware = express.guard(verifier, { scope: 'read' })
 const slower: countersign.Verifier = javaScript.createVerifierSync(options)
+const check: status.StatusCheck = status.statusList({ maxStale: 60, accepted: [2], origins: ['https://status.example'] })
+const checked: Promise<countersign.Verifier> = countersign.createVerifier({ ...options, status: check })
 const issuer: Promise<testing.TestIssuer> = testing.createTestIssuer()
 
-void [slower, issuer, tenant, guarded, protect]
+void [slower, checked, issuer, tenant, guarded, protect]

@@ -1,10 +1,9 @@
 import { ageOf, RENEW_AHEAD, usable } from './cache-entry.js'
-import type { Attempt, CacheEntry, KeySetLocation, Origin, RemoteSettings } from './documents.js'
+import type { Attempt, CacheEntry, Holder, KeySetLocation, Location, Origin, RemoteSettings } from './documents.js'
 import { fetchDocument, refuseDocument, report } from './fetch-document.js'
 import { inWords } from './in-words.js'
 import { isWithin } from './timing.js'
 import { UnknownKids } from './unknown-kids.js'
-import type { WasmVerifier } from './wasm.js'
 
 /** The attempts since the last success, all of which failed. */
 interface Failure {
@@ -19,14 +18,16 @@ interface Failure {
 const MAX_BACKOFF = 60
 
 /**
- * Gives the WebAssembly module the key set of a URL: fetches it, caches it, renews it, drops it if it is too old, and backs off
- * while the endpoint fails. It knows no tokens: the verifier asks for keys and verifies again. Times are in seconds.
+ * Gives a holder the key set of a URL: fetches it, caches it, renews it, drops it if it is too old, and backs off while the
+ * endpoint fails. It knows no tokens: the verifier asks for keys and verifies again. Times are in seconds.
+ *
+ * It does the same for a status list, which is to its holder what the keys are to the WebAssembly module.
  */
-export class KeyResolver {
+export class Resolver {
   readonly #source: URL | KeySetLocation
   readonly #settings: RemoteSettings
   readonly #now: () => number
-  readonly #wasm: WasmVerifier
+  readonly #holder: Holder
   readonly #unknownKids: UnknownKids
 
   #entry: CacheEntry | undefined
@@ -37,19 +38,19 @@ export class KeyResolver {
   #failure: Failure | undefined
   #inFlight: Attempt | undefined
 
-  /** Takes the URL of the set, or the metadata that names it, and the verifier that gets the keys. */
-  constructor(source: URL | KeySetLocation, settings: RemoteSettings, now: () => number, wasm: WasmVerifier) {
+  /** Takes the URL of the set, or the metadata that names it, and the holder that gets the keys. */
+  constructor(source: URL | KeySetLocation, settings: RemoteSettings, now: () => number, holder: Holder) {
     this.#source = source
     this.#settings = settings
     this.#now = now
-    this.#wasm = wasm
+    this.#holder = holder
     this.#unknownKids = new UnknownKids(settings.cooldown)
   }
 
   /** Drops the keys if they are too old, or if there are none any more. */
   expire(now: number): void {
     this.#entry = usable(this.#entry, now, this.#settings)
-    if (this.#entry === undefined) this.#wasm.dropKeys()
+    if (this.#entry === undefined) this.#holder.dropKeys()
   }
 
   /**
@@ -100,7 +101,7 @@ export class KeyResolver {
   async #load(fromStore: boolean): Promise<Attempt> {
     const now = this.#now()
     const other = this.#attemptInFlight(now)
-    if (other !== undefined) {
+    if (other) {
       const { servers } = this.#settings
       if (servers === undefined) {
         await other.done
@@ -128,9 +129,10 @@ export class KeyResolver {
       this.expire(at)
       if (fromStore && this.#entry === undefined && !this.#emptied && (await this.#loadStored(at))) return
       const source = this.#source
-      const { url, written } = source instanceof URL ? { url: source } : await source.locate(at, this.#failure !== undefined)
+      const location: Location = source instanceof URL ? { url: source } : await source.locate(at, this.#failure !== undefined)
+      const { url, written, fetch = fetchDocument } = location
       const known = url.href === this.#url ? this.#entry : undefined
-      const entry = { ...(await fetchDocument('key set', url, this.#settings, known)), at }
+      const entry = { ...(await fetch('key set', url, this.#settings, known)), at }
       this.#emptied = !this.#replace(entry, url)
       // The store gets a set without a usable key too, so that other processes do not go on with the old keys.
       attempt.stored = Promise.all([written, this.#settings.store?.write(url, entry)])
@@ -168,10 +170,9 @@ export class KeyResolver {
    * the set is usable, there are no keys any more, and it returns false.
    */
   #replace(entry: CacheEntry, url: URL): boolean {
-    if (this.#entry !== undefined && entry.at < this.#entry.at) return true
+    if (entry.at < (this.#entry?.at ?? 0)) return true
     if (entry.text !== this.#entry?.text) {
-      this.#wasm.setKeys(entry.text)
-      if (!this.#wasm.hasUsableKeys()) {
+      if (!this.#holder.setKeys(entry.text, entry)) {
         this.#entry = undefined
         return false
       }
