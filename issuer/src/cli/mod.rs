@@ -9,6 +9,7 @@ mod keys;
 mod log;
 mod serve;
 mod settings;
+mod shell;
 mod store;
 mod usage;
 mod user;
@@ -26,9 +27,11 @@ use crate::log_lines::LogLines;
 use crate::store::{Missing, Store};
 use crate::{Config, Error, Sources};
 
+const NAME: &str = "countersign-issuer";
+
 /// Logs users in and issues RS256 access tokens
 #[derive(Parser)]
-#[command(name = "countersign-issuer", version, arg_required_else_help = false)]
+#[command(name = NAME, version, arg_required_else_help = false)]
 struct CommandLine {
     /// TOML file with the configuration
     #[arg(long, global = true, value_name = "FILE", help_heading = settings::HEADING)]
@@ -65,6 +68,10 @@ enum Command {
     /// The configuration
     #[command(subcommand, arg_required_else_help = false)]
     Config(config::Command),
+    /// Print a script that completes commands and flags in a shell
+    Completions(shell::Completions),
+    /// Write man pages into a folder
+    Man(shell::Man),
 }
 
 /// Runs the command that the process was started with. Returns the exit code: 0 if the command
@@ -133,6 +140,8 @@ fn run(
             Command::Migrate => store::migrate(&config).await,
             Command::Audit(command) => command.run(&config).await,
             Command::Config(command) => command.run(&config).await,
+            Command::Completions(completions) => completions.run(),
+            Command::Man(man) => man.run(),
         }
     });
     // A thread may wait for a file that never comes.

@@ -42,6 +42,8 @@ fn flag(setting: &'static Setting) -> Arg {
         .global(true)
         .value_name("VALUE")
         .help_heading(HEADING)
+        // A command's own options would be lost among them. --help shows them.
+        .hide_short_help(true)
         .help(setting.help());
     if setting.is_flag {
         flag.num_args(0..=1).require_equals(true).default_missing_value("true")

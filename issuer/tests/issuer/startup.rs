@@ -478,6 +478,31 @@ fn health_fails_with_the_answer_of_an_issuer_that_is_not_ready() {
 }
 
 #[test]
+fn short_help_has_the_options_of_the_command_and_long_help_the_settings_too() {
+    let folder = TempDir::new().unwrap();
+    let help = |arguments: &[&str]| stdout(&command(folder.path(), arguments, ""));
+    let short = help(&["client", "add", "-h"]);
+    assert!(short.contains("--scope") && !short.contains("--jwks-max-age"), "{short}");
+    let long = help(&["client", "add", "--help"]);
+    assert!(long.contains("--scope") && long.contains("Settings:"), "{long}");
+    assert!(long.contains("--jwks-max-age"), "{long}");
+}
+
+#[test]
+fn completions_and_man_pages_name_the_commands() {
+    let folder = TempDir::new().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = stdout(&command(folder.path(), &["completions", shell], ""));
+        assert!(script.contains("passwd") && script.contains("jwks-max-age"), "{shell}");
+    }
+    let done = command(folder.path(), &["man", "."], "");
+    assert!(done.status.success(), "{}", stderr(&done));
+    let page = fs::read_to_string(folder.path().join("countersign-issuer-user-passwd.1")).unwrap();
+    assert!(page.contains("Set a password"), "{page}");
+    refused(&command(folder.path(), &["man", "absent"], ""), 1, &["absent", "man pages"]);
+}
+
+#[test]
 fn sighup_does_not_end_an_issuer_without_a_certificate() {
     let folder = folder();
     let process = Process::start(folder.path());
