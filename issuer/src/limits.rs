@@ -20,13 +20,10 @@ pub struct Limits {
     pub loopback_is_exempt: bool,
     /// Time for the TLS handshake and the first header together. While more than half of
     /// `connections` are open it is shorter, down to a quarter. Each later header has the whole time,
-    /// counted from the previous response.
+    /// counted from its first byte.
     pub header_timeout: Duration,
     /// Time for a request's body. The response has the same time after that.
     pub request_timeout: Duration,
-    /// Time that a connection may stay open without a request. Over HTTP/1.1 `header_timeout`
-    /// applies as well.
-    pub idle_timeout: Duration,
     /// Time in which in-flight requests may finish after the stop signal.
     pub drain_timeout: Duration,
     /// Bytes of all requests in flight, with their headers and bodies. A further one replaces the
@@ -55,7 +52,6 @@ impl Default for Limits {
             loopback_is_exempt: true,
             header_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(10),
             request_bytes: 8 << 20,
             hashes: std::thread::available_parallelism().map_or(1, usize::from),

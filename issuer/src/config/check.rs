@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::value::{show_duration, size};
-use super::{Config, DAY, DatabaseUrl, MIB, MINUTE, NOTICE_WITHIN, SESSION_MAX};
+use super::{Config, DAY, DatabaseUrl, HOUR, MIB, MINUTE, NOTICE_WITHIN, SESSION_MAX};
 use crate::error::Error;
 
 /// The minimum memory for 1, 2, … passes, in KiB (OWASP Password Storage Cheat Sheet). All of these
@@ -84,6 +84,7 @@ impl Config {
         between("jwks_max_age", self.jwks_max_age, 1, DAY)?;
         between("clock_skew", self.clock_skew, 0, 5 * MINUTE)?;
         between("rotation_period", self.rotation_period, 1, 366 * DAY)?;
+        between("idle_timeout", self.idle_timeout(), 1, 2 * HOUR)?;
         if let Some(kept) = self.audit_retention {
             between("audit_retention", kept, DAY, 3660 * DAY)?;
         }

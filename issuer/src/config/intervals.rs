@@ -5,6 +5,12 @@ use std::time::Duration;
 
 use super::Config;
 
+/// Balancers keep idle connections for 60 s to 600 s. A connection that the issuer closes first may
+/// get a request at that moment, which fails.
+const IDLE_BEHIND_PROXY: Duration = Duration::from_secs(620);
+
+const IDLE: Duration = Duration::from_secs(10);
+
 /// An issuer stops signing if it has not read the keys for this long. A key that another process
 /// retired therefore signs no longer than this.
 pub(crate) const NOTICE_WITHIN: Duration = Duration::from_secs(30);
@@ -44,6 +50,12 @@ impl Config {
     /// and no verifier uses a list in which the bit is set.
     pub(crate) fn session_kept(&self) -> Duration {
         self.token_end() + self.clock_skew + STATUS_LIST_LIFETIME
+    }
+
+    /// Returns how long a connection stays open without a request.
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        let default = if self.behind_proxy { IDLE_BEHIND_PROXY } else { IDLE };
+        self.idle_timeout.unwrap_or(default)
     }
 }
 

@@ -30,7 +30,8 @@ pub const SESSION_MAX: Duration = Duration::from_secs(30 * DAY);
 
 /// In seconds.
 const MINUTE: u64 = 60;
-const DAY: u64 = 24 * 60 * MINUTE;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
 /// In KiB.
 const MIB: u32 = 1024;
 

@@ -117,6 +117,10 @@ settings! {
     behind_proxy: bool = false;
     /// Networks of proxies whose X-Forwarded-For header is trusted.
     trusted_proxies: Vec<IpNet> = Vec::new();
+    /// Time that a connection stays open without a request; by default 10s, or 620s behind a proxy.
+    ///
+    /// From 1 s to 2 h.
+    idle_timeout: Option<Duration> = None;
     /// Origins of pages, apps and extensions that may call the issuer (CORS).
     cors_origins: Vec<Origin> = Vec::new();
     /// How long entries of the audit log are kept; none keeps them forever.

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::io::InspectReader;
 
 use super::activity::Activity;
 use super::table::Admitted;
@@ -28,6 +29,7 @@ pub(super) struct Server {
     pub(super) service: Service,
     pub(super) tls: Option<Acceptor>,
     pub(super) limits: Limits,
+    pub(super) idle_timeout: Duration,
 }
 
 pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -44,11 +46,12 @@ impl Server {
     ) -> Result<(), Failure> {
         stream.set_nodelay(true)?;
         let Admitted { slot, evicted, header_timeout } = admitted;
-        let Self { service, tls, limits } = self;
+        let Self { service, tls, limits, idle_timeout } = self;
         let connection = Connection {
             service: service.clone(),
             peer: Peer(peer.ip()),
             limits,
+            idle_timeout,
             activity: Activity::new(slot),
             // One deadline for the handshake and the first header together.
             deadline: Instant::now() + header_timeout,
@@ -101,6 +104,7 @@ struct Connection {
     service: Service,
     peer: Peer,
     limits: Limits,
+    idle_timeout: Duration,
     activity: Activity,
     /// The first header must be read by then.
     deadline: Instant,
@@ -123,9 +127,11 @@ impl Connection {
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     ) -> Result<(), Failure> {
+        let activity = self.activity.clone();
+        let stream = InspectReader::new(stream, move |bytes: &[u8]| activity.read(bytes));
         let connection = conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.header_timeout)
+            // Its time would begin with the previous response, and so end an idle connection.
+            .header_read_timeout(None)
             .max_buf_size(HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service_fn(self.handler()));
         self.drive(connection).await
@@ -177,9 +183,10 @@ impl Connection {
         C::Error: Into<Failure>,
     {
         tokio::pin!(connection);
+        let (idle, header) = (self.idle_timeout, self.limits.header_timeout);
         tokio::select! {
             result = connection.as_mut() => return result.map_err(Into::into),
-            () = self.activity.idle(self.deadline, self.limits.idle_timeout) => {}
+            () = self.activity.idle(self.deadline, idle, header) => {}
             // The signal is the dropped sender, so the result is an error.
             _ = self.stop.changed() => {}
         }
@@ -187,7 +194,7 @@ impl Connection {
         tokio::select! {
             result = connection.as_mut() => result.map_err(Into::into),
             // A client that reads nothing would hold the connection forever.
-            () = self.activity.idle(Instant::now() + CLOSING, CLOSING) => Ok(()),
+            () = self.activity.idle(Instant::now() + CLOSING, CLOSING, CLOSING) => Ok(()),
         }
     }
 }

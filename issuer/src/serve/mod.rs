@@ -50,6 +50,7 @@ pub async fn run(
         service: Service::new(Arc::clone(&api), Listener::Public),
         tls: tls.clone(),
         limits: issuer.limits,
+        idle_timeout: issuer.config.idle_timeout(),
     };
     let table = Table::new(&issuer.limits, &issuer.config);
     let mut maintenance = JoinSet::new();
@@ -77,8 +78,9 @@ pub async fn run_admin(listener: TcpListener, state: State, shutdown: impl Futur
         listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let limits = api.issuer.limits;
     let table = Table::new(&limits, &api.issuer.config);
-    let server =
-        Server { service: Service::new(api, Listener::Admin { is_loopback }), tls: None, limits };
+    let idle_timeout = api.issuer.config.idle_timeout();
+    let service = Service::new(api, Listener::Admin { is_loopback });
+    let server = Server { service, tls: None, limits, idle_timeout };
     // The loop fails only if `broken` completes, which this one never does.
     let _ = accept_loop(listener, server, table, shutdown, std::future::pending()).await;
 }

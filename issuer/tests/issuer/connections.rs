@@ -12,10 +12,10 @@ use crate::common::{Server, client, get, login, post_json, refresh, send};
 use crate::watch;
 
 async fn quick() -> Server {
-    Server::with(|_, limits| {
+    Server::with(|config, limits| {
         limits.header_timeout = Duration::from_millis(600);
         limits.request_timeout = Duration::from_millis(900);
-        limits.idle_timeout = Duration::from_millis(500);
+        config.idle_timeout = Some(Duration::from_secs(1));
         limits.drain_timeout = Duration::from_millis(1500);
     })
     .await
@@ -113,6 +113,24 @@ async fn a_connection_stays_open_while_it_is_used() {
         assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
+}
+
+#[tokio::test]
+async fn between_two_requests_the_idle_timeout_applies_and_from_the_first_byte_that_of_headers() {
+    let server = Server::with(|config, limits| {
+        limits.header_timeout = Duration::from_millis(600);
+        config.idle_timeout = Some(Duration::from_secs(600));
+    })
+    .await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    for _ in 0..2 {
+        assert!(!is_closed(&mut stream).await);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    stream.write_all(b"GET /healthz/live HTTP/1.1\r\nho").await.unwrap();
+    let mut byte = [0; 1];
+    let closed = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut byte)).await;
+    assert_eq!(closed.expect("half a header keeps the connection open").unwrap_or(0), 0);
 }
 
 #[tokio::test]
@@ -242,10 +260,10 @@ async fn a_request_target_without_a_path_is_not_found() {
 
 /// Returns a server on which no stalled connection ends during the test.
 async fn patient(change: impl FnOnce(&mut Limits)) -> Server {
-    Server::with(|_, limits| {
+    Server::with(|config, limits| {
         limits.header_timeout = Duration::from_secs(600);
         limits.request_timeout = Duration::from_secs(600);
-        limits.idle_timeout = Duration::from_secs(600);
+        config.idle_timeout = Some(Duration::from_secs(600));
         change(limits);
     })
     .await

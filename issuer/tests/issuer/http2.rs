@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use countersign_issuer::Limits;
 use http_body_util::BodyExt as _;
 use hyper::Request;
 use hyper::body::{Body, Frame, SizeHint};
@@ -107,11 +106,11 @@ async fn the_settings_limit_streams_window_and_header() {
 
 #[tokio::test]
 async fn a_client_that_answers_no_ping_is_closed_before_the_idle_timeout() {
-    let limits = |limits: &mut Limits| {
+    let patient = server_with(|config, limits| {
         limits.header_timeout = Duration::from_millis(300);
-        limits.idle_timeout = Duration::from_secs(3600);
-    };
-    let (_server, mut stream) = begin_at(server_with(limits).await).await;
+        config.idle_timeout = Some(Duration::from_secs(3600));
+    });
+    let (_server, mut stream) = begin_at(patient.await).await;
     // Without a request the header timeout would close the connection.
     let request = frame(HEADERS, END_STREAM | END_HEADERS, 1, GET);
     stream.write_all(&request).await.unwrap();

@@ -94,6 +94,7 @@ fn bad_configuration_is_refused_in_one_line_and_leaves_no_file() {
             1,
             &["--cors-origins", "expected http://127.0.0.1:3000"],
         ),
+        (&["serve", "--idle-timeout", "0s"], 1, &["idle_timeout is 0s", "1s to 2h"]),
         (&["serve", "--client-id", ""], 1, &["client_id", "1 to 128"]),
         (&["serve", "--client-id", "web app"], 1, &["client_id", "visible ASCII"]),
         (&["serve", "--client-id", "user_x"], 1, &["client_id", "user_"]),
@@ -241,6 +242,20 @@ fn flags_override_the_environment_which_overrides_the_file() {
         assert!(shown.lines().any(|shown| shown == line), "{line:?} is not in:\n{shown}");
     }
     assert!(!shown.contains(MASTER_KEY));
+}
+
+#[test]
+fn connections_behind_a_proxy_may_be_idle_for_longer_than_balancers_keep_them() {
+    let folder = TempDir::new().unwrap();
+    let cases: &[(&[&str], &str)] = &[
+        (&[], "10s"),
+        (&["--behind-proxy"], "620s"),
+        (&["--behind-proxy", "--idle-timeout", "75"], "75s"),
+    ];
+    for (flags, shown) in cases {
+        let done = command(folder.path(), &[&["config", "check"], *flags].concat(), "");
+        assert!(stdout(&done).contains(&format!("\nidle_timeout = {shown}\n")), "{done:?}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_issuer::Limits;
+use countersign_issuer::{Config, Limits};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -54,16 +54,16 @@ impl Pair {
 }
 
 pub(crate) async fn server() -> (Server, CertificateDer<'static>) {
-    server_with(|limits| {
+    server_with(|config, limits| {
         limits.header_timeout = Duration::from_millis(700);
         limits.request_timeout = Duration::from_millis(900);
-        limits.idle_timeout = Duration::from_millis(700);
+        config.idle_timeout = Some(Duration::from_secs(1));
     })
     .await
 }
 
 pub(crate) async fn server_with(
-    change: impl FnOnce(&mut Limits),
+    change: impl FnOnce(&mut Config, &mut Limits),
 ) -> (Server, CertificateDer<'static>) {
     let (folder, pair) = (folder(), Pair::make());
     pair.write(folder.path());
@@ -71,12 +71,15 @@ pub(crate) async fn server_with(
 }
 
 /// Starts a server with the certificate in the folder.
-pub(crate) async fn server_over(folder: TempDir, change: impl FnOnce(&mut Limits)) -> Server {
+pub(crate) async fn server_over(
+    folder: TempDir,
+    change: impl FnOnce(&mut Config, &mut Limits),
+) -> Server {
     let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     let server = Server::over(folder, |config, limits| {
         config.tls_cert = Some(cert);
         config.tls_key = Some(key);
-        change(limits);
+        change(config, limits);
     })
     .await;
     assert!(server.url.starts_with("https://127.0.0.1:"), "{}", server.url);
@@ -187,7 +190,7 @@ async fn shows(address: SocketAddr, one: &Pair, other: &Pair) -> bool {
 async fn a_renewed_certificate_is_used_for_new_connections_and_open_ones_continue() {
     let (folder, old, new) = (folder(), Pair::make(), Pair::make());
     old.write(folder.path());
-    let server = server_over(folder, |_| {}).await;
+    let server = server_over(folder, |_, _| {}).await;
     let stream = TokioIo::new(connect(server.address, &[&old.der], b"h2").await);
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
     let (mut open, connection) = handshake.await.unwrap();
@@ -205,7 +208,7 @@ async fn the_metrics_contain_the_expiry_of_the_certificate_in_force() {
     const FROM: f64 = 946_684_800.0;
     let (folder, old, new) = (folder(), Pair::lasting(2100), Pair::lasting(2200));
     old.write(folder.path());
-    let server = server_over(folder, |_| {}).await;
+    let server = server_over(folder, |_, _| {}).await;
     let admin = admin(&server).await;
     let says = async |until: f64| {
         let metrics = metrics(&admin).await;
@@ -233,7 +236,7 @@ async fn replaced_symbolic_links_are_followed() {
     symlink("one", path.join("data")).unwrap();
     symlink("data/cert.pem", path.join("cert.pem")).unwrap();
     symlink("data/key.pem", path.join("key.pem")).unwrap();
-    let server = server_over(folder, |_| {}).await;
+    let server = server_over(folder, |_, _| {}).await;
     assert!(shows(server.address, &old, &new).await);
     symlink("two", path.join("data.new")).unwrap();
     fs::rename(path.join("data.new"), path.join("data")).unwrap();
