@@ -1,6 +1,7 @@
 //! Bounds on the work that clients can cause.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The limits of one issuer. [`Limits::default`] has the documented values; tests set shorter
 /// times.
@@ -60,5 +61,24 @@ impl Default for Limits {
             login_period: Duration::from_secs(1),
             status_list_size: 1 << 17,
         }
+    }
+}
+
+/// The time between two warnings of one kind that clients can cause.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// Limits warnings of one kind to one a minute.
+#[derive(Default)]
+pub(crate) struct WarnLimit(Mutex<Option<Instant>>);
+
+impl WarnLimit {
+    /// Returns true if a warning may be logged now, and counts it.
+    pub(crate) fn allows(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|at| at.elapsed() >= WARN_EVERY);
+        if is_due {
+            *last = Some(Instant::now());
+        }
+        is_due
     }
 }

@@ -6,21 +6,48 @@ use ipnet::IpNet;
 
 /// Returns the address of the client: the address of the peer or, if the peer is a trusted proxy, the
 /// last address in `X-Forwarded-For` that is not a trusted proxy. An entry that is not an address
-/// ends the search, because nothing to its left can be trusted.
+/// ends the search, because nothing to its left can be trusted: then the error is the address of the
+/// proxy that wrote it.
 pub(crate) fn client<'a>(
     peer: IpAddr,
     forwarded: impl DoubleEndedIterator<Item = &'a str>,
     trusted: &[IpNet],
-) -> IpAddr {
+) -> Result<IpAddr, IpAddr> {
     let mut client = peer.to_canonical();
-    for entry in forwarded.flat_map(|line| line.split(',')).rev() {
+    let entries = forwarded.flat_map(|line| line.split(',')).map(str::trim);
+    // Empty elements of a list do not count (RFC 9110 §5.6.1).
+    for entry in entries.rev().filter(|entry| !entry.is_empty()) {
         if !is_trusted(client, trusted) {
             break;
         }
-        let Ok(address) = entry.trim().parse::<IpAddr>() else { break };
-        client = address.to_canonical();
+        client = address_in(entry).ok_or(client)?.to_canonical();
     }
-    client
+    Ok(client)
+}
+
+/// Reads an entry as proxies write it: an address, also with a port, a zone (RFC 4007 §11), brackets
+/// or quotes (RFC 7239 §6).
+fn address_in(entry: &str) -> Option<IpAddr> {
+    let unquoted = entry.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let node = unquoted.unwrap_or(entry);
+    let is_port = |text: &str| text.parse::<u16>().is_ok();
+    if let Some(rest) = node.strip_prefix('[') {
+        let (address, after) = rest.split_once(']')?;
+        let is_read = after.is_empty() || after.strip_prefix(':').is_some_and(is_port);
+        return ipv6_in(address).filter(|_| is_read).map(IpAddr::V6);
+    }
+    if let Some((address, port)) = node.split_once(':')
+        && let Ok(address) = address.parse()
+    {
+        return is_port(port).then_some(IpAddr::V4(address));
+    }
+    node.parse().ok().or_else(|| ipv6_in(node).map(IpAddr::V6))
+}
+
+/// Reads an IPv6 address, which may have a zone.
+fn ipv6_in(text: &str) -> Option<Ipv6Addr> {
+    let (address, zone) = text.split_once('%').unwrap_or((text, "none"));
+    address.parse().ok().filter(|_| !zone.is_empty())
 }
 
 /// Returns true if the peer is a trusted proxy.
@@ -70,14 +97,55 @@ mod tests {
             ("10.0.0.1", &["198.51.100.9"], "198.51.100.9"),
             ("10.0.0.1", &["203.0.113.5, 198.51.100.9"], "198.51.100.9"),
             ("10.0.0.1", &["203.0.113.5", "198.51.100.9, 10.2.3.4"], "198.51.100.9"),
-            ("10.0.0.1", &["203.0.113.5, unknown"], "10.0.0.1"),
-            ("10.0.0.1", &["203.0.113.5, unknown, 10.9.9.9"], "10.9.9.9"),
             ("::ffff:10.0.0.1", &["198.51.100.9"], "198.51.100.9"),
             ("::1", &["2001:db8::5"], "2001:db8::5"),
         ];
         for (peer, forwarded, expected) in cases {
             let found = client(peer.parse().unwrap(), forwarded.iter().copied(), &trusted);
-            assert_eq!(found.to_string(), *expected, "{peer} {forwarded:?}");
+            assert_eq!(found.unwrap().to_string(), *expected, "{peer} {forwarded:?}");
+        }
+        let unreadable: &[(&[&str], &str)] = &[
+            (&["203.0.113.5, unknown"], "10.0.0.1"),
+            (&["203.0.113.5, unknown, 10.9.9.9"], "10.9.9.9"),
+        ];
+        for (forwarded, proxy) in unreadable {
+            let peer = "10.0.0.1".parse().unwrap();
+            let found = client(peer, forwarded.iter().copied(), &trusted);
+            assert_eq!(found.unwrap_err().to_string(), *proxy, "{forwarded:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_an_address_in_any_form_that_proxies_write() {
+        let cases = [
+            ("198.51.100.7", "198.51.100.7"),
+            ("198.51.100.7:4431", "198.51.100.7"),
+            ("\"198.51.100.7:4431\"", "198.51.100.7"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("\"[2001:db8::1]\"", "2001:db8::1"),
+            ("fe80::1%eth0", "fe80::1"),
+            ("[fe80::1%eth0]:443", "fe80::1"),
+        ];
+        for (entry, address) in cases {
+            assert_eq!(address_in(entry), Some(address.parse().unwrap()), "{entry}");
+        }
+        for entry in [
+            "unknown",
+            "_hidden",
+            "?",
+            "198.51.100.7:",
+            "198.51.100.7:65536",
+            "198.51.100.7%eth0",
+            "[198.51.100.7]",
+            "[2001:db8::1",
+            "[2001:db8::1]443",
+            "[2001:db8::1]:http",
+            "\"2001:db8::1",
+            "fe80::1%",
+        ] {
+            assert_eq!(address_in(entry), None, "{entry}");
         }
     }
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::budget::Budget;
 use super::openapi::Document;
+use crate::limits::WarnLimit;
 use crate::service::Issuer;
 
 /// The state that handlers share.
@@ -12,6 +13,8 @@ pub(crate) struct Api {
     pub(super) budget: Budget,
     pub(super) openapi: Document,
     pub(super) certificate: Certificate,
+    /// Warnings of unreadable `X-Forwarded-For` headers.
+    pub(super) forwarded_warnings: WarnLimit,
 }
 
 /// Returns the time in which the TLS certificate is valid, in UNIX seconds; `None` without one.
@@ -26,6 +29,12 @@ impl Api {
     ) -> Self {
         let openapi = Document::of(issuer.url.as_str());
         let budget = Budget::new(issuer.limits.request_bytes);
-        Self { issuer: Arc::new(issuer), budget, openapi, certificate: Box::new(certificate) }
+        Self {
+            issuer: Arc::new(issuer),
+            budget,
+            openapi,
+            certificate: Box::new(certificate),
+            forwarded_warnings: WarnLimit::default(),
+        }
     }
 }

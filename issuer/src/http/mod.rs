@@ -239,10 +239,7 @@ async fn answer(
     body: Bytes,
 ) -> Reply {
     let config = &api.issuer.config;
-    // A line that is not text counts as an entry that is not an address.
-    let forwarded = headers.get_all("x-forwarded-for").into_iter();
-    let forwarded: Vec<_> = forwarded.map(|line| line.to_str().unwrap_or("?")).collect();
-    let client = network::client(peer.0, forwarded.iter().copied(), &config.trusted_proxies);
+    let client = client(&api, &headers, peer);
     if method == Method::OPTIONS {
         Cors::new(&config.cors_origins, endpoint, &headers).preflight(&headers)
     } else if endpoint.allow.split(", ").any(|one| one == method.as_str()) {
@@ -251,6 +248,24 @@ async fn answer(
     } else {
         ApiError::method_not_allowed(endpoint.allow).reply()
     }
+}
+
+/// Returns the address of the client. An entry of `X-Forwarded-For` that is no address may contain
+/// anything, so the log does not quote it.
+fn client(api: &Api, headers: &HeaderMap, peer: Peer) -> IpAddr {
+    let trusted = &api.issuer.config.trusted_proxies;
+    // A line that is not text counts as an entry that is not an address.
+    let lines = headers.get_all("x-forwarded-for").into_iter();
+    let lines: Vec<_> = lines.map(|line| line.to_str().unwrap_or("?")).collect();
+    network::client(peer.0, lines.iter().copied(), trusted).unwrap_or_else(|proxy| {
+        if api.forwarded_warnings.allows() {
+            tracing::warn!(
+                "{proxy}, a trusted proxy, sent an entry in X-Forwarded-For that is not an \
+                 address; the proxy counts as the client; let it send the client's address"
+            );
+        }
+        proxy
+    })
 }
 
 /// The HTTP service of one listener: warp's routes within the limits of time and size, with the log

@@ -8,11 +8,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::sync::{Notify, oneshot};
 
+use crate::limits::WarnLimit;
 use crate::network::{is_trusted, network_with};
 use crate::{Config, Limits};
 
@@ -22,9 +23,6 @@ use crate::{Config, Limits};
 const IPV4: [(u8, usize); 2] = [(32, 1), (24, 4)];
 const IPV6: [(u8, usize); 3] = [(64, 1), (56, 2), (48, 4)];
 
-/// The time between two warnings about a limit.
-const WARN_EVERY: Duration = Duration::from_secs(60);
-
 /// The open connections of one listener.
 pub(super) struct Table {
     limits: Limits,
@@ -32,7 +30,7 @@ pub(super) struct Table {
     open: Mutex<Open>,
     /// Notified when a full table may have room again.
     changed: Notify,
-    warned_at: Mutex<Option<Instant>>,
+    warnings: WarnLimit,
 }
 
 impl Table {
@@ -42,7 +40,7 @@ impl Table {
             exempt: Exempt::new(limits, config),
             open: Mutex::default(),
             changed: Notify::new(),
-            warned_at: Mutex::default(),
+            warnings: WarnLimit::default(),
         })
     }
 
@@ -114,9 +112,7 @@ impl Table {
     }
 
     fn warn(&self, group: Group, limit: usize) {
-        let mut warned_at = self.warned_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
-            *warned_at = Some(Instant::now());
+        if self.warnings.allows() {
             let (owner, kind) = match group {
                 Group::All => ("the listener", ""),
                 Group::Network(_) => ("a network", " for one network"),
@@ -455,10 +451,11 @@ mod tests {
             one.slot.begin(false);
         }
         assert!(admit(&table, "198.51.100.1").is_none());
-        let (room, ()) = tokio::join!(tokio::time::timeout(WARN_EVERY, table.room()), async {
-            tokio::task::yield_now().await;
-            open[3].slot.end();
-        });
+        let (room, ()) =
+            tokio::join!(tokio::time::timeout(Duration::from_secs(60), table.room()), async {
+                tokio::task::yield_now().await;
+                open[3].slot.end();
+            });
         room.expect("there is room");
         assert!(admit(&table, "198.51.100.1").is_some());
     }

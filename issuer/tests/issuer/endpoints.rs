@@ -487,6 +487,9 @@ async fn each_network_has_its_own_limit_of_logins() {
     assert_eq!(attempt("2001:db8::1").await.status, 200);
     assert_eq!(attempt("2001:db8::2").await.status, 200);
     attempt("2001:db8::3").await.refused(429, "too_many_requests");
+    // An entry with a port is that address, and not the proxy's.
+    attempt("[2001:db8::3]:443").await.refused(429, "too_many_requests");
+    attempt("192.0.2.1:4431,").await.refused(429, "too_many_requests");
     assert_eq!(server.state.password_hashes(), 5, "a limited login costs no hash");
 }
 

@@ -84,6 +84,32 @@ async fn a_log_of_warnings_has_no_request_lines_but_its_warnings_have_the_reques
 }
 
 #[tokio::test]
+async fn an_x_forwarded_for_that_is_unreadable_is_logged_once_and_not_quoted() {
+    let folder = folder();
+    let mut command = binary(folder.path());
+    command.env("COUNTERSIGN_TRUSTED_PROXIES", "127.0.0.1");
+    let process = Process::with(folder.path(), command);
+    let warning = "sent an entry in X-Forwarded-For that is not an address";
+    let ask = async |entry| {
+        let url = format!("{}/healthz/live", process.url);
+        send(client().get(url).header("x-forwarded-for", entry)).await
+    };
+    for entry in
+        ["198.51.100.7:4431", "[2001:db8::1]:443", "\"[2001:db8::1]\"", "fe80::1%eth0", "1.2.3.4,"]
+    {
+        assert_eq!(ask(entry).await.status, 200);
+    }
+    assert!(!log(folder.path()).contains(warning));
+    for _ in 0..3 {
+        assert_eq!(ask("not-an-address").await.status, 200);
+    }
+    process.stop();
+    let log = log(folder.path());
+    assert_eq!(log.matches(warning).count(), 1, "{log}");
+    assert!(!log.contains("not-an-address"), "{log}");
+}
+
+#[tokio::test]
 async fn the_log_has_a_line_for_each_request() {
     let folder = folder();
     let process = Process::start(folder.path());
