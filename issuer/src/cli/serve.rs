@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::print;
 use crate::config::beside;
@@ -26,12 +27,8 @@ pub(super) async fn serve(config: Config, secret_file: Option<&Path>) -> Result<
             Some(listen(wanted, hint).await?)
         }
     };
-    let signals = |kind| signal(kind).map_err(|e| Error::System(format!("no signals: {e}")));
-    let (mut terminate, mut interrupt, mut hangup) = (
-        signals(SignalKind::terminate())?,
-        signals(SignalKind::interrupt())?,
-        signals(SignalKind::hangup())?,
-    );
+    let mut signals = Signals::new()?;
+    let delay = config.shutdown_delay;
     if config.behind_proxy && config.trusted_proxies.is_empty() {
         tracing::warn!(
             "without trusted_proxies all clients share one limit on logins, the proxy's"
@@ -45,17 +42,14 @@ pub(super) async fn serve(config: Config, secret_file: Option<&Path>) -> Result<
     }
     let admin = admin.map(|(listener, address)| Admin::start(listener, address, state.clone()));
     print(&format!("countersign-issuer listening on {}\n", state.url()))?;
-    let reloaded = state.clone();
+    let stopping = state.clone();
     let shutdown = async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hangup.recv() => {
-                    tracing::info!("SIGHUP: reading the certificate again, if there is one");
-                    reloaded.reload_certificate();
-                }
-            };
+        signals.stop(&stopping).await;
+        stopping.announce_stop();
+        if !delay.is_zero() {
+            tracing::info!("serving on for the {delay:?} of shutdown_delay");
+            // A second signal ends the delay.
+            let _ = timeout(delay, signals.stop(&stopping)).await;
         }
     };
     let result = run(listener, state, shutdown).await;
@@ -64,6 +58,38 @@ pub(super) async fn serve(config: Config, secret_file: Option<&Path>) -> Result<
         admin.stop().await;
     }
     result
+}
+
+/// The signals that `serve` handles.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Error> {
+        let on = |kind| signal(kind).map_err(|e| Error::System(format!("no signals: {e}")));
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hangup: on(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT. At SIGHUP, reads the certificate again.
+    async fn stop(&mut self, state: &State) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    tracing::info!("SIGHUP: reading the certificate again, if there is one");
+                    state.reload_certificate();
+                }
+            }
+        }
+    }
 }
 
 /// Returns the files with secrets, also those that are made at the start.

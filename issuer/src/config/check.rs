@@ -85,6 +85,7 @@ impl Config {
         between("clock_skew", self.clock_skew, 0, 5 * MINUTE)?;
         between("rotation_period", self.rotation_period, 1, 366 * DAY)?;
         between("idle_timeout", self.idle_timeout(), 1, 2 * HOUR)?;
+        between("shutdown_delay", self.shutdown_delay, 0, 2 * MINUTE)?;
         if let Some(kept) = self.audit_retention {
             between("audit_retention", kept, DAY, 3660 * DAY)?;
         }

@@ -121,6 +121,10 @@ settings! {
     ///
     /// From 1 s to 2 h.
     idle_timeout: Option<Duration> = None;
+    /// How long serving goes on after SIGTERM or SIGINT, so that balancers notice the stop.
+    ///
+    /// From 0 to 2 min.
+    shutdown_delay: Duration = Duration::ZERO;
     /// Origins of pages, apps and extensions that may call the issuer (CORS).
     cors_origins: Vec<Origin> = Vec::new();
     /// How long entries of the audit log are kept; none keeps them forever.

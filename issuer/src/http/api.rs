@@ -1,5 +1,6 @@
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::budget::Budget;
 use super::openapi::Document;
@@ -13,6 +14,8 @@ pub(crate) struct Api {
     pub(super) budget: Budget,
     pub(super) openapi: Document,
     pub(super) certificate: Certificate,
+    /// The issuer is about to stop.
+    pub(crate) is_stopping: AtomicBool,
     /// Warnings of unreadable `X-Forwarded-For` headers.
     pub(super) forwarded_warnings: WarnLimit,
 }
@@ -34,6 +37,7 @@ impl Api {
             budget,
             openapi,
             certificate: Box::new(certificate),
+            is_stopping: AtomicBool::new(false),
             forwarded_warnings: WarnLimit::default(),
         }
     }

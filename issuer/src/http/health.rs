@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hyper::StatusCode;
 use serde::Serialize;
@@ -37,13 +38,16 @@ pub(super) async fn live(_: Arc<Api>, _: Call) -> Result<Reply, ApiError> {
         (status = 200, description = "The database and the keys can be used.", body = Health),
         (
             status = 503,
-            description = "A check fails; the description names it.",
+            description = "A check fails, or the issuer is stopping; the description says which.",
             body = ErrorBody,
             headers(("Retry-After" = u64, description = "Seconds to wait")),
         ),
     ),
 )]
 pub(super) async fn ready(api: Arc<Api>, _: Call) -> Result<Reply, ApiError> {
+    if api.is_stopping.load(Ordering::Relaxed) {
+        return Err(ApiError::unavailable("the issuer is stopping"));
+    }
     let failing = api.issuer.failing_checks().await;
     if failing.is_empty() {
         return Ok(reply::json(StatusCode::OK, &OK));

@@ -29,13 +29,14 @@ mod well_known;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Method, Request};
+use hyper::{Method, Request, Version};
 use tokio::time::timeout;
 use tower_service::Service as _;
 use tracing::Instrument as _;
@@ -314,7 +315,7 @@ impl Service {
         request: Request<impl Body<Data = Bytes> + Unpin>,
         peer: Peer,
     ) -> warp::reply::Response {
-        let started = Instant::now();
+        let (started, version) = (Instant::now(), request.version());
         // An unknown method can contain anything, also a secret.
         let method = METHODS.iter().find(|known| *known == request.method());
         let method = method.map_or("-", Method::as_str);
@@ -332,6 +333,10 @@ impl Service {
             cors.apply(response.headers_mut());
         }
         self.complete(response.headers_mut());
+        // HTTP/2 has no such header (RFC 9113 §8.2.2). Its connections learn of the stop by GOAWAY.
+        if version == Version::HTTP_11 && self.api.is_stopping.load(Ordering::Relaxed) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         let (status, took) = (response.status().as_u16(), started.elapsed());
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         match self.listener {

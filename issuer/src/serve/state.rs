@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::tls::Acceptor;
 use crate::http::{self, Api};
@@ -88,6 +89,12 @@ impl State {
         if let Some(tls) = &self.tls {
             tls.look_now();
         }
+    }
+
+    /// Announces the end of [`run`](crate::run): from now on `/healthz/ready` answers 503, and
+    /// HTTP/1.1 connections close after their next answer. Everything else goes on.
+    pub fn announce_stop(&self) {
+        self.api.is_stopping.store(true, Ordering::Relaxed);
     }
 
     /// Returns the number of password hashes that logins have cost so far.

@@ -43,6 +43,9 @@ fn the_systemd_unit_starts_the_issuer_with_valid_flags() {
         "/bin/kill -HUP $MAINPID",
     ];
     assert_eq!(lines("ExecReload"), reload);
+    // The longest shutdown_delay, and the time for requests in flight.
+    let [stop] = lines("TimeoutStopSec")[..] else { panic!("{unit}") };
+    assert!(stop.strip_suffix('s').unwrap().parse::<u64>().unwrap() > 120 + 10);
     // The documentation names this folder and this user.
     assert_eq!(lines("StateDirectory"), ["countersign"]);
     assert_eq!(lines("User"), ["countersign"]);

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::common::{
     ADMIN_LISTEN, Backend, MASTER_KEY, PASSWORD, Process, add_user, binary, command,
 };
-use crate::common::{empty_folder_on, folder, login, over_both, stderr, stdout};
+use crate::common::{empty_folder_on, folder, get, login, over_both, stderr, stdout};
 
 over_both!(issuers_that_start_together_on_a_new_database_share_its_keys);
 
@@ -95,6 +95,7 @@ fn bad_configuration_is_refused_in_one_line_and_leaves_no_file() {
             &["--cors-origins", "expected http://127.0.0.1:3000"],
         ),
         (&["serve", "--idle-timeout", "0s"], 1, &["idle_timeout is 0s", "1s to 2h"]),
+        (&["serve", "--shutdown-delay", "121s"], 1, &["shutdown_delay is 121s", "0s to 2m"]),
         (&["serve", "--client-id", ""], 1, &["client_id", "1 to 128"]),
         (&["serve", "--client-id", "web app"], 1, &["client_id", "visible ASCII"]),
         (&["serve", "--client-id", "user_x"], 1, &["client_id", "user_"]),
@@ -535,6 +536,29 @@ fn sighup_does_not_end_an_issuer_without_a_certificate() {
 }
 
 /// Permissions do not restrict root. If the tests run as root, the binary runs as another user.
+#[tokio::test]
+async fn an_issuer_serves_on_for_the_shutdown_delay_and_is_not_ready() {
+    let folder = folder();
+    let mut command = binary(folder.path());
+    command.env("COUNTERSIGN_SHUTDOWN_DELAY", "2m");
+    let process = Process::with(folder.path(), command);
+    let before = get(&process.url, "/healthz/ready").await;
+    assert_eq!((before.status, before.header("connection")), (200, ""));
+    process.signal("-TERM");
+    let mut ready = before;
+    while ready.status == 200 {
+        ready = get(&process.url, "/healthz/ready").await;
+    }
+    ready.refused(503, "temporarily_unavailable");
+    assert!(ready.text.contains("stopping"), "{ready:?}");
+    for _ in 0..3 {
+        let answer = get(&process.url, "/.well-known/jwks.json").await;
+        assert_eq!((answer.status, answer.header("connection")), (200, "close"));
+    }
+    // Another signal ends the delay.
+    assert!(process.stop().success());
+}
+
 #[test]
 fn a_database_that_cannot_be_written_is_refused() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
