@@ -8,19 +8,11 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Open connections. A further one replaces the one that has waited longest: first those that
-    /// have sent no request, then those between two requests, then those whose body has not arrived.
-    /// If all have a request that is being answered, it waits in the kernel's queue.
-    pub connections: usize,
-    /// Open connections of one network (IPv4 address, IPv6 /64). An IPv6 /56 may have twice as many,
-    /// an IPv6 /48 or IPv4 /24 four times. A further one replaces another one of that network, or is
-    /// closed if all of those are busy. Trusted proxies have no such limit.
-    pub connections_per_network: usize,
-    /// Exempts clients on this machine from `connections_per_network`, and lets them connect
+    /// Exempts clients on this machine from the setting `connections_per_network`, and lets them connect
     /// without the proxy. Tests set `false`, because all their clients are on this machine.
     pub loopback_is_exempt: bool,
     /// Time for the TLS handshake and the first header together. While more than half of
-    /// `connections` are open it is shorter, down to a quarter. Each later header has the whole time,
+    /// the setting `connections` are open it is shorter, down to a quarter. Each later header has the whole time,
     /// counted from its first byte.
     pub header_timeout: Duration,
     /// Time for a request's body. The response has the same time after that.
@@ -36,10 +28,8 @@ pub struct Limits {
     pub hashes: usize,
     /// Logins that may wait for a hash. A quarter is for known devices.
     pub hash_queue: usize,
-    /// Logins that one network (IPv4 address, IPv6 /64) may try at once.
-    pub login_burst: u32,
-    /// Time after which that network may try one more login.
-    pub login_period: Duration,
+    /// Time in which one network (IPv4 address, IPv6 /64) may try `login_rate` logins.
+    pub login_window: Duration,
     /// Bits in one status list, one for each session. Every list has this length, so that the length
     /// does not reveal the number of sessions.
     pub status_list_size: u32,
@@ -48,8 +38,6 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 1000,
-            connections_per_network: 128,
             loopback_is_exempt: true,
             header_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
@@ -57,8 +45,7 @@ impl Default for Limits {
             request_bytes: 8 << 20,
             hashes: std::thread::available_parallelism().map_or(1, usize::from),
             hash_queue: 64,
-            login_burst: 60,
-            login_period: Duration::from_secs(1),
+            login_window: Duration::from_secs(60),
             status_list_size: 1 << 17,
         }
     }

@@ -15,6 +15,9 @@ const LEAST_MEMORY: [u32; 5] = [46 * MIB, 19 * MIB, 12 * MIB, 9 * MIB, 7 * MIB];
 /// The most keys in the key set, which every verifier downloads.
 const MOST_KEYS: u64 = 64;
 
+/// The most connections, and logins of a network in a minute.
+const MOST: u32 = 100_000;
+
 impl Config {
     /// Checks the rules between settings that hold for every command.
     ///
@@ -86,6 +89,13 @@ impl Config {
         between("rotation_period", self.rotation_period, 1, 366 * DAY)?;
         between("idle_timeout", self.idle_timeout(), 1, 2 * HOUR)?;
         between("shutdown_delay", self.shutdown_delay, 0, 2 * MINUTE)?;
+        for (name, value) in [
+            ("connections", self.connections),
+            ("connections_per_network", self.connections_per_network),
+            ("login_rate", self.login_rate),
+        ] {
+            count_up_to(name, value, MOST)?;
+        }
         if let Some(kept) = self.audit_retention {
             between("audit_retention", kept, DAY, 3660 * DAY)?;
         }
@@ -97,9 +107,7 @@ impl Config {
         for (name, value) in
             [("argon2_passes", self.argon2_passes), ("argon2_lanes", self.argon2_lanes)]
         {
-            if !(1..=16).contains(&value) {
-                return refuse(format!("{name} is {value}; expected 1 to 16"));
-            }
+            count_up_to(name, value, 16)?;
         }
         let most = 1024 * MIB;
         let row = self.argon2_passes.clamp(1, 5) as usize - 1;
@@ -189,6 +197,13 @@ fn between(name: &str, value: Duration, min: u64, max: u64) -> Result<(), Error>
     }
     let [min, max] = [min, max].map(|seconds| show_duration(Duration::from_secs(seconds)));
     refuse(format!("{name} is {}; expected {min} to {max}", show_duration(value)))
+}
+
+fn count_up_to(name: &str, value: u32, max: u32) -> Result<(), Error> {
+    if (1..=max).contains(&value) {
+        return Ok(());
+    }
+    refuse(format!("{name} is {value}; expected 1 to {max}"))
 }
 
 fn refuse<T>(line: impl Into<String>) -> Result<T, Error> {

@@ -125,6 +125,22 @@ settings! {
     ///
     /// From 0 to 2 min.
     shutdown_delay: Duration = Duration::ZERO;
+    /// Open connections of each listener.
+    ///
+    /// From 1 to 100,000. A further one replaces the one that has waited longest: first those that
+    /// have sent no request, then those between two requests, then those whose body has not arrived.
+    /// If all have a request that is being answered, it waits in the kernel's queue.
+    connections: u32 = 1000;
+    /// Open connections of one network: an IPv4 address or IPv6 /64.
+    ///
+    /// From 1 to 100,000. An IPv6 /56 may have twice as many, an IPv6 /48 or IPv4 /24 four times. A
+    /// further one replaces another one of that network, or is closed if all of those are busy.
+    /// Trusted proxies have no such limit.
+    connections_per_network: u32 = 128;
+    /// Logins that one network may try in a minute: an IPv4 address or IPv6 /64.
+    ///
+    /// From 1 to 100,000. They may come at once; then the next ones at even intervals.
+    login_rate: u32 = 60;
     /// Origins of pages, apps and extensions that may call the issuer (CORS).
     cors_origins: Vec<Origin> = Vec::new();
     /// How long entries of the audit log are kept; none keeps them forever.

@@ -18,14 +18,16 @@ use crate::network::{is_trusted, network_with};
 use crate::{Config, Limits};
 
 /// The networks with a limit: their prefix length, and the multiple of
-/// [`Limits::connections_per_network`] that they may have. An IPv6 subscriber has a /64 to a /56, and
+/// [`Config::connections_per_network`] that they may have. An IPv6 subscriber has a /64 to a /56, and
 /// a site a /48.
 const IPV4: [(u8, usize); 2] = [(32, 1), (24, 4)];
 const IPV6: [(u8, usize); 3] = [(64, 1), (56, 2), (48, 4)];
 
 /// The open connections of one listener.
 pub(super) struct Table {
-    limits: Limits,
+    connections: usize,
+    connections_per_network: usize,
+    header_timeout: Duration,
     exempt: Exempt,
     open: Mutex<Open>,
     /// Notified when a full table may have room again.
@@ -36,7 +38,9 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new(limits: &Limits, config: &Config) -> Arc<Self> {
         Arc::new(Self {
-            limits: *limits,
+            connections: config.connections as usize,
+            connections_per_network: config.connections_per_network as usize,
+            header_timeout: limits.header_timeout,
             exempt: Exempt::new(limits, config),
             open: Mutex::default(),
             changed: Notify::new(),
@@ -97,17 +101,17 @@ impl Table {
 
     fn limit(&self, group: Group, multiple: usize) -> usize {
         let limit = match group {
-            Group::All => self.limits.connections,
-            Group::Network(_) => self.limits.connections_per_network.saturating_mul(multiple),
+            Group::All => self.connections,
+            Group::Network(_) => self.connections_per_network.saturating_mul(multiple),
         };
         limit.max(1)
     }
 
     /// Returns the time for the first header. It shrinks from the half of the table on, to a quarter.
     fn header_timeout(&self, open: usize) -> Duration {
-        let all = u32::try_from(self.limits.connections).unwrap_or(u32::MAX).max(1);
+        let all = u32::try_from(self.connections).unwrap_or(u32::MAX).max(1);
         let free = all.saturating_sub(u32::try_from(open).unwrap_or(u32::MAX));
-        let quarter = self.limits.header_timeout / 4;
+        let quarter = self.header_timeout / 4;
         quarter + quarter * 3 / all * free.saturating_mul(2).min(all)
     }
 
@@ -343,8 +347,9 @@ impl Exempt {
 mod tests {
     use super::*;
 
-    fn table(connections: usize, config: &Config) -> Arc<Table> {
-        Table::new(&Limits { connections, connections_per_network: 2, ..Limits::default() }, config)
+    fn table(connections: u32, config: &Config) -> Arc<Table> {
+        let config = Config { connections, connections_per_network: 2, ..config.clone() };
+        Table::new(&Limits::default(), &config)
     }
 
     fn admit(table: &Arc<Table>, peer: &str) -> Option<Admitted> {

@@ -60,7 +60,7 @@ impl Issuer {
         let hasher =
             Hasher::new(cost, parallel, limits.hash_queue)?.timed_by(metrics.hash_seconds.clone());
         Ok(Self {
-            login_limit: LoginLimit::new(&limits),
+            login_limit: LoginLimit::new(config.login_rate, limits.login_window),
             take_backs: TakeBacks::new(),
             refresh_key: secret.refresh_key()?,
             counters: Counters::new(secret.derive("countersign logins v1")?),

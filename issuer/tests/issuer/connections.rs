@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use countersign_issuer::Limits;
+use countersign_issuer::{Config, Limits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -259,19 +259,19 @@ async fn a_request_target_without_a_path_is_not_found() {
 }
 
 /// Returns a server on which no stalled connection ends during the test.
-async fn patient(change: impl FnOnce(&mut Limits)) -> Server {
+async fn patient(change: impl FnOnce(&mut Config, &mut Limits)) -> Server {
     Server::with(|config, limits| {
         limits.header_timeout = Duration::from_secs(600);
         limits.request_timeout = Duration::from_secs(600);
         config.idle_timeout = Some(Duration::from_secs(600));
-        change(limits);
+        change(config, limits);
     })
     .await
 }
 
 #[tokio::test]
 async fn connections_that_wait_for_their_client_keep_nobody_out() {
-    let server = patient(|limits| limits.connections = 4).await;
+    let server = patient(|config, _| config.connections = 4).await;
     let cases = [
         ("silent", ""),
         ("half a header", "POST /login HTTP/1.1\r\nhost: x\r\ncontent-"),
@@ -294,8 +294,8 @@ async fn connections_that_wait_for_their_client_keep_nobody_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_whose_request_is_being_answered_is_not_closed_for_another_one() {
-    let server = patient(|limits| {
-        limits.connections = 4;
+    let server = patient(|config, limits| {
+        config.connections = 4;
         limits.hashes = 1;
     })
     .await;
@@ -324,7 +324,7 @@ async fn a_connection_whose_request_is_being_answered_is_not_closed_for_another_
 
 #[tokio::test]
 async fn requests_that_wait_for_their_body_use_no_more_memory_than_the_budget() {
-    let server = patient(|limits| limits.request_bytes = 64 * 1024).await;
+    let server = patient(|_, limits| limits.request_bytes = 64 * 1024).await;
     let mut waiting = Vec::new();
     for _ in 0..40 {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
@@ -365,9 +365,9 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
 
 #[tokio::test]
 async fn a_network_can_use_up_its_own_limit_but_not_that_of_others() {
-    let server = patient(|limits| {
-        limits.connections = 8;
-        limits.connections_per_network = 3;
+    let server = patient(|config, limits| {
+        config.connections = 8;
+        config.connections_per_network = 3;
         limits.loopback_is_exempt = false;
     })
     .await;

@@ -465,8 +465,8 @@ async fn an_issuer_with_a_path_answers_at_that_path_too() {
 #[tokio::test]
 async fn each_network_has_its_own_limit_of_logins() {
     let server = Server::with(|config, limits| {
-        limits.login_burst = 2;
-        limits.login_period = std::time::Duration::from_secs(60);
+        config.login_rate = 2;
+        limits.login_window = std::time::Duration::from_secs(120);
         config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
     })
     .await;
@@ -482,6 +482,10 @@ async fn each_network_has_its_own_limit_of_logins() {
     answer.refused(429, "too_many_requests");
     let wait: u64 = answer.header("retry-after").parse().unwrap();
     assert!((1..=60).contains(&wait), "{wait}");
+    // The next one comes back after it.
+    let answer = attempt("192.0.2.1").await;
+    let next: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((61..=120).contains(&next), "{next}");
     assert_eq!(attempt("192.0.2.2").await.status, 200);
     // A whole IPv6 /64 is one network.
     assert_eq!(attempt("2001:db8::1").await.status, 200);

@@ -89,8 +89,8 @@ async fn behind_proxy(backend: Backend) -> Server {
 async fn a_hundred_parallel_wrong_passwords_get_no_more_hashes_than_sequential_ones(
     backend: Backend,
 ) {
-    let server = Server::over(folder_on(backend), |_, limits| {
-        limits.login_burst = 1000;
+    let server = Server::over(folder_on(backend), |config, limits| {
+        config.login_rate = 1000;
         limits.hash_queue = 1000;
     })
     .await;

@@ -256,7 +256,7 @@ async fn a_login_refused_by_a_full_queue_is_no_failure() {
     let server = Server::with(|config, limits| {
         limits.hashes = 1;
         limits.hash_queue = 0;
-        limits.login_burst = 1000;
+        config.login_rate = 1000;
         config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
     })
     .await;

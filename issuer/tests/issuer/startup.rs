@@ -96,6 +96,8 @@ fn bad_configuration_is_refused_in_one_line_and_leaves_no_file() {
         ),
         (&["serve", "--idle-timeout", "0s"], 1, &["idle_timeout is 0s", "1s to 2h"]),
         (&["serve", "--shutdown-delay", "121s"], 1, &["shutdown_delay is 121s", "0s to 2m"]),
+        (&["serve", "--connections", "0"], 1, &["connections is 0", "1 to 100000"]),
+        (&["serve", "--login-rate", "100001"], 1, &["login_rate is 100001", "1 to 100000"]),
         (&["serve", "--client-id", ""], 1, &["client_id", "1 to 128"]),
         (&["serve", "--client-id", "web app"], 1, &["client_id", "visible ASCII"]),
         (&["serve", "--client-id", "user_x"], 1, &["client_id", "user_"]),

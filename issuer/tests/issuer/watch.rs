@@ -55,9 +55,9 @@ pub(crate) async fn until(admin: &str, good: impl Fn(&BTreeMap<String, f64>) -> 
 async fn the_metrics_count_the_results_of_logins_and_refreshes(backend: Backend) {
     let folder = folder_on(backend);
     add_user(folder.path(), "locked");
-    let server = Server::over(folder, |_, limits| {
-        limits.login_burst = 5;
-        limits.login_period = Duration::from_secs(600);
+    let server = Server::over(folder, |config, limits| {
+        config.login_rate = 5;
+        limits.login_window = Duration::from_secs(3000);
     })
     .await;
     let locked = command(server.folder.path(), &["user", "lock", "locked"], "");
@@ -285,8 +285,8 @@ async fn the_admin_listener_has_the_timeouts_of_the_public_one() {
 
 #[tokio::test]
 async fn silent_connections_to_the_admin_listener_do_not_delay_others() {
-    let server = Server::with(|_, limits| {
-        limits.connections = 16;
+    let server = Server::with(|config, limits| {
+        config.connections = 16;
         // Longer than the client waits.
         limits.header_timeout = Duration::from_secs(600);
     })
