@@ -27,7 +27,7 @@ pub(super) enum Command {
     Passwd(Name),
     /// Refuse a user's logins; ends the user's sessions
     Lock(Name),
-    /// Undo lock
+    /// Undo lock, and forget the user's failed logins
     Unlock(Name),
     /// Set the scope of a user's tokens; ends the user's sessions if it takes something away
     Scope {
@@ -114,7 +114,7 @@ async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
     print(&if locked {
         format!("locked user {name} and ended their sessions\n")
     } else {
-        format!("unlocked user {name}\n")
+        format!("unlocked user {name} and forgot their failed logins\n")
     })
 }
 

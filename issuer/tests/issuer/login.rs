@@ -25,6 +25,7 @@ over_all!(
     only_trusted_proxies_may_name_the_client_address,
     a_stranger_cannot_lock_out_a_device_that_has_logged_in,
     known_devices_are_counted_together_and_unknown_after_a_new_password,
+    unlock_forgets_the_failures_of_an_account_and_no_device,
     failures_survive_a_restart,
 );
 
@@ -287,6 +288,29 @@ async fn known_devices_are_counted_together_and_unknown_after_a_new_password(bac
     has_to_wait(&with(new, &one).await, 2);
     server.advance(2);
     assert_eq!(with(new, &one).await.status, 200);
+}
+
+async fn unlock_forgets_the_failures_of_an_account_and_no_device(backend: Backend) {
+    let server = Server::on(backend).await;
+    add_user(server.folder.path(), "eve");
+    let with = |cookie| attempt(&server.url, "demo", PASSWORD, Source { cookie, ..NOWHERE });
+    let device = device_of(&with("").await).unwrap();
+    let fail = async || {
+        fail_five_times(&server.url, "demo").await;
+        let known = Source { cookie: &device, ..NOWHERE };
+        for _ in 0..5 {
+            attempt(&server.url, "demo", "wrong", known).await.refused(401, "invalid_grant");
+        }
+        has_to_wait(&with("").await, 1);
+        has_to_wait(&with(&device).await, 1);
+    };
+    fail().await;
+    fail_five_times(&server.url, "eve").await;
+    let unlocked = command(server.folder.path(), &["user", "unlock", "demo"], "");
+    assert!(unlocked.status.success(), "{}", stderr(&unlocked));
+    // Nothing is counted any more, for strangers and for the device, which is still known.
+    fail().await;
+    has_to_wait(&attempt(&server.url, "eve", PASSWORD, NOWHERE).await, 1);
 }
 
 #[tokio::test]
