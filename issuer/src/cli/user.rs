@@ -194,6 +194,10 @@ fn new_password(config: &Config, name: &str) -> Result<String, Error> {
         std::io::stdin().lock().take(most).read_line(&mut line).map_err(unread)?;
         let end = line.trim_end_matches('\n').trim_end_matches('\r').len();
         line.truncate(end);
+        // Editors on Windows begin a file with a byte order mark.
+        if line.starts_with('\u{feff}') {
+            line.remove(0);
+        }
         line
     };
     password::check_new(&password, name, config.issuer.as_deref())?;

@@ -16,6 +16,7 @@ over_both!(
     each_failure_doubles_the_wait_and_the_right_password_resets_it,
     a_clock_that_was_ahead_makes_no_wait_longer,
     a_login_renews_a_hash_with_outdated_parameters,
+    a_password_may_be_typed_in_another_form_than_it_was_set,
     a_typed_user_name_is_not_stored,
 );
 
@@ -406,6 +407,22 @@ async fn a_typed_user_name_is_not_stored(backend: Backend) {
     };
     for word in [typed, "wrong field", "127.0.0.1"] {
         assert!(!content.windows(word.len()).any(|found| found == word.as_bytes()), "{word}");
+    }
+}
+
+async fn a_password_may_be_typed_in_another_form_than_it_was_set(backend: Backend) {
+    let server = Server::on(backend).await;
+    let cases = [
+        ("a line that ends as in Windows", format!("{PASSWORD}\r"), PASSWORD),
+        ("a file with a byte order mark", format!("\u{feff}{PASSWORD}"), PASSWORD),
+    ];
+    for (name, set, typed) in cases {
+        let done = command(server.folder.path(), &["user", "passwd", "demo"], &set);
+        assert!(done.status.success(), "{name}: {}", stderr(&done));
+        let hashes = server.state.password_hashes();
+        let answer = attempt(&server.url, "demo", typed, NOWHERE).await;
+        assert_eq!(answer.status, 200, "{name}: {answer:?}");
+        assert_eq!(server.state.password_hashes(), hashes + 1, "{name}");
     }
 }
 
