@@ -415,6 +415,13 @@ async fn a_password_may_be_typed_in_another_form_than_it_was_set(backend: Backen
     let cases = [
         ("a line that ends as in Windows", format!("{PASSWORD}\r"), PASSWORD),
         ("a file with a byte order mark", format!("\u{feff}{PASSWORD}"), PASSWORD),
+        (
+            "NFD for NFC",
+            "caf\u{e9} under seven lanterns".into(),
+            "cafe\u{301} under seven lanterns",
+        ),
+        ("NFC for NFD", "cafe\u{301} under ten lanterns".into(), "caf\u{e9} under ten lanterns"),
+        ("another space", "plum\u{3000}carousel lantern".into(), "plum carousel\u{a0}lantern"),
     ];
     for (name, set, typed) in cases {
         let done = command(server.folder.path(), &["user", "passwd", "demo"], &set);
