@@ -19,6 +19,8 @@ pub(crate) struct User {
     pub(crate) created_at: u64,
     /// A locked user cannot log in.
     pub(crate) locked: bool,
+    /// The time of the last unlock, or 0. Failed logins before it are not counted.
+    pub(crate) unlocked_at: u64,
 }
 
 /// A change of one user.
@@ -26,6 +28,7 @@ pub(crate) struct User {
 pub(crate) enum UserChange {
     /// Sets the hash of a new password.
     Password(String),
+    /// Locks the user, or unlocks them and forgets their failed logins.
     Locked(bool),
     /// Sets the scope of new sessions. If it lacks a word of the old scope, sessions end: they could
     /// go on with the old one for a month.
@@ -51,7 +54,7 @@ pub(crate) const DELETED: &str = "\u{7}";
 
 impl UserChange {
     /// Applies the change. Returns `None` if it changes nothing; then nothing is written or audited.
-    pub(crate) fn apply(&self, user: &User) -> Option<ChangedUser> {
+    pub(crate) fn apply(&self, user: &User, now: u64) -> Option<ChangedUser> {
         let (changed, ends_sessions, event) = match self {
             // A hash has a random salt. The same hash means that the transaction runs again after
             // it was committed.
@@ -64,9 +67,10 @@ impl UserChange {
                 };
                 (changed, true, Event::PasswordChanged)
             }
-            Self::Locked(locked) => {
-                let event = if *locked { Event::UserLocked } else { Event::UserUnlocked };
-                (User { locked: *locked, ..user.clone() }, *locked, event)
+            Self::Locked(true) => (User { locked: true, ..user.clone() }, true, Event::UserLocked),
+            Self::Locked(false) => {
+                let changed = User { locked: false, unlocked_at: now, ..user.clone() };
+                (changed, false, Event::UserUnlocked)
             }
             Self::Scope(scope) => {
                 let changed = User { scope: scope.clone(), ..user.clone() };
@@ -101,6 +105,7 @@ mod tests {
             password_version: 3,
             created_at: 7,
             locked: false,
+            unlocked_at: 0,
         }
     }
 
@@ -115,18 +120,26 @@ mod tests {
         };
         let [wide, narrow] =
             ["write read", ""].map(|scope| User { scope: scope.to_owned(), ..user() });
+        let unlocked = User { unlocked_at: 9, ..user() };
         let new = User { password_hash: "new".to_owned(), password_version: 4, ..user() };
         for (change, before, after, ends_sessions, event) in [
             (UserChange::Password("new".into()), user(), new, true, Event::PasswordChanged),
             (UserChange::Locked(true), user(), locked.clone(), true, Event::UserLocked),
-            (UserChange::Locked(false), locked.clone(), user(), false, Event::UserUnlocked),
+            (
+                UserChange::Locked(false),
+                locked.clone(),
+                unlocked.clone(),
+                false,
+                Event::UserUnlocked,
+            ),
+            (UserChange::Locked(false), user(), unlocked, false, Event::UserUnlocked),
             (UserChange::Scope("write read".into()), user(), wide, false, Event::UserScopeChanged),
             (UserChange::Scope(String::new()), user(), narrow, true, Event::UserScopeChanged),
             (UserChange::Deleted, user(), deleted.clone(), true, Event::UserDeleted),
             (UserChange::Deleted, locked, deleted, true, Event::UserDeleted),
         ] {
-            let changed = change.apply(&before).unwrap();
-            assert_eq!(change.apply(&after), None, "{change:?}");
+            let changed = change.apply(&before, 9).unwrap();
+            assert_eq!(change.apply(&after, 9), None, "{change:?}");
             assert_eq!(changed, ChangedUser { user: after, ends_sessions, event }, "{change:?}");
         }
     }

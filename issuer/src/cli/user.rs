@@ -27,7 +27,7 @@ pub(super) enum Command {
     Passwd(Name),
     /// Refuse a user's logins; ends the user's sessions
     Lock(Name),
-    /// Undo lock
+    /// Undo lock, and forget the user's failed logins
     Unlock(Name),
     /// Set the scope of a user's tokens; ends the user's sessions if it takes something away
     Scope {
@@ -114,7 +114,7 @@ async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
     print(&if locked {
         format!("locked user {name} and ended their sessions\n")
     } else {
-        format!("unlocked user {name}\n")
+        format!("unlocked user {name} and forgot their failed logins\n")
     })
 }
 
@@ -176,11 +176,14 @@ fn user_name(name: &str) -> Result<String, Error> {
     })
 }
 
+/// The bytes of a line of stdin that are read: a longer line is too long for a password anyway.
+const LONGEST_LINE: usize = 2 * password::MAX_TYPED_BYTES;
+
 /// Reads and hashes a password: from the terminal, without echo and typed twice, or from one line of
 /// stdin.
 fn new_password(config: &Config, name: &str) -> Result<String, Error> {
     let unread = |e| Error::Refused(format!("cannot read the password: {e}"));
-    let password = if std::io::stdin().is_terminal() {
+    let typed = if std::io::stdin().is_terminal() {
         let ask = |prompt: String| rpassword::prompt_password(prompt).map(Zeroizing::new);
         let first = ask(format!("Password for {name}: ")).map_err(unread)?;
         password::check_new(&first, name, config.issuer.as_deref())?;
@@ -189,13 +192,16 @@ fn new_password(config: &Config, name: &str) -> Result<String, Error> {
         }
         first
     } else {
-        let mut line = Zeroizing::new(String::with_capacity(4 * password::MAX_BYTES));
-        let most = 2 * password::MAX_BYTES as u64;
-        std::io::stdin().lock().take(most).read_line(&mut line).map_err(unread)?;
+        let mut line = Zeroizing::new(String::with_capacity(LONGEST_LINE));
+        std::io::stdin().lock().take(LONGEST_LINE as u64).read_line(&mut line).map_err(unread)?;
         let end = line.trim_end_matches('\n').trim_end_matches('\r').len();
         line.truncate(end);
+        // Editors on Windows begin a file with a byte order mark.
+        if line.starts_with('\u{feff}') {
+            line.remove(0);
+        }
         line
     };
-    password::check_new(&password, name, config.issuer.as_deref())?;
+    let password = password::check_new(&typed, name, config.issuer.as_deref())?;
     Cost::configured(config).hash(&password, &mut Vec::new())
 }

@@ -15,6 +15,10 @@ use crate::network::network_of;
 /// The time that a device stays known after its last login, in seconds.
 pub(crate) const DEVICE_KNOWN_FOR: u64 = 180 * 24 * 60 * 60;
 
+/// The code of an account: device cookies and counters are made from it. The account need not exist.
+#[derive(Clone, Copy)]
+pub(crate) struct Account(pub(crate) [u8; 32]);
+
 /// Computes counter keys and device cookies.
 pub(crate) struct Counters(hmac::Key);
 
@@ -23,34 +27,45 @@ impl Counters {
         Self(key)
     }
 
-    /// Returns the counter of an account. The name should be normalised, or each spelling would have
-    /// a counter of its own.
-    pub(crate) fn account(&self, name: &str) -> Counter {
-        self.code(b"account", &[name.as_bytes()])
+    /// Returns the code of an account. The name should be normalised, or each spelling would have
+    /// counters of its own.
+    pub(crate) fn account(&self, name: &str) -> Account {
+        Account(self.code(b"account", &[name.as_bytes()]))
+    }
+
+    /// Returns the counter of an account from all unknown devices. It begins anew when the account is
+    /// unlocked, and with it the counters of networks and devices, which are derived from it.
+    pub(crate) fn everywhere(&self, account: &Account, unlocked_at: u64) -> Counter {
+        self.code(b"unknown", &[&account.0, &unlocked_at.to_be_bytes()])
     }
 
     /// Returns the counter of an account from the network of `client`.
-    pub(crate) fn network(&self, account: &Counter, client: IpAddr) -> Counter {
-        self.code(b"network", &[account, network_of(client).to_string().as_bytes()])
+    pub(crate) fn network(&self, everywhere: &Counter, client: IpAddr) -> Counter {
+        self.code(b"network", &[everywhere, network_of(client).to_string().as_bytes()])
     }
 
-    /// Returns the counter of all known devices of an account together, if the cookie is genuine, was
-    /// made since the password was last changed, and its device is still known at `now`.
-    pub(crate) fn devices(
+    /// Returns the counter of all known devices of an account together.
+    pub(crate) fn devices(&self, everywhere: &Counter) -> Counter {
+        self.code(b"devices", &[everywhere])
+    }
+
+    /// Returns true if the cookie is genuine, was made since the password was last changed, and its
+    /// device is still known at `now`.
+    pub(crate) fn is_known(
         &self,
-        account: &Counter,
+        account: &Account,
         password_version: u64,
         cookie: &str,
         now: u64,
-    ) -> Option<Counter> {
-        let known_until = self.known_until(account, password_version, cookie)?;
-        (now < known_until).then(|| self.code(b"devices", &[account]))
+    ) -> bool {
+        let known_until = self.known_until(account, password_version, cookie);
+        known_until.is_some_and(|known_until| now < known_until)
     }
 
     /// Returns the cookie of a device that has logged in to `account`: version, time, and an
     /// HMAC-SHA256 over these, the account and the number of its password. The cookie contains
     /// neither.
-    pub(crate) fn cookie(&self, account: &Counter, password_version: u64, now: u64) -> String {
+    pub(crate) fn cookie(&self, account: &Account, password_version: u64, now: u64) -> String {
         let mut bytes = vec![VERSION];
         bytes.extend((now + DEVICE_KNOWN_FOR).to_be_bytes());
         let code = hmac::sign(&self.0, &signed(&bytes, account, password_version));
@@ -60,7 +75,7 @@ impl Counters {
 
     /// Reads a cookie, if this issuer made it for this account and password. Compares in constant
     /// time.
-    fn known_until(&self, account: &Counter, password_version: u64, cookie: &str) -> Option<u64> {
+    fn known_until(&self, account: &Account, password_version: u64, cookie: &str) -> Option<u64> {
         if cookie.len() != (LENGTH * 4).div_ceil(3) {
             return None;
         }
@@ -90,8 +105,8 @@ const BODY: usize = 1 + 8;
 const LENGTH: usize = BODY + 32;
 
 /// Returns the bytes under the HMAC of a cookie. Their kind differs from every kind of counter.
-fn signed(body: &[u8], account: &Counter, password_version: u64) -> Vec<u8> {
-    [b"cookie ", account.as_slice(), &password_version.to_be_bytes(), body].concat()
+fn signed(body: &[u8], account: &Account, password_version: u64) -> Vec<u8> {
+    [b"cookie ", account.0.as_slice(), &password_version.to_be_bytes(), body].concat()
 }
 
 #[cfg(test)]
@@ -105,28 +120,19 @@ mod tests {
     }
 
     #[test]
-    fn each_account_has_its_own_counter_for_each_network_and_for_its_devices() {
+    fn each_account_has_its_own_counters_until_it_is_unlocked() {
         let counters = counters(1);
-        let (demo, eve) = (counters.account("demo"), counters.account("eve"));
-        let network = |account, client: &str| counters.network(account, client.parse().unwrap());
-        let one = network(&demo, "192.0.2.1");
-        assert_eq!(network(&demo, "::ffff:192.0.2.1"), one);
-        assert_eq!(network(&demo, "2001:db8::1"), network(&demo, "2001:db8::2"));
-        let device = |account| {
-            let cookie = counters.cookie(account, 5, NOW);
-            counters.devices(account, 5, &cookie, NOW).unwrap()
-        };
-        let all = [
-            demo,
-            eve,
-            one,
-            network(&demo, "192.0.2.2"),
-            network(&eve, "192.0.2.1"),
-            network(&demo, "2001:db8::1"),
-            network(&demo, "2001:db8:0:1::1"),
-            device(&demo),
-            device(&eve),
-        ];
+        let mut all = Vec::new();
+        for (name, unlocked_at) in [("demo", 0), ("eve", 0), ("demo", NOW), ("demo", NOW + 1)] {
+            let everywhere = counters.everywhere(&counters.account(name), unlocked_at);
+            let network = |client: &str| counters.network(&everywhere, client.parse().unwrap());
+            let one = network("192.0.2.1");
+            assert_eq!(network("::ffff:192.0.2.1"), one);
+            assert_eq!(network("2001:db8::1"), network("2001:db8::2"));
+            let others = ["192.0.2.2", "2001:db8::1", "2001:db8:0:1::1"].map(network);
+            all.extend([everywhere, counters.devices(&everywhere), one]);
+            all.extend(others);
+        }
         let different: std::collections::HashSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());
     }
@@ -137,25 +143,27 @@ mod tests {
         let (demo, eve) = (counters.account("demo"), counters.account("eve"));
         let cookie = counters.cookie(&demo, 5, NOW);
         assert_eq!(cookie.len(), 55);
-        let known = counters.devices(&demo, 5, &cookie, NOW);
-        assert!(known.is_some());
-        assert_eq!(counters.devices(&demo, 5, &cookie, NOW + DEVICE_KNOWN_FOR - 1), known);
-        assert_eq!(counters.devices(&demo, 5, &cookie, NOW + DEVICE_KNOWN_FOR), None);
-        assert_eq!(counters.devices(&eve, 5, &cookie, NOW), None);
-        assert_eq!(self::counters(2).devices(&demo, 5, &cookie, NOW), None);
-        assert_eq!(counters.devices(&demo, 6, &cookie, NOW), None);
-        // Another device counts with the first one.
-        let renewed = counters.cookie(&demo, 5, NOW + 1);
-        assert_eq!(counters.devices(&demo, 5, &renewed, NOW), known);
+        let cases = [
+            ("new", &demo, 5, NOW, true),
+            ("in its last second", &demo, 5, NOW + DEVICE_KNOWN_FOR - 1, true),
+            ("expired", &demo, 5, NOW + DEVICE_KNOWN_FOR, false),
+            ("of another account", &eve, 5, NOW, false),
+            ("of another password", &demo, 6, NOW, false),
+        ];
+        for (name, account, password_version, now, known) in cases {
+            let is_known = counters.is_known(account, password_version, &cookie, now);
+            assert_eq!(is_known, known, "{name}");
+        }
+        assert!(!self::counters(2).is_known(&demo, 5, &cookie, NOW));
         let bytes = URL_SAFE_NO_PAD.decode(&cookie).unwrap();
         for bit in 0..bytes.len() * 8 {
             let mut bytes = bytes.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
             let altered = URL_SAFE_NO_PAD.encode(bytes);
-            assert_eq!(counters.devices(&demo, 5, &altered, NOW), None, "bit {bit}");
+            assert!(!counters.is_known(&demo, 5, &altered, NOW), "bit {bit}");
         }
         for text in [&cookie[1..], "", &format!("{cookie}A"), &"é".repeat(27)] {
-            assert_eq!(counters.devices(&demo, 5, text, NOW), None);
+            assert!(!counters.is_known(&demo, 5, text, NOW), "{text}");
         }
     }
 }

@@ -47,6 +47,7 @@ pub(crate) async fn add_user(
         password_version: 0,
         created_at: now,
         locked: false,
+        unlocked_at: 0,
     };
     Ok(store.add_user(user).await?)
 }

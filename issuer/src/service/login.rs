@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::hasher::Turn;
 use super::take_backs::TakeBack;
 use super::{Grant, Issuer, ServiceError};
+use crate::login::counters::Account;
 use crate::login::fair_queue::Origin;
 use crate::login::throttle::{Attempt, Counter, ProvisionalFailure, Verdict};
 use crate::login::user_name;
@@ -41,7 +42,9 @@ pub(crate) struct LoggedIn {
 /// A login with what is known about its name before the password is checked.
 struct Login {
     request: LoginRequest,
-    account: Counter,
+    account: Account,
+    /// The counter of the account from all unknown devices.
+    everywhere: Counter,
     /// `None` for a name that no user has.
     user: Option<User>,
     /// The counter of the account's known devices, if the login comes from one of them.
@@ -82,10 +85,13 @@ impl Issuer {
             None => None,
         };
         let password_version = user.as_ref().map_or(0, |user| user.password_version);
+        let unlocked_at = user.as_ref().map_or(0, |user| user.unlocked_at);
+        let everywhere = self.counters.everywhere(&account, unlocked_at);
         let now = self.clock.now();
-        let devices = |cookie| self.counters.devices(&account, password_version, cookie, now);
-        let device = request.device.as_deref().and_then(devices);
-        Ok(Login { request, account, user, device })
+        let is_known = |cookie| self.counters.is_known(&account, password_version, cookie, now);
+        let is_known = request.device.as_deref().is_some_and(is_known);
+        let device = is_known.then(|| self.counters.devices(&everywhere));
+        Ok(Login { request, account, everywhere, user, device })
     }
 
     /// Waits for the turn to compute one password hash. Refuses if too many logins wait for one.
@@ -102,7 +108,7 @@ impl Issuer {
         let Login { request, account, user, .. } = login;
         let mut user = self.authenticate(turn, &request, user).await?;
         // Who knows the password may wait like a known device.
-        let origin = Origin { client: request.client, device: Some(account) };
+        let origin = Origin { client: request.client, device: Some(account.0) };
         let now = self.clock.now();
         let opened = self.open_session(&request, &mut user, origin, &provisional, now).await;
         let session = opened.inspect_err(|_| {
@@ -126,8 +132,8 @@ impl Issuer {
     /// that no user has.
     async fn count_attempt(&self, login: &Login) -> Result<ProvisionalFailure, ServiceError> {
         let attempt = Attempt {
-            account: login.account,
-            network: self.counters.network(&login.account, login.request.client),
+            account: login.everywhere,
+            network: self.counters.network(&login.everywhere, login.request.client),
             device: login.device,
             id: crypto::random()?,
             now: self.clock.now(),

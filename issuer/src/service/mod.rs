@@ -125,6 +125,7 @@ impl Issuer {
             password_version: 0,
             created_at: 0,
             locked: false,
+            unlocked_at: 0,
         };
         assert!(self.store.add_user(user).await.unwrap());
         let session = Session {

@@ -93,6 +93,7 @@ fn user() -> User {
         password_version: 0,
         created_at: NOW,
         locked: false,
+        unlocked_at: 0,
     }
 }
 

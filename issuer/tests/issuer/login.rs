@@ -16,6 +16,7 @@ over_both!(
     each_failure_doubles_the_wait_and_the_right_password_resets_it,
     a_clock_that_was_ahead_makes_no_wait_longer,
     a_login_renews_a_hash_with_outdated_parameters,
+    a_password_may_be_typed_in_another_form_than_it_was_set,
     a_typed_user_name_is_not_stored,
 );
 
@@ -25,6 +26,7 @@ over_all!(
     only_trusted_proxies_may_name_the_client_address,
     a_stranger_cannot_lock_out_a_device_that_has_logged_in,
     known_devices_are_counted_together_and_unknown_after_a_new_password,
+    unlock_forgets_the_failures_of_an_account_and_no_device,
     failures_survive_a_restart,
 );
 
@@ -289,6 +291,29 @@ async fn known_devices_are_counted_together_and_unknown_after_a_new_password(bac
     assert_eq!(with(new, &one).await.status, 200);
 }
 
+async fn unlock_forgets_the_failures_of_an_account_and_no_device(backend: Backend) {
+    let server = Server::on(backend).await;
+    add_user(server.folder.path(), "eve");
+    let with = |cookie| attempt(&server.url, "demo", PASSWORD, Source { cookie, ..NOWHERE });
+    let device = device_of(&with("").await).unwrap();
+    let fail = async || {
+        fail_five_times(&server.url, "demo").await;
+        let known = Source { cookie: &device, ..NOWHERE };
+        for _ in 0..5 {
+            attempt(&server.url, "demo", "wrong", known).await.refused(401, "invalid_grant");
+        }
+        has_to_wait(&with("").await, 1);
+        has_to_wait(&with(&device).await, 1);
+    };
+    fail().await;
+    fail_five_times(&server.url, "eve").await;
+    let unlocked = command(server.folder.path(), &["user", "unlock", "demo"], "");
+    assert!(unlocked.status.success(), "{}", stderr(&unlocked));
+    // Nothing is counted any more, for strangers and for the device, which is still known.
+    fail().await;
+    has_to_wait(&attempt(&server.url, "eve", PASSWORD, NOWHERE).await, 1);
+}
+
 #[tokio::test]
 async fn a_device_cookie_is_set_only_for_clients_with_cookies_and_ignored_across_sites() {
     let server = Server::start().await;
@@ -382,6 +407,29 @@ async fn a_typed_user_name_is_not_stored(backend: Backend) {
     };
     for word in [typed, "wrong field", "127.0.0.1"] {
         assert!(!content.windows(word.len()).any(|found| found == word.as_bytes()), "{word}");
+    }
+}
+
+async fn a_password_may_be_typed_in_another_form_than_it_was_set(backend: Backend) {
+    let server = Server::on(backend).await;
+    let cases = [
+        ("a line that ends as in Windows", format!("{PASSWORD}\r"), PASSWORD),
+        ("a file with a byte order mark", format!("\u{feff}{PASSWORD}"), PASSWORD),
+        (
+            "NFD for NFC",
+            "caf\u{e9} under seven lanterns".into(),
+            "cafe\u{301} under seven lanterns",
+        ),
+        ("NFC for NFD", "cafe\u{301} under ten lanterns".into(), "caf\u{e9} under ten lanterns"),
+        ("another space", "plum\u{3000}carousel lantern".into(), "plum carousel\u{a0}lantern"),
+    ];
+    for (name, set, typed) in cases {
+        let done = command(server.folder.path(), &["user", "passwd", "demo"], &set);
+        assert!(done.status.success(), "{name}: {}", stderr(&done));
+        let hashes = server.state.password_hashes();
+        let answer = attempt(&server.url, "demo", typed, NOWHERE).await;
+        assert_eq!(answer.status, 200, "{name}: {answer:?}");
+        assert_eq!(server.state.password_hashes(), hashes + 1, "{name}");
     }
 }
 

@@ -22,7 +22,7 @@ use self::threads::Queue;
 pub(crate) use self::turns::Turn;
 use self::turns::Turns;
 use crate::login::fair_queue::Origin;
-use crate::login::password::MAX_BYTES;
+use crate::login::password;
 use crate::{Error, crypto};
 
 /// Hashes and checks passwords.
@@ -86,11 +86,11 @@ impl Hasher {
         password: &Zeroizing<String>,
         stored: Option<&str>,
     ) -> bool {
-        let stored = stored.and_then(|stored| Some((stored, Cost::of(stored)?)));
-        let possible = stored.filter(|_| (1..=MAX_BYTES).contains(&password.len()));
+        let prepared = password::prepare(password).ok();
+        let possible = stored.and_then(|stored| Some((stored, Cost::of(stored)?, prepared?)));
         let is_possible = possible.is_some();
-        let (stored, cost) = possible.unwrap_or((&self.dummy, self.cost));
-        let password = if is_possible { password.clone() } else { Zeroizing::default() };
+        let dummy = (self.dummy.as_str(), self.cost, Zeroizing::default());
+        let (stored, cost, password) = possible.unwrap_or(dummy);
         let stored = stored.to_owned();
         let check = move |memory: &mut Vec<Block>| cost.matches(&password, &stored, memory);
         // A hash that panics refuses the password.
@@ -104,7 +104,7 @@ impl Hasher {
 
     /// Hashes the password anew. Returns `None` if that fails; the next login tries again.
     pub(crate) async fn hash(&self, turn: Turn, password: &Zeroizing<String>) -> Option<String> {
-        let (cost, password) = (self.cost, password.clone());
+        let (cost, password) = (self.cost, password::prepare(password).ok()?);
         let hash = move |memory: &mut Vec<Block>| cost.hash(&password, memory).ok();
         self.run(turn, cost, hash).await?
     }
@@ -174,12 +174,16 @@ mod tests {
     async fn every_refusal_costs_one_hash() {
         let hasher = Hasher::new(COST, 1, 0).unwrap();
         let stored = COST.hash("correct horse", &mut Vec::new()).unwrap();
-        let long = "x".repeat(MAX_BYTES + 1);
+        let long = "x".repeat(password::MAX_BYTES + 1);
+        let longer = "x".repeat(60_000);
         let cases = [
             ("correct horse", Some(stored.as_str()), true),
             ("wrong horse", Some(&stored), false),
             ("", Some(&stored), false),
             (&long, Some(&stored), false),
+            (&longer, Some(&stored), false),
+            ("correct\u{0} horse", Some(&stored), false),
+            ("correct\u{3000}horse", Some(&stored), true),
             ("correct horse", Some("not a hash"), false),
             ("correct horse", Some(&stored[..stored.len() / 2]), false),
             ("correct horse", Some(&stored.replace("argon2id", "argon2x")), false),
@@ -199,9 +203,9 @@ mod tests {
     #[tokio::test]
     async fn a_hash_of_another_cost_is_checked_at_that_cost_and_can_be_renewed() {
         let hasher = Hasher::new(COST, 2, 8).unwrap();
-        let password = Zeroizing::new("correct horse".to_owned());
+        let password = Zeroizing::new("correct\u{a0}horse".to_owned());
         for other in [Cost::new(32, 1, 1), Cost::new(64, 2, 1), Cost::new(1000, 1, 2)] {
-            let stored = other.hash(&password, &mut Vec::new()).unwrap();
+            let stored = other.hash("correct horse", &mut Vec::new()).unwrap();
             assert!(hasher.is_outdated(&stored));
             let turn = hasher.turn(from(1)).await.unwrap();
             assert!(hasher.verify(turn, &password, Some(&stored)).await);

@@ -21,6 +21,7 @@ pub(super) const TABLES: &[Table] = &[
             integer("created_at"),
             boolean("locked"),
             integer("password_version"),
+            integer("unlocked_at"),
         ],
     },
     Table {

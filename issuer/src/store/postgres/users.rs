@@ -67,12 +67,12 @@ async fn apply(
     change: &UserChange,
     now: u64,
 ) -> Result<(), Failure> {
-    let Some(changed) = change.apply(locked) else { return Ok(()) };
+    let Some(changed) = change.apply(locked, now) else { return Ok(()) };
     let user = &changed.user;
     let id = (&user.id as _, Type::TEXT);
     db.execute_typed(
         "UPDATE countersign.users SET name = $2, scope = $3, password_hash = $4, locked = $5,
-                                      password_version = $6 WHERE id = $1",
+                                      password_version = $6, unlocked_at = $7 WHERE id = $1",
         &[
             id.clone(),
             (&user.name, Type::TEXT),
@@ -80,6 +80,7 @@ async fn apply(
             (&user.password_hash, Type::TEXT),
             (&user.locked, Type::BOOL),
             (&rows::signed(user.password_version)?, Type::INT8),
+            (&rows::signed(user.unlocked_at)?, Type::INT8),
         ],
     )
     .await?;
@@ -133,6 +134,7 @@ pub(super) fn from_row(row: &Row) -> Result<User, Failure> {
         password_hash: row.try_get("password_hash")?,
         created_at: rows::number(row, "created_at")?,
         locked: row.try_get("locked")?,
+        unlocked_at: rows::number(row, "unlocked_at")?,
         password_version: rows::number(row, "password_version")?,
     })
 }

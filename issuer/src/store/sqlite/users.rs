@@ -24,11 +24,11 @@ pub(super) fn change(
     now: u64,
 ) -> rusqlite::Result<bool> {
     let Some(found) = by_name(db, name)? else { return Ok(false) };
-    let Some(changed) = change.apply(&found) else { return Ok(true) };
+    let Some(changed) = change.apply(&found, now) else { return Ok(true) };
     let user = &changed.user;
     db.execute(
         "UPDATE users SET name = ?2, scope = ?3, password_hash = ?4, locked = ?5,
-                          password_version = ?6 WHERE id = ?1",
+                          password_version = ?6, unlocked_at = ?7 WHERE id = ?1",
         params![
             user.id,
             user.name,
@@ -36,6 +36,7 @@ pub(super) fn change(
             user.password_hash,
             user.locked,
             user.password_version,
+            user.unlocked_at,
         ],
     )?;
     if changed.ends_sessions {
@@ -96,6 +97,7 @@ fn user_of(row: &Row<'_>) -> rusqlite::Result<User> {
         password_hash: row.get("password_hash")?,
         created_at: row.get("created_at")?,
         locked: row.get("locked")?,
+        unlocked_at: row.get("unlocked_at")?,
         password_version: row.get("password_version")?,
     })
 }

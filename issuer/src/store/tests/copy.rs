@@ -113,6 +113,7 @@ async fn an_interrupted_copy_leaves_nothing(database: Database) {
         Value::Integer(1),
         Value::Integer(0),
         Value::Integer(0),
+        Value::Integer(0),
     ];
     let send = async move {
         sender.send(Part::Rows { table: 0, rows: vec![row] }).await.unwrap();

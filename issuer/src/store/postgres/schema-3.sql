@@ -1,0 +1,4 @@
+-- Version 3: the time when a user was last unlocked.
+
+-- Failed logins before it are not counted any more. 0 if the user was never unlocked.
+ALTER TABLE countersign.users ADD COLUMN unlocked_at bigint NOT NULL DEFAULT 0;
