@@ -49,7 +49,7 @@ pub(crate) fn warning_of_others(path: &Path) -> Option<String> {
     let mode = path.metadata().ok()?.permissions().mode();
     let shown = path.display();
     (mode & 0o006 != 0)
-        .then(|| format!("others on this machine may read {shown}; chmod o-rwx {shown}"))
+        .then(|| format!("others on this machine may read or write {shown}; chmod o-rwx {shown}"))
 }
 
 /// Checks that a file can be made at `path`: makes another one in its folder and removes it.

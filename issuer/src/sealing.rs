@@ -3,7 +3,7 @@
 //! The database holds private keys and the deployment secret only in sealed form: AES-256-GCM under
 //! a key that HKDF derives from the master key. The master key itself never is in the database.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -94,9 +94,12 @@ impl MasterKeySource {
 fn read_key(path: &Path) -> Result<MasterKey, Error> {
     let shown = path.display();
     let text = files::read_text(path).map_err(|e| {
-        Error::MasterKey(format!(
-            "cannot read the master key file {shown}: {e}; make a key with: openssl rand -base64 32"
-        ))
+        let advice = match e.kind() {
+            ErrorKind::NotFound => "restore it, or make a new key with: openssl rand -base64 32",
+            ErrorKind::PermissionDenied => "let the issuer's user read it: chgrp and chmod 0640",
+            _ => "name the file with the key in master_key_file",
+        };
+        Error::MasterKey(format!("cannot read the master key file {shown}: {e}; {advice}"))
     })?;
     MasterKey::decode(text.trim_ascii(), &format!("master key file {shown}"))
 }
@@ -125,7 +128,7 @@ fn make_key(path: &Path) -> Result<MasterKey, Error> {
     };
     match write() {
         Ok(()) => Ok(key),
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => read_key(path),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => read_key(path),
         Err(e) => Err(Error::MasterKey(format!(
             "cannot write the master key file {}: {e}; make its folder writable, or set master_key",
             path.display()

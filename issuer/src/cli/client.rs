@@ -7,6 +7,7 @@ use super::user::{Scope, checked_scope};
 use super::{existing, existing_or_new, print};
 use crate::clients::{Client, ClientChange};
 use crate::service::accounts::{self, NewSecret};
+use crate::store::Store;
 use crate::{Clock, Config, Error};
 
 #[derive(Subcommand)]
@@ -73,15 +74,22 @@ async fn add(config: &Config, name: &str, scope: &str, as_json: bool) -> Result<
     check_name(name)?;
     let scope = checked_scope(scope)?;
     let store = existing_or_new(config).await?;
-    let added = accounts::add_client(&*store, name, &scope, Clock::system().now()).await?;
-    let new = added.ok_or_else(|| {
+    let taken = || {
         Error::Refused(format!("client {name} exists; use client rotate to give it a new secret"))
-    })?;
+    };
+    if is_known(&*store, name).await? {
+        return Err(taken());
+    }
+    let added = accounts::add_client(&*store, name, &scope, Clock::system().now()).await?;
+    let new = added.ok_or_else(taken)?;
     print_secret(new, as_json)
 }
 
 async fn rotate(config: &Config, name: &str, as_json: bool) -> Result<(), Error> {
     let store = existing(config).await?;
+    if !is_known(&*store, name).await? {
+        return Err(unknown(name));
+    }
     let now = Clock::system().now();
     let new = accounts::rotate_client_secret(&*store, name, now).await?;
     print_secret(new.ok_or_else(|| unknown(name))?, as_json)
@@ -90,6 +98,9 @@ async fn rotate(config: &Config, name: &str, as_json: bool) -> Result<(), Error>
 async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
     let change = ClientChange::Locked(locked);
     let store = existing(config).await?;
+    if !is_known(&*store, name).await? {
+        return Err(unknown(name));
+    }
     if !store.change_client(name.to_owned(), change, Clock::system().now()).await? {
         return Err(unknown(name));
     }
@@ -103,6 +114,9 @@ async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
 async fn change_scope(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
     let change = ClientChange::Scope(checked_scope(scope)?);
     let store = existing(config).await?;
+    if !is_known(&*store, name).await? {
+        return Err(unknown(name));
+    }
     if !store.change_client(name.to_owned(), change, Clock::system().now()).await? {
         return Err(unknown(name));
     }
@@ -150,6 +164,12 @@ fn check_name(name: &str) -> Result<(), Error> {
     Err(Error::Refused(format!(
         "{name:?} is not a client name; use 1 to 64 characters without spaces"
     )))
+}
+
+/// Looks before a change. The database confirms a change that changes nothing too, which takes time
+/// or fails while its standby is away.
+async fn is_known(store: &dyn Store, name: &str) -> Result<bool, Error> {
+    Ok(store.clients().await?.iter().any(|client| client.name == name))
 }
 
 fn unknown(name: &str) -> Error {

@@ -92,8 +92,9 @@ pub fn main() -> ExitCode {
     };
     let result = run(command_line, &log);
     if let Err(e) = &result {
+        let advice = if matches!(e, Error::Unconfirmed(_)) { WHEN_UNCONFIRMED } else { "" };
         // After the lines of the log, and without waiting for somebody to read them.
-        complain_to(&mut log, &e.to_string());
+        complain_to(&mut log, &format!("{e}{advice}"));
     }
     log.flush(FLUSH_TIMEOUT);
     match result {
@@ -105,6 +106,12 @@ pub fn main() -> ExitCode {
 
 /// The exit code if a change may have been made.
 const UNCONFIRMED: u8 = 3;
+
+/// The advice for that. Before the database has recovered, `audit list` may show what a failover
+/// undoes, or lack what is about to be made.
+const WHEN_UNCONFIRMED: &str = "; the change may have been made, or is made when the database has \
+     recovered. Then look with audit list, which has each change, and repeat the command if there is \
+     none. Before that, what is listed may still be lost";
 
 /// The longest wait for threads that still do something, after all requests are answered.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);

@@ -41,7 +41,7 @@ pub(super) async fn serve(config: Config, secret_file: Option<&Path>) -> Result<
         tracing::warn!("{warning}");
     }
     let admin = admin.map(|(listener, address)| Admin::start(listener, address, state.clone()));
-    print(&format!("countersign-issuer listening on {}\n", state.url()))?;
+    announce(state.url());
     let stopping = state.clone();
     let shutdown = async move {
         signals.stop(&stopping).await;
@@ -58,6 +58,15 @@ pub(super) async fn serve(config: Config, secret_file: Option<&Path>) -> Result<
         admin.stop().await;
     }
     result
+}
+
+/// Prints the address, and does not wait for somebody to read it.
+fn announce(url: String) {
+    tokio::task::spawn_blocking(move || {
+        if let Err(e) = print(&format!("countersign-issuer listening on {url}\n")) {
+            tracing::warn!("{e}");
+        }
+    });
 }
 
 /// The signals that `serve` handles.

@@ -1,6 +1,7 @@
 //! The commands of `user`.
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -11,6 +12,7 @@ use crate::login::{password, user_name};
 use crate::scope;
 use crate::service::accounts;
 use crate::service::hasher::Cost;
+use crate::store::Store;
 use crate::users::{User, UserChange};
 use crate::{Clock, Config, Error};
 
@@ -92,25 +94,15 @@ async fn add(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
 }
 
 async fn passwd(config: &Config, name: &str) -> Result<(), Error> {
-    let name = user_name(name)?;
-    let store = existing(config).await?;
-    let unknown = || Error::Refused(format!("there is no user {name}; add it with user add"));
-    if store.user(name.clone()).await?.is_none() {
-        return Err(unknown());
-    }
-    let hash = new_password(config, &name)?;
-    if !store.change_user(name.clone(), UserChange::Password(hash), Clock::system().now()).await? {
-        return Err(unknown());
-    }
+    let (name, store) = known(config, name).await?;
+    let change = UserChange::Password(new_password(config, &name)?);
+    change_user(&*store, &name, change).await?;
     print(&format!("set the password of user {name} and ended their sessions\n"))
 }
 
 async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
-    let name = user_name(name)?;
-    let store = existing(config).await?;
-    if !store.change_user(name.clone(), UserChange::Locked(locked), Clock::system().now()).await? {
-        return Err(Error::Refused(format!("there is no user {name}; see user list")));
-    }
+    let (name, store) = known(config, name).await?;
+    change_user(&*store, &name, UserChange::Locked(locked)).await?;
     print(&if locked {
         format!("locked user {name} and ended their sessions\n")
     } else {
@@ -119,22 +111,40 @@ async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
 }
 
 async fn change_scope(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
-    let name = user_name(name)?;
     let change = UserChange::Scope(checked_scope(scope)?);
-    let store = existing(config).await?;
-    if !store.change_user(name.clone(), change, Clock::system().now()).await? {
-        return Err(Error::Refused(format!("there is no user {name}; see user list")));
-    }
+    let (name, store) = known(config, name).await?;
+    change_user(&*store, &name, change).await?;
     print(&format!("set the scope of user {name}; it is in the tokens of new sessions\n"))
 }
 
 async fn delete(config: &Config, name: &str) -> Result<(), Error> {
     let name = user_name(name)?;
+    // Does not look first: an earlier deletion that was not confirmed has to be confirmed now.
     let store = existing(config).await?;
     if !store.delete_user(name.clone(), Clock::system().now()).await? {
-        return Err(Error::Refused(format!("there is no user {name}; see user list")));
+        return Err(unknown(&name));
     }
     print(&format!("deleted user {name} and ended their sessions\n"))
+}
+
+/// Returns the normalised name of a user, and the database. Looks before a change: the database
+/// confirms a change that changes nothing too, which takes time or fails while its standby is away.
+async fn known(config: &Config, name: &str) -> Result<(String, Arc<dyn Store>), Error> {
+    let name = user_name(name)?;
+    let store = existing(config).await?;
+    match store.user(name.clone()).await? {
+        Some(_) => Ok((name, store)),
+        None => Err(unknown(&name)),
+    }
+}
+
+async fn change_user(store: &dyn Store, name: &str, change: UserChange) -> Result<(), Error> {
+    let is_known = store.change_user(name.to_owned(), change, Clock::system().now()).await?;
+    if is_known { Ok(()) } else { Err(unknown(name)) }
+}
+
+fn unknown(name: &str) -> Error {
+    Error::Refused(format!("there is no user {name}; see user list, or add it with user add"))
 }
 
 /// Prints name, `sub` and scope of each user, and `locked` for a locked one, separated by tabs.

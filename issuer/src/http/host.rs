@@ -13,7 +13,11 @@ use super::reply::ApiError;
 pub(super) fn check<B>(request: &Request<B>) -> Result<(), ApiError> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let is_named = match hosts.next() {
-        None => request.version() < Version::HTTP_11 || request.uri().authority().is_some(),
+        None => {
+            let has_authority = request.uri().authority().is_some();
+            request.version() < Version::HTTP_11
+                || (request.version() > Version::HTTP_11 && has_authority)
+        }
         Some(host) => hosts.next().is_none() && (host.is_empty() || parse(host).is_some()),
     };
     let refusal = "a request needs the header Host once, with the host that it is for";
@@ -68,6 +72,8 @@ mod tests {
             (ONE, "/", &["[2001:db8::1]:80"], true),
             (ONE, "/", &[""], true),
             (ONE, "/", &[], false),
+            (ONE, "http://auth.example/", &[], false),
+            (ONE, "http://auth.example/", &["auth.example"], true),
             (ONE, "/", &["auth.example", "auth.example"], false),
             (ONE, "/", &["auth.example, other.example"], false),
             (ONE, "/", &["user@auth.example"], false),

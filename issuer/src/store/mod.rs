@@ -212,11 +212,7 @@ impl From<StoreError> for Error {
     fn from(e: StoreError) -> Self {
         match e {
             StoreError::Failed(line) => Self::Database(line),
-            StoreError::Unconfirmed(line) => Self::Unconfirmed(format!(
-                "{line}; the change may have been made, or is made when the database has \
-                 recovered. Then look with audit list, which has each change, and repeat the \
-                 command if there is none"
-            )),
+            StoreError::Unconfirmed(line) => Self::Unconfirmed(line),
         }
     }
 }

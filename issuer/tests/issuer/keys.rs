@@ -396,7 +396,7 @@ async fn an_imported_key_is_next_and_signs_when_caches_have_it(backend: Backend)
     assert_eq!(kids(folder, "active"), std::slice::from_ref(&first));
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     let again = command(folder, &import, "");
-    assert!(stderr(&again).contains("warning: others on this machine may read key.pem"));
+    assert!(stderr(&again).contains("warning: others on this machine may read or write key.pem"));
     assert!(stderr(&again).contains(&format!("key {} is in the database already", imported[0])));
 
     until(async || published(&server.url).await.contains(&imported[0])).await;

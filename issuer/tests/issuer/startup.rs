@@ -520,6 +520,29 @@ fn completions_and_man_pages_name_the_commands() {
     refused(&command(folder.path(), &["man", "absent"], ""), 1, &["absent", "man pages"]);
 }
 
+#[tokio::test]
+async fn an_issuer_serves_although_nobody_reads_its_stdout() {
+    use std::io::Write as _;
+    let folder = folder();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    // A pipe holds 64 KiB.
+    writer.write_all(&[b'x'; 64 * 1024]).unwrap();
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut serve = binary(folder.path());
+    serve.args(["serve", "--listen", &address.to_string()]).stdout(writer);
+    let child = serve.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let process = Process { child, url: format!("http://{address}") };
+    for second in 0..60 {
+        assert!(second < 59, "it does not answer");
+        if reqwest::get(format!("{}/healthz/live", process.url)).await.is_ok() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    assert_eq!(process.stop().code(), Some(0));
+    drop(reader);
+}
+
 #[test]
 fn sighup_does_not_end_an_issuer_without_a_certificate() {
     let folder = folder();
@@ -627,8 +650,9 @@ fn serve_warns_of_secret_files_that_others_may_read() {
         Process::with(folder.path(), command).stop();
         let log = fs::read_to_string(path("issuer.log")).unwrap();
         fs::remove_file(path("issuer.log")).unwrap();
-        assert!(!log.contains("others on this machine may read cert.pem"), "{log}");
-        let says = |name: &&&str| log.contains(&format!("may read {name}; chmod o-rwx {name}"));
+        assert!(!log.contains("others on this machine may read or write cert.pem"), "{log}");
+        let says =
+            |name: &&&str| log.contains(&format!("may read or write {name}; chmod o-rwx {name}"));
         secret.iter().filter(says).count()
     };
     assert_eq!(warned(0o640), 0);
