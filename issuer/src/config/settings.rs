@@ -127,9 +127,10 @@ settings! {
     shutdown_delay: Duration = Duration::ZERO;
     /// Open connections of each listener.
     ///
-    /// From 1 to 100,000. A further one replaces the one that has waited longest: first those that
-    /// have sent no request, then those between two requests, then those whose body has not arrived.
-    /// If all have a request that is being answered, it waits in the kernel's queue.
+    /// From 1 to 100,000. A further one replaces the one that has waited longest: of those that have
+    /// sent no request, if they are a quarter of the limit; then of those between two requests; then of
+    /// those whose body has not arrived. If all have a request that is being answered, it waits in the
+    /// kernel's queue.
     connections: u32 = 1000;
     /// Open connections of one network: an IPv4 address or IPv6 /64.
     ///

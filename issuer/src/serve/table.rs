@@ -1,9 +1,10 @@
 //! The table of open connections: a limit for all together, and smaller ones for networks.
 //!
 //! A new connection always gets in, unless each one at the limit has a request that is being
-//! answered. It replaces the connection that has waited longest for its client: first one that has
-//! sent no request, then one between two requests, then one whose request has no whole body yet. So
-//! connections that do nothing keep nobody out.
+//! answered. It replaces the connection that has waited longest for its client: one that has sent no
+//! request if those have a quarter of the limit, otherwise one between two requests, then one whose
+//! request has no whole body yet, and then one that has sent no request. So silent connections take no
+//! more than a quarter of a full table from others, and newcomers have time for their first request.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -57,7 +58,8 @@ impl Table {
 
     fn is_busy(&self) -> bool {
         let open = self.lock();
-        open.count(Group::All) >= self.limit(Group::All, 1) && open.oldest(Group::All).is_none()
+        let limit = self.limit(Group::All, 1);
+        open.count(Group::All) >= limit && open.next_closed(Group::All, limit).is_none()
     }
 
     /// Takes a connection into the table. At a limit, it replaces another one of the same network.
@@ -70,7 +72,7 @@ impl Table {
             // The place that is free in a narrow network is also free in those around it.
             if open.count(group) >= limit {
                 self.warn(group, limit);
-                if !open.evict(group) {
+                if !open.evict(group, limit) {
                     return None;
                 }
             }
@@ -82,9 +84,9 @@ impl Table {
         Some(Admitted { slot: Slot { table: Arc::clone(self), id }, evicted, header_timeout })
     }
 
-    /// Closes the connection that has waited longest, so that its file descriptor becomes free.
+    /// Closes a connection that waits for its client, so that its file descriptor becomes free.
     pub(super) fn evict(&self) {
-        self.lock().evict(Group::All);
+        self.lock().evict(Group::All, self.limit(Group::All, 1));
     }
 
     /// Returns the groups of a connection, from the narrowest network to all connections. Their
@@ -205,8 +207,24 @@ enum Group {
 #[derive(Default)]
 struct Members {
     count: usize,
-    /// Those that wait for their client, in the order in which they are closed.
-    waiting: BTreeSet<Waiting>,
+    /// Those that wait for their first request, in the order in which they are closed.
+    new: BTreeSet<Waiting>,
+    /// The others that wait for their client, in that order.
+    known: BTreeSet<Waiting>,
+}
+
+impl Members {
+    /// Returns the set that a waiting connection belongs to.
+    fn set_of(&mut self, waiting: Waiting) -> &mut BTreeSet<Waiting> {
+        if waiting.reason == For::FirstRequest { &mut self.new } else { &mut self.known }
+    }
+
+    /// Returns the one to close for another one. New ones come first if they have a quarter of the
+    /// limit, and else last: each would be closed for the next one, before its first request.
+    fn next_closed(&self, limit: usize) -> Option<Waiting> {
+        let known = self.known.first().filter(|_| self.new.len() < limit.div_ceil(4));
+        known.or_else(|| self.new.first()).copied()
+    }
 }
 
 struct Connection {
@@ -239,7 +257,8 @@ struct Waiting {
     id: u64,
 }
 
-/// The reason for which a connection waits for its client. The first ones are closed first.
+/// The reason for which a connection waits for its client. Of [`Members::known`], those that wait for
+/// the next request are closed first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum For {
     /// Also during the TLS handshake, and in the middle of the header.
@@ -253,8 +272,8 @@ impl Open {
         self.groups.get(&group).map_or(0, |members| members.count)
     }
 
-    fn oldest(&self, group: Group) -> Option<Waiting> {
-        self.groups.get(&group)?.waiting.first().copied()
+    fn next_closed(&self, group: Group, limit: usize) -> Option<Waiting> {
+        self.groups.get(&group)?.next_closed(limit)
     }
 
     fn add(&mut self, groups: Vec<Group>) -> (u64, oneshot::Receiver<()>) {
@@ -291,19 +310,21 @@ impl Open {
         for group in &connection.groups {
             let Some(members) = self.groups.get_mut(group) else { continue };
             if let Some(before) = before {
-                members.waiting.remove(&before);
+                members.set_of(before).remove(&before);
             }
-            members.waiting.extend(waiting);
+            if let Some(waiting) = waiting {
+                members.set_of(waiting).insert(waiting);
+            }
         }
     }
 
-    /// Closes the connection of the group that has waited longest. Returns false if there is none.
-    fn evict(&mut self, group: Group) -> bool {
-        let oldest = self.oldest(group);
-        if let Some(oldest) = oldest {
-            self.remove(oldest.id);
+    /// Closes a connection of the group that waits for its client. Returns false if there is none.
+    fn evict(&mut self, group: Group, limit: usize) -> bool {
+        let closed = self.next_closed(group, limit);
+        if let Some(closed) = closed {
+            self.remove(closed.id);
         }
-        oldest.is_some()
+        closed.is_some()
     }
 
     fn remove(&mut self, id: u64) {
@@ -312,7 +333,7 @@ impl Open {
             let Some(members) = self.groups.get_mut(&group) else { continue };
             members.count -= 1;
             if let Some(waiting) = connection.waiting {
-                members.waiting.remove(&waiting);
+                members.set_of(waiting).remove(&waiting);
             }
             if members.count == 0 {
                 self.groups.remove(&group);
@@ -403,33 +424,67 @@ mod tests {
         }
     }
 
+    /// Brings a new connection into a state: waiting for its first request (F), the next one (N) or a
+    /// body (B), or being answered (A).
+    fn bring(admitted: &Admitted, state: char) {
+        match state {
+            'F' => {}
+            'N' => {
+                admitted.slot.begin(false);
+                admitted.slot.end();
+            }
+            'B' => admitted.slot.begin(true),
+            'A' => {
+                // An earlier request is answered, and a later one has its body.
+                admitted.slot.begin(false);
+                admitted.slot.begin(true);
+                admitted.slot.end_body();
+                admitted.slot.end();
+            }
+            other => panic!("{other} is no state"),
+        }
+    }
+
     #[test]
     fn the_connection_that_has_waited_longest_is_evicted_and_a_busy_one_is_not() {
-        let table = table(8, &Config::default());
-        let mut open: Vec<_> =
-            (0..8).map(|number| admit(&table, &format!("192.0.{number}.1")).unwrap()).collect();
-        for busy in [0, 1] {
-            open[busy].slot.begin(false);
+        // The states of the connections at the limit, which they reach from the last to the first, and
+        // of those that come then; the numbers of those that are evicted.
+        let cases: [(&str, &str, &[usize]); 10] = [
+            // New ones replace each other only if they have a quarter.
+            ("FFFFFFFF", "FFFFFFFFFF", &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+            ("NNNNNNNN", "FFFFF", &[7, 6, 8, 9, 10]),
+            ("BBBBBBBB", "FFFFF", &[7, 6, 8, 9, 10]),
+            ("AAAAAAAA", "FFFFF", &[]),
+            ("AAAAAAAF", "FFFFF", &[7, 8, 9, 10, 11]),
+            // Those whose first request arrives have left the quarter.
+            ("NNNNNNNN", "NNNNNNNNNN", &[7, 6, 5, 4, 3, 2, 1, 0, 8, 9]),
+            ("NNNNNNNN", "AAAAAAAAAA", &[7, 6, 5, 4, 3, 2, 1, 0]),
+            ("FNNNNNNN", "AAAAAAAAAA", &[7, 6, 5, 4, 3, 2, 1, 0]),
+            ("FFFNBBNA", "AAAAAAAAAA", &[0, 1, 6, 3, 5, 4, 2]),
+            ("BNAFBNAF", "AAAAAAAAAA", &[3, 5, 1, 4, 0, 7]),
+        ];
+        let networks = (table(8, &Config::default()), "192.0.N.1");
+        let config = Config { connections: 100, connections_per_network: 8, ..Config::default() };
+        let one_network = (Table::new(&Limits::default(), &config), "192.0.2.1");
+        for (table, peer) in [networks, one_network] {
+            let admit = |number: usize| admit(&table, &peer.replace('N', &number.to_string()));
+            for (states, newer, expected) in cases {
+                let mut open: Vec<_> = (0..8).map(|number| admit(number).unwrap()).collect();
+                for (number, state) in states.char_indices().rev() {
+                    bring(&open[number], state);
+                }
+                let mut evicted = Vec::new();
+                for state in newer.chars() {
+                    let Some(admitted) = admit(open.len()) else { break };
+                    bring(&admitted, state);
+                    open.push(admitted);
+                    let is_new = |n: &usize| !evicted.contains(n);
+                    let now = (0..open.len()).filter(is_new).find(|n| is_evicted(&mut open[*n]));
+                    evicted.extend(now);
+                }
+                assert_eq!(evicted, expected, "{states}, then {newer}, in {peer}");
+            }
         }
-        for body in [3, 2] {
-            open[body].slot.begin(true);
-        }
-        for idle in [5, 4, 1] {
-            open[idle].slot.begin(true);
-            open[idle].slot.end_body();
-            open[idle].slot.end();
-        }
-        // Number 1 still has its first request.
-        let mut newer = Vec::new();
-        for expected in [6, 7, 5, 4, 3, 2] {
-            let admitted = admit(&table, &format!("198.51.{expected}.1")).unwrap();
-            admitted.slot.begin(false);
-            newer.push(admitted);
-            let evicted: Vec<_> = (0..8).filter(|number| is_evicted(&mut open[*number])).collect();
-            assert!(evicted.contains(&expected), "{expected} is not in {evicted:?}");
-            assert_eq!(evicted.len(), newer.len(), "{evicted:?}");
-        }
-        assert!(admit(&table, "203.0.113.1").is_none());
     }
 
     #[test]

@@ -292,6 +292,36 @@ async fn connections_that_wait_for_their_client_keep_nobody_out() {
     }
 }
 
+#[tokio::test]
+async fn newcomers_have_time_for_their_first_request_at_each_limit() {
+    let listener = patient(|config, _| config.connections = 16).await;
+    let network = patient(|config, limits| {
+        config.connections_per_network = 16;
+        limits.loopback_is_exempt = false;
+    })
+    .await;
+    for server in [listener, network] {
+        let mut idle = Vec::new();
+        for _ in 0..16 {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            assert!(!is_closed(&mut stream).await);
+            idle.push(stream);
+        }
+        for _ in 0..5 {
+            let mut newcomers = Vec::new();
+            for _ in 0..4 {
+                newcomers.push(TcpStream::connect(server.address).await.unwrap());
+            }
+            // A TLS handshake with a client that is far away.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            for newcomer in &mut newcomers {
+                assert!(!is_closed(newcomer).await);
+            }
+            idle.extend(newcomers);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_whose_request_is_being_answered_is_not_closed_for_another_one() {
     let server = patient(|config, limits| {
