@@ -74,11 +74,12 @@ pub(crate) fn network_of(client: IpAddr) -> IpAddr {
     }
 }
 
-/// Returns the networks of a client, each inside the one before: an IPv4 /24 and the address, or an
-/// IPv6 /48, /56 and /64, which are the usual sizes of a site, a home and one of its links.
+/// Returns the networks of a client, each inside the one before: an IPv4 /16, /24 and the address, or
+/// an IPv6 /32, /48, /56 and /64, which are the usual sizes of a provider, a site, a home and one of
+/// its links.
 pub(crate) fn enclosing(client: IpAddr) -> Vec<IpNet> {
     let client = client.to_canonical();
-    let prefixes: &[u8] = if client.is_ipv4() { &[24, 32] } else { &[48, 56, 64] };
+    let prefixes: &[u8] = if client.is_ipv4() { &[16, 24, 32] } else { &[32, 48, 56, 64] };
     let network = |prefix: &u8| IpNet::new(client, *prefix).ok().map(|network| network.trunc());
     prefixes.iter().filter_map(network).collect()
 }
@@ -179,11 +180,11 @@ mod tests {
     #[test]
     fn the_networks_of_a_client_enclose_each_other() {
         let cases = [
-            ("192.0.2.1", "192.0.2.0/24 192.0.2.1/32"),
-            ("::ffff:192.0.2.1", "192.0.2.0/24 192.0.2.1/32"),
+            ("192.0.2.1", "192.0.0.0/16 192.0.2.0/24 192.0.2.1/32"),
+            ("::ffff:192.0.2.1", "192.0.0.0/16 192.0.2.0/24 192.0.2.1/32"),
             (
                 "2001:db8:1:2345:6:7:8:9",
-                "2001:db8:1::/48 2001:db8:1:2300::/56 2001:db8:1:2345::/64",
+                "2001:db8::/32 2001:db8:1::/48 2001:db8:1:2300::/56 2001:db8:1:2345::/64",
             ),
         ];
         for (address, networks) in cases {

@@ -1,9 +1,13 @@
 //! The order of the logins that wait for a password hash. Pure rules, without threads.
 //!
-//! Networks take turns. Within an IPv6 /48 its /56 take turns, and within these the /64; within an
-//! IPv4 /24 its addresses do. So a network gets no more turns if it tries more often or from more of
-//! its addresses. If the queue is full, the newest login of the largest network is refused, level by
-//! level in the same way.
+//! Networks take turns: each IPv6 /32 and each IPv4 /16. Within an IPv6 /32 its /48 take turns, within
+//! these the /56, and within these the /64; within an IPv4 /16 its /24 do, and within these the
+//! addresses. So a network gets no more turns if it tries more often or from more of its addresses.
+//!
+//! If the queue is full, the newest login of the largest network is refused, level by level in the
+//! same way. Of networks with equally many, it is the one that had a turn last: otherwise networks with
+//! one login each could fill the queue again and again, and keep out one that had no turn. If none had
+//! a turn lately, it is the one that came last.
 //!
 //! Known devices have a part of the queue for themselves, in which accounts take turns: somebody with
 //! many networks still has few accounts. The two parts take turns as well. A device for which its
@@ -79,16 +83,21 @@ impl<T> FairQueue<T> {
     }
 }
 
+/// The number of groups whose last turn is remembered.
+const TURNS: usize = 128;
+
 /// Groups that take turns. The innermost group has logins instead, in order of arrival.
 struct Group<K, T> {
     /// The next turn is the first one's. None of them is empty.
     groups: VecDeque<(K, Self)>,
+    /// The groups that had a turn, in that order, also those that are empty now.
+    turns: VecDeque<K>,
     logins: VecDeque<T>,
 }
 
 impl<K: Copy + PartialEq, T> Group<K, T> {
     const fn new() -> Self {
-        Self { groups: VecDeque::new(), logins: VecDeque::new() }
+        Self { groups: VecDeque::new(), turns: VecDeque::new(), logins: VecDeque::new() }
     }
 
     /// Counts the logins, by a walk: a queue is short.
@@ -111,6 +120,11 @@ impl<K: Copy + PartialEq, T> Group<K, T> {
         let Some((key, mut group)) = self.groups.pop_front() else {
             return self.logins.pop_front();
         };
+        self.turns.retain(|other| *other != key);
+        self.turns.push_back(key);
+        if self.turns.len() > TURNS {
+            self.turns.pop_front();
+        }
         let login = group.pop();
         if group.len() > 0 {
             self.groups.push_back((key, group));
@@ -118,12 +132,15 @@ impl<K: Copy + PartialEq, T> Group<K, T> {
         login
     }
 
-    /// Removes and returns the newest login of the largest group, if there are more than `room`.
+    /// Removes and returns the newest login of the largest group, if there are more than `room`. Of
+    /// equal ones, it is the one that had a turn last, and otherwise the last one.
     fn surplus(&mut self, room: usize) -> Option<T> {
         if self.len() <= room {
             return None;
         }
-        let largest = self.groups.iter_mut().max_by_key(|(_, group)| group.len());
+        let last_turn = |key: &K| self.turns.iter().position(|other| other == key);
+        let largest =
+            self.groups.iter_mut().max_by_key(|(key, group)| (group.len(), last_turn(key)));
         let Some((_, group)) = largest else { return self.logins.pop_back() };
         let login = group.surplus(0);
         self.groups.retain(|(_, group)| group.len() > 0);
@@ -148,13 +165,13 @@ mod tests {
         Origin { client: client.parse().unwrap(), device }
     }
 
-    /// A name, the room, and the logins; then the indices of those that are refused, and of the others
-    /// in the order of their turns.
+    /// A name, the room, and the logins, with early turns between them; then the indices of the logins
+    /// that are refused, and of the others in the order of their turns.
     type Case<'a> = (&'a str, usize, &'a [&'a str], &'a [usize], &'a [usize]);
 
     #[test]
     fn networks_take_turns_and_the_largest_one_is_refused_first() {
-        let cases: [Case<'_>; 15] = [
+        let cases: [Case<'_>; 21] = [
             ("one address", 4, &["192.0.2.1", "192.0.2.1", "192.0.2.1"], &[], &[0, 1, 2]),
             (
                 "networks take turns",
@@ -192,6 +209,20 @@ mod tests {
                 &[0, 3, 1, 2],
             ),
             (
+                "the /48 of an IPv6 /32 share its turns",
+                9,
+                &["2001:db8:1::1", "2001:db8:2::1", "2001:db8:3::1", "2001:db9::1"],
+                &[],
+                &[0, 3, 1, 2],
+            ),
+            (
+                "the /24 of an IPv4 /16 share its turns",
+                9,
+                &["198.51.1.1", "198.51.2.1", "198.51.3.1", "203.0.113.1"],
+                &[],
+                &[0, 3, 1, 2],
+            ),
+            (
                 "an IPv4 address in IPv6 is an IPv4 address",
                 9,
                 &["192.0.2.1", "::ffff:192.0.2.1", "198.51.100.1"],
@@ -214,6 +245,13 @@ mod tests {
                 &[0, 3, 4],
             ),
             (
+                "an IPv6 /32 keeps nobody else out",
+                3,
+                &["2001:db8:1::1", "2001:db8:2::1", "2001:db8:3::1", "2001:db9::1"],
+                &[2],
+                &[0, 3, 1],
+            ),
+            (
                 "within a network, the largest of its parts is refused",
                 5,
                 &["192.0.2.1", "192.0.2.1", "192.0.2.2", "198.51.100.1", "203.0.113.1"],
@@ -221,11 +259,40 @@ mod tests {
                 &[0, 3, 4, 2],
             ),
             (
-                "equal networks refuse the newest",
+                "of equal networks without a turn, the newest is refused",
                 2,
                 &["192.0.2.1", "198.51.100.1", "203.0.113.1"],
                 &[2],
                 &[0, 1],
+            ),
+            (
+                "of equal networks, the one that had a turn is refused",
+                2,
+                &["192.0.2.1", "turn", "192.0.2.1", "198.51.100.1", "203.0.113.1"],
+                &[2],
+                &[0, 3, 4],
+            ),
+            (
+                "of two that had a turn, the one that had it last",
+                2,
+                &[
+                    "192.0.2.1",
+                    "198.51.100.1",
+                    "turn",
+                    "turn",
+                    "192.0.2.1",
+                    "198.51.100.1",
+                    "203.0.113.1",
+                ],
+                &[5],
+                &[0, 1, 4, 6],
+            ),
+            (
+                "the largest network is refused although it had no turn",
+                2,
+                &["192.0.2.1", "turn", "198.51.100.1", "198.51.100.1", "192.0.2.1"],
+                &[3],
+                &[0, 2, 4],
             ),
             (
                 "known devices take turns with networks, and accounts with accounts",
@@ -251,13 +318,17 @@ mod tests {
         ];
         for (name, room, logins, refused, order) in cases {
             let mut queue = FairQueue::new(room);
-            let mut all_refused = Vec::new();
+            let (mut all_refused, mut all) = (Vec::new(), Vec::new());
             for (index, login) in logins.iter().enumerate() {
-                all_refused.extend(queue.push(origin(login), index));
+                if *login == "turn" {
+                    all.extend(queue.pop());
+                } else {
+                    all_refused.extend(queue.push(origin(login), index));
+                }
             }
             assert_eq!(all_refused, refused, "{name}");
-            assert_eq!(queue.len(), order.len(), "{name}");
-            let all: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+            assert_eq!(queue.len(), order.len() - all.len(), "{name}");
+            all.extend(std::iter::from_fn(|| queue.pop()));
             assert_eq!(all, order, "{name}");
         }
     }
@@ -274,6 +345,16 @@ mod tests {
         assert_eq!(queue.len(), 1);
         assert_eq!(queue.push(origin("198.51.100.1"), 4), None);
         assert_eq!((queue.pop(), queue.pop(), queue.pop()), (Some(1), Some(4), None));
+    }
+
+    #[test]
+    fn a_group_remembers_only_the_last_turns() {
+        let mut queue = FairQueue::new(4);
+        for n in 0..3 * TURNS {
+            queue.push(origin(&format!("2001:{n:x}::1")), n);
+            assert_eq!(queue.pop(), Some(n));
+            assert_eq!(queue.networks.turns.len(), TURNS.min(n + 1));
+        }
     }
 
     #[test]
