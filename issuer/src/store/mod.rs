@@ -7,6 +7,7 @@ mod schema;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod unacknowledged;
 
 use std::fmt;
 use std::pin::Pin;

@@ -16,16 +16,18 @@ mod open;
 mod probe;
 mod rows;
 mod sessions;
-mod unacknowledged;
 mod users;
+
+use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
 use self::connect::Parameters;
 pub(in crate::store) use self::connection::Failure;
 use self::connection::{Connection, Connections};
-use self::unacknowledged::Unacknowledged;
+use self::sessions::Rotation;
 use super::copy::{self, Parts, PartsOut};
+use super::unacknowledged::Unacknowledged;
 use super::{Answer, KeyChange, Missing, Store, StoreError};
 use crate::audit::AuditEntry;
 use crate::clients::{Client, ClientChange};
@@ -40,7 +42,7 @@ use crate::{Error, crypto};
 /// A store in a PostgreSQL database.
 pub(crate) struct PostgresStore {
     connections: Connections,
-    unacknowledged: Unacknowledged,
+    unacknowledged: Arc<Unacknowledged<Rotation>>,
 }
 
 impl PostgresStore {
@@ -56,7 +58,7 @@ impl PostgresStore {
     ) -> Result<(Self, T), Error> {
         let connections = Connections::new(address)?;
         let admitted = open::open(&connections, address, missing, admit).await?;
-        Ok((Self { connections, unacknowledged: Unacknowledged::default() }, admitted))
+        Ok((Self { connections, unacknowledged: Unacknowledged::new() }, admitted))
     }
 
     /// Checks that the database can be opened; see [`open::check`].
@@ -211,7 +213,7 @@ impl Store for PostgresStore {
     fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict> {
         Box::pin(async move {
             let rotation = crypto::random().map_err(|e| StoreError::Failed(e.to_string()))?;
-            let in_flight = self.unacknowledged.begin(rotation);
+            let in_flight = self.unacknowledged.begin(refresh.token.session, rotation);
             let (refresh, tracked) = (&refresh, &in_flight);
             let verdict = self
                 .connections

@@ -4,7 +4,6 @@ use tokio_postgres::{Error, Row};
 
 use super::connect::Parameters;
 use super::connection::{Connection, Failure};
-use super::unacknowledged::{InFlight, Rotation};
 use super::{audit, failures, rows};
 use crate::audit::{Event, session_subject};
 use crate::login::throttle::ProvisionalFailure;
@@ -12,6 +11,10 @@ use crate::session::{
     Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId, Verdict, decide,
 };
 use crate::status::{Candidates, StatusIndex};
+use crate::store::unacknowledged::InFlight;
+
+/// The random number of a refresh. The session's row has the number of its last rotation.
+pub(super) type Rotation = [u8; 16];
 
 pub(super) const BY_ID: &str = "SELECT * FROM countersign.sessions WHERE id = $1";
 
@@ -104,7 +107,7 @@ async fn end_oldest(db: &Connection, opened: &Session) -> Result<(), Failure> {
 pub(super) async fn refresh(
     db: &Connection,
     refresh: &Refresh,
-    in_flight: &InFlight<'_>,
+    in_flight: &InFlight<Rotation>,
 ) -> Result<Verdict, Failure> {
     let id = refresh.token.session;
     // The inner query waits for the lock, and the outer one looks at the clock after it. The clocks
@@ -116,7 +119,10 @@ pub(super) async fn refresh(
     };
     let session = from_row(&row)?;
     let last: Option<&[u8]> = row.try_get("rotation")?;
-    let answered = !last.is_some_and(|last| in_flight.has_no_recipient(last));
+    let last = last.map(Rotation::try_from).transpose().map_err(|_| rows::malformed())?;
+    // An earlier run of this refresh may have made the rotation.
+    let has_no_recipient = |last| last == in_flight.rotation || in_flight.is_unacknowledged(last);
+    let answered = !last.is_some_and(has_no_recipient);
     let grace = Grace { now: rows::time(&row, "now")?, answered };
     let mut verdict = decide(&session, refresh, grace);
     if let Verdict::Rotate(next) = &mut verdict {

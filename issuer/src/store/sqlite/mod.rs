@@ -17,25 +17,30 @@ mod worker;
 mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
 
 use rusqlite::Connection;
 
 use self::open::Connections;
 use self::readers::Readers;
+use self::sessions::Rotation;
 use self::writer::Writer;
 use super::copy::{self, Parts, PartsOut};
+use super::unacknowledged::Unacknowledged;
 use super::{Answer, KeyChange, Store, StoreError};
 use crate::Error;
 use crate::audit::AuditEntry;
 use crate::clients::{Client, ClientChange};
 use crate::keys::{KeyRecord, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
-use crate::session::{Refresh, Session, SessionId, Verdict};
+use crate::session::{Refresh, RefreshToken, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::users::{DELETED, User, UserChange};
 
 /// A store in an SQLite file.
 pub(crate) struct SqliteStore {
+    unacknowledged: Arc<Unacknowledged<Rotation>>,
     readers: Readers,
     // Declared last, so that it is closed last: the last connection folds the write-ahead log into
     // the file.
@@ -55,6 +60,7 @@ impl SqliteStore {
         let Connections { writer, pool, waiting_reader, admitted } = open::open(path, admit)?;
         let thread = |e: std::io::Error| Error::System(format!("cannot start a thread: {e}"));
         let store = Self {
+            unacknowledged: Unacknowledged::new(),
             writer: Writer::start(writer).map_err(thread)?,
             readers: Readers::start(pool, waiting_reader).map_err(thread)?,
         };
@@ -168,7 +174,16 @@ impl Store for SqliteStore {
     }
 
     fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict> {
-        self.write(move |db| sessions::refresh(db, &refresh))
+        let RefreshToken { session, counter } = refresh.token;
+        let in_flight = Arc::new(self.unacknowledged.begin(session, counter.saturating_add(1)));
+        let (tracked, queued) = (Arc::clone(&in_flight), Instant::now());
+        let verdict = self
+            .write(move |db| sessions::refresh(db, &refresh, queued.elapsed().as_secs(), &tracked));
+        Box::pin(async move {
+            let verdict = verdict.await?;
+            in_flight.acknowledge();
+            Ok(verdict)
+        })
     }
 
     fn session(&self, id: SessionId) -> Answer<'_, Option<Session>> {

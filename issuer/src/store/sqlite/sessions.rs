@@ -7,6 +7,7 @@ use crate::session::{
     Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId, Verdict, decide,
 };
 use crate::status::{Candidates, StatusIndex};
+use crate::store::unacknowledged::InFlight;
 
 pub(super) fn open(
     db: &Connection,
@@ -57,12 +58,26 @@ fn end_oldest(db: &Connection, opened: &Session) -> rusqlite::Result<()> {
     surplus.iter().try_for_each(|id| end(db, id, opened.created_at))
 }
 
-pub(super) fn refresh(db: &Connection, refresh: &Refresh) -> rusqlite::Result<Verdict> {
+/// The counter of the session after it.
+pub(super) type Rotation = u64;
+
+/// Decides a refresh that `waited` that number of seconds for its turn.
+pub(super) fn refresh(
+    db: &Connection,
+    refresh: &Refresh,
+    waited: u64,
+    in_flight: &InFlight<Rotation>,
+) -> rusqlite::Result<Verdict> {
     let id = refresh.token.session;
     let Some(session) = by_id(db, &id)? else { return Ok(Verdict::Refuse) };
-    // The issuers on a file share the clock of their machine.
-    let grace = Grace { now: refresh.now, answered: true };
-    let mut verdict = decide(&session, refresh, grace);
+    let answered = !in_flight.is_unacknowledged(session.counter);
+    // The issuers on a file share the clock of their machine. A grace begins when the rotation is
+    // made. A token that came within the grace is not late because it waited.
+    let turn = refresh.now.saturating_add(waited);
+    let is_replaced = refresh.token.counter != session.counter;
+    let now =
+        if answered && is_replaced { session.rotated_at.clamp(refresh.now, turn) } else { turn };
+    let mut verdict = decide(&session, refresh, Grace { now, answered });
     if let Verdict::Rotate(next) = &mut verdict {
         let update = "UPDATE sessions SET counter = ?2, rotated_at = ?3, expires_at = ?4
                       WHERE id = ?1";
@@ -72,6 +87,7 @@ pub(super) fn refresh(db: &Connection, refresh: &Refresh) -> rusqlite::Result<Ve
             next.rotated_at,
             next.expires_at
         ])?;
+        in_flight.rotate();
         if let Some(candidates) = refresh.candidates_for(next) {
             let status = choose_index(db, candidates)?;
             let update = "UPDATE sessions SET status_list = ?2, status_index = ?3 WHERE id = ?1";
@@ -79,9 +95,15 @@ pub(super) fn refresh(db: &Connection, refresh: &Refresh) -> rusqlite::Result<Ve
             next.status = Some(status);
         }
     }
-    if let Verdict::Repeat { session, is_first: true } = &verdict {
-        let update = "UPDATE sessions SET repeat_audited = ?2 WHERE id = ?1";
-        db.prepare_cached(update)?.execute(params![id, session.repeat_audited])?;
+    if let Verdict::Repeat { session, is_first } = &verdict
+        && (*is_first || !answered)
+    {
+        let update = "UPDATE sessions SET repeat_audited = ?2, rotated_at = ?3 WHERE id = ?1";
+        let values = params![id, session.repeat_audited, session.rotated_at];
+        db.prepare_cached(update)?.execute(values)?;
+        if !answered {
+            in_flight.rotate();
+        }
     }
     if verdict.ends_session() {
         revoke(db, &id)?;

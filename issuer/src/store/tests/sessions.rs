@@ -146,6 +146,57 @@ async fn the_grace_of_a_refresh_that_waits_for_a_lock_begins_after_it() {
     locked.await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_grace_of_a_refresh_that_waits_for_sqlite_begins_after_it() {
+    let database = Database::sqlite();
+    let [store, other] = two(&database).await;
+    for id in [1, 2] {
+        assert!(open(&*store, session(id), "hash").await);
+    }
+    assert!(matches!(store.refresh(refresh(2, 0, 1)).await, Ok(Verdict::Rotate(_))));
+    let DatabaseUrl::Sqlite(path) = &database.url else { panic!() };
+    let lock = rusqlite::Connection::open(path).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // Takes the writer, so that the others wait in its queue.
+    let busy = open(&*store, session(3), "hash");
+    let (rotating, repeating) = (store.refresh(refresh(1, 0, 1)), store.refresh(refresh(2, 0, 1)));
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    lock.execute_batch("COMMIT").unwrap();
+    assert!(busy.await);
+    let repeated = repeating.await.unwrap();
+    assert!(matches!(repeated, Verdict::Repeat { .. }), "it came within the grace: {repeated:?}");
+    let rotated = rotating.await;
+    let Ok(Verdict::Rotate(Session { rotated_at, .. })) = rotated else { panic!("{rotated:?}") };
+    assert!(rotated_at > NOW + 1, "{rotated_at}");
+    let late = Refresh { now: rotated_at + 1, ..refresh(1, 0, 1) };
+    let repeated = other.refresh(late).await.unwrap();
+    assert!(matches!(repeated, Verdict::Repeat { .. }), "{repeated:?}");
+}
+
+/// At the issuer that made it, however late the token comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_without_an_answer_is_no_reuse_on_sqlite() {
+    let [store, other] = two(&Database::sqlite()).await;
+    for id in 0..2 {
+        assert!(open(&*store, session(id), "hash").await);
+        let unanswered = store.refresh(refresh(id, 0, 10));
+        while store.session([id; 16]).await.unwrap().unwrap().counter == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(unanswered);
+    }
+    let at = async |store: &Arc<dyn Store>, id, now| {
+        store.refresh(Refresh { now, ..refresh(id, 0, 10) }).await.unwrap()
+    };
+    assert_eq!(at(&other, 1, NOW + 37).await, Verdict::Reuse, "at another issuer");
+    // The answer begins the grace.
+    for now in [NOW + 37, NOW + 47] {
+        let repeated = at(&store, 0, now).await;
+        assert!(matches!(repeated, Verdict::Repeat { .. }), "{repeated:?}");
+    }
+    assert_eq!(at(&store, 0, NOW + 48).await, Verdict::Reuse, "after the grace");
+}
+
 async fn a_user_has_a_thousand_sessions_and_the_oldest_end_first(database: Database) {
     let [store, other] = two(&database).await;
     let friend = User { id: "user_y".to_owned(), name: "friend".to_owned(), ..user() };
