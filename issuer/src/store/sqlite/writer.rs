@@ -1,7 +1,7 @@
 //! The one connection that writes, and the thread that owns it (group commit).
 
 use std::iter;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -12,17 +12,22 @@ use crate::store::{Answer, StoreError};
 /// The most jobs in one transaction, so that no job waits for long.
 const MAX_BATCH: usize = 256;
 
+/// The most jobs that wait for the thread. A job stays if its caller has gone, because some must run
+/// all the same: without a limit, requests that are given up would fill the memory while the disk
+/// stands still.
+const MAX_WAITING: usize = 4096;
+
 /// Runs all queued jobs in one transaction, each in its own savepoint, and answers them once the
 /// transaction is on the disk. The jobs share one wait for the disk. If no job of the transaction
 /// needs the disk, it does not wait at all.
 pub(super) struct Writer {
-    jobs: Option<Sender<Box<dyn Job>>>,
+    jobs: Option<SyncSender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
-        let (sender, jobs) = mpsc::channel();
+        let (sender, jobs) = mpsc::sync_channel(MAX_WAITING);
         let work = move || work(connection, &jobs);
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(work)?;
         Ok(Self { jobs: Some(sender), thread: Some(thread) })
@@ -52,12 +57,20 @@ impl Writer {
     ) -> Answer<'_, T> {
         let (sender, answer) = oneshot::channel();
         let job = Box::new(Queued { synced, job: Some(job), result: None, sender });
-        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+        let sent = self.enqueue(job);
         Box::pin(async move {
-            let answer = if sent { answer.await.ok() } else { None };
-            answer.unwrap_or_else(|| {
-                Err(StoreError::Failed("the database thread has stopped".to_owned()))
-            })
+            sent?;
+            answer.await.unwrap_or_else(|_| Err(stopped()))
+        })
+    }
+
+    fn enqueue(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
+        let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
+        jobs.try_send(job).map_err(|e| match e {
+            TrySendError::Full(_) => StoreError::Failed(format!(
+                "the database is busy: {MAX_WAITING} changes wait for the disk"
+            )),
+            TrySendError::Disconnected(_) => stopped(),
         })
     }
 }
@@ -71,6 +84,10 @@ impl Drop for Writer {
             let _ = thread.join();
         }
     }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Failed("the database thread has stopped".to_owned())
 }
 
 fn work(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>) {
@@ -231,6 +248,23 @@ mod tests {
         for answer in asked.await {
             assert_eq!(answer.await.unwrap(), FULL);
         }
+    }
+
+    #[tokio::test]
+    async fn the_jobs_that_wait_are_bounded_and_run_without_their_callers() {
+        let writer = writer();
+        let add = || writer.run(|db| db.execute("INSERT INTO t VALUES (NULL)", []));
+        let refused = while_busy(&writer, || {
+            (0..MAX_WAITING).for_each(|_| drop(add()));
+            add()
+        });
+        let refused = refused.await.await.unwrap_err();
+        assert!(refused.to_string().contains("busy"), "{refused}");
+        let count = |db: &Connection| db.query_row("SELECT count(*) FROM t", [], |row| row.get(0));
+        while writer.run(count).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(writer.run(count).await.ok(), Some(MAX_WAITING));
     }
 
     #[tokio::test]
