@@ -10,6 +10,7 @@ mod failures;
 mod keys;
 mod open;
 mod probe;
+mod queue;
 mod readers;
 mod sessions;
 mod users;

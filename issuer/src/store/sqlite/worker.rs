@@ -1,25 +1,22 @@
-use std::sync::mpsc;
-use std::thread::JoinHandle;
+use std::sync::mpsc::Receiver;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::queue::{Queue, stopped};
 use crate::store::{Answer, StoreError};
 
 /// A thread that owns a connection and runs one job after another.
 pub(super) struct Worker {
-    jobs: Option<mpsc::Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    queue: Queue<Job>,
 }
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 impl Worker {
     pub(super) fn start(name: &str, mut connection: Connection) -> std::io::Result<Self> {
-        let (sender, jobs) = mpsc::channel::<Job>();
-        let work = move || jobs.into_iter().for_each(|job| job(&mut connection));
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
-        Ok(Self { jobs: Some(sender), thread: Some(thread) })
+        let work = move |jobs: Receiver<Job>| jobs.into_iter().for_each(|job| job(&mut connection));
+        Ok(Self { queue: Queue::start(name, work)? })
     }
 
     pub(super) fn run<T: Send + 'static>(
@@ -28,24 +25,10 @@ impl Worker {
     ) -> Answer<'_, T> {
         let (sender, answer) = oneshot::channel();
         // Sending fails if the caller has gone away. The job has run all the same.
-        let job: Job = Box::new(move |connection| drop(sender.send(job(connection))));
-        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+        let added = self.queue.add(Box::new(move |connection| drop(sender.send(job(connection)))));
         Box::pin(async move {
-            let stopped = || StoreError::Failed("the database thread has stopped".to_owned());
-            let answer = if sent { answer.await.ok() } else { None };
-            let answer = answer.ok_or_else(stopped)?;
-            answer.map_err(StoreError::from)
+            added?;
+            answer.await.map_err(|_| stopped())?.map_err(StoreError::from)
         })
-    }
-}
-
-impl Drop for Worker {
-    /// Waits until all jobs have run and the connection is closed.
-    fn drop(&mut self) {
-        drop(self.jobs.take());
-        if let Some(thread) = self.thread.take() {
-            // An error means that a job panicked; the thread is gone in either case.
-            let _ = thread.join();
-        }
     }
 }

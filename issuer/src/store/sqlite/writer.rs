@@ -1,36 +1,28 @@
 //! The one connection that writes, and the thread that owns it (group commit).
 
 use std::iter;
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
-use std::thread::JoinHandle;
+use std::sync::mpsc::Receiver;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use super::queue::{Queue, stopped};
 use crate::store::{Answer, StoreError};
 
 /// The most jobs in one transaction, so that no job waits for long.
 const MAX_BATCH: usize = 256;
 
-/// The most jobs that wait for the thread. A job stays if its caller has gone, because some must run
-/// all the same: without a limit, requests that are given up would fill the memory while the disk
-/// stands still.
-const MAX_WAITING: usize = 4096;
-
 /// Runs all queued jobs in one transaction, each in its own savepoint, and answers them once the
 /// transaction is on the disk. The jobs share one wait for the disk. If no job of the transaction
 /// needs the disk, it does not wait at all.
 pub(super) struct Writer {
-    jobs: Option<SyncSender<Box<dyn Job>>>,
-    thread: Option<JoinHandle<()>>,
+    queue: Queue<Box<dyn Job>>,
 }
 
 impl Writer {
     pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
-        let (sender, jobs) = mpsc::sync_channel(MAX_WAITING);
-        let work = move || work(connection, &jobs);
-        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(work)?;
-        Ok(Self { jobs: Some(sender), thread: Some(thread) })
+        let work = move |jobs: Receiver<_>| work(connection, &jobs);
+        Ok(Self { queue: Queue::start("store-writer", work)? })
     }
 
     /// Runs `job` and returns once its changes are on the disk. A job that fails changes nothing.
@@ -57,37 +49,12 @@ impl Writer {
     ) -> Answer<'_, T> {
         let (sender, answer) = oneshot::channel();
         let job = Box::new(Queued { synced, job: Some(job), result: None, sender });
-        let sent = self.enqueue(job);
+        let added = self.queue.add(job);
         Box::pin(async move {
-            sent?;
+            added?;
             answer.await.unwrap_or_else(|_| Err(stopped()))
         })
     }
-
-    fn enqueue(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
-        let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
-        jobs.try_send(job).map_err(|e| match e {
-            TrySendError::Full(_) => StoreError::Failed(format!(
-                "the database is busy: {MAX_WAITING} changes wait for the disk"
-            )),
-            TrySendError::Disconnected(_) => stopped(),
-        })
-    }
-}
-
-impl Drop for Writer {
-    /// Waits until all jobs have run and the connection is closed.
-    fn drop(&mut self) {
-        drop(self.jobs.take());
-        if let Some(thread) = self.thread.take() {
-            // An error means that a job panicked; the thread is gone in either case.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn stopped() -> StoreError {
-    StoreError::Failed("the database thread has stopped".to_owned())
 }
 
 fn work(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>) {
@@ -179,7 +146,10 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
+    use crate::store::sqlite::queue::MAX_WAITING;
 
     /// A writer on a database in memory. Its one table takes numbers below a thousand.
     fn writer() -> Writer {
