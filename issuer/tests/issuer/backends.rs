@@ -29,7 +29,7 @@ fn folder_at(url: &str) -> TempDir {
 /// Returns the number of issuers' backends that the server has.
 fn backends(url: &str) -> usize {
     let count = "SELECT count(*) FROM pg_stat_activity
-                 WHERE datname = current_database() AND application_name = 'countersign-issuer'";
+                 WHERE datname = current_database() AND application_name LIKE 'countersign-issuer %'";
     execute(url, count)[0].parse().unwrap()
 }
 
@@ -75,6 +75,13 @@ impl Crowd {
             statuses.extend(client.await.unwrap());
         }
         statuses
+    }
+
+    /// Closes all connections without waiting for answers.
+    fn leave(self) {
+        for client in self.clients {
+            client.abort();
+        }
     }
 }
 
@@ -151,6 +158,8 @@ async fn commits_that_wait_for_a_standby_take_no_more_connections_and_leave_some
 
     // There is no standby, so that each COMMIT waits.
     cluster.set("synchronous_standby_names", "missing");
+    // By default, the server would hide that it stopped to wait.
+    cluster.set("client_min_messages", "error");
     unready(&issuer.url).await;
     let next = Arc::<AtomicUsize>::default();
     let (url_of_refresh, tokens) = (format!("{}/token", issuer.url), sessions.clone());
@@ -388,6 +397,83 @@ async fn connections_whose_answers_are_lost_are_given_up() {
     for token in sessions {
         refresh(&server.url, &token).await.refresh_token();
     }
+}
+
+/// Runs a long statement on a connection with a name.
+async fn work_as(url: &str, name: &str) {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute(&format!("SET application_name = '{name}'")).await.unwrap();
+    tokio::spawn(async move { client.batch_execute("SELECT pg_sleep(120)").await });
+}
+
+/// Waits until an introspection is answered.
+async fn active_again(introspect: &impl Fn(&reqwest::Client) -> reqwest::RequestBuilder) {
+    let (client, started) = (reqwest::Client::new(), Instant::now());
+    while send(introspect(&client)).await.status != 200 {
+        assert!(started.elapsed() < Duration::from_secs(30), "the issuer does not recover");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(send(introspect(&client)).await.json()["active"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_recovers_although_all_its_connections_are_lost() {
+    if is_left_out() {
+        return;
+    }
+    let direct = new_database();
+    let (proxy, url) = Proxy::start(&direct, Duration::ZERO).await;
+    let folder = folder_at(&url);
+    let client = add_client(folder.path());
+    let issuer = Process::start(folder.path());
+    let token = login(&issuer.url).await.field("access_token");
+    let introspect = introspection(&issuer.url, client, token);
+    // This is the same user, but not the issuer.
+    work_as(&direct, "psql").await;
+    for is_answered in [true, false] {
+        let locked = lock(&direct, "clients").await;
+        let crowd = Crowd::start(introspect.clone());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        proxy.silent.store(proxy.connections.load(Ordering::SeqCst), Ordering::SeqCst);
+        drop(locked);
+        if is_answered {
+            crowd.stop().await;
+        } else {
+            crowd.leave();
+        }
+        active_again(&introspect).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_uses_the_other_host_although_all_connections_to_the_former_one_are_lost() {
+    if is_left_out() {
+        return;
+    }
+    let direct = new_database();
+    let (former, through) = Proxy::start(&direct, Duration::ZERO).await;
+    let (_, next) = Proxy::start(&direct, Duration::ZERO).await;
+    let hosts = format!("@127.0.0.1:{},127.0.0.1:{}/", port(&through), port(&next));
+    let both = through.replace(&format!("@127.0.0.1:{}/", port(&through)), &hosts);
+    let folder = folder_at(&both);
+    let client = add_client(folder.path());
+    let issuer = Process::start(folder.path());
+    let token = login(&issuer.url).await.field("access_token");
+    let introspect = introspection(&issuer.url, client, token);
+    // The next server works for the issuer, but not for the connections that are lost.
+    let name = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database()
+                  AND application_name LIKE 'countersign-issuer%'";
+    work_as(&direct, &execute(&direct, name)[0]).await;
+
+    let locked = lock(&direct, "clients").await;
+    let crowd = Crowd::start(introspect.clone());
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // It still accepts connections, as the kernel of a stopped server does.
+    former.silent.store(usize::MAX, Ordering::SeqCst);
+    drop(locked);
+    crowd.stop().await;
+    active_again(&introspect).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

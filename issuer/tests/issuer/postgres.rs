@@ -553,6 +553,6 @@ async fn tls_to_the_database_needs_the_trusted_authority_and_the_right_name() {
     let process = Process::start(folder.path());
     login(&process.url).await.refresh_token();
     let encrypted = "SELECT bool_and(ssl)::text FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
-                     WHERE application_name = 'countersign-issuer'";
+                     WHERE application_name LIKE 'countersign-issuer %'";
     assert_eq!(execute(&direct, encrypted), ["true"]);
 }

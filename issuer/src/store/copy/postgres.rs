@@ -11,7 +11,8 @@ pub(in crate::store) const BEGIN_EXPORT: &str = "BEGIN ISOLATION LEVEL REPEATABL
      SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
 
 pub(in crate::store) const BEGIN_IMPORT: &str = "BEGIN; SET LOCAL statement_timeout = 0; \
-     SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL synchronous_commit = on";
+     SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL synchronous_commit = on; \
+     SET LOCAL client_min_messages = warning";
 
 const SCHEMA: &str = "countersign.";
 

@@ -21,11 +21,15 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::config::{PostgresUrl, TIME_TO_CONNECT, describe};
-use crate::{Error, files};
+use crate::{Error, crypto, files};
 
-/// The most backends that the server has for this issuer. By default a server accepts 100 connections
-/// from all its clients.
-pub(super) const MAX_BACKENDS: usize = 10;
+/// The most backends that the server has for the transactions of this issuer. With the one of the
+/// [`Supervisor`](super::supervisor::Supervisor) there are ten. By default a server accepts 100
+/// connections from all its clients.
+pub(super) const MAX_BACKENDS: usize = 9;
+
+/// The most characters of a name in the URL. The server keeps 63, and nine are for the issuer.
+const MAX_NAME: usize = 54;
 
 /// The time to wait for a connection that others use.
 pub(super) const TIME_IN_QUEUE: Duration = Duration::from_secs(2);
@@ -40,6 +44,8 @@ pub(super) struct Connector {
     hosts: Vec<tokio_postgres::Config>,
     /// The host that the last connection led to.
     primary: AtomicUsize,
+    /// The `application_name` of all connections, which no other issuer has.
+    name: String,
     tls: MakeRustlsConnect,
     /// Not the pool's size: a connection may have left the pool while the server still works for it.
     backends: Arc<Semaphore>,
@@ -50,24 +56,32 @@ impl Connector {
     ///
     /// [`Error::Tls`] if the trusted certificates cannot be read.
     pub(super) fn new(address: &PostgresUrl) -> Result<Self, Error> {
+        // The server may replace other characters.
+        let name = address.config.get_application_name().unwrap_or_default();
+        let name: String = name.chars().filter(char::is_ascii).take(MAX_NAME).collect();
+        let name = format!("{name} {:08x}", u32::from_ne_bytes(crypto::random()?));
+        let mut hosts = address.hosts();
+        for host in &mut hosts {
+            host.application_name(&name);
+        }
         Ok(Self {
-            hosts: address.hosts(),
+            hosts,
             primary: AtomicUsize::new(0),
+            name,
             tls: MakeRustlsConnect::new(tls(address)?),
             backends: Arc::new(Semaphore::new(MAX_BACKENDS)),
         })
     }
-}
 
-impl Manager for Connector {
-    type Type = Link;
-    type Error = String;
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
 
     /// Connects to the first host that can be written. Begins with the last one that could.
-    async fn create(&self) -> Result<Link, String> {
-        let backend = timeout(TIME_IN_QUEUE, Arc::clone(&self.backends).acquire_owned()).await;
-        let backend = backend.ok().and_then(Result::ok);
-        let backend = backend.ok_or("all connections of this issuer are in use")?;
+    pub(super) async fn connect(
+        &self,
+        backend: Option<OwnedSemaphorePermit>,
+    ) -> Result<Link, String> {
         let first = self.primary.load(Ordering::Relaxed);
         let mut failure = String::new();
         let hosts = self.hosts.iter().enumerate();
@@ -75,13 +89,24 @@ impl Manager for Connector {
             match timeout(TIME_TO_CONNECT, host.connect(self.tls.clone())).await {
                 Ok(Ok((client, connection))) => {
                     self.primary.store(index, Ordering::Relaxed);
-                    return Ok(Link::start(client, connection, backend));
+                    return Ok(Link::start(client, connection, index, backend));
                 }
                 Ok(Err(e)) => failure = describe(&e),
                 Err(_) => "no connection in time".clone_into(&mut failure),
             }
         }
         Err(failure)
+    }
+}
+
+impl Manager for Connector {
+    type Type = Link;
+    type Error = String;
+
+    async fn create(&self) -> Result<Link, String> {
+        let backend = timeout(TIME_IN_QUEUE, Arc::clone(&self.backends).acquire_owned()).await;
+        let backend = backend.ok().and_then(Result::ok);
+        self.connect(Some(backend.ok_or("all connections of this issuer are in use")?)).await
     }
 
     async fn recycle(&self, link: &mut Link, _: &Metrics) -> RecycleResult<String> {
@@ -92,6 +117,7 @@ impl Manager for Connector {
 /// A connection. Once it is dropped, it is closed as soon as the server has answered everything.
 pub(super) struct Link {
     client: Client,
+    host: usize,
     /// The server has stopped to wait for its standby.
     is_warned: Arc<AtomicBool>,
     has_written: AtomicBool,
@@ -102,7 +128,8 @@ impl Link {
     fn start<S, T>(
         client: Client,
         connection: tokio_postgres::Connection<S, T>,
-        backend: OwnedSemaphorePermit,
+        host: usize,
+        backend: Option<OwnedSemaphorePermit>,
     ) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -110,7 +137,12 @@ impl Link {
     {
         let is_warned = Arc::<AtomicBool>::default();
         let driver = tokio::spawn(drive(connection, Arc::clone(&is_warned), backend));
-        Self { client, is_warned, has_written: AtomicBool::new(false), driver }
+        Self { client, host, is_warned, has_written: AtomicBool::new(false), driver }
+    }
+
+    /// Returns the index of the host in the URL.
+    pub(super) fn host(&self) -> usize {
+        self.host
     }
 
     /// Returns true if the server sent a warning since the last call. It warns if somebody cancels a
@@ -153,7 +185,7 @@ impl Deref for Link {
 async fn drive<S, T>(
     mut connection: tokio_postgres::Connection<S, T>,
     is_warned: Arc<AtomicBool>,
-    _backend: OwnedSemaphorePermit,
+    _backend: Option<OwnedSemaphorePermit>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
     T: AsyncRead + AsyncWrite + Unpin,

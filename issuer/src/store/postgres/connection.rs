@@ -17,13 +17,14 @@ use tokio_postgres::Row;
 use tokio_postgres::error::{Severity, SqlState};
 
 use super::connect::{Connector, Link, MAX_BACKENDS, Parameters, TIME_IN_QUEUE};
+use super::supervisor::Supervisor;
 use crate::Error;
 use crate::config::{PostgresUrl, describe};
 use crate::store::StoreError;
 
 /// The most transactions that write at the same time. The other connections are left for reads: while
 /// a synchronous standby is away, each COMMIT keeps its connection.
-const MAX_WRITERS: usize = 8;
+const MAX_WRITERS: usize = 7;
 
 /// The time for the answer to BEGIN. The server has nothing to wait for, so that a connection without
 /// an answer is dead.
@@ -37,10 +38,11 @@ const MAX_ATTEMPTS: u32 = 4;
 
 /// With these timeouts the server itself ends the transactions of an issuer that is gone, and the
 /// statements that nobody waits for any more. A request to cancel could come late, and cancel the wait
-/// of a COMMIT for a standby.
+/// of a COMMIT for a standby. The warning about such a cancelled wait may be turned off by default.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
      SET LOCAL statement_timeout = '4s'; \
-     SET LOCAL idle_in_transaction_session_timeout = '4s'";
+     SET LOCAL idle_in_transaction_session_timeout = '4s'; \
+     SET LOCAL client_min_messages = warning";
 
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = '4s'";
 
@@ -93,6 +95,7 @@ impl From<Failure> for StoreError {
 pub(super) struct Connections {
     pool: Pool<Connector>,
     writers: Arc<Semaphore>,
+    supervisor: Arc<Supervisor>,
 }
 
 impl Connections {
@@ -109,7 +112,8 @@ impl Connections {
             .build();
         let pool =
             pool.map_err(|e| Error::System(format!("cannot make a pool of connections: {e}")))?;
-        Ok(Self { pool, writers: Arc::new(Semaphore::new(MAX_WRITERS)) })
+        let writers = Arc::new(Semaphore::new(MAX_WRITERS));
+        Ok(Self { pool, writers, supervisor: Arc::default() })
     }
 
     /// Returns the rows of one statement that changes nothing.
@@ -264,25 +268,14 @@ impl Connections {
     /// Waits until the server has done with a connection that nobody uses any more. Until then it has
     /// a backend, and `_writer` is kept.
     async fn outlive(self, link: Link, _writer: Option<OwnedSemaphorePermit>) {
+        let host = link.host();
         let mut driver = link.finish();
         while timeout(TIME_TO_ANSWER, &mut driver).await.is_err() {
-            if self.is_idle().await {
+            if self.supervisor.is_done(self.pool.manager(), host).await {
                 // The connection is dead, although nobody has closed it.
                 driver.abort();
             }
         }
-    }
-
-    /// Returns true if no statement of this user runs for long, such as a COMMIT that waits for a
-    /// standby.
-    async fn is_idle(&self) -> bool {
-        let runs = "SELECT EXISTS (SELECT FROM pg_stat_activity
-                    WHERE usename = current_user AND datname = current_database()
-                      AND state = 'active' AND query_start < now() - interval '4 seconds')";
-        let runs = self.read(runs, &[]).await;
-        runs.is_ok_and(|rows| {
-            rows.first().is_some_and(|row| row.try_get(0).is_ok_and(|r: bool| !r))
-        })
     }
 }
 

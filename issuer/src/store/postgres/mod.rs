@@ -16,6 +16,7 @@ mod open;
 mod probe;
 mod rows;
 mod sessions;
+mod supervisor;
 mod users;
 
 use std::sync::Arc;
