@@ -127,10 +127,8 @@ pub(crate) fn decide(attempt: &Attempt, found: &[Failures]) -> Verdict {
         Failures { counter, count, blocked_until, last_at: attempt.now, last: attempt.id }
     };
     // A transaction whose result was lost is repeated, and must not count the attempt twice.
-    let again = |counter| before(counter).filter(|failures| failures.last == attempt.id).cloned();
-    let own = [attempt.device, Some(attempt.network)].into_iter().flatten();
-    if let Some(own) = own.clone().find_map(again) {
-        return Verdict::Admit(ProvisionalFailure { own, everywhere: again(attempt.account) });
+    if let Some(again) = counted_before(attempt, found) {
+        return Verdict::Admit(again);
     }
     // A device with too many failures is treated as unknown until its wait is over.
     if let Some(device) = attempt.device
@@ -145,6 +143,16 @@ pub(crate) fn decide(attempt: &Attempt, found: &[Failures]) -> Verdict {
         }),
         wait => Verdict::Refuse(wait),
     }
+}
+
+/// Returns the failure that the attempt counts as, if it is the last one that its counters have.
+pub(crate) fn counted_before(attempt: &Attempt, found: &[Failures]) -> Option<ProvisionalFailure> {
+    let of = |counter| {
+        let mut found = found.iter();
+        found.find(|one| one.counter == counter && one.last == attempt.id).cloned()
+    };
+    let own = attempt.device.and_then(of).or_else(|| of(attempt.network))?;
+    Some(ProvisionalFailure { own, everywhere: of(attempt.account) })
 }
 
 /// Returns the wait after `count` failures: none for fewer than `free`, 1 s for `free`, and twice

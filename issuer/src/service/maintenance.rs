@@ -13,7 +13,7 @@ const HOUR: u64 = 60 * MINUTE;
 impl Issuer {
     /// Runs until it is dropped.
     pub(crate) async fn maintain(&self) {
-        tokio::join!(self.work_each_second(), self.take_backs.work(&*self.store, &self.clock));
+        tokio::join!(self.work_each_second(), self.take_backs.work(&*self.store));
     }
 
     async fn work_each_second(&self) {

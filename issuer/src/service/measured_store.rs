@@ -42,6 +42,7 @@ measured! {
     write: delete_user(name: String, now: u64) -> bool;
     write: attempt(attempt: Attempt) -> throttle::Verdict;
     write: take_back(failure: ProvisionalFailure) -> ();
+    write: take_back_if_counted(attempt: Attempt) -> ();
     read: user(name: String) -> Option<User>;
     read: users() -> Vec<User>;
     write: add_client(client: Client) -> bool;

@@ -125,6 +125,9 @@ pub(crate) trait Store: Send + Sync {
     /// Takes the failure of an attempt back, once, however often this is called. The other failures
     /// stay. Like the count, this need not be on the disk yet.
     fn take_back(&self, failure: ProvisionalFailure) -> Answer<'_, ()>;
+    /// Does the same for an attempt of which nobody knows if it was counted. If another attempt was
+    /// counted after it, its failure stays.
+    fn take_back_if_counted(&self, attempt: Attempt) -> Answer<'_, ()>;
     /// Deletes failed logins that are forgotten at `now`.
     fn prune_failures(&self, now: u64) -> Answer<'_, ()>;
 

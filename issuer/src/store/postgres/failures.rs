@@ -6,7 +6,9 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Failure};
 use super::rows;
-use crate::login::throttle::{Attempt, Counter, Failures, ProvisionalFailure, Verdict, decide};
+use crate::login::throttle::{
+    Attempt, Counter, Failures, ProvisionalFailure, Verdict, counted_before, decide,
+};
 
 const LOCK: &str = "SELECT * FROM countersign.login_failures WHERE counter = $1 FOR UPDATE";
 
@@ -54,6 +56,17 @@ pub(super) async fn take_back(
         put(db, &failures).await?;
     }
     Ok(())
+}
+
+/// Takes the failure of an attempt back if its counters have it as their last one.
+pub(super) async fn take_back_if_counted(
+    db: &Connection,
+    attempt: &Attempt,
+) -> Result<(), Failure> {
+    match counted_before(attempt, &lock(db, attempt).await?) {
+        Some(failure) => take_back(db, &failure).await,
+        None => Ok(()),
+    }
 }
 
 /// Deletes some counters that were last used at `until` or before. Returns how many.

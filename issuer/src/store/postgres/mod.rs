@@ -185,6 +185,17 @@ impl Store for PostgresStore {
         })
     }
 
+    fn take_back_if_counted(&self, attempt: Attempt) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let attempt = &attempt;
+            self.connections
+                .transact_unsynced(|db| async move {
+                    failures::take_back_if_counted(&db, attempt).await
+                })
+                .await
+        })
+    }
+
     fn prune_failures(&self, now: u64) -> Answer<'_, ()> {
         Box::pin(async move {
             let until = throttle::forgotten_before(now);

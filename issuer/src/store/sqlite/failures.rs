@@ -2,16 +2,13 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::login::throttle::{Attempt, Counter, Failures, ProvisionalFailure, Verdict, decide};
+use crate::login::throttle::{
+    Attempt, Counter, Failures, ProvisionalFailure, Verdict, counted_before, decide,
+};
 
 /// Decides a login and counts it as a failure if it is admitted.
 pub(super) fn attempt(db: &Connection, attempt: &Attempt) -> rusqlite::Result<Verdict> {
-    let mut found = Vec::new();
-    let counters = [Some(attempt.account), Some(attempt.network), attempt.device];
-    for counter in counters.into_iter().flatten() {
-        found.extend(by_counter(db, &counter)?);
-    }
-    let verdict = decide(attempt, &found);
+    let verdict = decide(attempt, &of_attempt(db, attempt)?);
     if let Verdict::Admit(ProvisionalFailure { own, everywhere }) = &verdict {
         put(db, own)?;
         everywhere.iter().try_for_each(|failures| put(db, failures))?;
@@ -43,6 +40,22 @@ pub(super) fn take_back(db: &Connection, failure: &ProvisionalFailure) -> rusqli
         found.extend(by_counter(db, &counted.counter)?);
     }
     failure.take_back(&found).iter().try_for_each(|failures| put(db, failures))
+}
+
+/// Takes the failure of an attempt back if its counters have it as their last one.
+pub(super) fn take_back_if_counted(db: &Connection, attempt: &Attempt) -> rusqlite::Result<()> {
+    let counted = counted_before(attempt, &of_attempt(db, attempt)?);
+    counted.map_or(Ok(()), |failure| take_back(db, &failure))
+}
+
+/// Returns the attempt's counters.
+fn of_attempt(db: &Connection, attempt: &Attempt) -> rusqlite::Result<Vec<Failures>> {
+    let mut found = Vec::new();
+    let counters = [Some(attempt.account), Some(attempt.network), attempt.device];
+    for counter in counters.into_iter().flatten() {
+        found.extend(by_counter(db, &counter)?);
+    }
+    Ok(found)
 }
 
 /// Deletes some counters that were last used at `until` or before. Returns how many.

@@ -157,6 +157,10 @@ impl Store for SqliteStore {
         self.writer.run_unsynced(move |db| failures::take_back(db, &failure))
     }
 
+    fn take_back_if_counted(&self, attempt: Attempt) -> Answer<'_, ()> {
+        self.writer.run_unsynced(move |db| failures::take_back_if_counted(db, &attempt))
+    }
+
     fn prune_failures(&self, now: u64) -> Answer<'_, ()> {
         let until = throttle::forgotten_before(now);
         self.prune_in_parts(move |db| failures::prune_some(db, until))
