@@ -63,7 +63,7 @@ test('the types are those of the npm package', async () => {
     import type { JwkSet, PolicyOptions, Verified, Verifier, VerifyError } from '../page/page.js'
 
     type Same<A, B> = [A, B] extends [B, A] ? true : false
-    type NotAboutTokens = 'jwks' | 'jwksOptions' | 'cache' | 'now' | 'fetch'
+    type NotAboutTokens = 'jwks' | 'jwksOptions' | 'cache' | 'now' | 'fetch' | 'status'
     export const checks: [
       Same<PolicyOptions, Omit<npm.VerifierOptions, NotAboutTokens>>,
       Same<keyof PolicyOptions, Exclude<keyof npm.VerifierOptions, NotAboutTokens>>,
