@@ -1,5 +1,8 @@
 //! The lines of the log on their way to stderr: a bounded buffer, and a thread that writes it. If
 //! nobody reads stderr, only that thread waits.
+//!
+//! After each write the thread sleeps for a moment, while lines gather. Waking it for each line would
+//! cost more than the line.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +12,9 @@ use std::time::Duration;
 
 /// The most bytes that wait: some thousand lines.
 const MAX_BYTES: usize = 1024 * 1024;
+
+/// The time in which lines gather after a write. A process that is killed loses its lines of that time.
+const GATHERING: Duration = Duration::from_millis(5);
 
 /// The lines of this process that were not written.
 static LOST: AtomicU64 = AtomicU64::new(0);
@@ -26,12 +32,15 @@ pub(crate) struct LogLines(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     buffer: Mutex<Buffer>,
-    changed: Condvar,
+    filled: Condvar,
+    written: Condvar,
 }
 
 #[derive(Default)]
 struct Buffer {
     waiting: Vec<u8>,
+    /// The thread waits for the next line.
+    is_idle: bool,
     is_writing: bool,
 }
 
@@ -51,28 +60,34 @@ impl LogLines {
     /// Waits until every line is written, but not longer than `limit`.
     pub(crate) fn flush(&self, limit: Duration) {
         let is_busy = |buffer: &mut Buffer| buffer.is_writing || !buffer.waiting.is_empty();
-        drop(self.0.changed.wait_timeout_while(self.buffer(), limit, is_busy));
+        drop(self.0.written.wait_timeout_while(self.buffer(), limit, is_busy));
     }
 
     /// Writes for as long as the process lives.
     fn write_to(&self, mut out: impl Write) {
         let mut lines = Vec::new();
         loop {
-            let mut buffer = self.buffer();
-            buffer.is_writing = false;
-            self.0.changed.notify_all();
-            while buffer.waiting.is_empty() {
-                buffer = self.0.changed.wait(buffer).unwrap_or_else(PoisonError::into_inner);
-            }
-            std::mem::swap(&mut buffer.waiting, &mut lines);
-            buffer.is_writing = true;
-            drop(buffer);
+            self.take(&mut lines);
             if out.write_all(&lines).is_err() {
                 let count = lines.iter().filter(|byte| **byte == b'\n').count();
                 LOST.fetch_add(count as u64, Ordering::Relaxed);
             }
             lines.clear();
+            self.buffer().is_writing = false;
+            self.0.written.notify_all();
+            thread::sleep(GATHERING);
         }
+    }
+
+    /// Waits for lines, and takes all of them.
+    fn take(&self, lines: &mut Vec<u8>) {
+        let mut buffer = self.buffer();
+        while buffer.waiting.is_empty() {
+            buffer.is_idle = true;
+            buffer = self.0.filled.wait(buffer).unwrap_or_else(PoisonError::into_inner);
+        }
+        std::mem::swap(&mut buffer.waiting, lines);
+        buffer.is_writing = true;
     }
 
     fn buffer(&self) -> MutexGuard<'_, Buffer> {
@@ -87,7 +102,9 @@ impl Write for LogLines {
             LOST.fetch_add(1, Ordering::Relaxed);
         } else {
             buffer.waiting.extend_from_slice(line);
-            self.0.changed.notify_all();
+            if std::mem::take(&mut buffer.is_idle) {
+                self.0.filled.notify_one();
+            }
         }
         Ok(line.len())
     }
