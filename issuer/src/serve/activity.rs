@@ -2,12 +2,12 @@
 //! the header of the next one arrives.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::table::Slot;
@@ -18,7 +18,9 @@ pub(super) struct Activity(Arc<Shared>);
 
 struct Shared {
     slot: Slot,
-    times: watch::Sender<Times>,
+    times: Mutex<Times>,
+    /// Notified if [`Activity::idle`] has to end earlier than it sleeps.
+    earlier: Notify,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -27,11 +29,13 @@ struct Times {
     last_end: Option<Instant>,
     /// The first byte since a request began or ended. If no request is in flight, it begins a header.
     first_byte: Option<Instant>,
+    /// The end of the sleep of [`Activity::idle`], and the time for a header.
+    sleep: Option<(Instant, Duration)>,
 }
 
 impl Activity {
     pub(super) fn new(slot: Slot) -> Self {
-        Self(Arc::new(Shared { slot, times: watch::Sender::default() }))
+        Self(Arc::new(Shared { slot, times: Mutex::default(), earlier: Notify::new() }))
     }
 
     /// Counts a request until the first returned value is dropped. Until the second one is dropped,
@@ -39,42 +43,59 @@ impl Activity {
     pub(super) fn begin(&self, body: Incoming) -> (InFlight, Receiving) {
         let has_body = !body.is_end_stream();
         self.0.slot.begin(has_body);
-        self.0.times.send_modify(|times| times.first_byte = None);
+        self.0.times().first_byte = None;
         (InFlight(self.clone()), Receiving { body, activity: has_body.then(|| self.clone()) })
     }
 
     /// Notes the time of bytes from the client. Over HTTP/2 nobody calls this: bytes between two
     /// requests need not belong to a header.
     pub(super) fn read(&self, bytes: &[u8]) {
-        self.0.times.send_if_modified(|times| {
-            let is_first = times.first_byte.is_none() && !bytes.is_empty();
-            if is_first {
-                times.first_byte = Some(Instant::now());
-            }
-            is_first
-        });
+        let mut times = self.0.times();
+        if times.first_byte.is_some() || bytes.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        times.first_byte = Some(now);
+        if times.sleep.is_some_and(|(end, header)| now + header < end) {
+            self.0.earlier.notify_one();
+        }
     }
 
     /// Completes once no request has been in flight for `limit`, or a header has been arriving for
     /// `header`, but not before `first`. Before the first request it completes at `first`.
+    ///
+    /// A request wakes nobody: the due time only grows by it, and is looked at again when it has
+    /// come.
     pub(super) async fn idle(&self, first: Instant, limit: Duration, header: Duration) {
-        let mut changes = self.0.times.subscribe();
         loop {
-            let due = match *changes.borrow_and_update() {
-                Times { last_end: None, .. } => first,
-                Times { first_byte: Some(byte), .. } => first.max(byte + header),
-                Times { last_end: Some(last), .. } => first.max(last + limit),
+            let now = Instant::now();
+            let due = {
+                let mut times = self.0.times();
+                let due = match *times {
+                    Times { last_end: None, .. } => first,
+                    Times { first_byte: Some(byte), .. } => first.max(byte + header),
+                    Times { last_end: Some(last), .. } => first.max(last + limit),
+                };
+                let due = if due > now {
+                    due
+                } else if self.0.slot.is_idle() {
+                    return;
+                } else {
+                    // The request that is in flight ends later.
+                    now + limit
+                };
+                times.sleep = Some((due, header));
+                due
             };
-            // A change is no error: `self` holds the sender.
-            if timeout_at(due, changes.changed()).await.is_ok() {
-                continue;
-            }
-            if self.0.slot.is_idle() {
-                return;
-            }
-            // The end of the request sets a new due time.
-            let _ = changes.changed().await;
+            // Either way, the due time is looked at again.
+            let _ = timeout_at(due, self.0.earlier.notified()).await;
         }
+    }
+}
+
+impl Shared {
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -85,7 +106,9 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let shared = &*self.0.0;
         shared.slot.end();
-        shared.times.send_replace(Times { last_end: Some(Instant::now()), first_byte: None });
+        let mut times = shared.times();
+        times.last_end = Some(Instant::now());
+        times.first_byte = None;
     }
 }
 
