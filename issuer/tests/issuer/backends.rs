@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::cluster::{Cluster, execute, is_left_out, new_database, unprivileged};
 use crate::common::{Answer, PASSWORD, Process, Server, add_user, command, get, login, post_form};
 use crate::common::{refresh, send, stderr, stdout, use_database};
+use crate::keys::until;
 
 /// The most connections that an issuer has.
 const MOST: usize = 10;
@@ -28,9 +29,15 @@ fn folder_at(url: &str) -> TempDir {
 
 /// Returns the number of issuers' backends that the server has.
 fn backends(url: &str) -> usize {
-    let count = "SELECT count(*) FROM pg_stat_activity
-                 WHERE datname = current_database() AND application_name LIKE 'countersign-issuer %'";
-    execute(url, count)[0].parse().unwrap()
+    backends_with(url, "true")
+}
+
+fn backends_with(url: &str, condition: &str) -> usize {
+    let count = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+         AND application_name LIKE 'countersign-issuer %' AND {condition}"
+    );
+    execute(url, &count)[0].parse().unwrap()
 }
 
 /// Locks a table until the result is dropped.
@@ -137,6 +144,26 @@ async fn reads_of_a_locked_table_take_no_more_connections() {
     let statuses = crowd.stop().await;
     assert!(statuses.contains(&503) && statuses.contains(&200), "{statuses:?}");
     assert_eq!(send(introspect(&reqwest::Client::new())).await.json()["active"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_that_nobody_waits_for_are_cancelled() {
+    if is_left_out() {
+        return;
+    }
+    let url = new_database();
+    let folder = folder_at(&url);
+    let client = add_client(folder.path());
+    let issuer = Process::start(folder.path());
+    let token = login(&issuer.url).await.field("access_token");
+
+    let locked = lock(&url, "clients").await;
+    let crowd = Crowd::start(introspection(&issuer.url, client, token));
+    let waiting = || backends_with(&url, "wait_event_type = 'Lock'");
+    until(async || waiting() > 0).await;
+    crowd.leave();
+    until(async || waiting() == 0).await;
+    drop(locked);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,7 +69,7 @@ async fn at_real_time(backend: Backend) -> Server {
 
 /// Waits for a condition: an issuer reads the keys once a second. Two issuers respond in turns, so the
 /// condition must hold twice.
-async fn until(mut done: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(mut done: impl AsyncFnMut() -> bool) {
     for _ in 0..100 {
         if done().await && done().await {
             return;

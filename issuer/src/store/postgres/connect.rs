@@ -34,6 +34,9 @@ const MAX_NAME: usize = 54;
 /// The time to wait for a connection that others use.
 pub(super) const TIME_IN_QUEUE: Duration = Duration::from_secs(2);
 
+/// The time after which a connection may have died unnoticed.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// A statement's parameters with their types. Without types, the client would ask the server for
 /// them, and the server would keep the statement beyond the transaction.
 pub(super) type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
@@ -97,6 +100,13 @@ impl Connector {
         }
         Err(failure)
     }
+
+    /// Asks the server to end the statement of a connection. If it cannot be asked, the statement runs
+    /// on.
+    pub(super) async fn cancel(&self, link: &Link) {
+        let cancel = link.cancel_token();
+        let _ = timeout(TIME_TO_CONNECT, cancel.cancel_query(self.tls.clone())).await;
+    }
 }
 
 impl Manager for Connector {
@@ -109,7 +119,8 @@ impl Manager for Connector {
         self.connect(Some(backend.ok_or("all connections of this issuer are in use")?)).await
     }
 
-    async fn recycle(&self, link: &mut Link, _: &Metrics) -> RecycleResult<String> {
+    async fn recycle(&self, link: &mut Link, metrics: &Metrics) -> RecycleResult<String> {
+        link.was_idle = metrics.last_used() >= IDLE;
         if link.is_closed() { Err(RecycleError::message("closed")) } else { Ok(()) }
     }
 }
@@ -118,6 +129,7 @@ impl Manager for Connector {
 pub(super) struct Link {
     client: Client,
     host: usize,
+    was_idle: bool,
     /// The server has stopped to wait for its standby.
     is_warned: Arc<AtomicBool>,
     has_written: AtomicBool,
@@ -137,12 +149,18 @@ impl Link {
     {
         let is_warned = Arc::<AtomicBool>::default();
         let driver = tokio::spawn(drive(connection, Arc::clone(&is_warned), backend));
-        Self { client, host, is_warned, has_written: AtomicBool::new(false), driver }
+        let has_written = AtomicBool::new(false);
+        Self { client, host, was_idle: false, is_warned, has_written, driver }
     }
 
     /// Returns the index of the host in the URL.
     pub(super) fn host(&self) -> usize {
         self.host
+    }
+
+    /// Returns true if nobody has used it for a while.
+    pub(super) fn was_idle(&self) -> bool {
+        self.was_idle
     }
 
     /// Returns true if the server sent a warning since the last call. It warns if somebody cancels a

@@ -36,7 +36,7 @@ const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
 /// The number of tries if another transaction is in the way or the connection is lost.
 const MAX_ATTEMPTS: u32 = 4;
 
-/// With these timeouts the server itself ends the transactions of an issuer that is gone, and the
+/// With these timeouts the server itself ends the transactions of an issuer that is gone, and their
 /// statements that nobody waits for any more. A request to cancel could come late, and cancel the wait
 /// of a COMMIT for a standby. The warning about such a cancelled wait may be turned off by default.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
@@ -44,7 +44,8 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
      SET LOCAL idle_in_transaction_session_timeout = '4s'; \
      SET LOCAL client_min_messages = warning";
 
-const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = '4s'";
+/// Shows that a connection is alive.
+const NOTHING: &str = "";
 
 /// A COMMIT after which a synchronous standby has everything that the transaction read. A COMMIT
 /// without changes would not wait, although the standby may not have an earlier transaction whose
@@ -122,11 +123,12 @@ impl Connections {
         statement: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, StoreError> {
+        // Without a transaction, which would take more of the server's time than the statement.
         let read = |db: Connection| async move {
             // Sent together, so that there is one round trip.
+            let alive = async { if db.was_idle() { begin(&db, NOTHING).await } else { Ok(()) } };
             let query = async { Ok(db.query_typed(statement, parameters).await?) };
-            let end = async { Ok(db.batch_execute("ROLLBACK").await?) };
-            let ((), rows, ()) = tokio::try_join!(biased; begin(&db, BEGIN_READ), query, end)?;
+            let ((), rows) = tokio::try_join!(biased; alive, query)?;
             Ok(rows)
         };
         self.retry(Purpose::Read, read).await
@@ -266,9 +268,12 @@ impl Connections {
     }
 
     /// Waits until the server has done with a connection that nobody uses any more. Until then it has
-    /// a backend, and `_writer` is kept.
-    async fn outlive(self, link: Link, _writer: Option<OwnedSemaphorePermit>) {
+    /// a backend, and `writer` is kept.
+    async fn outlive(self, link: Link, writer: Option<OwnedSemaphorePermit>) {
         let host = link.host();
+        if writer.is_none() {
+            self.pool.manager().cancel(&link).await;
+        }
         let mut driver = link.finish();
         while timeout(TIME_TO_ANSWER, &mut driver).await.is_err() {
             if self.supervisor.is_done(self.pool.manager(), host).await {
