@@ -44,11 +44,10 @@ impl Issuer {
     /// Returns the checks that fail now, by name; none if logins and refreshes would be answered.
     /// Records each result in the metrics.
     pub(crate) async fn failing_checks(&self) -> Vec<(&'static str, ServiceError)> {
-        let checks = [
-            ("database", self.check_database().await),
-            ("clock", self.check_clock()),
-            ("signing_key", self.require_signing_key()),
-        ];
+        let (database, signing_key) =
+            tokio::join!(self.check_database(), self.check_signing_key());
+        let checks =
+            [("database", database), ("clock", self.check_clock()), ("signing_key", signing_key)];
         let record = |(name, result): (&'static str, Result<(), ServiceError>)| {
             self.metrics.set_ready(name, result.is_ok());
             result.err().map(|e| (name, e))
@@ -60,8 +59,17 @@ impl Issuer {
         Ok(self.database_probe.check(&*self.store).await?)
     }
 
+    /// Refuses if no key may sign now. Keys that are only old because nobody is there are read first.
+    async fn check_signing_key(&self) -> Result<(), ServiceError> {
+        if !self.keys.can_sign() {
+            self.polling.catch_up().await;
+        }
+        self.require_signing_key()
+    }
+
     /// Refuses if no token can be issued now.
-    pub(super) fn require_issuing(&self) -> Result<(), ServiceError> {
+    pub(super) async fn require_issuing(&self) -> Result<(), ServiceError> {
+        self.polling.freshen().await;
         self.check_clock()?;
         self.require_signing_key()
     }
@@ -95,6 +103,10 @@ impl Issuer {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::time::sleep;
+
     use super::*;
 
     #[tokio::test]
@@ -110,5 +122,20 @@ mod tests {
         assert_eq!((name, &*e.to_string()), ("signing_key", "the signing keys cannot be read"));
         let text = issuer.metrics_text(None).unwrap();
         assert!(text.contains(&line("signing_key", 0)) && text.contains(&line("database", 1)));
+    }
+
+    #[tokio::test]
+    async fn an_issuer_that_rests_is_ready() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let issuer = Arc::new(Issuer::for_tests(&folder).await);
+        let maintained = Arc::clone(&issuer);
+        tokio::spawn(async move { maintained.maintain().await });
+        issuer.polling.tire();
+        while !issuer.polling.is_resting() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        issuer.keys.age();
+        assert!(issuer.failing_checks().await.is_empty());
+        assert!(!issuer.polling.is_awake());
     }
 }

@@ -20,6 +20,7 @@ mod issuer_url;
 pub(crate) mod keys;
 pub(crate) mod login_limit;
 mod measured_store;
+mod polling;
 pub(crate) mod status;
 mod take_backs;
 
@@ -45,6 +46,7 @@ use self::keys::KeyRing;
 pub(crate) use self::login::{LoggedIn, LoginRequest};
 use self::login_limit::LoginLimit;
 pub(crate) use self::open::{Opened, check_store, open_store, open_to_change};
+use self::polling::Polling;
 pub(crate) use self::refresh::RefreshRequest;
 use self::status::Lists;
 use self::take_backs::TakeBacks;
@@ -65,6 +67,7 @@ pub(crate) struct Issuer {
     clock_guard: Arc<ClockGuard>,
     store: Arc<dyn Store>,
     database_probe: DatabaseProbe,
+    pub(crate) polling: Polling,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) hasher: Hasher,
     login_limit: LoginLimit,

@@ -10,6 +10,7 @@ use super::issuer_url::IssuerUrl;
 use super::keys::{KeyRing, deposit};
 use super::login_limit::LoginLimit;
 use super::measured_store::Measured;
+use super::polling::Polling;
 use super::status::{Lists, Source};
 use super::take_backs::TakeBacks;
 use crate::config::DatabaseUrl;
@@ -71,6 +72,7 @@ impl Issuer {
             clock_guard,
             store,
             database_probe: DatabaseProbe::default(),
+            polling: Polling::new(),
             keys,
             hasher,
             metrics,

@@ -27,6 +27,7 @@ mod login;
 mod login_queue;
 mod postgres;
 mod promtool;
+mod quiet;
 mod replication;
 mod sessions;
 mod startup;

@@ -34,6 +34,11 @@ const MAX_NAME: usize = 54;
 /// The time to wait for a connection that others use.
 pub(super) const TIME_IN_QUEUE: Duration = Duration::from_secs(2);
 
+/// A connection that nobody has used for this long is replaced: a firewall may have forgotten it, and
+/// the next request would wait in vain. The pool takes the one that was used last, so that an issuer
+/// with nobody there goes on with one.
+const MAX_IDLE: Duration = Duration::from_secs(120);
+
 /// A statement's parameters with their types. Without types, the client would ask the server for
 /// them, and the server would keep the statement beyond the transaction.
 pub(super) type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
@@ -109,8 +114,9 @@ impl Manager for Connector {
         self.connect(Some(backend.ok_or("all connections of this issuer are in use")?)).await
     }
 
-    async fn recycle(&self, link: &mut Link, _: &Metrics) -> RecycleResult<String> {
-        if link.is_closed() { Err(RecycleError::message("closed")) } else { Ok(()) }
+    async fn recycle(&self, link: &mut Link, metrics: &Metrics) -> RecycleResult<String> {
+        let is_usable = !link.is_closed() && metrics.last_used() < MAX_IDLE;
+        if is_usable { Ok(()) } else { Err(RecycleError::message("closed, or idle for too long")) }
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
-use deadpool::managed::{Object, Pool, PoolError};
+use deadpool::managed::{Object, Pool, PoolError, QueueMode};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -107,6 +107,7 @@ impl Connections {
     pub(super) fn new(address: &PostgresUrl) -> Result<Self, Error> {
         let pool = Pool::builder(Connector::new(address)?)
             .max_size(MAX_BACKENDS)
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(TIME_IN_QUEUE))
             .build();
