@@ -44,8 +44,7 @@ impl Issuer {
     /// Returns the checks that fail now, by name; none if logins and refreshes would be answered.
     /// Records each result in the metrics.
     pub(crate) async fn failing_checks(&self) -> Vec<(&'static str, ServiceError)> {
-        let (database, signing_key) =
-            tokio::join!(self.check_database(), self.check_signing_key());
+        let (database, signing_key) = tokio::join!(self.check_database(), self.check_signing_key());
         let checks =
             [("database", database), ("clock", self.check_clock()), ("signing_key", signing_key)];
         let record = |(name, result): (&'static str, Result<(), ServiceError>)| {

@@ -41,7 +41,7 @@ pub(crate) use self::grant::Grant;
 use self::hasher::Hasher;
 use self::health::DatabaseProbe;
 pub(crate) use self::introspection::Introspection;
-use self::issuer_url::IssuerUrl;
+pub(crate) use self::issuer_url::IssuerUrl;
 use self::keys::KeyRing;
 pub(crate) use self::login::{LoggedIn, LoginRequest};
 use self::login_limit::LoginLimit;
@@ -60,7 +60,7 @@ use crate::{Clock, Config, Error, Limits, crypto};
 
 /// A running issuer. Requests share one.
 pub(crate) struct Issuer {
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     pub(crate) limits: Limits,
     pub(crate) url: IssuerUrl,
     pub(crate) clock: Clock,
@@ -114,7 +114,8 @@ impl Issuer {
         };
         let metrics = Metrics::new(config.rotation_period, std::iter::empty()).unwrap();
         let clock = Clock::new(|| 1_800_000_000);
-        Self::open(config, "http://127.0.0.1", Limits::default(), clock, metrics).await.unwrap()
+        let url = IssuerUrl::new("http://127.0.0.1").unwrap();
+        Self::open(Arc::new(config), url, Limits::default(), clock, metrics).await.unwrap()
     }
 
     /// Adds a user with an open session. Returns the session's refresh token.

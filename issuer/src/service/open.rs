@@ -30,8 +30,8 @@ impl Issuer {
     /// If the database can't be used, or the master key does not open it. An existing database is
     /// then unchanged.
     pub(crate) async fn open(
-        config: Config,
-        url: &str,
+        config: Arc<Config>,
+        url: IssuerUrl,
         limits: Limits,
         clock: Clock,
         metrics: Arc<Metrics>,
@@ -44,7 +44,6 @@ impl Issuer {
         let may_step = clock_guard.is_sane();
         let keys = KeyRing::open(Arc::clone(&store), sealer, rules, clock.clone(), may_step);
         let keys = Arc::new(keys.await?);
-        let url = IssuerUrl::new(url)?;
         let status_lists = Lists::new(
             Source {
                 issuer: url.clone(),

@@ -33,4 +33,5 @@ mod sessions;
 mod startup;
 mod status;
 mod tls;
+mod waiting;
 mod watch;

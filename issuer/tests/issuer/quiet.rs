@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use crate::cluster::{execute, is_left_out, new_database};
 use crate::common::{Answer, Backend, PASSWORD, Server, add_user, client, command, folder_on, get};
-use crate::common::{jwt_part, login, over_both, post_form, refresh, send, stderr, stdout};
 use crate::common::{database, use_database};
+use crate::common::{jwt_part, login, over_both, post_form, refresh, send, stderr, stdout};
 use crate::watch::{admin, metrics};
 
 over_both!(an_issuer_asks_its_database_at_most_once_a_minute_while_nobody_is_there);

@@ -14,12 +14,13 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
-use tokio_postgres::error::{Severity, SqlState};
+use tokio_postgres::error::Severity;
 
 use super::connect::{Connector, Link, MAX_BACKENDS, Parameters, TIME_IN_QUEUE};
+use super::failure::{Failure, no_answer, unavailable};
 use super::supervisor::Supervisor;
 use crate::Error;
-use crate::config::{PostgresUrl, describe};
+use crate::config::PostgresUrl;
 use crate::store::StoreError;
 
 /// The most transactions that write at the same time. The other connections are left for reads: while
@@ -50,45 +51,6 @@ const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statem
 /// without changes would not wait, although the standby may not have an earlier transaction whose
 /// changes it read. An empty message in the log of the server is a change.
 const COMMIT_AFTER_READS: &str = "SELECT pg_logical_emit_message(true, 'countersign', ''); COMMIT";
-
-/// The reason why an attempt failed.
-pub(in crate::store) enum Failure {
-    /// A retry may succeed.
-    Transient(String),
-    /// The connection is dead, although nobody has closed it.
-    Silent,
-    Permanent(String),
-}
-
-impl From<tokio_postgres::Error> for Failure {
-    fn from(e: tokio_postgres::Error) -> Self {
-        const TRANSIENT: [SqlState; 6] = [
-            SqlState::T_R_SERIALIZATION_FAILURE,
-            SqlState::T_R_DEADLOCK_DETECTED,
-            // This server is a standby now, and another one is the primary.
-            SqlState::READ_ONLY_SQL_TRANSACTION,
-            SqlState::ADMIN_SHUTDOWN,
-            SqlState::CRASH_SHUTDOWN,
-            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-        ];
-        let lost = || {
-            let source = std::error::Error::source(&e);
-            e.is_closed() || source.is_some_and(|source| source.is::<std::io::Error>())
-        };
-        let is_transient = e.code().map_or_else(lost, |code| TRANSIENT.contains(code));
-        let text = describe(&e);
-        if is_transient { Self::Transient(text) } else { Self::Permanent(text) }
-    }
-}
-
-impl From<Failure> for StoreError {
-    fn from(e: Failure) -> Self {
-        match e {
-            Failure::Transient(e) | Failure::Permanent(e) => failed(&e),
-            Failure::Silent => no_answer(),
-        }
-    }
-}
 
 /// The connections to one database.
 #[derive(Clone)]
@@ -250,18 +212,17 @@ impl Connections {
             Purpose::Write => {
                 let permit = timeout(TIME_IN_QUEUE, Arc::clone(&self.writers).acquire_owned());
                 let permit = permit.await.ok().and_then(Result::ok);
-                Some(permit.ok_or_else(|| failed(&"too many transactions wait for it"))?)
+                Some(permit.ok_or_else(|| unavailable("too many transactions wait for it"))?)
             }
         };
         // In a task of its own. If the caller stops to wait, the new connection goes to the pool.
         let pool = self.pool.clone();
         let connection = tokio::spawn(async move { pool.get().await }).await;
-        let connection = connection.map_err(|e| failed(&e))?.map_err(|e| match e {
-            PoolError::Backend(e) => {
-                StoreError::Failed(format!("the database cannot be reached: {e}"))
-            }
-            PoolError::Timeout(_) => failed(&"no connection in time"),
-            e => failed(&e),
+        let connection = connection.map_err(|e| unavailable(&e.to_string()))?;
+        let connection = connection.map_err(|e| match e {
+            PoolError::Backend(e) => e.while_connecting(),
+            PoolError::Timeout(_) => unavailable("no connection in time"),
+            e => unavailable(&e.to_string()),
         })?;
         Ok(Lease { connections: self, connection: Some(Arc::new(connection)), writer })
     }
@@ -383,12 +344,4 @@ impl Drop for Lease<'_> {
             runtime.spawn(self.connections.clone().outlive(link, self.writer.take()));
         }
     }
-}
-
-fn failed(e: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Failed(format!("the database failed: {e}"))
-}
-
-fn no_answer() -> StoreError {
-    failed(&"no answer in time")
 }
