@@ -56,11 +56,11 @@ pub(super) async fn ready(api: Arc<Api>, _: Call) -> Result<Reply, ApiError> {
     Err(ApiError::unavailable(&lines.join("; ")))
 }
 
-/// Answers a request to any endpoint while the issuer waits for its database.
-pub(super) fn without_database(path: &str) -> Reply {
+/// Answers a request to any endpoint while the issuer opens its database, or waits for it.
+pub(super) fn before_open(path: &str) -> Reply {
     match path {
         LIVE => reply::json(StatusCode::OK, &OK),
-        _ => ApiError::unavailable("database: the issuer waits for it").reply(),
+        _ => ApiError::unavailable("the issuer is starting: its database is not open yet").reply(),
     }
 }
 

@@ -245,7 +245,7 @@ async fn answer(
     } else if endpoint.allow.split(", ").any(|one| one == method.as_str()) {
         let call = Call { headers, client, path, body };
         match stage {
-            Stage::Waiting(_) => health::without_database(endpoint.path),
+            Stage::Waiting(_) => health::before_open(endpoint.path),
             Stage::Open(api) => (endpoint.handler)(api, call).await.unwrap_or_else(ApiError::reply),
         }
     } else {

@@ -1,10 +1,12 @@
 //! Readiness and metrics.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use super::{Issuer, ServiceError};
 use crate::Error;
@@ -14,7 +16,7 @@ use crate::store::{Store, StoreError};
 /// Probes the database, one probe at a time and at most one a second: anybody can request one, and
 /// each one writes.
 #[derive(Default)]
-pub(super) struct DatabaseProbe(Mutex<Option<(Instant, Result<(), StoreError>)>>);
+pub(super) struct DatabaseProbe(Arc<Mutex<Option<(Instant, Result<(), StoreError>)>>>);
 
 impl DatabaseProbe {
     const INTERVAL: Duration = Duration::from_secs(1);
@@ -22,21 +24,27 @@ impl DatabaseProbe {
     /// A balancer should not wait for longer.
     const TIMEOUT: Duration = Duration::from_secs(2);
 
-    async fn check(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let mut last = self.0.lock().await;
+    async fn check(&self, store: &Arc<dyn Store>) -> Result<(), StoreError> {
+        let mut last = Arc::clone(&self.0).lock_owned().await;
         if let Some((at, result)) = &*last
             && at.elapsed() < Self::INTERVAL
         {
             return result.clone();
         }
-        let probed = timeout(Self::TIMEOUT, store.ping()).await;
-        let slow = |_| StoreError::Failed("the database failed: no answer in time".to_owned());
-        let result = probed.map_err(slow).flatten();
-        if let Err(e) = &result {
-            tracing::error!("{e}");
-        }
-        *last = Some((Instant::now(), result.clone()));
-        result
+        let store = Arc::clone(store);
+        let probe = async move {
+            let probed = timeout(Self::TIMEOUT, store.ping()).await;
+            let slow = |_| StoreError::Failed("the database failed: no answer in time".to_owned());
+            let result = probed.map_err(slow).flatten();
+            if let Err(e) = &result {
+                tracing::error!("{e}");
+            }
+            *last = Some((Instant::now(), result.clone()));
+            result
+        };
+        // In a task of its own, so that a client that goes away does not make room for another probe.
+        let ended = tokio::spawn(probe.in_current_span()).await;
+        ended.unwrap_or_else(|_| Err(StoreError::Failed("the probe ended early".to_owned())))
     }
 }
 
@@ -55,7 +63,7 @@ impl Issuer {
     }
 
     async fn check_database(&self) -> Result<(), ServiceError> {
-        Ok(self.database_probe.check(&*self.store).await?)
+        Ok(self.database_probe.check(&self.store).await?)
     }
 
     /// Refuses if no key may sign now. Keys that are only old because nobody is there are read first.
@@ -102,8 +110,6 @@ impl Issuer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::time::sleep;
 
     use super::*;
@@ -121,6 +127,18 @@ mod tests {
         assert_eq!((name, &*e.to_string()), ("signing_key", "the signing keys cannot be read"));
         let text = issuer.metrics_text(None).unwrap();
         assert!(text.contains(&line("signing_key", 0)) && text.contains(&line("database", 1)));
+    }
+
+    #[tokio::test]
+    async fn a_probe_counts_although_its_client_went_away() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let issuer = Issuer::for_tests(&folder).await;
+        let other = rusqlite::Connection::open(folder.path().join("x.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        timeout(Duration::from_millis(50), issuer.failing_checks()).await.unwrap_err();
+        drop(other);
+        let mut last = issuer.database_probe.0.lock().await;
+        assert!(last.take().is_some());
     }
 
     #[tokio::test]

@@ -102,7 +102,7 @@ async fn an_issuer_waits_for_its_database_and_says_so() {
         assert_eq!(answer.header("retry-after"), "1");
         // A client with an open connection would not reach the issuer that is open later.
         assert_eq!(answer.header("connection"), "close");
-        assert!(answer.field("error_description").contains("waits for"), "{answer:?}");
+        assert!(answer.field("error_description").contains("is starting"), "{answer:?}");
     }
     get(&url, "/nothing").await.refused(404, "not_found");
     tokio::time::sleep(Duration::from_secs(3)).await;

@@ -195,12 +195,18 @@ impl Connections {
                     self.pool.retain(|_, metrics| metrics.last_used() < TIME_TO_BEGIN);
                 }
                 Ok(Err(Failure::Transient(_))) if count < MAX_ATTEMPTS => {
-                    drop(lease);
+                    lease.close();
                     // Two transactions that are in each other's way should not meet again.
                     sleep(Duration::from_millis(5) * count).await;
                 }
-                Ok(Err(e)) => return Err(e.into()),
-                Err(_) => return Err(no_answer()),
+                Ok(Err(e)) => {
+                    lease.close();
+                    return Err(e.into());
+                }
+                Err(_) => {
+                    lease.close();
+                    return Err(no_answer());
+                }
             }
         }
     }
@@ -225,6 +231,15 @@ impl Connections {
             e => unavailable(&e.to_string()),
         })?;
         Ok(Lease { connections: self, connection: Some(Arc::new(connection)), writer })
+    }
+
+    /// Undoes the transaction of a caller that has stopped to wait. The connection then goes back to the
+    /// pool: a new one costs more than most transactions.
+    async fn recover(self, connection: Object<Connector>, writer: Option<OwnedSemaphorePermit>) {
+        let undone = timeout(TIME_TO_BEGIN, connection.batch_execute("ROLLBACK")).await;
+        if !matches!(undone, Ok(Ok(()))) {
+            self.outlive(Object::take(connection), writer).await;
+        }
     }
 
     /// Waits until the server has done with a connection that nobody uses any more. Until then it has
@@ -307,7 +322,7 @@ where
 /// A connection of the pool.
 pub(super) type Connection = Arc<Object<Connector>>;
 
-/// A connection for one attempt. Goes back to the pool only by [`Lease::give_back`].
+/// A connection for one attempt. If the caller stops to wait, [`Connections::recover`] gets it.
 struct Lease<'a> {
     connections: &'a Connections,
     connection: Option<Connection>,
@@ -319,29 +334,37 @@ impl Lease<'_> {
         self.connection.clone().ok_or_else(no_answer)
     }
 
+    /// Puts the connection back into the pool.
     fn give_back(mut self) {
         self.connection = None;
     }
 
-    /// Forgets a dead connection without waiting for answers.
-    fn abandon(mut self) {
-        if let Some(link) = self.take() {
-            link.finish().abort();
+    /// Closes the connection, so that the server undoes everything that was not committed.
+    fn close(mut self) {
+        if let Some(connection) = self.take() {
+            let (connections, writer) = (self.connections.clone(), self.writer.take());
+            tokio::spawn(connections.outlive(Object::take(connection), writer));
         }
     }
 
-    fn take(&mut self) -> Option<Link> {
-        self.connection.take().and_then(Arc::into_inner).map(Object::take)
+    /// Forgets a dead connection without waiting for answers.
+    fn abandon(mut self) {
+        if let Some(connection) = self.take() {
+            Object::take(connection).finish().abort();
+        }
+    }
+
+    fn take(&mut self) -> Option<Object<Connector>> {
+        self.connection.take().and_then(Arc::into_inner)
     }
 }
 
 impl Drop for Lease<'_> {
-    /// Closes the connection, so that the server undoes everything that was not committed.
     fn drop(&mut self) {
-        if let Some(link) = self.take()
+        if let Some(connection) = self.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(self.connections.clone().outlive(link, self.writer.take()));
+            runtime.spawn(self.connections.clone().recover(connection, self.writer.take()));
         }
     }
 }
