@@ -13,6 +13,8 @@ pub enum Error {
     Config(String),
     /// The database can't be opened, read or written, or is from a newer version.
     Database(String),
+    /// The database can't be used now. A later try may succeed.
+    Unavailable(String),
     /// The database did not confirm a change, which may have been made all the same.
     Unconfirmed(String),
     /// The master key is missing, malformed, or not the one that the database was made with.
@@ -31,6 +33,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Config(line)
         | Self::Database(line)
+        | Self::Unavailable(line)
         | Self::Unconfirmed(line)
         | Self::MasterKey(line)
         | Self::Listen(line)

@@ -11,11 +11,12 @@ use tokio::time::timeout;
 
 use super::print;
 use crate::config::beside;
+use crate::serve::{Opening, open_when_available};
 use crate::{Clock, Config, DatabaseUrl, Error, Limits, State, files, run, run_admin};
 
 /// Serves until SIGTERM or SIGINT. Binds the addresses before it opens or makes anything, so that an
-/// address in use changes nothing on the disk. `secret_file` is the configuration file, if it has a
-/// secret.
+/// address in use changes nothing on the disk. Waits for a database that is unavailable. `secret_file`
+/// is the configuration file, if it has a secret.
 pub(super) async fn serve(config: Config, secret_file: Option<&Path>) -> Result<(), Error> {
     config.check_serve()?;
     let hint = "set listen to another address (port 0 picks a free one)";
@@ -36,7 +37,11 @@ pub(super) async fn serve(config: Config, secret_file: Option<&Path>) -> Result<
     }
     let mut secrets = secret_files(&config);
     secrets.extend(secret_file.map(Path::to_owned));
-    let state = State::open(config, address, Limits::default(), Clock::system()).await?;
+    let opening = Opening::new(config, address, Limits::default(), Clock::system())?;
+    let stop = signals.stop(|| opening.reload_certificate());
+    let admin_listener = admin.as_ref().map(|(listener, _)| listener);
+    let opened = open_when_available(&opening, &listener, admin_listener, stop).await?;
+    let Some(state) = opened else { return Ok(()) };
     for warning in secrets.iter().filter_map(|path| files::warning_of_others(path)) {
         tracing::warn!("{warning}");
     }
@@ -44,12 +49,12 @@ pub(super) async fn serve(config: Config, secret_file: Option<&Path>) -> Result<
     announce(state.url());
     let stopping = state.clone();
     let shutdown = async move {
-        signals.stop(&stopping).await;
+        signals.stop(|| stopping.reload_certificate()).await;
         stopping.announce_stop();
         if !delay.is_zero() {
             tracing::info!("serving on for the {delay:?} of shutdown_delay");
             // A second signal ends the delay.
-            let _ = timeout(delay, signals.stop(&stopping)).await;
+            let _ = timeout(delay, signals.stop(|| stopping.reload_certificate())).await;
         }
     };
     let result = run(listener, state, shutdown).await;
@@ -86,15 +91,15 @@ impl Signals {
         })
     }
 
-    /// Waits for SIGTERM or SIGINT. At SIGHUP, reads the certificate again.
-    async fn stop(&mut self, state: &State) {
+    /// Waits for SIGTERM or SIGINT. Calls `reload_certificate` at SIGHUP.
+    async fn stop(&mut self, reload_certificate: impl Fn()) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => {
                     tracing::info!("SIGHUP: reading the certificate again, if there is one");
-                    state.reload_certificate();
+                    reload_certificate();
                 }
             }
         }

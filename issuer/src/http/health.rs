@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::reply::{self, ApiError, ErrorBody, Reply};
-use super::{Api, Call};
+use super::{Api, Call, LIVE};
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Health {
@@ -38,14 +38,14 @@ pub(super) async fn live(_: Arc<Api>, _: Call) -> Result<Reply, ApiError> {
         (status = 200, description = "The database and the keys can be used.", body = Health),
         (
             status = 503,
-            description = "A check fails, or the issuer is stopping; the description says which.",
+            description = "A check fails, or the issuer is starting or stopping; the description says which.",
             body = ErrorBody,
             headers(("Retry-After" = u64, description = "Seconds to wait")),
         ),
     ),
 )]
 pub(super) async fn ready(api: Arc<Api>, _: Call) -> Result<Reply, ApiError> {
-    if api.is_stopping.load(Ordering::Relaxed) {
+    if api.edge.is_stopping.load(Ordering::Relaxed) {
         return Err(ApiError::unavailable("the issuer is stopping"));
     }
     let failing = api.issuer.failing_checks().await;
@@ -54,6 +54,14 @@ pub(super) async fn ready(api: Arc<Api>, _: Call) -> Result<Reply, ApiError> {
     }
     let lines: Vec<_> = failing.iter().map(|(name, e)| format!("{name}: {e}")).collect();
     Err(ApiError::unavailable(&lines.join("; ")))
+}
+
+/// Answers a request to any endpoint while the issuer opens its database, or waits for it.
+pub(super) fn before_open(path: &str) -> Reply {
+    match path {
+        LIVE => reply::json(StatusCode::OK, &OK),
+        _ => ApiError::unavailable("the issuer is starting: its database is not open yet").reply(),
+    }
 }
 
 #[cfg(test)]
@@ -72,7 +80,7 @@ mod tests {
             client: [127, 0, 0, 1].into(),
             body: bytes::Bytes::new(),
         };
-        let refused = ready(Arc::new(Api::new(issuer, || None)), call).await.unwrap_err();
+        let refused = ready(Api::for_tests(issuer), call).await.unwrap_err();
         assert_eq!(refused.description(), "signing_key: the signing keys cannot be read");
     }
 }

@@ -46,8 +46,8 @@ use warp::{Filter as _, Reply as _};
 
 use crate::metrics::Connection;
 use crate::network;
-use crate::service::Issuer;
-pub(crate) use api::Api;
+use api::Stage;
+pub(crate) use api::{Api, Edge};
 use cors::Cors;
 use reply::{ApiError, Reply};
 
@@ -207,20 +207,19 @@ const METHODS: [Method; 9] = [
 
 /// Returns one filter for all endpoints. With a filter for each, a request would be tried against
 /// those before its own.
-fn routes(api: &Arc<Api>, endpoints: &'static [Endpoint]) -> BoxedFilter<(Reply,)> {
-    let api = Arc::clone(api);
+fn routes(stage: Stage, endpoints: &'static [Endpoint]) -> BoxedFilter<(Reply,)> {
     warp::path::full()
         .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Peer>())
         .and(warp::body::bytes())
         .then(move |path: FullPath, method, headers, peer, body| {
-            let api = Arc::clone(&api);
+            let stage = stage.clone();
             async move {
-                match endpoint_at(endpoints, api.issuer.url.path(), path.as_str()) {
+                match endpoint_at(endpoints, stage.edge().url.path(), path.as_str()) {
                     Some((endpoint, path)) => {
                         let path = path.to_owned();
-                        answer(api, endpoint, path, &method, headers, peer, body).await
+                        answer(stage, endpoint, path, &method, headers, peer, body).await
                     }
                     None => ApiError::not_found().reply(),
                 }
@@ -231,7 +230,7 @@ fn routes(api: &Arc<Api>, endpoints: &'static [Endpoint]) -> BoxedFilter<(Reply,
 
 /// Answers a request to an endpoint, with any method.
 async fn answer(
-    api: Arc<Api>,
+    stage: Stage,
     endpoint: Endpoint,
     path: String,
     method: &Method,
@@ -239,13 +238,16 @@ async fn answer(
     peer: Peer,
     body: Bytes,
 ) -> Reply {
-    let config = &api.issuer.config;
-    let client = client(&api, &headers, peer);
+    let edge = stage.edge();
+    let client = client(edge, &headers, peer);
     if method == Method::OPTIONS {
-        Cors::new(&config.cors_origins, endpoint, &headers).preflight(&headers)
+        Cors::new(&edge.config.cors_origins, endpoint, &headers).preflight(&headers)
     } else if endpoint.allow.split(", ").any(|one| one == method.as_str()) {
         let call = Call { headers, client, path, body };
-        (endpoint.handler)(api, call).await.unwrap_or_else(ApiError::reply)
+        match stage {
+            Stage::Waiting(_) => health::before_open(endpoint.path),
+            Stage::Open(api) => (endpoint.handler)(api, call).await.unwrap_or_else(ApiError::reply),
+        }
     } else {
         ApiError::method_not_allowed(endpoint.allow).reply()
     }
@@ -253,13 +255,13 @@ async fn answer(
 
 /// Returns the address of the client. An entry of `X-Forwarded-For` that is no address may contain
 /// anything, so the log does not quote it.
-fn client(api: &Api, headers: &HeaderMap, peer: Peer) -> IpAddr {
-    let trusted = &api.issuer.config.trusted_proxies;
+fn client(edge: &Edge, headers: &HeaderMap, peer: Peer) -> IpAddr {
+    let trusted = &edge.config.trusted_proxies;
     // A line that is not text counts as an entry that is not an address.
     let lines = headers.get_all("x-forwarded-for").into_iter();
     let lines: Vec<_> = lines.map(|line| line.to_str().unwrap_or("?")).collect();
     network::client(peer.0, lines.iter().copied(), trusted).unwrap_or_else(|proxy| {
-        if api.forwarded_warnings.allows() {
+        if edge.forwarded_warnings.allows() {
             tracing::warn!(
                 "{proxy}, a trusted proxy, sent an entry in X-Forwarded-For that is not an \
                  address; the proxy counts as the client; let it send the client's address"
@@ -273,25 +275,39 @@ fn client(api: &Api, headers: &HeaderMap, peer: Peer) -> IpAddr {
 /// and the headers that all answers share.
 #[derive(Clone)]
 pub(crate) struct Service {
-    api: Arc<Api>,
+    stage: Stage,
     listener: Listener,
     routes: BoxedFilter<(Reply,)>,
 }
 
 impl Service {
     pub(crate) fn new(api: Arc<Api>, listener: Listener) -> Self {
-        Self { routes: routes(&api, listener.endpoints()), listener, api }
+        Self::at(Stage::Open(api), listener)
+    }
+
+    /// Answers while the issuer waits for its database: `/healthz/live` with 200, and every other
+    /// endpoint with 503.
+    pub(crate) fn waiting(edge: Arc<Edge>, listener: Listener) -> Self {
+        Self::at(Stage::Waiting(edge), listener)
+    }
+
+    fn at(stage: Stage, listener: Listener) -> Self {
+        Self { routes: routes(stage.clone(), listener.endpoints()), listener, stage }
+    }
+
+    pub(crate) fn edge(&self) -> &Edge {
+        self.stage.edge()
     }
 
     /// Counts an open connection until the returned value is dropped.
     pub(crate) fn connection(&self) -> Option<Connection> {
-        (self.listener == Listener::Public).then(|| self.api.issuer.metrics.connection())
+        (self.listener == Listener::Public).then(|| self.edge().metrics.connection())
     }
 
     /// Counts a connection that was closed to make room for another one.
     pub(crate) fn count_evicted_connection(&self) {
         if self.listener == Listener::Public {
-            self.api.issuer.metrics.count_evicted_connection();
+            self.edge().metrics.count_evicted_connection();
         }
     }
 
@@ -300,7 +316,7 @@ impl Service {
         request: Request<impl Body<Data = Bytes> + Unpin>,
         peer: Peer,
     ) -> warp::reply::Response {
-        let trusted = &self.api.issuer.config.trusted_proxies;
+        let trusted = &self.edge().config.trusted_proxies;
         let id = request_id::of(request.headers(), peer.0, trusted);
         // The level is error, so that no log level leaves the id out.
         let span = tracing::error_span!("request", id = id.to_str().unwrap_or("-"));
@@ -319,7 +335,7 @@ impl Service {
         // An unknown method can contain anything, also a secret.
         let method = METHODS.iter().find(|known| *known == request.method());
         let method = method.map_or("-", Method::as_str);
-        let Issuer { config, url, .. } = &*self.api.issuer;
+        let Edge { config, url, metrics, is_stopping, .. } = self.edge();
         let found = endpoint_at(self.listener.endpoints(), url.path(), request.uri().path());
         let endpoint = found.map(|(endpoint, _)| endpoint);
         let path = endpoint.map_or(OTHER, |endpoint| endpoint.path);
@@ -334,14 +350,19 @@ impl Service {
         }
         self.complete(response.headers_mut());
         // HTTP/2 has no such header (RFC 9113 §8.2.2). Its connections learn of the stop by GOAWAY.
-        if version == Version::HTTP_11 && self.api.is_stopping.load(Ordering::Relaxed) {
+        let closes = match self.stage {
+            // The next request may come when the issuer is open.
+            Stage::Waiting(_) => true,
+            Stage::Open(_) => is_stopping.load(Ordering::Relaxed),
+        };
+        if version == Version::HTTP_11 && closes {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let (status, took) = (response.status().as_u16(), started.elapsed());
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         match self.listener {
             Listener::Public => {
-                self.api.issuer.metrics.count_request(path, status, took);
+                metrics.count_request(path, status, took);
                 tracing::info!(method, path, status, ms);
             }
             // Metrics are read every few seconds.
@@ -356,7 +377,7 @@ impl Service {
         peer: Peer,
         body_limit: usize,
     ) -> Result<warp::reply::Response, ApiError> {
-        let limits = &self.api.issuer.limits;
+        let Edge { limits, budget, .. } = self.edge();
         // CONNECT has a target without a path (RFC 9112 §3.2.3). warp's path filter panics on it.
         if request.uri().path_and_query().is_none() {
             return Err(ApiError::not_found());
@@ -372,7 +393,7 @@ impl Service {
         // The answer to this probe waits for nothing, and overload is no reason for a restart.
         let bytes = if parts.uri.path() == LIVE { 0 } else { budget::size_of(&parts) };
         // Counted until the answer is complete.
-        let mut share = self.api.budget.share(bytes);
+        let mut share = budget.share(bytes);
         let body = body::read(body, body_limit, &mut share);
         let body = timeout(limits.request_timeout, body)
             .await
@@ -392,7 +413,7 @@ impl Service {
     /// Returns true if the request did not come through the proxy that terminates TLS, so that its
     /// password crossed the network in the clear. Without `trusted_proxies` nobody can tell.
     fn is_around_proxy(&self, Peer(peer): Peer) -> bool {
-        let Issuer { config, limits, .. } = &*self.api.issuer;
+        let Edge { config, limits, .. } = self.edge();
         let exempt = limits.loopback_is_exempt && peer.to_canonical().is_loopback();
         let known = config.behind_proxy && !config.trusted_proxies.is_empty();
         let public = self.listener == Listener::Public;
@@ -408,7 +429,7 @@ impl Service {
         default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
         default(header::REFERRER_POLICY, "no-referrer");
         default(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
-        if self.api.issuer.url.is_https() {
+        if self.edge().url.is_https() {
             default(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
         }
     }

@@ -34,6 +34,7 @@ use crate::status::TTL;
 )]
 pub(super) async fn status(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     let number = number(&call.path).ok_or_else(ApiError::not_found)?;
+    api.issuer.polling.freshen().await;
     let list = api.issuer.status_lists.list(number).await?.ok_or_else(ApiError::not_found)?;
     // No cache may hold the list for longer than it lives.
     let max_age = list.exp.saturating_sub(api.issuer.clock.now()).min(TTL);

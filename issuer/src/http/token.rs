@@ -116,7 +116,7 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let issuer = Issuer::for_tests(&folder).await;
         let refresh_token = issuer.session_for_tests().await;
-        let api = Arc::new(Api::new(issuer, || None));
+        let api = Api::for_tests(issuer);
         let call = || Call {
             headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(FORM))]),
             client: [127, 0, 0, 1].into(),

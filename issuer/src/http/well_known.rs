@@ -57,7 +57,8 @@ struct Jwk {
     ),
 )]
 pub(super) async fn jwks(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
-    let Issuer { keys, clock, config, .. } = &*api.issuer;
+    let Issuer { keys, clock, config, polling, .. } = &*api.issuer;
+    polling.freshen().await;
     let keys = keys.current();
     let max_age = keys.max_age(clock.now(), config.jwks_max_age);
     let media_type = "application/jwk-set+json";

@@ -21,20 +21,25 @@ use super::activity::Activity;
 use super::table::Admitted;
 use super::tls::Acceptor;
 use crate::Limits;
-use crate::http::{LONGEST_BODY, Peer, Service};
+use crate::http::{Edge, LONGEST_BODY, Peer, Service};
 
 /// Serves the connections of one listener.
 #[derive(Clone)]
 pub(super) struct Server {
     pub(super) service: Service,
-    pub(super) tls: Option<Acceptor>,
+    tls: Option<Acceptor>,
     pub(super) limits: Limits,
-    pub(super) idle_timeout: Duration,
+    idle_timeout: Duration,
 }
 
 pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Server {
+    pub(super) fn new(service: Service, tls: Option<Acceptor>) -> Self {
+        let Edge { config, limits, .. } = service.edge();
+        Self { limits: *limits, idle_timeout: config.idle_timeout(), service, tls }
+    }
+
     /// Serves one connection until it ends or is evicted. It shuts down gracefully once the sender
     /// of `stop` is dropped.
     pub(super) async fn serve(

@@ -8,6 +8,7 @@ mod connection;
 mod state;
 mod table;
 pub(crate) mod tls;
+mod waiting;
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,8 +21,10 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use self::connection::Server;
+pub(crate) use self::state::Opening;
 pub use self::state::State;
 use self::table::Table;
+pub(crate) use self::waiting::open_when_available;
 use crate::Error;
 use crate::http::{Listener, Service};
 
@@ -38,70 +41,89 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let State { api, tls } = state;
-    let issuer = &api.issuer;
+    let config = &api.issuer.config;
     // The address decided which settings are allowed: some only on loopback.
-    if listener.local_addr().ok() != Some(issuer.config.listen) {
+    if listener.local_addr().ok() != Some(config.listen) {
         return Err(Error::Config(format!(
             "the state was opened for {}; open it for the address of the listener",
-            issuer.config.listen
+            config.listen
         )));
     }
-    let server = Server {
-        service: Service::new(Arc::clone(&api), Listener::Public),
-        tls: tls.clone(),
-        limits: issuer.limits,
-        idle_timeout: issuer.config.idle_timeout(),
-    };
-    let table = Table::new(&issuer.limits, &issuer.config);
+    let server = Server::new(Service::new(Arc::clone(&api), Listener::Public), tls.clone());
     let mut maintenance = JoinSet::new();
     if let Some(tls) = tls {
-        maintenance.spawn(tls.watch(issuer.clock.clone()));
+        maintenance.spawn(tls.watch(api.issuer.clock.clone()));
     }
     maintenance.spawn(async move { api.issuer.maintain().await });
-    // Without maintenance, keys and certificate would grow old while requests are answered.
-    let broken = async {
-        maintenance.join_next().await;
-        Error::System("the maintenance task ended; restart the issuer".to_owned())
+    let end = async {
+        tokio::select! {
+            () = shutdown => {
+                tracing::info!("stopping");
+                Ok(())
+            }
+            // Without maintenance, keys and certificate would grow old while requests are answered.
+            _ = maintenance.join_next() => Err(Error::System(
+                "the maintenance task ended; restart the issuer".to_owned(),
+            )),
+        }
     };
-    let shutdown = async {
-        shutdown.await;
-        tracing::info!("stopping");
-    };
-    accept_loop(listener, server, table, shutdown, broken).await
+    let (connections, ended) = accept_until(&listener, server, end).await;
+    drop(listener);
+    ended?;
+    connections.drain().await;
+    Ok(())
 }
 
 /// Serves the metrics on `listener` until `shutdown` completes, within the same limits as [`run`]
 /// but without TLS. `state` is the one of the issuer that [`run`] serves.
 pub async fn run_admin(listener: TcpListener, state: State, shutdown: impl Future<Output = ()>) {
-    let State { api, .. } = state;
-    let is_loopback =
-        listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
-    let limits = api.issuer.limits;
-    let table = Table::new(&limits, &api.issuer.config);
-    let idle_timeout = api.issuer.config.idle_timeout();
-    let service = Service::new(api, Listener::Admin { is_loopback });
-    let server = Server { service, tls: None, limits, idle_timeout };
-    // The loop fails only if `broken` completes, which this one never does.
-    let _ = accept_loop(listener, server, table, shutdown, std::future::pending()).await;
+    let server = Server::new(Service::new(state.api, admin(&listener)), None);
+    let (connections, ()) = accept_until(&listener, server, shutdown).await;
+    drop(listener);
+    connections.drain().await;
 }
 
-/// Accepts connections until `shutdown` or `broken` completes. After `shutdown` it drains them.
-async fn accept_loop(
-    listener: TcpListener,
+fn admin(listener: &TcpListener) -> Listener {
+    let is_loopback =
+        listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
+    Listener::Admin { is_loopback }
+}
+
+/// The open connections of a listener.
+struct Connections {
+    tasks: JoinSet<()>,
+    /// Dropped to let them end after their requests in flight.
+    stop: watch::Sender<()>,
+    drain_timeout: Duration,
+}
+
+impl Connections {
+    /// Waits until the requests in flight are answered, up to [`crate::Limits::drain_timeout`].
+    async fn drain(mut self) {
+        drop(self.stop);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(self.drain_timeout, all).await.is_err() {
+            tracing::warn!("requests were cut off at the drain deadline");
+        }
+    }
+}
+
+/// Accepts connections until `end` completes.
+async fn accept_until<T>(
+    listener: &TcpListener,
     server: Server,
-    table: Arc<Table>,
-    shutdown: impl Future<Output = ()>,
-    broken: impl Future<Output = Error>,
-) -> Result<(), Error> {
-    let (stop_sender, stop) = watch::channel(());
-    let mut connections = JoinSet::new();
-    tokio::pin!(shutdown, broken);
+    end: impl Future<Output = T>,
+) -> (Connections, T) {
+    let (stop, stopped) = watch::channel(());
+    let drain_timeout = server.limits.drain_timeout;
+    let mut connections = Connections { tasks: JoinSet::new(), stop, drain_timeout };
+    let table = Table::new(&server.limits, &server.service.edge().config);
+    tokio::pin!(end);
     loop {
         let (stream, peer) = tokio::select! {
-            () = &mut shutdown => break,
-            e = &mut broken => return Err(e),
-            Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &table) => match accepted {
+            result = &mut end => return (connections, result),
+            Some(_) = connections.tasks.join_next() => continue,
+            accepted = accept(listener, &table) => match accepted {
                 Ok(accepted) => accepted,
                 Err(e) => {
                     tracing::warn!("a connection could not be accepted: {e}");
@@ -114,21 +136,14 @@ async fn accept_loop(
         };
         // Without a slot, the stream is dropped and so closed.
         let Some(admitted) = table.admit(peer.ip()) else { continue };
-        let (server, stop) = (server.clone(), stop.clone());
-        connections.spawn(async move {
+        let (server, stop) = (server.clone(), stopped.clone());
+        connections.tasks.spawn(async move {
             let _counted = server.service.connection();
             if let Err(e) = server.serve(stream, peer, admitted, stop).await {
                 tracing::debug!("a connection ended: {e}");
             }
         });
     }
-    drop(listener);
-    drop(stop_sender);
-    let all = async { while connections.join_next().await.is_some() {} };
-    if timeout(server.limits.drain_timeout, all).await.is_err() {
-        tracing::warn!("requests were cut off at the drain deadline");
-    }
-    Ok(())
 }
 
 /// Waits for room before it accepts: further connections wait in the queue of the kernel.

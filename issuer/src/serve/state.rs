@@ -1,14 +1,69 @@
-//! The public state of an issuer: the service with its endpoints, and the TLS acceptor.
+//! The public state of an issuer: the service with its endpoints, and the TLS acceptor; and its parts
+//! before the database is open.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::tls::Acceptor;
-use crate::http::{self, Api};
+use crate::http::{self, Api, Edge};
 use crate::metrics::Metrics;
-use crate::service::{self, Issuer};
+use crate::service::{self, Issuer, IssuerUrl};
 use crate::{Clock, Config, Error, Limits};
+
+/// An issuer whose configuration and certificate are good, and whose database is not open yet.
+pub(crate) struct Opening {
+    pub(super) edge: Arc<Edge>,
+    pub(super) tls: Option<Acceptor>,
+    clock: Clock,
+}
+
+impl Opening {
+    /// `address` is the one that the listener is bound to.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration does not allow to serve on `address`, or the TLS files can't be used.
+    pub(crate) fn new(
+        mut config: Config,
+        address: SocketAddr,
+        limits: Limits,
+        clock: Clock,
+    ) -> Result<Self, Error> {
+        config.listen = address;
+        let tls = acceptor(&config)?;
+        let metrics = Metrics::new(config.rotation_period, http::public_routes())?;
+        let url = config.issuer.clone().unwrap_or_else(|| url_of(address, tls.is_some()));
+        let edge = Edge::new(Arc::new(config), limits, IssuerUrl::new(&url)?, metrics);
+        Ok(Self { edge: Arc::new(edge), tls, clock })
+    }
+
+    /// Opens the database and reads the keys. Makes the database, and on loopback a master key, if
+    /// there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be used, or the master key does not open it. An existing database is
+    /// then unchanged. [`Error::Unavailable`] if a later call may succeed.
+    pub(crate) async fn open(&self) -> Result<State, Error> {
+        let Edge { config, limits, url, metrics, .. } = &*self.edge;
+        let (config, metrics) = (Arc::clone(config), Arc::clone(metrics));
+        let issuer = Issuer::open(config, url.clone(), *limits, self.clock.clone(), metrics);
+        let issuer = issuer.await?;
+        let certificate = self.tls.clone();
+        let certificate = move || {
+            let validity = certificate.as_ref()?.validity()?;
+            Some(validity.from..validity.until)
+        };
+        let api = Arc::new(Api::new(Arc::clone(&self.edge), issuer, certificate));
+        Ok(State { api, tls: self.tls.clone() })
+    }
+
+    /// Lets the open issuer read its certificate and key as soon as it runs.
+    pub(crate) fn reload_certificate(&self) {
+        reload(self.tls.as_ref());
+    }
+}
 
 /// An open issuer, ready to be served: its service, its endpoints and its certificate. Cheap to
 /// clone.
@@ -26,24 +81,14 @@ impl State {
     ///
     /// When the configuration does not allow to serve on `address`, the TLS files can't be used,
     /// the database can't be used, or the master key does not open it. An existing database is
-    /// then unchanged.
+    /// then unchanged. [`Error::Unavailable`] if a later call may succeed.
     pub async fn open(
-        mut config: Config,
+        config: Config,
         address: SocketAddr,
         limits: Limits,
         clock: Clock,
     ) -> Result<Self, Error> {
-        config.listen = address;
-        let tls = Self::acceptor(&config)?;
-        let metrics = Metrics::new(config.rotation_period, http::public_routes())?;
-        let url = config.issuer.clone().unwrap_or_else(|| url_of(address, tls.is_some()));
-        let issuer = Issuer::open(config, &url, limits, clock, metrics).await?;
-        let certificate = tls.clone();
-        let certificate = move || {
-            let validity = certificate.as_ref()?.validity()?;
-            Some(validity.from..validity.until)
-        };
-        Ok(Self { api: Arc::new(Api::new(issuer, certificate)), tls })
+        Opening::new(config, address, limits, clock)?.open().await
     }
 
     /// Checks what [`Self::open`] checks, with the configured address, and makes and changes nothing.
@@ -53,14 +98,8 @@ impl State {
     ///
     /// Those of [`Self::open`].
     pub async fn check(config: &Config, offline: bool) -> Result<(), Error> {
-        Self::acceptor(config)?;
+        acceptor(config)?;
         service::check_store(config, offline).await
-    }
-
-    /// Checks the configuration and loads the certificate.
-    fn acceptor(config: &Config) -> Result<Option<Acceptor>, Error> {
-        config.check_serve()?;
-        Acceptor::load(config)
     }
 
     fn service(&self) -> &Issuer {
@@ -86,15 +125,13 @@ impl State {
     /// Lets a running issuer read its certificate and key now, before it notices a change by
     /// itself. Does nothing without TLS.
     pub fn reload_certificate(&self) {
-        if let Some(tls) = &self.tls {
-            tls.look_now();
-        }
+        reload(self.tls.as_ref());
     }
 
     /// Announces the end of [`run`](crate::run): from now on `/healthz/ready` answers 503, and
     /// HTTP/1.1 connections close after their next answer. Everything else goes on.
     pub fn announce_stop(&self) {
-        self.api.is_stopping.store(true, Ordering::Relaxed);
+        self.api.edge.is_stopping.store(true, Ordering::Relaxed);
     }
 
     /// Returns the number of password hashes that logins have cost so far.
@@ -113,6 +150,18 @@ impl State {
     #[must_use]
     pub fn status_list_signatures(&self) -> u64 {
         self.service().status_lists.signatures()
+    }
+}
+
+/// Checks the configuration and loads the certificate.
+fn acceptor(config: &Config) -> Result<Option<Acceptor>, Error> {
+    config.check_serve()?;
+    Acceptor::load(config)
+}
+
+fn reload(tls: Option<&Acceptor>) {
+    if let Some(tls) = tls {
+        tls.look_now();
     }
 }
 

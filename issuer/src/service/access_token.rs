@@ -53,7 +53,8 @@ impl Issuer {
 
     /// Returns the claims of an access token of this issuer that has not expired. Its session may
     /// have ended.
-    pub(super) fn unexpired_access_token(&self, token: &str) -> Option<Claims> {
+    pub(super) async fn unexpired_access_token(&self, token: &str) -> Option<Claims> {
+        self.polling.freshen().await;
         let claims = self.keys.open_access_token(token)?;
         let claims: Claims = serde_json::from_value(claims).ok()?;
         let is_ours = claims.iss.as_deref() == Some(self.url.as_str());

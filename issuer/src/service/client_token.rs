@@ -40,6 +40,7 @@ impl Issuer {
         if wanted.is_some_and(|wanted| !is_within(wanted, &client.scope)) {
             return Err(ServiceError::ScopeExceedsClient);
         }
+        self.polling.freshen().await;
         self.check_clock()?;
         self.grant_client(&client, wanted, self.clock.now())
     }

@@ -48,7 +48,7 @@ impl Issuer {
         &self,
         token: &str,
     ) -> Result<Option<Introspection>, ServiceError> {
-        let Some(claims) = self.unexpired_access_token(token) else { return Ok(None) };
+        let Some(claims) = self.unexpired_access_token(token).await else { return Ok(None) };
         let is_active = match &claims.sid {
             Some(sid) => match Session::parse_sid(sid) {
                 Some(id) => self.live_session(id).await?.is_some(),

@@ -13,7 +13,7 @@ pub(crate) struct IssuerUrl {
 }
 
 impl IssuerUrl {
-    pub(super) fn new(url: &str) -> Result<Self, Error> {
+    pub(crate) fn new(url: &str) -> Result<Self, Error> {
         let parsed = Url::parse(url).map_err(|e| Error::Config(format!("issuer: {e}")))?;
         Ok(Self { text: url.into(), parsed: Arc::new(parsed) })
     }

@@ -65,7 +65,7 @@ impl Issuer {
             self.metrics.logins.limited.inc();
             ServiceError::TooManyLogins(wait)
         })?;
-        self.require_issuing()?;
+        self.require_issuing().await?;
         let login = self.look_up(request).await?;
         let origin = Origin { client: login.request.client, device: login.device };
         let turn = self.turn(origin).await?;

@@ -3,50 +3,66 @@
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use super::Issuer;
 
-const MINUTE: u64 = 60;
-const HOUR: u64 = 60 * MINUTE;
+const MINUTE: Duration = Duration::from_secs(60);
+/// In minutes.
+const HOUR: u64 = 60;
 
 impl Issuer {
     /// Runs until it is dropped.
     pub(crate) async fn maintain(&self) {
-        tokio::join!(self.work_each_second(), self.take_backs.work(&*self.store));
+        tokio::join!(self.keep_up(), self.take_backs.work(&*self.store));
     }
 
-    async fn work_each_second(&self) {
-        let mut tick = interval(Duration::from_secs(1));
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for second in 0_u64.. {
-            tick.tick().await;
-            // The effects of a wrong clock on keys and sessions could not be undone.
-            let steady = self.clock_guard.is_steady();
-            if let Err(e) = self.keys.refresh(steady).await {
-                tracing::error!("the signing keys cannot be read: {e}");
+    /// Reads the keys when [`Polling`](super::polling::Polling) says so. With nobody there, that is
+    /// once a minute, and all other work with the database is done at the same time.
+    async fn keep_up(&self) {
+        self.read(false).await;
+        self.failing_checks().await;
+        self.prune().await;
+        for minute in 1_u64.. {
+            let end = Instant::now() + MINUTE;
+            let mut is_over = false;
+            while !is_over {
+                self.polling.pause(end).await;
+                is_over = Instant::now() >= end;
+                self.read(is_over).await;
             }
-            // Not in the first minute: a clock that is wrong at the start may be set soon after it.
-            let due = steady && second % MINUTE == MINUTE - 1;
-            if (due || !self.clock_guard.is_sane())
-                && let Err(e) = self.clock_guard.remember_time(&*self.store).await
-            {
-                tracing::error!("the time cannot be remembered: {e}");
+            // Otherwise the metrics check it when they are read.
+            if !self.polling.is_awake() {
+                self.failing_checks().await;
             }
-            if second.is_multiple_of(MINUTE) {
-                self.login_limit.prune();
-            }
-            if second.is_multiple_of(HOUR) {
-                self.prune(steady).await;
+            self.login_limit.prune();
+            if minute.is_multiple_of(HOUR) {
+                self.prune().await;
             }
         }
     }
 
+    /// Reads the keys and takes their due steps. Then remembers the time if `remember`, and looks for
+    /// another one while the clock is behind.
+    async fn read(&self, remember: bool) {
+        // The effects of a wrong clock on keys and sessions could not be undone.
+        let steady = self.clock_guard.is_steady();
+        if let Err(e) = self.keys.refresh(steady).await {
+            tracing::error!("the signing keys cannot be read: {e}");
+        }
+        if (remember && steady || !self.clock_guard.is_sane())
+            && let Err(e) = self.clock_guard.remember_time(&*self.store).await
+        {
+            tracing::error!("the time cannot be remembered: {e}");
+        }
+        self.polling.end_reading();
+    }
+
     /// Deletes data that has expired. Sessions and failed logins stay while the clock is not
     /// steady.
-    async fn prune(&self, steady: bool) {
+    async fn prune(&self) {
         let now = self.clock.now();
-        if steady {
+        if self.clock_guard.is_steady() {
             let kept = self.config.session_kept().as_secs();
             if let Err(e) = self.store.prune(now.saturating_sub(kept)).await {
                 tracing::error!("expired sessions cannot be deleted: {e}");

@@ -20,6 +20,7 @@ mod issuer_url;
 pub(crate) mod keys;
 pub(crate) mod login_limit;
 mod measured_store;
+mod polling;
 pub(crate) mod status;
 mod take_backs;
 
@@ -40,11 +41,12 @@ pub(crate) use self::grant::Grant;
 use self::hasher::Hasher;
 use self::health::DatabaseProbe;
 pub(crate) use self::introspection::Introspection;
-use self::issuer_url::IssuerUrl;
+pub(crate) use self::issuer_url::IssuerUrl;
 use self::keys::KeyRing;
 pub(crate) use self::login::{LoggedIn, LoginRequest};
 use self::login_limit::LoginLimit;
 pub(crate) use self::open::{Opened, check_store, open_store, open_to_change};
+use self::polling::Polling;
 pub(crate) use self::refresh::RefreshRequest;
 use self::status::Lists;
 use self::take_backs::TakeBacks;
@@ -58,13 +60,14 @@ use crate::{Clock, Config, Error, Limits, crypto};
 
 /// A running issuer. Requests share one.
 pub(crate) struct Issuer {
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     pub(crate) limits: Limits,
     pub(crate) url: IssuerUrl,
     pub(crate) clock: Clock,
     clock_guard: Arc<ClockGuard>,
     store: Arc<dyn Store>,
     database_probe: DatabaseProbe,
+    pub(crate) polling: Polling,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) hasher: Hasher,
     login_limit: LoginLimit,
@@ -111,7 +114,8 @@ impl Issuer {
         };
         let metrics = Metrics::new(config.rotation_period, std::iter::empty()).unwrap();
         let clock = Clock::new(|| 1_800_000_000);
-        Self::open(config, "http://127.0.0.1", Limits::default(), clock, metrics).await.unwrap()
+        let url = IssuerUrl::new("http://127.0.0.1").unwrap();
+        Self::open(Arc::new(config), url, Limits::default(), clock, metrics).await.unwrap()
     }
 
     /// Adds a user with an open session. Returns the session's refresh token.

@@ -10,6 +10,7 @@ use super::issuer_url::IssuerUrl;
 use super::keys::{KeyRing, deposit};
 use super::login_limit::LoginLimit;
 use super::measured_store::Measured;
+use super::polling::Polling;
 use super::status::{Lists, Source};
 use super::take_backs::TakeBacks;
 use crate::config::DatabaseUrl;
@@ -29,8 +30,8 @@ impl Issuer {
     /// If the database can't be used, or the master key does not open it. An existing database is
     /// then unchanged.
     pub(crate) async fn open(
-        config: Config,
-        url: &str,
+        config: Arc<Config>,
+        url: IssuerUrl,
         limits: Limits,
         clock: Clock,
         metrics: Arc<Metrics>,
@@ -43,7 +44,6 @@ impl Issuer {
         let may_step = clock_guard.is_sane();
         let keys = KeyRing::open(Arc::clone(&store), sealer, rules, clock.clone(), may_step);
         let keys = Arc::new(keys.await?);
-        let url = IssuerUrl::new(url)?;
         let status_lists = Lists::new(
             Source {
                 issuer: url.clone(),
@@ -71,6 +71,7 @@ impl Issuer {
             clock_guard,
             store,
             database_probe: DatabaseProbe::default(),
+            polling: Polling::new(),
             keys,
             hasher,
             metrics,

@@ -28,7 +28,7 @@ impl Issuer {
         let token = RefreshToken::decode(token, &self.refresh_key).ok_or_else(refused)?;
         // Before the token is used up: a client that comes back after the grace period would lose
         // its session.
-        if let Err(e) = self.require_issuing() {
+        if let Err(e) = self.require_issuing().await {
             // A client whose session has ended need not try again.
             return Err(self.live_session(token.session).await?.map_or_else(refused, |_| e));
         }

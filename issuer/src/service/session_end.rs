@@ -22,7 +22,7 @@ impl Issuer {
     ) -> Result<(), ServiceError> {
         let session = match RefreshToken::decode(token, &self.refresh_key) {
             Some(token) => Some(token.session),
-            None => self.session_of_access_token(token)?,
+            None => self.session_of_access_token(token).await?,
         };
         let Some(session) = session else { return Ok(()) };
         // RFC 7009 §2.1: a client revokes its own tokens.
@@ -31,8 +31,11 @@ impl Issuer {
     }
 
     /// Returns the session of an access token; `None` if the token is invalid or has expired.
-    fn session_of_access_token(&self, token: &str) -> Result<Option<SessionId>, ServiceError> {
-        let Some(claims) = self.unexpired_access_token(token) else { return Ok(None) };
+    async fn session_of_access_token(
+        &self,
+        token: &str,
+    ) -> Result<Option<SessionId>, ServiceError> {
+        let Some(claims) = self.unexpired_access_token(token).await else { return Ok(None) };
         // Success would mean that the token is dead. Without a status list verifiers accept it
         // until it expires.
         let sid = claims.sid.filter(|_| claims.status.is_some());

@@ -45,8 +45,8 @@ pub(crate) enum Missing {
 ///
 /// # Errors
 ///
-/// [`Error::Database`] if the database cannot be used; the error of `admit`. The database is then
-/// as it was.
+/// [`Error::Database`] if the database cannot be used, or [`Error::Unavailable`] if only at this
+/// moment; the error of `admit`. The database is then as it was.
 pub(crate) async fn open<T>(
     database: &DatabaseUrl,
     missing: Missing,
@@ -201,13 +201,15 @@ pub(crate) trait Store: Send + Sync {
 pub(crate) enum StoreError {
     /// Nothing was changed.
     Failed(String),
+    /// Nothing was changed. A later try may succeed.
+    Unavailable(String),
     /// The answer to a COMMIT is missing. The change was made, or will be made, or is lost.
     Unconfirmed(String),
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Failed(line) | Self::Unconfirmed(line)) = self;
+        let (Self::Failed(line) | Self::Unavailable(line) | Self::Unconfirmed(line)) = self;
         f.write_str(line)
     }
 }
@@ -216,6 +218,7 @@ impl From<StoreError> for Error {
     fn from(e: StoreError) -> Self {
         match e {
             StoreError::Failed(line) => Self::Database(line),
+            StoreError::Unavailable(line) => Self::Unavailable(line),
             StoreError::Unconfirmed(line) => Self::Unconfirmed(line),
         }
     }

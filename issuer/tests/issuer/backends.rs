@@ -40,6 +40,13 @@ fn backends_with(url: &str, condition: &str) -> usize {
     execute(url, &count)[0].parse().unwrap()
 }
 
+/// Returns the issuers' backends, each with its start.
+fn backends_by_start(url: &str) -> Vec<String> {
+    let list = "SELECT pid || ' ' || backend_start FROM pg_stat_activity
+                WHERE datname = current_database() AND application_name LIKE 'countersign-issuer %'";
+    execute(url, list)
+}
+
 /// Locks a table until the result is dropped.
 async fn lock(url: &str, table: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
@@ -164,6 +171,47 @@ async fn reads_that_nobody_waits_for_are_cancelled() {
     crowd.leave();
     until(async || waiting() == 0).await;
     drop(locked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_given_up_costs_no_connection() {
+    if is_left_out() {
+        return;
+    }
+    let url = new_database();
+    let folder = folder_at(&url);
+    let client = add_client(folder.path());
+    let issuer = Process::start(folder.path());
+    let first = login(&issuer.url).await;
+    let introspect = introspection(&issuer.url, client, first.field("access_token"));
+    let (token_url, token) = (format!("{}/token", issuer.url), first.refresh_token());
+    let refreshing = |client: &reqwest::Client| {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", &token)];
+        client.post(&token_url).form(&form)
+    };
+    for _ in 0..5 {
+        for (table, is_read) in [("clients", true), ("sessions", false)] {
+            let before = backends_by_start(&url);
+            let locked = lock(&url, table).await;
+            let impatient = reqwest::Client::builder().timeout(Duration::from_millis(300));
+            let impatient = impatient.build().unwrap();
+            let request = if is_read { introspect(&impatient) } else { refreshing(&impatient) };
+            assert!(request.send().await.unwrap_err().is_timeout());
+            drop(locked);
+            let busy = "SELECT pid::text FROM pg_stat_activity
+                        WHERE datname = current_database() AND state <> 'idle'
+                          AND application_name LIKE 'countersign-issuer %'";
+            while !execute(&url, busy).is_empty() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            let after = backends_by_start(&url);
+            assert!(before.iter().all(|one| after.contains(one)), "{before:?} {after:?}");
+        }
+    }
+    // The refreshes that were given up have changed nothing.
+    assert_eq!(send(refreshing(&reqwest::Client::new())).await.status, 200);
+    assert_eq!(execute(&url, "SELECT counter FROM countersign.sessions"), ["1"]);
+    assert_eq!(send(introspect(&reqwest::Client::new())).await.json()["active"], true);
 }
 
 #[tokio::test(flavor = "multi_thread")]

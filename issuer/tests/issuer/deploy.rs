@@ -46,6 +46,11 @@ fn the_systemd_unit_starts_the_issuer_with_valid_flags() {
     // The longest shutdown_delay, and the time for requests in flight.
     let [stop] = lines("TimeoutStopSec")[..] else { panic!("{unit}") };
     assert!(stop.strip_suffix('s').unwrap().parse::<u64>().unwrap() > 120 + 10);
+    // It is started again, whatever the reason and however often.
+    assert_eq!(lines("Restart"), ["always"]);
+    let (head, service) = unit.split_once("\n[Service]\n").unwrap();
+    assert!(head.contains("\nStartLimitIntervalSec=0\n"), "{head}");
+    assert!(!service.contains("StartLimit"), "{service}");
     // The documentation names this folder and this user.
     assert_eq!(lines("StateDirectory"), ["countersign"]);
     assert_eq!(lines("User"), ["countersign"]);

@@ -17,8 +17,8 @@ use crate::sealing::Sealer;
 use crate::store::Store;
 use crate::{Clock, Error};
 
-/// The keys that a running issuer signs with and publishes. Maintenance reads them again every
-/// second.
+/// The keys that a running issuer signs with and publishes. Maintenance reads them again, as
+/// [`Polling`](super::super::polling::Polling) says.
 pub(crate) struct KeyRing {
     store: Arc<dyn Store>,
     sealer: Arc<Sealer>,

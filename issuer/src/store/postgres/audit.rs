@@ -1,7 +1,8 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::connection::{Connection, Failure};
+use super::connection::Connection;
+use super::failure::Failure;
 use super::rows;
 use crate::audit::{AuditEntry, Event};
 

@@ -2,7 +2,8 @@
 
 use tokio_postgres::types::Type;
 
-use super::connection::{Connection, Failure};
+use super::connection::Connection;
+use super::failure::Failure;
 use super::{audit, rows};
 use crate::audit::{Event, NO_SUBJECT};
 

@@ -20,7 +20,8 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::config::{PostgresUrl, TIME_TO_CONNECT, describe};
+use super::failure::Failure;
+use crate::config::{PostgresUrl, TIME_TO_CONNECT};
 use crate::{Error, crypto, files};
 
 /// The most backends that the server has for the transactions of this issuer. With the one of the
@@ -36,6 +37,11 @@ pub(super) const TIME_IN_QUEUE: Duration = Duration::from_secs(2);
 
 /// The time after which a connection may have died unnoticed.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// A connection that nobody has used for this long is replaced: a firewall may have forgotten it, and
+/// the next request would wait in vain. The pool takes the one that was used last, so that an issuer
+/// with nobody there goes on with one.
+const MAX_IDLE: Duration = Duration::from_secs(120);
 
 /// A statement's parameters with their types. Without types, the client would ask the server for
 /// them, and the server would keep the statement beyond the transaction.
@@ -84,21 +90,23 @@ impl Connector {
     pub(super) async fn connect(
         &self,
         backend: Option<OwnedSemaphorePermit>,
-    ) -> Result<Link, String> {
+    ) -> Result<Link, Failure> {
         let first = self.primary.load(Ordering::Relaxed);
-        let mut failure = String::new();
+        let mut failure = None;
         let hosts = self.hosts.iter().enumerate();
         for (index, host) in hosts.clone().skip(first).chain(hosts.take(first)) {
-            match timeout(TIME_TO_CONNECT, host.connect(self.tls.clone())).await {
+            let e = match timeout(TIME_TO_CONNECT, host.connect(self.tls.clone())).await {
                 Ok(Ok((client, connection))) => {
                     self.primary.store(index, Ordering::Relaxed);
                     return Ok(Link::start(client, connection, index, backend));
                 }
-                Ok(Err(e)) => failure = describe(&e),
-                Err(_) => "no connection in time".clone_into(&mut failure),
-            }
+                Ok(Err(e)) => e.into(),
+                Err(_) => Failure::Passing("no connection in time".to_owned()),
+            };
+            // As long as one host may come back, a retry may succeed.
+            failure = Some(failure.filter(|_| matches!(e, Failure::Permanent(_))).unwrap_or(e));
         }
-        Err(failure)
+        Err(failure.unwrap_or(Failure::Silent))
     }
 
     /// Asks the server to end the statement of a connection. If it cannot be asked, the statement runs
@@ -111,17 +119,20 @@ impl Connector {
 
 impl Manager for Connector {
     type Type = Link;
-    type Error = String;
+    type Error = Failure;
 
-    async fn create(&self) -> Result<Link, String> {
+    async fn create(&self) -> Result<Link, Failure> {
         let backend = timeout(TIME_IN_QUEUE, Arc::clone(&self.backends).acquire_owned()).await;
         let backend = backend.ok().and_then(Result::ok);
-        self.connect(Some(backend.ok_or("all connections of this issuer are in use")?)).await
+        let in_use = || Failure::Passing("all connections of this issuer are in use".to_owned());
+        self.connect(Some(backend.ok_or_else(in_use)?)).await
     }
 
-    async fn recycle(&self, link: &mut Link, metrics: &Metrics) -> RecycleResult<String> {
-        link.was_idle = metrics.last_used() >= IDLE;
-        if link.is_closed() { Err(RecycleError::message("closed")) } else { Ok(()) }
+    async fn recycle(&self, link: &mut Link, metrics: &Metrics) -> RecycleResult<Failure> {
+        let unused = metrics.last_used();
+        link.was_idle = unused >= IDLE;
+        let is_usable = !link.is_closed() && unused < MAX_IDLE;
+        if is_usable { Ok(()) } else { Err(RecycleError::message("closed, or idle for too long")) }
     }
 }
 

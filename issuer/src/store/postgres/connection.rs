@@ -9,17 +9,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
-use deadpool::managed::{Object, Pool, PoolError};
+use deadpool::managed::{Object, Pool, PoolError, QueueMode};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
-use tokio_postgres::error::{Severity, SqlState};
+use tokio_postgres::error::Severity;
 
 use super::connect::{Connector, Link, MAX_BACKENDS, Parameters, TIME_IN_QUEUE};
+use super::failure::{Failure, no_answer, unavailable};
 use super::supervisor::Supervisor;
 use crate::Error;
-use crate::config::{PostgresUrl, describe};
+use crate::config::PostgresUrl;
 use crate::store::StoreError;
 
 /// The most transactions that write at the same time. The other connections are left for reads: while
@@ -44,52 +45,13 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
      SET LOCAL idle_in_transaction_session_timeout = '4s'; \
      SET LOCAL client_min_messages = warning";
 
-/// Shows that a connection is alive.
+/// Its answer shows that a connection is alive, and has done with everything before.
 const NOTHING: &str = "";
 
 /// A COMMIT after which a synchronous standby has everything that the transaction read. A COMMIT
 /// without changes would not wait, although the standby may not have an earlier transaction whose
 /// changes it read. An empty message in the log of the server is a change.
 const COMMIT_AFTER_READS: &str = "SELECT pg_logical_emit_message(true, 'countersign', ''); COMMIT";
-
-/// The reason why an attempt failed.
-pub(in crate::store) enum Failure {
-    /// A retry may succeed.
-    Transient(String),
-    /// The connection is dead, although nobody has closed it.
-    Silent,
-    Permanent(String),
-}
-
-impl From<tokio_postgres::Error> for Failure {
-    fn from(e: tokio_postgres::Error) -> Self {
-        const TRANSIENT: [SqlState; 6] = [
-            SqlState::T_R_SERIALIZATION_FAILURE,
-            SqlState::T_R_DEADLOCK_DETECTED,
-            // This server is a standby now, and another one is the primary.
-            SqlState::READ_ONLY_SQL_TRANSACTION,
-            SqlState::ADMIN_SHUTDOWN,
-            SqlState::CRASH_SHUTDOWN,
-            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-        ];
-        let lost = || {
-            let source = std::error::Error::source(&e);
-            e.is_closed() || source.is_some_and(|source| source.is::<std::io::Error>())
-        };
-        let is_transient = e.code().map_or_else(lost, |code| TRANSIENT.contains(code));
-        let text = describe(&e);
-        if is_transient { Self::Transient(text) } else { Self::Permanent(text) }
-    }
-}
-
-impl From<Failure> for StoreError {
-    fn from(e: Failure) -> Self {
-        match e {
-            Failure::Transient(e) | Failure::Permanent(e) => failed(&e),
-            Failure::Silent => no_answer(),
-        }
-    }
-}
 
 /// The connections to one database.
 #[derive(Clone)]
@@ -108,6 +70,7 @@ impl Connections {
     pub(super) fn new(address: &PostgresUrl) -> Result<Self, Error> {
         let pool = Pool::builder(Connector::new(address)?)
             .max_size(MAX_BACKENDS)
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(TIME_IN_QUEUE))
             .build();
@@ -234,12 +197,18 @@ impl Connections {
                     self.pool.retain(|_, metrics| metrics.last_used() < TIME_TO_BEGIN);
                 }
                 Ok(Err(Failure::Transient(_))) if count < MAX_ATTEMPTS => {
-                    drop(lease);
+                    lease.close();
                     // Two transactions that are in each other's way should not meet again.
                     sleep(Duration::from_millis(5) * count).await;
                 }
-                Ok(Err(e)) => return Err(e.into()),
-                Err(_) => return Err(no_answer()),
+                Ok(Err(e)) => {
+                    lease.close();
+                    return Err(e.into());
+                }
+                Err(_) => {
+                    lease.close();
+                    return Err(no_answer());
+                }
             }
         }
     }
@@ -251,20 +220,29 @@ impl Connections {
             Purpose::Write => {
                 let permit = timeout(TIME_IN_QUEUE, Arc::clone(&self.writers).acquire_owned());
                 let permit = permit.await.ok().and_then(Result::ok);
-                Some(permit.ok_or_else(|| failed(&"too many transactions wait for it"))?)
+                Some(permit.ok_or_else(|| unavailable("too many transactions wait for it"))?)
             }
         };
         // In a task of its own. If the caller stops to wait, the new connection goes to the pool.
         let pool = self.pool.clone();
         let connection = tokio::spawn(async move { pool.get().await }).await;
-        let connection = connection.map_err(|e| failed(&e))?.map_err(|e| match e {
-            PoolError::Backend(e) => {
-                StoreError::Failed(format!("the database cannot be reached: {e}"))
-            }
-            PoolError::Timeout(_) => failed(&"no connection in time"),
-            e => failed(&e),
+        let connection = connection.map_err(|e| unavailable(&e.to_string()))?;
+        let connection = connection.map_err(|e| match e {
+            PoolError::Backend(e) => e.while_connecting(),
+            PoolError::Timeout(_) => unavailable("no connection in time"),
+            e => unavailable(&e.to_string()),
         })?;
         Ok(Lease { connections: self, connection: Some(Arc::new(connection)), writer })
+    }
+
+    /// Undoes the transaction of a caller that has stopped to wait. The connection then goes back to the
+    /// pool: a new one costs more than most transactions.
+    async fn recover(self, connection: Object<Connector>, writer: Option<OwnedSemaphorePermit>) {
+        let undo = if writer.is_some() { "ROLLBACK" } else { NOTHING };
+        let undone = timeout(TIME_TO_BEGIN, connection.batch_execute(undo)).await;
+        if !matches!(undone, Ok(Ok(()))) {
+            self.outlive(Object::take(connection), writer).await;
+        }
     }
 
     /// Waits until the server has done with a connection that nobody uses any more. Until then it has
@@ -350,7 +328,7 @@ where
 /// A connection of the pool.
 pub(super) type Connection = Arc<Object<Connector>>;
 
-/// A connection for one attempt. Goes back to the pool only by [`Lease::give_back`].
+/// A connection for one attempt. If the caller stops to wait, [`Connections::recover`] gets it.
 struct Lease<'a> {
     connections: &'a Connections,
     connection: Option<Connection>,
@@ -362,37 +340,37 @@ impl Lease<'_> {
         self.connection.clone().ok_or_else(no_answer)
     }
 
+    /// Puts the connection back into the pool.
     fn give_back(mut self) {
         self.connection = None;
     }
 
-    /// Forgets a dead connection without waiting for answers.
-    fn abandon(mut self) {
-        if let Some(link) = self.take() {
-            link.finish().abort();
+    /// Closes the connection, so that the server undoes everything that was not committed.
+    fn close(mut self) {
+        if let Some(connection) = self.take() {
+            let (connections, writer) = (self.connections.clone(), self.writer.take());
+            tokio::spawn(connections.outlive(Object::take(connection), writer));
         }
     }
 
-    fn take(&mut self) -> Option<Link> {
-        self.connection.take().and_then(Arc::into_inner).map(Object::take)
+    /// Forgets a dead connection without waiting for answers.
+    fn abandon(mut self) {
+        if let Some(connection) = self.take() {
+            Object::take(connection).finish().abort();
+        }
+    }
+
+    fn take(&mut self) -> Option<Object<Connector>> {
+        self.connection.take().and_then(Arc::into_inner)
     }
 }
 
 impl Drop for Lease<'_> {
-    /// Closes the connection, so that the server undoes everything that was not committed.
     fn drop(&mut self) {
-        if let Some(link) = self.take()
+        if let Some(connection) = self.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(self.connections.clone().outlive(link, self.writer.take()));
+            runtime.spawn(self.connections.clone().recover(connection, self.writer.take()));
         }
     }
-}
-
-fn failed(e: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Failed(format!("the database failed: {e}"))
-}
-
-fn no_answer() -> StoreError {
-    failed(&"no answer in time")
 }

@@ -4,7 +4,8 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::connection::{Connection, Failure};
+use super::connection::Connection;
+use super::failure::Failure;
 use super::rows;
 use crate::login::throttle::{
     Attempt, Counter, Failures, ProvisionalFailure, Verdict, counted_before, decide,

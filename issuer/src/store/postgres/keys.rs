@@ -3,7 +3,8 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::connection::{Connection, Failure};
+use super::connection::Connection;
+use super::failure::Failure;
 use super::{audit, rows};
 use crate::keys::events::events;
 use crate::keys::{KeyRecord, KeyState, Vault};

@@ -10,6 +10,7 @@ mod clients;
 mod clock;
 mod connect;
 mod connection;
+mod failure;
 mod failures;
 mod keys;
 mod open;
@@ -24,8 +25,8 @@ use std::sync::Arc;
 use tokio_postgres::types::Type;
 
 use self::connect::Parameters;
-pub(in crate::store) use self::connection::Failure;
 use self::connection::{Connection, Connections};
+pub(in crate::store) use self::failure::Failure;
 use self::sessions::Rotation;
 use super::copy::{self, Parts, PartsOut};
 use super::unacknowledged::Unacknowledged;

@@ -4,13 +4,14 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio_postgres::types::Type;
 
-use super::connection::{Connection, Connections, Failure};
+use super::connection::{Connection, Connections};
+use super::failure::Failure;
 use super::{keys, rows};
 use crate::Error;
 use crate::config::PostgresUrl;
 use crate::keys::Vault;
-use crate::store::Missing;
 use crate::store::schema::Schema;
+use crate::store::{Missing, StoreError};
 
 /// One script for each schema version. `countersign.database` counts the scripts that have run.
 const MIGRATIONS: &[&str] =
@@ -31,8 +32,9 @@ const LOCK: i64 = 0x4353_6967;
 ///
 /// # Errors
 ///
-/// [`Error::Database`] if the database cannot be reached or written, is not ours, or is from a newer
-/// version; the error of `admit`. The database is then as it was.
+/// [`Error::Unavailable`] if the database cannot be reached or used now. [`Error::Database`] if it
+/// cannot be written, is not ours, or is from a newer version; the error of `admit`. The database is
+/// then as it was.
 pub(super) async fn open<T>(
     connections: &Connections,
     address: &PostgresUrl,
@@ -90,11 +92,15 @@ async fn try_open<T>(
     let opened = opened.await;
     let refusal = refusal.into_inner().unwrap_or_else(PoisonError::into_inner);
     opened.map_err(|e| {
-        refusal.unwrap_or_else(|| {
-            Error::Database(format!(
-                "cannot use the database {shown}: {e}; make it reachable, let its user create a \
-                 schema in it, or set database to another database"
-            ))
+        refusal.unwrap_or_else(|| match e {
+            StoreError::Failed(e) => Error::Database(format!(
+                "cannot use the database {shown}: {e}; let its user create a schema in it, or set \
+                 database to another database"
+            )),
+            StoreError::Unavailable(e) | StoreError::Unconfirmed(e) => Error::Unavailable(format!(
+                "cannot use the database {shown} now: {e}; try again when it works, or set database \
+                 to another database"
+            )),
         })
     })
 }

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio_postgres::Row;
 
-use super::connection::Failure;
+use super::failure::Failure;
 
 pub(super) fn number(row: &Row, name: &str) -> Result<u64, Failure> {
     unsigned(row.try_get(name)?)

@@ -3,7 +3,8 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Error, Row};
 
 use super::connect::Parameters;
-use super::connection::{Connection, Failure};
+use super::connection::Connection;
+use super::failure::Failure;
 use super::{audit, failures, rows};
 use crate::audit::{Event, session_subject};
 use crate::login::throttle::ProvisionalFailure;
