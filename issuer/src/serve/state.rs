@@ -35,7 +35,7 @@ impl State {
     ) -> Result<Self, Error> {
         config.listen = address;
         let tls = Self::acceptor(&config)?;
-        let metrics = Metrics::new(config.rotation_period, http::public_routes())?;
+        let metrics = Metrics::new(&config, http::public_routes())?;
         let url = config.issuer.clone().unwrap_or_else(|| url_of(address, tls.is_some()));
         let issuer = Issuer::open(config, &url, limits, clock, metrics).await?;
         let certificate = tls.clone();

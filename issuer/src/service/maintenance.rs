@@ -1,5 +1,5 @@
 //! The background tasks: rotate keys, remember the time, delete expired data, take failures of logins
-//! back.
+//! back, measure the database.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ const HOUR: u64 = 60 * MINUTE;
 impl Issuer {
     /// Runs until it is dropped.
     pub(crate) async fn maintain(&self) {
-        tokio::join!(self.work_each_second(), self.take_backs.work(&*self.store));
+        let take_back = self.take_backs.work(&*self.store);
+        tokio::join!(self.work_each_second(), take_back, self.watch_storage());
     }
 
     async fn work_each_second(&self) {

@@ -28,6 +28,7 @@ pub(crate) mod accounts;
 mod health;
 mod maintenance;
 mod open;
+mod storage;
 
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ use self::login_limit::LoginLimit;
 pub(crate) use self::open::{Opened, check_store, open_store, open_to_change};
 pub(crate) use self::refresh::RefreshRequest;
 use self::status::Lists;
+use self::storage::StorageWatch;
 use self::take_backs::TakeBacks;
 use crate::config::SESSION_MAX;
 use crate::login::counters::Counters;
@@ -69,6 +71,7 @@ pub(crate) struct Issuer {
     pub(crate) hasher: Hasher,
     login_limit: LoginLimit,
     take_backs: TakeBacks,
+    storage_watch: StorageWatch,
     refresh_key: hmac::Key,
     counters: Counters,
     pub(crate) metrics: Arc<Metrics>,
@@ -109,7 +112,7 @@ impl Issuer {
             refresh_grace: std::time::Duration::ZERO,
             ..Config::default()
         };
-        let metrics = Metrics::new(config.rotation_period, std::iter::empty()).unwrap();
+        let metrics = Metrics::new(&config, std::iter::empty()).unwrap();
         let clock = Clock::new(|| 1_800_000_000);
         Self::open(config, "http://127.0.0.1", Limits::default(), clock, metrics).await.unwrap()
     }

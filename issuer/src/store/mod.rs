@@ -32,6 +32,15 @@ pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError
 /// A pure function from the sealed secrets to the new ones. A store may call it more than once.
 pub(crate) type KeyChange = Box<dyn Fn(&Vault) -> Vault + Send + Sync>;
 
+/// The size of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// Tables and indexes.
+    pub(crate) bytes: u64,
+    /// The sessions that have not expired, ended ones included. Of very many, an estimate.
+    pub(crate) sessions: u64,
+}
+
 /// The behaviour of [`open`] if there is no database.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {
@@ -187,6 +196,8 @@ pub(crate) trait Store: Send + Sync {
 
     // The whole database.
 
+    /// Returns the size of the database. Reads an entry for each session, unless there are too many.
+    fn size(&self, now: u64) -> Answer<'_, Size>;
     /// Sends everything that the database holds at this moment, followed by [`copy::Part::End`].
     fn export(&self, parts: PartsOut) -> Answer<'_, ()>;
     /// Writes the parts of another store in one transaction, which commits after the last part.

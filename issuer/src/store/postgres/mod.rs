@@ -16,6 +16,7 @@ mod open;
 mod probe;
 mod rows;
 mod sessions;
+mod size;
 mod supervisor;
 mod users;
 
@@ -29,7 +30,7 @@ use self::connection::{Connection, Connections};
 use self::sessions::Rotation;
 use super::copy::{self, Parts, PartsOut};
 use super::unacknowledged::Unacknowledged;
-use super::{Answer, KeyChange, Missing, Store, StoreError};
+use super::{Answer, KeyChange, Missing, Size, Store, StoreError};
 use crate::audit::AuditEntry;
 use crate::clients::{Client, ClientChange};
 use crate::config::PostgresUrl;
@@ -328,6 +329,15 @@ impl Store for PostgresStore {
             let prune = |db: Connection| async move { audit::prune_some(&db, before).await };
             while self.connections.transact(prune).await? > 0 {}
             Ok(())
+        })
+    }
+
+    fn size(&self, now: u64) -> Answer<'_, Size> {
+        Box::pin(async move {
+            let now = rows::signed(now)?;
+            let parameters: Parameters<'_> = &[(&now, Type::INT8), (&size::MOST, Type::INT8)];
+            let rows = self.connections.read(size::READ, parameters).await?;
+            Ok(size::from_row(rows.first().ok_or_else(rows::malformed)?)?)
         })
     }
 

@@ -13,6 +13,7 @@ mod probe;
 mod queue;
 mod readers;
 mod sessions;
+mod size;
 mod users;
 mod worker;
 mod writer;
@@ -29,7 +30,7 @@ use self::sessions::Rotation;
 use self::writer::Writer;
 use super::copy::{self, Parts, PartsOut};
 use super::unacknowledged::Unacknowledged;
-use super::{Answer, KeyChange, Store, StoreError};
+use super::{Answer, KeyChange, Size, Store, StoreError};
 use crate::Error;
 use crate::audit::AuditEntry;
 use crate::clients::{Client, ClientChange};
@@ -244,6 +245,10 @@ impl Store for SqliteStore {
 
     fn prune_audit(&self, before: u64) -> Answer<'_, ()> {
         self.prune_in_parts(move |db| audit::prune_some(db, before))
+    }
+
+    fn size(&self, now: u64) -> Answer<'_, Size> {
+        self.readers.read(move |db| size::read(db, now))
     }
 
     fn export(&self, parts: PartsOut) -> Answer<'_, ()> {
