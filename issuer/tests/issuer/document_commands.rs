@@ -97,7 +97,7 @@ impl Machine {
                 assert!(["sh", "console"].contains(&&*block.language), "{place}: write sh");
                 self.run_block(&block, &place);
                 count += 1;
-            } else if let Some(name) = file.filter(|name| name.ends_with(&block.language)) {
+            } else if let Some(name) = file.filter(|name| name.contains('.')) {
                 fs::write(self.disk.path().join("work").join(name), &block.text).unwrap();
             }
         }
