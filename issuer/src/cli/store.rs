@@ -45,6 +45,12 @@ async fn copy(config: &Config, from: Option<&str>, to: Option<&str>) -> Result<(
     if source.to_string() == target.to_string() {
         return Err(Error::Refused("--from and --to are the same database".to_owned()));
     }
+    if store::is_in_use(&source).await? {
+        return Err(Error::Refused(format!(
+            "{source} is in use; nothing was copied. Stop every issuer on it first: changes that \
+             they make later would be lost"
+        )));
+    }
     // A wrong master key is refused now, not after the move.
     let opened = service::open_store(config, &source, Missing::Refuse).await?;
     let (copied_to, ()) = store::open(&target, Missing::Make, |_| Ok(())).await?;

@@ -94,6 +94,18 @@ pub(crate) async fn check(
     }
 }
 
+/// Returns true if an issuer uses the database. `false` if there is no SQLite file.
+///
+/// # Errors
+///
+/// [`Error::Database`] if the database cannot be reached.
+pub(crate) async fn is_in_use(database: &DatabaseUrl) -> Result<bool, Error> {
+    match database {
+        DatabaseUrl::Sqlite(path) => Ok(path.exists() && SqliteStore::is_in_use(path)?),
+        DatabaseUrl::Postgres(url) => PostgresStore::is_in_use(url).await,
+    }
+}
+
 /// The database. Each change is written together with its entry in the audit log.
 pub(crate) trait Store: Send + Sync {
     // Users.

@@ -11,6 +11,7 @@ mod clock;
 mod connect;
 mod connection;
 mod failures;
+mod in_use;
 mod keys;
 mod open;
 mod probe;
@@ -73,6 +74,16 @@ impl PostgresStore {
         admit: impl Fn(&Vault) -> Result<(), Error>,
     ) -> Result<(), Error> {
         open::check(&Connections::new(address)?, address, admit).await
+    }
+
+    /// Returns true if another issuer is connected to the database.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`] if the database cannot be reached; [`Error::Tls`] if the trusted
+    /// certificates cannot be read.
+    pub(crate) async fn is_in_use(address: &PostgresUrl) -> Result<bool, Error> {
+        Ok(in_use::is_in_use(&Connections::new(address)?).await?)
     }
 }
 

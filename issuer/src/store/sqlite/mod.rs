@@ -7,6 +7,7 @@ mod audit;
 mod clients;
 mod clock;
 mod failures;
+mod in_use;
 mod keys;
 mod open;
 mod probe;
@@ -79,6 +80,15 @@ impl SqliteStore {
         admit: impl FnOnce(&Vault) -> Result<(), Error>,
     ) -> Result<(), Error> {
         open::check(path, admit)
+    }
+
+    /// Returns true if another program has the file open.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`] if the file cannot be opened.
+    pub(crate) fn is_in_use(path: &Path) -> Result<bool, StoreError> {
+        Ok(in_use::is_in_use(path)?)
     }
 
     /// Runs `job` in a transaction and returns once its changes are on the disk.
