@@ -40,7 +40,18 @@ pub(crate) fn read_text(path: &Path) -> io::Result<Zeroizing<String>> {
 /// If the file cannot be read, is not a regular one, is longer than 1 MiB, or does not come in time.
 pub(crate) fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let path = path.to_owned();
-    within(TIMEOUT, move || read_regular(&path))
+    within_time(move || read_regular(&path))
+}
+
+/// Runs `job`, which asks the file system, in another thread, and waits for it for 5 s.
+///
+/// # Errors
+///
+/// Those of `job`; also if it does not end in time.
+pub(crate) fn within_time<T: Send + 'static>(
+    job: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    within(TIMEOUT, job)
 }
 
 /// Returns a warning if users other than the owner and the group may read or write a secret file.

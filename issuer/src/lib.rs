@@ -41,6 +41,7 @@ pub use config::{Config, DatabaseUrl, KeyBits, LogFormat, Origin, SESSION_MAX, S
 mod limits;
 pub use limits::Limits;
 mod crypto;
+mod disk;
 mod files;
 mod log_lines;
 mod network;

@@ -30,6 +30,8 @@ pub struct Limits {
     pub hash_queue: usize,
     /// Time in which one network (IPv4 address, IPv6 /64) may try `login_rate` logins.
     pub login_window: Duration,
+    /// Least time between two measurements of the database, its disks and its backups.
+    pub measure_interval: Duration,
     /// Bits in one status list, one for each session. Every list has this length, so that the length
     /// does not reveal the number of sessions.
     pub status_list_size: u32,
@@ -46,6 +48,7 @@ impl Default for Limits {
             hashes: std::thread::available_parallelism().map_or(1, usize::from),
             hash_queue: 64,
             login_window: Duration::from_secs(60),
+            measure_interval: Duration::from_secs(60),
             status_list_size: 1 << 17,
         }
     }

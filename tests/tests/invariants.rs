@@ -119,6 +119,7 @@ const LAYERS: [&[&str]; 6] = [
         "clock",
         "config",
         "crypto",
+        "disk",
         "error",
         "files",
         "limits",

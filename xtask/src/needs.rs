@@ -122,6 +122,19 @@ pub(crate) static FAKETIME: Need = Need {
     programs: &[Program { names: &["faketime"], packages: &["faketime"], ..PROGRAM }],
 };
 
+/// Machines of their own for the commands in the documents: `issuer/tests/machine`. PostgreSQL is
+/// needed too.
+pub(crate) static NAMESPACES: Need = Need {
+    name: "namespaces",
+    programs: &[
+        Program { names: &["unshare"], packages: &["util-linux"], ..PROGRAM },
+        Program { names: &["ip"], packages: &["iproute2"], ..PROGRAM },
+        Program { names: &["curl"], packages: &["curl"], ..PROGRAM },
+        Program { names: &["openssl"], packages: &["openssl"], ..PROGRAM },
+        Program { names: &["sqlite3"], packages: &["sqlite3"], ..PROGRAM },
+    ],
+};
+
 /// Checks the issuer's metrics, alerts and dashboard.
 pub(crate) static PROMTOOL: Need = Need {
     name: "promtool",
@@ -157,13 +170,14 @@ const fn shell(names: &'static [&'static str]) -> Program {
 
 pub(crate) static BROWSERS: [&Need; 3] = [&CHROMIUM, &FIREFOX, &WEBKIT];
 
-static ALL: [&Need; 9] = [
+static ALL: [&Need; 10] = [
     &CHROMIUM,
     &FIREFOX,
     &WEBKIT,
     &POSTGRES,
     &POSTGRES_18,
     &FAKETIME,
+    &NAMESPACES,
     &PROMTOOL,
     &SCHEMATHESIS,
     &SHELLS,
@@ -237,7 +251,8 @@ impl Need {
         let skipped = parse_skipped(&env::var(SKIP_VARIABLE).unwrap_or_default())?;
         Ok(if skipped.contains(&self.name) {
             Some(SKIP_VARIABLE)
-        } else if self.name == WEBKIT.name && !cfg!(target_os = "linux") {
+        } else if [WEBKIT.name, NAMESPACES.name].contains(&self.name) && !cfg!(target_os = "linux")
+        {
             Some("it exists only on Linux")
         } else {
             None
@@ -390,7 +405,7 @@ mod tests {
         for list in ["opera", "webkit,opera", "Firefox", "firefox webkit"] {
             let refusal = parse_skipped(list).unwrap_err().to_string();
             let all = "it takes chromium, firefox, webkit, postgres, postgres-18, faketime, \
-                       promtool, schemathesis, shells";
+                       namespaces, promtool, schemathesis, shells";
             assert!(refusal.ends_with(all), "{refusal}");
         }
     }

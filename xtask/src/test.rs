@@ -124,7 +124,7 @@ fn needs_of(options: Options) -> Vec<&'static Need> {
         needed.extend(needs::BROWSERS);
     }
     if options.run(Suite::Rust) {
-        needed.extend([&needs::POSTGRES, &needs::FAKETIME, &needs::PROMTOOL]);
+        needed.extend([&needs::POSTGRES, &needs::FAKETIME, &needs::NAMESPACES, &needs::PROMTOOL]);
     }
     if options.run(Suite::Js) {
         needed.extend([&needs::SCHEMATHESIS, &needs::SHELLS]);

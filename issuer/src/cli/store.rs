@@ -14,12 +14,12 @@ use crate::{Clock, Config, Error, service};
 pub(super) enum Command {
     /// Copy a database into an empty one, of the same kind or the other
     Copy {
-        /// Database to read, a URL as in the setting database
+        /// Database to read [default: the setting database]
         #[arg(long, value_name = "URL")]
-        from: String,
-        /// Empty database, a URL as in the setting database
-        #[arg(long, value_name = "URL")]
-        to: String,
+        from: Option<String>,
+        /// Empty database [default: the setting database]
+        #[arg(long, value_name = "URL", required_unless_present = "from")]
+        to: Option<String>,
     },
     /// Forget a time that an issuer saw while its clock was ahead of this machine's
     ResetClock,
@@ -28,22 +28,29 @@ pub(super) enum Command {
 impl Command {
     pub(super) async fn run(&self, config: &Config) -> Result<(), Error> {
         match self {
-            Self::Copy { from, to } => copy(config, from, to).await,
+            Self::Copy { from, to } => copy(config, from.as_deref(), to.as_deref()).await,
             Self::ResetClock => reset_clock(config).await,
         }
     }
 }
 
 /// Copies a database. The sealed keys are copied as they are, so that the copy needs the same master
-/// key.
-async fn copy(config: &Config, from: &str, to: &str) -> Result<(), Error> {
-    if from == to {
+/// key. A URL that is not given is that of the setting, so that a password need not be in a flag.
+async fn copy(config: &Config, from: Option<&str>, to: Option<&str>) -> Result<(), Error> {
+    let parse = |flag: &str, url: Option<&str>| match url {
+        Some(url) => url.parse().map_err(|e| Error::Config(format!("{flag}: {e}"))),
+        None => Ok(config.database.clone()),
+    };
+    let (source, target): (DatabaseUrl, DatabaseUrl) = (parse("--from", from)?, parse("--to", to)?);
+    if source.to_string() == target.to_string() {
         return Err(Error::Refused("--from and --to are the same database".to_owned()));
     }
-    let parse = |flag: &str, url: &str| {
-        url.parse::<DatabaseUrl>().map_err(|e| Error::Config(format!("{flag}: {e}")))
-    };
-    let (source, target) = (parse("--from", from)?, parse("--to", to)?);
+    if store::is_in_use(&source).await? {
+        return Err(Error::Refused(format!(
+            "{source} is in use; nothing was copied. Stop every issuer on it first: changes that \
+             they make later would be lost"
+        )));
+    }
     // A wrong master key is refused now, not after the move.
     let opened = service::open_store(config, &source, Missing::Refuse).await?;
     let (copied_to, ()) = store::open(&target, Missing::Make, |_| Ok(())).await?;

@@ -79,6 +79,8 @@ settings! {
     client_id: String = "client_first_party".to_owned();
     /// Database of users, sessions and keys.
     database: DatabaseUrl = DatabaseUrl::Sqlite(PathBuf::from("countersign.db"));
+    /// Folder with the backups of the database, for the age of the newest in the metrics.
+    backup_folder: Option<PathBuf> = None;
     /// Master key that encrypts the private keys: 32 bytes in base64.
     master_key: Option<Secret> = None;
     /// File with the master key.

@@ -21,6 +21,8 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) keys_read_age: Duration,
     /// The validity of the TLS certificate, if there is one.
     pub(crate) certificate: Option<Range<u64>>,
+    /// The age of the last backup in seconds; NaN if it is unknown.
+    pub(crate) backup_age: f64,
 }
 
 pub(super) struct Gauges {
@@ -32,6 +34,7 @@ pub(super) struct Gauges {
     keys_read: Gauge,
     certificate_expires: Gauge,
     certificate_lifetime: Gauge,
+    backup_age: Gauge,
     log_lines_lost: IntCounter,
     process: process::Metrics,
 }
@@ -68,6 +71,10 @@ impl Gauges {
                 "countersign_certificate_lifetime_seconds",
                 "Lifetime of the certificate in tls_cert; infinite without one",
             )?,
+            backup_age: maker.gauge(
+                "countersign_backup_age_seconds",
+                "Age of the newest file in backup_folder; infinite without one, NaN without backup_folder",
+            )?,
             log_lines_lost: maker.register(IntCounter::new(
                 "countersign_log_lines_lost_total",
                 "Lines of the log that were not written",
@@ -99,6 +106,7 @@ impl Gauges {
             validity.map_or((0.0, f64::INFINITY), |v| (v.start as f64, v.end as f64));
         self.certificate_expires.set(until - snapshot.now as f64);
         self.certificate_lifetime.set(until - from);
+        self.backup_age.set(snapshot.backup_age);
         self.log_lines_lost.inc_by(log_lines::lost().saturating_sub(self.log_lines_lost.get()));
         self.process.update();
         Ok(())

@@ -5,6 +5,7 @@
 
 mod gauges;
 mod process;
+mod storage;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +18,9 @@ use prometheus::{
 
 use self::gauges::Gauges;
 pub(crate) use self::gauges::Snapshot;
-use crate::Error;
+use self::storage::Storage;
+pub(crate) use self::storage::disks;
+use crate::{Config, Error};
 
 /// The media type of [`Metrics::text`].
 pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -33,6 +36,7 @@ pub(crate) struct Metrics {
     /// The time of one signature.
     pub(crate) sign_seconds: Histogram,
     pub(crate) store: Operations,
+    pub(crate) storage: Storage,
     connections: IntGauge,
     evicted_connections: IntCounter,
     ready: IntGaugeVec,
@@ -83,7 +87,7 @@ pub(crate) struct Operations {
     pub(crate) read: Operation,
     /// Answers when the change is durable.
     pub(crate) write: Operation,
-    /// May take long: deletes old rows, or copies everything.
+    /// May take long: deletes old rows, counts, or copies everything.
     pub(crate) bulk: Operation,
     /// The check of readiness.
     pub(crate) ping: Operation,
@@ -111,16 +115,16 @@ impl Metrics {
     ///
     /// Fails only if two metrics have the same name.
     pub(crate) fn new(
-        rotation_period: Duration,
+        config: &Config,
         routes: impl Iterator<Item = &'static str>,
     ) -> Result<Arc<Self>, Error> {
-        Self::make(rotation_period, routes)
+        Self::make(config, routes)
             .map(Arc::new)
             .map_err(|e| Error::System(format!("no metrics: {e}")))
     }
 
     fn make(
-        rotation_period: Duration,
+        config: &Config,
         routes: impl Iterator<Item = &'static str>,
     ) -> prometheus::Result<Self> {
         let maker = Maker(Registry::new());
@@ -130,7 +134,10 @@ impl Metrics {
             .set(1.0);
         maker
             .gauge("countersign_key_rotation_period_seconds", "How long one key signs")?
-            .set(rotation_period.as_secs_f64());
+            .set(config.rotation_period.as_secs_f64());
+        maker
+            .gauge("countersign_connections_limit", "Connections that may be open")?
+            .set(config.connections.into());
         Ok(Self {
             routes: counted_routes(&maker, routes)?,
             logins: logins(&maker)?,
@@ -146,6 +153,7 @@ impl Metrics {
                 &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0],
             )?,
             store: operations(&maker)?,
+            storage: Storage::new(&maker, config)?,
             connections: maker.int_gauge("countersign_connections_open", "Open connections")?,
             evicted_connections: maker.int_counter(
                 "countersign_connections_evicted_total",
@@ -337,7 +345,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_before_the_first_poll_is_timed() {
-        let metrics = Metrics::new(Duration::from_secs(1), std::iter::empty()).unwrap();
+        let metrics = Metrics::new(&Config::default(), std::iter::empty()).unwrap();
         let read = &metrics.store.read;
         let work = || std::thread::sleep(Duration::from_millis(20));
         let at_once = read.time(|| {

@@ -97,16 +97,17 @@ impl Issuer {
     /// Returns the metrics as text for Prometheus. `certificate` is the time in which the TLS
     /// certificate is valid, in UNIX seconds.
     pub(crate) fn metrics_text(&self, certificate: Option<Range<u64>>) -> Result<String, Error> {
-        let keys = self.keys.current();
+        let (now, keys) = (self.clock.now(), self.keys.current());
         let (hashes_running, hashes_waiting) = self.hasher.busy();
         self.metrics.text(&Snapshot {
-            now: self.clock.now(),
+            now,
             hashes_running,
             hashes_waiting,
             keys: &keys.records,
             keys_change_at: keys.changes_at,
             keys_read_age: keys.read_at.elapsed(),
             certificate,
+            backup_age: self.storage_watch.backup_age(now),
         })
     }
 }

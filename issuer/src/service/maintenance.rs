@@ -1,5 +1,5 @@
 //! The background tasks: rotate keys, remember the time, delete expired data, take failures of logins
-//! back.
+//! back, measure the database.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ const HOUR: u64 = 60;
 impl Issuer {
     /// Runs until it is dropped.
     pub(crate) async fn maintain(&self) {
-        tokio::join!(self.keep_up(), self.take_backs.work(&*self.store));
+        let take_back = self.take_backs.work(&*self.store);
+        tokio::join!(self.keep_up(), take_back, self.watch_storage());
     }
 
     /// Reads the keys when [`Polling`](super::polling::Polling) says so. With nobody there, that is

@@ -8,7 +8,7 @@ use crate::metrics::Metrics;
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::store::copy::{Parts, PartsOut};
-use crate::store::{Answer, KeyChange, Store};
+use crate::store::{Answer, KeyChange, Size, Store};
 use crate::users::{User, UserChange};
 
 /// A store whose answers are timed and counted.
@@ -64,6 +64,7 @@ measured! {
     read: latest_time() -> Option<u64>;
     write: remember_time(now: u64) -> u64;
     write: reset_time(now: u64) -> bool;
+    bulk: size(now: u64) -> Size;
     bulk: export(parts: PartsOut) -> ();
     bulk: import(parts: Parts) -> bool;
     read: audit(subject: Option<String>, most: u32) -> Vec<AuditEntry>;

@@ -29,6 +29,7 @@ pub(crate) mod accounts;
 mod health;
 mod maintenance;
 mod open;
+mod storage;
 
 use std::sync::Arc;
 
@@ -49,6 +50,7 @@ pub(crate) use self::open::{Opened, check_store, open_store, open_to_change};
 use self::polling::Polling;
 pub(crate) use self::refresh::RefreshRequest;
 use self::status::Lists;
+use self::storage::StorageWatch;
 use self::take_backs::TakeBacks;
 use crate::config::SESSION_MAX;
 use crate::login::counters::Counters;
@@ -72,6 +74,7 @@ pub(crate) struct Issuer {
     pub(crate) hasher: Hasher,
     login_limit: LoginLimit,
     take_backs: TakeBacks,
+    storage_watch: StorageWatch,
     refresh_key: hmac::Key,
     counters: Counters,
     pub(crate) metrics: Arc<Metrics>,
@@ -112,7 +115,7 @@ impl Issuer {
             refresh_grace: std::time::Duration::ZERO,
             ..Config::default()
         };
-        let metrics = Metrics::new(config.rotation_period, std::iter::empty()).unwrap();
+        let metrics = Metrics::new(&config, std::iter::empty()).unwrap();
         let clock = Clock::new(|| 1_800_000_000);
         let url = IssuerUrl::new("http://127.0.0.1").unwrap();
         Self::open(Arc::new(config), url, Limits::default(), clock, metrics).await.unwrap()

@@ -12,6 +12,7 @@ use super::login_limit::LoginLimit;
 use super::measured_store::Measured;
 use super::polling::Polling;
 use super::status::{Lists, Source};
+use super::storage::StorageWatch;
 use super::take_backs::TakeBacks;
 use crate::config::DatabaseUrl;
 use crate::keys::{Rules, Vault};
@@ -62,6 +63,7 @@ impl Issuer {
         Ok(Self {
             login_limit: LoginLimit::new(config.login_rate, limits.login_window),
             take_backs: TakeBacks::new(),
+            storage_watch: StorageWatch::default(),
             refresh_key: secret.refresh_key()?,
             counters: Counters::new(secret.derive("countersign logins v1")?),
             config,

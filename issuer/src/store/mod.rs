@@ -32,6 +32,15 @@ pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError
 /// A pure function from the sealed secrets to the new ones. A store may call it more than once.
 pub(crate) type KeyChange = Box<dyn Fn(&Vault) -> Vault + Send + Sync>;
 
+/// The size of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// Tables and indexes.
+    pub(crate) bytes: u64,
+    /// The sessions that have not expired, ended ones included. Of very many, an estimate.
+    pub(crate) sessions: u64,
+}
+
 /// The behaviour of [`open`] if there is no database.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {
@@ -82,6 +91,18 @@ pub(crate) async fn check(
     match database {
         DatabaseUrl::Sqlite(path) => SqliteStore::check(path, admit),
         DatabaseUrl::Postgres(url) => PostgresStore::check(url, admit).await,
+    }
+}
+
+/// Returns true if an issuer uses the database. `false` if there is no SQLite file.
+///
+/// # Errors
+///
+/// [`Error::Database`] if the database cannot be reached.
+pub(crate) async fn is_in_use(database: &DatabaseUrl) -> Result<bool, Error> {
+    match database {
+        DatabaseUrl::Sqlite(path) => Ok(path.exists() && SqliteStore::is_in_use(path)?),
+        DatabaseUrl::Postgres(url) => PostgresStore::is_in_use(url).await,
     }
 }
 
@@ -187,6 +208,8 @@ pub(crate) trait Store: Send + Sync {
 
     // The whole database.
 
+    /// Returns the size of the database. Reads an entry for each session, unless there are too many.
+    fn size(&self, now: u64) -> Answer<'_, Size>;
     /// Sends everything that the database holds at this moment, followed by [`copy::Part::End`].
     fn export(&self, parts: PartsOut) -> Answer<'_, ()>;
     /// Writes the parts of another store in one transaction, which commits after the last part.

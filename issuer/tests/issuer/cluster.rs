@@ -301,7 +301,7 @@ fn is_root() -> bool {
 }
 
 /// Finds the folder with `initdb`, `pg_ctl` and `postgres`.
-fn binaries() -> PathBuf {
+pub(crate) fn binaries() -> PathBuf {
     let named = std::env::var_os("COUNTERSIGN_POSTGRES").filter(|path| !path.is_empty());
     let mut folders: Vec<PathBuf> = named.map(PathBuf::from).into_iter().collect();
     if folders.is_empty() {

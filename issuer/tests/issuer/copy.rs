@@ -23,6 +23,9 @@ async fn sessions_and_keys_move_from_sqlite_to_postgres_and_back() {
     let process = Process::start(folder.path());
     let first = login(&process.url).await.refresh_token();
     let jwks = get(&process.url, "/.well-known/jwks.json").await.text;
+    let used = format!("{sqlite} is in use; nothing was copied");
+    let refused = copy(&folder, &sqlite, &format!("{sqlite}.copy"));
+    assert!(stderr(&refused).contains(&used), "{}", stderr(&refused));
     drop(process);
 
     let postgres = new_database();
@@ -39,13 +42,17 @@ async fn sessions_and_keys_move_from_sqlite_to_postgres_and_back() {
     assert_eq!(get(&process.url, "/.well-known/jwks.json").await.text, jwks);
     let second = refresh(&process.url, &first).await.refresh_token();
     login(&process.url).await.refresh_token();
+    let copy_back = |to: &str| {
+        let mut command = binary(folder.path());
+        command.env("COUNTERSIGN_MASTER_KEY", master_key.trim());
+        command.args(["store", "copy", "--from", &postgres, "--to", to]).output().unwrap()
+    };
+    let refused = copy_back(&format!("{sqlite}.copy"));
+    assert!(stderr(&refused).contains("is in use; nothing was copied"), "{}", stderr(&refused));
     drop(process);
 
     let back = format!("sqlite://{}", folder.path().join("back.db").display());
-    let mut command = binary(folder.path());
-    command.env("COUNTERSIGN_MASTER_KEY", master_key.trim());
-    let done =
-        command.args(["store", "copy", "--from", &postgres, "--to", &back]).output().unwrap();
+    let done = copy_back(&back);
     assert!(done.status.success(), "{}", stderr(&done));
     let process = serve(&back);
     assert_eq!(refresh(&process.url, &second).await.status, 200);

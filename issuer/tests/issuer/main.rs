@@ -17,6 +17,8 @@ mod clients;
 mod connections;
 mod copy;
 mod deploy;
+mod document_blocks;
+mod document_commands;
 mod documentation;
 mod durability;
 mod endpoints;

@@ -2,22 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use countersign_issuer::{Config, Limits};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::common::{Backend, PASSWORD, Process, START, Server, add_user, binary, client, command};
-use crate::common::{folder, folder_on, get, login, over_both, post_form, post_json, refresh};
+use crate::common::{
+    execute, folder, folder_on, get, login, over_both, post_form, post_json, refresh,
+};
 use crate::common::{send, stderr, stdout};
 
 over_both!(
     the_metrics_count_the_results_of_logins_and_refreshes,
     the_metrics_contain_the_age_of_each_key_until_it_is_dropped,
     the_audit_log_is_listed_and_kept_for_the_configured_time,
+    the_metrics_have_the_size_of_the_database_and_the_number_of_sessions,
 );
 
 /// Serves the metrics of the issuer and returns the URL of their listener.
@@ -198,6 +203,90 @@ async fn the_audit_log_is_listed_and_kept_for_the_configured_time(backend: Backe
     }
     assert_eq!(list().lines().filter(|line| line.contains("\tlogin\t")).count(), 2);
     assert!(!list().contains("user_added"));
+}
+
+async fn the_metrics_have_the_size_of_the_database_and_the_number_of_sessions(backend: Backend) {
+    let server = Server::over(folder_on(backend), |_, limits| {
+        limits.measure_interval = Duration::ZERO;
+    })
+    .await;
+    let admin = admin(&server).await;
+    let first = metrics(&admin).await;
+    assert!(first["countersign_sessions"].is_nan(), "measured before the metrics were read");
+    until(&admin, |now| now["countersign_sessions"] == 0.0).await;
+    for _ in 0..3 {
+        login(&server.url).await.refresh_token();
+    }
+    until(&admin, |now| now["countersign_sessions"] == 3.0).await;
+    let now = metrics(&admin).await;
+    assert!((50e3..5e6).contains(&now["countersign_database_size_bytes"]), "{now:#?}");
+    let space =
+        |name: &str| now.get(&format!("countersign_disk_{name}_bytes{{folder=\"database\"}}"));
+    if backend == Backend::Sqlite {
+        assert!(space("free") <= space("size") && space("size") > Some(&1e6), "{now:#?}");
+    } else {
+        assert_eq!(space("size"), None, "the disk of the server is not known");
+    }
+    server.advance(8 * 86400);
+    until(&admin, |now| now["countersign_sessions"] == 0.0).await;
+    if backend == Backend::Postgres {
+        // More than a million would take too long to count.
+        let estimate = "UPDATE pg_class SET reltuples = 3e6
+                        WHERE oid = 'countersign.sessions'::regclass";
+        execute(server.folder.path(), estimate);
+        until(&admin, |now| now["countersign_sessions"] == 3e6).await;
+    }
+}
+
+#[tokio::test]
+async fn the_database_is_measured_once_a_minute_however_often_the_metrics_are_read() {
+    let server = Server::start().await;
+    let admin = admin(&server).await;
+    until(&admin, |now| now["countersign_sessions"] == 0.0).await;
+    let bulk = "countersign_store_duration_seconds_count{operation=\"bulk\"}";
+    for _ in 0..50 {
+        metrics(&admin).await;
+    }
+    // Expired sessions and old failures were deleted at the start.
+    assert_eq!(metrics(&admin).await[bulk], 3.0);
+}
+
+#[tokio::test]
+async fn the_age_of_the_last_backup_survives_a_restart() {
+    let age = |now: &BTreeMap<String, f64>| now["countersign_backup_age_seconds"];
+    let backups = tempfile::TempDir::new().unwrap();
+    let path = backups.path().to_owned();
+    let configured = |config: &mut Config, limits: &mut Limits| {
+        config.backup_folder = Some(path.clone());
+        limits.measure_interval = Duration::ZERO;
+    };
+    let server = Server::with(configured).await;
+    let of_first = admin(&server).await;
+    until(&of_first, |now| age(now) == f64::INFINITY).await;
+    let made = fs::File::create(path.join("monday.db")).unwrap();
+    (&made).write_all(b"a copy").unwrap();
+    made.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(START - 5000)).unwrap();
+    until(&of_first, |now| age(now) == 5000.0).await;
+    server.advance(1000);
+    assert_eq!(age(&metrics(&of_first).await), 6000.0);
+
+    let server = Server::over(server.stop().await, configured).await;
+    let of_second = admin(&server).await;
+    until(&of_second, |now| age(now) == 5000.0).await;
+    fs::remove_dir_all(&path).unwrap();
+    until(&of_second, |now| age(now) == f64::INFINITY).await;
+
+    let server = Server::start().await;
+    let without = admin(&server).await;
+    until(&without, |now| now["countersign_sessions"] == 0.0).await;
+    assert!(age(&metrics(&without).await).is_nan());
+}
+
+#[tokio::test]
+async fn the_limit_of_the_connections_is_the_setting() {
+    let server = Server::with(|config, _| config.connections = 77).await;
+    let limit = metrics(&admin(&server).await).await["countersign_connections_limit"];
+    assert_eq!(limit, 77.0);
 }
 
 #[tokio::test]

@@ -12,11 +12,13 @@ mod connect;
 mod connection;
 mod failure;
 mod failures;
+mod in_use;
 mod keys;
 mod open;
 mod probe;
 mod rows;
 mod sessions;
+mod size;
 mod supervisor;
 mod users;
 
@@ -30,7 +32,7 @@ pub(in crate::store) use self::failure::Failure;
 use self::sessions::Rotation;
 use super::copy::{self, Parts, PartsOut};
 use super::unacknowledged::Unacknowledged;
-use super::{Answer, KeyChange, Missing, Store, StoreError};
+use super::{Answer, KeyChange, Missing, Size, Store, StoreError};
 use crate::audit::AuditEntry;
 use crate::clients::{Client, ClientChange};
 use crate::config::PostgresUrl;
@@ -73,6 +75,16 @@ impl PostgresStore {
         admit: impl Fn(&Vault) -> Result<(), Error>,
     ) -> Result<(), Error> {
         open::check(&Connections::new(address)?, address, admit).await
+    }
+
+    /// Returns true if another issuer is connected to the database.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`] if the database cannot be reached; [`Error::Tls`] if the trusted
+    /// certificates cannot be read.
+    pub(crate) async fn is_in_use(address: &PostgresUrl) -> Result<bool, Error> {
+        Ok(in_use::is_in_use(&Connections::new(address)?).await?)
     }
 }
 
@@ -329,6 +341,15 @@ impl Store for PostgresStore {
             let prune = |db: Connection| async move { audit::prune_some(&db, before).await };
             while self.connections.transact(prune).await? > 0 {}
             Ok(())
+        })
+    }
+
+    fn size(&self, now: u64) -> Answer<'_, Size> {
+        Box::pin(async move {
+            let now = rows::signed(now)?;
+            let parameters: Parameters<'_> = &[(&now, Type::INT8), (&size::MOST, Type::INT8)];
+            let rows = self.connections.read(size::READ, parameters).await?;
+            Ok(size::from_row(rows.first().ok_or_else(rows::malformed)?)?)
         })
     }
 

@@ -7,12 +7,14 @@ mod audit;
 mod clients;
 mod clock;
 mod failures;
+mod in_use;
 mod keys;
 mod open;
 mod probe;
 mod queue;
 mod readers;
 mod sessions;
+mod size;
 mod users;
 mod worker;
 mod writer;
@@ -29,7 +31,7 @@ use self::sessions::Rotation;
 use self::writer::Writer;
 use super::copy::{self, Parts, PartsOut};
 use super::unacknowledged::Unacknowledged;
-use super::{Answer, KeyChange, Store, StoreError};
+use super::{Answer, KeyChange, Size, Store, StoreError};
 use crate::Error;
 use crate::audit::AuditEntry;
 use crate::clients::{Client, ClientChange};
@@ -78,6 +80,15 @@ impl SqliteStore {
         admit: impl FnOnce(&Vault) -> Result<(), Error>,
     ) -> Result<(), Error> {
         open::check(path, admit)
+    }
+
+    /// Returns true if another program has the file open.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`] if the file cannot be opened.
+    pub(crate) fn is_in_use(path: &Path) -> Result<bool, StoreError> {
+        Ok(in_use::is_in_use(path)?)
     }
 
     /// Runs `job` in a transaction and returns once its changes are on the disk.
@@ -244,6 +255,10 @@ impl Store for SqliteStore {
 
     fn prune_audit(&self, before: u64) -> Answer<'_, ()> {
         self.prune_in_parts(move |db| audit::prune_some(db, before))
+    }
+
+    fn size(&self, now: u64) -> Answer<'_, Size> {
+        self.readers.read(move |db| size::read(db, now))
     }
 
     fn export(&self, parts: PartsOut) -> Answer<'_, ()> {
