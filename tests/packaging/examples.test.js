@@ -2,24 +2,22 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { Miniflare } from 'miniflare'
 import { build, preview } from 'vite'
 import { freePort, logIn, startIssuer } from '../js/support/issuer.js'
 import { tamperWith } from '../js/support/tampering.js'
 import { launchChromium } from '../runtimes/chromium.js'
 import { programOf } from '../runtimes/runtimes.js'
-import { inProject, pack, run } from './project.js'
+import { bundle, inExample, workerIn } from './example.js'
+import { pack } from './project.js'
 import { isSkipped } from '../runtimes/skip.js'
 
-const EXAMPLES = fileURLToPath(new URL('../../pkg/examples/', import.meta.url))
-const WRANGLER = fileURLToPath(new URL('../../node_modules/wrangler/bin/wrangler.js', import.meta.url))
 const AUDIENCE = 'api'
 
 let folder, tarball, issuer
@@ -33,14 +31,6 @@ after(async () => {
   await issuer?.stop()
   await rm(folder, { recursive: true })
 })
-
-/** Copies an example and its dependencies into a project, and calls `work` with the folder. */
-function inExample(name, tools, work) {
-  return inProject({ tarball, tools }, async (project) => {
-    await cp(join(EXAMPLES, name), project, { recursive: true, filter: (path) => !path.endsWith('package.json') })
-    return work(project)
-  })
-}
 
 /** Returns a token for one of the user's scopes. */
 async function tokenFor(scope) {
@@ -58,7 +48,7 @@ const servers = {
   deno: { tools: [], runtime: 'deno', args: ['run', '--no-config', '--node-modules-dir=manual', '--no-prompt', '--allow-net', '--allow-env=ISSUER,AUDIENCE,PORT', 'server.ts'] },
 }
 for (const [name, { tools, runtime, args }] of Object.entries(servers)) {
-  test(`the example ${name} accepts valid tokens for their scope`, () => inExample(name, tools, async (cwd) => {
+  test(`the example ${name} accepts valid tokens for their scope`, () => inExample({ tarball, name, tools }, async (cwd) => {
     const { program } = await programOf(runtime)
     const env = { ...process.env, ISSUER: issuer.url, AUDIENCE, PORT: '0' }
     const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'inherit'] })
@@ -85,21 +75,12 @@ for (const [name, { tools, runtime, args }] of Object.entries(servers)) {
   }))
 }
 
-test('the example cloudflare-worker forwards requests with valid tokens, and only with their own claims', () => inExample('cloudflare-worker', [], async (cwd) => {
+test('the example cloudflare-worker forwards requests with valid tokens, and only with their own claims', () => inExample({ tarball, name: 'cloudflare-worker' }, async (cwd) => {
   const site = createServer((request, response) => response.end(JSON.stringify({ url: request.url, headers: request.headers })))
   site.listen(0, '127.0.0.1')
   await once(site, 'listening')
-  const env = { ...process.env, CLOUDFLARE_CF_FETCH_ENABLED: 'false', WRANGLER_SEND_METRICS: 'false' }
-  await run(process.execPath, [WRANGLER, 'deploy', '--dry-run', '--outdir', 'out'], { cwd, env })
-  const worker = new Miniflare({
-    modules: true,
-    scriptPath: join(cwd, 'out/index.js'),
-    modulesRoot: join(cwd, 'out'),
-    modulesRules: [{ type: 'CompiledWasm', include: ['**/*.wasm'] }],
-    compatibilityDate: '2026-04-01',
-    bindings: { ISSUER: issuer.url, AUDIENCE, ORIGIN: `http://127.0.0.1:${site.address().port}` },
-    cf: false,
-  })
+  const bindings = { ISSUER: issuer.url, AUDIENCE, ORIGIN: `http://127.0.0.1:${site.address().port}` }
+  const worker = new Miniflare({ ...workerIn(await bundle(cwd)), bindings })
   const ask = (headers) => worker.dispatchFetch('http://worker/page?a=b', { headers })
   try {
     const { access_token: token } = await logIn(issuer.url)
@@ -125,7 +106,7 @@ test('the example cloudflare-worker forwards requests with valid tokens, and onl
   }
 }))
 
-test('the example vite shows the subject and the remaining time of a token', { skip: isSkipped(['chromium']) }, () => inExample('vite', [], async (root) => {
+test('the example vite shows the subject and the remaining time of a token', { skip: isSkipped(['chromium']) }, () => inExample({ tarball, name: 'vite' }, async (root) => {
   await writeFile(join(root, '.env'), `VITE_ISSUER=${issuer.url}\nVITE_AUDIENCE=${AUDIENCE}\n`)
   await build({ root, logLevel: 'error' })
   const port = await freePort()

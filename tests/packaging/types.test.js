@@ -5,6 +5,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { EXAMPLES } from './example.js'
 import { inProject, pack, toolPath } from './project.js'
 
 const SOURCES = new URL('types/', import.meta.url)
@@ -47,6 +48,15 @@ test('beside express-oauth2-jwt-bearer, which declares req.auth too, both compil
 test('with Fastify and node:http, programs compile', async () => {
   await inProject({ tarball, files, tools: ['fastify', '@types/node'] }, async (cwd) => {
     assert.equal(await compile(cwd, [...RESOLUTIONS.nodenext.flags, '--skipLibCheck', 'servers.ts']), '')
+  })
+})
+
+test('the example edge-gateway compiles', async () => {
+  const workers = `declare module 'cloudflare:workers' { export function waitUntil(promise: Promise<unknown>): void }`
+  const fixture = join(EXAMPLES, 'edge-gateway')
+  await inProject({ tarball, files: { 'workers.d.ts': workers }, fixture }, async (cwd) => {
+    const flags = [...RESOLUTIONS.bundler.flags, '--lib', 'es2022,dom,dom.iterable']
+    assert.equal(await compile(cwd, [...flags, 'workers.d.ts', 'src/index.ts']), '')
   })
 })
 

@@ -1,0 +1,46 @@
+import { PREFIX, type Route } from './routes.js'
+
+/** The claims of a token. */
+export type Claims = Readonly<Record<string, unknown>>
+
+/** Headers between two neighbours (RFC 9110 §7.6.1), besides those that `Connection` names. */
+const HOP_BY_HOP = [
+  'connection', 'keep-alive', 'proxy-authorization', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade',
+]
+
+/** Headers by which some servers take another path or method than those that the gateway checked. */
+const OVERRIDES = ['x-original-url', 'x-rewrite-url', 'x-http-method', 'x-http-method-override', 'x-method-override']
+
+/** Headers that only the gateway may set. */
+const OWN = ['forwarded', 'signature', 'signature-input', 'x-forwarded-host', 'x-forwarded-proto']
+
+/** Returns the headers of the forwarded request: the request's own without forged ones, and the claims of the route. */
+export function headersFor(request: Request, { isPublic, claims: wanted }: Route, claims: Claims): Headers {
+  const headers = new Headers(request.headers)
+  const isWebSocket = headers.get('upgrade')?.toLowerCase() === 'websocket'
+  const dropped = new Set([...namedByConnection(headers), ...HOP_BY_HOP, ...OVERRIDES, ...OWN])
+  // The origin needs the claims, and could lose the token.
+  if (!isPublic) dropped.add('authorization')
+  for (const name of [...headers.keys()]) {
+    // CGI, WSGI and PHP do not tell "_" from "-".
+    const readAs = name.replaceAll('_', '-')
+    if (dropped.has(name) || dropped.has(readAs) || readAs.startsWith(PREFIX)) headers.delete(name)
+  }
+  if (isWebSocket) headers.set('upgrade', 'websocket')
+  const { host, protocol } = new URL(request.url)
+  headers.set('x-forwarded-host', host)
+  headers.set('x-forwarded-proto', protocol.slice(0, -1))
+  for (const [claim, name] of wanted) {
+    if (Object.hasOwn(claims, claim)) headers.set(name, encode(claims[claim]))
+  }
+  return headers
+}
+
+/** Percent-encoded UTF-8 has only characters that a header may have. A value that is no string is encoded as JSON. */
+function encode(value: unknown): string {
+  return encodeURIComponent(typeof value === 'string' ? value : JSON.stringify(value))
+}
+
+function namedByConnection(headers: Headers): string[] {
+  return (headers.get('connection') ?? '').toLowerCase().split(',').map((name) => name.trim())
+}
