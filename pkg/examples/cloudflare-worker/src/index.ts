@@ -22,7 +22,8 @@ export default {
 
     const { pathname, search } = new URL(request.url)
     const { method, body } = request
-    return fetch(new URL(pathname + search, ORIGIN), { method, body, headers: headersFor(request, claims), redirect: 'manual' })
+    // Resolved as a relative reference, a path that begins with "//" would name another host.
+    return fetch(ORIGIN + pathname + search, { method, body, headers: headersFor(request, claims), redirect: 'manual' })
   },
 }
 
@@ -30,7 +31,8 @@ export default {
 function headersFor(request: Request, { sub, client_id, scope }: JwtPayload): Headers {
   const headers = new Headers(request.headers)
   for (const name of [...headers.keys()]) {
-    if (name.startsWith(PREFIX) || name === 'authorization') headers.delete(name)
+    // Some servers do not tell "_" from "-".
+    if (name.replaceAll('_', '-').startsWith(PREFIX) || name === 'authorization') headers.delete(name)
   }
   for (const [name, value] of Object.entries({ sub, 'client-id': client_id, scope })) {
     // Percent-encoded, every claim is a valid header value.
