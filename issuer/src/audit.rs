@@ -1,73 +1,79 @@
-//! The audit log: its events, their names in the database, and their subjects.
+//! The audit log: its events, their names in the database, and the user and network of each entry.
 
-/// An event that the store records in the same transaction as the change itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    UserAdded,
-    UserLocked,
-    UserUnlocked,
-    UserScopeChanged,
-    UserDeleted,
-    PasswordChanged,
-    PasswordRehashed,
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
 
-    ClientAdded,
-    ClientSecretChanged,
-    ClientLocked,
-    ClientUnlocked,
-    ClientScopeChanged,
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-    Login,
-    RefreshRepeated,
-    RefreshReused,
-    SessionEnded,
+use crate::config::AuditNetwork;
+use crate::network::network_of;
 
-    KeyPublished,
-    KeyRotationRequested,
-    KeyActive,
-    KeyRetiring,
-    /// A key was removed after its time was over.
-    KeyDropped,
-    /// A key was removed before its time was over.
-    KeyWithdrawn,
-    MasterKeyChanged,
-    SecretExchanged,
+/// Declares the events with their names in the database and in `audit list`. The names are
+/// documented: operators search for them.
+macro_rules! events {
+    ($($(#[$documentation:meta])* $event:ident = $name:literal,)+) => {
+        /// An event that the store records in the same transaction as the change itself. Failed
+        /// logins change nothing: they are recorded together, later.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(crate) enum Event {
+            $($(#[$documentation])* $event,)+
+        }
 
-    ClockReset,
+        impl Event {
+            /// The names of all events.
+            pub(crate) const NAMES: &[&str] = &[$($name,)+];
+
+            /// Returns the name in the database and in `audit list`.
+            pub(crate) const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$event => $name,)+
+                }
+            }
+        }
+    };
 }
 
-impl Event {
-    /// Returns the name in the database and in `audit list`. The names are documented: operators
-    /// search for them.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::UserAdded => "user_added",
-            Self::UserLocked => "user_locked",
-            Self::UserUnlocked => "user_unlocked",
-            Self::UserScopeChanged => "user_scope_changed",
-            Self::UserDeleted => "user_deleted",
-            Self::PasswordChanged => "password_changed",
-            Self::PasswordRehashed => "password_rehashed",
-            Self::ClientAdded => "client_added",
-            Self::ClientSecretChanged => "client_secret_changed",
-            Self::ClientLocked => "client_locked",
-            Self::ClientUnlocked => "client_unlocked",
-            Self::ClientScopeChanged => "client_scope_changed",
-            Self::Login => "login",
-            Self::RefreshRepeated => "refresh_repeated",
-            Self::RefreshReused => "refresh_reused",
-            Self::SessionEnded => "session_ended",
-            Self::KeyPublished => "key_published",
-            Self::KeyRotationRequested => "key_rotation_requested",
-            Self::KeyActive => "key_active",
-            Self::KeyRetiring => "key_retiring",
-            Self::KeyDropped => "key_dropped",
-            Self::KeyWithdrawn => "key_withdrawn",
-            Self::MasterKeyChanged => "master_key_changed",
-            Self::SecretExchanged => "secret_exchanged",
-            Self::ClockReset => "clock_reset",
-        }
-    }
+events! {
+    UserAdded = "user_added",
+    UserLocked = "user_locked",
+    UserUnlocked = "user_unlocked",
+    UserScopeChanged = "user_scope_changed",
+    UserDeleted = "user_deleted",
+    PasswordChanged = "password_changed",
+    PasswordRehashed = "password_rehashed",
+
+    ClientAdded = "client_added",
+    ClientSecretChanged = "client_secret_changed",
+    ClientLocked = "client_locked",
+    ClientUnlocked = "client_unlocked",
+    ClientScopeChanged = "client_scope_changed",
+
+    Login = "login",
+    /// The name or the password was wrong.
+    LoginFailed = "login_failed",
+    /// The password was right, and the user is locked.
+    LoginLocked = "login_locked",
+    /// The password was not checked, because too many logins had failed.
+    LoginHeldBack = "login_held_back",
+    RefreshRepeated = "refresh_repeated",
+    RefreshReused = "refresh_reused",
+    SessionEnded = "session_ended",
+
+    KeyPublished = "key_published",
+    KeyRotationRequested = "key_rotation_requested",
+    KeyActive = "key_active",
+    KeyRetiring = "key_retiring",
+    /// A key was removed after its time was over.
+    KeyDropped = "key_dropped",
+    /// A key was removed before its time was over.
+    KeyWithdrawn = "key_withdrawn",
+    MasterKeyChanged = "master_key_changed",
+    SecretExchanged = "secret_exchanged",
+
+    ClockReset = "clock_reset",
 }
 
 /// The subject of an event that concerns no single user, client, session or key.
@@ -78,13 +84,153 @@ pub(crate) fn session_subject(id: &[u8; 16]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// An entry of the audit log that the store writes.
+#[derive(Clone, Debug)]
+pub(crate) struct NewEntry {
+    pub(crate) at: u64,
+    pub(crate) event: Event,
+    /// The id of a user, a client or a session, or a kid.
+    pub(crate) subject: String,
+    pub(crate) user_id: Option<String>,
+    /// The network of the request, as [`Network`] shows it. Commands have none.
+    pub(crate) network: Option<String>,
+    /// How often it happened.
+    pub(crate) count: u32,
+}
+
+impl NewEntry {
+    /// Returns the entry of an event that concerns no user.
+    pub(crate) fn of(at: u64, event: Event, subject: &str) -> Self {
+        Self { at, event, subject: subject.to_owned(), user_id: None, network: None, count: 1 }
+    }
+
+    /// Returns the entry of a change of a user.
+    pub(crate) fn of_user(at: u64, event: Event, user_id: &str) -> Self {
+        Self { user_id: Some(user_id.to_owned()), ..Self::of(at, event, user_id) }
+    }
+
+    /// Returns the entry of a session's event.
+    pub(crate) fn of_session(
+        at: u64,
+        event: Event,
+        session: &[u8; 16],
+        user_id: &str,
+        network: &Network,
+    ) -> Self {
+        Self {
+            user_id: Some(user_id.to_owned()),
+            network: Some(network.to_string()),
+            ..Self::of(at, event, &session_subject(session))
+        }
+    }
+}
+
 /// An entry of the audit log as it is read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AuditEntry {
+    pub(crate) id: u64,
     pub(crate) at: u64,
     /// The name of an [`Event`]. Text, because a newer version may have recorded events that this
     /// version does not know.
     pub(crate) event: String,
     /// The id of a user, a client or a session, or a kid.
     pub(crate) subject: String,
+    /// Absent in entries of versions that did not record it.
+    pub(crate) user_id: Option<String>,
+    /// The present name of the user; `None` if the user is deleted.
+    pub(crate) user_name: Option<String>,
+    pub(crate) network: Option<String>,
+    pub(crate) count: u64,
+}
+
+/// The entries to list: those that meet all conditions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AuditFilter {
+    pub(crate) subject: Option<String>,
+    pub(crate) user_id: Option<String>,
+    pub(crate) network: Option<String>,
+    /// The names of events; all if it is empty.
+    pub(crate) events: Vec<String>,
+    /// Not older than this time.
+    pub(crate) since: u64,
+    /// Recorded before the entry with this id.
+    pub(crate) before: Option<u64>,
+    /// The largest number of entries: the last ones.
+    pub(crate) most: u32,
+}
+
+/// The network of a client: its IPv4 address, or its IPv6 /64. Its text, which the audit log has, is
+/// made only if it is needed.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    address: IpAddr,
+    names: Arc<NetworkNames>,
+}
+
+/// How the audit log names networks.
+#[derive(Debug)]
+pub(crate) struct NetworkNames {
+    /// The key of the codes, if networks are not shown by their addresses. It is one of the
+    /// deployment: a network has the same code at all issuers.
+    key: Option<hmac::Key>,
+}
+
+impl NetworkNames {
+    pub(crate) fn new(kind: AuditNetwork, key: hmac::Key) -> Self {
+        Self { key: (kind == AuditNetwork::Hash).then_some(key) }
+    }
+}
+
+impl Network {
+    pub(crate) fn of(client: IpAddr, names: &Arc<NetworkNames>) -> Self {
+        Self { address: network_of(client), names: Arc::clone(names) }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let prefix = if self.address.is_ipv6() { "/64" } else { "" };
+        let address = format!("{}{prefix}", self.address);
+        match &self.names.key {
+            None => f.write_str(&address),
+            Some(key) => {
+                let code = hmac::sign(key, address.as_bytes());
+                let half = code.as_ref().get(..16).unwrap_or_default();
+                f.write_str(&URL_SAFE_NO_PAD.encode(half))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Network {
+    pub(crate) fn for_tests() -> Self {
+        Self::of([192, 0, 2, 1].into(), &Arc::new(NetworkNames { key: None }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_shown_as_a_code_or_as_its_address() {
+        let key = |byte| hmac::Key::new(hmac::HMAC_SHA256, &[byte; 32]);
+        let shown = |kind, key, client: &str| {
+            let names = Arc::new(NetworkNames::new(kind, key));
+            Network::of(client.parse().unwrap(), &names).to_string()
+        };
+        for (client, address) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ] {
+            assert_eq!(shown(AuditNetwork::Address, key(1), client), address);
+            let code = shown(AuditNetwork::Hash, key(1), client);
+            assert_eq!(code.len(), 22);
+            assert_eq!(code, shown(AuditNetwork::Hash, key(1), address.trim_end_matches("/64")));
+            assert_ne!(code, shown(AuditNetwork::Hash, key(1), "192.0.2.2"));
+            assert_ne!(code, shown(AuditNetwork::Hash, key(2), client));
+        }
+    }
 }

@@ -37,7 +37,9 @@ pub use error::Error;
 mod clock;
 pub use clock::Clock;
 mod config;
-pub use config::{Config, DatabaseUrl, KeyBits, LogFormat, Origin, SESSION_MAX, Secret, Sources};
+pub use config::{
+    AuditNetwork, Config, DatabaseUrl, KeyBits, LogFormat, Origin, SESSION_MAX, Secret, Sources,
+};
 mod limits;
 pub use limits::Limits;
 mod crypto;

@@ -8,7 +8,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::audit::Event;
+use crate::audit::{Event, Network};
 use crate::scope;
 use crate::status::{self, Candidates};
 
@@ -77,6 +77,8 @@ impl Lifetimes {
 #[derive(Clone, Debug)]
 pub(crate) struct Refresh {
     pub(crate) token: RefreshToken,
+    /// The network of the client, for the audit log.
+    pub(crate) network: Network,
     /// A narrower scope for the access token.
     pub(crate) scope: Option<String>,
     pub(crate) now: u64,
@@ -235,7 +237,14 @@ mod tests {
 
     fn refresh(counter: u64, now: u64, scope: Option<&str>) -> Refresh {
         let token = RefreshToken { session: [7; 16], counter };
-        Refresh { token, scope: scope.map(Into::into), now, lifetimes: LIFETIMES, candidates: None }
+        Refresh {
+            token,
+            network: Network::for_tests(),
+            scope: scope.map(Into::into),
+            now,
+            lifetimes: LIFETIMES,
+            candidates: None,
+        }
     }
 
     /// Decides with one clock for everything, and after an answer to the last rotation.

@@ -30,6 +30,17 @@ fn line(e: &clap::Error) -> String {
         ErrorKind::InvalidSubcommand => {
             unknown("command", ContextKind::InvalidSubcommand, ContextKind::SuggestedSubcommand)
         }
+        ErrorKind::InvalidValue if e.get(ContextKind::ValidValue).is_some() => {
+            let [flag, value] = [ContextKind::InvalidArg, ContextKind::InvalidValue]
+                .map(|kind| context(kind).unwrap_or_default());
+            let hint = match context(ContextKind::SuggestedValue) {
+                Some(nearest) => format!("did you mean {nearest}?"),
+                None => {
+                    format!("expected {}", context(ContextKind::ValidValue).unwrap_or_default())
+                }
+            };
+            format!("unknown value {value} for {flag}; {hint}")
+        }
         _ => {
             let text = e.to_string();
             let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");

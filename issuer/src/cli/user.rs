@@ -143,6 +143,16 @@ async fn change_user(store: &dyn Store, name: &str, change: UserChange) -> Resul
     if is_known { Ok(()) } else { Err(unknown(name)) }
 }
 
+/// Returns the `sub` of a user. A `sub` is returned as it is: the user may be deleted.
+pub(super) async fn find_id(store: &dyn Store, user: &str) -> Result<String, Error> {
+    let name = user_name(user)?;
+    match store.user(name.clone()).await? {
+        Some(found) => Ok(found.id),
+        None if user.starts_with("user_") => Ok(user.to_owned()),
+        None => Err(unknown(&name)),
+    }
+}
+
 fn unknown(name: &str) -> Error {
     Error::Refused(format!("there is no user {name}; see user list, or add it with user add"))
 }

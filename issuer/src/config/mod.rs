@@ -24,6 +24,7 @@ pub(crate) use self::postgres_url::{PostgresUrl, TIME_TO_CONNECT, describe};
 pub use self::settings::Config;
 pub(crate) use self::settings::{SETTINGS, Setting};
 pub use self::sources::Sources;
+pub(crate) use self::value::parse_duration;
 
 /// The maximum lifetime of a session, however often it is refreshed.
 pub const SESSION_MAX: Duration = Duration::from_secs(30 * DAY);
@@ -49,6 +50,15 @@ pub enum LogFormat {
     Text,
     /// For programs: one JSON object a line.
     Json,
+}
+
+/// How the audit log names the network of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditNetwork {
+    /// By a keyed hash.
+    Hash,
+    /// By its address.
+    Address,
 }
 
 /// Size of an RSA key.

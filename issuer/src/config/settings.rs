@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use tracing::Level;
 
 use super::value::{self, Value};
-use super::{DAY, DatabaseUrl, KeyBits, LogFormat, MIB, MINUTE, Origin, Secret};
+use super::{AuditNetwork, DAY, DatabaseUrl, KeyBits, LogFormat, MIB, MINUTE, Origin, Secret};
 
 /// Names the function `parse` or `show` of a setting. The form is a module of [`value`], such as
 /// `size`. Without a form the setting's type decides.
@@ -150,6 +150,8 @@ settings! {
     ///
     /// From 1 to 3660 days.
     audit_retention: Option<Duration> as or_none = None;
+    /// How the audit log names the networks of clients: hash or address.
+    audit_network: AuditNetwork = AuditNetwork::Hash;
     /// Format of the log: text or json.
     log_format: LogFormat = LogFormat::Text;
     /// Least severe level that is logged: error, warn, info, debug or trace.

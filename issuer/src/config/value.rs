@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing::Level;
 
-use super::{KeyBits, LogFormat, Secret};
+use super::{AuditNetwork, KeyBits, LogFormat, Secret};
 
 /// A type of settings.
 pub(super) trait Value: Sized {
@@ -215,6 +215,11 @@ impl Value for Duration {
     }
 }
 
+/// Reads a duration. The error says what was expected.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    Duration::parse(text)
+}
+
 /// Returns the shortest text of a duration of whole seconds.
 pub(super) fn show_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -237,6 +242,16 @@ impl Value for KeyBits {
     }
 }
 
+impl Value for AuditNetwork {
+    fn parse(text: &str) -> Result<Self, String> {
+        one_of(AUDIT_NETWORKS, text)
+    }
+
+    fn show(&self) -> Option<String> {
+        name_of(AUDIT_NETWORKS, self)
+    }
+}
+
 impl Value for LogFormat {
     fn parse(text: &str) -> Result<Self, String> {
         one_of(LOG_FORMATS, text)
@@ -256,6 +271,9 @@ impl Value for Level {
         name_of(LOG_LEVELS, self)
     }
 }
+
+const AUDIT_NETWORKS: &[(&str, AuditNetwork)] =
+    &[("hash", AuditNetwork::Hash), ("address", AuditNetwork::Address)];
 
 const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 

@@ -44,7 +44,8 @@ pub(super) async fn logout(api: Arc<Api>, call: Call) -> Result<Reply, ApiError>
         Some(token) => Some(token.as_str()),
         None => cookies.read(&api.issuer, &call.headers)?,
     };
-    api.issuer.log_out(token.ok_or_else(|| missing("refresh_token"))?).await?;
+    let token = token.ok_or_else(|| missing("refresh_token"))?;
+    api.issuer.log_out(token, call.client).await?;
     let mut reply = reply::empty(StatusCode::NO_CONTENT);
     if given.is_none() {
         cookies.set(&mut reply, "", 0);

@@ -37,6 +37,7 @@ pub(super) async fn revoke(api: Arc<Api>, call: Call) -> Result<Reply, ApiError>
     let TokenForm { token } = form.parse()?;
     let client = client::authenticated(&api.issuer, &call, &form).await?;
     let client_id = client.as_ref().map(|client| client.id.as_str());
-    api.issuer.revoke(token, client_id.or_else(|| form.get("client_id"))).await?;
+    let client_id = client_id.or_else(|| form.get("client_id"));
+    api.issuer.revoke(token, client_id, call.client).await?;
     Ok(reply::empty(StatusCode::OK))
 }

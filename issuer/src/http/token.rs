@@ -91,7 +91,8 @@ pub(super) async fn token(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
             let token = token.ok_or_else(|| missing("refresh_token"))?;
             let client = client::authenticated(issuer, &call, &form).await?;
             let client_id = client.as_ref().map(|client| client.id.as_str()).or(client_id);
-            let grant = issuer.refresh(RefreshRequest { token, client_id, scope }).await?;
+            let request = RefreshRequest { token, client_id, scope, client: call.client };
+            let grant = issuer.refresh(request).await?;
             Ok(tokens(&grant, delivery, cookies))
         }
         TokenRequest::ClientCredentials { scope } => {

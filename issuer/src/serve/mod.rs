@@ -54,7 +54,8 @@ pub async fn run(
     if let Some(tls) = tls {
         maintenance.spawn(tls.watch(api.issuer.clock.clone()));
     }
-    maintenance.spawn(async move { api.issuer.maintain().await });
+    let maintained = Arc::clone(&api);
+    maintenance.spawn(async move { maintained.issuer.maintain().await });
     let end = async {
         tokio::select! {
             () = shutdown => {
@@ -71,6 +72,7 @@ pub async fn run(
     drop(listener);
     ended?;
     connections.drain().await;
+    api.issuer.finish().await;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::hasher::Turn;
 use super::take_backs::TakeBack;
 use super::{Grant, Issuer, ServiceError};
+use crate::audit::Event;
 use crate::login::counters::Account;
 use crate::login::fair_queue::Origin;
 use crate::login::throttle::{Attempt, Counter, ProvisionalFailure, Verdict};
@@ -116,7 +117,7 @@ impl Issuer {
             self.take_backs.add(TakeBack::Counted(provisional));
         })?;
         let Some(session) = session else {
-            self.metrics.logins.wrong.inc();
+            self.count_failure(Event::LoginFailed, &request, Some(&user));
             return Err(ServiceError::LoginFailed);
         };
         self.metrics.logins.ok.inc();
@@ -142,7 +143,7 @@ impl Issuer {
         match verdict.inspect_err(|_| self.take_backs.add(TakeBack::MayBeCounted(attempt)))? {
             Verdict::Admit(provisional) => Ok(provisional),
             Verdict::Refuse(wait) => {
-                self.metrics.logins.held_back.inc();
+                self.count_failure(Event::LoginHeldBack, &login.request, login.user.as_ref());
                 Err(ServiceError::TooManyLogins(Duration::from_secs(wait)))
             }
         }
@@ -157,15 +158,26 @@ impl Issuer {
     ) -> Result<User, ServiceError> {
         let stored = user.as_ref().map(|user| user.password_hash.as_str());
         let matches = self.hasher.verify(turn, &request.password, stored).await;
-        let Some(user) = user.filter(|_| matches) else {
-            self.metrics.logins.wrong.inc();
-            return Err(ServiceError::LoginFailed);
+        let event = match user {
+            Some(user) if matches && !user.locked => return Ok(user),
+            Some(_) if matches => Event::LoginLocked,
+            _ => Event::LoginFailed,
         };
-        if user.locked {
-            self.metrics.logins.locked.inc();
-            return Err(ServiceError::LoginFailed);
+        self.count_failure(event, request, user.as_ref());
+        Err(ServiceError::LoginFailed)
+    }
+
+    /// Counts a failed login for the metrics and the audit log.
+    fn count_failure(&self, event: Event, request: &LoginRequest, user: Option<&User>) {
+        let results = &self.metrics.logins;
+        match event {
+            Event::LoginLocked => &results.locked,
+            Event::LoginHeldBack => &results.held_back,
+            _ => &results.wrong,
         }
-        Ok(user)
+        .inc();
+        let user_id = user.map(|user| user.id.as_str());
+        self.failed_logins.add(event, user_id, request.client, self.clock.now());
     }
 
     /// Opens the session, unless the password was changed after it was checked: then returns `None`.
@@ -193,7 +205,9 @@ impl Issuer {
             repeat_audited: None,
         };
         let open = |hash: String, candidates| {
-            self.store.open_session(session.clone(), hash, Some(provisional.clone()), candidates)
+            let (session, provisional) = (session.clone(), Some(provisional.clone()));
+            let network = self.network(request.client);
+            self.store.open_session(session, hash, network, provisional, candidates)
         };
         let mut opened = open(user.password_hash.clone(), self.candidates()?).await?;
         if opened.is_none()

@@ -1,9 +1,9 @@
 //! The background tasks: rotate keys, remember the time, delete expired data, take failures of logins
-//! back, measure the database.
+//! back, write failed logins to the audit log, measure the database.
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Issuer;
 
@@ -11,11 +11,25 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// In minutes.
 const HOUR: u64 = 60;
 
+/// The longest delay of the stop.
+const TIME_TO_FINISH: Duration = Duration::from_secs(1);
+
 impl Issuer {
     /// Runs until it is dropped.
     pub(crate) async fn maintain(&self) {
-        let take_back = self.take_backs.work(&*self.store);
-        tokio::join!(self.keep_up(), take_back, self.watch_storage());
+        tokio::join!(
+            self.keep_up(),
+            self.take_backs.work(&*self.store),
+            self.failed_logins.work(&*self.store),
+            self.watch_storage(),
+        );
+    }
+
+    /// Ends the maintenance: writes the failed logins that are still in memory.
+    pub(crate) async fn finish(&self) {
+        if timeout(TIME_TO_FINISH, self.failed_logins.write(&*self.store)).await.is_err() {
+            tracing::error!("the last failed logins cannot be written to the audit log in time");
+        }
     }
 
     /// Reads the keys when [`Polling`](super::polling::Polling) says so. With nobody there, that is

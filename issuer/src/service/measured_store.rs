@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::audit::AuditEntry;
+use crate::audit::{AuditEntry, AuditFilter, Network, NewEntry};
 use crate::clients::{Client, ClientChange};
 use crate::keys::{KeyRecord, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
@@ -50,11 +50,12 @@ measured! {
     read: client(id: String) -> Option<Client>;
     read: clients() -> Vec<Client>;
     write: open_session(
-        session: Session, password_hash: String, failure: Option<ProvisionalFailure>, candidates: Option<Candidates>
+        session: Session, password_hash: String, network: Network,
+        failure: Option<ProvisionalFailure>, candidates: Option<Candidates>
     ) -> Option<Session>;
     write: refresh(refresh: Refresh) -> Verdict;
     read: session(id: SessionId) -> Option<Session>;
-    write: end_session(id: SessionId, now: u64) -> ();
+    write: end_session(id: SessionId, network: Network, now: u64) -> ();
     bulk: prune(at: u64) -> ();
     bulk: prune_failures(now: u64) -> ();
     read: newest_status_list() -> u32;
@@ -67,7 +68,8 @@ measured! {
     bulk: size(now: u64) -> Size;
     bulk: export(parts: PartsOut) -> ();
     bulk: import(parts: Parts) -> bool;
-    read: audit(subject: Option<String>, most: u32) -> Vec<AuditEntry>;
+    write: record(entries: Vec<NewEntry>) -> ();
+    read: audit(filter: AuditFilter) -> Vec<AuditEntry>;
     bulk: prune_audit(before: u64) -> ();
     ping: ping() -> ();
 }

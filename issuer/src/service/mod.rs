@@ -15,6 +15,7 @@ mod grant;
 
 // Parts of a running issuer.
 mod clock_guard;
+mod failed_logins;
 pub(crate) mod hasher;
 mod issuer_url;
 pub(crate) mod keys;
@@ -31,6 +32,7 @@ mod maintenance;
 mod open;
 mod storage;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
@@ -38,6 +40,7 @@ use aws_lc_rs::hmac;
 pub(crate) use self::client_token::ClientCredentials;
 use self::clock_guard::ClockGuard;
 pub(crate) use self::error::ServiceError;
+use self::failed_logins::FailedLogins;
 pub(crate) use self::grant::Grant;
 use self::hasher::Hasher;
 use self::health::DatabaseProbe;
@@ -52,6 +55,7 @@ pub(crate) use self::refresh::RefreshRequest;
 use self::status::Lists;
 use self::storage::StorageWatch;
 use self::take_backs::TakeBacks;
+use crate::audit::{Network, NetworkNames};
 use crate::config::SESSION_MAX;
 use crate::login::counters::Counters;
 use crate::metrics::Metrics;
@@ -75,6 +79,8 @@ pub(crate) struct Issuer {
     login_limit: LoginLimit,
     take_backs: TakeBacks,
     storage_watch: StorageWatch,
+    failed_logins: FailedLogins,
+    network_names: Arc<NetworkNames>,
     refresh_key: hmac::Key,
     counters: Counters,
     pub(crate) metrics: Arc<Metrics>,
@@ -88,6 +94,11 @@ impl Issuer {
             absolute: SESSION_MAX.as_secs(),
             grace: self.config.refresh_grace.as_secs(),
         }
+    }
+
+    /// Returns the network of a client, for the audit log.
+    fn network(&self, client: IpAddr) -> Network {
+        Network::of(client, &self.network_names)
     }
 
     /// Refuses a request of another client than the one that has all sessions.
@@ -148,7 +159,8 @@ impl Issuer {
             status: None,
             repeat_audited: None,
         };
-        let opened = self.store.open_session(session, "hash".to_owned(), None, None);
+        let network = Network::for_tests();
+        let opened = self.store.open_session(session, "hash".to_owned(), network, None, None);
         assert!(opened.await.unwrap().is_some());
         RefreshToken { session: [7; 16], counter: 0 }.encode(&self.refresh_key)
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Issuer;
 use super::clock_guard::{ClockGuard, behind_message, later_time_seen};
+use super::failed_logins::FailedLogins;
 use super::hasher::{Cost, Hasher};
 use super::health::DatabaseProbe;
 use super::issuer_url::IssuerUrl;
@@ -14,6 +15,7 @@ use super::polling::Polling;
 use super::status::{Lists, Source};
 use super::storage::StorageWatch;
 use super::take_backs::TakeBacks;
+use crate::audit::NetworkNames;
 use crate::config::DatabaseUrl;
 use crate::keys::{Rules, Vault};
 use crate::login::counters::Counters;
@@ -60,10 +62,14 @@ impl Issuer {
         let parallel = limits.hashes.min(config.parallel_hashes());
         let hasher =
             Hasher::new(cost, parallel, limits.hash_queue)?.timed_by(metrics.hash_seconds.clone());
+        let network_key = secret.derive("countersign audit v1")?;
+        let network_names = Arc::new(NetworkNames::new(config.audit_network, network_key));
         Ok(Self {
             login_limit: LoginLimit::new(config.login_rate, limits.login_window),
             take_backs: TakeBacks::new(),
             storage_watch: StorageWatch::default(),
+            failed_logins: FailedLogins::new(Arc::clone(&network_names)),
+            network_names,
             refresh_key: secret.refresh_key()?,
             counters: Counters::new(secret.derive("countersign logins v1")?),
             config,

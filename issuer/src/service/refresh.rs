@@ -1,5 +1,7 @@
 //! Refreshes (RFC 6749 §6): a refresh token for its successor and a new access token.
 
+use std::net::IpAddr;
+
 use super::grant::wanted_scope;
 use super::{Grant, Issuer, ServiceError};
 use crate::session::{Refresh, RefreshToken, Verdict};
@@ -10,13 +12,15 @@ pub(crate) struct RefreshRequest<'a> {
     pub(crate) client_id: Option<&'a str>,
     /// A narrower scope for the access token.
     pub(crate) scope: Option<&'a str>,
+    /// The address of the client.
+    pub(crate) client: IpAddr,
 }
 
 impl Issuer {
     /// Moves the session on to its next refresh token.
     pub(crate) async fn refresh(
         &self,
-        RefreshRequest { token, client_id, scope }: RefreshRequest<'_>,
+        RefreshRequest { token, client_id, scope, client }: RefreshRequest<'_>,
     ) -> Result<Grant, ServiceError> {
         let results = &self.metrics.refreshes;
         let refused = || {
@@ -34,6 +38,7 @@ impl Issuer {
         }
         let refresh = Refresh {
             token,
+            network: self.network(client),
             scope: scope.clone(),
             now: self.clock_guard.latest_time(),
             lifetimes: self.lifetimes(),

@@ -1,16 +1,18 @@
 //! The end of a session, by logout or by revocation.
 
+use std::net::IpAddr;
+
 use super::{Issuer, ServiceError};
 use crate::session::{RefreshToken, Session, SessionId};
 
 impl Issuer {
     /// Ends the session of the refresh token, which may be one that was replaced. Ignores a token
     /// that this issuer did not make.
-    pub(crate) async fn log_out(&self, token: &str) -> Result<(), ServiceError> {
-        if let Some(token) = RefreshToken::decode(token, &self.refresh_key) {
-            self.store.end_session(token.session, self.clock.now()).await?;
+    pub(crate) async fn log_out(&self, token: &str, client: IpAddr) -> Result<(), ServiceError> {
+        match RefreshToken::decode(token, &self.refresh_key) {
+            Some(token) => self.end_session(token.session, client).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Ends the session of a refresh token, or of an access token that names a status list
@@ -19,6 +21,7 @@ impl Issuer {
         &self,
         token: &str,
         client_id: Option<&str>,
+        client: IpAddr,
     ) -> Result<(), ServiceError> {
         let session = match RefreshToken::decode(token, &self.refresh_key) {
             Some(token) => Some(token.session),
@@ -27,7 +30,11 @@ impl Issuer {
         let Some(session) = session else { return Ok(()) };
         // RFC 7009 §2.1: a client revokes its own tokens.
         self.check_client_id(client_id)?;
-        Ok(self.store.end_session(session, self.clock.now()).await?)
+        self.end_session(session, client).await
+    }
+
+    async fn end_session(&self, session: SessionId, client: IpAddr) -> Result<(), ServiceError> {
+        Ok(self.store.end_session(session, self.network(client), self.clock.now()).await?)
     }
 
     /// Returns the session of an access token; `None` if the token is invalid or has expired.

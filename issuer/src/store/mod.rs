@@ -17,7 +17,7 @@ use self::copy::{Parts, PartsOut};
 use self::postgres::PostgresStore;
 use self::sqlite::SqliteStore;
 use crate::Error;
-use crate::audit::AuditEntry;
+use crate::audit::{AuditEntry, AuditFilter, Network, NewEntry};
 use crate::clients::{Client, ClientChange};
 use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, Vault};
@@ -161,6 +161,7 @@ pub(crate) trait Store: Send + Sync {
         &self,
         session: Session,
         password_hash: String,
+        network: Network,
         failure: Option<ProvisionalFailure>,
         candidates: Option<Candidates>,
     ) -> Answer<'_, Option<Session>>;
@@ -170,7 +171,7 @@ pub(crate) trait Store: Send + Sync {
     /// Returns the session, if it exists.
     fn session(&self, id: SessionId) -> Answer<'_, Option<Session>>;
     /// Ends a session. Does nothing if it has ended or never existed.
-    fn end_session(&self, id: SessionId, now: u64) -> Answer<'_, ()>;
+    fn end_session(&self, id: SessionId, network: Network, now: u64) -> Answer<'_, ()>;
     /// Deletes the sessions that had expired at that time.
     fn prune(&self, at: u64) -> Answer<'_, ()>;
 
@@ -201,8 +202,10 @@ pub(crate) trait Store: Send + Sync {
 
     // The audit log.
 
-    /// Returns the last `most` entries, oldest first: all, or those with that subject.
-    fn audit(&self, subject: Option<String>, most: u32) -> Answer<'_, Vec<AuditEntry>>;
+    /// Adds entries of events that change nothing.
+    fn record(&self, entries: Vec<NewEntry>) -> Answer<'_, ()>;
+    /// Returns the last entries that meet the conditions, oldest first.
+    fn audit(&self, filter: AuditFilter) -> Answer<'_, Vec<AuditEntry>>;
     /// Deletes the entries at the beginning of the audit log that are older than `before`.
     fn prune_audit(&self, before: u64) -> Answer<'_, ()>;
 

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::copy::Part;
 use super::{Missing, Store};
 use crate::Error;
+use crate::audit::{AuditFilter, Event, Network, NewEntry};
 use crate::clients::{Client, ClientChange};
 use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, KeyState, Vault};
@@ -115,14 +116,16 @@ fn session(id: u8) -> Session {
 
 /// Opens a session without a status index. Returns `false` if it is refused.
 async fn open(store: &dyn Store, session: Session, hash: &str) -> bool {
-    store.open_session(session, hash.to_owned(), None, None).await.unwrap().is_some()
+    let network = Network::for_tests();
+    store.open_session(session, hash.to_owned(), network, None, None).await.unwrap().is_some()
 }
 
 /// Opens a session with a status index in lists of that size.
 async fn open_in_list(store: &dyn Store, session: Session, size: u32) -> status::StatusIndex {
     let candidates = Some(Candidates::from_random(crate::crypto::random().unwrap(), size));
-    let opened = store.open_session(session, "hash".to_owned(), None, candidates).await.unwrap();
-    opened.unwrap().status.unwrap()
+    let hash = "hash".to_owned();
+    let opened = store.open_session(session, hash, Network::for_tests(), None, candidates).await;
+    opened.unwrap().unwrap().status.unwrap()
 }
 
 fn numbered(n: u16) -> SessionId {
@@ -133,6 +136,7 @@ fn numbered(n: u16) -> SessionId {
 fn refresh(id: u8, counter: u64, grace: u64) -> Refresh {
     Refresh {
         token: RefreshToken { session: [id; 16], counter },
+        network: Network::for_tests(),
         scope: None,
         now: NOW + 1,
         lifetimes: Lifetimes { idle: 900, absolute: 9000, grace },

@@ -11,6 +11,7 @@ mod cluster;
 mod common;
 mod standby;
 
+mod audit;
 mod backends;
 mod browser;
 mod clients;

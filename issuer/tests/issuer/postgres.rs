@@ -253,6 +253,14 @@ async fn a_change_whose_commit_is_not_acknowledged_is_made_once_and_reported_as_
     refresh(&server.url, &third).await.refused(400, "invalid_grant");
     assert_eq!(audited(&direct, "session_ended"), 1);
     assert_eq!(proxy.swallowed.load(Ordering::SeqCst), 4 + 8 + 1);
+
+    // The last failed logins are written at the stop.
+    post_json(&server.url, "/login", &wrong).await.refused(401, "invalid_grant");
+    lose(1);
+    server.stop().await;
+    let failed = "SELECT sum(count) FROM countersign.audit WHERE event = 'login_failed'";
+    assert_eq!(execute(&direct, failed), ["2"]);
+    assert_eq!(proxy.swallowed.load(Ordering::SeqCst), 4 + 8 + 1 + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Monitoring: the values of the metrics, the audit log, and the admin listener.
+//! Monitoring: the values of the metrics, and the admin listener.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use countersign_issuer::{Config, Limits};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -21,7 +21,6 @@ use crate::common::{send, stderr, stdout};
 over_both!(
     the_metrics_count_the_results_of_logins_and_refreshes,
     the_metrics_contain_the_age_of_each_key_until_it_is_dropped,
-    the_audit_log_is_listed_and_kept_for_the_configured_time,
     the_metrics_have_the_size_of_the_database_and_the_number_of_sessions,
 );
 
@@ -162,47 +161,6 @@ async fn the_metrics_contain_the_age_of_each_key_until_it_is_dropped(backend: Ba
     let all = series.keys().filter(|name| name.starts_with("countersign_key_age_seconds"));
     assert_eq!(all.count(), kids().await.len());
     assert!(!series.keys().any(|name| name.contains(active)), "{series:#?}");
-}
-
-async fn the_audit_log_is_listed_and_kept_for_the_configured_time(backend: Backend) {
-    let server = Server::on(backend).await;
-    let first = login(&server.url).await.refresh_token();
-    server.advance(60);
-    login(&server.url).await.refresh_token();
-    post_form(&server.url, "/logout", &[("refresh_token", &first)]).await;
-    let list = |arguments: &[&str]| {
-        let arguments = [&["audit", "list"], arguments].concat();
-        let done = command(server.folder.path(), &arguments, "");
-        assert!(done.status.success(), "{}", stderr(&done));
-        stdout(&done)
-    };
-    let last = list(&["--limit", "3"]);
-    let last: Vec<Vec<_>> = last.lines().map(|line| line.split('\t').collect()).collect();
-    let session = last[0][2];
-    let (opened, ended) = (START.to_string(), (START + 60).to_string());
-    assert_eq!(last[0], [&opened, "login", session]);
-    assert_eq!(last[1][..2], [&ended, "login"]);
-    assert_eq!(last[2], [&ended, "session_ended", session]);
-    let of_one: Value =
-        serde_json::from_str(&list(&["--subject", session, "--json", "--limit", "1"])).unwrap();
-    assert_eq!(of_one, json!([{ "at": START + 60, "event": "session_ended", "subject": session }]));
-    assert!(list(&[]).contains("\tuser_added\t"), "the user was added long ago");
-
-    // Commands use the clock of this machine, which is far behind that of the test.
-    let folder = server.stop().await;
-    let server = Server::over(folder, |config, _| {
-        config.audit_retention = Some(Duration::from_secs(86400));
-    })
-    .await;
-    let list = || stdout(&command(server.folder.path(), &["audit", "list"], ""));
-    for _ in 0..500 {
-        if !list().contains("user_added") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(list().lines().filter(|line| line.contains("\tlogin\t")).count(), 2);
-    assert!(!list().contains("user_added"));
 }
 
 async fn the_metrics_have_the_size_of_the_database_and_the_number_of_sessions(backend: Backend) {

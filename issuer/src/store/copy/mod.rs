@@ -81,7 +81,15 @@ pub(super) const TABLES: &[Table] = &[
     Table { name: "clock", columns: &[small("id"), integer("latest")] },
     Table {
         name: "audit",
-        columns: &[integer("id"), integer("at"), text("event"), text("subject")],
+        columns: &[
+            integer("id"),
+            integer("at"),
+            text("event"),
+            text("subject"),
+            text("user_id"),
+            text("network"),
+            integer("count"),
+        ],
     },
 ];
 

@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, rows};
-use crate::audit::Event;
+use crate::audit::{Event, NewEntry};
 use crate::clients::{Client, ClientChange};
 
 pub(super) const BY_ID: &str = "SELECT * FROM countersign.clients WHERE id = $1";
@@ -26,7 +26,7 @@ pub(super) async fn add(db: &Connection, client: &Client) -> Result<bool, Failur
         )
         .await?;
     if added == 1 {
-        audit::record(db, client.created_at, Event::ClientAdded, &client.id).await?;
+        audit::record(db, &NewEntry::of(client.created_at, Event::ClientAdded, &client.id)).await?;
         return Ok(true);
     }
     // The id is random. If it is there, an earlier run of this transaction was committed.
@@ -56,7 +56,7 @@ pub(super) async fn change(
             ],
         )
         .await?;
-        audit::record(db, now, event, &client.id).await?;
+        audit::record(db, &NewEntry::of(now, event, &client.id)).await?;
     }
     Ok(true)
 }

@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, rows};
-use crate::audit::{Event, NO_SUBJECT};
+use crate::audit::{Event, NO_SUBJECT, NewEntry};
 
 pub(super) const LATEST: &str = "SELECT latest FROM countersign.clock";
 
@@ -21,7 +21,7 @@ pub(super) async fn reset(db: &Connection, now: u64) -> Result<bool, Failure> {
     let update = "UPDATE countersign.clock SET latest = $1 WHERE latest > $1";
     let was_later = db.execute_typed(update, &[(&rows::signed(now)?, Type::INT8)]).await? > 0;
     if was_later {
-        audit::record(db, now, Event::ClockReset, NO_SUBJECT).await?;
+        audit::record(db, &NewEntry::of(now, Event::ClockReset, NO_SUBJECT)).await?;
     }
     Ok(was_later)
 }

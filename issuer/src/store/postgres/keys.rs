@@ -6,6 +6,7 @@ use tokio_postgres::types::Type;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, rows};
+use crate::audit::NewEntry;
 use crate::keys::events::events;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::sealing::DeploymentSecret;
@@ -36,7 +37,7 @@ pub(super) async fn change(
         db.execute_typed(put, &[name, (&after.secret, Type::BYTEA)]).await?;
     }
     for (event, subject) in events(&before, &after, now) {
-        audit::record(db, now, event, &subject).await?;
+        audit::record(db, &NewEntry::of(now, event, &subject)).await?;
     }
     vault(db).await
 }

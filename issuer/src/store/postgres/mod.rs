@@ -33,7 +33,7 @@ use self::sessions::Rotation;
 use super::copy::{self, Parts, PartsOut};
 use super::unacknowledged::Unacknowledged;
 use super::{Answer, KeyChange, Missing, Size, Store, StoreError};
-use crate::audit::AuditEntry;
+use crate::audit::{AuditEntry, AuditFilter, Network, NewEntry};
 use crate::clients::{Client, ClientChange};
 use crate::config::PostgresUrl;
 use crate::keys::{KeyRecord, Vault};
@@ -222,14 +222,15 @@ impl Store for PostgresStore {
         &self,
         session: Session,
         password_hash: String,
+        network: Network,
         failure: Option<ProvisionalFailure>,
         candidates: Option<Candidates>,
     ) -> Answer<'_, Option<Session>> {
         Box::pin(async move {
-            let (session, password_hash) = (&session, &password_hash);
+            let (session, password_hash, network) = (&session, &password_hash, &network);
             let (failure, candidates) = (failure.as_ref(), candidates.as_ref());
             let open = |db: Connection| async move {
-                sessions::open(&db, session, password_hash, failure, candidates).await
+                sessions::open(&db, session, password_hash, network, failure, candidates).await
             };
             self.connections.transact(open).await
         })
@@ -257,9 +258,12 @@ impl Store for PostgresStore {
         })
     }
 
-    fn end_session(&self, id: SessionId, now: u64) -> Answer<'_, ()> {
+    fn end_session(&self, id: SessionId, network: Network, now: u64) -> Answer<'_, ()> {
         Box::pin(async move {
-            self.connections.transact(|db| async move { sessions::end(&db, id, now).await }).await
+            let network = &network;
+            self.connections
+                .transact(|db| async move { sessions::end(&db, id, network, now).await })
+                .await
         })
     }
 
@@ -328,12 +332,26 @@ impl Store for PostgresStore {
         })
     }
 
-    fn audit(&self, subject: Option<String>, most: u32) -> Answer<'_, Vec<AuditEntry>> {
+    fn record(&self, entries: Vec<NewEntry>) -> Answer<'_, ()> {
         Box::pin(async move {
-            let parameters = [(&subject as _, Type::TEXT), (&i64::from(most) as _, Type::INT8)];
-            let rows = self.connections.read(audit::LAST, &parameters).await?;
-            Ok(rows.iter().map(audit::from_row).collect::<Result<_, _>>()?)
+            // Taken before the transaction. If that runs again after its COMMIT, it finds its own
+            // entries by their ids.
+            let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
+            let rows = self.connections.read(audit::NEW_IDS, &[(&count, Type::INT8)]).await?;
+            let ids: Vec<i64> = rows
+                .iter()
+                .map(|row| row.try_get(0))
+                .collect::<Result<_, _>>()
+                .map_err(Failure::from)?;
+            let (ids, entries) = (&ids, &entries);
+            self.connections
+                .transact(|db| async move { audit::record_all(&db, ids, entries).await })
+                .await
         })
+    }
+
+    fn audit(&self, filter: AuditFilter) -> Answer<'_, Vec<AuditEntry>> {
+        Box::pin(async move { audit::last(&self.connections, &filter).await })
     }
 
     fn prune_audit(&self, before: u64) -> Answer<'_, ()> {

@@ -14,8 +14,12 @@ use crate::store::schema::Schema;
 use crate::store::{Missing, StoreError};
 
 /// One script for each schema version. `countersign.database` counts the scripts that have run.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+    include_str!("schema-4.sql"),
+];
 
 /// The oldest version whose binaries can use the newest schema. It stays the same as long as new
 /// scripts only add things that older binaries can ignore.

@@ -6,7 +6,7 @@ use super::connect::Parameters;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, failures, rows};
-use crate::audit::{Event, session_subject};
+use crate::audit::{Event, Network, NewEntry};
 use crate::login::throttle::ProvisionalFailure;
 use crate::session::{
     Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId, Verdict, decide,
@@ -29,6 +29,7 @@ pub(super) async fn open(
     db: &Connection,
     session: &Session,
     password_hash: &str,
+    network: &Network,
     failure: Option<&ProvisionalFailure>,
     candidates: Option<&Candidates>,
 ) -> Result<Option<Session>, Failure> {
@@ -38,9 +39,10 @@ pub(super) async fn open(
     };
     let session = Session { status, ..session.clone() };
     if insert(db, &session, password_hash).await? {
-        let subject = session_subject(&session.id);
-        audit::record(db, session.created_at, Event::Login, &subject).await?;
-        end_oldest(db, &session).await?;
+        let Session { created_at, id, user_id, .. } = &session;
+        let entry = NewEntry::of_session(*created_at, Event::Login, id, user_id, network);
+        audit::record(db, &entry).await?;
+        end_oldest(db, &session, network).await?;
         if let Some(failure) = failure {
             failures::undo(db, failure).await?;
         }
@@ -88,7 +90,7 @@ async fn insert(db: &Connection, session: &Session, password_hash: &str) -> Resu
 
 /// Ends the oldest sessions of the user if there are too many with the one just opened. Those that
 /// have expired and are not deleted yet count too, or the statement could read any number of them.
-async fn end_oldest(db: &Connection, opened: &Session) -> Result<(), Failure> {
+async fn end_oldest(db: &Connection, opened: &Session, network: &Network) -> Result<(), Failure> {
     let surplus = "SELECT id FROM countersign.sessions
                    WHERE user_id = $1 AND NOT revoked AND id <> $2
                    ORDER BY created_at DESC LIMIT $3 OFFSET $4";
@@ -100,7 +102,8 @@ async fn end_oldest(db: &Connection, opened: &Session) -> Result<(), Failure> {
     ];
     for row in db.query_typed(surplus, parameters).await? {
         let id: &[u8] = row.try_get("id")?;
-        end(db, SessionId::try_from(id).map_err(|_| rows::malformed())?, opened.created_at).await?;
+        let id = SessionId::try_from(id).map_err(|_| rows::malformed())?;
+        end(db, id, network, opened.created_at).await?;
     }
     Ok(())
 }
@@ -143,7 +146,9 @@ pub(super) async fn refresh(
         revoke(db, id).await?;
     }
     if let Some(event) = verdict.event() {
-        audit::record(db, refresh.now, event, &session_subject(&id)).await?;
+        let (now, network) = (refresh.now, &refresh.network);
+        let entry = NewEntry::of_session(now, event, &id, &session.user_id, network);
+        audit::record(db, &entry).await?;
     }
     Ok(verdict)
 }
@@ -171,17 +176,25 @@ async fn put(
     Ok(())
 }
 
-pub(super) async fn end(db: &Connection, id: SessionId, now: u64) -> Result<(), Failure> {
-    if revoke(db, id).await? {
-        audit::record(db, now, Event::SessionEnded, &session_subject(&id)).await?;
+pub(super) async fn end(
+    db: &Connection,
+    id: SessionId,
+    network: &Network,
+    now: u64,
+) -> Result<(), Failure> {
+    if let Some(user_id) = revoke(db, id).await? {
+        let event = Event::SessionEnded;
+        audit::record(db, &NewEntry::of_session(now, event, &id, &user_id, network)).await?;
     }
     Ok(())
 }
 
-/// Returns `false` if the session has ended or never existed.
-async fn revoke(db: &Connection, id: SessionId) -> Result<bool, Failure> {
-    let update = "UPDATE countersign.sessions SET revoked = true WHERE id = $1 AND NOT revoked";
-    Ok(db.execute_typed(update, &[(&id.as_slice(), Type::BYTEA)]).await? == 1)
+/// Returns the session's user; `None` if the session has ended or never existed.
+async fn revoke(db: &Connection, id: SessionId) -> Result<Option<String>, Failure> {
+    let update = "UPDATE countersign.sessions SET revoked = true WHERE id = $1 AND NOT revoked
+                  RETURNING user_id";
+    let row = db.query_typed_opt(update, &[(&id.as_slice(), Type::BYTEA)]).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
 /// Deletes some sessions that had expired at that time. Returns how many. Leaves locked rows for the

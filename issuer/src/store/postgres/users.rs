@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, rows};
-use crate::audit::Event;
+use crate::audit::{Event, NewEntry};
 use crate::users::{User, UserChange};
 
 pub(super) const BY_NAME: &str = "SELECT * FROM countersign.users WHERE name = $1";
@@ -28,7 +28,7 @@ pub(super) async fn add(db: &Connection, user: &User) -> Result<bool, Failure> {
         )
         .await?;
     if added == 1 {
-        audit::record(db, user.created_at, Event::UserAdded, &user.id).await?;
+        audit::record(db, &NewEntry::of_user(user.created_at, Event::UserAdded, &user.id)).await?;
         return Ok(true);
     }
     // The id is random. If it is there, an earlier run of this transaction was committed.
@@ -90,7 +90,7 @@ async fn apply(
                       WHERE user_id = $1 AND NOT revoked";
         db.execute_typed(revoke, &[id]).await?;
     }
-    audit::record(db, now, changed.event, &user.id).await
+    audit::record(db, &NewEntry::of_user(now, changed.event, &user.id)).await
 }
 
 pub(super) async fn replace_hash(
@@ -105,7 +105,7 @@ pub(super) async fn replace_hash(
     let parameters = [(&id as _, Type::TEXT), (&old as _, Type::TEXT), (&new as _, Type::TEXT)];
     // Nothing is replaced if an earlier run of this transaction was committed.
     if db.execute_typed(update, &parameters).await? == 1 {
-        audit::record(db, now, Event::PasswordRehashed, id).await?;
+        audit::record(db, &NewEntry::of_user(now, Event::PasswordRehashed, id)).await?;
     }
     Ok(())
 }

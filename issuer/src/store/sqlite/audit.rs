@@ -1,37 +1,50 @@
 use rusqlite::{Connection, Row, params};
+use serde_json::json;
 
-use crate::audit::{AuditEntry, Event};
+use crate::audit::{AuditEntry, AuditFilter, NewEntry};
 
-pub(super) fn record(
-    db: &Connection,
-    at: u64,
-    event: Event,
-    subject: &str,
-) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT INTO audit (at, event, subject) VALUES (?1, ?2, ?3)")?
-        .execute(params![at, event.name(), subject])
-        .map(drop)
+pub(super) fn record(db: &Connection, entry: &NewEntry) -> rusqlite::Result<()> {
+    let NewEntry { at, event, subject, user_id, network, count } = entry;
+    db.prepare_cached(
+        "INSERT INTO audit (at, event, subject, user_id, network, count)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![at, event.name(), subject, user_id, network, count])
+    .map(drop)
 }
 
-pub(super) fn last(
-    db: &Connection,
-    subject: Option<&str>,
-    most: u32,
-) -> rusqlite::Result<Vec<AuditEntry>> {
-    let entry_of = |row: &Row<'_>| {
-        Ok(AuditEntry {
-            at: row.get("at")?,
-            event: row.get("event")?,
-            subject: row.get("subject")?,
-        })
-    };
-    db.prepare(
-        "SELECT * FROM (SELECT id, at, event, subject FROM audit
-                        WHERE ?1 IS NULL OR subject = ?1 ORDER BY id DESC LIMIT ?2)
-         ORDER BY id",
-    )?
-    .query_map(params![subject, most], entry_of)?
-    .collect()
+/// Returns the last entries that meet the conditions, oldest first. Names of deleted users begin with
+/// `char(7)`.
+pub(super) fn last(db: &Connection, filter: &AuditFilter) -> rusqlite::Result<Vec<AuditEntry>> {
+    let AuditFilter { subject, user_id, network, events, since, before, most } = filter;
+    let events = json!(events).to_string();
+    let mut entries = db
+        .prepare(
+            "SELECT audit.id, at, event, subject, user_id, users.name AS user_name, network, count
+             FROM audit LEFT JOIN users ON users.id = user_id AND users.name >= char(8)
+             WHERE (?1 IS NULL OR subject = ?1) AND (?2 IS NULL OR ?2 IN (user_id, subject))
+               AND (?3 IS NULL OR network = ?3)
+               AND (?4 = '[]' OR event IN (SELECT value FROM json_each(?4)))
+               AND at >= ?5 AND (?6 IS NULL OR audit.id < ?6)
+             ORDER BY audit.id DESC LIMIT ?7",
+        )?
+        .query_map(params![subject, user_id, network, events, since, before, most], entry_of)?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    entries.reverse();
+    Ok(entries)
+}
+
+fn entry_of(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
+    Ok(AuditEntry {
+        id: row.get("id")?,
+        at: row.get("at")?,
+        event: row.get("event")?,
+        subject: row.get("subject")?,
+        user_id: row.get("user_id")?,
+        user_name: row.get("user_name")?,
+        network: row.get("network")?,
+        count: row.get("count")?,
+    })
 }
 
 /// Deletes some entries that are older than `before`. Returns how many. Times grow with the ids, so

@@ -1,7 +1,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::audit;
-use crate::audit::Event;
+use crate::audit::{Event, NewEntry};
 use crate::clients::{Client, ClientChange};
 
 pub(super) fn add(db: &Connection, client: &Client) -> rusqlite::Result<bool> {
@@ -18,7 +18,7 @@ pub(super) fn add(db: &Connection, client: &Client) -> rusqlite::Result<bool> {
         ],
     )?;
     if added == 1 {
-        audit::record(db, client.created_at, Event::ClientAdded, &client.id)?;
+        audit::record(db, &NewEntry::of(client.created_at, Event::ClientAdded, &client.id))?;
     }
     Ok(added == 1)
 }
@@ -37,7 +37,7 @@ pub(super) fn change(
             "UPDATE clients SET secret_hash = ?2, locked = ?3, scope = ?4 WHERE id = ?1",
             params![client.id, client.secret_hash, client.locked, client.scope],
         )?;
-        audit::record(db, now, event, &client.id)?;
+        audit::record(db, &NewEntry::of(now, event, &client.id))?;
     }
     Ok(true)
 }

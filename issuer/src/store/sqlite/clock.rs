@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::audit;
-use crate::audit::{Event, NO_SUBJECT};
+use crate::audit::{Event, NO_SUBJECT, NewEntry};
 
 pub(super) fn latest(db: &Connection) -> rusqlite::Result<Option<u64>> {
     db.query_row("SELECT latest FROM clock", [], |row| row.get(0)).optional()
@@ -22,7 +22,7 @@ pub(super) fn remember(db: &Connection, now: u64) -> rusqlite::Result<u64> {
 pub(super) fn reset(db: &Connection, now: u64) -> rusqlite::Result<bool> {
     let was_later = db.execute("UPDATE clock SET latest = ?1 WHERE latest > ?1", [now])? > 0;
     if was_later {
-        audit::record(db, now, Event::ClockReset, NO_SUBJECT)?;
+        audit::record(db, &NewEntry::of(now, Event::ClockReset, NO_SUBJECT))?;
     }
     Ok(was_later)
 }

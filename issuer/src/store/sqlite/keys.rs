@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::audit;
+use crate::audit::NewEntry;
 use crate::keys::events::events;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::sealing::DeploymentSecret;
@@ -28,7 +29,7 @@ pub(super) fn change(
         )?;
     }
     for (event, subject) in events(&before, &after, now) {
-        audit::record(db, now, event, &subject)?;
+        audit::record(db, &NewEntry::of(now, event, &subject))?;
     }
     vault(db)
 }

@@ -33,7 +33,7 @@ use super::copy::{self, Parts, PartsOut};
 use super::unacknowledged::Unacknowledged;
 use super::{Answer, KeyChange, Size, Store, StoreError};
 use crate::Error;
-use crate::audit::AuditEntry;
+use crate::audit::{AuditEntry, AuditFilter, Network, NewEntry};
 use crate::clients::{Client, ClientChange};
 use crate::keys::{KeyRecord, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
@@ -181,11 +181,13 @@ impl Store for SqliteStore {
         &self,
         session: Session,
         password_hash: String,
+        network: Network,
         failure: Option<ProvisionalFailure>,
         candidates: Option<Candidates>,
     ) -> Answer<'_, Option<Session>> {
         self.write(move |db| {
-            sessions::open(db, session, &password_hash, failure.as_ref(), candidates.as_ref())
+            let (failure, candidates) = (failure.as_ref(), candidates.as_ref());
+            sessions::open(db, session, &password_hash, &network, failure, candidates)
         })
     }
 
@@ -206,8 +208,8 @@ impl Store for SqliteStore {
         self.readers.look_up(move |db| sessions::by_id(db, &id))
     }
 
-    fn end_session(&self, id: SessionId, now: u64) -> Answer<'_, ()> {
-        self.write(move |db| sessions::end(db, &id, now))
+    fn end_session(&self, id: SessionId, network: Network, now: u64) -> Answer<'_, ()> {
+        self.write(move |db| sessions::end(db, &id, &network, now))
     }
 
     fn prune(&self, at: u64) -> Answer<'_, ()> {
@@ -249,8 +251,12 @@ impl Store for SqliteStore {
         self.write(move |db| clock::reset(db, now))
     }
 
-    fn audit(&self, subject: Option<String>, most: u32) -> Answer<'_, Vec<AuditEntry>> {
-        self.readers.read(move |db| audit::last(db, subject.as_deref(), most))
+    fn record(&self, entries: Vec<NewEntry>) -> Answer<'_, ()> {
+        self.write(move |db| entries.iter().try_for_each(|entry| audit::record(db, entry)))
+    }
+
+    fn audit(&self, filter: AuditFilter) -> Answer<'_, Vec<AuditEntry>> {
+        self.readers.read(move |db| audit::last(db, &filter))
     }
 
     fn prune_audit(&self, before: u64) -> Answer<'_, ()> {

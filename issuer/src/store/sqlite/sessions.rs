@@ -1,7 +1,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{audit, failures};
-use crate::audit::{Event, session_subject};
+use crate::audit::{Event, Network, NewEntry};
 use crate::login::throttle::ProvisionalFailure;
 use crate::session::{
     Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId, Verdict, decide,
@@ -13,6 +13,7 @@ pub(super) fn open(
     db: &Connection,
     mut session: Session,
     password_hash: &str,
+    network: &Network,
     failure: Option<&ProvisionalFailure>,
     candidates: Option<&Candidates>,
 ) -> rusqlite::Result<Option<Session>> {
@@ -39,15 +40,17 @@ pub(super) fn open(
     if opened == 0 {
         return Ok(None);
     }
-    audit::record(db, session.created_at, Event::Login, &session_subject(&session.id))?;
-    end_oldest(db, &session)?;
+    let Session { created_at, id, user_id, .. } = &session;
+    let entry = NewEntry::of_session(*created_at, Event::Login, id, user_id, network);
+    audit::record(db, &entry)?;
+    end_oldest(db, &session, network)?;
     failure.map_or(Ok(()), |failure| failures::undo(db, failure))?;
     Ok(Some(session))
 }
 
 /// Ends the oldest sessions of the user if there are too many with the one just opened. Those that
 /// have expired and are not deleted yet count too, or the statement could read any number of them.
-fn end_oldest(db: &Connection, opened: &Session) -> rusqlite::Result<()> {
+fn end_oldest(db: &Connection, opened: &Session, network: &Network) -> rusqlite::Result<()> {
     let surplus = "SELECT id FROM sessions WHERE user_id = ?1 AND revoked = 0 AND id <> ?2
                    ORDER BY created_at DESC LIMIT ?3 OFFSET ?4";
     let others = MOST_OF_A_USER - 1;
@@ -55,7 +58,7 @@ fn end_oldest(db: &Connection, opened: &Session) -> rusqlite::Result<()> {
         .prepare_cached(surplus)?
         .query_map(params![opened.user_id, opened.id, MOST_ENDED, others], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    surplus.iter().try_for_each(|id| end(db, id, opened.created_at))
+    surplus.iter().try_for_each(|id| end(db, id, network, opened.created_at))
 }
 
 /// The counter of the session after it.
@@ -109,7 +112,8 @@ pub(super) fn refresh(
         revoke(db, &id)?;
     }
     if let Some(event) = verdict.event() {
-        audit::record(db, refresh.now, event, &session_subject(&id))?;
+        let (now, network) = (refresh.now, &refresh.network);
+        audit::record(db, &NewEntry::of_session(now, event, &id, &session.user_id, network))?;
     }
     Ok(verdict)
 }
@@ -120,17 +124,23 @@ pub(super) fn by_id(db: &Connection, id: &SessionId) -> rusqlite::Result<Option<
         .optional()
 }
 
-pub(super) fn end(db: &Connection, id: &SessionId, now: u64) -> rusqlite::Result<()> {
-    if revoke(db, id)? {
-        audit::record(db, now, Event::SessionEnded, &session_subject(id))?;
+pub(super) fn end(
+    db: &Connection,
+    id: &SessionId,
+    network: &Network,
+    now: u64,
+) -> rusqlite::Result<()> {
+    if let Some(user_id) = revoke(db, id)? {
+        let event = Event::SessionEnded;
+        audit::record(db, &NewEntry::of_session(now, event, id, &user_id, network))?;
     }
     Ok(())
 }
 
-/// Returns `false` if the session has ended or never existed.
-fn revoke(db: &Connection, id: &SessionId) -> rusqlite::Result<bool> {
-    let update = "UPDATE sessions SET revoked = 1 WHERE id = ?1 AND revoked = 0";
-    Ok(db.execute(update, [id])? == 1)
+/// Returns the session's user; `None` if the session has ended or never existed.
+fn revoke(db: &Connection, id: &SessionId) -> rusqlite::Result<Option<String>> {
+    let update = "UPDATE sessions SET revoked = 1 WHERE id = ?1 AND revoked = 0 RETURNING user_id";
+    db.prepare_cached(update)?.query_row([id], |row| row.get(0)).optional()
 }
 
 /// Deletes some sessions that had expired at that time. Returns how many.

@@ -1,7 +1,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::audit;
-use crate::audit::Event;
+use crate::audit::{Event, NewEntry};
 use crate::users::{User, UserChange};
 
 pub(super) fn add(db: &Connection, user: &User) -> rusqlite::Result<bool> {
@@ -11,7 +11,7 @@ pub(super) fn add(db: &Connection, user: &User) -> rusqlite::Result<bool> {
         params![user.id, user.name, user.scope, user.password_hash, user.created_at, user.locked],
     )?;
     if added == 1 {
-        audit::record(db, user.created_at, Event::UserAdded, &user.id)?;
+        audit::record(db, &NewEntry::of_user(user.created_at, Event::UserAdded, &user.id))?;
     }
     Ok(added == 1)
 }
@@ -45,7 +45,7 @@ pub(super) fn change(
             [&user.id],
         )?;
     }
-    audit::record(db, now, changed.event, &user.id)?;
+    audit::record(db, &NewEntry::of_user(now, changed.event, &user.id))?;
     Ok(true)
 }
 
@@ -58,7 +58,7 @@ pub(super) fn replace_hash(
 ) -> rusqlite::Result<()> {
     let update = "UPDATE users SET password_hash = ?3 WHERE id = ?1 AND password_hash = ?2";
     if db.execute(update, [id, old, new])? == 1 {
-        audit::record(db, now, Event::PasswordRehashed, id)?;
+        audit::record(db, &NewEntry::of_user(now, Event::PasswordRehashed, id))?;
     }
     Ok(())
 }

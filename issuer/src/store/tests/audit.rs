@@ -1,11 +1,18 @@
 //! The audit log.
 
 use super::*;
+use crate::audit::AuditEntry;
 
 over_both!(
     each_change_is_audited_once_and_only_if_it_changes_something,
     only_old_entries_of_the_audit_log_are_deleted,
+    entries_have_user_and_network_and_are_filtered_by_all_conditions,
 );
+
+/// Returns the whole log.
+async fn all(store: &dyn Store) -> Vec<AuditEntry> {
+    store.audit(AuditFilter { most: 9999, ..AuditFilter::default() }).await.unwrap()
+}
 
 async fn each_change_is_audited_once_and_only_if_it_changes_something(database: Database) {
     let [store, other] = two(&database).await;
@@ -51,7 +58,7 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
         store.refresh(refresh(1, counter, 10)).await.unwrap();
     }
     for id in [1, 2, 2, 3] {
-        store.end_session([id; 16], NOW).await.unwrap();
+        store.end_session([id; 16], Network::for_tests(), NOW).await.unwrap();
     }
     for state in [KeyState::Active, KeyState::Active, KeyState::Retiring] {
         let change = move |_: &Vault| vault(vec![key("kid", state)]);
@@ -59,7 +66,7 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
     }
     store.change_keys(Box::new(|_| vault(Vec::new())), NOW).await.unwrap();
 
-    let entries = other.audit(None, 100).await.unwrap();
+    let entries = all(&*other).await;
     let recorded: Vec<_> =
         entries.iter().map(|entry| (entry.event.as_str(), entry.subject.as_str())).collect();
     let (one, two) = ("01".repeat(16), "02".repeat(16));
@@ -84,8 +91,10 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
         ("key_withdrawn", "kid"),
     ];
     assert_eq!(recorded, expected);
-    assert_eq!(other.audit(None, 2).await.unwrap(), entries[16..]);
-    let of_one = other.audit(Some(one), 2).await.unwrap();
+    let last = other.audit(AuditFilter { most: 2, ..AuditFilter::default() }).await.unwrap();
+    assert_eq!(last, entries[16..]);
+    let of_one = AuditFilter { subject: Some(one), most: 2, ..AuditFilter::default() };
+    let of_one = other.audit(of_one).await.unwrap();
     assert_eq!(of_one, entries[12..14]);
 }
 
@@ -98,9 +107,74 @@ async fn only_old_entries_of_the_audit_log_are_deleted(database: Database) {
     }
     store.prune_audit(NOW).await.unwrap();
     // From the 1001st on, each login has ended a session.
-    assert_eq!(other.audit(None, 9999).await.unwrap().len(), 2101 + 1100);
+    assert_eq!(all(&*other).await.len(), 2101 + 1100);
     store.prune_audit(NOW + 20).await.unwrap();
-    let left = other.audit(None, 9999).await.unwrap();
+    let left = all(&*other).await;
     assert_eq!(left.len(), 200);
     assert!(left.iter().all(|entry| entry.at == NOW + 20));
+}
+
+async fn entries_have_user_and_network_and_are_filtered_by_all_conditions(database: Database) {
+    let [store, other] = two(&database).await;
+    let eve = User { id: "user_e".to_owned(), name: "eve".to_owned(), ..user() };
+    assert!(store.add_user(eve).await.unwrap());
+    let of_eve = Session { user_id: "user_e".to_owned(), ..session(2) };
+    for opened in [session(1), of_eve] {
+        assert!(open(&*store, opened, "hash").await);
+    }
+    for counter in [0, 0, 1, 0] {
+        store.refresh(refresh(1, counter, 10)).await.unwrap();
+    }
+    store.end_session([2; 16], Network::for_tests(), NOW + 5).await.unwrap();
+    let failed = |user_id: Option<&str>, count| NewEntry {
+        user_id: user_id.map(str::to_owned),
+        network: Some("a network".to_owned()),
+        count,
+        ..NewEntry::of(NOW + 9, Event::LoginFailed, user_id.unwrap_or("-"))
+    };
+    store.record(vec![failed(Some("user_e"), 7), failed(None, u32::MAX)]).await.unwrap();
+
+    let list = async |filter: AuditFilter| {
+        let entries = other.audit(AuditFilter { most: 100, ..filter }).await.unwrap();
+        let shown = entries.into_iter().map(|entry| {
+            let user = entry.user_name.or(entry.user_id).unwrap_or_default();
+            let network = entry.network.unwrap_or_default();
+            format!("{} {user} {network} {}", entry.event, entry.count)
+        });
+        shown.collect::<Vec<_>>()
+    };
+    let all = [
+        "user_added demo  1",
+        "user_added eve  1",
+        "login demo 192.0.2.1 1",
+        "login eve 192.0.2.1 1",
+        "refresh_repeated demo 192.0.2.1 1",
+        "refresh_reused demo 192.0.2.1 1",
+        "session_ended eve 192.0.2.1 1",
+        "login_failed eve a network 7",
+        "login_failed  a network 4294967295",
+    ];
+    assert_eq!(list(AuditFilter::default()).await, all);
+    let of_eve = || AuditFilter { user_id: Some("user_e".to_owned()), ..AuditFilter::default() };
+    assert_eq!(list(of_eve()).await, [all[1], all[3], all[6], all[7]]);
+    let events = ["login_failed", "session_ended"].map(str::to_owned).to_vec();
+    let filter = AuditFilter { events: events.clone(), ..AuditFilter::default() };
+    assert_eq!(list(filter).await, [all[6], all[7], all[8]]);
+    assert_eq!(list(AuditFilter { events: events.clone(), ..of_eve() }).await, [all[6], all[7]]);
+    assert_eq!(list(AuditFilter { events, since: NOW + 6, ..of_eve() }).await, [all[7]]);
+    assert_eq!(list(AuditFilter { since: NOW + 1, ..of_eve() }).await, [all[6], all[7]]);
+    let network = Some("a network".to_owned());
+    assert_eq!(list(AuditFilter { network: network.clone(), ..of_eve() }).await, [all[7]]);
+    assert_eq!(list(AuditFilter { network, ..AuditFilter::default() }).await, [all[7], all[8]]);
+
+    let last = other.audit(AuditFilter { most: 2, ..of_eve() }).await.unwrap();
+    let before = AuditFilter { before: Some(last[0].id), ..of_eve() };
+    assert_eq!(list(before).await, [all[1], all[3]]);
+
+    // A deleted user has no name.
+    assert!(store.delete_user("eve".to_owned(), NOW).await.unwrap());
+    assert_eq!(list(of_eve()).await[1], "login user_e 192.0.2.1 1");
+    // An older version recorded a user only as the subject.
+    store.record(vec![NewEntry::of(NOW, Event::UserLocked, "user_e")]).await.unwrap();
+    assert_eq!(list(of_eve()).await.last().unwrap(), "user_locked   1");
 }

@@ -48,11 +48,18 @@ async fn a_login_undoes_its_own_failure_and_leaves_those_of_others(database: Dat
     let other = reserve(attempt(1, 2, 5, NOW)).await;
     assert_eq!(counts(&other), (1, Some(5)));
     // A login that is refused undoes nothing.
-    let opened = stores[1].open_session(session(1), "x".to_owned(), Some(other), None);
+    let opened =
+        stores[1].open_session(session(1), "x".to_owned(), Network::for_tests(), Some(other), None);
     assert_eq!(opened.await.unwrap(), None);
     let good = reserve(attempt(1, 1, 6, NOW)).await;
     assert_eq!(counts(&good), (5, Some(6)));
-    let opened = stores[1].open_session(session(1), "hash".to_owned(), Some(good), None);
+    let opened = stores[1].open_session(
+        session(1),
+        "hash".to_owned(),
+        Network::for_tests(),
+        Some(good),
+        None,
+    );
     assert!(opened.await.unwrap().is_some());
     let next = reserve(attempt(1, 1, 7, NOW)).await;
     assert_eq!(counts(&next), (1, Some(6)));
@@ -65,7 +72,8 @@ async fn a_login_undoes_its_own_failure_and_leaves_those_of_others(database: Dat
     assert_eq!(counts(&device), (1, None));
     assert_eq!(counts(&reserve(with_device(9)).await), (2, None));
     let hash = || "hash".to_owned();
-    let opened = stores[1].open_session(session(2), hash(), Some(device), None);
+    let opened =
+        stores[1].open_session(session(2), hash(), Network::for_tests(), Some(device), None);
     assert!(opened.await.unwrap().is_some());
     assert_eq!(counts(&reserve(with_device(10)).await), (1, None));
     assert_eq!(counts(&reserve(attempt(1, 1, 11, NOW)).await), (2, Some(7)));
@@ -106,7 +114,7 @@ async fn a_failure_is_taken_back_once_and_leaves_those_of_others(database: Datab
     let good = count(attempt(3, 1, 202, NOW)).await;
     assert!(
         store
-            .open_session(session(1), "hash".to_owned(), Some(good), None)
+            .open_session(session(1), "hash".to_owned(), Network::for_tests(), Some(good), None)
             .await
             .unwrap()
             .is_some()

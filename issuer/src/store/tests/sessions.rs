@@ -70,7 +70,7 @@ async fn a_session_that_ends_during_a_refresh_stays_ended(database: Database) {
         assert!(open(&*stores[0], session(id), "hash").await);
         let (refreshed, ended) = tokio::join!(
             stores[0].refresh(refresh(id, 0, 10)),
-            stores[1].end_session([id; 16], NOW)
+            stores[1].end_session([id; 16], Network::for_tests(), NOW)
         );
         ended.unwrap();
         assert!(!matches!(refreshed.unwrap(), Verdict::Reuse));
@@ -92,7 +92,9 @@ async fn a_repeated_refresh_is_recorded_once_for_each_rotation(database: Databas
             assert!(matches!(verdict, Verdict::Repeat { .. }), "{verdict:?}");
         }
     }
-    let entries = stores[0].audit(Some(session_subject(&[1; 16])), 99).await.unwrap();
+    let subject = Some(session_subject(&[1; 16]));
+    let filter = AuditFilter { subject, most: 99, ..AuditFilter::default() };
+    let entries = stores[0].audit(filter).await.unwrap();
     let repeated = entries.iter().filter(|entry| entry.event == "refresh_repeated");
     assert_eq!(repeated.count(), 3);
 }
@@ -205,14 +207,15 @@ async fn a_user_has_a_thousand_sessions_and_the_oldest_end_first(database: Datab
     assert!(open(&*store, of_friend, "hash").await);
     // A session that has ended does not count.
     assert!(open(&*store, session(3), "hash").await);
-    store.end_session([3; 16], NOW).await.unwrap();
+    store.end_session([3; 16], Network::for_tests(), NOW).await.unwrap();
     for n in 0..1000 {
         let session = Session { id: numbered(n), created_at: NOW + u64::from(n), ..session(9) };
         assert!(open(&*store, session, "hash").await);
     }
     let ended = async || {
-        let entries = other.audit(None, 9999).await.unwrap();
-        let ended = entries.into_iter().filter(|entry| entry.event == "session_ended");
+        let filter = AuditFilter { most: 9999, ..AuditFilter::default() };
+        let ended = other.audit(filter).await.unwrap();
+        let ended = ended.into_iter().filter(|entry| entry.event == "session_ended");
         ended.map(|entry| entry.subject).skip(1).collect::<Vec<_>>()
     };
     assert!(ended().await.is_empty());
@@ -315,7 +318,13 @@ async fn no_session_survives_its_user(database: Database) {
         assert!(open(&*stores[0], session(2 * round), "hash").await);
         let (one, opened, deleted) = tokio::join!(
             stores[0].refresh(refresh(2 * round, 0, 10)),
-            stores[0].open_session(session(2 * round + 1), hash(), None, None),
+            stores[0].open_session(
+                session(2 * round + 1),
+                hash(),
+                Network::for_tests(),
+                None,
+                None
+            ),
             stores[1].delete_user(id.clone(), NOW),
         );
         opened.unwrap();
