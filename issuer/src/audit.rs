@@ -44,6 +44,7 @@ events! {
     UserDeleted = "user_deleted",
     PasswordChanged = "password_changed",
     PasswordRehashed = "password_rehashed",
+    PasswordExpired = "password_expired",
 
     ClientAdded = "client_added",
     ClientSecretChanged = "client_secret_changed",
@@ -56,6 +57,8 @@ events! {
     LoginFailed = "login_failed",
     /// The password was right, and the user is locked.
     LoginLocked = "login_locked",
+    /// The password was right, and has expired.
+    LoginExpired = "login_expired",
     /// The password was not checked, because too many logins had failed.
     LoginHeldBack = "login_held_back",
     RefreshRepeated = "refresh_repeated",

@@ -12,7 +12,7 @@ pub(crate) struct User {
     /// Normalised.
     pub(crate) name: String,
     pub(crate) scope: String,
-    /// A PHC string.
+    /// A PHC string, after [`EXPIRED`] if the password has expired.
     pub(crate) password_hash: String,
     /// Counts the changes of the password.
     pub(crate) password_version: u64,
@@ -23,11 +23,29 @@ pub(crate) struct User {
     pub(crate) unlocked_at: u64,
 }
 
+/// Begins the hash of a password that has expired, as in shadow(5). For every version of the issuer
+/// such a hash fits no password, so that no session can be opened with it.
+const EXPIRED: &str = "!";
+
+impl User {
+    /// Returns true if the user has to get a new password.
+    pub(crate) fn has_expired_password(&self) -> bool {
+        self.password_hash.starts_with(EXPIRED)
+    }
+
+    /// Returns the hash of the password, also of one that has expired.
+    pub(crate) fn hash(&self) -> &str {
+        self.password_hash.strip_prefix(EXPIRED).unwrap_or(&self.password_hash)
+    }
+}
+
 /// A change of one user.
 #[derive(Clone, Debug)]
 pub(crate) enum UserChange {
     /// Sets the hash of a new password.
     Password(String),
+    /// Lets the password open no session any more, until another one is set.
+    PasswordExpired,
     /// Locks the user, or unlocks them and forgets their failed logins.
     Locked(bool),
     /// Sets the scope of new sessions. If it lacks a word of the old scope, sessions end: they could
@@ -66,6 +84,11 @@ impl UserChange {
                     ..user.clone()
                 };
                 (changed, true, Event::PasswordChanged)
+            }
+            Self::PasswordExpired if user.has_expired_password() => return None,
+            Self::PasswordExpired => {
+                let password_hash = format!("{EXPIRED}{}", user.password_hash);
+                (User { password_hash, ..user.clone() }, true, Event::PasswordExpired)
             }
             Self::Locked(true) => (User { locked: true, ..user.clone() }, true, Event::UserLocked),
             Self::Locked(false) => {
@@ -122,8 +145,13 @@ mod tests {
             ["write read", ""].map(|scope| User { scope: scope.to_owned(), ..user() });
         let unlocked = User { unlocked_at: 9, ..user() };
         let new = User { password_hash: "new".to_owned(), password_version: 4, ..user() };
+        let expired = User { password_hash: "!hash".to_owned(), ..user() };
+        assert!(expired.has_expired_password() && !new.has_expired_password());
+        assert_eq!((expired.hash(), new.hash()), ("hash", "new"));
         for (change, before, after, ends_sessions, event) in [
-            (UserChange::Password("new".into()), user(), new, true, Event::PasswordChanged),
+            (UserChange::Password("new".into()), user(), new.clone(), true, Event::PasswordChanged),
+            (UserChange::PasswordExpired, user(), expired.clone(), true, Event::PasswordExpired),
+            (UserChange::Password("new".into()), expired, new, true, Event::PasswordChanged),
             (UserChange::Locked(true), user(), locked.clone(), true, Event::UserLocked),
             (
                 UserChange::Locked(false),

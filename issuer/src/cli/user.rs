@@ -27,6 +27,15 @@ pub(super) enum Command {
     },
     /// Set a password; ends the user's sessions
     Passwd(Name),
+    /// Refuse logins until a new password is set; ends the users' sessions
+    ExpirePasswords {
+        /// User names
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        names: Vec<String>,
+        /// All users
+        #[arg(long)]
+        all: bool,
+    },
     /// Refuse a user's logins; ends the user's sessions
     Lock(Name),
     /// Undo lock, and forget the user's failed logins
@@ -68,6 +77,7 @@ impl Command {
                 add(config, &name, &scope).await
             }
             Self::Passwd(Name { name }) => passwd(config, &name).await,
+            Self::ExpirePasswords { names, .. } => expire_passwords(config, &names).await,
             Self::Lock(Name { name }) => lock(config, &name, true).await,
             Self::Unlock(Name { name }) => lock(config, &name, false).await,
             Self::Scope { name: Name { name }, scope } => change_scope(config, &name, &scope).await,
@@ -98,6 +108,35 @@ async fn passwd(config: &Config, name: &str) -> Result<(), Error> {
     let change = UserChange::Password(new_password(config, &name)?);
     change_user(&*store, &name, change).await?;
     print(&format!("set the password of user {name} and ended their sessions\n"))
+}
+
+/// Lets the passwords of these users expire; of all users if there is no name. Changes one user after
+/// the other, so that a change of many users keeps nobody waiting.
+async fn expire_passwords(config: &Config, names: &[String]) -> Result<(), Error> {
+    let store = existing(config).await?;
+    let mut known = Vec::new();
+    for name in names {
+        let name = user_name(name)?;
+        let user = store.user(name.clone()).await?;
+        known.push(user.ok_or_else(|| unknown(&name))?.name);
+    }
+    if names.is_empty() {
+        known = store.users().await?.into_iter().map(|user| user.name).collect();
+    }
+    for (done, name) in known.iter().enumerate() {
+        let changed =
+            store.change_user(name.clone(), UserChange::PasswordExpired, Clock::system().now());
+        // A user who was deleted meanwhile needs no change.
+        changed.await.map_err(|e| match done {
+            0 => e.into(),
+            _ => Error::Unconfirmed(format!("{done} of {} users were changed: {e}", known.len())),
+        })?;
+    }
+    print(&format!(
+        "passwords that have expired: {}; the sessions of these users have ended\n\
+         next: user passwd NAME, for each of them; user list shows who needs it\n",
+        known.len()
+    ))
 }
 
 async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
@@ -157,19 +196,22 @@ fn unknown(name: &str) -> Error {
     Error::Refused(format!("there is no user {name}; see user list, or add it with user add"))
 }
 
-/// Prints name, `sub` and scope of each user, and `locked` for a locked one, separated by tabs.
+/// Prints name, `sub` and scope of each user, `locked` for a locked one, and `expired` for one whose
+/// password has expired, separated by tabs.
 async fn list(config: &Config, as_json: bool) -> Result<(), Error> {
     let users = existing(config).await?.users().await?;
     if as_json {
-        let object = |User { id, name, scope, locked, created_at, .. }: &User| {
-            json!({ "name": name, "sub": id, "scope": scope, "locked": locked,
-                    "created_at": created_at })
+        let object = |user: &User| {
+            json!({ "name": user.name, "sub": user.id, "scope": user.scope, "locked": user.locked,
+                    "password_expired": user.has_expired_password(),
+                    "created_at": user.created_at })
         };
         return print(&format!("{}\n", json!(users.iter().map(object).collect::<Vec<_>>())));
     }
     let line = |user: &User| {
         let locked = if user.locked { "\tlocked" } else { "" };
-        format!("{}\t{}\t{}{locked}\n", user.name, user.id, user.scope)
+        let expired = if user.has_expired_password() { "\texpired" } else { "" };
+        format!("{}\t{}\t{}{locked}{expired}\n", user.name, user.id, user.scope)
     };
     print(&users.iter().map(line).collect::<String>())
 }

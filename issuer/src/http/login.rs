@@ -13,7 +13,7 @@ use super::{Api, Call};
 use crate::service::{LoggedIn, LoginRequest};
 
 /// `POST /login`: opens a session. Every failure has the same answer, after the work of one password
-/// hash.
+/// hash, unless the password is right and has expired.
 #[utoipa::path(
     post,
     path = "/login",
@@ -28,7 +28,7 @@ use crate::service::{LoggedIn, LoginRequest};
             headers(("Set-Cookie" = String, description = "With `session: cookie`: the refresh token, and a mark of the device")),
         ),
         (status = 400, description = "`invalid_request`", body = ErrorBody),
-        (status = 401, description = "`invalid_grant`: the same for every failure", body = ErrorBody),
+        (status = 401, description = "`invalid_grant`: the same for every failure, unless the password is right and has expired", body = ErrorBody),
         (
             status = 403,
             description = "`access_denied`: a page of another site sent the request, or it did not come through the proxy",

@@ -158,7 +158,9 @@ impl From<ServiceError> for ApiError {
     fn from(e: ServiceError) -> Self {
         let refused = |status, code| Self::new(status, code, e.to_string());
         match &e {
-            ServiceError::LoginFailed => refused(StatusCode::UNAUTHORIZED, "invalid_grant"),
+            ServiceError::LoginFailed | ServiceError::PasswordExpired => {
+                refused(StatusCode::UNAUTHORIZED, "invalid_grant")
+            }
             ServiceError::TooManyLogins(wait) => {
                 refused(StatusCode::TOO_MANY_REQUESTS, "too_many_requests").retry_after(*wait)
             }

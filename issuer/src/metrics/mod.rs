@@ -64,6 +64,8 @@ pub(crate) struct Logins {
     pub(crate) wrong: IntCounter,
     /// Name and password are right, and the user is locked.
     pub(crate) locked: IntCounter,
+    /// Name and password are right, and the password has expired.
+    pub(crate) expired: IntCounter,
     /// The network tried too often.
     pub(crate) limited: IntCounter,
     /// The account failed too often, from this network or from all of them.
@@ -257,6 +259,7 @@ fn logins(maker: &Maker) -> prometheus::Result<Logins> {
         ok: result("ok")?,
         wrong: result("wrong")?,
         locked: result("locked")?,
+        expired: result("expired")?,
         limited: result("limited")?,
         held_back: result("held_back")?,
         queue_full: result("queue_full")?,

@@ -11,6 +11,8 @@ use crate::store::StoreError;
 pub(crate) enum ServiceError {
     /// The user name or the password is wrong, or the user is locked.
     LoginFailed,
+    /// The user name and the password are right, and the password has expired.
+    PasswordExpired,
     /// The network or the account tried too often; the next login is possible after this time.
     TooManyLogins(Duration),
     /// More logins are waiting for a password hash than the queue takes.
@@ -43,6 +45,7 @@ impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::LoginFailed => "the user name or the password is wrong",
+            Self::PasswordExpired => "the password has expired; the user needs a new one",
             Self::TooManyLogins(_) => "too many logins; wait before the next one",
             Self::HashQueueFull => "too many logins are waiting; try again in a second",
             Self::InvalidRefreshToken => "the refresh token is invalid, expired or was replaced",

@@ -1,5 +1,5 @@
-//! Logins with a user's name and password. Every way to fail has the same error, after the work of
-//! one password hash.
+//! Logins with a user's name and password. Every way to fail takes the work of one password hash, and
+//! has the same error, except that the right password is told from the others if it has expired.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -149,22 +149,28 @@ impl Issuer {
         }
     }
 
-    /// Checks the password, and the lock only after it: a locked user costs a hash too.
+    /// Checks the password, and only then if the user is locked or the password has expired: that
+    /// costs a hash too.
     async fn authenticate(
         &self,
         turn: Turn,
         request: &LoginRequest,
         user: Option<User>,
     ) -> Result<User, ServiceError> {
-        let stored = user.as_ref().map(|user| user.password_hash.as_str());
+        let stored = user.as_ref().map(User::hash);
         let matches = self.hasher.verify(turn, &request.password, stored).await;
-        let event = match user {
-            Some(user) if matches && !user.locked => return Ok(user),
-            Some(_) if matches => Event::LoginLocked,
-            _ => Event::LoginFailed,
+        let (event, error) = match user {
+            Some(user) if matches && !user.locked && !user.has_expired_password() => {
+                return Ok(user);
+            }
+            Some(User { locked: true, .. }) if matches => {
+                (Event::LoginLocked, ServiceError::LoginFailed)
+            }
+            Some(_) if matches => (Event::LoginExpired, ServiceError::PasswordExpired),
+            _ => (Event::LoginFailed, ServiceError::LoginFailed),
         };
         self.count_failure(event, request, user.as_ref());
-        Err(ServiceError::LoginFailed)
+        Err(error)
     }
 
     /// Counts a failed login for the metrics and the audit log.
@@ -172,6 +178,7 @@ impl Issuer {
         let results = &self.metrics.logins;
         match event {
             Event::LoginLocked => &results.locked,
+            Event::LoginExpired => &results.expired,
             Event::LoginHeldBack => &results.held_back,
             _ => &results.wrong,
         }

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use countersign_issuer::{Config, Limits};
 use serde_json::{Value, json};
 
-use crate::common::{Answer, Backend, START, Server, client, command, execute, jwt_part, login};
+use crate::common::{
+    Answer, Backend, PASSWORD, START, Server, client, command, execute, jwt_part, login,
+};
 use crate::common::{over_all, post_form, post_json, refresh, send, stderr, stdout};
 
 over_all!(
@@ -21,6 +23,7 @@ over_all!(
     a_clock_that_is_behind_revives_no_access_token,
     locking_a_user_ends_their_sessions_and_unlocking_allows_logins_again,
     a_narrower_scope_ends_the_sessions_of_a_user_and_a_wider_one_does_not,
+    a_password_that_has_expired_opens_no_session_until_another_one_is_set,
     deleting_a_user_ends_their_sessions_and_a_new_user_of_that_name_is_another,
 );
 
@@ -247,7 +250,7 @@ async fn a_wrong_client_command_is_refused_with_a_reason_and_changes_nothing(bac
     let server = Server::on(backend).await;
     let folder = server.folder.path();
     let worker = add(folder, "worker", "read");
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["client", "add", "worker"], "client worker exists; use client rotate"),
         (&["client", "add", "two words"], "is not a client name"),
         (&["client", "add", "new", "--scope", "a  b"], "is not a scope"),
@@ -257,6 +260,8 @@ async fn a_wrong_client_command_is_refused_with_a_reason_and_changes_nothing(bac
         (&["user", "scope", "nobody", "read"], "there is no user nobody; see user list"),
         (&["user", "scope", "demo", "a  b"], "not a scope"),
         (&["user", "delete", "nobody"], "there is no user nobody; see user list"),
+        (&["user", "expire-passwords", "demo", "nobody"], "there is no user nobody"),
+        (&["user", "expire-passwords", ""], "is not a user name"),
     ];
     for (arguments, message) in cases {
         let done = command(folder, arguments, "");
@@ -364,7 +369,7 @@ async fn a_narrower_scope_ends_the_sessions_of_a_user_and_a_wider_one_does_not(b
     let created_at = listed[0]["created_at"].clone();
     assert!(created_at.is_u64());
     let demo = json!({ "name": "demo", "sub": sub, "scope": "admin read", "locked": false,
-                       "created_at": created_at });
+                       "password_expired": false, "created_at": created_at });
     assert_eq!(listed, json!([demo]));
 
     let worker = add(folder, "worker", "read");
@@ -391,6 +396,43 @@ async fn locking_a_user_ends_their_sessions_and_unlocking_allows_logins_again(ba
     run(folder, &["user", "unlock", "demo"]);
     refresh(&server.url, &token).await.refused(400, "invalid_grant");
     assert_eq!(login(&server.url).await.status, 200);
+}
+
+async fn a_password_that_has_expired_opens_no_session_until_another_one_is_set(backend: Backend) {
+    let server = Server::on(backend).await;
+    let folder = server.folder.path();
+    crate::common::add_user(folder, "eve");
+    let token = login(&server.url).await.refresh_token();
+    for arguments in [&["--all"][..], &["Demo", "eve"], &["--all"]] {
+        let said = run(folder, &[&["user", "expire-passwords"], arguments].concat());
+        assert!(said.starts_with("passwords that have expired: 2;"), "{said}");
+    }
+    refresh(&server.url, &token).await.refused(400, "invalid_grant");
+    let hashes = server.state.password_hashes();
+    let answer = login(&server.url).await;
+    answer.refused(401, "invalid_grant");
+    assert!(answer.field("error_description").contains("has expired"), "{answer:?}");
+    assert_eq!(server.state.password_hashes(), hashes + 1);
+    let wrong = json!({ "username": "demo", "password": "wrong" });
+    let answer = post_json(&server.url, "/login", &wrong).await;
+    answer.refused(401, "invalid_grant");
+    assert!(answer.field("error_description").contains("is wrong"), "{answer:?}");
+    let listed = run(folder, &["user", "list"]);
+    assert_eq!(listed.matches("\tread write\texpired\n").count(), 2, "{listed}");
+
+    // A locked user is told nothing more.
+    run(folder, &["user", "lock", "demo"]);
+    let answer = login(&server.url).await;
+    assert!(answer.field("error_description").contains("is wrong"), "{answer:?}");
+    run(folder, &["user", "unlock", "demo"]);
+    assert!(command(folder, &["user", "passwd", "demo"], PASSWORD).status.success());
+    login(&server.url).await.refresh_token();
+    let folder = server.stop().await;
+    let listed = run(folder.path(), &["user", "list"]);
+    assert!(listed.starts_with("demo\t") && listed.matches("\texpired\n").count() == 1, "{listed}");
+    let audited = run(folder.path(), &["audit", "list"]);
+    assert_eq!(audited.matches("\tpassword_expired\t").count(), 2, "{audited}");
+    assert_eq!(audited.matches("\tlogin_expired\t").count(), 1, "{audited}");
 }
 
 async fn deleting_a_user_ends_their_sessions_and_a_new_user_of_that_name_is_another(

@@ -86,7 +86,7 @@ async fn a_command_that_is_not_confirmed_says_so_and_shows_the_secret() {
     let cluster = Cluster::start();
     let folder = TempDir::new().unwrap();
     use_database(folder.path(), &cluster.new_database());
-    for name in ["passwd", "lock", "delete"] {
+    for name in ["passwd", "lock", "delete", "expire"] {
         add_user(folder.path(), name);
     }
     for name in ["rotate", "lock"] {
@@ -105,6 +105,7 @@ async fn a_command_that_is_not_confirmed_says_so_and_shows_the_secret() {
         &["user", "passwd", "passwd"],
         &["user", "lock", "lock"],
         &["user", "delete", "delete"],
+        &["user", "expire-passwords", "expire"],
         &["keys", "rotate"],
     ];
     let run = |arguments: &'static [&str]| {
@@ -135,7 +136,9 @@ async fn a_command_that_is_not_confirmed_says_so_and_shows_the_secret() {
         }
     }
     let listed = stdout(&command(folder.path(), &["audit", "list"], ""));
-    for event in ["client_added", "client_secret", "user_locked", "user_deleted"] {
+    for event in
+        ["client_added", "client_secret", "user_locked", "user_deleted", "password_expired"]
+    {
         assert!(listed.contains(event), "{event} is not in: {listed}");
     }
 }
