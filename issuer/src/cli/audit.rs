@@ -6,8 +6,9 @@ use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::existing;
+use super::output::Output;
 use super::user::find_id;
-use super::{existing, print};
 use crate::audit::{AuditEntry, AuditFilter, Event};
 use crate::config::parse_duration;
 use crate::{Clock, Config, Error};
@@ -43,9 +44,6 @@ pub(super) struct List {
     #[arg(long, value_name = "N", default_value_t = 50)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// The oldest time to list.
@@ -75,9 +73,9 @@ impl Since {
 }
 
 impl Command {
-    pub(super) async fn run(self, config: &Config) -> Result<(), Error> {
+    pub(super) async fn run(self, config: &Config, output: Output) -> Result<(), Error> {
         match self {
-            Self::List(list) => list.run(config).await,
+            Self::List(list) => list.run(config, output).await,
         }
     }
 }
@@ -85,7 +83,7 @@ impl Command {
 impl List {
     /// Prints time (UNIX seconds), event, subject, user, network and number of each entry, separated
     /// by tabs.
-    async fn run(self, config: &Config) -> Result<(), Error> {
+    async fn run(self, config: &Config, output: Output) -> Result<(), Error> {
         let store = existing(config).await?;
         let user_id = match &self.user {
             Some(user) => Some(find_id(&*store, user).await?),
@@ -101,11 +99,8 @@ impl List {
             most: self.limit,
         };
         let entries = store.audit(filter).await?;
-        if self.json {
-            let rows: Vec<_> = entries.iter().map(object).collect();
-            return print(&format!("{}\n", json!(rows)));
-        }
-        print(&entries.iter().map(line).collect::<String>())
+        let lines: String = entries.iter().map(line).collect();
+        output.print(&lines, &entries.iter().map(object).collect())
     }
 }
 

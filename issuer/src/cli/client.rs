@@ -1,10 +1,13 @@
 //! The commands of `client`.
 
+use std::sync::Arc;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::output::Output;
 use super::user::{Scope, checked_scope};
-use super::{existing, existing_or_new, print};
+use super::{existing, existing_or_new};
 use crate::clients::{Client, ClientChange};
 use crate::service::accounts::{self, NewSecret};
 use crate::store::Store;
@@ -18,18 +21,9 @@ pub(super) enum Command {
         name: Name,
         #[command(flatten)]
         scope: Scope,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
     },
     /// Give a client a new secret and print it; the old one stops working
-    Rotate {
-        #[command(flatten)]
-        name: Name,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Rotate(Name),
     /// Give a client no more tokens
     Lock(Name),
     /// Undo lock
@@ -42,11 +36,7 @@ pub(super) enum Command {
         scope: String,
     },
     /// List the clients
-    List {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    List,
 }
 
 #[derive(Args)]
@@ -56,102 +46,101 @@ pub(super) struct Name {
 }
 
 impl Command {
-    pub(super) async fn run(self, config: &Config) -> Result<(), Error> {
+    pub(super) async fn run(self, config: &Config, output: Output) -> Result<(), Error> {
         match self {
-            Self::Add { name: Name { name }, scope: Scope { scope }, json } => {
-                add(config, &name, &scope, json).await
+            Self::Add { name: Name { name }, scope: Scope { scope } } => {
+                add(config, &name, &scope, output).await
             }
-            Self::Rotate { name: Name { name }, json } => rotate(config, &name, json).await,
-            Self::Lock(Name { name }) => lock(config, &name, true).await,
-            Self::Unlock(Name { name }) => lock(config, &name, false).await,
-            Self::Scope { name: Name { name }, scope } => change_scope(config, &name, &scope).await,
-            Self::List { json } => list(config, json).await,
+            Self::Rotate(Name { name }) => rotate(config, &name, output).await,
+            Self::Lock(Name { name }) => lock(config, &name, true, output).await,
+            Self::Unlock(Name { name }) => lock(config, &name, false, output).await,
+            Self::Scope { name: Name { name }, scope } => {
+                change_scope(config, &name, &scope, output).await
+            }
+            Self::List => list(config, output).await,
         }
     }
 }
 
-async fn add(config: &Config, name: &str, scope: &str, as_json: bool) -> Result<(), Error> {
+async fn add(config: &Config, name: &str, scope: &str, output: Output) -> Result<(), Error> {
     check_name(name)?;
     let scope = checked_scope(scope)?;
     let store = existing_or_new(config).await?;
     let taken = || {
         Error::Refused(format!("client {name} exists; use client rotate to give it a new secret"))
     };
-    if is_known(&*store, name).await? {
+    if store.client_named(name.to_owned()).await?.is_some() {
         return Err(taken());
     }
     let added = accounts::add_client(&*store, name, &scope, Clock::system().now()).await?;
-    let new = added.ok_or_else(taken)?;
-    print_secret(new, as_json)
+    print_secret(added.ok_or_else(taken)?, output)
 }
 
-async fn rotate(config: &Config, name: &str, as_json: bool) -> Result<(), Error> {
-    let store = existing(config).await?;
-    if !is_known(&*store, name).await? {
-        return Err(unknown(name));
-    }
-    let now = Clock::system().now();
-    let new = accounts::rotate_client_secret(&*store, name, now).await?;
-    print_secret(new.ok_or_else(|| unknown(name))?, as_json)
+async fn rotate(config: &Config, name: &str, output: Output) -> Result<(), Error> {
+    let (client, store) = known(config, name).await?;
+    let new = accounts::rotate_client_secret(&*store, client, Clock::system().now()).await?;
+    print_secret(new.ok_or_else(|| unknown(name))?, output)
 }
 
-async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
-    let change = ClientChange::Locked(locked);
-    let store = existing(config).await?;
-    if !is_known(&*store, name).await? {
-        return Err(unknown(name));
-    }
-    if !store.change_client(name.to_owned(), change, Clock::system().now()).await? {
-        return Err(unknown(name));
-    }
-    print(&if locked {
+async fn lock(config: &Config, name: &str, locked: bool, output: Output) -> Result<(), Error> {
+    let text = if locked {
         format!("locked client {name}: it gets no more tokens; those that it has expire\n")
     } else {
         format!("unlocked client {name}\n")
-    })
+    };
+    change(config, name, ClientChange::Locked(locked), &text, output).await
 }
 
-async fn change_scope(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
-    let change = ClientChange::Scope(checked_scope(scope)?);
-    let store = existing(config).await?;
-    if !is_known(&*store, name).await? {
-        return Err(unknown(name));
+async fn change_scope(
+    config: &Config,
+    name: &str,
+    scope: &str,
+    output: Output,
+) -> Result<(), Error> {
+    let scope = ClientChange::Scope(checked_scope(scope)?);
+    let text = format!("set the scope of client {name}; it is in new tokens\n");
+    change(config, name, scope, &text, output).await
+}
+
+/// Changes a client, and prints the text.
+async fn change(
+    config: &Config,
+    name: &str,
+    change: ClientChange,
+    text: &str,
+    output: Output,
+) -> Result<(), Error> {
+    let (Client { id, name, .. }, store) = known(config, name).await?;
+    if !store.change_client(name.clone(), change, Clock::system().now()).await? {
+        return Err(unknown(&name));
     }
-    if !store.change_client(name.to_owned(), change, Clock::system().now()).await? {
-        return Err(unknown(name));
-    }
-    print(&format!("set the scope of client {name}; it is in new tokens\n"))
+    output.print(text, &json!({ "name": name, "client_id": id }))
 }
 
 /// Prints name, id and scope of each client, and `locked` for a locked one, separated by tabs.
-async fn list(config: &Config, as_json: bool) -> Result<(), Error> {
+async fn list(config: &Config, output: Output) -> Result<(), Error> {
     let clients = existing(config).await?.clients().await?;
-    if as_json {
-        let object = |Client { id, name, scope, locked, created_at, .. }: &Client| {
-            json!({ "name": name, "client_id": id, "scope": scope, "locked": locked,
-                    "created_at": created_at })
-        };
-        return print(&format!("{}\n", json!(clients.iter().map(object).collect::<Vec<_>>())));
-    }
+    let object = |Client { id, name, scope, locked, created_at, .. }: &Client| {
+        json!({ "name": name, "client_id": id, "scope": scope, "locked": locked,
+                "created_at": created_at })
+    };
     let line = |client: &Client| {
         let locked = if client.locked { "\tlocked" } else { "" };
         format!("{}\t{}\t{}{locked}\n", client.name, client.id, client.scope)
     };
-    print(&clients.iter().map(line).collect::<String>())
+    let lines: String = clients.iter().map(line).collect();
+    output.print(&lines, &clients.iter().map(object).collect())
 }
 
 /// Prints a secret, also one that may not be stored: if it is, nobody could find it out later.
-fn print_secret(new: NewSecret, as_json: bool) -> Result<(), Error> {
+fn print_secret(new: NewSecret, output: Output) -> Result<(), Error> {
     let NewSecret { client_id, secret, unconfirmed } = new;
-    print(&if as_json {
-        format!("{}\n", json!({ "client_id": client_id, "client_secret": *secret }))
-    } else {
-        format!(
-            "client_id      {client_id}\nclient_secret  {}\n\nThe secret is not shown again: \
-             keep it where the client finds it.\n",
-            *secret
-        )
-    })?;
+    let text = format!(
+        "client_id      {client_id}\nclient_secret  {}\n\nThe secret is not shown again: keep it \
+         where the client finds it.\n",
+        *secret
+    );
+    output.print(&text, &json!({ "client_id": client_id, "client_secret": *secret }))?;
     unconfirmed.map_or(Ok(()), Err)
 }
 
@@ -166,10 +155,12 @@ fn check_name(name: &str) -> Result<(), Error> {
     )))
 }
 
-/// Looks before a change. The database confirms a change that changes nothing too, which takes time
-/// or fails while its standby is away.
-async fn is_known(store: &dyn Store, name: &str) -> Result<bool, Error> {
-    Ok(store.clients().await?.iter().any(|client| client.name == name))
+/// Returns the client of that name, and the database. Looks before a change: the database confirms a
+/// change that changes nothing too, which takes time or fails while its standby is away.
+async fn known(config: &Config, name: &str) -> Result<(Client, Arc<dyn Store>), Error> {
+    let store = existing(config).await?;
+    let client = store.client_named(name.to_owned()).await?.ok_or_else(|| unknown(name))?;
+    Ok((client, store))
 }
 
 fn unknown(name: &str) -> Error {

@@ -1,8 +1,9 @@
 //! The commands of `config`.
 
 use clap::Subcommand;
+use serde_json::Map;
 
-use super::print;
+use super::output::Output;
 use crate::{Config, Error, State};
 
 #[derive(Subcommand)]
@@ -16,14 +17,15 @@ pub(super) enum Command {
 }
 
 impl Command {
-    pub(super) async fn run(&self, config: &Config) -> Result<(), Error> {
+    pub(super) async fn run(&self, config: &Config, output: Output) -> Result<(), Error> {
         match self {
-            Self::Check { offline } => check(config, *offline).await,
+            Self::Check { offline } => check(config, *offline, output).await,
         }
     }
 }
 
-async fn check(config: &Config, offline: bool) -> Result<(), Error> {
+async fn check(config: &Config, offline: bool, output: Output) -> Result<(), Error> {
     State::check(config, offline).await?;
-    print(&config.show())
+    let values = config.values().map(|(name, value)| (name.to_owned(), value.into()));
+    output.print(&config.show(), &values.collect::<Map<_, _>>().into())
 }

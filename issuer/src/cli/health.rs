@@ -10,12 +10,13 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use self::any_certificate::tls_connector;
-use super::print;
+use super::output::Output;
 use crate::{Config, Error};
 
 /// The longest wait for the answer.
@@ -37,7 +38,7 @@ impl Health {
     /// # Errors
     ///
     /// If nothing answers within 5 s, or the answer is not 200.
-    pub(super) async fn run(&self, config: &Config) -> Result<(), Error> {
+    pub(super) async fn run(&self, config: &Config, output: Output) -> Result<(), Error> {
         let address = reachable(config.listen)?;
         let path = if self.ready { "/healthz/ready" } else { "/healthz/live" };
         let asked = timeout(TIMEOUT, ask(address, config.tls_cert.is_some(), path)).await;
@@ -48,7 +49,8 @@ impl Health {
         if status != StatusCode::OK {
             return Err(Error::Refused(format!("{path} answered {status}: {body}")));
         }
-        print(&format!("{body}\n"))
+        let json = serde_json::from_str(&body).unwrap_or_else(|_| json!(body));
+        output.print(&format!("{body}\n"), &json)
     }
 }
 

@@ -1,5 +1,5 @@
 //! The command line. Each noun has a file with its commands; `settings` has the flags of the
-//! configuration, and `usage` reports a malformed command line.
+//! configuration, `output` prints results, and `usage` reports a malformed command line.
 
 mod audit;
 mod client;
@@ -7,6 +7,7 @@ mod config;
 mod health;
 mod keys;
 mod log;
+mod output;
 mod serve;
 mod settings;
 mod shell;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use self::output::Output;
 use self::settings::Settings;
 use crate::log_lines::LogLines;
 use crate::store::{Missing, Store};
@@ -38,6 +40,9 @@ struct CommandLine {
     config: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -120,7 +125,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn run(
-    CommandLine { config, settings, command }: CommandLine,
+    CommandLine { config, settings, json, command }: CommandLine,
     log: &LogLines,
 ) -> Result<(), Error> {
     let environment = std::env::vars_os().collect();
@@ -136,17 +141,18 @@ fn run(
         .enable_all()
         .build()
         .map_err(|e| Error::System(format!("cannot start threads: {e}")))?;
+    let output = Output::new(json);
     let result = runtime.block_on(async {
         match command {
-            Command::Serve => serve::serve(config, sources.secret_file()).await,
-            Command::Health(health) => health.run(&config).await,
-            Command::User(command) => command.run(&config).await,
-            Command::Client(command) => command.run(&config).await,
-            Command::Keys(command) => command.run(&config).await,
-            Command::Store(command) => command.run(&config).await,
-            Command::Migrate => store::migrate(&config).await,
-            Command::Audit(command) => command.run(&config).await,
-            Command::Config(command) => command.run(&config).await,
+            Command::Serve => serve::serve(config, sources.secret_file(), output).await,
+            Command::Health(health) => health.run(&config, output).await,
+            Command::User(command) => command.run(&config, output).await,
+            Command::Client(command) => command.run(&config, output).await,
+            Command::Keys(command) => command.run(&config, output).await,
+            Command::Store(command) => command.run(&config, output).await,
+            Command::Migrate => store::migrate(&config, output).await,
+            Command::Audit(command) => command.run(&config, output).await,
+            Command::Config(command) => command.run(&config, output).await,
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),
         }
@@ -169,12 +175,6 @@ async fn existing(config: &Config) -> Result<Arc<dyn Store>, Error> {
 async fn open(config: &Config, missing: Missing) -> Result<Arc<dyn Store>, Error> {
     let (store, ()) = crate::store::open(&config.database, missing, |_| Ok(())).await?;
     Ok(store)
-}
-
-fn print(text: &str) -> Result<(), Error> {
-    let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|e| Error::System(format!("cannot write to stdout: {e}")))
 }
 
 fn complain(line: &str) {

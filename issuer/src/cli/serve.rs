@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::print;
+use super::output::Output;
 use crate::config::beside;
 use crate::serve::{Opening, open_when_available};
 use crate::{Clock, Config, DatabaseUrl, Error, Limits, State, files, run, run_admin};
@@ -17,7 +18,11 @@ use crate::{Clock, Config, DatabaseUrl, Error, Limits, State, files, run, run_ad
 /// Serves until SIGTERM or SIGINT. Binds the addresses before it opens or makes anything, so that an
 /// address in use changes nothing on the disk. Waits for a database that is unavailable. `secret_file`
 /// is the configuration file, if it has a secret.
-pub(super) async fn serve(config: Config, secret_file: Option<&Path>) -> Result<(), Error> {
+pub(super) async fn serve(
+    config: Config,
+    secret_file: Option<&Path>,
+    output: Output,
+) -> Result<(), Error> {
     config.check_serve()?;
     let hint = "set listen to another address (port 0 picks a free one)";
     let (listener, address) = listen(config.listen, hint).await?;
@@ -46,7 +51,7 @@ pub(super) async fn serve(config: Config, secret_file: Option<&Path>) -> Result<
         tracing::warn!("{warning}");
     }
     let admin = admin.map(|(listener, address)| Admin::start(listener, address, state.clone()));
-    announce(state.url());
+    announce(state.url(), output);
     let stopping = state.clone();
     let shutdown = async move {
         signals.stop(|| stopping.reload_certificate()).await;
@@ -66,9 +71,10 @@ pub(super) async fn serve(config: Config, secret_file: Option<&Path>) -> Result<
 }
 
 /// Prints the address, and does not wait for somebody to read it.
-fn announce(url: String) {
+fn announce(url: String, output: Output) {
     tokio::task::spawn_blocking(move || {
-        if let Err(e) = print(&format!("countersign-issuer listening on {url}\n")) {
+        let text = format!("countersign-issuer listening on {url}\n");
+        if let Err(e) = output.print(&text, &json!({ "url": url })) {
             tracing::warn!("{e}");
         }
     });

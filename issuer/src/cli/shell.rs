@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
-use super::{CommandLine, NAME, print};
+use super::output::print;
+use super::{CommandLine, NAME};
 use crate::Error;
 
 #[derive(Args)]

@@ -3,8 +3,9 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use clap::Subcommand;
+use serde_json::{Map, json};
 
-use super::print;
+use super::output::Output;
 use crate::config::DatabaseUrl;
 use crate::store::copy::{Counts, copy as copy_all};
 use crate::store::{self, Missing};
@@ -26,17 +27,22 @@ pub(super) enum Command {
 }
 
 impl Command {
-    pub(super) async fn run(&self, config: &Config) -> Result<(), Error> {
+    pub(super) async fn run(&self, config: &Config, output: Output) -> Result<(), Error> {
         match self {
-            Self::Copy { from, to } => copy(config, from.as_deref(), to.as_deref()).await,
-            Self::ResetClock => reset_clock(config).await,
+            Self::Copy { from, to } => copy(config, from.as_deref(), to.as_deref(), output).await,
+            Self::ResetClock => reset_clock(config, output).await,
         }
     }
 }
 
 /// Copies a database. The sealed keys are copied as they are, so that the copy needs the same master
 /// key. A URL that is not given is that of the setting, so that a password need not be in a flag.
-async fn copy(config: &Config, from: Option<&str>, to: Option<&str>) -> Result<(), Error> {
+async fn copy(
+    config: &Config,
+    from: Option<&str>,
+    to: Option<&str>,
+    output: Output,
+) -> Result<(), Error> {
     let parse = |flag: &str, url: Option<&str>| match url {
         Some(url) => url.parse().map_err(|e| Error::Config(format!("{flag}: {e}"))),
         None => Ok(config.database.clone()),
@@ -64,11 +70,14 @@ async fn copy(config: &Config, from: Option<&str>, to: Option<&str>) -> Result<(
         ))
     })?;
     let lines = counts.iter().map(|(table, count)| format!("{table}\t{count}\n"));
-    print(&format!(
+    let text = format!(
         "{}\ncopied. Set database to the copy, keep master_key or master_key_file at the key of \
          the original, and start the issuers again\n",
         lines.collect::<String>()
-    ))
+    );
+    let rows: Map<_, _> =
+        counts.iter().map(|(table, count)| ((*table).to_owned(), (*count).into())).collect();
+    output.print(&text, &json!({ "rows": rows }))
 }
 
 /// Overwrites one line on the terminal with the progress.
@@ -82,22 +91,26 @@ fn show_progress(counts: &Counts) {
 
 /// Resets the latest time that any issuer saw to this machine's time. An issuer whose clock was ahead
 /// left a later one, and the others wait for it.
-async fn reset_clock(config: &Config) -> Result<(), Error> {
+async fn reset_clock(config: &Config, output: Output) -> Result<(), Error> {
     let opened = service::open_store(config, &config.database, Missing::Refuse).await?;
     let now = Clock::system().now();
-    print(&if opened.store.reset_time(now).await? {
+    let is_reset = opened.store.reset_time(now).await?;
+    let text = if is_reset {
         format!(
             "the latest time that an issuer saw is now {now} (UNIX seconds); running issuers stop \
              waiting within a minute\n"
         )
     } else {
         format!("no issuer saw a later time than {now} (UNIX seconds); there is nothing to reset\n")
-    })
+    };
+    output.print(&text, &json!({ "now": now, "reset": is_reset }))
 }
 
 /// Migrates the database. Every command migrates the database that it opens; this one does nothing
 /// else.
-pub(super) async fn migrate(config: &Config) -> Result<(), Error> {
+pub(super) async fn migrate(config: &Config, output: Output) -> Result<(), Error> {
     service::open_store(config, &config.database, Missing::Refuse).await?;
-    print(&format!("the database is ready for version {}\n", env!("CARGO_PKG_VERSION")))
+    let version = env!("CARGO_PKG_VERSION");
+    let text = format!("the database is ready for version {version}\n");
+    output.print(&text, &json!({ "version": version }))
 }

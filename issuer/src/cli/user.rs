@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{existing, existing_or_new, print};
+use super::output::Output;
+use super::{existing, existing_or_new};
 use crate::login::{password, user_name};
 use crate::scope;
 use crate::service::accounts;
@@ -50,11 +51,7 @@ pub(super) enum Command {
     /// Delete a user; ends the user's sessions
     Delete(Name),
     /// List the users
-    List {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    List,
 }
 
 #[derive(Args)]
@@ -71,23 +68,25 @@ pub(super) struct Scope {
 }
 
 impl Command {
-    pub(super) async fn run(self, config: &Config) -> Result<(), Error> {
+    pub(super) async fn run(self, config: &Config, output: Output) -> Result<(), Error> {
         match self {
             Self::Add { name: Name { name }, scope: Scope { scope } } => {
-                add(config, &name, &scope).await
+                add(config, &name, &scope, output).await
             }
-            Self::Passwd(Name { name }) => passwd(config, &name).await,
-            Self::ExpirePasswords { names, .. } => expire_passwords(config, &names).await,
-            Self::Lock(Name { name }) => lock(config, &name, true).await,
-            Self::Unlock(Name { name }) => lock(config, &name, false).await,
-            Self::Scope { name: Name { name }, scope } => change_scope(config, &name, &scope).await,
-            Self::Delete(Name { name }) => delete(config, &name).await,
-            Self::List { json } => list(config, json).await,
+            Self::Passwd(Name { name }) => passwd(config, &name, output).await,
+            Self::ExpirePasswords { names, .. } => expire_passwords(config, &names, output).await,
+            Self::Lock(Name { name }) => lock(config, &name, true, output).await,
+            Self::Unlock(Name { name }) => lock(config, &name, false, output).await,
+            Self::Scope { name: Name { name }, scope } => {
+                change_scope(config, &name, &scope, output).await
+            }
+            Self::Delete(Name { name }) => delete(config, &name, output).await,
+            Self::List => list(config, output).await,
         }
     }
 }
 
-async fn add(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
+async fn add(config: &Config, name: &str, scope: &str, output: Output) -> Result<(), Error> {
     let name = user_name(name)?;
     let scope = checked_scope(scope)?;
     let store = existing_or_new(config).await?;
@@ -97,22 +96,22 @@ async fn add(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
     }
     let password_hash = new_password(config, &name)?;
     let now = Clock::system().now();
-    if !accounts::add_user(&*store, &name, &scope, password_hash, now).await? {
-        return Err(taken());
-    }
-    print(&format!("added user {name}\n"))
+    let added = accounts::add_user(&*store, &name, &scope, password_hash, now).await?;
+    let sub = added.ok_or_else(taken)?;
+    output.print(&format!("added user {name}\n"), &json!({ "name": name, "sub": sub }))
 }
 
-async fn passwd(config: &Config, name: &str) -> Result<(), Error> {
+async fn passwd(config: &Config, name: &str, output: Output) -> Result<(), Error> {
     let (name, store) = known(config, name).await?;
     let change = UserChange::Password(new_password(config, &name)?);
     change_user(&*store, &name, change).await?;
-    print(&format!("set the password of user {name} and ended their sessions\n"))
+    let text = format!("set the password of user {name} and ended their sessions\n");
+    output.print(&text, &json!({ "name": name }))
 }
 
 /// Lets the passwords of these users expire; of all users if there is no name. Changes one user after
 /// the other, so that a change of many users keeps nobody waiting.
-async fn expire_passwords(config: &Config, names: &[String]) -> Result<(), Error> {
+async fn expire_passwords(config: &Config, names: &[String], output: Output) -> Result<(), Error> {
     let store = existing(config).await?;
     let mut known = Vec::new();
     for name in names {
@@ -132,38 +131,47 @@ async fn expire_passwords(config: &Config, names: &[String]) -> Result<(), Error
             _ => Error::Unconfirmed(format!("{done} of {} users were changed: {e}", known.len())),
         })?;
     }
-    print(&format!(
+    let text = format!(
         "passwords that have expired: {}; the sessions of these users have ended\n\
          next: user passwd NAME, for each of them; user list shows who needs it\n",
         known.len()
-    ))
+    );
+    output.print(&text, &json!({ "names": known }))
 }
 
-async fn lock(config: &Config, name: &str, locked: bool) -> Result<(), Error> {
+async fn lock(config: &Config, name: &str, locked: bool, output: Output) -> Result<(), Error> {
     let (name, store) = known(config, name).await?;
     change_user(&*store, &name, UserChange::Locked(locked)).await?;
-    print(&if locked {
+    let text = if locked {
         format!("locked user {name} and ended their sessions\n")
     } else {
         format!("unlocked user {name} and forgot their failed logins\n")
-    })
+    };
+    output.print(&text, &json!({ "name": name }))
 }
 
-async fn change_scope(config: &Config, name: &str, scope: &str) -> Result<(), Error> {
+async fn change_scope(
+    config: &Config,
+    name: &str,
+    scope: &str,
+    output: Output,
+) -> Result<(), Error> {
     let change = UserChange::Scope(checked_scope(scope)?);
     let (name, store) = known(config, name).await?;
     change_user(&*store, &name, change).await?;
-    print(&format!("set the scope of user {name}; it is in the tokens of new sessions\n"))
+    let text = format!("set the scope of user {name}; it is in the tokens of new sessions\n");
+    output.print(&text, &json!({ "name": name }))
 }
 
-async fn delete(config: &Config, name: &str) -> Result<(), Error> {
+async fn delete(config: &Config, name: &str, output: Output) -> Result<(), Error> {
     let name = user_name(name)?;
     // Does not look first: an earlier deletion that was not confirmed has to be confirmed now.
     let store = existing(config).await?;
     if !store.delete_user(name.clone(), Clock::system().now()).await? {
         return Err(unknown(&name));
     }
-    print(&format!("deleted user {name} and ended their sessions\n"))
+    let text = format!("deleted user {name} and ended their sessions\n");
+    output.print(&text, &json!({ "name": name }))
 }
 
 /// Returns the normalised name of a user, and the database. Looks before a change: the database
@@ -198,22 +206,18 @@ fn unknown(name: &str) -> Error {
 
 /// Prints name, `sub` and scope of each user, `locked` for a locked one, and `expired` for one whose
 /// password has expired, separated by tabs.
-async fn list(config: &Config, as_json: bool) -> Result<(), Error> {
+async fn list(config: &Config, output: Output) -> Result<(), Error> {
     let users = existing(config).await?.users().await?;
-    if as_json {
-        let object = |user: &User| {
-            json!({ "name": user.name, "sub": user.id, "scope": user.scope, "locked": user.locked,
-                    "password_expired": user.has_expired_password(),
-                    "created_at": user.created_at })
-        };
-        return print(&format!("{}\n", json!(users.iter().map(object).collect::<Vec<_>>())));
-    }
+    let object = |user: &User| {
+        json!({ "name": user.name, "sub": user.id, "scope": user.scope, "locked": user.locked,
+                "password_expired": user.has_expired_password(), "created_at": user.created_at })
+    };
     let line = |user: &User| {
         let locked = if user.locked { "\tlocked" } else { "" };
         let expired = if user.has_expired_password() { "\texpired" } else { "" };
         format!("{}\t{}\t{}{locked}{expired}\n", user.name, user.id, user.scope)
     };
-    print(&users.iter().map(line).collect::<String>())
+    output.print(&users.iter().map(line).collect::<String>(), &users.iter().map(object).collect())
 }
 
 /// Returns the scope with each word once.

@@ -210,11 +210,15 @@ impl Config {
     /// Returns every setting as a line `name = value`, secrets hidden.
     #[must_use]
     pub fn show(&self) -> String {
-        let line = |setting: &Setting| {
-            let value = (setting.show)(self).unwrap_or_else(|| "(not set)".to_owned());
-            format!("{} = {value}\n", setting.name)
+        let line = |(name, value): (_, Option<String>)| {
+            format!("{name} = {}\n", value.as_deref().unwrap_or("(not set)"))
         };
-        SETTINGS.iter().map(line).collect()
+        self.values().map(line).collect()
+    }
+
+    /// Returns the name and the value of every setting, secrets hidden.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&'static str, Option<String>)> {
+        SETTINGS.iter().map(|setting| (setting.name, (setting.show)(self)))
     }
 }
 

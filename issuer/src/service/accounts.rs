@@ -31,16 +31,17 @@ impl NewSecret {
     }
 }
 
-/// Adds a user. Returns `false` if the name is taken.
+/// Adds a user. Returns their `sub`; `None` if the name is taken.
 pub(crate) async fn add_user(
     store: &dyn Store,
     name: &str,
     scope: &str,
     password_hash: String,
     now: u64,
-) -> Result<bool, Error> {
+) -> Result<Option<String>, Error> {
+    let id = format!("user_{}", crypto::random_id()?);
     let user = User {
-        id: format!("user_{}", crypto::random_id()?),
+        id: id.clone(),
         name: name.to_owned(),
         scope: scope.to_owned(),
         password_hash,
@@ -49,7 +50,7 @@ pub(crate) async fn add_user(
         locked: false,
         unlocked_at: 0,
     };
-    Ok(store.add_user(user).await?)
+    Ok(store.add_user(user).await?.then_some(id))
 }
 
 /// Adds a client with a random secret. Returns `None` if the name is taken.
@@ -72,19 +73,16 @@ pub(crate) async fn add_client(
     NewSecret::new(id, secret, store.add_client(client).await)
 }
 
-/// Gives a client a new random secret; the old one stops working at once. Returns `None` if no client
-/// has that name.
+/// Gives a client a new random secret; the old one stops working at once. Returns `None` if the client
+/// is gone.
 pub(crate) async fn rotate_client_secret(
     store: &dyn Store,
-    name: &str,
+    client: Client,
     now: u64,
 ) -> Result<Option<NewSecret>, Error> {
-    let Some(client) = store.clients().await?.into_iter().find(|client| client.name == name) else {
-        return Ok(None);
-    };
     let (secret, secret_hash) = random_secret()?;
     let change = ClientChange::Secret(secret_hash);
-    let changed = store.change_client(name.to_owned(), change, now).await;
+    let changed = store.change_client(client.name, change, now).await;
     NewSecret::new(client.id, secret, changed)
 }
 

@@ -48,6 +48,7 @@ measured! {
     write: add_client(client: Client) -> bool;
     write: change_client(name: String, change: ClientChange, now: u64) -> bool;
     read: client(id: String) -> Option<Client>;
+    read: client_named(name: String) -> Option<Client>;
     read: clients() -> Vec<Client>;
     write: open_session(
         session: Session, password_hash: String, network: Network,

@@ -134,6 +134,8 @@ pub(crate) trait Store: Send + Sync {
     fn change_client(&self, name: String, change: ClientChange, now: u64) -> Answer<'_, bool>;
     /// Returns the client of that id.
     fn client(&self, id: String) -> Answer<'_, Option<Client>>;
+    /// Returns the client of that name.
+    fn client_named(&self, name: String) -> Answer<'_, Option<Client>>;
     /// Returns all clients, by name.
     fn clients(&self) -> Answer<'_, Vec<Client>>;
 

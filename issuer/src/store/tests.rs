@@ -267,7 +267,12 @@ async fn rows_are_read_as_they_were_written(database: Database) {
         created_at: NOW,
     };
     assert!(store.add_client(client.clone()).await.unwrap());
-    assert_eq!(other.client("client_x".to_owned()).await.unwrap(), Some(client));
+    assert_eq!(other.client("client_x".to_owned()).await.unwrap(), Some(client.clone()));
+    let second = Client { id: "client_y".to_owned(), name: "Worker".to_owned(), ..client.clone() };
+    assert!(store.add_client(second.clone()).await.unwrap());
+    for (name, found) in [("worker", Some(client)), ("Worker", Some(second)), ("client_x", None)] {
+        assert_eq!(other.client_named(name.to_owned()).await.unwrap(), found, "{name}");
+    }
     assert_eq!(other.client("client_\0".to_owned()).await.unwrap(), None);
 
     assert!(open(&*store, session(1), "hash").await);

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::common::{
-    ADMIN_LISTEN, MASTER_KEY, Server, binary, client, command, get, login, send, stdout,
+    ADMIN_LISTEN, MASTER_KEY, PASSWORD, Server, binary, client, command, get, login, send, stderr,
+    stdout,
 };
 
 fn document() -> String {
@@ -81,4 +84,119 @@ async fn each_documented_endpoint_exists() {
         assert!(![404, 405].contains(&answer.status), "{path}: {answer:?}");
     }
     assert_eq!(endpoints, 13);
+}
+
+/// The documented output of each command with `--json`: its members.
+fn json_members() -> Vec<(String, Vec<String>)> {
+    let document = document();
+    let table = document.split("\n### JSON\n").nth(1).unwrap().split("\n### ").next().unwrap();
+    let row = |line: &str| {
+        let mut cells = line.split('|').skip(1).map(|cell| cell.trim().replace('`', ""));
+        let command = cells.next().unwrap();
+        let members = cells.next().unwrap();
+        let members = members.trim_start_matches("array of ").split(", ");
+        (command, members.map(str::to_owned).collect())
+    };
+    table.lines().filter(|line| line.starts_with("| `")).map(row).collect()
+}
+
+#[test]
+fn every_command_prints_the_documented_json() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("new-key"), "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=")
+        .unwrap();
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    fs::write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();
+    let run = |arguments: &[&str]| {
+        let done = command(folder.path(), &[arguments, &["--json"]].concat(), PASSWORD);
+        assert!(done.status.success(), "{arguments:?}: {}", stderr(&done));
+        let printed = stdout(&done);
+        assert_eq!(printed.lines().count(), 1, "{arguments:?}: {printed}");
+        serde_json::from_str::<Value>(&printed).unwrap()
+    };
+    let mut issuer = binary(folder.path());
+    issuer.args(["--json", "serve", "--listen", "127.0.0.1:0"]);
+    let mut issuer = issuer.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(issuer.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let served: Value = serde_json::from_str(&line).unwrap();
+    let listen = served["url"].as_str().unwrap().trim_start_matches("http://").to_owned();
+    let health = run(&["health", "--listen", &listen]);
+    issuer.kill().unwrap();
+    issuer.wait().unwrap();
+
+    let mut printed = vec![("serve", served), ("health", health)];
+    let names = |command: &[&str]| command[..command.len().min(2)].join(" ");
+    let keys = run(&["keys", "list"]);
+    let kid = keys.as_array().unwrap().iter().find(|key| key["state"] == "published").unwrap();
+    let kid = kid["kid"].as_str().unwrap();
+    let commands: [&[&str]; 26] = [
+        &["user", "add", "alice"],
+        &["user", "passwd", "alice"],
+        &["user", "lock", "alice"],
+        &["user", "unlock", "alice"],
+        &["user", "scope", "alice", "read"],
+        &["user", "expire-passwords", "--all"],
+        &["user", "list"],
+        &["user", "delete", "alice"],
+        &["client", "add", "worker"],
+        &["client", "rotate", "worker"],
+        &["client", "lock", "worker"],
+        &["client", "unlock", "worker"],
+        &["client", "scope", "worker", "read"],
+        &["client", "list"],
+        &["keys", "list"],
+        &["keys", "plan"],
+        &["keys", "revoke", kid],
+        &["keys", "rotate"],
+        &["keys", "import", "key.pem"],
+        &["keys", "exchange-secret"],
+        &["store", "copy", "--from", "sqlite://countersign.db", "--to", "sqlite://copy.db"],
+        &["store", "reset-clock"],
+        &["migrate"],
+        &["audit", "list"],
+        &["config", "check"],
+        &["keys", "rewrap", "--to", "new-key"],
+    ];
+    let named: Vec<_> = commands.iter().map(|command| (names(command), run(command))).collect();
+    printed.extend(named.iter().map(|(name, value)| (name.as_str(), value.clone())));
+
+    let documented = json_members();
+    for (name, value) in &printed {
+        let value = value.as_array().map_or(value, |rows| &rows[0]);
+        let mut members: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        let documented = documented.iter().find(|(command, _)| command == name);
+        let mut expected: Vec<_> = documented
+            .unwrap_or_else(|| panic!("{name} is not documented"))
+            .1
+            .iter()
+            .map(String::as_str)
+            .collect();
+        if *name == "config check" {
+            assert_eq!(expected, ["the names of the settings"]);
+            expected.clone_from(&members);
+        }
+        members.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(members, expected, "{name}");
+    }
+    assert_eq!(documented.len(), printed.len());
+
+    // There is a man page for each command.
+    let pages = folder.path().join("man");
+    fs::create_dir(&pages).unwrap();
+    assert!(command(folder.path(), &["man", "man"], "").status.success());
+    let pages = fs::read_dir(pages).unwrap().map(|page| page.unwrap().file_name());
+    let pages: Vec<_> = pages
+        .filter_map(|page| {
+            let name = page.to_str()?.strip_prefix("countersign-issuer-")?.strip_suffix(".1")?;
+            Some(name.replacen('-', " ", 1))
+        })
+        .collect();
+    let is_group = |name: &&String| pages.iter().any(|one| one.starts_with(&format!("{name} ")));
+    for name in pages.iter().filter(|name| !is_group(name)) {
+        let prints_no_result = ["completions", "man", "help"].contains(&name.as_str());
+        let is_tried = printed.iter().any(|(one, _)| one == name);
+        assert!(is_tried || prints_no_result, "{name} is not tried with --json");
+    }
 }

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use super::{print, signs_in, warn_if_others_read};
+use serde_json::json;
+
+use super::{Output, signs_in, warn_if_others_read};
 use crate::keys::{KeyRecord, KeyState, Request, Rules};
 use crate::service::keys::{advance, signing};
 use crate::{Clock, Config, Error, files, pem, service};
 
 /// Makes the key in a file the next one to sign. It replaces the key that would have been the next.
-pub(super) async fn import(config: &Config, file: &Path) -> Result<(), Error> {
+pub(super) async fn import(config: &Config, file: &Path, output: Output) -> Result<(), Error> {
     let shown = file.display();
     let text =
         files::read_text(file).map_err(|e| Error::Refused(format!("cannot read {shown}: {e}")))?;
@@ -29,12 +31,13 @@ pub(super) async fn import(config: &Config, file: &Path) -> Result<(), Error> {
     let request = Request::Import(Box::new(key));
     let records = advance(&*store, &sealer, rules, now, request).await?;
     let wait = signs_in(&rules, &records, now);
-    let replaced = before.iter().find(|key| key.state == KeyState::Published);
-    let replaced = replaced
-        .map_or(String::new(), |key| format!("; it replaces key {}, which never signed", key.kid));
-    print(&format!(
-        "key {kid} is published{replaced}\n\
+    let replaced = before.iter().find(|key| key.state == KeyState::Published).map(|key| &key.kid);
+    let replaces = replaced
+        .map_or(String::new(), |kid| format!("; it replaces key {kid}, which never signed"));
+    let text = format!(
+        "key {kid} is published{replaces}\n\
          it signs in {wait} s by itself, or after keys rotate as soon as every cache can have it\n\
          next: delete {shown} and every copy of it; the issuer does not need the file any more\n"
-    ))
+    );
+    output.print(&text, &json!({ "kid": kid, "signs_in": wait, "replaced_kid": replaced }))
 }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{complain, existing, print};
+use super::output::Output;
+use super::{complain, existing};
 use crate::keys::{KeyRecord, KeyState, Request, Rules};
 use crate::service::keys::{self, advance};
 use crate::{Clock, Config, Error, files, service};
@@ -17,11 +18,7 @@ use crate::{Clock, Config, Error, files, service};
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// List the keys and their states
-    List {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    List,
     /// Draw the past and planned states of the keys over time
     Plan,
     /// Let the next key sign as soon as every cache can have it
@@ -49,39 +46,34 @@ pub(super) enum Command {
 }
 
 impl Command {
-    pub(super) async fn run(&self, config: &Config) -> Result<(), Error> {
+    pub(super) async fn run(&self, config: &Config, output: Output) -> Result<(), Error> {
         match self {
-            Self::List { json } => list(config, *json).await,
-            Self::Plan => plan::plan(config).await,
-            Self::Rotate => rotate(config).await,
-            Self::Revoke { kid } => revoke(config, kid).await,
-            Self::ExchangeSecret => exchange_secret(config).await,
-            Self::Import { file } => import::import(config, file).await,
-            Self::Rewrap { to } => rewrap::rewrap(config, to).await,
+            Self::List => list(config, output).await,
+            Self::Plan => plan::plan(config, output).await,
+            Self::Rotate => rotate(config, output).await,
+            Self::Revoke { kid } => revoke(config, kid, output).await,
+            Self::ExchangeSecret => exchange_secret(config, output).await,
+            Self::Import { file } => import::import(config, file, output).await,
+            Self::Rewrap { to } => rewrap::rewrap(config, to, output).await,
         }
     }
 }
 
-async fn list(config: &Config, as_json: bool) -> Result<(), Error> {
+async fn list(config: &Config, output: Output) -> Result<(), Error> {
     let records = existing(config).await?.keys().await?;
     let switches_at = Rules::new(config).switches_at(&records);
-    let rows = records.iter().map(|record| KeyRow::new(record, switches_at));
-    if as_json {
-        let rows: Vec<_> = rows
-            .map(|row| {
-                json!({
-                    "kid": row.record.kid,
-                    "state": row.record.state.name(),
-                    "created_at": row.record.published_at,
-                    "activates_at": row.activates_at,
-                    "retires_at": row.retires_at,
-                    "drops_at": row.record.drops_at,
-                    "bits": row.record.bits,
-                })
-            })
-            .collect();
-        return print(&format!("{}\n", json!(rows)));
-    }
+    let rows = || records.iter().map(|record| KeyRow::new(record, switches_at));
+    let object = |row: KeyRow<'_>| {
+        json!({
+            "kid": row.record.kid,
+            "state": row.record.state.name(),
+            "created_at": row.record.published_at,
+            "activates_at": row.activates_at,
+            "retires_at": row.retires_at,
+            "drops_at": row.record.drops_at,
+            "bits": row.record.bits,
+        })
+    };
     let line = |row: KeyRow<'_>| {
         let time = |name, at: Option<u64>| at.map_or(String::new(), |at| format!("\t{name} {at}"));
         format!(
@@ -93,7 +85,7 @@ async fn list(config: &Config, as_json: bool) -> Result<(), Error> {
             time("drops", row.record.drops_at),
         )
     };
-    print(&rows.map(line).collect::<String>())
+    output.print(&rows().map(line).collect::<String>(), &rows().map(object).collect())
 }
 
 /// A key with its times: past ones as they were, future ones as planned.
@@ -114,25 +106,27 @@ impl<'a> KeyRow<'a> {
     }
 }
 
-async fn rotate(config: &Config) -> Result<(), Error> {
+async fn rotate(config: &Config, output: Output) -> Result<(), Error> {
     let (service::Opened { store, sealer, .. }, now) =
         service::open_to_change(config, &Clock::system()).await?;
     let rules = Rules::new(config);
     let before = signer(&store.keys().await?);
     let records = advance(&*store, &sealer, rules, now, Request::Rotate).await?;
     let after = signer(&records);
-    if before != after {
-        return print(&format!("key {after} signs from now on\n"));
-    }
-    let wait = signs_in(&rules, &records, now);
-    print(&format!(
-        "the next key signs in {wait} s, when every cache can have it; a running issuer switches \
-         by itself\n"
-    ))
+    let wait = if before == after { signs_in(&rules, &records, now) } else { 0 };
+    let text = if before == after {
+        format!(
+            "the next key signs in {wait} s, when every cache can have it; a running issuer \
+             switches by itself\n"
+        )
+    } else {
+        format!("key {after} signs from now on\n")
+    };
+    output.print(&text, &json!({ "signing_kid": after, "next_signs_in": wait }))
 }
 
 /// Removes a key whose private key may be known to others.
-async fn revoke(config: &Config, kid: &str) -> Result<(), Error> {
+async fn revoke(config: &Config, kid: &str, output: Output) -> Result<(), Error> {
     let (service::Opened { store, sealer, .. }, now) =
         service::open_to_change(config, &Clock::system()).await?;
     let rules = Rules::new(config);
@@ -150,20 +144,19 @@ async fn revoke(config: &Config, kid: &str) -> Result<(), Error> {
     if signer(&before) != after {
         text += &format!("key {after} signs from now on\n");
     }
-    print(&text)
+    output.print(&text, &json!({ "revoked_kid": kid, "signing_kid": after }))
 }
 
 /// Replaces the deployment secret, after somebody may have copied the database and the master key.
-async fn exchange_secret(config: &Config) -> Result<(), Error> {
+async fn exchange_secret(config: &Config, output: Output) -> Result<(), Error> {
     let (service::Opened { store, sealer, .. }, now) =
         service::open_to_change(config, &Clock::system()).await?;
     keys::exchange_secret(&*store, &sealer, now).await?;
-    print(
-        "every issuer that starts from now on makes refresh tokens and device cookies with a new \
-         secret\n\
-         next: restart all issuers; then everybody has to log in again, and access tokens that \
-         were issued before stay valid for up to access_ttl\n",
-    )
+    let text = "every issuer that starts from now on makes refresh tokens and device cookies with a \
+                new secret\n\
+                next: restart all issuers; then everybody has to log in again, and access tokens \
+                that were issued before stay valid for up to access_ttl\n";
+    output.print(text, &json!({ "exchanged": true }))
 }
 
 /// Returns the seconds until the next key signs.

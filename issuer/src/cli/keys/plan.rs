@@ -3,19 +3,38 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use time::UtcDateTime;
 
-use super::{existing, print};
+use super::{Output, existing};
 use crate::config::NOTICE_WITHIN;
 use crate::keys::{Life, Rules};
 use crate::{Clock, Config, Error};
 
 /// Draws the past and planned states of the keys over time.
-pub(super) async fn plan(config: &Config) -> Result<(), Error> {
+pub(super) async fn plan(config: &Config, output: Output) -> Result<(), Error> {
     let records = existing(config).await?.keys().await?;
     let now = Clock::system().now();
     let lives = Rules::new(config).forecast(&records, now, ROTATIONS);
-    print(&format!("{}\n{}", draw(&lives, now), intervals(config)))
+    let keys: Value = lives.iter().map(object).collect();
+    let json = json!({
+        "now": now,
+        "keys": keys,
+        "publish_lead": config.publish_lead().as_secs(),
+        "drop_lag": config.drop_lag().as_secs(),
+        "rotation_period": config.rotation_period.as_secs(),
+    });
+    output.print(&format!("{}\n{}", draw(&lives, now), intervals(config)), &json)
+}
+
+fn object(life: &Life) -> Value {
+    json!({
+        "kid": life.kid,
+        "created_at": life.published,
+        "activates_at": life.activates,
+        "retires_at": life.retires,
+        "drops_at": life.drops,
+    })
 }
 
 /// The number of planned rotations that are shown.

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{print, warn_if_others_read};
+use serde_json::json;
+
+use super::{Output, warn_if_others_read};
 use crate::config::DatabaseUrl;
 use crate::sealing::{MasterKey, MasterKeySource};
 use crate::service::keys;
@@ -12,7 +14,7 @@ use crate::{Clock, Config, Error, service};
 
 /// Seals every private key and the deployment secret under the master key in a file, instead of the
 /// configured one.
-pub(super) async fn rewrap(config: &Config, to: &Path) -> Result<(), Error> {
+pub(super) async fn rewrap(config: &Config, to: &Path, output: Output) -> Result<(), Error> {
     let new = MasterKey::read(to)?;
     warn_if_others_read(to);
     let database = &config.database;
@@ -23,11 +25,11 @@ pub(super) async fn rewrap(config: &Config, to: &Path) -> Result<(), Error> {
             "{shown} holds the configured master key; make a new one with: openssl rand -base64 32"
         )));
     }
-    let is = match service::open_store(config, database, Missing::Refuse).await {
+    let is_done_now = match service::open_store(config, database, Missing::Refuse).await {
         Ok(service::Opened { store, sealer, .. }) => {
             let new = Arc::new(new.sealer()?);
             keys::rewrap(&*store, &sealer, &new, Clock::system().now()).await?;
-            "is sealed under"
+            true
         }
         // An earlier run may have been interrupted after its work, before its message.
         Err(e @ Error::MasterKey(_)) => {
@@ -36,17 +38,19 @@ pub(super) async fn rewrap(config: &Config, to: &Path) -> Result<(), Error> {
             with_new.master_key_file = Some(to.to_owned());
             let opened = service::open_store(&with_new, database, Missing::Refuse).await;
             opened.map_err(|_| e)?;
-            "was sealed already under"
+            false
         }
         Err(e) => return Err(e),
     };
-    print(&format!(
+    let is = if is_done_now { "is sealed under" } else { "was sealed already under" };
+    let text = format!(
         "the database {is} the master key in {shown}\n\
          next: {}, for every issuer, and restart it; until then it signs with the keys it has and \
          changes none\n\
          keep the old master key as long as you keep backups from before\n",
         how_to_set(config, to),
-    ))
+    );
+    output.print(&text, &json!({ "rewrapped": is_done_now }))
 }
 
 /// Returns the instruction that gives an issuer the new master key.

@@ -8,6 +8,7 @@ use crate::audit::{Event, NewEntry};
 use crate::clients::{Client, ClientChange};
 
 pub(super) const BY_ID: &str = "SELECT * FROM countersign.clients WHERE id = $1";
+pub(super) const BY_NAME: &str = "SELECT * FROM countersign.clients WHERE name = $1";
 pub(super) const ALL: &str = "SELECT * FROM countersign.clients ORDER BY name";
 
 pub(super) async fn add(db: &Connection, client: &Client) -> Result<bool, Failure> {

@@ -173,6 +173,13 @@ impl Store for PostgresStore {
         })
     }
 
+    fn client_named(&self, name: String) -> Answer<'_, Option<Client>> {
+        Box::pin(async move {
+            let rows = self.connections.read(clients::BY_NAME, &[(&name, Type::TEXT)]).await?;
+            Ok(rows.first().map(clients::from_row).transpose()?)
+        })
+    }
+
     fn clients(&self) -> Answer<'_, Vec<Client>> {
         Box::pin(async {
             let rows = self.connections.read(clients::ALL, &[]).await?;

@@ -30,8 +30,7 @@ pub(super) fn change(
     change: &ClientChange,
     now: u64,
 ) -> rusqlite::Result<bool> {
-    let found = db.query_row("SELECT * FROM clients WHERE name = ?1", [name], client_of);
-    let Some(found) = found.optional()? else { return Ok(false) };
+    let Some(found) = by_name(db, name)? else { return Ok(false) };
     if let Some((client, event)) = change.apply(&found) {
         db.execute(
             "UPDATE clients SET secret_hash = ?2, locked = ?3, scope = ?4 WHERE id = ?1",
@@ -44,6 +43,10 @@ pub(super) fn change(
 
 pub(super) fn by_id(db: &Connection, id: &str) -> rusqlite::Result<Option<Client>> {
     db.prepare_cached("SELECT * FROM clients WHERE id = ?1")?.query_row([id], client_of).optional()
+}
+
+pub(super) fn by_name(db: &Connection, name: &str) -> rusqlite::Result<Option<Client>> {
+    db.query_row("SELECT * FROM clients WHERE name = ?1", [name], client_of).optional()
 }
 
 pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<Client>> {

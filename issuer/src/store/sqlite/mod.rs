@@ -156,6 +156,10 @@ impl Store for SqliteStore {
         self.readers.look_up(move |db| clients::by_id(db, &id))
     }
 
+    fn client_named(&self, name: String) -> Answer<'_, Option<Client>> {
+        self.readers.read(move |db| clients::by_name(db, &name))
+    }
+
     fn clients(&self) -> Answer<'_, Vec<Client>> {
         self.readers.read(|db| clients::all(db))
     }
