@@ -40,9 +40,9 @@ pub(super) struct List {
     /// Only those before the entry with this id, as --json prints it
     #[arg(long, value_name = "ID")]
     before: Option<u64>,
-    /// Number of entries, up to 10000
+    /// Number of entries, up to 100000
     #[arg(long, value_name = "N", default_value_t = 50)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
 }
 

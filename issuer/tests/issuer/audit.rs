@@ -164,8 +164,8 @@ async fn options_of_audit_list_combine(backend: Backend) {
         (["--event", "logins"], 2, "logins for --event <EVENT>; did you mean login?"),
         (["--event", "xyz"], 2, "; expected user_added, user_locked, "),
         (["--since", "yesterday"], 2, "or a time such as"),
-        (["--limit", "0"], 2, "1..=10000"),
-        (["--limit", "10001"], 2, "1..=10000"),
+        (["--limit", "0"], 2, "1..=100000"),
+        (["--limit", "100001"], 2, "1..=100000"),
     ] {
         let done = command(folder.path(), &[&["audit", "list"], &arguments[..]].concat(), "");
         let line = stderr(&done);
