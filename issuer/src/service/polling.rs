@@ -63,6 +63,15 @@ impl Polling {
         }
     }
 
+    /// For work that has time: while the issuer rests, waits for its next reading, so that the database is
+    /// asked once for both.
+    pub(super) async fn join_reading(&self) {
+        let read = self.read.notified();
+        if self.is_resting() {
+            read.await;
+        }
+    }
+
     /// Returns true if a request came within the last readings.
     pub(crate) fn is_awake(&self) -> bool {
         self.left.load(Ordering::Relaxed) > 0
@@ -172,6 +181,19 @@ mod tests {
         let asked = Instant::now();
         polling.freshen().await;
         assert_eq!(asked.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_work_waits_for_the_next_reading_of_an_issuer_that_rests() {
+        let (polling, readings) = poll(Duration::ZERO);
+        let asked = Instant::now();
+        polling.join_reading().await;
+        assert_eq!(asked.elapsed(), Duration::ZERO, "it does not rest");
+        sleep(10 * MINUTE - Duration::from_secs(30)).await;
+        let before = readings.load(Ordering::Relaxed);
+        polling.join_reading().await;
+        assert_eq!(readings.load(Ordering::Relaxed), before + 1);
+        assert!(asked.elapsed() > Duration::from_secs(9 * 60 + 31) && !polling.is_awake());
     }
 
     #[tokio::test(start_paused = true)]
