@@ -51,9 +51,13 @@ impl Polling {
 
     /// Waits for a reading if the issuer rests. It rests on after that.
     pub(super) async fn catch_up(&self) {
-        if !self.is_resting() {
-            return;
+        if self.is_resting() {
+            // In a box, because every request would carry the room for it.
+            Box::pin(self.wake_up()).await;
         }
+    }
+
+    async fn wake_up(&self) {
         let read = self.read.notified();
         // The reading may have ended in between.
         if self.is_resting() {
