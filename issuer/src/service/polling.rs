@@ -51,15 +51,28 @@ impl Polling {
 
     /// Waits for a reading if the issuer rests. It rests on after that.
     pub(super) async fn catch_up(&self) {
-        if !self.is_resting() {
-            return;
+        if self.is_resting() {
+            // In a box, because every request would carry the room for it.
+            Box::pin(self.wake_up()).await;
         }
+    }
+
+    async fn wake_up(&self) {
         let read = self.read.notified();
         // The reading may have ended in between.
         if self.is_resting() {
             self.wake.notify_waiters();
             // Without an answer of the database, the caller has the last reading and its age.
             let _ = timeout(PATIENCE, read).await;
+        }
+    }
+
+    /// For work that has time: while the issuer rests, waits for its next reading, so that the database is
+    /// asked once for both.
+    pub(super) async fn join_reading(&self) {
+        let read = self.read.notified();
+        if self.is_resting() {
+            read.await;
         }
     }
 
@@ -172,6 +185,19 @@ mod tests {
         let asked = Instant::now();
         polling.freshen().await;
         assert_eq!(asked.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_work_waits_for_the_next_reading_of_an_issuer_that_rests() {
+        let (polling, readings) = poll(Duration::ZERO);
+        let asked = Instant::now();
+        polling.join_reading().await;
+        assert_eq!(asked.elapsed(), Duration::ZERO, "it does not rest");
+        sleep(10 * MINUTE - Duration::from_secs(30)).await;
+        let before = readings.load(Ordering::Relaxed);
+        polling.join_reading().await;
+        assert_eq!(readings.load(Ordering::Relaxed), before + 1);
+        assert!(asked.elapsed() > Duration::from_secs(9 * 60 + 31) && !polling.is_awake());
     }
 
     #[tokio::test(start_paused = true)]

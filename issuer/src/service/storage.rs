@@ -53,6 +53,7 @@ impl Issuer {
             self.storage_watch.metrics_were_read.notified().await;
             self.measure_disks().await;
             self.measure_backups().await;
+            self.polling.join_reading().await;
             self.measure_database().await;
             sleep(self.limits.measure_interval).await;
         }
