@@ -1,0 +1,62 @@
+// Two issuers are restarted one after the other behind HAProxy, as docs/operations.md says, while clients use them. No request
+// may fail. `COUNTERSIGN_RESTART_SECONDS` is the time that restarts go on.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { askForToken, logIn, startIssuers, succeed, USERS } from './support/issuers.js'
+import { PROXIES, startProxy } from './support/proxies.js'
+
+/** Both issuers restart at least once. */
+const SECONDS = Number(process.env.COUNTERSIGN_RESTART_SECONDS || 1)
+
+/** The file's interval of checks and the documented `shutdown_delay`, each divided by 5 so that the test takes seconds. */
+const CHECK = ['inter 2s', 'inter 400ms']
+const SHUTDOWN_DELAY = '2s'
+
+test('a rolling restart behind HAProxy fails no request', { timeout: (SECONDS + 120) * 1000 }, async (t) => {
+  const issuers = await startIssuers(['--shutdown-delay', SHUTDOWN_DELAY])
+  t.after(issuers.stop)
+  const haproxy = PROXIES.find(({ name }) => name === 'HAProxy')
+  const front = await startProxy(haproxy, issuers.ports, [CHECK])
+  t.after(front.stop)
+  const client = JSON.parse(await issuers.run(['client', 'add', 'worker', '--json']))
+
+  const counts = {}
+  let stopping = false
+  const repeat = async (name, work) => {
+    while (!stopping) {
+      await work()
+      counts[name] = (counts[name] ?? 0) + 1
+    }
+  }
+  const refreshing = async (user) => {
+    let { refresh_token } = await logIn(front, user)
+    await repeat('refreshes', async () => {
+      ;({ refresh_token } = await askForToken(front, { grant_type: 'refresh_token', refresh_token }))
+    })
+  }
+  const users = Array.from({ length: USERS }, (_, user) => user)
+  const clients = [
+    ...users.map(refreshing),
+    ...users.slice(0, 2).map((user) => repeat('logins', () => logIn(front, user))),
+    repeat('client tokens', () => askForToken(front, { grant_type: 'client_credentials', ...client })),
+    repeat('key sets', () => succeed(front, { path: '/.well-known/jwks.json' })),
+  ]
+  // A client that fails stops the others.
+  const load = Promise.all(clients).finally(() => (stopping = true))
+  load.catch(() => {})
+  const started = performance.now()
+  let restarts = 0
+  do {
+    for (const index of [0, 1]) {
+      await issuers.restart(index)
+      // HAProxy notices after two checks that it is ready.
+      await sleep(2000)
+      restarts++
+    }
+  } while (!stopping && performance.now() - started < SECONDS * 1000)
+  stopping = true
+  await load
+  t.diagnostic(`${restarts} restarts: ${JSON.stringify(counts)}`)
+  for (const [name, count] of Object.entries(counts)) assert.ok(count >= 10, `only ${count} ${name}`)
+})
