@@ -19,7 +19,7 @@ mod demo;
 mod needs;
 mod node;
 mod postgres;
-mod schemathesis;
+mod python;
 mod step;
 mod toolchain;
 mod wasi;

@@ -1,5 +1,5 @@
 //! Programs that the tests use but the checkout does not contain: browsers, `PostgreSQL`, `promtool`,
-//! Python and shells.
+//! proxies, Python and shells.
 //!
 //! On Debian, as root, missing ones are installed as packages. Chromium can also come from
 //! playwright, for any user on any system.
@@ -146,8 +146,37 @@ pub(crate) static PROMTOOL: Need = Need {
     }],
 };
 
-/// Schemathesis itself comes from `PyPI`: see `schemathesis.rs`.
+/// Schemathesis itself comes from `PyPI`: see `python.rs`.
 pub(crate) static SCHEMATHESIS: Need = Need { name: "schemathesis", programs: &[PYTHON] };
+
+/// Runs the files of `deploy/`. Further programs come from `PyPI`: see `python.rs`.
+pub(crate) static DEPLOY: Need = Need {
+    name: "deploy",
+    programs: &[
+        Program {
+            names: &["nginx"],
+            elsewhere: |_| vec!["/usr/sbin/nginx".into()],
+            variable: Some(Variable::Path("COUNTERSIGN_NGINX")),
+            probe: &["-v"],
+            packages: &["nginx-light"],
+        },
+        Program {
+            names: &["haproxy"],
+            elsewhere: |_| vec!["/usr/sbin/haproxy".into()],
+            variable: Some(Variable::Path("COUNTERSIGN_HAPROXY")),
+            probe: &["-v"],
+            packages: &["haproxy"],
+        },
+        Program {
+            names: &["docker-compose"],
+            probe: &["version"],
+            packages: &["docker-compose"],
+            ..PROGRAM
+        },
+        Program { names: &["openssl"], probe: &["version"], packages: &["openssl"], ..PROGRAM },
+        PYTHON,
+    ],
+};
 
 /// Python 3.11 or newer that can make a virtual environment with pip in it.
 const PYTHON: Program = Program {
@@ -170,7 +199,7 @@ const fn shell(names: &'static [&'static str]) -> Program {
 
 pub(crate) static BROWSERS: [&Need; 3] = [&CHROMIUM, &FIREFOX, &WEBKIT];
 
-static ALL: [&Need; 10] = [
+static ALL: [&Need; 11] = [
     &CHROMIUM,
     &FIREFOX,
     &WEBKIT,
@@ -181,6 +210,7 @@ static ALL: [&Need; 10] = [
     &PROMTOOL,
     &SCHEMATHESIS,
     &SHELLS,
+    &DEPLOY,
 ];
 
 /// Adds the step that finds or installs these, except for those to leave out.
@@ -233,11 +263,11 @@ pub(crate) fn with_paths<'a>(mut command: Cmd<'a>, workspace: &Workspace) -> Res
     Ok(command)
 }
 
-/// Returns the Python that can run Schemathesis.
-pub(crate) fn python(workspace: &Workspace) -> Result<PathBuf> {
+/// Returns the Python of this need.
+pub(crate) fn python(workspace: &Workspace, need: &'static Need) -> Result<PathBuf> {
     match PYTHON.find(workspace)? {
         Some(path) => Ok(path),
-        None => bail!("{}", advice(&vec![(&SCHEMATHESIS, &PYTHON)])),
+        None => bail!("{}", advice(&vec![(need, &PYTHON)])),
     }
 }
 
@@ -405,7 +435,7 @@ mod tests {
         for list in ["opera", "webkit,opera", "Firefox", "firefox webkit"] {
             let refusal = parse_skipped(list).unwrap_err().to_string();
             let all = "it takes chromium, firefox, webkit, postgres, postgres-18, faketime, \
-                       namespaces, promtool, schemathesis, shells";
+                       namespaces, promtool, schemathesis, shells, deploy";
             assert!(refusal.ends_with(all), "{refusal}");
         }
     }

@@ -6,7 +6,7 @@ use xshell::cmd;
 use crate::{
     bindgen::{self, Engine},
     needs::{self, Need},
-    node, package, postgres, schemathesis,
+    node, package, postgres, python,
     step::{Plan, Step},
     toolchain, wasi,
     workspace::Workspace,
@@ -15,8 +15,16 @@ use crate::{
 /// Tells the end-to-end tests the path of the issuer's binary.
 pub(crate) const ISSUER_VARIABLE: &str = "COUNTERSIGN_ISSUER_BINARY";
 
-/// The test that needs the shells.
-const SHELLS_TEST: &str = "tests/js/cli-completions.test.js";
+/// The tests in `tests/js` that need a program.
+const TESTS_OF_NEEDS: [(&Need, &str); 7] = [
+    (&needs::SCHEMATHESIS, "tests/js/openapi.test.js"),
+    (&needs::SHELLS, "tests/js/cli-completions.test.js"),
+    (&needs::DEPLOY, "tests/js/deploy.test.js"),
+    (&needs::DEPLOY, "tests/js/proxies.test.js"),
+    (&needs::POSTGRES, "tests/js/proxies.test.js"),
+    (&needs::DEPLOY, "tests/js/rolling-restart.test.js"),
+    (&needs::POSTGRES, "tests/js/rolling-restart.test.js"),
+];
 
 /// The options of `cargo xtask test`.
 #[derive(Clone, Copy, Default, clap::Args)]
@@ -54,11 +62,9 @@ pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, options: O
     }
     needs::plan(plan, workspace, needs_of(options));
     if options.run(Suite::Js) {
-        plan.step("find Schemathesis", |step| {
-            if needs::SCHEMATHESIS.is_left_out()? {
-                return Ok(());
-            }
-            schemathesis::install(step, workspace)
+        plan.step("find programs from PyPI", |step| {
+            python::SCHEMATHESIS.install(step, workspace)?;
+            python::DEPLOY.install(step, workspace)
         });
     }
     if javascript {
@@ -123,11 +129,14 @@ fn needs_of(options: Options) -> Vec<&'static Need> {
     if options.run(Suite::Browser) || options.run(Suite::Packaging) {
         needed.extend(needs::BROWSERS);
     }
+    if options.run(Suite::Rust) || options.run(Suite::Js) {
+        needed.push(&needs::POSTGRES);
+    }
     if options.run(Suite::Rust) {
-        needed.extend([&needs::POSTGRES, &needs::FAKETIME, &needs::NAMESPACES, &needs::PROMTOOL]);
+        needed.extend([&needs::FAKETIME, &needs::NAMESPACES, &needs::PROMTOOL]);
     }
     if options.run(Suite::Js) {
-        needed.extend([&needs::SCHEMATHESIS, &needs::SHELLS]);
+        needed.extend([&needs::SCHEMATHESIS, &needs::SHELLS, &needs::DEPLOY]);
     }
     needed
 }
@@ -136,9 +145,7 @@ fn run_javascript(step: &Step, workspace: &Workspace, options: Options) -> Resul
     let mut files = Vec::new();
     if options.run(Suite::Js) {
         files.extend(test_files(workspace, "tests/js")?);
-        for (need, test) in
-            [(&needs::SCHEMATHESIS, schemathesis::TEST), (&needs::SHELLS, SHELLS_TEST)]
-        {
+        for (need, test) in TESTS_OF_NEEDS {
             if need.is_left_out()? {
                 files.retain(|file| file != test);
             }

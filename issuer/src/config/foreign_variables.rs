@@ -3,7 +3,16 @@
 //! the same for `--link`. They say nothing about the issuer's configuration.
 
 /// Variables that configure the tests, not the issuer.
-const OF_THE_TESTS: [&str; 5] = ["ISSUER_BINARY", "CHROMIUM", "FIREFOX", "POSTGRES", "SKIP"];
+const OF_THE_TESTS: [&str; 8] = [
+    "ISSUER_BINARY",
+    "CHROMIUM",
+    "FIREFOX",
+    "POSTGRES",
+    "NGINX",
+    "HAPROXY",
+    "RESTART_SECONDS",
+    "SKIP",
+];
 
 /// Returns true if a variable is one that others set. `name` is without our prefix.
 pub(super) fn is_foreign(name: &str, value: &str) -> bool {
@@ -66,6 +75,8 @@ mod tests {
             ("POSTGRES_ENV_X", "1"),
             ("ENV_LISTEN", "0.0.0.0:8080"),
             ("ISSUER_BINARY", "target/debug/countersign-issuer"),
+            ("NGINX", "/usr/sbin/nginx"),
+            ("RESTART_SECONDS", "600"),
         ] {
             assert!(is_foreign(name, value), "{name}");
         }

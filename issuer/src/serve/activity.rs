@@ -47,6 +47,11 @@ impl Activity {
         (InFlight(self.clone()), Receiving { body, activity: has_body.then(|| self.clone()) })
     }
 
+    /// Returns true if no request has been answered.
+    pub(super) fn is_new(&self) -> bool {
+        self.0.times().last_end.is_none()
+    }
+
     /// Notes the time of bytes from the client. Over HTTP/2 nobody calls this: bytes between two
     /// requests need not belong to a header.
     pub(super) fn read(&self, bytes: &[u8]) {

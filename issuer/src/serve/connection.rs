@@ -14,7 +14,7 @@ use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::io::InspectReader;
 
 use super::activity::Activity;
@@ -193,7 +193,14 @@ impl Connection {
             result = connection.as_mut() => return result.map_err(Into::into),
             () = self.activity.idle(self.deadline, idle, header) => {}
             // The signal is the dropped sender, so the result is an error.
-            _ = self.stop.changed() => {}
+            _ = self.stop.changed() => {
+                // The first request is on its way. Hyper would close the connection at once.
+                if self.activity.is_new()
+                    && let Ok(result) = timeout(CLOSING, connection.as_mut()).await
+                {
+                    return result.map_err(Into::into);
+                }
+            }
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {

@@ -69,9 +69,8 @@ pub async fn run(
         }
     };
     let (connections, ended) = accept_until(&listener, server, end).await;
-    drop(listener);
     ended?;
-    connections.drain().await;
+    connections.close(listener).await;
     api.issuer.finish().await;
     Ok(())
 }
@@ -81,8 +80,7 @@ pub async fn run(
 pub async fn run_admin(listener: TcpListener, state: State, shutdown: impl Future<Output = ()>) {
     let server = Server::new(Service::new(state.api, admin(&listener)), None);
     let (connections, ()) = accept_until(&listener, server, shutdown).await;
-    drop(listener);
-    connections.drain().await;
+    connections.close(listener).await;
 }
 
 fn admin(listener: &TcpListener) -> Listener {
@@ -93,21 +91,67 @@ fn admin(listener: &TcpListener) -> Listener {
 
 /// The open connections of a listener.
 struct Connections {
+    server: Server,
+    table: Arc<Table>,
     tasks: JoinSet<()>,
     /// Dropped to let them end after their requests in flight.
     stop: watch::Sender<()>,
-    drain_timeout: Duration,
 }
 
 impl Connections {
+    fn new(server: Server) -> Self {
+        let table = Table::new(&server.limits, &server.service.edge().config);
+        Self { server, table, tasks: JoinSet::new(), stop: watch::Sender::default() }
+    }
+
+    fn start(&mut self, stream: TcpStream, peer: SocketAddr) {
+        // Without a slot, the stream is dropped and so closed.
+        let Some(admitted) = self.table.admit(peer.ip()) else { return };
+        let (server, stop) = (self.server.clone(), self.stop.subscribe());
+        self.tasks.spawn(async move {
+            let _counted = server.service.connection();
+            if let Err(e) = server.serve(stream, peer, admitted, stop).await {
+                tracing::debug!("a connection ended: {e}");
+            }
+        });
+    }
+
+    /// Closes the listener, and drains the connections. Those in the queue of the kernel belong to
+    /// them: their clients may have sent a request.
+    async fn close(mut self, listener: TcpListener) {
+        for (stream, peer) in queued(listener) {
+            self.start(stream, peer);
+        }
+        self.drain().await;
+    }
+
     /// Waits until the requests in flight are answered, up to [`crate::Limits::drain_timeout`].
     async fn drain(mut self) {
         drop(self.stop);
         let all = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(self.drain_timeout, all).await.is_err() {
+        if timeout(self.server.limits.drain_timeout, all).await.is_err() {
             tracing::warn!("requests were cut off at the drain deadline");
         }
     }
+}
+
+/// The longest queue of the kernel that tokio asks for.
+const QUEUE: usize = 1024;
+
+/// Closes the listener, and returns the connections in its queue.
+fn queued(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let mut queued = Vec::new();
+    let Ok(listener) = listener.into_std() else { return queued };
+    while queued.len() < QUEUE
+        && let Ok((stream, peer)) = listener.accept()
+    {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            queued.push((stream, peer));
+        }
+    }
+    queued
 }
 
 /// Accepts connections until `end` completes.
@@ -116,35 +160,24 @@ async fn accept_until<T>(
     server: Server,
     end: impl Future<Output = T>,
 ) -> (Connections, T) {
-    let (stop, stopped) = watch::channel(());
-    let drain_timeout = server.limits.drain_timeout;
-    let mut connections = Connections { tasks: JoinSet::new(), stop, drain_timeout };
-    let table = Table::new(&server.limits, &server.service.edge().config);
+    let mut connections = Connections::new(server);
     tokio::pin!(end);
     loop {
         let (stream, peer) = tokio::select! {
             result = &mut end => return (connections, result),
             Some(_) = connections.tasks.join_next() => continue,
-            accepted = accept(listener, &table) => match accepted {
+            accepted = accept(listener, &connections.table) => match accepted {
                 Ok(accepted) => accepted,
                 Err(e) => {
                     tracing::warn!("a connection could not be accepted: {e}");
                     // Most likely no file descriptor is free: close a connection, and wait for that.
-                    table.evict();
+                    connections.table.evict();
                     sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             },
         };
-        // Without a slot, the stream is dropped and so closed.
-        let Some(admitted) = table.admit(peer.ip()) else { continue };
-        let (server, stop) = (server.clone(), stopped.clone());
-        connections.tasks.spawn(async move {
-            let _counted = server.service.connection();
-            if let Err(e) = server.serve(stream, peer, admitted, stop).await {
-                tracing::debug!("a connection ended: {e}");
-            }
-        });
+        connections.start(stream, peer);
     }
 }
 

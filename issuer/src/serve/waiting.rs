@@ -14,8 +14,9 @@ use crate::Error;
 use crate::http::{Listener, Service};
 use crate::limits::WarnLimit;
 
-/// The time for a database that works. Until then, clients wait for the open issuer.
-const SOON: Duration = Duration::from_millis(500);
+/// The time for a database that works, on a busy machine too. Until then, clients wait for the open
+/// issuer: a proxy without health checks sends requests as soon as the address accepts connections.
+const SOON: Duration = Duration::from_secs(3);
 
 /// The pause before the second try. Each further pause is twice as long, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);

@@ -473,3 +473,26 @@ async fn a_shutdown_completes_requests_and_cuts_off_stalled_ones() {
     let server = Server::over(folder, |_, _| {}).await;
     assert_eq!(refresh(&server.url, &token).await.status, 200);
 }
+
+/// A proxy has just connected. Its request is on the way, and must not go to another issuer.
+#[tokio::test]
+async fn a_shutdown_answers_clients_that_have_just_connected() {
+    let server = Server::start().await;
+    // Without `await`, so that the issuer has accepted none of them when it stops.
+    let mut streams = Vec::new();
+    for _ in 0..50 {
+        streams.push(std::net::TcpStream::connect(server.address).unwrap());
+    }
+    let stopping = tokio::spawn(server.stop());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for stream in streams {
+        stream.set_nonblocking(true).unwrap();
+        let mut stream = TcpStream::from_std(stream).unwrap();
+        let request = b"GET /healthz/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        let mut answer = String::new();
+        let _ = stream.write_all(request).await;
+        let _ = stream.read_to_string(&mut answer).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
+    }
+    stopping.await.unwrap();
+}

@@ -90,8 +90,7 @@ fn the_image_has_a_valid_configuration() {
         command.envs(settings.iter().copied()).args(["config", "check", "--offline"]).args(more);
         command.output().unwrap()
     };
-    // The check names the missing settings, and succeeds with them. The folder of the database
-    // exists in the image alone.
+    // The check names the missing settings, and succeeds with them.
     assert!(stderr(&check(&[])).contains("behind_proxy = true"));
     std::fs::write(folder.path().join("key"), "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")
         .unwrap();

@@ -19,6 +19,8 @@ const USER_SCOPE = 'read write'
  * @param {object} [options]
  * @param {string[]} [options.corsOrigins] origins of pages that may call it
  * @param {string} [options.path] the path of its URL, such as `/auth`
+ * @param {number} [options.port] its port; a free one by default
+ * @param {string} [options.admin] the address of its admin listener
  * @param {string[]} [options.flags] more flags, such as `['--access-ttl', '1m']`
  * @param {boolean} [options.logged] true if its log is read, which under load takes longer than writing it
  * @param {(folder: string) => string[]} [options.database] the flags that name the database
@@ -33,6 +35,8 @@ const USER_SCOPE = 'read write'
 export async function startIssuer({
   corsOrigins = [],
   path = '',
+  port = 0,
+  admin = 'none',
   flags = [],
   logged = true,
   database = (folder) => ['--database', `sqlite://${join(folder, 'test.db')}`],
@@ -47,9 +51,9 @@ export async function startIssuer({
     await prepare(run)
     const origins = corsOrigins.length === 0 ? [] : ['--cors-origins', corsOrigins.join(',')]
     // Without a path, the issuer's URL is its address by default.
-    const port = path === '' ? 0 : await freePort()
+    if (path !== '') port = await freePort()
     const named = path === '' ? [] : ['--issuer', `http://127.0.0.1:${port}${path}`]
-    const listen = ['--listen', `127.0.0.1:${port}`, '--admin-listen', 'none']
+    const listen = ['--listen', `127.0.0.1:${port}`, '--admin-listen', admin]
     const [program, ...args] = [...within, ...command('serve', ...listen, ...named, ...origins, ...flags)]
     const child = spawn(program, args, { env: cleanEnv(), stdio: ['ignore', 'pipe', logged ? 'pipe' : 'ignore'] })
     const url = `${await address(child)}${path}`

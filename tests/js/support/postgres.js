@@ -6,28 +6,31 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { freePort } from '../../tests/js/support/issuer.js'
+import { freePort } from './issuer.js'
 
 /** PostgreSQL refuses to run as root. This is `nobody`. */
 const NOBODY = 65534
-const PASSWORD = 'for-benchmarks-alone'
+const PASSWORD = 'for-tests-alone'
 
 /** Stops the server and removes its folder when its input ends, even if this process is killed. */
-const GUARD = '"$0" -D data -h 127.0.0.1 -p "$1" -k "$PWD" & server=$!; read -r word; kill -INT $server; wait $server; rm -rf "$PWD"'
+const GUARD = '"$0" -D data -h 127.0.0.1 -k "$PWD" "$@" & server=$!; read -r word; kill -INT $server; wait $server; rm -rf "$PWD"'
 
 /**
- * Starts a server with default settings, so that each commit is on the disk. Returns `undefined` without PostgreSQL.
+ * Starts a server. By default its settings are PostgreSQL's, so that each commit is on the disk.
  *
- * @returns {Promise<undefined | { flags: (name: string) => string[], create: (name: string) => Promise<void>,
+ * @param {string} masterKey the path of the issuers' master key
+ * @param {string[]} [settings] other settings, such as `fsync=off`
+ * @returns {Promise<{ flags: (name: string) => string[], create: (name: string) => Promise<void>,
  *   sql: (name: string, statements: string) => Promise<string>, stop: () => Promise<void> }>} `flags`: the
  *   issuer's flags for the database of that name
  */
-export async function startPostgres(masterKey) {
-  // `cargo xtask bench` finds it.
+export async function startPostgres(masterKey, settings = []) {
   const binaries = process.env.COUNTERSIGN_POSTGRES
   if (!binaries) {
-    console.log('  PostgreSQL is left out: it is not installed (Debian: the package postgresql)')
-    return undefined
+    throw new Error(
+      'COUNTERSIGN_POSTGRES is not set: it is the folder of PostgreSQL\'s initdb. `cargo xtask test` finds it and sets it; ' +
+        'by hand on Debian: sudo apt-get install postgresql, then COUNTERSIGN_POSTGRES=/usr/lib/postgresql/VERSION/bin',
+    )
   }
   const folder = await mkdtemp(join(tmpdir(), 'countersign-postgres-'))
   const root = process.getuid?.() === 0
@@ -37,7 +40,8 @@ export async function startPostgres(masterKey) {
   const made = ['--no-sync', '-A', 'scram-sha-256', '-U', 'postgres', '-E', 'UTF8', '--locale=C', '-D', 'data', '--pwfile=password']
   await promisify(execFile)(join(binaries, 'initdb'), made, options)
   const port = await freePort()
-  const guard = spawn('sh', ['-c', GUARD, join(binaries, 'postgres'), String(port)], { ...options, stdio: ['pipe', 'ignore', 'ignore'] })
+  const args = ['-p', String(port), ...settings.flatMap((setting) => ['-c', setting])]
+  const guard = spawn('sh', ['-c', GUARD, join(binaries, 'postgres'), ...args], { ...options, stdio: ['pipe', 'ignore', 'ignore'] })
   const stop = async () => {
     const exited = once(guard, 'exit')
     guard.stdin.end()
