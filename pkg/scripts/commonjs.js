@@ -11,7 +11,7 @@ const COMMONJS = join(DIST, 'commonjs')
 /** A path in this form is found by tools that trace files. The modules stay beside the folder. */
 const MODULE_URL = /new URL\('\.\/wasm\/([\w.]+)', import\.meta\.url\)/g
 
-const ENTRIES = ['node', 'inline', 'js', 'no-webassembly', 'guard', 'express', 'status', 'testing']
+const ENTRIES = ['node', 'inline', 'js', 'no-webassembly', 'guard', 'express', 'status', 'session', 'testing']
 
 const bundle = await rolldown({
   input: Object.fromEntries(ENTRIES.map((name) => [name, join(DIST, `${name}.js`)])),

@@ -29,7 +29,16 @@ const ANY_OPTIONS = ['all-options', 'cache', 'document-store', 'metadata', 'opti
 /** Revocation. */
 const REVOCATION = ['fetched-list', 'status', 'status-list', 'status-verifier']
 
-const GROUPS = { shared: SHARED, core: CORE, loader: LOADER, server: SERVERS, 'any-options': ANY_OPTIONS, revocation: REVOCATION }
+/** The session of a page. Its entry point imports nothing else. */
+const SESSION = [
+  'session', 'session-browser', 'session-clock', 'session-endpoints', 'session-error', 'session-fetch', 'session-keeper',
+  'session-lock', 'session-options', 'session-tabs',
+]
+
+const GROUPS = {
+  shared: SHARED, core: CORE, loader: LOADER, server: SERVERS, 'any-options': ANY_OPTIONS, revocation: REVOCATION,
+  'page-session': SESSION,
+}
 
 const groups = Object.entries(GROUPS).map(([name, files]) => ({ name, test: new RegExp(`/dist/(${files.join('|')})\\.js$`) }))
 const files = (await readdir(DIST)).filter((name) => name.endsWith('.js'))

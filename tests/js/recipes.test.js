@@ -7,6 +7,7 @@ import { after, test } from 'node:test'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { transform } from 'esbuild'
+import { JSDOM } from 'jsdom'
 import { claims, makeKey, makeToken } from './package-tokens.js'
 import { recordServers, startProgram, stopServers } from './support/servers.js'
 
@@ -211,6 +212,39 @@ test('Browser extensions, with a test double of the messages', async (t) => {
   const ask = (message) => new Promise((resolve) => assert.equal(listener(message, {}, resolve), true))
   assert.deepEqual(await ask(token()), { you: 'somebody' })
   assert.deepEqual(await ask(token({ exp: now - 1 })), { code: 'token_expired' })
+})
+
+test('pages with a login, in jsdom', async (t) => {
+  const { window } = new JSDOM('<form><input name="username" value="alice"><input name="password" type="password"></form><output></output>')
+  const [document, [name, password]] = [window.document, window.document.querySelectorAll('input')]
+  const before = globalThis.fetch
+  t.after(() => Object.assign(globalThis, { document: undefined, FormData: NodeFormData, fetch: before }))
+  const NodeFormData = globalThis.FormData
+  const answers = {
+    'https://auth.example/token': () => Response.json({ error: 'invalid_request' }, { status: 400 }),
+    'https://auth.example/login': ({ body }) => {
+      if (JSON.parse(body).password !== 'secret') return Response.json({ error: 'invalid_grant' }, { status: 401 })
+      return Response.json({ access_token: token(), token_type: 'Bearer', expires_in: 900, scope: 'read' })
+    },
+    'https://api.example/me': ({ headers }) => Response.json({ you: headers.get('authorization') === null ? 'nobody' : 'alice' }),
+  }
+  Object.assign(globalThis, { document, FormData: window.FormData, fetch: async (url, init) => answers[url](init) })
+  const { session, me } = await import(recipe('Pages with a login'))
+  t.after(session.close)
+  const [form, notice] = [document.querySelector('form'), document.querySelector('output')]
+  const says = async (text) => {
+    while (notice.textContent !== text) await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  const submit = () => form.dispatchEvent(new window.Event('submit', { cancelable: true }))
+  await says('Please log in.')
+  assert.deepEqual([name.value, form.hidden], ['alice', false])
+  submit()
+  await says('The name or the password is wrong.')
+  password.value = 'secret'
+  submit()
+  await says('You are logged in.')
+  assert.equal(form.hidden, true)
+  assert.deepEqual(await me(), { you: 'alice' })
 })
 
 test('pages on other origins get a preflight response, and may read the reason of a refusal', async () => {

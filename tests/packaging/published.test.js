@@ -68,7 +68,7 @@ test('the types are right for every module resolution', async () => {
   const { analysis, problems } = JSON.parse(stdout)
   assert.deepEqual(problems ?? {}, {})
   const resolutions = Object.entries(analysis.entrypoints).flatMap(([name, { resolutions }]) => Object.keys(resolutions).map((way) => `${name} ${way}`))
-  assert.equal(resolutions.length, 8 * 4)
+  assert.equal(resolutions.length, 9 * 4)
 })
 
 /** Returns every string in an object of objects. */

@@ -5,6 +5,7 @@ import type {} from 'countersign/dist/errors.js' // TS2307
 import { guard as middleware } from 'countersign/express'
 import { guard } from 'countersign/guard'
 import type { Guarded } from 'countersign/guard'
+import { createSession } from 'countersign/session'
 import { statusList } from 'countersign/status'
 
 declare const error: VerifyError
@@ -23,6 +24,12 @@ createVerifier({ issuer: 'i', audience: 'a', jwks, cache: true }) // TS2322
 createVerifier({ issuer: 'i', audience: 'a', jwks, status: { maxStale: 60 } }) // TS2353
 createVerifier({ issuer: 'i', audience: 'a', jwks, status: () => true }) // TS2322
 statusList({ maxStale: '5m' }) // TS2322
+
+// A mode of its own, no issuer, a state that is set, and a code that does not exist.
+createSession({ issuer: 'https://auth.example', mode: 'storage' }) // TS2322
+createSession({ mode: 'cookie' }) // TS2741
+createSession({ issuer: 'https://auth.example' }).state.status = 'active' // TS2540
+if (createSession({ issuer: 'https://auth.example' }).state.error?.code === 'ofline') void 0 // TS2367
 
 // A verified token is read-only, including the caller's claims. An unverified one has no known claims.
 verified.payload.exp = 0 // TS2540

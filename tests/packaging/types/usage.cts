@@ -4,6 +4,7 @@ import express = require('countersign/express')
 import guards = require('countersign/guard')
 import inline = require('countersign/inline')
 import javaScript = require('countersign/js')
+import session = require('countersign/session')
 import status = require('countersign/status')
 import testing = require('countersign/testing')
 
@@ -20,6 +21,9 @@ const protect: express.Middleware = express.guard(verifier, { scope: 'read' })
 const slower: countersign.Verifier = javaScript.createVerifierSync(options)
 const check: status.StatusCheck = status.statusList({ maxStale: 60, accepted: [2], origins: ['https://status.example'] })
 const checked: Promise<countersign.Verifier> = countersign.createVerifier({ ...options, status: check })
+const page: session.Session = session.createSession({ issuer: 'https://auth.example', mode: 'memory', origins: ['https://api.example'] })
+const end: () => void = page.onChange(({ status, error }: session.SessionState) => [status satisfies session.SessionStatus, error?.retryAfter])
+const answer: Promise<Response> = page.fetch('/me', { method: 'POST' })
 const issuer: Promise<testing.TestIssuer> = testing.createTestIssuer()
 
-void [slower, checked, issuer, tenant, guarded, protect]
+void [slower, checked, end, answer, issuer, tenant, guarded, protect]
