@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::sleep;
 
 use super::connection::Server;
 use super::state::{Opening, State};
@@ -14,8 +14,9 @@ use crate::Error;
 use crate::http::{Listener, Service};
 use crate::limits::WarnLimit;
 
-/// The time for a database that works, on a busy machine too. Until then, clients wait for the open
-/// issuer: a proxy without health checks sends requests as soon as the address accepts connections.
+/// The time for a database that works, on a busy machine too. Until then, or until the first try has
+/// failed, clients wait for the open issuer: a proxy without health checks sends requests as soon as
+/// the address accepts connections.
 const SOON: Duration = Duration::from_secs(3);
 
 /// The pause before the second try. Each further pause is twice as long, up to [`LONGEST_PAUSE`].
@@ -36,15 +37,18 @@ pub(crate) async fn open_when_available(
     admin_listener: Option<&TcpListener>,
     stop: impl Future<Output = ()>,
 ) -> Result<Option<State>, Error> {
+    let failed = Notify::new();
     let opened = async {
         tokio::select! {
-            opened = try_until_open(opening) => opened.map(Some),
+            opened = try_until_open(opening, &failed) => opened.map(Some),
             () = stop => Ok(None),
         }
     };
     tokio::pin!(opened);
-    if let Ok(opened) = timeout(SOON, &mut opened).await {
-        return opened;
+    tokio::select! {
+        opened = &mut opened => return opened,
+        () = failed.notified() => {}
+        () = sleep(SOON) => {}
     }
     let serve = |listener| Service::waiting(Arc::clone(&opening.edge), listener);
     let (over, is_over) = oneshot::channel::<()>();
@@ -75,7 +79,8 @@ pub(crate) async fn open_when_available(
     opened
 }
 
-async fn try_until_open(opening: &Opening) -> Result<State, Error> {
+/// Notifies `failed` of each try that failed.
+async fn try_until_open(opening: &Opening, failed: &Notify) -> Result<State, Error> {
     let warnings = WarnLimit::default();
     let mut pause = FIRST_PAUSE;
     loop {
@@ -85,6 +90,7 @@ async fn try_until_open(opening: &Opening) -> Result<State, Error> {
                 if warnings.allows() {
                     tracing::warn!("waiting for the database: {e}");
                 }
+                failed.notify_one();
             }
             opened => return opened,
         }
