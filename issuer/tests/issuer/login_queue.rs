@@ -118,7 +118,7 @@ async fn slow(backend: Backend, mebibytes: u32) -> Server {
 }
 
 async fn a_login_whose_client_goes_away_while_it_waits_is_no_failure(backend: Backend) {
-    let server = slow(backend, 48).await;
+    let server = slow(backend, 96).await;
     let admin = admin(&server).await;
     let (one, other, ()) =
         tokio::join!(wrong(&server.url, "nobody"), wrong(&server.url, "nobody"), async {
