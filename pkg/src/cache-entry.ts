@@ -1,6 +1,6 @@
 import type { CacheEntry, RemoteSettings } from './documents.js'
 
-/** The part of a document's lifetime after which it is renewed ahead of time. */
+/** The part of a document's lifetime after which it may be renewed ahead of time. */
 export const RENEW_AHEAD = 0.8
 
 /** Returns the age of an entry as a part of its lifetime. Without an entry it is infinite. */

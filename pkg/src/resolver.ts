@@ -17,6 +17,9 @@ interface Failure {
 /** The longest backoff: seconds. */
 const MAX_BACKOFF = 60
 
+/** The part of a lifetime over which the renewals of verifiers that fetched together are spread. */
+const RENEWAL_JITTER = 0.1
+
 /**
  * Gives a holder the key set of a URL: fetches it, caches it, renews it, drops it if it is too old, and backs off while the
  * endpoint fails. It knows no tokens: the verifier asks for keys and verifies again. Times are in seconds.
@@ -31,6 +34,8 @@ export class Resolver {
   readonly #unknownKids: UnknownKids
 
   #entry: CacheEntry | undefined
+  /** The part of its lifetime after which it is renewed. */
+  #renewAhead = RENEW_AHEAD
   /** The URL of the cached set. */
   #url: string | undefined
   /** True if the last answer was a set without a usable key. Then an older set in the store is not used either. */
@@ -66,7 +71,7 @@ export class Resolver {
   renew(missing?: { readonly kid: unknown }): Promise<Origin> | undefined {
     const now = this.#now()
     const age = ageOf(this.#entry, now)
-    if (age < RENEW_AHEAD && missing === undefined) return undefined
+    if (age < this.#renewAhead && missing === undefined) return undefined
 
     const failure = this.#failure
     if (failure !== undefined && isWithin(failure.at, failure.backoff, now)) {
@@ -77,7 +82,7 @@ export class Resolver {
     // An endpoint that failed recently may take until the timeout to fail again. Calls that have keys do not wait for it.
     const serves = age < 1 || (this.#entry !== undefined && isWithin(failure?.at, 2 * MAX_BACKOFF, now))
     if (!serves || (missing !== undefined && (inFlight || this.#unknownKids.mayFetch(missing.kid, now)))) return this.#renewed()
-    if (age >= RENEW_AHEAD && !inFlight) this.#load(true).catch(() => {})
+    if (age >= this.#renewAhead && !inFlight) this.#load(true).catch(() => {})
     return undefined
   }
 
@@ -179,6 +184,7 @@ export class Resolver {
       this.#unknownKids.clear()
     }
     this.#entry = entry
+    this.#renewAhead = RENEW_AHEAD + RENEWAL_JITTER * Math.random()
     this.#url = url.href
     return true
   }

@@ -47,7 +47,8 @@ export interface StatusListOptions {
  * `maxTtl`, `allowHttp`, `onError`. Its `ttl` is its lifetime. Lists of all tokens take at most 64 MiB; if there is no room,
  * the one that was not used for the longest time is dropped.
  *
- * `verify` fetches a list that is missing or whose lifetime is over, and renews it in the background after 80 % of that.
+ * `verify` fetches a list that is missing or whose lifetime is over, and renews it in the background after 80 to 90 % of
+ * that.
  * `verifySync` looks at loaded lists alone. `refresh` fetches those that tokens named since the last one.
  *
  * | code | when |

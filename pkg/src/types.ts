@@ -203,8 +203,8 @@ export interface Verifier {
    * Verifies a token. Fetches keys first if they can change the result: none are loaded, their lifetime is over, or the
    * set lacks the token's `kid`. A malformed token never causes a fetch. Concurrent calls share one fetch.
    *
-   * After 80 % of the keys' lifetime they are renewed in the background. If the endpoint fails, the keys stay in use for
-   * `staleIfError`, and the endpoint is retried after 1 s, 2 s, 4 s, and so on up to every 60 s.
+   * After 80 to 90 % of the keys' lifetime, by chance, they are renewed in the background. If the endpoint fails, the keys stay
+   * in use for `staleIfError`, and the endpoint is retried after 1 s, 2 s, 4 s, and so on up to every 60 s.
    *
    * Not checked: a binding of the token to its sender, and, without the option `status`, revocation. With it, `verify` also
    * fetches the token's status list if that is due.

@@ -317,7 +317,7 @@ test('metadata is renewed in the background with the keys', async (t) => {
   const server = await issuer(t)
   const { verifier, clock } = await discover(server)
   await verifier.verify(server.token0)
-  clock.now += 480
+  clock.now += 540
   for (let i = 0; i < 10; i++) await verifier.verify(server.token0)
   await eventually(() => server.counts[KEYS] === 2)
   assert.deepEqual(server.counts, { [OAUTH]: 2, [KEYS]: 2 })

@@ -197,7 +197,7 @@ test('the backoff applies to background renewals', async (t) => {
   const { verifier, clock } = await remote(server.url)
   await verifier.verify(token)
   server.answer = status(500)
-  clock.now = NOW + 480
+  clock.now = NOW + 540
   await verifier.verify(token)
   await eventually(() => server.requests === 2)
   await new Promise((resolve) => setTimeout(resolve, 50))
@@ -246,7 +246,7 @@ test('a background renewal that brings an empty set ends the old keys', async (t
   const { verifier, clock } = await remote(server.url)
   await verifier.verify(forever)
   server.answer = jwks([])
-  clock.now += 500
+  clock.now += 540
   await verifier.verify(forever)
   await eventually(() => {
     try {
@@ -281,7 +281,7 @@ test('onError hears of each failed fetch, in the background too, and what it thr
     await verifier.verify(forever)
     assert.equal(heard.length, 0)
     server.answer = status(503)
-    clock.now += 500
+    clock.now += 540
     await verifier.verify(forever)
     await eventually(() => heard.length === 1)
     assert.deepEqual([heard[0].code, heard[0].name], ['jwks_unavailable', 'VerifyError'])
@@ -391,7 +391,7 @@ test('in Workers a dead background renewal does not block the next one', async (
   const loading = verifier.verify(forever)
   ;(await call(0)).answer([key])
   await loading
-  clock.now = NOW + 480
+  clock.now = NOW + 540
   for (let i = 0; i < 5; i++) await verifier.verify(forever)
   await call(1)
   clock.now += 5.9

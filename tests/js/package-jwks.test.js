@@ -201,7 +201,7 @@ for (const { headers, jwksOptions, ttl } of lifetimes) {
   })
 }
 
-test('after 80 % of its lifetime a set is still used, and one fetch renews it in the background', async (t) => {
+test('after 90 % of its lifetime a set is still used, and one fetch renews it in the background', async (t) => {
   const server = await endpoint(t, jwks([key], { 'cache-control': 'max-age=100' }))
   const { verifier, clock } = await remote(server.url)
   await verifier.verify(token)
@@ -213,7 +213,7 @@ test('after 80 % of its lifetime a set is still used, and one fetch renews it in
   server.answer = (response) => {
     answer = () => jwks([next], { 'cache-control': 'max-age=100' })(response)
   }
-  clock.now = NOW + 80
+  clock.now = NOW + 90
   for (let i = 0; i < 10; i++) await verifier.verify(token)
   await eventually(() => answer)
   await verifier.verify(token)
@@ -221,6 +221,27 @@ test('after 80 % of its lifetime a set is still used, and one fetch renews it in
   await eventually(() => verifier.keys().keys[0].kid === 'k2')
   assert.throws(() => verifier.verifySync(token), { code: 'key_not_found' })
   assert.equal(server.requests, 2)
+})
+
+test('verifiers that fetched together renew apart, after 80 to 90 % of the lifetime', async () => {
+  let requests = 0
+  const fetch = async () => {
+    requests++
+    return Response.json({ keys: [key.jwk] }, { headers: { 'cache-control': 'max-age=100' } })
+  }
+  const verifiers = await Promise.all(Array.from({ length: 50 }, () => remote('https://auth.example/', { fetch })))
+  const requestsAfter = async (seconds) => {
+    for (const { verifier, clock } of verifiers) {
+      clock.now = NOW + seconds
+      await verifier.verify(token)
+    }
+    return requests
+  }
+  assert.equal(await requestsAfter(0), 50)
+  assert.equal(await requestsAfter(79.9), 50)
+  const halfway = await requestsAfter(85)
+  assert.ok(halfway > 50 && halfway < 100, `${halfway} fetches`)
+  assert.equal(await requestsAfter(90), 100)
 })
 
 test('a failed background renewal is not reported', async (t) => {
@@ -234,7 +255,7 @@ test('a failed background renewal is not reported', async (t) => {
   for (const answer of [status(500), (response) => response.destroy(), jwks(Array(1001).fill(key))]) {
     server.answer = answer
     const { requests } = server
-    clock.now += 500
+    clock.now += 540
     await verifier.verify(forever)
     await eventually(() => server.requests > requests)
     server.answer = jwks([key])
