@@ -62,11 +62,11 @@ export class StatusVerifier implements PolicyVerifier {
 
   async refresh(): Promise<void> {
     await this.#verifier.refresh()
-    const [since, lists] = [this.#refreshedAt, [...this.#lists]]
+    const since = this.#refreshedAt
     this.#refreshedAt = this.#uses
-    // Lists that no token names any more are not fetched for ever.
-    for (const [uri, list] of lists) if (list.usedAt <= since) this.#lists.delete(uri)
-    await Promise.all([...this.#lists.values()].map((list) => list.refresh()))
+    // Lists that no token names any more are not fetched for ever. They stay: another call may be at the same time.
+    const used = [...this.#lists.values()].filter(({ usedAt }) => usedAt > since)
+    await Promise.all(used.map((list) => list.refresh()))
   }
 
   scopeClaimFor(payload: JwtPayload): string {

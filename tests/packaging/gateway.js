@@ -33,8 +33,8 @@ export async function variables() {
  * @param {object} bindings the settings
  * @param {object} [options] more options of Miniflare for a Worker
  * @returns {Promise<{ send: (request?: object) => Promise<object>, sendToOther: (request?: object) => Promise<object>, logged:
- *   () => Promise<object>, url: URL, dispatch: Miniflare['dispatchFetch'] }>} `send` sends a request as it is, without the
- *   rules of `fetch` for URLs and headers; `logged` returns the next line that an isolate wrote
+ *   () => Promise<object>, lines: object[], url: URL, dispatch: Miniflare['dispatchFetch'] }>} `send` sends a request as it is,
+ *   without the rules of `fetch` for URLs and headers; `lines` are those that the isolates wrote, `logged` takes the next one
  */
 export async function startGateway(t, worker, bindings, options = {}) {
   const lines = []
@@ -60,6 +60,7 @@ export async function startGateway(t, worker, bindings, options = {}) {
     send: (request) => send(url, request),
     sendToOther: (request) => send(otherUrl, request),
     logged,
+    lines,
     url,
     dispatch: miniflare.dispatchFetch.bind(miniflare),
   }

@@ -1,4 +1,5 @@
-//! Every command of the project: `cargo xtask start`, `test`, `build`, `bench`, `fuzz` and `ci`.
+//! Every command of the project: `cargo xtask start`, `test`, `build`, `bench`, `fuzz`, `soak` and
+//! `ci`.
 //!
 //! Each command is a [`step::Plan`]: named steps that run in order and show their progress. If one
 //! fails, the last line says why and what to do.
@@ -11,6 +12,7 @@ mod package;
 mod bench;
 mod bindgen;
 mod fuzz;
+mod soak;
 
 mod ci;
 
@@ -36,7 +38,7 @@ use crate::workspace::Workspace;
 #[derive(Parser)]
 #[command(
     bin_name = "cargo xtask",
-    override_usage = "cargo xtask <start|test|build|bench|fuzz|ci> [OPTIONS]"
+    override_usage = "cargo xtask <start|test|build|bench|fuzz|soak|ci> [OPTIONS]"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -55,6 +57,8 @@ enum Command {
     Bench(bench::Options),
     /// Fuzz the verifier: every target of fuzz/targets, or one of them
     Fuzz(fuzz::Options),
+    /// Run issuers, database and verifiers under faults, and write a report
+    Soak(soak::Options),
     /// Run what continuous integration runs: formatting, lints, dependencies, docs, every test
     Ci,
 }
@@ -78,6 +82,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Build => package::run(&workspace),
         Command::Bench(options) => bench::run(&workspace, options),
         Command::Fuzz(options) => fuzz::run(&workspace, options),
+        Command::Soak(options) => soak::run(&workspace, options),
         Command::Ci => ci::run(&workspace),
     }
 }

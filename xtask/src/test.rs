@@ -44,6 +44,8 @@ enum Suite {
     Browser,
     /// tests/packaging: the package from its tarball, in every runtime, browser and bundler
     Packaging,
+    /// tests/system: issuers, database and verifiers under faults
+    System,
 }
 
 /// Runs `cargo xtask test`.
@@ -97,14 +99,17 @@ pub(crate) fn plan<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, options: O
         plan.step("build the issuer", |step| workspace.build_issuer(step));
     }
     plan_bindgen(plan, workspace, options);
-    if javascript {
+    if javascript && options.only != Some(Suite::System) {
         plan.step("run the JavaScript tests", move |step| run_javascript(step, workspace, options));
+    }
+    if options.run(Suite::System) {
+        plan.step("run the system under faults", |step| run_system(step, workspace));
     }
 }
 
 /// Adds the steps of `countersign-wasm` with its feature `bindgen`.
 fn plan_bindgen<'a>(plan: &mut Plan<'a>, workspace: &'a Workspace, options: Options) {
-    if options.only != Some(Suite::Packaging) {
+    if !matches!(options.only, Some(Suite::Packaging | Suite::System)) {
         bindgen::plan_tools(plan, workspace);
     }
     if options.run(Suite::Rust) {
@@ -128,12 +133,17 @@ fn needs_of(options: Options) -> Vec<&'static Need> {
     let mut needed = Vec::new();
     if options.run(Suite::Browser) || options.run(Suite::Packaging) {
         needed.extend(needs::BROWSERS);
+    } else if options.run(Suite::System) {
+        needed.push(&needs::CHROMIUM);
     }
-    if options.run(Suite::Rust) || options.run(Suite::Js) {
+    if options.run(Suite::Rust) || options.run(Suite::Js) || options.run(Suite::System) {
         needed.push(&needs::POSTGRES);
     }
+    if options.run(Suite::Rust) || options.run(Suite::System) {
+        needed.push(&needs::FAKETIME);
+    }
     if options.run(Suite::Rust) {
-        needed.extend([&needs::FAKETIME, &needs::NAMESPACES, &needs::PROMTOOL]);
+        needed.extend([&needs::NAMESPACES, &needs::PROMTOOL]);
     }
     if options.run(Suite::Js) {
         needed.extend([&needs::SCHEMATHESIS, &needs::SHELLS, &needs::DEPLOY]);
@@ -165,6 +175,17 @@ fn run_javascript(step: &Step, workspace: &Workspace, options: Options) -> Resul
     let command = cmd!(sh, "node --test --test-reporter=spec {files...}");
     let command = needs::with_paths(command.env(ISSUER_VARIABLE, issuer), workspace)?;
     step.stream(command, "see the failures above")
+}
+
+fn run_system(step: &Step, workspace: &Workspace) -> Result<()> {
+    if needs::POSTGRES.is_left_out()? {
+        return Ok(());
+    }
+    let (sh, files) = (&workspace.sh, test_files(workspace, "tests/system")?);
+    // The faults and the saboteurs at the same time: each waits most of the time.
+    let command = cmd!(sh, "node --test --test-concurrency=2 --test-reporter=spec {files...}");
+    let command = command.env(ISSUER_VARIABLE, workspace.issuer_binary("debug"));
+    step.stream(needs::with_paths(command, workspace)?, "see the failures above")
 }
 
 /// Returns the test files of `folder`, by path from the root. Refuses a folder without any.

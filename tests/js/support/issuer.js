@@ -27,10 +27,10 @@ const USER_SCOPE = 'read write'
  * @param {(run: (args: string[], stdin?: string) => Promise<string>) => Promise<unknown>} [options.prepare] prepares
  *   the database before the issuer serves
  * @param {string[]} [options.within] the program that starts it, such as `['taskset', '-c', '0']`
- * @returns {Promise<{ url: string, pid: number, command: (...args: string[]) => string[], run: (args: string[], stdin?:
- *   string) => Promise<string>, stop: () => Promise<void> }>} `url` is its address and its `iss`; `command` returns program and
- *   arguments for another command on the same database, `run` runs it and returns its stdout; `stop` stops the issuer
- *   and removes the folder
+ * @returns {Promise<{ url: string, pid: number, log: import('node:stream').Readable, command: (...args: string[]) => string[],
+ *   run: (args: string[], stdin?: string) => Promise<string>, stop: () => Promise<void> }>} `url` is its address and its `iss`;
+ *   `command` returns program and arguments for another command on the same database, `run` runs it and returns its stdout;
+ *   `stop` stops the issuer and removes the folder
  */
 export async function startIssuer({
   corsOrigins = [],
@@ -61,7 +61,7 @@ export async function startIssuer({
       await stopChild(child)
       await rm(folder, { recursive: true, force: true })
     }
-    return { url, pid: child.pid, command, run, stop }
+    return { url, pid: child.pid, log: child.stderr, command, run, stop }
   } catch (error) {
     await rm(folder, { recursive: true, force: true })
     throw error
