@@ -1,5 +1,6 @@
 //! The command `serve`: listeners, signals, and the order of start and stop.
 
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -123,8 +124,15 @@ fn secret_files(config: &Config) -> Vec<PathBuf> {
 
 /// Binds an address. Returns it with the port that was picked.
 async fn listen(wanted: SocketAddr, hint: &str) -> Result<(TcpListener, SocketAddr), Error> {
-    let failed =
-        |e| Error::Listen(format!("cannot listen on {wanted}: {e}; stop what uses it, or {hint}"));
+    let failed = |e: io::Error| {
+        let advice = match e.kind() {
+            ErrorKind::AddrInUse => "stop what uses it, or ",
+            ErrorKind::AddrNotAvailable => "this machine has no such address: ",
+            ErrorKind::PermissionDenied => "allow it (CAP_NET_BIND_SERVICE), or ",
+            _ => "",
+        };
+        Error::Listen(format!("cannot listen on {wanted}: {e}; {advice}{hint}"))
+    };
     let listener = TcpListener::bind(wanted).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))

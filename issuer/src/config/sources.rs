@@ -4,6 +4,7 @@
 //! one is an error only if it looks like a setting.
 
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::DatabaseUrl;
@@ -87,8 +88,15 @@ impl Sources {
 
 fn read_file(config: &mut Config, path: &Path) -> Result<(), Error> {
     let shown = path.display();
-    let text = files::read_text(path)
-        .map_err(|e| Error::Config(format!("cannot read the configuration file {shown}: {e}")))?;
+    let text = files::read_text(path).map_err(|e| {
+        let advice = match e.kind() {
+            ErrorKind::PermissionDenied => {
+                "let the issuer's user read it, and run this as that user"
+            }
+            _ => "name a TOML file in --config",
+        };
+        Error::Config(format!("cannot read the configuration file {shown}: {e}; {advice}"))
+    })?;
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
         // The Display of this error quotes the file, which may hold a master key.
         let line = e

@@ -507,7 +507,7 @@ fn a_database_that_cannot_be_served_is_not_changed() {
         empty.replace("postgres:canary-of-the-database", &format!("{name}:{password}"))
     };
     use_database(folder.path(), &alone("postgres", "wrong-canary-of-the-database"));
-    refuse(&listen, &["password authentication failed", "(hidden)"]);
+    refuse(&listen, &["password authentication failed", "(hidden)", "correct user, password"]);
     execute(&empty, "CREATE ROLE weak LOGIN PASSWORD 'weak'");
     use_database(folder.path(), &alone("weak", "weak"));
     refuse(&listen, &["permission denied", "create a schema"]);

@@ -134,7 +134,11 @@ fn bad_configuration_is_refused_in_one_line_and_leaves_no_file() {
         (&["serve", "--master-key", "c2hvcnQ="], 1, &["master_key", "32 bytes"]),
         (&["serve", "--master-key-file", "missing"], 1, &["missing", "cannot read"]),
         (&["serve", "--master-key", "x", "--master-key-file", "y"], 1, &["both set"]),
-        (&["serve", "--config", "missing.toml"], 1, &["missing.toml", "cannot read"]),
+        (
+            &["serve", "--config", "missing.toml"],
+            1,
+            &["missing.toml", "cannot read", "name a TOML file"],
+        ),
         (&["user", "passwd", "demo"], 1, &["no database", "user add"]),
         (&["user", "list"], 1, &["no database"]),
         (&["keys", "list"], 1, &["no database"]),
@@ -307,7 +311,10 @@ async fn a_refused_start_does_not_change_the_database() {
     let taken =
         ["serve", "--listen", "127.0.0.1:0", "--admin-listen", &format!("127.0.0.1:{port}")];
     let taken = command(other.path(), &taken, "");
-    refused(&taken, 1, &["cannot listen", &port, "set admin_listen", "port 0", "none"]);
+    refused(&taken, 1, &["cannot listen", &port, "stop what uses it", "set admin_listen", "none"]);
+    let absent = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "192.0.2.1:9090"];
+    let absent = command(other.path(), &absent, "");
+    refused(&absent, 1, &["cannot listen", "no such address", "set admin_listen"]);
     assert!(snapshot(other.path()).is_empty());
     drop(process);
     // Moves the write-ahead log into the file, which the checks below compare.

@@ -98,8 +98,8 @@ async fn try_open<T>(
     opened.map_err(|e| {
         refusal.unwrap_or_else(|| match e {
             StoreError::Failed(e) => Error::Database(format!(
-                "cannot use the database {shown}: {e}; let its user create a schema in it, or set \
-                 database to another database"
+                "cannot use the database {shown}: {e}; correct user, password, host and name in \
+                 database, or let that user create a schema in it"
             )),
             StoreError::Unavailable(e) | StoreError::Unconfirmed(e) => Error::Unavailable(format!(
                 "cannot use the database {shown} now: {e}; try again when it works, or set database \
