@@ -35,6 +35,11 @@ impl PostgresUrl {
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(refusal("the URL names no host"));
         }
+        // The rest of a password that has an @: it would be sent to the name server.
+        let has_at = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
+        if config.get_hosts().iter().any(has_at) {
+            return Err(refusal("there is an @ in the host or in the password"));
+        }
         if config.get_dbname().is_none() {
             return Err(refusal("the URL names no database"));
         }
@@ -233,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn an_incomplete_url_is_refused_by_the_missing_part() {
+    fn a_wrong_url_is_refused_by_the_wrong_part() {
         for (url, word) in [
             ("postgres:///x", "host"),
             ("postgres://db", "names no database"),
@@ -241,6 +246,7 @@ mod tests {
             ("postgres://db/x?sslmode=maybe", "sslmode"),
             ("postgres://db/x?sslcert=a", "sslcert"),
             ("postgres://db/x?password=a", "before the host"),
+            ("postgres://u:sec@ret@db/x", "an @ in the host"),
             ("postgres://a,b/x?hostaddr=127.0.0.1", "different lengths"),
             ("postgres://a,b/x?port=1,2,3", "ports than hosts"),
         ] {
