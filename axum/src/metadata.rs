@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     FetchError,
     fetch::{Document, Fetcher, METADATA},
-    lifetime::Lifetime,
+    lifetime::{Lifetime, jitter},
     limits::Limits,
     location::{Location, Schemes},
 };
@@ -96,7 +96,7 @@ impl Metadata {
     ) -> Result<Known, FetchError> {
         let known = self.known.as_ref().map(|known| &known.document);
         let document = fetcher.fetch(METADATA, url, known).await?;
-        let lifetime = Lifetime { at: now, ttl: document.ttl };
+        let lifetime = Lifetime::new(now, document.ttl, jitter());
         let jwks = self.read(url, &document.text).map_err(|fault| METADATA.refuse(url, &fault))?;
         Ok(Known { document, lifetime, jwks })
     }

@@ -3,8 +3,6 @@
 //! A thin client: [`Rules`] decide.
 
 use std::{
-    collections::hash_map::RandomState,
-    hash::{BuildHasher, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -16,7 +14,7 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 use crate::{
     FetchError,
     fetch::{Document, Fetcher, KEY_SET},
-    lifetime::Lifetime,
+    lifetime::{Lifetime, jitter},
     limits::Limits,
     location::Location,
     metadata::Metadata,
@@ -175,7 +173,7 @@ impl RemoteKeys {
         let mut state = self.lock();
         let fault = match result {
             Ok((fetched, is_new)) => {
-                let lifetime = Lifetime { at: now, ttl: fetched.document.ttl };
+                let lifetime = Lifetime::new(now, fetched.document.ttl, jitter());
                 state.rules.succeeded(lifetime, is_new);
                 state.cached = Some(fetched);
                 state.error = None;
@@ -283,11 +281,4 @@ fn problem_of_empty(text: &str) -> String {
             "none of its {count} keys is usable; expected a public RSA key for RS256, of 2048 bits or more"
         )
     }
-}
-
-/// Returns a random number from 0 to 1.
-fn jitter() -> f64 {
-    // The standard library seeds each state at random.
-    let random = RandomState::new().build_hasher().finish();
-    (random >> 11) as f64 / (1_u64 << 53) as f64
 }

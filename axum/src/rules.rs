@@ -149,7 +149,7 @@ mod tests {
         let mut rules = Rules::new(Limits::default());
         for (index, (second, step)) in events.iter().enumerate() {
             let now = Duration::from_secs(START + second);
-            let fetched = |ttl: &u64| Lifetime { at: now, ttl: Duration::from_secs(*ttl) };
+            let fetched = |ttl: &u64| Lifetime::new(now, Duration::from_secs(*ttl), 0.0);
             let (found, expected) = match step {
                 Ask(missing, expected) => (rules.renewal(now, *missing, false), expected),
                 Step::Flying(missing, expected) => (rules.renewal(now, *missing, true), expected),
