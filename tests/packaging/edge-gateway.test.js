@@ -138,12 +138,16 @@ test('headers by which a client could pose as the gateway are dropped', LIMIT, a
     'x-verified-admin': 'yes',
     X_Verified_Sub: 'root',
     'x-verified_sub': 'root',
+    'x.verified.sub': 'root',
+    'x-verified.sub': 'root',
+    'x~verified!sub': 'root',
     'x-original-url': '/admin/x',
     'x-rewrite-url': '/admin/x',
     'X-HTTP-Method-Override': 'DELETE',
     'x-http-method': 'DELETE',
     'x-method-override': 'DELETE',
     x_http_method_override: 'DELETE',
+    'x-http-method.override': 'DELETE',
     signature: 'gateway=:AAAA:',
     'signature-input': 'gateway=()',
     forwarded: 'host=evil.example',
@@ -160,7 +164,7 @@ test('headers by which a client could pose as the gateway are dropped', LIMIT, a
   for (const path of ['/notes', '/public/a']) {
     await send({ path, headers: { ...forged, host: 'site.example', ...bearer(tokenWith()) } })
     const { headers } = origin.requests.at(-1)
-    const names = Object.keys(headers).filter((name) => /verif|x-|x_|signature|forwarded|te$|^proxy/.test(name)).sort()
+    const names = Object.keys(headers).filter((name) => /verif|^x|signature|forwarded|te$|^proxy/.test(name)).sort()
     const claim = path === '/notes' ? ['x-verified-sub'] : []
     assert.deepEqual(names, ['x-forwarded-host', 'x-forwarded-proto', 'x-other', 'x-veri-fied', ...claim].sort())
     assert.deepEqual([headers['x-forwarded-host'], headers['x-forwarded-proto']], ['site.example', 'http'])

@@ -31,8 +31,8 @@ export default {
 function headersFor(request: Request, { sub, client_id, scope }: JwtPayload): Headers {
   const headers = new Headers(request.headers)
   for (const name of [...headers.keys()]) {
-    // Some servers do not tell "_" from "-".
-    if (name.replaceAll('_', '-').startsWith(PREFIX) || name === 'authorization') headers.delete(name)
+    // Some servers do not tell "_" from "-", and PHP not even ".".
+    if (name.replace(/[^a-z0-9]/g, '-').startsWith(PREFIX) || name === 'authorization') headers.delete(name)
   }
   for (const [name, value] of Object.entries({ sub, 'client-id': client_id, scope })) {
     // Percent-encoded, every claim is a valid header value.

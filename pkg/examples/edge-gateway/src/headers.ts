@@ -22,8 +22,8 @@ export function headersFor(request: Request, { isPublic, claims: wanted }: Route
   // The origin needs the claims, and could lose the token.
   if (!isPublic) dropped.add('authorization')
   for (const name of [...headers.keys()]) {
-    // CGI, WSGI and PHP do not tell "_" from "-".
-    const readAs = name.replaceAll('_', '-')
+    // CGI, WSGI and PHP do not tell "_", or even ".", from "-".
+    const readAs = name.replace(/[^a-z0-9]/g, '-')
     if (dropped.has(name) || dropped.has(readAs) || readAs.startsWith(PREFIX)) headers.delete(name)
   }
   if (isWebSocket) headers.set('upgrade', 'websocket')
