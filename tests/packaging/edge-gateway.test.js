@@ -94,6 +94,7 @@ test('no way to write a path gets past its route', LIMIT, async (t) => {
     ['//public///a', '/public/a'],
     ['/files/shared/a', '/files/shared/a'],
     ['/public/a%2fb', '/public/a%2Fb'],
+    ['/public/who%3f%23/...x.%20.', '/public/who%3F%23/...x.%20.'],
     ['/public/Stra%c3%9fe%20;x=1', '/public/Stra%C3%9Fe%20;x=1'],
   ]
   for (const [path, url] of forwarded) {
@@ -111,13 +112,13 @@ test('no way to write a path gets past its route', LIMIT, async (t) => {
       '/Admin/x', '/ADMIN', '/admin;x=1/y', '/admin%3bx/y', '/admin./x', '/admin%20/x', '/%20admin', '/admin%2fx', '/admin%5cx',
       '/%61dmin%2Fx',
       '/%ef%bd%81dmin/x', '/admin%ef%bc%8fx', '/adm%c4%b1n/x', '/adm%c4%b0n', '/file%c5%bf/x', '/Public/x', '/files/shared/',
-      '/public;/x', '/notes/', '/notes;x', '/NOTES',
+      '/public;/x', '/notes/', '/notes;x', '/NOTES', '/notes%3f', '/notes%3fx/y', '/notes%23', '/files/shared%3f/x',
     ],
     path_invalid: [
       '/public/..%2fadmin/x', '/public/%2e%2e%2fadmin', '/public/..%5cadmin', '/public/..;/admin/x', '/public/.;x/admin',
       '/public/..%20./admin', '/public/%20../admin',
       '/public/%252e%252e/admin', '/public/%252e%252e%252fadmin', '/%2561dmin', '/public/%c0%ae%c0%ae/admin',
-      '/public/%e2%80%a5/admin', '/public/%00', '/public/a%0d%0ax', '/public/%zz', '/public/%',
+      '/public/..%3f', '/public/%3f/..%2f..%2fadmin', '/public/%e2%80%a5/admin', '/public/%00', '/public/a%0d%0ax', '/public/%zz', '/public/%',
     ],
     route_unknown: ['/publicity', '/other', '/notes/1', '/public/../../x', '/x/public/a'],
   }
@@ -129,6 +130,12 @@ test('no way to write a path gets past its route', LIMIT, async (t) => {
     }
   }
   assert.equal(origin.requests.length, length)
+})
+
+test('long segments of dots and spaces take no longer than others', LIMIT, async (t) => {
+  const { send } = await start(t)
+  // If their time were quadratic, these would take longer than the time limit of the test.
+  for (let count = 0; count < 300; count++) assert.equal((await send({ path: `/other/${'.%20'.repeat(14_000)}x` })).status, 404)
 })
 
 test('headers by which a client could pose as the gateway are dropped', LIMIT, async (t) => {
