@@ -173,6 +173,22 @@ for (const mode of MODES) {
       assert.deepEqual([tab.status, other.status, issuer.current], ['not_logged_in', 'not_logged_in', 0])
     })
 
+    test('a login that was under way does not outlive a logout, in any tab', async () => {
+      for (const count of [1, 2]) {
+        const { machine, issuer, tabs } = await loggedIn({ mode, count })
+        let answerLogin
+        issuer.faults.push((answer) => new Promise((resolve) => (answerLogin = () => resolve(answer()))))
+        const login = tabs[0].logIn()
+        await machine.settle()
+        const logout = tabs.at(-1).session.logout()
+        await machine.settle()
+        answerLogin()
+        await after(machine, 2, Promise.all([login, logout]))
+        assert.deepEqual(tabs.map(({ status }) => status), Array(count).fill('not_logged_in'))
+        assert.deepEqual([issuer.current, issuer.count('/logout')], [0, 1])
+      }
+    })
+
     test('an answer after the logout changes nothing, also if fetch ignores its signal', async () => {
       const machine = new Machine()
       const fetch = (url, init) => machine.issuer.fetch(url, { ...init, signal: new AbortController().signal })
@@ -464,6 +480,18 @@ test('a login of another user is told to all tabs', async () => {
   assert.deepEqual(other.states, ['not_logged_in', 'active', 'active'])
 })
 
+test('a login during the time in the back/forward cache is told', async () => {
+  const { machine, tabs: [tab, other] } = await loggedIn({ count: 2 })
+  other.emit('pagehide')
+  await after(machine, 1, tab.session.logout())
+  await after(machine, 1, tab.logIn())
+  await machine.pass(LIFETIME)
+  other.emit('pageshow', { persisted: true })
+  await machine.pass(1)
+  assert.equal(await other.session.accessToken(), await tab.session.accessToken())
+  assert.deepEqual(other.states, ['not_logged_in', 'active', 'active'])
+})
+
 test('after close, nothing goes on', async () => {
   for (const isFresh of [false, true]) {
     const { machine, issuer, tab } = await loggedIn()
@@ -607,6 +635,19 @@ describe('fetch', () => {
     // It counts for none of the next refusal.
     assert.notEqual(await after(machine, 2, tab.session.replace(await tab.session.accessToken())), undefined)
     assert.equal(issuer.count('/token'), 2)
+  })
+
+  test('a request of one login is not repeated in the name of the next', async () => {
+    for (const isHere of [true, false]) {
+      const { machine, tab, seen } = await withService(async () => {
+        const actor = isHere ? tab : machine.tabs[0]
+        await after(machine, 1, actor.session.logout())
+        await after(machine, 1, actor.logIn())
+        return refused(INVALID)
+      })
+      assert.equal((await tab.fetch('/x', { method: 'POST', body: 'of the first user' })).status, 401)
+      assert.deepEqual([tab.status, seen.length], ['active', 1])
+    }
   })
 
   test('if the session has ended, the refusal of the service is returned, and the state tells', async () => {
