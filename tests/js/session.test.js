@@ -560,7 +560,10 @@ describe('fetch', () => {
     const count = seen.length
     const foreign = [
       'https://other.example/', 'https://api.example:8443/', 'http://api.example/', `${ISSUER}/token`, '//other.example/x', 'https://api.example.other.example/',
-      'https://api.example@other.example/', `blob:${PAGE}/uuid`, 'data:,x', 'https:\\\\other.example/', { url: 'https://other.example/', headers: {} },
+      'https://api.example@other.example/', `blob:${PAGE}/uuid`, 'data:,x', 'https:\\\\other.example/', new Request('https://other.example/'),
+      // `fetch` takes what is no Request for its text.
+      { url: `${PAGE}/x`, headers: {}, toString: () => 'https://other.example/' },
+      Object.defineProperty(new Request('https://other.example/'), 'url', { value: `${PAGE}/x` }),
     ]
     for (const input of foreign) assert.equal(await codeOf(machine, tab.fetch(input)), 'origin_not_allowed', String(input))
     assert.equal(seen.length, count)
@@ -575,6 +578,8 @@ describe('fetch', () => {
     assert.equal((await tab.fetch('/moved', { redirect: 'manual' })).type, 'opaqueredirect')
     await tab.fetch('/moved', { redirect: 'error' })
     assert.deepEqual(seen.map(({ redirect }) => redirect), ['manual', 'manual', 'manual', 'manual', 'error'])
+    // As a string, it is "follow".
+    assert.equal(await codeOf(machine, tab.fetch('/moved', { redirect: ['follow'] })), 'redirect_refused')
   })
 
   test('a request that is refused with invalid_token is sent once more, with a new token and the same body', async () => {
