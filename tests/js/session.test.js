@@ -448,6 +448,7 @@ test('each refusal of a login has its code', async () => {
     [() => new Response('<html>', { status: 200 }), 'issuer_unavailable'],
     [() => Response.json({ access_token: 'a\nb', token_type: 'Bearer', expires_in: 5 }), 'issuer_unavailable'],
     [() => Response.json({ access_token: 'ab', token_type: 'DPoP', expires_in: 5 }), 'issuer_unavailable'],
+    [() => new Response('{ "access_token": "ab", "token_type": "Bearer", "expires_in": 1e999 }'), 'issuer_unavailable'],
     [() => Response.json({ access_token: 'ab', token_type: 'Bearer' }), 'issuer_unavailable'],
     [() => Response.json([]), 'issuer_unavailable'],
     [unreachable, 'issuer_unavailable'],
