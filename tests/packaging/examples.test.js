@@ -93,6 +93,8 @@ test('the example cloudflare-worker forwards requests with valid tokens, and onl
     assert.equal((await (await worker.dispatchFetch(`http://worker${path}`, { headers: bearer(token) })).json()).url, path)
     assert.equal(headers.authorization, undefined)
     assert.equal(headers['x-other'], 'stays')
+    // The runtime writes this if the request must pass its cache.
+    assert.equal(headers.pragma, 'no-cache')
     const [, payload] = token.split('.')
     const { sub, client_id, scope } = JSON.parse(Buffer.from(payload, 'base64url'))
     const verified = Object.entries(headers).filter(([name]) => name.startsWith('x-verified-'))

@@ -23,7 +23,9 @@ export default {
     const { pathname, search } = new URL(request.url)
     const { method, body } = request
     // Resolved as a relative reference, a path that begins with "//" would name another host.
-    return fetch(ORIGIN + pathname + search, { method, body, headers: headersFor(request, claims), redirect: 'manual' })
+    // Cloudflare's cache does not know the claims: it would answer with somebody else's response.
+    const init: RequestInit = { method, body, headers: headersFor(request, claims), redirect: 'manual', cache: 'no-store' }
+    return fetch(ORIGIN + pathname + search, init)
   },
 }
 
