@@ -160,6 +160,11 @@ test('headers by which a client could pose as the gateway are dropped', LIMIT, a
     forwarded: 'host=evil.example',
     'x-forwarded-host': 'evil.example',
     'x-forwarded-proto': 'gopher',
+    'x-forwarded-port': '1',
+    'x-forwarded-prefix': '//evil.example',
+    'x-forwarded-uri': '/admin/x',
+    x_forwarded_for: '192.0.2.2',
+    'x-forwarded-for': '192.0.2.1',
     // Without this, the origin's own proxy would drop the claim.
     connection: 'X-Verified-Sub, X-Secret, close',
     'x-secret': 'for the neighbour',
@@ -173,7 +178,7 @@ test('headers by which a client could pose as the gateway are dropped', LIMIT, a
     const { headers } = origin.requests.at(-1)
     const names = Object.keys(headers).filter((name) => /verif|^x|signature|forwarded|te$|^proxy/.test(name)).sort()
     const claim = path === '/notes' ? ['x-verified-sub'] : []
-    assert.deepEqual(names, ['x-forwarded-host', 'x-forwarded-proto', 'x-other', 'x-veri-fied', ...claim].sort())
+    assert.deepEqual(names, ['x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-other', 'x-veri-fied', ...claim].sort())
     assert.deepEqual([headers['x-forwarded-host'], headers['x-forwarded-proto']], ['site.example', 'http'])
     assert.equal(headers['x-verified-sub'], claim.length === 0 ? undefined : 'somebody')
     assert.equal(headers.authorization !== undefined, path === '/public/a')
