@@ -128,7 +128,8 @@ export class SessionEndpoints {
     if (
       !isToken(accessToken) ||
       String(type).toLowerCase() !== 'bearer' ||
-      !(typeof seconds === 'number' && seconds > 0) ||
+      // JSON may have 1e999, with which a refresh would always be due.
+      !(typeof seconds === 'number' && seconds > 0 && seconds < Infinity) ||
       !(isToken(refreshToken) || (refreshToken === undefined && !needsRefreshToken))
     ) {
       const expected = `access_token, token_type "Bearer", expires_in${needsRefreshToken ? ' and refresh_token' : ''}`

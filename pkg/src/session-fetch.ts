@@ -9,9 +9,10 @@ const INVALID_TOKEN = /(?:^|[\s,])error\s*=\s*"?invalid_token"?\s*(?:,|$)/i
 /** Returns the `fetch` of a session. */
 export function fetchWith(keeper: SessionKeeper, settings: SessionSettings, browser: Browser): typeof fetch {
   return async (input, init = {}) => {
-    const request = isRequest(input) ? input : undefined
+    const own = urlOf(input)
+    const request = own === undefined ? undefined : (input as Request)
     // The URL is read once: an object could change between the check and the request.
-    const url = new URL(request === undefined ? String(input) : request.url, browser.base())
+    const url = new URL(own ?? String(input), browser.base())
     checkOrigin(url, settings, browser)
 
     const send = async (token: string, source: Request | string) => {
@@ -19,7 +20,7 @@ export function fetchWith(keeper: SessionKeeper, settings: SessionSettings, brow
       headers.set('Authorization', `Bearer ${token}`)
       // A redirect could take the token elsewhere, and not every browser removes it.
       const redirect = init.redirect ?? request?.redirect ?? 'follow'
-      const follows = redirect === 'follow'
+      const follows = redirect !== 'manual' && redirect !== 'error'
       const response = await (settings.fetch ?? fetch)(source, { ...init, headers, redirect: follows ? 'manual' : redirect })
       if (follows && response.type === 'opaqueredirect') throw new SessionError('redirect_refused', REDIRECT)
       return response
@@ -50,9 +51,16 @@ function checkOrigin({ origin, protocol }: URL, { origins }: SessionSettings, br
   throw new SessionError('origin_not_allowed', `${problem}: expected one of ${allowed.join(', ')}; ${advice}`)
 }
 
-/** Also a `Request` of another frame. */
-function isRequest(input: unknown): input is Request {
-  return typeof input === 'object' && input !== null && 'url' in input && 'headers' in input
+/**
+ * Returns the URL of a `Request`, also of another frame, as `fetch` reads it: not as another property `url` says. Undefined
+ * for any other object, which `fetch` takes for its text.
+ */
+function urlOf(input: unknown): string | undefined {
+  try {
+    return Object.getOwnPropertyDescriptor(Request.prototype, 'url')?.get?.call(input)
+  } catch {
+    return undefined
+  }
 }
 
 /** A stream can be sent only once. */

@@ -42,7 +42,11 @@ export class SessionKeeper {
   #state: SessionState = { status: 'starting', scope: '', error: undefined }
   /** The number of the last login, refresh or end that this tab knows: see `Message`. */
   #turn = 0
+  /** The turn of the login of these tokens, or of the refresh by which this tab found the session. */
+  #login = 0
   #tokens: Tokens | undefined
+  /** The access token before, of the same login. */
+  #previous: string | undefined
   /** Why there is no session. */
   #over: SessionError | undefined
   /** Why the last refresh brought nothing, and when to try again. */
@@ -95,8 +99,10 @@ export class SessionKeeper {
   async login(username: string, password: string): Promise<void> {
     this.#start()
     await this.#exclusively(async () => {
-      this.#adopt(await this.#endpoints.login(username, password), this.#nextTurn(), true)
-      this.#share(true)
+      const tokens = await this.#endpoints.login(username, password)
+      const turn = this.#nextTurn()
+      this.#adopt(tokens, turn, turn)
+      this.#share()
     })
   }
 
@@ -105,13 +111,20 @@ export class SessionKeeper {
     this.#start()
     // Another tab may have the refresh token.
     await this.#answered
-    const tokens = this.#tokens ?? this.#ended
-    this.#ended = tokens
+    this.#forget()
+    await this.#exclusively(async () => {
+      // A login may have been under way.
+      this.#forget()
+      if (this.#settings.mode === 'memory' && this.#ended === undefined) return
+      await this.#endpoints.logout(this.#ended?.refreshToken)
+      this.#ended = undefined
+    })
+  }
+
+  #forget(): void {
+    this.#ended = this.#tokens ?? this.#ended
     this.#end(new SessionError('not_logged_in', 'nobody is logged in: the session was logged out'), this.#nextTurn())
     this.#shareEnd()
-    if (this.#settings.mode === 'memory' && tokens === undefined) return
-    await this.#exclusively(() => this.#endpoints.logout(tokens?.refreshToken))
-    this.#ended = undefined
   }
 
   async accessToken(): Promise<string> {
@@ -126,7 +139,7 @@ export class SessionKeeper {
     throw this.#over ?? this.#failure?.error ?? new SessionError('not_logged_in', 'the session object was closed')
   }
 
-  /** Returns another access token than one that a service refused, if there is one. */
+  /** Returns the access token after one that a service refused, if there is one of the same login. */
   async replace(refused: string): Promise<string | undefined> {
     const isAllowed = () => this.#replaced === undefined || this.#clock.since(this.#replaced) >= REPLACE_MS
     if (this.#tokens?.accessToken === refused && !this.#isWaiting() && isAllowed()) {
@@ -134,7 +147,7 @@ export class SessionKeeper {
       await this.#refresh(refused)
     }
     const tokens = this.#tokens
-    return tokens !== undefined && tokens.accessToken !== refused && this.#left(tokens) > 0 ? tokens.accessToken : undefined
+    return tokens !== undefined && this.#previous === refused && this.#left(tokens) > 0 ? tokens.accessToken : undefined
   }
 
   close(): void {
@@ -230,8 +243,10 @@ export class SessionKeeper {
       const tokens = await this.#endpoints.refresh(refreshToken, signal)
       // There may have been a logout.
       if (signal.aborted) return
-      this.#adopt({ ...tokens, refreshToken: tokens.refreshToken ?? refreshToken }, this.#nextTurn(), false)
-      this.#share(false)
+      const turn = this.#nextTurn()
+      const login = this.#tokens === undefined ? turn : this.#login
+      this.#adopt({ ...tokens, refreshToken: tokens.refreshToken ?? refreshToken }, turn, login)
+      this.#share()
     } catch (error) {
       if (!signal.aborted) this.#takeRefusal(error as SessionError)
     }
@@ -264,8 +279,12 @@ export class SessionKeeper {
     return Math.max(this.#turn + 1, this.#clock.moment().wall)
   }
 
-  #adopt(tokens: Tokens, turn: number, isLogin: boolean): void {
+  #adopt(tokens: Tokens, turn: number, login: number): void {
+    const isLogin = login !== this.#login
+    const before = this.#tokens?.accessToken
+    if (isLogin || before !== tokens.accessToken) this.#previous = isLogin ? undefined : before
     this.#turn = turn
+    this.#login = login
     this.#tokens = tokens
     this.#over = undefined
     this.#failure = undefined
@@ -290,11 +309,11 @@ export class SessionKeeper {
     this.#check()
   }
 
-  #share(isLogin: boolean): void {
+  #share(): void {
     if (this.#tokens === undefined) return
     const { since, ...tokens } = this.#tokens
     const shared = { ...tokens, age: this.#clock.since(since), wall: this.#clock.moment().wall, issuerTime: this.#clock.measured() }
-    this.#tabs.post({ kind: 'tokens', turn: this.#turn, isLogin, tokens: shared })
+    this.#tabs.post({ kind: 'tokens', turn: this.#turn, login: this.#login, tokens: shared })
   }
 
   #shareEnd(): void {
@@ -304,7 +323,7 @@ export class SessionKeeper {
   /** Takes a message of another tab. */
   #receive(message: Message): void {
     if (message.kind === 'ask') {
-      if (message.turn < this.#turn) this.#share(false)
+      if (message.turn < this.#turn) this.#share()
       return
     }
     if (message.kind === 'started') {
@@ -314,7 +333,7 @@ export class SessionKeeper {
     }
     if (message.kind === 'failed') this.#fail(new SessionError(message.code, message.message), message.retryIn)
     else if (message.turn <= this.#turn) return
-    else if (message.kind === 'tokens') this.#adopt(this.#readShared(message.tokens), message.turn, message.isLogin)
+    else if (message.kind === 'tokens') this.#adopt(this.#readShared(message.tokens), message.turn, message.login)
     else this.#end(new SessionError(message.code, message.message), message.turn)
     this.#endAnswers()
     this.#wait.abort()

@@ -24,7 +24,8 @@ export type Message =
   | { kind: 'ask'; turn: number }
   /** A refresh begins: if its tab is closed, another one asks the issuer again. */
   | { kind: 'started' }
-  | { kind: 'tokens'; turn: number; isLogin: boolean; tokens: SharedTokens }
+  /** `login`: the turn of the login of these tokens. */
+  | { kind: 'tokens'; turn: number; login: number; tokens: SharedTokens }
   | { kind: 'failed'; code: SessionErrorCode; message: string; retryIn: number }
   | { kind: 'over'; turn: number; code: SessionErrorCode; message: string }
 

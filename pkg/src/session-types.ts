@@ -70,7 +70,7 @@ export interface Session {
   /**
    * Like the global `fetch`, with the access token as `Authorization: Bearer`. Sends it only to the page's own origin and to
    * `origins`, and follows no redirect. After a response 401 whose challenge has `invalid_token`, refreshes the token and
-   * sends the request once more, unless its body is a stream.
+   * sends the request once more, unless its body is a stream, or somebody has logged in meanwhile.
    *
    * @throws {@link SessionError} `origin_not_allowed`, `redirect_refused`, or an error of `accessToken`; otherwise as `fetch`
    */

@@ -173,6 +173,22 @@ for (const mode of MODES) {
       assert.deepEqual([tab.status, other.status, issuer.current], ['not_logged_in', 'not_logged_in', 0])
     })
 
+    test('a login that was under way does not outlive a logout, in any tab', async () => {
+      for (const count of [1, 2]) {
+        const { machine, issuer, tabs } = await loggedIn({ mode, count })
+        let answerLogin
+        issuer.faults.push((answer) => new Promise((resolve) => (answerLogin = () => resolve(answer()))))
+        const login = tabs[0].logIn()
+        await machine.settle()
+        const logout = tabs.at(-1).session.logout()
+        await machine.settle()
+        answerLogin()
+        await after(machine, 2, Promise.all([login, logout]))
+        assert.deepEqual(tabs.map(({ status }) => status), Array(count).fill('not_logged_in'))
+        assert.deepEqual([issuer.current, issuer.count('/logout')], [0, 1])
+      }
+    })
+
     test('an answer after the logout changes nothing, also if fetch ignores its signal', async () => {
       const machine = new Machine()
       const fetch = (url, init) => machine.issuer.fetch(url, { ...init, signal: new AbortController().signal })
@@ -432,6 +448,7 @@ test('each refusal of a login has its code', async () => {
     [() => new Response('<html>', { status: 200 }), 'issuer_unavailable'],
     [() => Response.json({ access_token: 'a\nb', token_type: 'Bearer', expires_in: 5 }), 'issuer_unavailable'],
     [() => Response.json({ access_token: 'ab', token_type: 'DPoP', expires_in: 5 }), 'issuer_unavailable'],
+    [() => new Response('{ "access_token": "ab", "token_type": "Bearer", "expires_in": 1e999 }'), 'issuer_unavailable'],
     [() => Response.json({ access_token: 'ab', token_type: 'Bearer' }), 'issuer_unavailable'],
     [() => Response.json([]), 'issuer_unavailable'],
     [unreachable, 'issuer_unavailable'],
@@ -461,6 +478,18 @@ test('a listener that throws keeps the state from no other, and one that was rem
 test('a login of another user is told to all tabs', async () => {
   const { machine, tabs: [tab, other] } = await loggedIn({ count: 2 })
   await after(machine, 1, tab.logIn())
+  assert.deepEqual(other.states, ['not_logged_in', 'active', 'active'])
+})
+
+test('a login during the time in the back/forward cache is told', async () => {
+  const { machine, tabs: [tab, other] } = await loggedIn({ count: 2 })
+  other.emit('pagehide')
+  await after(machine, 1, tab.session.logout())
+  await after(machine, 1, tab.logIn())
+  await machine.pass(LIFETIME)
+  other.emit('pageshow', { persisted: true })
+  await machine.pass(1)
+  assert.equal(await other.session.accessToken(), await tab.session.accessToken())
   assert.deepEqual(other.states, ['not_logged_in', 'active', 'active'])
 })
 
@@ -532,7 +561,10 @@ describe('fetch', () => {
     const count = seen.length
     const foreign = [
       'https://other.example/', 'https://api.example:8443/', 'http://api.example/', `${ISSUER}/token`, '//other.example/x', 'https://api.example.other.example/',
-      'https://api.example@other.example/', `blob:${PAGE}/uuid`, 'data:,x', 'https:\\\\other.example/', { url: 'https://other.example/', headers: {} },
+      'https://api.example@other.example/', `blob:${PAGE}/uuid`, 'data:,x', 'https:\\\\other.example/', new Request('https://other.example/'),
+      // `fetch` takes what is no Request for its text.
+      { url: `${PAGE}/x`, headers: {}, toString: () => 'https://other.example/' },
+      Object.defineProperty(new Request('https://other.example/'), 'url', { value: `${PAGE}/x` }),
     ]
     for (const input of foreign) assert.equal(await codeOf(machine, tab.fetch(input)), 'origin_not_allowed', String(input))
     assert.equal(seen.length, count)
@@ -547,6 +579,8 @@ describe('fetch', () => {
     assert.equal((await tab.fetch('/moved', { redirect: 'manual' })).type, 'opaqueredirect')
     await tab.fetch('/moved', { redirect: 'error' })
     assert.deepEqual(seen.map(({ redirect }) => redirect), ['manual', 'manual', 'manual', 'manual', 'error'])
+    // As a string, it is "follow".
+    assert.equal(await codeOf(machine, tab.fetch('/moved', { redirect: ['follow'] })), 'redirect_refused')
   })
 
   test('a request that is refused with invalid_token is sent once more, with a new token and the same body', async () => {
@@ -607,6 +641,19 @@ describe('fetch', () => {
     // It counts for none of the next refusal.
     assert.notEqual(await after(machine, 2, tab.session.replace(await tab.session.accessToken())), undefined)
     assert.equal(issuer.count('/token'), 2)
+  })
+
+  test('a request of one login is not repeated in the name of the next', async () => {
+    for (const isHere of [true, false]) {
+      const { machine, tab, seen } = await withService(async () => {
+        const actor = isHere ? tab : machine.tabs[0]
+        await after(machine, 1, actor.session.logout())
+        await after(machine, 1, actor.logIn())
+        return refused(INVALID)
+      })
+      assert.equal((await tab.fetch('/x', { method: 'POST', body: 'of the first user' })).status, 401)
+      assert.deepEqual([tab.status, seen.length], ['active', 1])
+    }
   })
 
   test('if the session has ended, the refusal of the service is returned, and the state tells', async () => {

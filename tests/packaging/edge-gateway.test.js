@@ -94,6 +94,7 @@ test('no way to write a path gets past its route', LIMIT, async (t) => {
     ['//public///a', '/public/a'],
     ['/files/shared/a', '/files/shared/a'],
     ['/public/a%2fb', '/public/a%2Fb'],
+    ['/public/who%3f%23/...x.%20.', '/public/who%3F%23/...x.%20.'],
     ['/public/Stra%c3%9fe%20;x=1', '/public/Stra%C3%9Fe%20;x=1'],
   ]
   for (const [path, url] of forwarded) {
@@ -111,13 +112,13 @@ test('no way to write a path gets past its route', LIMIT, async (t) => {
       '/Admin/x', '/ADMIN', '/admin;x=1/y', '/admin%3bx/y', '/admin./x', '/admin%20/x', '/%20admin', '/admin%2fx', '/admin%5cx',
       '/%61dmin%2Fx',
       '/%ef%bd%81dmin/x', '/admin%ef%bc%8fx', '/adm%c4%b1n/x', '/adm%c4%b0n', '/file%c5%bf/x', '/Public/x', '/files/shared/',
-      '/public;/x', '/notes/', '/notes;x', '/NOTES',
+      '/public;/x', '/notes/', '/notes;x', '/NOTES', '/notes%3f', '/notes%3fx/y', '/notes%23', '/files/shared%3f/x',
     ],
     path_invalid: [
       '/public/..%2fadmin/x', '/public/%2e%2e%2fadmin', '/public/..%5cadmin', '/public/..;/admin/x', '/public/.;x/admin',
       '/public/..%20./admin', '/public/%20../admin',
       '/public/%252e%252e/admin', '/public/%252e%252e%252fadmin', '/%2561dmin', '/public/%c0%ae%c0%ae/admin',
-      '/public/%e2%80%a5/admin', '/public/%00', '/public/a%0d%0ax', '/public/%zz', '/public/%',
+      '/public/..%3f', '/public/%3f/..%2f..%2fadmin', '/public/%e2%80%a5/admin', '/public/%00', '/public/a%0d%0ax', '/public/%zz', '/public/%',
     ],
     route_unknown: ['/publicity', '/other', '/notes/1', '/public/../../x', '/x/public/a'],
   }
@@ -131,6 +132,12 @@ test('no way to write a path gets past its route', LIMIT, async (t) => {
   assert.equal(origin.requests.length, length)
 })
 
+test('long segments of dots and spaces take no longer than others', LIMIT, async (t) => {
+  const { send } = await start(t)
+  // If their time were quadratic, these would take longer than the time limit of the test.
+  for (let count = 0; count < 300; count++) assert.equal((await send({ path: `/other/${'.%20'.repeat(14_000)}x` })).status, 404)
+})
+
 test('headers by which a client could pose as the gateway are dropped', LIMIT, async (t) => {
   const { origin, send } = await start(t)
   const forged = {
@@ -138,17 +145,26 @@ test('headers by which a client could pose as the gateway are dropped', LIMIT, a
     'x-verified-admin': 'yes',
     X_Verified_Sub: 'root',
     'x-verified_sub': 'root',
+    'x.verified.sub': 'root',
+    'x-verified.sub': 'root',
+    'x~verified!sub': 'root',
     'x-original-url': '/admin/x',
     'x-rewrite-url': '/admin/x',
     'X-HTTP-Method-Override': 'DELETE',
     'x-http-method': 'DELETE',
     'x-method-override': 'DELETE',
     x_http_method_override: 'DELETE',
+    'x-http-method.override': 'DELETE',
     signature: 'gateway=:AAAA:',
     'signature-input': 'gateway=()',
     forwarded: 'host=evil.example',
     'x-forwarded-host': 'evil.example',
     'x-forwarded-proto': 'gopher',
+    'x-forwarded-port': '1',
+    'x-forwarded-prefix': '//evil.example',
+    'x-forwarded-uri': '/admin/x',
+    x_forwarded_for: '192.0.2.2',
+    'x-forwarded-for': '192.0.2.1',
     // Without this, the origin's own proxy would drop the claim.
     connection: 'X-Verified-Sub, X-Secret, close',
     'x-secret': 'for the neighbour',
@@ -160,9 +176,9 @@ test('headers by which a client could pose as the gateway are dropped', LIMIT, a
   for (const path of ['/notes', '/public/a']) {
     await send({ path, headers: { ...forged, host: 'site.example', ...bearer(tokenWith()) } })
     const { headers } = origin.requests.at(-1)
-    const names = Object.keys(headers).filter((name) => /verif|x-|x_|signature|forwarded|te$|^proxy/.test(name)).sort()
+    const names = Object.keys(headers).filter((name) => /verif|^x|signature|forwarded|te$|^proxy/.test(name)).sort()
     const claim = path === '/notes' ? ['x-verified-sub'] : []
-    assert.deepEqual(names, ['x-forwarded-host', 'x-forwarded-proto', 'x-other', 'x-veri-fied', ...claim].sort())
+    assert.deepEqual(names, ['x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-other', 'x-veri-fied', ...claim].sort())
     assert.deepEqual([headers['x-forwarded-host'], headers['x-forwarded-proto']], ['site.example', 'http'])
     assert.equal(headers['x-verified-sub'], claim.length === 0 ? undefined : 'somebody')
     assert.equal(headers.authorization !== undefined, path === '/public/a')

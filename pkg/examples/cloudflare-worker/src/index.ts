@@ -23,7 +23,9 @@ export default {
     const { pathname, search } = new URL(request.url)
     const { method, body } = request
     // Resolved as a relative reference, a path that begins with "//" would name another host.
-    return fetch(ORIGIN + pathname + search, { method, body, headers: headersFor(request, claims), redirect: 'manual' })
+    // Cloudflare's cache does not know the claims: it would answer with somebody else's response.
+    const init: RequestInit = { method, body, headers: headersFor(request, claims), redirect: 'manual', cache: 'no-store' }
+    return fetch(ORIGIN + pathname + search, init)
   },
 }
 
@@ -31,8 +33,8 @@ export default {
 function headersFor(request: Request, { sub, client_id, scope }: JwtPayload): Headers {
   const headers = new Headers(request.headers)
   for (const name of [...headers.keys()]) {
-    // Some servers do not tell "_" from "-".
-    if (name.replaceAll('_', '-').startsWith(PREFIX) || name === 'authorization') headers.delete(name)
+    // Some servers do not tell "_" from "-", and PHP not even ".".
+    if (name.replace(/[^a-z0-9]/g, '-').startsWith(PREFIX) || name === 'authorization') headers.delete(name)
   }
   for (const [name, value] of Object.entries({ sub, 'client-id': client_id, scope })) {
     // Percent-encoded, every claim is a valid header value.

@@ -12,7 +12,13 @@ const HOP_BY_HOP = [
 const OVERRIDES = ['x-original-url', 'x-rewrite-url', 'x-http-method', 'x-http-method-override', 'x-method-override']
 
 /** Headers that only the gateway may set. */
-const OWN = ['forwarded', 'signature', 'signature-input', 'x-forwarded-host', 'x-forwarded-proto']
+const OWN = ['forwarded', 'signature', 'signature-input']
+
+/** The prefix of more of them: some servers write a port or a path from such a header into their links. */
+const FORWARDED = 'x-forwarded-'
+
+/** Cloudflare adds the client's address to it. */
+const FORWARDED_FOR = 'x-forwarded-for'
 
 /** Returns the headers of the forwarded request: the request's own without forged ones, and the claims of the route. */
 export function headersFor(request: Request, { isPublic, claims: wanted }: Route, claims: Claims): Headers {
@@ -22,9 +28,10 @@ export function headersFor(request: Request, { isPublic, claims: wanted }: Route
   // The origin needs the claims, and could lose the token.
   if (!isPublic) dropped.add('authorization')
   for (const name of [...headers.keys()]) {
-    // CGI, WSGI and PHP do not tell "_" from "-".
-    const readAs = name.replaceAll('_', '-')
-    if (dropped.has(name) || dropped.has(readAs) || readAs.startsWith(PREFIX)) headers.delete(name)
+    // CGI, WSGI and PHP do not tell "_", or even ".", from "-".
+    const readAs = name.replace(/[^a-z0-9]/g, '-')
+    const isOwn = readAs.startsWith(PREFIX) || (readAs.startsWith(FORWARDED) && name !== FORWARDED_FOR)
+    if (isOwn || dropped.has(name) || dropped.has(readAs)) headers.delete(name)
   }
   if (isWebSocket) headers.set('upgrade', 'websocket')
   const { host, protocol } = new URL(request.url)

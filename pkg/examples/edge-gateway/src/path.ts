@@ -4,7 +4,10 @@ import { Refusal } from './refusal.js'
 export interface Path {
   /** The normal form (RFC 3986 §6.2.2), which is forwarded. */
   readonly exact: string
-  /** Also without case, encodings, parameters after `;`, empty segments, spaces around a segment and dots after it. */
+  /**
+   * Also without case, encodings, all after an encoded `?` or `#`, parameters after `;`, empty segments, spaces around a
+   * segment and dots after it.
+   */
   readonly lenient: string
 }
 
@@ -27,9 +30,22 @@ export function readPath(pathname: string): Path {
 export function readLeniently(path: string): string | undefined {
   const decoded = decode(path)
   if (decoded === undefined || /[\0-\x1f\x7f]|%[0-9a-f]{2}/i.test(decoded)) return undefined
-  const segments = decoded.split(/[/\\]/).map((segment) => segment.replace(/;.*/s, ''))
-  if (segments.some((segment) => /^[. ]*\.[. ]*$/.test(segment))) return undefined
-  return `/${segments.map((segment) => segment.replace(/^ +|[. ]+$/g, '')).filter(Boolean).join('/')}`
+  const segments = segmentsOf(decoded.replace(/[?#].*/s, ''))
+  if ([...segmentsOf(decoded), ...segments].some(isDots)) return undefined
+  return `/${segments.map(trim).filter(Boolean).join('/')}`
+}
+
+function segmentsOf(path: string): string[] {
+  return path.split(/[/\\]/).map((segment) => segment.replace(/;.*/s, ''))
+}
+
+function isDots(segment: string): boolean {
+  return segment.includes('.') && !/[^. ]/.test(segment)
+}
+
+/** The lookbehind makes it linear: without it, the end is looked for from each dot. */
+function trim(segment: string): string {
+  return segment.replace(/^ +|(?<![. ])[. ]+$/g, '')
 }
 
 function decodeUnreserved(encoded: string, hex: string): string {
