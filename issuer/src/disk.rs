@@ -1,8 +1,10 @@
 //! Disk space, and the age of backups, as the file system shows them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::files;
@@ -24,9 +26,8 @@ pub(crate) struct Space {
 ///
 /// If there is no such file, or the file system does not answer in time.
 pub(crate) fn space(path: &Path) -> io::Result<Space> {
-    let path = path.to_owned();
-    files::within_time(move || {
-        let about = rustix::fs::statvfs(&path)?;
+    ask(path, |path| {
+        let about = rustix::fs::statvfs(path)?;
         let bytes = |blocks: u64| blocks.saturating_mul(about.f_frsize);
         Ok(Space { free: bytes(about.f_bavail), size: bytes(about.f_blocks) })
     })
@@ -39,10 +40,9 @@ pub(crate) fn space(path: &Path) -> io::Result<Space> {
 ///
 /// If the folder cannot be read, has more than 10,000 entries, or does not come in time.
 pub(crate) fn newest_backup(folder: &Path) -> io::Result<Option<u64>> {
-    let folder = folder.to_owned();
-    files::within_time(move || {
+    ask(folder, |folder| {
         let mut newest = None;
-        for (index, entry) in fs::read_dir(&folder)?.enumerate() {
+        for (index, entry) in fs::read_dir(folder)?.enumerate() {
             if index == MAX_ENTRIES {
                 return Err(io::Error::other(format!("it has more than {MAX_ENTRIES} entries")));
             }
@@ -55,6 +55,41 @@ pub(crate) fn newest_backup(folder: &Path) -> io::Result<Option<u64>> {
     })
 }
 
+/// Runs `job` with `path`. Fails at once while the file system has not answered an earlier job with it:
+/// each of them holds a thread, and others are needed to read the certificate.
+fn ask<T: Send + 'static>(
+    path: &Path,
+    job: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let asked = Asked::begin(path)?;
+    files::within_time(move || job(&asked.0))
+}
+
+/// A path whose file system has not answered yet.
+struct Asked(PathBuf);
+
+static ASKED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+impl Asked {
+    fn begin(path: &Path) -> io::Result<Self> {
+        if Self::all().insert(path.to_owned()) {
+            Ok(Self(path.to_owned()))
+        } else {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "the file system does not answer"))
+        }
+    }
+
+    fn all() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+        ASKED.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        Self::all().remove(&self.0);
+    }
+}
+
 /// Returns `None` if the file is no backup, or was deleted meanwhile.
 fn time_of_backup(path: &Path) -> Option<u64> {
     let about = path.metadata().ok().filter(|about| about.is_file() && about.len() > 0)?;
@@ -64,6 +99,8 @@ fn time_of_backup(path: &Path) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::thread;
     use std::time::Duration;
 
     use super::*;
@@ -96,5 +133,25 @@ mod tests {
         let Space { free, size } = space(folder.path()).unwrap();
         assert!(free <= size && size > 0, "{free} {size}");
         assert!(space(&folder.path().join("gone")).is_err());
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_holds_one_thread() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().to_owned();
+        let (answer, answered) = mpsc::channel::<()>();
+        let (begin, begun) = mpsc::channel();
+        let asking = thread::spawn(move || {
+            ask(&path, move |_| {
+                begin.send(()).unwrap();
+                Ok(answered.recv().is_err())
+            })
+        });
+        begun.recv().unwrap();
+        let refused = newest_backup(folder.path()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::TimedOut);
+        drop(answer);
+        assert!(asking.join().unwrap().unwrap());
+        assert_eq!(newest_backup(folder.path()).unwrap(), None);
     }
 }

@@ -23,6 +23,10 @@ const MOST: usize = 100;
 /// The most of these entries without a user. Nobody can hide guesses at a user behind unknown names.
 const MOST_WITHOUT_USER: usize = 50;
 
+/// The most of these entries of one user. Further failures of the user are counted together, without
+/// network. So nobody can hide guesses at others behind one name and many networks.
+const MOST_OF_USER: usize = 20;
+
 /// The failed logins that are not in the audit log yet.
 pub(crate) struct FailedLogins {
     counts: Mutex<HashMap<Key, Count>>,
@@ -64,11 +68,13 @@ impl FailedLogins {
     fn count(&self, mut key: Key, Count { failures, at }: Count) {
         let mut counts = self.lock();
         if !counts.contains_key(&key) {
-            let without_user = counts.keys().filter(|key| key.user_id.is_none()).count();
-            let is_full =
-                counts.len() >= MOST || key.user_id.is_none() && without_user >= MOST_WITHOUT_USER;
-            if is_full {
-                key = Key { event: key.event, user_id: None, network: None };
+            let most = if key.user_id.is_some() { MOST_OF_USER } else { MOST_WITHOUT_USER };
+            if counts.keys().filter(|other| other.user_id == key.user_id).count() >= most {
+                key.network = None;
+            }
+            if counts.len() >= MOST && !counts.contains_key(&key) {
+                key.user_id = None;
+                key.network = None;
             }
         }
         let count = counts.entry(key).or_insert(Count { failures: 0, at });
@@ -194,6 +200,21 @@ mod tests {
         let all = entries(&failed);
         assert_eq!(all.len(), MOST);
         assert_eq!(all.iter().map(|entry| entry.3).sum::<u32>(), 20_001);
+    }
+
+    #[test]
+    fn guesses_at_one_user_from_many_networks_hide_no_other_user() {
+        let failed = failed_logins();
+        let network = |n: u32| IpAddr::V4((0x0a00_0000 + n).into());
+        for n in 0..10_000 {
+            failed.add(Event::LoginFailed, Some("user_x"), network(n), NOW);
+        }
+        failed.add(Event::LoginFailed, Some("user_y"), network(0), NOW);
+        let all = entries(&failed);
+        assert_eq!(all.len(), MOST_OF_USER + 2);
+        let others = 10_000 - u32::try_from(MOST_OF_USER).unwrap();
+        assert_eq!(all[0], ("login_failed", Some("user_x".to_owned()), None, others));
+        assert_eq!(all.last().unwrap().1.as_deref(), Some("user_y"));
     }
 
     #[tokio::test]

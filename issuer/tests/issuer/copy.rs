@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use crate::cluster::{DATABASE_PASSWORD, is_left_out, new_database};
+use crate::cluster::{DATABASE_PASSWORD, execute, is_left_out, new_database};
 use crate::common::{Process, add_user, binary, command, database, folder, get, login, refresh};
 use crate::common::{stderr, stdout, use_database};
 
@@ -42,17 +42,22 @@ async fn sessions_and_keys_move_from_sqlite_to_postgres_and_back() {
     assert_eq!(get(&process.url, "/.well-known/jwks.json").await.text, jwks);
     let second = refresh(&process.url, &first).await.refresh_token();
     login(&process.url).await.refresh_token();
-    let copy_back = |to: &str| {
+    let copy_back = |from: &str, to: &str| {
         let mut command = binary(folder.path());
         command.env("COUNTERSIGN_MASTER_KEY", master_key.trim());
-        command.args(["store", "copy", "--from", &postgres, "--to", to]).output().unwrap()
+        command.args(["store", "copy", "--from", from, "--to", to]).output().unwrap()
     };
-    let refused = copy_back(&format!("{sqlite}.copy"));
-    assert!(stderr(&refused).contains("is in use; nothing was copied"), "{}", stderr(&refused));
+    let role =
+        format!("CREATE ROLE operator LOGIN PASSWORD '{DATABASE_PASSWORD}' IN ROLE postgres");
+    execute(&postgres, &role);
+    for from in [&postgres, &postgres.replace("//postgres:", "//operator:")] {
+        let refused = copy_back(from, &format!("{sqlite}.copy"));
+        assert!(stderr(&refused).contains("is in use; nothing was copied"), "{}", stderr(&refused));
+    }
     drop(process);
 
     let back = format!("sqlite://{}", folder.path().join("back.db").display());
-    let done = copy_back(&back);
+    let done = copy_back(&postgres, &back);
     assert!(done.status.success(), "{}", stderr(&done));
     let process = serve(&back);
     assert_eq!(refresh(&process.url, &second).await.status, 200);

@@ -5,11 +5,11 @@ use tokio::time::sleep;
 use super::connection::Connections;
 use crate::store::StoreError;
 
-/// Finds connections of other issuers and commands: all have our name, and other digits after it. A
-/// pooler that replaces the names hides them.
+/// Finds connections of other issuers and commands, also those of other roles: all have our name, and
+/// other digits after it. A pooler that replaces the names hides them.
 const OTHERS: &str = "
     SELECT FROM pg_stat_activity, current_setting('application_name') AS own
-    WHERE usename = current_user AND datname = current_database() AND application_name <> own
+    WHERE datname = current_database() AND application_name <> own
       AND length(application_name) = length(own) AND starts_with(application_name, left(own, -8))
     LIMIT 1";
 
