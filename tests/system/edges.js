@@ -41,14 +41,14 @@ class Edge {
   }
 
   /** Returns the status and the code; the status is 0 without an answer. */
-  async ask(token, isRepeated = false) {
+  async ask(token, repetitions = 3) {
     try {
       const response = await fetch(this.url, { headers: { authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(20_000) })
       const text = await response.text()
       return { status: response.status, code: response.headers.get('x-code') ?? text }
     } catch (error) {
       // An edge may close an idle connection just when it is used again.
-      if (error.cause?.code === 'UND_ERR_SOCKET' && !isRepeated) return this.ask(token, true)
+      if (error.cause?.code === 'UND_ERR_SOCKET' && repetitions > 0) return this.ask(token, repetitions - 1)
       return { status: 0, code: String(error.cause ?? error) }
     }
   }
@@ -105,8 +105,8 @@ export class GatewayEdge extends Edge {
   #lines
 
   /** Takes the code from the log, because the response does not have it. */
-  async ask(token, isRepeated) {
-    const answer = await super.ask(token, isRepeated)
+  async ask(token, repetitions) {
+    const answer = await super.ask(token, repetitions)
     if (answer.status !== 200) answer.code += ` after the lines ${JSON.stringify(this.#lines.slice(-LINES))}`
     this.#lines.splice(0, this.#lines.length - LINES)
     return answer
