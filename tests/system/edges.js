@@ -70,7 +70,8 @@ export class NodeEdge extends Edge {
     const options = { ...OPTIONS, issuer: this.#issuer, clockTolerance: this.tolerance, cache: this.#cache }
     const settings = JSON.stringify({ name: this.name, options, status: STATUS, saboteur })
     this.#process = fork(fileURLToPath(new URL('edge.js', import.meta.url)), [settings], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-    const [{ port }] = await once(this.#process, 'message')
+    const ended = once(this.#process, 'exit').then(() => Promise.reject(new Error(`the edge ${this.name} does not start`)))
+    const [{ port }] = await Promise.race([once(this.#process, 'message'), ended])
     this.url = `http://127.0.0.1:${port}/notes`
     this.clocks = [0]
     this.isDown = false
