@@ -45,16 +45,17 @@ export class Database {
   }
 
   async restart() {
-    await this.#primary.startAgain()
+    // From now on it may be there at any moment.
     this.downSince = undefined
+    await this.#primary.startAgain()
     await this.#synchronous()
   }
 
   /** Makes the standby the primary after a crash, and then the crashed server the standby. */
   async failOver() {
     ;[this.#primary, this.#standby] = [this.#standby, this.#primary]
-    await this.#primary.promote()
     this.downSince = undefined
+    await this.#primary.promote()
     await this.#standby.follow(this.#primary)
     await this.#synchronous()
   }

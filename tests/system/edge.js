@@ -37,6 +37,8 @@ const server = createServer(async (request, response) => {
   const [status, code] = await statusOf(request.headers.authorization.slice('Bearer '.length))
   response.writeHead(status, { 'x-code': code }).end()
 })
+// The parent keeps its connections.
+server.keepAliveTimeout = 600_000
 server.listen(0, '127.0.0.1', () => process.send({ port: server.address().port }))
 
 process.on('message', (message) => {

@@ -41,14 +41,14 @@ class Edge {
   }
 
   /** Returns the status and the code; the status is 0 without an answer. */
-  async ask(token, isRepeated = false) {
+  async ask(token, repetitions = 3) {
     try {
       const response = await fetch(this.url, { headers: { authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(20_000) })
       const text = await response.text()
       return { status: response.status, code: response.headers.get('x-code') ?? text }
     } catch (error) {
       // An edge may close an idle connection just when it is used again.
-      if (error.cause?.code === 'UND_ERR_SOCKET' && !isRepeated) return this.ask(token, true)
+      if (error.cause?.code === 'UND_ERR_SOCKET' && repetitions > 0) return this.ask(token, repetitions - 1)
       return { status: 0, code: String(error.cause ?? error) }
     }
   }
@@ -70,7 +70,8 @@ export class NodeEdge extends Edge {
     const options = { ...OPTIONS, issuer: this.#issuer, clockTolerance: this.tolerance, cache: this.#cache }
     const settings = JSON.stringify({ name: this.name, options, status: STATUS, saboteur })
     this.#process = fork(fileURLToPath(new URL('edge.js', import.meta.url)), [settings], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-    const [{ port }] = await once(this.#process, 'message')
+    const ended = once(this.#process, 'exit').then(() => Promise.reject(new Error(`the edge ${this.name} does not start`)))
+    const [{ port }] = await Promise.race([once(this.#process, 'message'), ended])
     this.url = `http://127.0.0.1:${port}/notes`
     this.clocks = [0]
     this.isDown = false
@@ -105,8 +106,8 @@ export class GatewayEdge extends Edge {
   #lines
 
   /** Takes the code from the log, because the response does not have it. */
-  async ask(token, isRepeated) {
-    const answer = await super.ask(token, isRepeated)
+  async ask(token, repetitions) {
+    const answer = await super.ask(token, repetitions)
     if (answer.status !== 200) answer.code += ` after the lines ${JSON.stringify(this.#lines.slice(-LINES))}`
     this.#lines.splice(0, this.#lines.length - LINES)
     return answer

@@ -46,23 +46,27 @@ export class Judge {
     if (isForged) return this.#violate('accepted', edge, 'a forged token was accepted')
     const earliest = sentAt / 1000 + Math.min(...clocks)
     const latest = answeredAt / 1000 + Math.max(...clocks)
-    if (earliest >= exp + edge.tolerance) this.#violate('accepted', edge, `a token was accepted ${(earliest - exp).toFixed(1)} s after exp`)
+    if (earliest >= exp + edge.tolerance) {
+      this.#violate('accepted', edge, `a token was accepted ${(earliest - exp).toFixed(1)} s after exp`)
+    }
     if (latest < iat - edge.tolerance) this.#violate('accepted', edge, 'a token from the future was accepted')
     if (session.endedAt === undefined) return
     const fault = this.#lateAcceptance(edge, session, idx, sentAt)
-    if (fault !== undefined) this.#violate('revoked', edge, `a token was accepted ${((sentAt - session.endedAt) / 1000).toFixed(1)} s after the logout: ${fault}`)
+    const seconds = ((sentAt - session.endedAt) / 1000).toFixed(1)
+    if (fault !== undefined) this.#violate('revoked', edge, `a token was accepted ${seconds} s after the logout: ${fault}`)
   }
 
   /** Returns the reason why an edge should know by then that the session has ended. */
   #lateAcceptance({ name }, { endedAt }, idx, sentAt) {
-    const late = sentAt - SLACK - endedAt
+    const slack = SLACK + this.#ledger.stalledSince(endedAt)
+    const late = sentAt - slack - endedAt
     if (late <= REVOCATION_BOUND * 1000) return undefined
     if (late > (REVOCATION_BOUND + MAX_STALE) * 1000) return this.#hadFault(endedAt, sentAt) ? undefined : 'no list may be so old'
     const { arrived, arrivedAt, failed, isPending, list } = this.#proxy.arrivals(name, 'status')
     // A list stays in use beyond its lifetime if its fetch has failed since, or if one after a failure is under way.
-    if (failed > arrived || isPending || arrivedAt > sentAt - SLACK) return undefined
+    if (failed > arrived || isPending || arrivedAt > sentAt - slack) return undefined
     if (list !== undefined && isRevoked(list, idx)) return 'its list says so'
-    if (arrived <= endedAt + POLL * 1000 + SLACK) return 'it has not renewed its list'
+    if (arrived <= endedAt + POLL * 1000 + slack) return 'it has not renewed its list'
     // Without its database, an issuer serves the last list.
     return this.#hadFault(endedAt, arrived) ? undefined : 'the issuers do not list it'
   }
@@ -76,9 +80,9 @@ export class Judge {
 
   #judgeRefusal(edge, { iat, exp, isForged, session }, { sentAt, answeredAt, clocks, code }) {
     if (isForged || session.endingAt !== undefined) return
-    const isValid =
-      answeredAt / 1000 + Math.max(...clocks) < exp + edge.tolerance && sentAt / 1000 + Math.min(...clocks) >= iat - edge.tolerance
-    if (isValid) this.#violate('refused', edge, `a valid token: 401 ${code}`)
+    const isExpired = answeredAt / 1000 + Math.max(...clocks) >= exp + edge.tolerance
+    const isTooEarly = sentAt / 1000 + Math.min(...clocks) < iat - edge.tolerance
+    if (!isExpired && !isTooEarly) this.#violate('refused', edge, `a valid token: 401 ${code}`)
   }
 
   /** Returns true if the edge lacks keys or a list that it may use. */
@@ -86,7 +90,7 @@ export class Judge {
     const bounds = { keys: TTL + STALE_IF_ERROR, status: TTL + MAX_STALE }
     return Object.entries(bounds).some(([document, seconds]) => {
       const { arrived } = this.#proxy.arrivals(edge.name, document)
-      return answeredAt - arrived + SLACK > seconds * 1000
+      return answeredAt - arrived + SLACK + this.#ledger.stalledSince(arrived - seconds * 1000) > seconds * 1000
     })
   }
 

@@ -15,6 +15,9 @@ export const PROMISES = {
 /** A broken promise may break again with each request. */
 const MOST_VIOLATIONS = 1000
 
+/** The interval of the timer that notices a process that is held up: milliseconds. */
+const BEAT = 100
+
 export class Ledger {
   startedAt = Date.now()
   counts = {}
@@ -26,11 +29,24 @@ export class Ledger {
   seconds = []
   /** The seconds from the answer to a logout until the first refusal, by edge, with and without faults meanwhile. */
   revocations = {}
+  /** When this process was held up: `{ at, milliseconds }`. */
+  #stalls = []
   #violated
 
   /** Calls `violated` with each violation. */
   constructor(violated = () => {}) {
     this.#violated = violated
+    let before = Date.now()
+    setInterval(() => {
+      const milliseconds = Date.now() - before - BEAT
+      before = Date.now()
+      if (milliseconds > BEAT) this.#stalls.push({ at: before, milliseconds })
+    }, BEAT).unref()
+  }
+
+  /** Returns for how long this process was held up since that time: milliseconds. Its times are wrong by no more. */
+  stalledSince(time) {
+    return this.#stalls.reduce((sum, { at, milliseconds }) => (at > time ? sum + milliseconds : sum), 0)
   }
 
   /** Returns the seconds since the start. */

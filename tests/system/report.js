@@ -35,7 +35,7 @@ ${table(['', 'number'], Object.entries(ledger.counts))}
 ${table(['milliseconds', 'p50', 'p99', 'max'], ['verify', 'refresh'].map((kind) => latencyRow(kind, seconds)))}
 <h2>From logout to refusal</h2>
 <p>The bound is ${REVOCATION_BOUND} s, and ${REVOCATION_BOUND + MAX_STALE} s while an edge cannot fetch its list.</p>
-${table(['seconds', 'p50', 'max', 'number'], Object.entries(ledger.revocations).map(([edge, values]) => [edge, ...quantiles(values, [0.5, 1], 1), values.length]))}
+${table(['seconds', 'p50', 'max', 'number'], Object.entries(ledger.revocations).map(revocationRow))}
 <h2>Faults</h2>
 ${table(['', 'times'], Object.entries(timesOf(ledger.faults)))}
 <h2>Violations</h2>
@@ -67,16 +67,20 @@ function timeline({ seconds, faults, violations }) {
     top += height
     return row
   })
-  const marks = violations.map(({ at, text }) => `<line x1="${x(at)}" x2="${x(at)}" y1="0" y2="${top}" stroke="#b00020"><title>${escape(text)}</title></line>`)
+  const marks = violations.map(({ at, text }) => {
+    return `<line x1="${x(at)}" x2="${x(at)}" y1="0" y2="${top}" stroke="#b00020"><title>${escape(text)}</title></line>`
+  })
   return `<svg viewBox="0 0 ${WIDTH} ${top}" role="img" aria-label="time line">${placed.join('')}${marks.join('')}</svg>`
 }
 
 function bars(title, x, end, faults) {
   const shown = faults.map(({ name, from, to = end }) => {
     const width = Math.max(x(to) - x(from), 1)
-    return `<rect x="${x(from)}" y="4" width="${width}" height="20" fill="#b8470f" fill-opacity="0.5"><title>${escape(name)}, second ${from.toFixed(0)} to ${to.toFixed(0)}</title></rect>`
+    const label = `${escape(name)}, second ${from.toFixed(0)} to ${to.toFixed(0)}`
+    return `<rect x="${x(from)}" y="4" width="${width}" height="20" fill="#b8470f" fill-opacity="0.5"><title>${label}</title></rect>`
   })
-  return { height: 32, text: `<text y="12">${title.split(', ').map((line, index) => `<tspan x="0" dy="${index * 12}">${line}</tspan>`).join('')}</text>${shown.join('')}` }
+  const words = title.split(', ').map((line, index) => `<tspan x="0" dy="${index * 12}">${line}</tspan>`)
+  return { height: 32, text: `<text y="12">${words.join('')}</text>${shown.join('')}` }
 }
 
 function chart(title, x, lines) {
@@ -102,6 +106,10 @@ function axis(x, end) {
 
 function latencyRow(kind, seconds) {
   return [kind, ...quantiles(seconds.flatMap((second) => second[kind]), [0.5, 0.99, 1], 0)]
+}
+
+function revocationRow([edge, values]) {
+  return [edge, ...quantiles(values, [0.5, 1], 1), values.length]
 }
 
 function quantiles(values, shares, digits) {

@@ -58,7 +58,9 @@ async function main() {
   const { values } = parseArgs({ options: { minutes: { type: 'string' }, seed: { type: 'string' }, report: { type: 'string' } } })
   const minutes = Number(values.minutes)
   const seed = Number(values.seed ?? Math.floor(Math.random() * 1e6))
-  if (!(minutes > 0) || !Number.isInteger(seed)) throw new Error('expected --minutes N and, if the run shall repeat another, --seed S, a whole number')
+  if (!(minutes > 0) || !Number.isInteger(seed)) {
+    throw new Error('expected --minutes N, and --seed S, a whole number, to repeat the faults of another run')
+  }
   const ledger = await soak({ minutes, seed, say: console.log })
   for (const line of summaryOf(ledger)) console.log(line)
   if (values.report !== undefined) {
