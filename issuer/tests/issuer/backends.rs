@@ -119,15 +119,33 @@ fn add_client(folder: &Path) -> [String; 2] {
     ["client_id", "client_secret"].map(|name| new[name].as_str().unwrap().to_owned())
 }
 
-/// Returns a request that introspects a token.
-fn introspection(
-    url: &str,
-    [id, secret]: [String; 2],
-    token: String,
-) -> impl Fn(&reqwest::Client) -> reqwest::RequestBuilder + Clone + Send + 'static {
-    let url = format!("{url}/introspect");
-    move |client| {
-        client.post(&url).basic_auth(&id, Some(&secret)).form(&[("token", token.as_str())])
+/// An issuer with a session, and a client that may ask about it.
+struct Busy {
+    issuer: Process,
+    session: Answer,
+    client: [String; 2],
+    _folder: TempDir,
+}
+
+impl Busy {
+    /// Starts the issuer on the database at `url`.
+    async fn on(url: &str) -> Self {
+        let folder = folder_at(url);
+        let client = add_client(folder.path());
+        let issuer = Process::start(folder.path());
+        let session = login(&issuer.url).await;
+        Self { issuer, session, client, _folder: folder }
+    }
+
+    /// Returns a request that introspects the access token of the session.
+    fn introspection(
+        &self,
+    ) -> impl Fn(&reqwest::Client) -> reqwest::RequestBuilder + Clone + Send + use<> {
+        let url = format!("{}/introspect", self.issuer.url);
+        let ([id, secret], token) = (self.client.clone(), self.session.field("access_token"));
+        move |client| {
+            client.post(&url).basic_auth(&id, Some(&secret)).form(&[("token", token.as_str())])
+        }
     }
 }
 
@@ -137,11 +155,8 @@ async fn reads_of_a_locked_table_take_no_more_connections() {
         return;
     }
     let url = new_database();
-    let folder = folder_at(&url);
-    let client = add_client(folder.path());
-    let issuer = Process::start(folder.path());
-    let token = login(&issuer.url).await.field("access_token");
-    let introspect = introspection(&issuer.url, client, token);
+    let busy = Busy::on(&url).await;
+    let introspect = busy.introspection();
 
     let locked = lock(&url, "clients").await;
     let crowd = Crowd::start(introspect.clone());
@@ -159,13 +174,10 @@ async fn reads_that_nobody_waits_for_are_cancelled() {
         return;
     }
     let url = new_database();
-    let folder = folder_at(&url);
-    let client = add_client(folder.path());
-    let issuer = Process::start(folder.path());
-    let token = login(&issuer.url).await.field("access_token");
+    let busy = Busy::on(&url).await;
 
     let locked = lock(&url, "clients").await;
-    let crowd = Crowd::start(introspection(&issuer.url, client, token));
+    let crowd = Crowd::start(busy.introspection());
     let waiting = || backends_with(&url, "wait_event_type = 'Lock'");
     until(async || waiting() > 0).await;
     crowd.leave();
@@ -179,12 +191,9 @@ async fn a_request_that_is_given_up_costs_no_connection() {
         return;
     }
     let url = new_database();
-    let folder = folder_at(&url);
-    let client = add_client(folder.path());
-    let issuer = Process::start(folder.path());
-    let first = login(&issuer.url).await;
-    let introspect = introspection(&issuer.url, client, first.field("access_token"));
-    let (token_url, token) = (format!("{}/token", issuer.url), first.refresh_token());
+    let busy = Busy::on(&url).await;
+    let introspect = busy.introspection();
+    let (token_url, token) = (format!("{}/token", busy.issuer.url), busy.session.refresh_token());
     let refreshing = |client: &reqwest::Client| {
         let form = [("grant_type", "refresh_token"), ("refresh_token", &token)];
         client.post(&token_url).form(&form)
@@ -221,23 +230,20 @@ async fn commits_that_wait_for_a_standby_take_no_more_connections_and_leave_some
     }
     let cluster = Cluster::start();
     let url = cluster.new_database();
-    let folder = folder_at(&url);
-    let client = add_client(folder.path());
-    let issuer = Process::start(folder.path());
-    let first = login(&issuer.url).await;
-    let introspect = introspection(&issuer.url, client, first.field("access_token"));
-    let mut sessions = vec![first.refresh_token()];
+    let busy = Busy::on(&url).await;
+    let introspect = busy.introspection();
+    let mut sessions = vec![busy.session.refresh_token()];
     while sessions.len() < 2 * MOST {
-        sessions.push(login(&issuer.url).await.refresh_token());
+        sessions.push(login(&busy.issuer.url).await.refresh_token());
     }
 
     // There is no standby, so that each COMMIT waits.
     cluster.set("synchronous_standby_names", "missing");
     // By default, the server would hide that it stopped to wait.
     cluster.set("client_min_messages", "error");
-    unready(&issuer.url).await;
+    unready(&busy.issuer.url).await;
     let next = Arc::<AtomicUsize>::default();
-    let (url_of_refresh, tokens) = (format!("{}/token", issuer.url), sessions.clone());
+    let (url_of_refresh, tokens) = (format!("{}/token", busy.issuer.url), sessions.clone());
     let crowd = Crowd::start(move |client| {
         let token = &tokens[next.fetch_add(1, Ordering::Relaxed) % tokens.len()];
         let form = [("grant_type", "refresh_token"), ("refresh_token", token.as_str())];
@@ -248,7 +254,7 @@ async fn commits_that_wait_for_a_standby_take_no_more_connections_and_leave_some
     let cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     assert!(!execute(&url, cancel).is_empty(), "no COMMIT waits");
     count_backends(&url, Duration::from_secs(12)).await;
-    get(&issuer.url, "/healthz/ready").await.refused(503, "temporarily_unavailable");
+    get(&busy.issuer.url, "/healthz/ready").await.refused(503, "temporarily_unavailable");
     for _ in 0..20 {
         let answer = send(introspect(&reqwest::Client::new())).await;
         assert_eq!(answer.json()["active"], true, "{answer:?}");
@@ -256,9 +262,9 @@ async fn commits_that_wait_for_a_standby_take_no_more_connections_and_leave_some
     let statuses = crowd.stop().await;
     assert!(statuses.iter().all(|status| *status == 503), "{statuses:?}");
     cluster.set("synchronous_standby_names", "");
-    ready_again(&issuer.url).await;
+    ready_again(&busy.issuer.url).await;
     for token in sessions {
-        refresh(&issuer.url, &token).await.refresh_token();
+        refresh(&busy.issuer.url, &token).await.refresh_token();
     }
 }
 
@@ -499,11 +505,8 @@ async fn an_issuer_recovers_although_all_its_connections_are_lost() {
     }
     let direct = new_database();
     let (proxy, url) = Proxy::start(&direct, Duration::ZERO).await;
-    let folder = folder_at(&url);
-    let client = add_client(folder.path());
-    let issuer = Process::start(folder.path());
-    let token = login(&issuer.url).await.field("access_token");
-    let introspect = introspection(&issuer.url, client, token);
+    let busy = Busy::on(&url).await;
+    let introspect = busy.introspection();
     // This is the same user, but not the issuer.
     work_as(&direct, "psql").await;
     for is_answered in [true, false] {
@@ -531,11 +534,8 @@ async fn an_issuer_uses_the_other_host_although_all_connections_to_the_former_on
     let (_, next) = Proxy::start(&direct, Duration::ZERO).await;
     let hosts = format!("@127.0.0.1:{},127.0.0.1:{}/", port(&through), port(&next));
     let both = through.replace(&format!("@127.0.0.1:{}/", port(&through)), &hosts);
-    let folder = folder_at(&both);
-    let client = add_client(folder.path());
-    let issuer = Process::start(folder.path());
-    let token = login(&issuer.url).await.field("access_token");
-    let introspect = introspection(&issuer.url, client, token);
+    let busy = Busy::on(&both).await;
+    let introspect = busy.introspection();
     // The next server works for the issuer, but not for the connections that are lost.
     let name = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database()
                   AND application_name LIKE 'countersign-issuer%'";
