@@ -89,7 +89,7 @@ async fn keys_are_renewed_in_the_background_with_their_etag() {
     assert!(fixture.verdict(&token).await.is_ok());
     assert!(fixture.endpoint.last_headers().get("if-none-match").is_none());
 
-    fixture.at(480);
+    fixture.at(540);
     assert!(fixture.verdict(&token).await.is_ok());
     until(|| fixture.endpoint.count(JWKS) == 2).await;
     let headers = fixture.endpoint.last_headers();
@@ -100,7 +100,7 @@ async fn keys_are_renewed_in_the_background_with_their_etag() {
     let guard = fixture.guard.clone();
     guard.refresh().await.expect("the endpoint answers");
     let fetched = fixture.endpoint.count(JWKS);
-    fixture.at(480 + 479);
+    fixture.at(540 + 479);
     assert!(fixture.verdict(&token).await.is_ok());
     assert_eq!(fixture.endpoint.count(JWKS), fetched);
 }
@@ -113,7 +113,7 @@ async fn keys_stay_in_use_in_an_outage_and_few_requests_are_made() {
     assert!(fixture.verdict(&token).await.is_ok());
     fixture.endpoint.set(JWKS, Answer::status(500));
 
-    fixture.at(480);
+    fixture.at(540);
     for _ in 0..100 {
         assert!(fixture.verdict(&token).await.is_ok());
     }
@@ -122,7 +122,7 @@ async fn keys_stay_in_use_in_an_outage_and_few_requests_are_made() {
         assert!(fixture.verdict(&token).await.is_ok());
     }
     assert_eq!(fixture.endpoint.count(JWKS), 2);
-    for (attempt, second) in [(2, 482), (3, 485), (4, 490)] {
+    for (attempt, second) in [(2, 542), (3, 545), (4, 550)] {
         fixture.at(second);
         assert!(fixture.verdict(&token).await.is_ok());
         fixture.failures(attempt).await;
