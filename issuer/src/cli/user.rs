@@ -94,7 +94,7 @@ async fn add(config: &Config, name: &str, scope: &str, output: Output) -> Result
     if store.user(name.clone()).await?.is_some() {
         return Err(taken());
     }
-    let password_hash = new_password(config, &name)?;
+    let password_hash = hash(config, &new_password(config, &name)?)?;
     let now = Clock::system().now();
     let added = accounts::add_user(&*store, &name, &scope, password_hash, now).await?;
     let sub = added.ok_or_else(taken)?;
@@ -103,7 +103,15 @@ async fn add(config: &Config, name: &str, scope: &str, output: Output) -> Result
 
 async fn passwd(config: &Config, name: &str, output: Output) -> Result<(), Error> {
     let (name, store) = known(config, name).await?;
-    let change = UserChange::Password(new_password(config, &name)?);
+    let password = new_password(config, &name)?;
+    let user = store.user(name.clone()).await?.ok_or_else(|| unknown(&name))?;
+    // A thief may know it.
+    if user.has_expired_password() && Cost::fits(&password, user.hash()) {
+        return Err(Error::Refused(format!(
+            "this password of user {name} has expired; nothing was changed. Choose another one"
+        )));
+    }
+    let change = UserChange::Password(hash(config, &password)?);
     change_user(&*store, &name, change).await?;
     let text = format!("set the password of user {name} and ended their sessions\n");
     output.print(&text, &json!({ "name": name }))
@@ -245,9 +253,9 @@ fn user_name(name: &str) -> Result<String, Error> {
 /// The bytes of a line of stdin that are read: a longer line is too long for a password anyway.
 const LONGEST_LINE: usize = 2 * password::MAX_TYPED_BYTES;
 
-/// Reads and hashes a password: from the terminal, without echo and typed twice, or from one line of
+/// Reads a new password: from the terminal, without echo and typed twice, or from one line of
 /// stdin.
-fn new_password(config: &Config, name: &str) -> Result<String, Error> {
+fn new_password(config: &Config, name: &str) -> Result<Zeroizing<String>, Error> {
     let unread = |e| Error::Refused(format!("cannot read the password: {e}"));
     let typed = if std::io::stdin().is_terminal() {
         let ask = |prompt: String| rpassword::prompt_password(prompt).map(Zeroizing::new);
@@ -268,6 +276,9 @@ fn new_password(config: &Config, name: &str) -> Result<String, Error> {
         }
         line
     };
-    let password = password::check_new(&typed, name, config.issuer.as_deref())?;
-    Cost::configured(config).hash(&password, &mut Vec::new())
+    password::check_new(&typed, name, config.issuer.as_deref())
+}
+
+fn hash(config: &Config, password: &str) -> Result<String, Error> {
+    Cost::configured(config).hash(password, &mut Vec::new())
 }

@@ -230,7 +230,25 @@ async fn commits_that_wait_for_a_standby_take_no_more_connections_and_leave_some
     }
     let cluster = Cluster::start();
     let url = cluster.new_database();
-    let busy = Busy::on(&url).await;
+    hold_to_connections(&cluster, &url, &url).await;
+
+    // A role takes the place of another one, as when the password of the database changes.
+    let direct = cluster.new_database();
+    let name = direct.rsplit('/').next().unwrap();
+    execute(
+        &direct,
+        &format!(
+            "CREATE USER owner; ALTER DATABASE {name} OWNER TO owner;
+         CREATE USER another PASSWORD 'another' IN ROLE owner; ALTER USER another SET ROLE owner"
+        ),
+    );
+    let host = direct.rsplit('@').next().unwrap();
+    hold_to_connections(&cluster, &format!("postgres://another:another@{host}"), &direct).await;
+}
+
+/// Lets an issuer at `url` commit without a standby, and counts its backends at `direct`.
+async fn hold_to_connections(cluster: &Cluster, url: &str, direct: &str) {
+    let busy = Busy::on(url).await;
     let introspect = busy.introspection();
     let mut sessions = vec![busy.session.refresh_token()];
     while sessions.len() < 2 * MOST {
@@ -249,11 +267,11 @@ async fn commits_that_wait_for_a_standby_take_no_more_connections_and_leave_some
         let form = [("grant_type", "refresh_token"), ("refresh_token", token.as_str())];
         client.post(&url_of_refresh).form(&form)
     });
-    count_backends(&url, Duration::from_secs(2)).await;
+    count_backends(direct, Duration::from_secs(2)).await;
     // Then only the primary has the change, so that this is no reason to answer.
     let cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    assert!(!execute(&url, cancel).is_empty(), "no COMMIT waits");
-    count_backends(&url, Duration::from_secs(12)).await;
+    assert!(!execute(direct, cancel).is_empty(), "no COMMIT waits");
+    count_backends(direct, Duration::from_secs(12)).await;
     get(&busy.issuer.url, "/healthz/ready").await.refused(503, "temporarily_unavailable");
     for _ in 0..20 {
         let answer = send(introspect(&reqwest::Client::new())).await;

@@ -425,8 +425,12 @@ async fn a_password_that_has_expired_opens_no_session_until_another_one_is_set(b
     let answer = login(&server.url).await;
     assert!(answer.field("error_description").contains("is wrong"), "{answer:?}");
     run(folder, &["user", "unlock", "demo"]);
-    assert!(command(folder, &["user", "passwd", "demo"], PASSWORD).status.success());
-    login(&server.url).await.refresh_token();
+    // A thief may know the old one.
+    let again = command(folder, &["user", "passwd", "demo"], PASSWORD);
+    assert!(stderr(&again).contains("this password of user demo has expired"), "{again:?}");
+    assert!(command(folder, &["user", "passwd", "demo"], "quite another one").status.success());
+    let new = json!({ "username": "demo", "password": "quite another one" });
+    post_json(&server.url, "/login", &new).await.refresh_token();
     let folder = server.stop().await;
     let listed = run(folder.path(), &["user", "list"]);
     assert!(listed.starts_with("demo\t") && listed.matches("\texpired\n").count() == 1, "{listed}");

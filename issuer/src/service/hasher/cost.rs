@@ -69,6 +69,11 @@ impl Cost {
         check().is_some()
     }
 
+    /// Checks a password against a PHC string of any cost.
+    pub(crate) fn fits(password: &str, stored: &str) -> bool {
+        Self::of(stored).is_some_and(|cost| cost.matches(password, stored, &mut Vec::new()))
+    }
+
     fn compute(
         self,
         password: &str,

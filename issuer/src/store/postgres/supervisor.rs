@@ -11,6 +11,10 @@ use super::connect::Connector;
 /// The time for an answer, and then for the end of the connection.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Drops the role that a user may have from its beginning: only the user itself may see what its
+/// connections do.
+const AS_ITSELF: &str = "BEGIN; SET LOCAL ROLE NONE";
+
 /// Finds the statements of this issuer that run for long, such as a COMMIT that waits for a standby.
 /// Statements of others do not count, unless a pooler has replaced the names of all connections.
 const WORKS: &str = "
@@ -58,7 +62,11 @@ impl Supervisor {
 async fn ask(connector: &Connector) -> Option<Report> {
     let link = connector.connect(None).await.ok()?;
     let host = link.host();
-    let works = timeout(TIMEOUT, link.query_typed(WORKS, &[(&connector.name(), Type::TEXT)])).await;
+    let works = timeout(TIMEOUT, async {
+        link.batch_execute(AS_ITSELF).await?;
+        link.query_typed(WORKS, &[(&connector.name(), Type::TEXT)]).await
+    });
+    let works = works.await;
     let mut driver = link.finish();
     // The next question waits until this connection is closed.
     if works.is_err() || timeout(TIMEOUT, &mut driver).await.is_err() {
