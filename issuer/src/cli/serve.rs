@@ -24,6 +24,8 @@ pub(super) async fn serve(
     secret_file: Option<&Path>,
     output: Output,
 ) -> Result<(), Error> {
+    // First, so that no SIGHUP ends the process.
+    let mut signals = Signals::new()?;
     config.check_serve()?;
     let hint = "set listen to another address (port 0 picks a free one)";
     let (listener, address) = listen(config.listen, hint).await?;
@@ -34,7 +36,6 @@ pub(super) async fn serve(
             Some(listen(wanted, hint).await?)
         }
     };
-    let mut signals = Signals::new()?;
     let delay = config.shutdown_delay;
     if config.behind_proxy && config.trusted_proxies.is_empty() {
         tracing::warn!(
