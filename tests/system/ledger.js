@@ -12,8 +12,8 @@ export const PROMISES = {
   stuck: 'work does not go on after a fault',
 }
 
-/** A broken promise may break again with each request. */
-const MOST_VIOLATIONS = 1000
+/** The most violations of one promise that are kept: it may break again with each request. */
+const MOST_VIOLATIONS = 200
 
 /** The interval of the timer that notices a process that is held up: milliseconds. */
 const BEAT = 100
@@ -89,7 +89,7 @@ export class Ledger {
   }
 
   violate(promise, text) {
-    if (this.violations.length === MOST_VIOLATIONS) return
+    if (this.violations.filter((violation) => violation.promise === promise).length === MOST_VIOLATIONS) return
     const during = this.faults.filter(({ to }) => to === undefined).map(({ name }) => name).join(', ') || 'no fault'
     const violation = { at: this.now(), promise, text, during }
     this.violations.push(violation)

@@ -50,9 +50,12 @@ async function doubleSuccessors({ proxy, issuers }, noticed) {
 async function lieAboutReadiness({ watchReadiness, database }, noticed) {
   await watchReadiness('/healthz/live')
   await database.crash()
-  await noticed()
-  await database.restart()
-  await watchReadiness()
+  try {
+    await noticed()
+  } finally {
+    await database.restart()
+    await watchReadiness()
+  }
 }
 
 async function refuseRefreshes({ proxy, faults }, noticed) {
