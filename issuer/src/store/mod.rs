@@ -62,7 +62,10 @@ pub(crate) async fn open<T>(
     admit: impl Fn(&Vault) -> Result<T, Error>,
 ) -> Result<(Arc<dyn Store>, T), Error> {
     match database {
-        DatabaseUrl::Sqlite(path) if missing == Missing::Refuse && !path.exists() => {
+        // A folder that may not be entered is another failure.
+        DatabaseUrl::Sqlite(path)
+            if missing == Missing::Refuse && matches!(path.try_exists(), Ok(false)) =>
+        {
             Err(Error::Database(format!(
                 "there is no database {}; make it with serve or user add, or set database",
                 path.display()

@@ -422,6 +422,9 @@ fn migrate_makes_no_database() {
     let empty = TempDir::new().unwrap();
     refused(&command(empty.path(), &["migrate"], ""), 1, &["there is no database"]);
     assert!(snapshot(empty.path()).is_empty());
+    // Nobody can say if it is there.
+    std::os::unix::fs::symlink("countersign.db", empty.path().join("countersign.db")).unwrap();
+    refused(&command(empty.path(), &["migrate"], ""), 1, &["cannot use the database"]);
     let folder = folder();
     let done = command(folder.path(), &["migrate"], "");
     assert_eq!(stdout(&done), "the database is ready for version 0.1.0\n");
