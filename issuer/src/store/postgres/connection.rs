@@ -249,6 +249,7 @@ impl Connections {
     /// a backend, and `writer` is kept.
     async fn outlive(self, link: Link, writer: Option<OwnedSemaphorePermit>) {
         let host = link.host();
+        // Only a read: it has no COMMIT whose wait for a standby could be cancelled.
         if writer.is_none() {
             self.pool.manager().cancel(&link).await;
         }
