@@ -17,7 +17,7 @@ use crate::common::{refresh, send, stderr, stdout, use_database};
 use crate::keys::until;
 
 /// The most connections that an issuer has.
-const MOST: usize = 10;
+const MOST: usize = 13;
 
 /// Makes a folder that is configured for the database at `url`, with the user `demo`.
 fn folder_at(url: &str) -> TempDir {

@@ -25,9 +25,9 @@ use crate::config::{PostgresUrl, TIME_TO_CONNECT};
 use crate::{Error, crypto, files};
 
 /// The most backends that the server has for the transactions of this issuer. With the one of the
-/// [`Supervisor`](super::supervisor::Supervisor) there are ten. By default a server accepts 100
+/// [`Supervisor`](super::supervisor::Supervisor) there are 13. By default a server accepts 100
 /// connections from all its clients.
-pub(super) const MAX_BACKENDS: usize = 9;
+pub(super) const MAX_BACKENDS: usize = 12;
 
 /// The most characters of a name in the URL. The server keeps 63, and nine are for the issuer.
 const MAX_NAME: usize = 54;

@@ -4,8 +4,10 @@
 //! may therefore lead to a pooler that gives each transaction another connection (pgbouncer's mode
 //! `transaction`).
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
@@ -23,9 +25,10 @@ use crate::Error;
 use crate::config::PostgresUrl;
 use crate::store::StoreError;
 
-/// The most transactions that write at the same time. The other connections are left for reads: while
-/// a synchronous standby is away, each COMMIT keeps its connection.
-const MAX_WRITERS: usize = 7;
+/// The most transactions that write at the same time. Commits that wait share one write to the disk, so
+/// that more writers are faster. The other connections are left for reads: while a synchronous standby
+/// is away, each COMMIT keeps its connection.
+const MAX_WRITERS: usize = 10;
 
 /// The time for the answer to BEGIN. The server has nothing to wait for, so that a connection without
 /// an answer is dead.
@@ -223,10 +226,15 @@ impl Connections {
                 Some(permit.ok_or_else(|| unavailable("too many transactions wait for it"))?)
             }
         };
-        // In a task of its own. If the caller stops to wait, the new connection goes to the pool.
         let pool = self.pool.clone();
-        let connection = tokio::spawn(async move { pool.get().await }).await;
-        let connection = connection.map_err(|e| unavailable(&e.to_string()))?;
+        let mut connection = Box::pin(async move { pool.get().await });
+        let connection = match poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx))).await {
+            Poll::Ready(connection) => connection,
+            // In a task of its own. If the caller stops to wait, the new connection goes to the pool.
+            Poll::Pending => {
+                tokio::spawn(connection).await.map_err(|e| unavailable(&e.to_string()))?
+            }
+        };
         let connection = connection.map_err(|e| match e {
             PoolError::Backend(e) => e.while_connecting(),
             PoolError::Timeout(_) => unavailable("no connection in time"),
@@ -314,9 +322,9 @@ async fn in_transaction<T, Job>(
 where
     Job: Future<Output = Result<T, Failure>>,
 {
-    begin(&db, begin_with).await?;
     db.take_written();
-    let result = job(Arc::clone(&db)).await?;
+    // The first statement is sent along with BEGIN, so that there is one round trip less.
+    let ((), result) = tokio::try_join!(biased; begin(&db, begin_with), job(Arc::clone(&db)))?;
     db.take_warning();
     let commit = if db.take_written() { "COMMIT" } else { commit_without_changes };
     outcome.commit(&db, commit).await?;
