@@ -15,6 +15,10 @@ pub(crate) struct Client {
     /// A locked client cannot authenticate.
     pub(crate) locked: bool,
     pub(crate) created_at: u64,
+    /// The claims of its own in its access tokens: a JSON object, or empty for none.
+    pub(crate) claims: String,
+    /// The audiences that it may ask for besides the default one, separated by spaces (RFC 8707).
+    pub(crate) audiences: String,
 }
 
 /// A change of one client.
@@ -60,6 +64,8 @@ mod tests {
             secret_hash: vec![1],
             locked: false,
             created_at: 7,
+            claims: String::new(),
+            audiences: String::new(),
         };
         let locked = Client { locked: true, ..client.clone() };
         let scoped = Client { scope: "read".to_owned(), ..client.clone() };

@@ -44,6 +44,32 @@ pub(crate) struct Session {
     pub(crate) status: Option<status::StatusIndex>,
     /// The counter of the last refresh whose repetition is in the audit log.
     pub(crate) repeat_audited: Option<u64>,
+    pub(crate) authentication: Authentication,
+    pub(crate) device: Device,
+}
+
+/// The last authentication of a session's user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Authentication {
+    pub(crate) at: u64,
+    /// Authentication methods, separated by spaces (RFC 8176).
+    pub(crate) methods: String,
+}
+
+impl Authentication {
+    /// The method of a login with a password alone.
+    pub(crate) const PASSWORD: &str = "pwd";
+
+    pub(crate) fn by_password(now: u64) -> Self {
+        Self { at: now, methods: Self::PASSWORD.to_owned() }
+    }
+}
+
+/// The origin of a login, as it is shown to the user. `None` for unknown parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Device {
+    pub(crate) network: Option<String>,
+    pub(crate) user_agent: Option<String>,
 }
 
 impl Session {
@@ -232,6 +258,8 @@ mod tests {
             revoked: false,
             status: None,
             repeat_audited: Some(4),
+            authentication: Authentication::by_password(1000),
+            device: Device::default(),
         }
     }
 

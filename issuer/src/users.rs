@@ -21,6 +21,8 @@ pub(crate) struct User {
     pub(crate) locked: bool,
     /// The time of the last unlock, or 0. Failed logins before it are not counted.
     pub(crate) unlocked_at: u64,
+    /// The claims of their own in the user's access tokens: a JSON object, or empty for none.
+    pub(crate) claims: String,
 }
 
 /// Begins the hash of a password that has expired, as in shadow(5). For every version of the issuer
@@ -66,6 +68,9 @@ pub(crate) struct ChangedUser {
     pub(crate) event: Event,
 }
 
+/// The tables with what belongs to a user. Their rows are deleted with the user.
+pub(crate) const BELONGINGS: [&str; 4] = ["one_time_tokens", "totps", "recovery_codes", "passkeys"];
+
 /// Begins the name of a deleted user. No user can have such a name, because it has a control
 /// character. The SQL of both stores skips these names by their order: from `char(7)` to `char(8)`.
 pub(crate) const DELETED: &str = "\u{7}";
@@ -106,6 +111,7 @@ impl UserChange {
                     scope: String::new(),
                     password_hash: String::new(),
                     locked: true,
+                    claims: String::new(),
                     ..user.clone()
                 };
                 (changed, true, Event::UserDeleted)
@@ -129,6 +135,7 @@ mod tests {
             created_at: 7,
             locked: false,
             unlocked_at: 0,
+            claims: r#"{"role":"admin"}"#.to_owned(),
         }
     }
 
@@ -139,6 +146,7 @@ mod tests {
             name: "\u{7}user_x".to_owned(),
             scope: String::new(),
             password_hash: String::new(),
+            claims: String::new(),
             ..locked.clone()
         };
         let [wide, narrow] =

@@ -49,6 +49,7 @@ pub(crate) async fn add_user(
         created_at: now,
         locked: false,
         unlocked_at: 0,
+        claims: String::new(),
     };
     Ok(store.add_user(user).await?.then_some(id))
 }
@@ -69,6 +70,8 @@ pub(crate) async fn add_client(
         secret_hash,
         locked: false,
         created_at: now,
+        claims: String::new(),
+        audiences: String::new(),
     };
     NewSecret::new(id, secret, store.add_client(client).await)
 }

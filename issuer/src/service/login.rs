@@ -16,7 +16,7 @@ use crate::login::counters::Account;
 use crate::login::fair_queue::Origin;
 use crate::login::throttle::{Attempt, Counter, ProvisionalFailure, Verdict};
 use crate::login::user_name;
-use crate::session::Session;
+use crate::session::{Authentication, Device, Session};
 use crate::users::User;
 use crate::{Error, crypto};
 
@@ -210,6 +210,8 @@ impl Issuer {
             revoked: false,
             status: None,
             repeat_audited: None,
+            authentication: Authentication::by_password(now),
+            device: Device::default(),
         };
         let open = |hash: String, candidates| {
             let (session, provisional) = (session.clone(), Some(provisional.clone()));

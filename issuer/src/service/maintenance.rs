@@ -85,6 +85,9 @@ impl Issuer {
             if let Err(e) = self.store.prune_failures(now).await {
                 tracing::error!("old login failures cannot be deleted: {e}");
             }
+            if let Err(e) = self.store.prune_one_time_tokens(now).await {
+                tracing::error!("expired one-time tokens cannot be deleted: {e}");
+            }
         }
         if let Some(kept) = self.config.audit_retention
             && let Err(e) = self.store.prune_audit(now.saturating_sub(kept.as_secs())).await

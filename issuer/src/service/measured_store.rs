@@ -5,6 +5,7 @@ use crate::clients::{Client, ClientChange};
 use crate::keys::{KeyRecord, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::metrics::Metrics;
+use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::store::copy::{Parts, PartsOut};
@@ -57,6 +58,10 @@ measured! {
     write: refresh(refresh: Refresh) -> Verdict;
     read: session(id: SessionId) -> Option<Session>;
     write: end_session(id: SessionId, network: Network, now: u64) -> ();
+    write: add_one_time_token(token: OneTimeToken) -> ();
+    read: one_time_token(hash: TokenHash, purpose: Purpose, now: u64) -> Option<OneTimeToken>;
+    write: take_one_time_token(token: TokenUse) -> Option<OneTimeToken>;
+    bulk: prune_one_time_tokens(at: u64) -> ();
     bulk: prune(at: u64) -> ();
     bulk: prune_failures(now: u64) -> ();
     read: newest_status_list() -> u32;

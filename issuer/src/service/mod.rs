@@ -134,7 +134,7 @@ impl Issuer {
 
     /// Adds a user with an open session. Returns the session's refresh token.
     pub(crate) async fn session_for_tests(&self) -> String {
-        use crate::session::{RefreshToken, Session};
+        use crate::session::{Authentication, Device, RefreshToken, Session};
         let user = crate::users::User {
             id: "user_x".to_owned(),
             name: "demo".to_owned(),
@@ -144,6 +144,7 @@ impl Issuer {
             created_at: 0,
             locked: false,
             unlocked_at: 0,
+            claims: String::new(),
         };
         assert!(self.store.add_user(user).await.unwrap());
         let session = Session {
@@ -158,6 +159,8 @@ impl Issuer {
             revoked: false,
             status: None,
             repeat_audited: None,
+            authentication: Authentication::by_password(1_800_000_000),
+            device: Device::default(),
         };
         let network = Network::for_tests();
         let opened = self.store.open_session(session, "hash".to_owned(), network, None, None);

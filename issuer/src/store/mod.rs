@@ -22,6 +22,7 @@ use crate::clients::{Client, ClientChange};
 use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
+use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::users::{User, UserChange};
@@ -179,6 +180,23 @@ pub(crate) trait Store: Send + Sync {
     fn end_session(&self, id: SessionId, network: Network, now: u64) -> Answer<'_, ()>;
     /// Deletes the sessions that had expired at that time.
     fn prune(&self, at: u64) -> Answer<'_, ()>;
+
+    // One-time tokens.
+
+    /// Adds a token. Ends the oldest of the user's tokens for the same purpose if there are too many.
+    fn add_one_time_token(&self, token: OneTimeToken) -> Answer<'_, ()>;
+    /// Returns a token that can still be used.
+    fn one_time_token(
+        &self,
+        hash: TokenHash,
+        purpose: Purpose,
+        now: u64,
+    ) -> Answer<'_, Option<OneTimeToken>>;
+    /// Uses a token up. Returns `None` if it cannot be used: it is unknown, expired, or used by
+    /// another request.
+    fn take_one_time_token(&self, token: TokenUse) -> Answer<'_, Option<OneTimeToken>>;
+    /// Deletes the tokens that had expired at that time.
+    fn prune_one_time_tokens(&self, at: u64) -> Answer<'_, ()>;
 
     // Status lists.
 

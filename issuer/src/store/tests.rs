@@ -15,7 +15,10 @@ use crate::clients::{Client, ClientChange};
 use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
-use crate::session::{Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict};
+use crate::one_time::{self, OneTimeToken, Purpose, TokenUse};
+use crate::session::{
+    Authentication, Device, Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict,
+};
 use crate::status::{self, Candidates};
 use crate::users::{User, UserChange};
 
@@ -83,6 +86,9 @@ over_both!(
     the_latest_time_of_all_issuers_is_remembered,
     parallel_opens_of_an_empty_database_make_it_once,
     rows_are_read_as_they_were_written,
+    a_one_time_token_is_used_once_in_its_time_for_its_purpose,
+    a_user_has_a_bounded_number_of_one_time_tokens,
+    one_time_tokens_are_deleted_when_they_expire,
 );
 
 fn user() -> User {
@@ -95,6 +101,7 @@ fn user() -> User {
         created_at: NOW,
         locked: false,
         unlocked_at: 0,
+        claims: String::new(),
     }
 }
 
@@ -111,6 +118,8 @@ fn session(id: u8) -> Session {
         revoked: false,
         status: None,
         repeat_audited: None,
+        authentication: Authentication::by_password(NOW),
+        device: Device::default(),
     }
 }
 
@@ -175,6 +184,84 @@ async fn two(database: &Database) -> [Arc<dyn Store>; 2] {
     let stores = [database.open().await, database.open().await];
     assert!(stores[0].add_user(user()).await.unwrap());
     stores
+}
+
+fn one_time_token(hash: u8) -> OneTimeToken {
+    OneTimeToken {
+        hash: [hash; 32],
+        purpose: Purpose::PasswordReset,
+        user_id: Some("user_x".to_owned()),
+        data: vec![0, 255],
+        created_at: NOW + u64::from(hash),
+        expires_at: NOW + 100,
+    }
+}
+
+fn token_use(hash: u8, purpose: Purpose, id: u8, now: u64) -> TokenUse {
+    TokenUse { hash: [hash; 32], purpose, id: [id; 16], now }
+}
+
+async fn a_one_time_token_is_used_once_in_its_time_for_its_purpose(database: Database) {
+    let [one, other] = two(&database).await;
+    one.add_one_time_token(one_time_token(1)).await.unwrap();
+    let find = |purpose, now| other.one_time_token([1; 32], purpose, now);
+    assert_eq!(find(Purpose::PasswordReset, NOW).await.unwrap(), Some(one_time_token(1)));
+    for (purpose, now) in [(Purpose::PasswordReset, NOW + 100), (Purpose::SecondFactor, NOW)] {
+        assert_eq!(find(purpose, now).await.unwrap(), None);
+        let taken = other.take_one_time_token(token_use(1, purpose, 1, now)).await.unwrap();
+        assert_eq!(taken, None);
+    }
+    let uses = (0..16).map(|id| {
+        let store = Arc::clone(if id % 2 == 0 { &one } else { &other });
+        let token = token_use(1, Purpose::PasswordReset, id, NOW);
+        tokio::spawn(async move { store.take_one_time_token(token).await.unwrap() })
+    });
+    let mut winners = Vec::new();
+    for taken in uses.collect::<Vec<_>>() {
+        winners.extend(taken.await.unwrap());
+    }
+    assert_eq!(winners, [one_time_token(1)]);
+    assert_eq!(find(Purpose::PasswordReset, NOW).await.unwrap(), None);
+}
+
+async fn a_user_has_a_bounded_number_of_one_time_tokens(database: Database) {
+    let [store, _] = two(&database).await;
+    let most = u8::try_from(one_time::MOST_OF_A_USER).unwrap();
+    for hash in 0..most + 2 {
+        store.add_one_time_token(one_time_token(hash)).await.unwrap();
+    }
+    let other = OneTimeToken { purpose: Purpose::SecondFactor, ..one_time_token(99) };
+    store.add_one_time_token(other.clone()).await.unwrap();
+    let find = |hash: u8, purpose| store.one_time_token([hash; 32], purpose, NOW);
+    for hash in 0..most + 2 {
+        let found = find(hash, Purpose::PasswordReset).await.unwrap();
+        assert_eq!(found.is_some(), hash >= 2, "{hash}");
+    }
+    store.prune_one_time_tokens(NOW + 99).await.unwrap();
+    assert_eq!(find(99, Purpose::SecondFactor).await.unwrap(), Some(other));
+    assert!(store.delete_user("demo".to_owned(), NOW).await.unwrap());
+    assert_eq!(find(99, Purpose::SecondFactor).await.unwrap(), None);
+}
+
+async fn one_time_tokens_are_deleted_when_they_expire(database: Database) {
+    let [store, _] = two(&database).await;
+    for n in 0..1100 {
+        let mut hash = [0; 32];
+        hash[..16].copy_from_slice(&numbered(n));
+        let token = OneTimeToken { hash, user_id: None, ..one_time_token(1) };
+        store.add_one_time_token(token).await.unwrap();
+    }
+    let find = |n| {
+        let mut hash = [0; 32];
+        hash[..16].copy_from_slice(&numbered(n));
+        store.one_time_token(hash, Purpose::PasswordReset, NOW)
+    };
+    for (at, stay) in [(NOW + 99, true), (NOW + 100, false)] {
+        store.prune_one_time_tokens(at).await.unwrap();
+        for n in [0, 1099] {
+            assert_eq!(find(n).await.unwrap().is_some(), stay);
+        }
+    }
 }
 
 async fn a_change_that_fails_changes_nothing_and_blocks_nobody(database: Database) {
@@ -265,6 +352,8 @@ async fn rows_are_read_as_they_were_written(database: Database) {
         secret_hash: vec![0, 1, 255],
         locked: false,
         created_at: NOW,
+        claims: r#"{"role":"wörker"}"#.to_owned(),
+        audiences: "https://one.example https://other.example".to_owned(),
     };
     assert!(store.add_client(client.clone()).await.unwrap());
     assert_eq!(other.client("client_x".to_owned()).await.unwrap(), Some(client.clone()));

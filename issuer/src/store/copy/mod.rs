@@ -22,6 +22,7 @@ pub(super) const TABLES: &[Table] = &[
             boolean("locked"),
             integer("password_version"),
             integer("unlocked_at"),
+            text("claims"),
         ],
     },
     Table {
@@ -33,6 +34,8 @@ pub(super) const TABLES: &[Table] = &[
             bytes("secret_hash"),
             boolean("locked"),
             integer("created_at"),
+            text("claims"),
+            text("audiences"),
         ],
     },
     Table {
@@ -50,7 +53,49 @@ pub(super) const TABLES: &[Table] = &[
             integer("status_list"),
             integer("status_index"),
             integer("repeat_audited"),
+            integer("authenticated_at"),
+            text("methods"),
+            text("network"),
+            text("user_agent"),
         ],
+    },
+    Table {
+        name: "one_time_tokens",
+        columns: &[
+            bytes("hash"),
+            text("purpose"),
+            text("user_id"),
+            bytes("data"),
+            integer("created_at"),
+            integer("expires_at"),
+            bytes("used_by"),
+        ],
+    },
+    Table {
+        name: "totps",
+        columns: &[
+            text("user_id"),
+            bytes("sealed"),
+            integer("created_at"),
+            integer("confirmed_at"),
+            integer("last_step"),
+        ],
+    },
+    Table { name: "recovery_codes", columns: &[bytes("hash"), text("user_id"), bytes("used_by")] },
+    Table {
+        name: "passkeys",
+        columns: &[
+            bytes("id"),
+            text("user_id"),
+            text("name"),
+            bytes("credential"),
+            integer("created_at"),
+            integer("used_at"),
+        ],
+    },
+    Table {
+        name: "idempotency",
+        columns: &[bytes("key"), bytes("request"), bytes("answer"), integer("created_at")],
     },
     Table {
         name: "login_failures",

@@ -14,8 +14,9 @@ pub(super) const ALL: &str = "SELECT * FROM countersign.clients ORDER BY name";
 pub(super) async fn add(db: &Connection, client: &Client) -> Result<bool, Failure> {
     let added = db
         .execute_typed(
-            "INSERT INTO countersign.clients (id, name, scope, secret_hash, locked, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+            "INSERT INTO countersign.clients
+               (id, name, scope, secret_hash, locked, created_at, claims, audiences)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
             &[
                 (&client.id, Type::TEXT),
                 (&client.name, Type::TEXT),
@@ -23,6 +24,8 @@ pub(super) async fn add(db: &Connection, client: &Client) -> Result<bool, Failur
                 (&client.secret_hash, Type::BYTEA),
                 (&client.locked, Type::BOOL),
                 (&rows::signed(client.created_at)?, Type::INT8),
+                (&client.claims, Type::TEXT),
+                (&client.audiences, Type::TEXT),
             ],
         )
         .await?;
@@ -48,12 +51,15 @@ pub(super) async fn change(
     };
     if let Some((client, event)) = change.apply(&from_row(&row)?) {
         db.execute_typed(
-            "UPDATE countersign.clients SET secret_hash = $2, locked = $3, scope = $4 WHERE id = $1",
+            "UPDATE countersign.clients SET secret_hash = $2, locked = $3, scope = $4, claims = $5,
+                                            audiences = $6 WHERE id = $1",
             &[
                 (&client.id, Type::TEXT),
                 (&client.secret_hash, Type::BYTEA),
                 (&client.locked, Type::BOOL),
                 (&client.scope, Type::TEXT),
+                (&client.claims, Type::TEXT),
+                (&client.audiences, Type::TEXT),
             ],
         )
         .await?;
@@ -70,5 +76,7 @@ pub(super) fn from_row(row: &Row) -> Result<Client, Failure> {
         secret_hash: row.try_get("secret_hash")?,
         locked: row.try_get("locked")?,
         created_at: rows::number(row, "created_at")?,
+        claims: row.try_get("claims")?,
+        audiences: row.try_get("audiences")?,
     })
 }

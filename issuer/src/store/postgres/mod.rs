@@ -14,6 +14,7 @@ mod failure;
 mod failures;
 mod in_use;
 mod keys;
+mod one_time;
 mod open;
 mod probe;
 mod rows;
@@ -38,6 +39,7 @@ use crate::clients::{Client, ClientChange};
 use crate::config::PostgresUrl;
 use crate::keys::{KeyRecord, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
+use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::users::{DELETED, User, UserChange};
@@ -284,6 +286,45 @@ impl Store for PostgresStore {
                 let prune = |db: Connection| async move { users::prune_some(&db, after).await };
                 last = self.connections.transact(prune).await?;
             }
+            Ok(())
+        })
+    }
+
+    fn add_one_time_token(&self, token: OneTimeToken) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let token = &token;
+            self.connections.transact(|db| async move { one_time::add(&db, token).await }).await
+        })
+    }
+
+    fn one_time_token(
+        &self,
+        hash: TokenHash,
+        purpose: Purpose,
+        now: u64,
+    ) -> Answer<'_, Option<OneTimeToken>> {
+        Box::pin(async move {
+            let parameters: Parameters<'_> = &[
+                (&hash.as_slice(), Type::BYTEA),
+                (&purpose.as_str(), Type::TEXT),
+                (&rows::signed(now)?, Type::INT8),
+            ];
+            let rows = self.connections.read(one_time::FIND, parameters).await?;
+            Ok(rows.first().map(|row| one_time::from_row(row, purpose)).transpose()?)
+        })
+    }
+
+    fn take_one_time_token(&self, token: TokenUse) -> Answer<'_, Option<OneTimeToken>> {
+        Box::pin(async move {
+            let token = &token;
+            self.connections.transact(|db| async move { one_time::take(&db, token).await }).await
+        })
+    }
+
+    fn prune_one_time_tokens(&self, at: u64) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let prune = |db: Connection| async move { one_time::prune_some(&db, at).await };
+            while self.connections.transact(prune).await? > 0 {}
             Ok(())
         })
     }

@@ -11,7 +11,8 @@ use super::{audit, failures, rows};
 use crate::audit::{Event, Network, NewEntry};
 use crate::login::throttle::ProvisionalFailure;
 use crate::session::{
-    Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId, Verdict, decide,
+    Authentication, Device, Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId,
+    Verdict, decide,
 };
 use crate::status::{Candidates, StatusIndex};
 use crate::store::unacknowledged::InFlight;
@@ -63,8 +64,9 @@ async fn insert(db: &Connection, session: &Session, password_hash: &str) -> Resu
     let insert = "
         INSERT INTO countersign.sessions
           (id, user_id, client_id, scope, counter, created_at, rotated_at, expires_at, revoked,
-           status_list, status_index)
-        SELECT $1, id, $3, $4, $5, $6, $7, $8, false, $10, $11 FROM countersign.users
+           status_list, status_index, authenticated_at, methods, network, user_agent)
+        SELECT $1, id, $3, $4, $5, $6, $7, $8, false, $10, $11, $12, $13, $14, $15
+        FROM countersign.users
         WHERE id = $2 AND password_hash = $9 AND NOT locked FOR SHARE
         ON CONFLICT (id) DO NOTHING";
     let list = session.status.map(|status| i64::from(status.list));
@@ -84,6 +86,10 @@ async fn insert(db: &Connection, session: &Session, password_hash: &str) -> Resu
                 (&password_hash, Type::TEXT),
                 (&list, Type::INT8),
                 (&index, Type::INT8),
+                (&rows::signed(session.authentication.at)?, Type::INT8),
+                (&session.authentication.methods, Type::TEXT),
+                (&session.device.network, Type::TEXT),
+                (&session.device.user_agent, Type::TEXT),
             ],
         )
         .await;
@@ -261,17 +267,24 @@ pub(super) fn from_row(row: &Row) -> Result<Session, Failure> {
     };
     let (list, index) = (small("status_list")?, small("status_index")?);
     let repeat_audited: Option<i64> = row.try_get("repeat_audited")?;
+    let authenticated_at: Option<i64> = row.try_get("authenticated_at")?;
+    let created_at = rows::number(row, "created_at")?;
     Ok(Session {
         id: SessionId::try_from(id).map_err(|_| rows::malformed())?,
         user_id: row.try_get("user_id")?,
         client_id: row.try_get("client_id")?,
         scope: row.try_get("scope")?,
         counter: rows::number(row, "counter")?,
-        created_at: rows::number(row, "created_at")?,
+        created_at,
         rotated_at: rows::number(row, "rotated_at")?,
         expires_at: rows::number(row, "expires_at")?,
         revoked: row.try_get("revoked")?,
         status: list.zip(index).map(|(list, index)| StatusIndex { list, index }),
         repeat_audited: repeat_audited.map(rows::unsigned).transpose()?,
+        authentication: Authentication {
+            at: authenticated_at.map_or(Ok(created_at), rows::unsigned)?,
+            methods: row.try_get("methods")?,
+        },
+        device: Device { network: row.try_get("network")?, user_agent: row.try_get("user_agent")? },
     })
 }

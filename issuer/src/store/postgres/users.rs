@@ -1,3 +1,5 @@
+use std::slice;
+
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -5,7 +7,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, rows};
 use crate::audit::{Event, NewEntry};
-use crate::users::{User, UserChange};
+use crate::users::{BELONGINGS, User, UserChange};
 
 pub(super) const BY_NAME: &str = "SELECT * FROM countersign.users WHERE name = $1";
 
@@ -15,8 +17,9 @@ pub(super) const ALL: &str = "SELECT * FROM countersign.users WHERE name >= chr(
 pub(super) async fn add(db: &Connection, user: &User) -> Result<bool, Failure> {
     let added = db
         .execute_typed(
-            "INSERT INTO countersign.users (id, name, scope, password_hash, created_at, locked)
-             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+            "INSERT INTO countersign.users
+               (id, name, scope, password_hash, created_at, locked, claims)
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
             &[
                 (&user.id, Type::TEXT),
                 (&user.name, Type::TEXT),
@@ -24,6 +27,7 @@ pub(super) async fn add(db: &Connection, user: &User) -> Result<bool, Failure> {
                 (&user.password_hash, Type::TEXT),
                 (&rows::signed(user.created_at)?, Type::INT8),
                 (&user.locked, Type::BOOL),
+                (&user.claims, Type::TEXT),
             ],
         )
         .await?;
@@ -73,7 +77,8 @@ async fn apply(
     let id = (&user.id as _, Type::TEXT);
     db.execute_typed(
         "UPDATE countersign.users SET name = $2, scope = $3, password_hash = $4, locked = $5,
-                                      password_version = $6, unlocked_at = $7 WHERE id = $1",
+                                      password_version = $6, unlocked_at = $7,
+                                      claims = $8 WHERE id = $1",
         &[
             id.clone(),
             (&user.name, Type::TEXT),
@@ -82,13 +87,20 @@ async fn apply(
             (&user.locked, Type::BOOL),
             (&rows::signed(user.password_version)?, Type::INT8),
             (&rows::signed(user.unlocked_at)?, Type::INT8),
+            (&user.claims, Type::TEXT),
         ],
     )
     .await?;
     if changed.ends_sessions {
         let revoke = "UPDATE countersign.sessions SET revoked = true
                       WHERE user_id = $1 AND NOT revoked";
-        db.execute_typed(revoke, &[id]).await?;
+        db.execute_typed(revoke, slice::from_ref(&id)).await?;
+    }
+    if changed.event == Event::UserDeleted {
+        for table in BELONGINGS {
+            let delete = format!("DELETE FROM countersign.{table} WHERE user_id = $1");
+            db.execute_typed(&delete, slice::from_ref(&id)).await?;
+        }
     }
     audit::record(db, &NewEntry::of_user(now, changed.event, &user.id)).await
 }
@@ -137,5 +149,6 @@ pub(super) fn from_row(row: &Row) -> Result<User, Failure> {
         locked: row.try_get("locked")?,
         unlocked_at: rows::number(row, "unlocked_at")?,
         password_version: rows::number(row, "password_version")?,
+        claims: row.try_get("claims")?,
     })
 }

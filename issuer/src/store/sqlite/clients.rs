@@ -6,8 +6,8 @@ use crate::clients::{Client, ClientChange};
 
 pub(super) fn add(db: &Connection, client: &Client) -> rusqlite::Result<bool> {
     let added = db.execute(
-        "INSERT INTO clients (id, name, scope, secret_hash, locked, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO NOTHING",
+        "INSERT INTO clients (id, name, scope, secret_hash, locked, created_at, claims, audiences)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (name) DO NOTHING",
         params![
             client.id,
             client.name,
@@ -15,6 +15,8 @@ pub(super) fn add(db: &Connection, client: &Client) -> rusqlite::Result<bool> {
             client.secret_hash,
             client.locked,
             client.created_at,
+            client.claims,
+            client.audiences,
         ],
     )?;
     if added == 1 {
@@ -33,8 +35,16 @@ pub(super) fn change(
     let Some(found) = by_name(db, name)? else { return Ok(false) };
     if let Some((client, event)) = change.apply(&found) {
         db.execute(
-            "UPDATE clients SET secret_hash = ?2, locked = ?3, scope = ?4 WHERE id = ?1",
-            params![client.id, client.secret_hash, client.locked, client.scope],
+            "UPDATE clients SET secret_hash = ?2, locked = ?3, scope = ?4, claims = ?5, audiences = ?6
+             WHERE id = ?1",
+            params![
+                client.id,
+                client.secret_hash,
+                client.locked,
+                client.scope,
+                client.claims,
+                client.audiences,
+            ],
         )?;
         audit::record(db, &NewEntry::of(now, event, &client.id))?;
     }
@@ -61,5 +71,7 @@ fn client_of(row: &Row<'_>) -> rusqlite::Result<Client> {
         secret_hash: row.get("secret_hash")?,
         locked: row.get("locked")?,
         created_at: row.get("created_at")?,
+        claims: row.get("claims")?,
+        audiences: row.get("audiences")?,
     })
 }

@@ -9,6 +9,7 @@ mod clock;
 mod failures;
 mod in_use;
 mod keys;
+mod one_time;
 mod open;
 mod probe;
 mod queue;
@@ -37,6 +38,7 @@ use crate::audit::{AuditEntry, AuditFilter, Network, NewEntry};
 use crate::clients::{Client, ClientChange};
 use crate::keys::{KeyRecord, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
+use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
 use crate::session::{Refresh, RefreshToken, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::users::{DELETED, User, UserChange};
@@ -225,6 +227,27 @@ impl Store for SqliteStore {
             }
             Ok(())
         })
+    }
+
+    fn add_one_time_token(&self, token: OneTimeToken) -> Answer<'_, ()> {
+        self.write(move |db| one_time::add(db, &token))
+    }
+
+    fn one_time_token(
+        &self,
+        hash: TokenHash,
+        purpose: Purpose,
+        now: u64,
+    ) -> Answer<'_, Option<OneTimeToken>> {
+        self.readers.look_up(move |db| one_time::find(db, &hash, purpose, now))
+    }
+
+    fn take_one_time_token(&self, token: TokenUse) -> Answer<'_, Option<OneTimeToken>> {
+        self.write(move |db| one_time::take(db, &token))
+    }
+
+    fn prune_one_time_tokens(&self, at: u64) -> Answer<'_, ()> {
+        self.prune_in_parts(move |db| one_time::prune_some(db, at))
     }
 
     fn newest_status_list(&self) -> Answer<'_, u32> {

@@ -4,7 +4,8 @@ use super::{audit, failures};
 use crate::audit::{Event, Network, NewEntry};
 use crate::login::throttle::ProvisionalFailure;
 use crate::session::{
-    Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId, Verdict, decide,
+    Authentication, Device, Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId,
+    Verdict, decide,
 };
 use crate::status::{Candidates, StatusIndex};
 use crate::store::unacknowledged::InFlight;
@@ -20,8 +21,9 @@ pub(super) fn open(
     session.status = candidates.map(|candidates| choose_index(db, candidates)).transpose()?;
     let opened = db.execute(
         "INSERT INTO sessions (id, user_id, client_id, scope, counter, created_at, rotated_at,
-                               expires_at, revoked, status_list, status_index)
-         SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?10, ?11 FROM users
+                               expires_at, revoked, status_list, status_index, authenticated_at,
+                               methods, network, user_agent)
+         SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?10, ?11, ?12, ?13, ?14, ?15 FROM users
          WHERE id = ?2 AND password_hash = ?9 AND locked = 0",
         params![
             session.id,
@@ -35,6 +37,10 @@ pub(super) fn open(
             password_hash,
             session.status.map(|status| status.list),
             session.status.map(|status| status.index),
+            session.authentication.at,
+            session.authentication.methods,
+            session.device.network,
+            session.device.user_agent,
         ],
     )?;
     if opened == 0 {
@@ -173,13 +179,15 @@ fn choose_index(db: &Connection, candidates: &Candidates) -> rusqlite::Result<St
 }
 
 fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
+    let authenticated_at: Option<u64> = row.get("authenticated_at")?;
+    let created_at = row.get("created_at")?;
     Ok(Session {
         id: row.get("id")?,
         user_id: row.get("user_id")?,
         client_id: row.get("client_id")?,
         scope: row.get("scope")?,
         counter: row.get("counter")?,
-        created_at: row.get("created_at")?,
+        created_at,
         rotated_at: row.get("rotated_at")?,
         expires_at: row.get("expires_at")?,
         revoked: row.get("revoked")?,
@@ -188,5 +196,10 @@ fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
             _ => None,
         },
         repeat_audited: row.get("repeat_audited")?,
+        authentication: Authentication {
+            at: authenticated_at.unwrap_or(created_at),
+            methods: row.get("methods")?,
+        },
+        device: Device { network: row.get("network")?, user_agent: row.get("user_agent")? },
     })
 }

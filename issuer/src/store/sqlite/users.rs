@@ -2,13 +2,21 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::audit;
 use crate::audit::{Event, NewEntry};
-use crate::users::{User, UserChange};
+use crate::users::{BELONGINGS, User, UserChange};
 
 pub(super) fn add(db: &Connection, user: &User) -> rusqlite::Result<bool> {
     let added = db.execute(
-        "INSERT INTO users (id, name, scope, password_hash, created_at, locked)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO NOTHING",
-        params![user.id, user.name, user.scope, user.password_hash, user.created_at, user.locked],
+        "INSERT INTO users (id, name, scope, password_hash, created_at, locked, claims)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (name) DO NOTHING",
+        params![
+            user.id,
+            user.name,
+            user.scope,
+            user.password_hash,
+            user.created_at,
+            user.locked,
+            user.claims,
+        ],
     )?;
     if added == 1 {
         audit::record(db, &NewEntry::of_user(user.created_at, Event::UserAdded, &user.id))?;
@@ -28,7 +36,7 @@ pub(super) fn change(
     let user = &changed.user;
     db.execute(
         "UPDATE users SET name = ?2, scope = ?3, password_hash = ?4, locked = ?5,
-                          password_version = ?6, unlocked_at = ?7 WHERE id = ?1",
+                          password_version = ?6, unlocked_at = ?7, claims = ?8 WHERE id = ?1",
         params![
             user.id,
             user.name,
@@ -37,6 +45,7 @@ pub(super) fn change(
             user.locked,
             user.password_version,
             user.unlocked_at,
+            user.claims,
         ],
     )?;
     if changed.ends_sessions {
@@ -44,6 +53,12 @@ pub(super) fn change(
             "UPDATE sessions SET revoked = 1 WHERE user_id = ?1 AND revoked = 0",
             [&user.id],
         )?;
+    }
+    if changed.event == Event::UserDeleted {
+        for table in BELONGINGS {
+            let delete = format!("DELETE FROM {table} WHERE user_id = ?1");
+            db.prepare_cached(&delete)?.execute([&user.id])?;
+        }
     }
     audit::record(db, &NewEntry::of_user(now, changed.event, &user.id))?;
     Ok(true)
@@ -99,5 +114,6 @@ fn user_of(row: &Row<'_>) -> rusqlite::Result<User> {
         locked: row.get("locked")?,
         unlocked_at: row.get("unlocked_at")?,
         password_version: row.get("password_version")?,
+        claims: row.get("claims")?,
     })
 }

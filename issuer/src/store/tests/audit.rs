@@ -35,6 +35,8 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
         secret_hash: vec![1],
         locked: false,
         created_at: NOW,
+        claims: String::new(),
+        audiences: String::new(),
     };
     assert!(store.add_client(client.clone()).await.unwrap());
     assert!(!store.add_client(Client { id: "client_y".to_owned(), ..client }).await.unwrap());

@@ -3,8 +3,8 @@
 use tokio::sync::mpsc;
 
 use super::{
-    Database, KeyState, LIST_SIZE, NOW, attempt, cluster, key, numbered, open, open_in_list,
-    refresh, session, user,
+    Database, KeyState, LIST_SIZE, NOW, attempt, cluster, key, numbered, one_time_token, open,
+    open_in_list, refresh, session, user,
 };
 use crate::audit::Network;
 use crate::clients::Client;
@@ -44,6 +44,8 @@ async fn fill(store: &dyn Store) {
         secret_hash: (0..=255).collect(),
         locked: true,
         created_at: 0,
+        claims: r#"{"a":[1]}"#.to_owned(),
+        audiences: "https://one.example".to_owned(),
     };
     assert!(store.add_client(client).await.unwrap());
     for n in 0..2100 {
@@ -63,6 +65,7 @@ async fn fill(store: &dyn Store) {
         secret: Some(vec![255, 0]),
     };
     store.change_keys(Box::new(keys), 8).await.unwrap();
+    store.add_one_time_token(one_time_token(1)).await.unwrap();
     store.remember_time(9).await.unwrap();
     store.attempt(attempt(1, 1, 255, NOW)).await.unwrap();
 }
@@ -73,9 +76,14 @@ async fn check_copy(from: &Database, to: &Database) {
     let counts = copy(&*source, &*target, |_| ()).await.unwrap().unwrap();
     let expected = content(&*source).await;
     assert_eq!(content(&*target).await, expected);
-    for (index, (_, count)) in counts.iter().enumerate() {
+    // No method of the store fills them yet.
+    let empty = ["totps", "recovery_codes", "passkeys", "idempotency"];
+    for (index, (name, count)) in counts.iter().enumerate() {
         let rows = expected.iter().filter(|(table, _)| *table == index).count();
-        assert!(rows > 0 && *count == u64::try_from(rows).unwrap(), "{counts:?}");
+        assert!(
+            (rows > 0 || empty.contains(name)) && *count == u64::try_from(rows).unwrap(),
+            "{counts:?}"
+        );
     }
 
     // A second copy is refused, because the target is not empty.
@@ -115,6 +123,7 @@ async fn an_interrupted_copy_leaves_nothing(database: Database) {
         Value::Integer(0),
         Value::Integer(0),
         Value::Integer(0),
+        Value::Text(String::new()),
     ];
     let send = async move {
         sender.send(Part::Rows { table: 0, rows: vec![row] }).await.unwrap();

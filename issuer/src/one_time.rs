@@ -1,0 +1,70 @@
+//! One-time tokens: for a login that still needs a second factor, for a new password, for the challenge
+//! of a passkey. A token is used once, also if two issuers get it at the same time.
+
+use zeroize::Zeroizing;
+
+use crate::{Error, crypto};
+
+/// The most open tokens that a user may have for one purpose. A further one ends the oldest.
+pub(crate) const MOST_OF_A_USER: u32 = 10;
+
+/// The use of a token. A token for another purpose does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    PasswordReset,
+    SecondFactor,
+    Passkey,
+}
+
+impl Purpose {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::PasswordReset => "password_reset",
+            Self::SecondFactor => "second_factor",
+            Self::Passkey => "passkey",
+        }
+    }
+}
+
+/// SHA-256 of a token.
+pub(crate) type TokenHash = [u8; 32];
+
+/// A token as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OneTimeToken {
+    pub(crate) hash: TokenHash,
+    pub(crate) purpose: Purpose,
+    pub(crate) user_id: Option<String>,
+    /// The knowledge that its use needs.
+    pub(crate) data: Vec<u8>,
+    pub(crate) created_at: u64,
+    pub(crate) expires_at: u64,
+}
+
+/// The use of a token by one request.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenUse {
+    pub(crate) hash: TokenHash,
+    pub(crate) purpose: Purpose,
+    /// The random id of the request. A transaction that runs again has the same.
+    pub(crate) id: [u8; 16],
+    pub(crate) now: u64,
+}
+
+impl TokenUse {
+    pub(crate) fn new(token: &str, purpose: Purpose, now: u64) -> Result<Self, Error> {
+        Ok(Self { hash: hash(token), purpose, id: crypto::random()?, now })
+    }
+}
+
+/// Returns a new token and its hash.
+pub(crate) fn random() -> Result<(Zeroizing<String>, TokenHash), Error> {
+    let token = crypto::random_secret()?;
+    let hash = hash(&token);
+    Ok((token, hash))
+}
+
+/// Returns the hash of a token. SHA-256 is enough: nobody can guess 32 random bytes.
+pub(crate) fn hash(token: &str) -> TokenHash {
+    crypto::sha256(token.as_bytes())
+}
