@@ -117,7 +117,9 @@ export class Resolver {
     }
     const attempt: Attempt = { startedAt: now, origin: 'store' }
     this.#inFlight = attempt
-    await (attempt.done = this.#run(attempt, fromStore))
+    attempt.done = this.#run(attempt, fromStore)
+    this.#settings.servers?.outlive?.(attempt.done)
+    await attempt.done
     return attempt
   }
 
