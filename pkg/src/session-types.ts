@@ -49,7 +49,8 @@ export interface Session {
   /** The state at this moment: a frozen object, which is another one after each change. */
   readonly state: SessionState
   /**
-   * Logs in, in all tabs.
+   * Logs in, in all tabs. In the mode `memory`, this ends a session before. In the mode `cookie` it replaces the cookie: log out
+   * first to end the session at the issuer too.
    *
    * @throws {@link SessionError} `login_failed`, `too_many_logins`, `access_denied`, `offline` or `issuer_unavailable`
    */
@@ -76,7 +77,8 @@ export interface Session {
    */
   fetch: typeof fetch
   /**
-   * Calls the listener with each new state, and after each login. Returns a function that ends this.
+   * Calls the listener with each new state, and after each login, also one by a page of another origin. Returns a function that
+   * ends this.
    *
    * @param listener - Gets the new state.
    */
