@@ -153,7 +153,18 @@ export class SessionKeeper {
     }
     if (this.#over === undefined && !this.#isClosed && !this.#isWaiting()) await this.#refresh()
     if (this.#tokens !== undefined && this.#left(this.#tokens) > 0) return this.#tokens.accessToken
-    throw this.#over ?? this.#failure?.error ?? new SessionError('not_logged_in', 'the session object was closed')
+    throw this.#reason()
+  }
+
+  /** Returns an access token that the issuer has made since the call. */
+  async refresh(): Promise<string> {
+    this.#start()
+    // One that is under way began before.
+    await this.#refreshing
+    const before = this.#tokens?.accessToken
+    if (this.#over === undefined && !this.#isClosed) await this.#refresh(before)
+    if (this.#tokens !== undefined && this.#tokens.accessToken !== before) return this.#tokens.accessToken
+    throw this.#reason()
   }
 
   /** Returns the access token after one that a service refused, if there is one of the same login. */
@@ -376,6 +387,11 @@ export class SessionKeeper {
   /** The milliseconds that a token has left when it is refreshed. */
   #refreshAt(): number {
     return (this.#tokens?.lifetime ?? 0) * REFRESH_PART
+  }
+
+  /** Returns the reason why there is no token. */
+  #reason(): SessionError {
+    return this.#over ?? this.#failure?.error ?? new SessionError('not_logged_in', 'the session object was closed')
   }
 
   /** True while a failed refresh is not repeated. */

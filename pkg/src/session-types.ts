@@ -69,6 +69,12 @@ export interface Session {
    */
   accessToken(): Promise<string>
   /**
+   * Refreshes now, in all tabs, and returns the new access token: it has the scopes and claims that the user has by then.
+   *
+   * @throws {@link SessionError} The same codes. The access token before stays in use until it expires.
+   */
+  refresh(): Promise<string>
+  /**
    * Like the global `fetch`, with the access token as `Authorization: Bearer`. Sends it only to the page's own origin and to
    * `origins`, and follows no redirect. After a response 401 whose challenge has `invalid_token`, refreshes the token and
    * sends the request once more, unless its body is a stream, or somebody has logged in meanwhile.

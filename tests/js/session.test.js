@@ -137,6 +137,31 @@ for (const mode of MODES) {
       assert.equal(other.status, 'active')
     })
 
+    test('a refresh that is asked for brings all tabs another token, or says why not', async () => {
+      const { machine, issuer, tabs: [tab, other] } = await loggedIn({ mode, count: 2 })
+      const before = await tab.session.accessToken()
+      const token = await after(machine, 1, tab.session.refresh())
+      assert.notEqual(token, before)
+      assert.equal(await other.session.accessToken(), token)
+
+      // One that is under way began before.
+      const [one, two] = await after(machine, 1, Promise.all([tab.session.refresh(), tab.session.refresh()]))
+      assert.deepEqual([one === token, two === token], [false, false])
+      const { length } = issuer.requests
+
+      issuer.fetch = busy
+      assert.equal(await codeOf(machine, tab.session.refresh(), 1), 'issuer_unavailable')
+      assert.equal(await tab.session.accessToken(), two)
+      delete issuer.fetch
+      assert.notEqual(await after(machine, 1, tab.session.refresh()), two, 'the page decides when to try again')
+      assert.equal(issuer.requests.length, length + 1)
+
+      issuer.current = 0
+      assert.equal(await codeOf(machine, tab.session.refresh(), 1), 'session_ended')
+      assert.equal(await codeOf(machine, other.session.refresh(), 1), 'session_ended')
+      assert.equal(issuer.requests.length, length + 2)
+    })
+
     test('a logout is seen in all tabs at once', async () => {
       const { machine, issuer, tabs } = await loggedIn({ mode, count: 3 })
       await after(machine, 1, tabs[1].session.logout())
