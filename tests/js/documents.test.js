@@ -9,7 +9,7 @@ import { basename, dirname, join, normalize } from 'node:path'
 import { after, test } from 'node:test'
 import { promisify } from 'node:util'
 import { JSDOM } from 'jsdom'
-import { anchors, codeBlocks, documents, links, read, ROOT, table, tables } from './support/documents.js'
+import { anchors, codeBlocks, documents, links, prose, read, ROOT, table, tables } from './support/documents.js'
 
 const all = documents()
 const folder = await mkdtemp(join(tmpdir(), 'countersign-documents-'))
@@ -67,6 +67,10 @@ test('the table of contents has every document', () => {
 
 test('each test that runs the blocks of a document names it', () => {
   for (const [path, { test }] of Object.entries(RUN)) assert.ok(read(test).includes(basename(path)), `${test}: ${path}`)
+})
+
+test('each block of code is fenced, so that it has a language', () => {
+  for (const path of all) assert.doesNotMatch(prose(read(path)), /(?:^|\n)\n {4}[^ -]/, path)
 })
 
 for (const path of all) {

@@ -92,6 +92,6 @@ export function tables(markdown) {
 }
 
 /** Leaves out the blocks of code. */
-function prose(markdown) {
+export function prose(markdown) {
   return markdown.replaceAll(/^( *)```.*\n[^]*?^ *```$/gm, '')
 }
