@@ -19,7 +19,6 @@ after(() => rm(folder, { recursive: true }))
 const RUN = {
   'docs/issuer.md': { test: 'issuer/tests/issuer/document_commands.rs', languages: ['sh', 'console'] },
   'docs/operations.md': { test: 'issuer/tests/issuer/document_commands.rs', languages: ['sh', 'yaml'] },
-  'docs/issuers.md': { test: 'tests/js/issuers.test.js', languages: ['js'] },
   'docs/migrate.md': { test: 'tests/js/migrate.test.js', languages: ['js'] },
   'docs/recipes.md': { test: 'tests/js/recipes.test.js', languages: ['js', 'cjs', 'ts'] },
   'docs/run-an-issuer.md': { test: 'tests/js/getting-started.test.js', languages: ['sh', 'console', 'js'] },
@@ -73,26 +72,34 @@ test('each block of code is fenced, so that it has a language', () => {
   for (const path of all) assert.doesNotMatch(prose(read(path)), /(?:^|\n)\n {4}[^ -]/, path)
 })
 
-for (const path of all) {
-  for (const [index, block] of codeBlocks(read(path)).entries()) {
+for (const [path, block] of checked()) {
+  test(`${path}:${block.line} is good ${block.language}`, async (t) => {
+    const reason = block.remarks.map((remark) => /^not run, (.+)/.exec(remark)?.[1]).find(Boolean)
+    if (reason !== undefined) return t.diagnostic(`not run: ${reason}`)
+    assert.ok(Object.hasOwn(CHECKS, block.language), `no test runs or checks ${block.language}: name it in RUN or in CHECKS`)
+    await CHECKS[block.language](block, path)
+  })
+}
+
+/** Returns each document and block that no other test runs. */
+function checked() {
+  return all.flatMap((path) => {
+    const blocks = codeBlocks(read(path))
+    for (const [index, block] of blocks.entries()) {
+      if (block.remarks.includes('continues the block before')) block.text = `${blocks[index - 1].text}{\n${block.text}}\n`
+    }
     // Drawings have no language.
-    if (block.language === '' || RUN[path]?.languages.includes(block.language)) continue
-    test(`${path}:${block.line} is good ${block.language}`, async (t) => {
-      const reason = block.remarks.map((remark) => /^not run, (.+)/.exec(remark)?.[1]).find(Boolean)
-      if (reason !== undefined) return t.diagnostic(`not run: ${reason}`)
-      if (block.remarks.includes('continues the block before')) {
-        block.text = `${codeBlocks(read(path))[index - 1].text}{\n${block.text}}\n`
-      }
-      assert.ok(Object.hasOwn(CHECKS, block.language), `no test runs or checks ${block.language}: name it in RUN or in CHECKS`)
-      await CHECKS[block.language](block, path)
-    })
-  }
+    return blocks.filter(({ language }) => language !== '' && !RUN[path]?.languages.includes(language)).map((block) => [path, block])
+  })
 }
 
 /** Names that the text around a block explains. */
 const NAMES = `
-import type { Verifier } from 'countersign'
+import type { Verifier, VerifierOptions } from 'countersign'
 declare global {
+  const createVerifier: (options: VerifierOptions) => Promise<Verifier>
+  const fetchAsPod: typeof fetch
+  const options: VerifierOptions
   const token: string
   const username: string
   const password: string
@@ -107,23 +114,33 @@ declare global {
 `
 const WORKERS = `declare module 'cloudflare:workers' { export function waitUntil(promise: Promise<unknown>): void }`
 
-/** Compiles a program against the types of the package. */
-async function compiles({ line, language, text }, path) {
-  const project = join(folder, `${path.replaceAll(/\W+/g, '-')}-${line}`)
-  await mkdir(project)
-  await symlink(join(ROOT, 'node_modules'), join(project, 'node_modules'), 'junction')
-  const compilerOptions = { allowJs: true, checkJs: true, noEmit: true, module: 'esnext', moduleResolution: 'bundler', target: 'es2022', skipLibCheck: true, strict: language === 'ts', types: ['node'] }
-  const files = {
-    'tsconfig.json': JSON.stringify({ compilerOptions }),
-    'package.json': '{"type":"module"}',
-    'names.d.ts': NAMES,
-    'workers.d.ts': WORKERS,
-    // Without an import, a file would be a script, whose names are global.
-    [`block.${language}`]: `${text}export {}\n`,
-  }
-  for (const [name, content] of Object.entries(files)) await writeFile(join(project, name), content)
-  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
-  await promisify(execFile)(process.execPath, [tsc, '--pretty', 'false'], { cwd: project }).catch(({ stdout }) => assert.fail(stdout))
+/** Compiles all programs of a language at once, against the types of the package. Returns the compiler's output. */
+const compiled = {}
+function compile(language) {
+  return (compiled[language] ??= (async () => {
+    const project = join(folder, language)
+    await mkdir(project)
+    await symlink(join(ROOT, 'node_modules'), join(project, 'node_modules'), 'junction')
+    const compilerOptions = { allowJs: true, checkJs: true, noEmit: true, module: 'esnext', moduleResolution: 'bundler', target: 'es2022', skipLibCheck: true, strict: language === 'ts', types: ['node'] }
+    const files = { 'tsconfig.json': JSON.stringify({ compilerOptions }), 'package.json': '{"type":"module"}', 'names.d.ts': NAMES, 'workers.d.ts': WORKERS }
+    for (const [path, block] of checked()) {
+      // Without an import, a file would be a script, whose names are global.
+      if (block.language === language) files[fileOf(block, path)] = `${block.text}export {}\n`
+    }
+    for (const [name, content] of Object.entries(files)) await writeFile(join(project, name), content)
+    const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
+    return promisify(execFile)(process.execPath, [tsc, '--pretty', 'false'], { cwd: project }).then(() => '', ({ stdout }) => stdout)
+  })())
+}
+
+const fileOf = ({ line, language }, path) => `${path.replaceAll(/\W+/g, '-')}-${line}.${language}`
+
+async function compiles(block, path) {
+  const output = await compile(block.language)
+  // Faults of this test itself.
+  assert.doesNotMatch(output, /^(?:error|\w+\.d\.ts)/m)
+  const errors = output.split('\n').filter((line) => line.startsWith(`${fileOf(block, path)}(`))
+  assert.deepEqual(errors, [])
 }
 
 /** JSON, or members of an object. `…` stands for more. */
