@@ -3,6 +3,7 @@
 //! headers that all answers share.
 
 mod api;
+mod authorization;
 mod body;
 mod budget;
 mod client;
@@ -20,10 +21,12 @@ mod openapi;
 mod reply;
 mod request_id;
 mod revoke;
+mod sessions;
 mod status;
 mod token;
 mod token_form;
 mod tokens;
+mod user;
 mod well_known;
 
 use std::net::IpAddr;
@@ -67,7 +70,7 @@ pub(crate) struct Call {
 /// An endpoint.
 #[derive(Clone, Copy)]
 struct Endpoint {
-    /// `{n}` at the end stands for any text; the handler checks it.
+    /// A name in braces at the end stands for any text; the handler checks it.
     path: &'static str,
     /// The value of `Allow`.
     allow: &'static str,
@@ -90,7 +93,7 @@ pub(crate) const LONGEST_BODY: usize = 16 * 1024;
 const LIVE: &str = "/healthz/live";
 
 /// The endpoints of the public listener.
-const ENDPOINTS: [Endpoint; 12] = [
+const ENDPOINTS: &[Endpoint] = &[
     post("/login", |api, call| Box::pin(login::login(api, call))),
     post("/token", |api, call| Box::pin(token::token(api, call))),
     post("/logout", |api, call| Box::pin(logout::logout(api, call))),
@@ -103,6 +106,7 @@ const ENDPOINTS: [Endpoint; 12] = [
         body: LONGEST_BODY,
         ..post("/introspect", |api, call| Box::pin(introspect::introspect(api, call)))
     },
+    for_users("/sessions/{id}", "DELETE", |api, call| Box::pin(sessions::end(api, call))),
     Endpoint {
         cors: cors::Kind::Public,
         ..get("/.well-known/jwks.json", |api, call| Box::pin(well_known::jwks(api, call)))
@@ -132,8 +136,8 @@ const ENDPOINTS: [Endpoint; 12] = [
 ];
 
 /// The endpoints of the admin listener.
-const ADMIN_ENDPOINTS: [Endpoint; 1] =
-    [get("/metrics", |api, call| Box::pin(metrics::metrics(api, call)))];
+const ADMIN_ENDPOINTS: &[Endpoint] =
+    &[get("/metrics", |api, call| Box::pin(metrics::metrics(api, call)))];
 
 /// One of the two listeners that requests come from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -148,14 +152,19 @@ pub(crate) enum Listener {
 impl Listener {
     const fn endpoints(self) -> &'static [Endpoint] {
         match self {
-            Self::Public => &ENDPOINTS,
-            Self::Admin { .. } => &ADMIN_ENDPOINTS,
+            Self::Public => ENDPOINTS,
+            Self::Admin { .. } => ADMIN_ENDPOINTS,
         }
     }
 }
 
 const fn post(path: &'static str, handler: Handler) -> Endpoint {
-    Endpoint { path, allow: "POST", cors: cors::Kind::Credentials, body: BODY, handler }
+    for_users(path, "POST", handler)
+}
+
+/// An endpoint that pages of the listed origins may call.
+const fn for_users(path: &'static str, allow: &'static str, handler: Handler) -> Endpoint {
+    Endpoint { path, allow, cors: cors::Kind::Credentials, body: BODY, handler }
 }
 
 const fn get(path: &'static str, handler: Handler) -> Endpoint {
@@ -176,8 +185,8 @@ fn endpoint_at<'a>(
     let well_known = path.strip_suffix(base).filter(|path| path.starts_with("/.well-known/"));
     let paths = [path.strip_prefix(base), well_known, Some(path)];
     paths.into_iter().flatten().find_map(|path| {
-        let endpoint = endpoints.iter().find(|endpoint| match endpoint.path.strip_suffix("{n}") {
-            Some(start) => path.starts_with(start),
+        let endpoint = endpoints.iter().find(|endpoint| match endpoint.path.split_once('{') {
+            Some((start, _)) => path.starts_with(start),
             None => endpoint.path == path,
         });
         Some((*endpoint?, path))

@@ -8,7 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use hyper::StatusCode;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, Http, HttpAuthScheme, HttpBuilder, SecurityScheme,
+};
 use utoipa::openapi::{
     Components, Content, Header, HeaderBuilder, Object, OpenApi, Ref, RefOr, Required, Response,
     ResponseBuilder, Schema, Server, Type,
@@ -18,7 +20,7 @@ use utoipa::{Modify, OpenApi as _};
 use super::reply::{ApiError, ErrorBody, Reply};
 use super::{
     Api, BODY, Call, ENDPOINTS, cookie, document, endpoint_at, health, introspect, login, logout,
-    revoke, status, token, well_known,
+    revoke, sessions, status, token, well_known,
 };
 use crate::crypto::sha256;
 
@@ -81,6 +83,7 @@ impl Document {
         logout::logout,
         revoke::revoke,
         introspect::introspect,
+        sessions::end,
         well_known::jwks,
         well_known::metadata,
         well_known::openid_configuration,
@@ -105,6 +108,10 @@ impl Modify for Security {
         let over_http = format!("Over http on loopback its name is `{}`.", cookie::PLAIN_NAME);
         let session = ApiKey::Cookie(ApiKeyValue::with_description(cookie::NAME, &over_http));
         components.add_security_scheme("session", SecurityScheme::ApiKey(session));
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
+        let of_a_session = "An access token of a session, which has not ended";
+        let bearer = bearer.description(Some(of_a_session)).build();
+        components.add_security_scheme("access_token", SecurityScheme::Http(bearer));
     }
 }
 
@@ -141,7 +148,8 @@ struct Common;
 impl Modify for Common {
     fn modify(&self, document: &mut OpenApi) {
         for (path, item) in &mut document.paths.paths {
-            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            let methods = [&mut item.get, &mut item.post, &mut item.delete];
+            for operation in methods.into_iter().flatten() {
                 if !path.starts_with("/healthz/") {
                     let around = "`access_denied`: the request did not come through the proxy";
                     add(operation, StatusCode::FORBIDDEN, refusal(around));
@@ -158,7 +166,7 @@ impl Modify for Common {
                 }
                 let slow = "`request_timeout`: the body did not arrive in time";
                 add(operation, StatusCode::REQUEST_TIMEOUT, refusal(slow));
-                let found = endpoint_at(&ENDPOINTS, "", path);
+                let found = endpoint_at(ENDPOINTS, "", path);
                 let limit = found.map_or(BODY, |(endpoint, _)| endpoint.body);
                 let long = format!("`content_too_large`: the body is over {} KiB", limit / 1024);
                 add(operation, StatusCode::PAYLOAD_TOO_LARGE, refusal(&long));

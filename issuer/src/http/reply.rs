@@ -79,9 +79,23 @@ impl ApiError {
     }
 
     fn unauthenticated(description: impl Into<String>) -> Self {
-        let basic = HeaderValue::from_static("Basic realm=\"countersign\"");
         Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description)
-            .with_header(header::WWW_AUTHENTICATE, basic)
+            .challenge("Basic realm=\"countersign\"")
+    }
+
+    /// RFC 6750 §3.1: the challenge for a request without a token names no error.
+    pub(super) fn no_access_token() -> Self {
+        let description =
+            "the request has no access token; send that of a session as Authorization: Bearer …";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", description)
+            .challenge("Bearer realm=\"countersign\"")
+    }
+
+    pub(super) fn not_one_access_token() -> Self {
+        Self::invalid_request(
+            "the request must have one access token, in one header Authorization, after Bearer",
+        )
+        .challenge("Bearer realm=\"countersign\", error=\"invalid_request\"")
     }
 
     pub(super) fn cross_site(description: impl Into<String>) -> Self {
@@ -137,6 +151,10 @@ impl ApiError {
         Self { header: Some((name, value)), ..self }
     }
 
+    fn challenge(self, challenge: &'static str) -> Self {
+        self.with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+
     fn retry_after(self, wait: Duration) -> Self {
         // Rounded up: a client that comes back on the second must not be early.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -168,6 +186,9 @@ impl From<ServiceError> for ApiError {
                 refused(StatusCode::BAD_REQUEST, "invalid_grant")
             }
             ServiceError::InvalidClient => Self::invalid_client(),
+            ServiceError::InvalidAccessToken => refused(StatusCode::UNAUTHORIZED, "invalid_token")
+                .challenge("Bearer realm=\"countersign\", error=\"invalid_token\""),
+            ServiceError::NoSuchSession => refused(StatusCode::NOT_FOUND, "not_found"),
             ServiceError::MalformedScope
             | ServiceError::ScopeExceedsSession
             | ServiceError::ScopeExceedsClient => refused(StatusCode::BAD_REQUEST, "invalid_scope"),

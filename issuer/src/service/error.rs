@@ -19,6 +19,10 @@ pub(crate) enum ServiceError {
     HashQueueFull,
     /// The refresh token is none of ours, expired, ended, or was replaced.
     InvalidRefreshToken,
+    /// The access token is none of a user's session, or is for other services, or its session ended.
+    InvalidAccessToken,
+    /// The user has no such session, or it has ended.
+    NoSuchSession,
     /// The client's id or secret is wrong, or the client is locked.
     InvalidClient,
     /// `scope` is not a list of scope tokens.
@@ -49,6 +53,11 @@ impl fmt::Display for ServiceError {
             Self::TooManyLogins(_) => "too many logins; wait before the next one",
             Self::HashQueueFull => "too many logins are waiting; try again in a second",
             Self::InvalidRefreshToken => "the refresh token is invalid, expired or was replaced",
+            Self::InvalidAccessToken => {
+                "the access token is invalid or has expired, or its session has ended; log in again or \
+                 refresh"
+            }
+            Self::NoSuchSession => "the user has no such session, or it has ended",
             Self::InvalidClient => "the client's id or its secret is wrong",
             Self::MalformedScope => {
                 "scope is malformed; expected scope tokens with one space between them"

@@ -45,6 +45,7 @@ measured! {
     write: take_back(failure: ProvisionalFailure) -> ();
     write: take_back_if_counted(attempt: Attempt) -> ();
     read: user(name: String) -> Option<User>;
+    read: user_with_id(id: String) -> Option<User>;
     read: users() -> Vec<User>;
     write: add_client(client: Client) -> bool;
     write: change_client(name: String, change: ClientChange, now: u64) -> bool;

@@ -7,6 +7,7 @@ mod introspection;
 mod login;
 mod refresh;
 mod session_end;
+mod signed_in;
 
 // The answers that they share.
 mod access_token;
@@ -52,6 +53,7 @@ use self::login_limit::LoginLimit;
 pub(crate) use self::open::{Opened, check_store, open_store, open_to_change};
 use self::polling::Polling;
 pub(crate) use self::refresh::RefreshRequest;
+pub(crate) use self::signed_in::SignedIn;
 use self::status::Lists;
 use self::storage::StorageWatch;
 use self::take_backs::TakeBacks;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Issuer, ServiceError};
+use super::{Issuer, ServiceError, SignedIn};
 use crate::session::{RefreshToken, Session, SessionId};
 
 impl Issuer {
@@ -31,6 +31,19 @@ impl Issuer {
         // RFC 7009 §2.1: a client revokes its own tokens.
         self.check_client_id(client_id)?;
         self.end_session(session, client).await
+    }
+
+    /// Ends a session of the user who is signed in. Others' sessions are as good as unknown.
+    pub(crate) async fn end_own_session(
+        &self,
+        signed_in: &SignedIn,
+        sid: &str,
+        client: IpAddr,
+    ) -> Result<(), ServiceError> {
+        let id = Session::parse_sid(sid).ok_or(ServiceError::NoSuchSession)?;
+        let session = self.live_session(id).await?;
+        let own = session.filter(|session| session.user_id == signed_in.user.id);
+        self.end_session(own.ok_or(ServiceError::NoSuchSession)?.id, client).await
     }
 
     async fn end_session(&self, session: SessionId, client: IpAddr) -> Result<(), ServiceError> {

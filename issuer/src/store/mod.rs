@@ -127,6 +127,8 @@ pub(crate) trait Store: Send + Sync {
     fn delete_user(&self, name: String, now: u64) -> Answer<'_, bool>;
     /// Returns the user of that normalised name.
     fn user(&self, name: String) -> Answer<'_, Option<User>>;
+    /// Returns the user of that id, unless they are deleted.
+    fn user_with_id(&self, id: String) -> Answer<'_, Option<User>>;
     /// Returns all users, by name.
     fn users(&self) -> Answer<'_, Vec<User>>;
 

@@ -344,6 +344,9 @@ async fn rows_are_read_as_they_were_written(database: Database) {
     let listed: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
     assert_eq!(listed, expected, "users are ordered by bytes");
     assert!(!store.add_user(User { id: "user_y".to_owned(), ..user() }).await.unwrap());
+    for (id, found) in [("user_x", Some(user())), ("user_y", None)] {
+        assert_eq!(other.user_with_id(id.to_owned()).await.unwrap(), found);
+    }
 
     let client = Client {
         id: "client_x".to_owned(),

@@ -33,6 +33,7 @@ mod promtool;
 mod quiet;
 mod replication;
 mod sessions;
+mod signed_in;
 mod startup;
 mod status;
 mod tls;

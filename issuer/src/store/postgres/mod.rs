@@ -140,6 +140,13 @@ impl Store for PostgresStore {
         })
     }
 
+    fn user_with_id(&self, id: String) -> Answer<'_, Option<User>> {
+        Box::pin(async move {
+            let rows = self.connections.read(users::BY_ID, &[(&id, Type::TEXT)]).await?;
+            Ok(rows.first().map(users::from_row).transpose()?)
+        })
+    }
+
     fn users(&self) -> Answer<'_, Vec<User>> {
         Box::pin(async {
             let rows = self.connections.read(users::ALL, &[]).await?;

@@ -12,6 +12,9 @@ use crate::users::{BELONGINGS, User, UserChange};
 pub(super) const BY_NAME: &str = "SELECT * FROM countersign.users WHERE name = $1";
 
 /// Without deleted users: their names begin with `chr(7)`.
+pub(super) const BY_ID: &str = "SELECT * FROM countersign.users WHERE id = $1 AND name >= chr(8)";
+
+/// Without deleted users.
 pub(super) const ALL: &str = "SELECT * FROM countersign.users WHERE name >= chr(8) ORDER BY name";
 
 pub(super) async fn add(db: &Connection, user: &User) -> Result<bool, Failure> {

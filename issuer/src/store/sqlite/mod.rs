@@ -142,6 +142,10 @@ impl Store for SqliteStore {
         self.readers.look_up(move |db| users::by_name(db, &name))
     }
 
+    fn user_with_id(&self, id: String) -> Answer<'_, Option<User>> {
+        self.readers.look_up(move |db| users::by_id(db, &id))
+    }
+
     fn users(&self) -> Answer<'_, Vec<User>> {
         self.readers.read(|db| users::all(db))
     }

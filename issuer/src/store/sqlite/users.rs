@@ -82,6 +82,13 @@ pub(super) fn by_name(db: &Connection, name: &str) -> rusqlite::Result<Option<Us
     db.prepare_cached("SELECT * FROM users WHERE name = ?1")?.query_row([name], user_of).optional()
 }
 
+pub(super) fn by_id(db: &Connection, id: &str) -> rusqlite::Result<Option<User>> {
+    // A deleted user has a name that begins with char(7).
+    db.prepare_cached("SELECT * FROM users WHERE id = ?1 AND name >= char(8)")?
+        .query_row([id], user_of)
+        .optional()
+}
+
 pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<User>> {
     // Without deleted users: their names begin with char(7).
     let users = "SELECT * FROM users WHERE name >= char(8) ORDER BY name";

@@ -337,6 +337,7 @@ async fn no_session_survives_its_user(database: Database) {
             assert_eq!(verdict, Verdict::Refuse);
         }
         assert!(!stores[0].delete_user(id.clone(), NOW).await.unwrap());
+        assert!(stores[0].user_with_id(id.clone()).await.unwrap().is_none());
         assert!(stores[0].user(id).await.unwrap().is_none());
     }
     // The rows of deleted users stay as long as their sessions, which the status lists need.
