@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::config::AuditNetwork;
-use crate::network::network_of;
+use crate::network::{network_of, network_with};
 
 /// Declares the events with their names in the database and in `audit list`. The names are
 /// documented: operators search for them.
@@ -45,6 +45,9 @@ events! {
     PasswordChanged = "password_changed",
     PasswordRehashed = "password_rehashed",
     PasswordExpired = "password_expired",
+    /// A token was made with which the user can set a new password.
+    PasswordResetBegun = "password_reset_begun",
+    PasswordReset = "password_reset",
 
     ClientAdded = "client_added",
     ClientSecretChanged = "client_secret_changed",
@@ -64,6 +67,8 @@ events! {
     RefreshRepeated = "refresh_repeated",
     RefreshReused = "refresh_reused",
     SessionEnded = "session_ended",
+    /// All sessions of a user were ended.
+    SessionsEnded = "sessions_ended",
 
     KeyPublished = "key_published",
     KeyRotationRequested = "key_rotation_requested",
@@ -112,17 +117,17 @@ impl NewEntry {
         Self { user_id: Some(user_id.to_owned()), ..Self::of(at, event, user_id) }
     }
 
-    /// Returns the entry of a session's event.
+    /// Returns the entry of a session's event. Commands have no network.
     pub(crate) fn of_session(
         at: u64,
         event: Event,
         session: &[u8; 16],
         user_id: &str,
-        network: &Network,
+        network: Option<&Network>,
     ) -> Self {
         Self {
             user_id: Some(user_id.to_owned()),
-            network: Some(network.to_string()),
+            network: network.map(Network::to_string),
             ..Self::of(at, event, &session_subject(session))
         }
     }
@@ -187,6 +192,14 @@ impl NetworkNames {
 impl Network {
     pub(crate) fn of(client: IpAddr, names: &Arc<NetworkNames>) -> Self {
         Self { address: network_of(client), names: Arc::clone(names) }
+    }
+
+    /// Returns the network around it that users recognise: an IPv4 /24 or an IPv6 /48. `None` if the
+    /// audit log hides networks.
+    pub(crate) fn surroundings(&self) -> Option<String> {
+        let prefix_length = if self.address.is_ipv6() { 48 } else { 24 };
+        let is_shown = self.names.key.is_none();
+        is_shown.then(|| network_with(self.address, prefix_length).to_string())
     }
 }
 

@@ -39,6 +39,15 @@ impl User {
     pub(crate) fn hash(&self) -> &str {
         self.password_hash.strip_prefix(EXPIRED).unwrap_or(&self.password_hash)
     }
+
+    /// Returns the user with the hash of a new password.
+    pub(crate) fn with_password(&self, hash: &str) -> Self {
+        Self {
+            password_hash: hash.to_owned(),
+            password_version: self.password_version + 1,
+            ..self.clone()
+        }
+    }
 }
 
 /// A change of one user.
@@ -53,6 +62,8 @@ pub(crate) enum UserChange {
     /// Sets the scope of new sessions. If it lacks a word of the old scope, sessions end: they could
     /// go on with the old one for a month.
     Scope(String),
+    /// Ends all sessions, and changes nothing else.
+    SessionsEnded,
     /// Removes everything but the id. Status lists need the user's sessions until these expire, and
     /// sessions need the row.
     Deleted,
@@ -82,14 +93,7 @@ impl UserChange {
             // A hash has a random salt. The same hash means that the transaction runs again after
             // it was committed.
             Self::Password(hash) if user.password_hash == *hash => return None,
-            Self::Password(hash) => {
-                let changed = User {
-                    password_hash: hash.clone(),
-                    password_version: user.password_version + 1,
-                    ..user.clone()
-                };
-                (changed, true, Event::PasswordChanged)
-            }
+            Self::Password(hash) => (user.with_password(hash), true, Event::PasswordChanged),
             Self::PasswordExpired if user.has_expired_password() => return None,
             Self::PasswordExpired => {
                 let password_hash = format!("{EXPIRED}{}", user.password_hash);
@@ -103,6 +107,10 @@ impl UserChange {
             Self::Scope(scope) => {
                 let changed = User { scope: scope.clone(), ..user.clone() };
                 (changed, !scope::is_within(&user.scope, scope), Event::UserScopeChanged)
+            }
+            Self::SessionsEnded => {
+                let event = Event::SessionsEnded;
+                return Some(ChangedUser { user: user.clone(), ends_sessions: true, event });
             }
             Self::Deleted if user.name.starts_with(DELETED) => return None,
             Self::Deleted => {

@@ -25,14 +25,24 @@ impl Form {
         if !is_type(&call.headers, FORM) {
             return Err(ApiError::unsupported_media_type(FORM));
         }
-        let malformed = || ApiError::invalid_request("the body is not a well-formed form");
+        Self::decode(&call.body, "body")
+    }
+
+    /// Reads the call's query in the same way.
+    pub(super) fn of_query(call: &Call) -> Result<Self, ApiError> {
+        Self::decode(call.query.as_bytes(), "query")
+    }
+
+    fn decode(text: &[u8], place: &str) -> Result<Self, ApiError> {
+        let malformed =
+            || ApiError::invalid_request(format!("the {place} is not a well-formed form"));
         let mut form: Vec<(String, String)> = Vec::new();
-        for pair in call.body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
             let mut parts = pair.splitn(2, |byte| *byte == b'=');
             let mut part = || decode(parts.next().unwrap_or_default());
             if form.len() == MAX_PARAMETERS {
                 let description =
-                    format!("the form has more than {MAX_PARAMETERS} parameters; send fewer");
+                    format!("the {place} has more than {MAX_PARAMETERS} parameters; send fewer");
                 return Err(ApiError::invalid_request(description));
             }
             let (name, value) = part().zip(part()).ok_or_else(malformed)?;

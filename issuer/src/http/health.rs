@@ -76,6 +76,7 @@ mod tests {
         issuer.keys.age();
         let call = Call {
             path: "/healthz/ready".to_owned(),
+            query: String::new(),
             headers: hyper::HeaderMap::new(),
             client: [127, 0, 0, 1].into(),
             body: bytes::Bytes::new(),

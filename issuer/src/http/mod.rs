@@ -18,6 +18,7 @@ mod login;
 mod logout;
 mod metrics;
 mod openapi;
+mod password;
 mod reply;
 mod request_id;
 mod revoke;
@@ -27,6 +28,7 @@ mod token;
 mod token_form;
 mod tokens;
 mod user;
+mod user_agent;
 mod well_known;
 
 use std::net::IpAddr;
@@ -64,6 +66,8 @@ pub(crate) struct Call {
     /// The address of the client, also if trusted proxies are in between.
     client: IpAddr,
     path: String,
+    /// Without the question mark.
+    query: String,
     body: Bytes,
 }
 
@@ -106,6 +110,9 @@ const ENDPOINTS: &[Endpoint] = &[
         body: LONGEST_BODY,
         ..post("/introspect", |api, call| Box::pin(introspect::introspect(api, call)))
     },
+    post("/password", |api, call| Box::pin(password::change(api, call))),
+    post("/password/reset", |api, call| Box::pin(password::reset(api, call))),
+    for_users("/sessions", "GET, HEAD", |api, call| Box::pin(sessions::list(api, call))),
     for_users("/sessions/{id}", "DELETE", |api, call| Box::pin(sessions::end(api, call))),
     Endpoint {
         cors: cors::Kind::Public,
@@ -217,18 +224,26 @@ const METHODS: [Method; 9] = [
 /// Returns one filter for all endpoints. With a filter for each, a request would be tried against
 /// those before its own.
 fn routes(stage: Stage, endpoints: &'static [Endpoint]) -> BoxedFilter<(Reply,)> {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::path::full()
+        .and(query)
         .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Peer>())
         .and(warp::body::bytes())
-        .then(move |path: FullPath, method, headers, peer, body| {
+        .then(move |path: FullPath, query, method, headers, peer, body| {
             let stage = stage.clone();
             async move {
                 match endpoint_at(endpoints, stage.edge().url.path(), path.as_str()) {
                     Some((endpoint, path)) => {
-                        let path = path.to_owned();
-                        answer(stage, endpoint, path, &method, headers, peer, body).await
+                        let call = Call {
+                            client: client(stage.edge(), &headers, peer),
+                            headers,
+                            path: path.to_owned(),
+                            query,
+                            body,
+                        };
+                        answer(stage, endpoint, &method, call).await
                     }
                     None => ApiError::not_found().reply(),
                 }
@@ -238,21 +253,11 @@ fn routes(stage: Stage, endpoints: &'static [Endpoint]) -> BoxedFilter<(Reply,)>
 }
 
 /// Answers a request to an endpoint, with any method.
-async fn answer(
-    stage: Stage,
-    endpoint: Endpoint,
-    path: String,
-    method: &Method,
-    headers: HeaderMap,
-    peer: Peer,
-    body: Bytes,
-) -> Reply {
-    let edge = stage.edge();
-    let client = client(edge, &headers, peer);
+async fn answer(stage: Stage, endpoint: Endpoint, method: &Method, call: Call) -> Reply {
     if method == Method::OPTIONS {
-        Cors::new(&edge.config.cors_origins, endpoint, &headers).preflight(&headers)
+        let listed = &stage.edge().config.cors_origins;
+        Cors::new(listed, endpoint, &call.headers).preflight(&call.headers)
     } else if endpoint.allow.split(", ").any(|one| one == method.as_str()) {
-        let call = Call { headers, client, path, body };
         match stage {
             Stage::Waiting(_) => health::before_open(endpoint.path),
             Stage::Open(api) => (endpoint.handler)(api, call).await.unwrap_or_else(ApiError::reply),

@@ -20,7 +20,7 @@ use utoipa::{Modify, OpenApi as _};
 use super::reply::{ApiError, ErrorBody, Reply};
 use super::{
     Api, BODY, Call, ENDPOINTS, cookie, document, endpoint_at, health, introspect, login, logout,
-    revoke, sessions, status, token, well_known,
+    password, revoke, sessions, status, token, well_known,
 };
 use crate::crypto::sha256;
 
@@ -83,6 +83,9 @@ impl Document {
         logout::logout,
         revoke::revoke,
         introspect::introspect,
+        password::change,
+        password::reset,
+        sessions::list,
         sessions::end,
         well_known::jwks,
         well_known::metadata,

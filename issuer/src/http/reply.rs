@@ -182,8 +182,12 @@ impl From<ServiceError> for ApiError {
             ServiceError::TooManyLogins(wait) => {
                 refused(StatusCode::TOO_MANY_REQUESTS, "too_many_requests").retry_after(*wait)
             }
-            ServiceError::InvalidRefreshToken | ServiceError::TokenOfAnotherClient => {
-                refused(StatusCode::BAD_REQUEST, "invalid_grant")
+            ServiceError::InvalidRefreshToken
+            | ServiceError::TokenOfAnotherClient
+            | ServiceError::WrongPassword
+            | ServiceError::InvalidResetToken => refused(StatusCode::BAD_REQUEST, "invalid_grant"),
+            ServiceError::PasswordRefused(_) => {
+                refused(StatusCode::BAD_REQUEST, "password_refused")
             }
             ServiceError::InvalidClient => Self::invalid_client(),
             ServiceError::InvalidAccessToken => refused(StatusCode::UNAUTHORIZED, "invalid_token")

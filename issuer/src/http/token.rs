@@ -122,6 +122,7 @@ mod tests {
             headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(FORM))]),
             client: [127, 0, 0, 1].into(),
             path: "/token".to_owned(),
+            query: String::new(),
             body: format!("grant_type=refresh_token&refresh_token={refresh_token}").into(),
         };
 

@@ -13,6 +13,12 @@ pub(crate) enum ServiceError {
     LoginFailed,
     /// The user name and the password are right, and the password has expired.
     PasswordExpired,
+    /// The present password of a change is wrong.
+    WrongPassword,
+    /// A new password does not keep the rules; with the reason.
+    PasswordRefused(String),
+    /// The token for a reset is none of ours, expired, or was used.
+    InvalidResetToken,
     /// The network or the account tried too often; the next login is possible after this time.
     TooManyLogins(Duration),
     /// More logins are waiting for a password hash than the queue takes.
@@ -48,6 +54,11 @@ pub(crate) enum ServiceError {
 impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::WrongPassword => "the current password is wrong",
+            Self::PasswordRefused(reason) => reason,
+            Self::InvalidResetToken => {
+                "the token is invalid or has expired, or was used; ask for another one"
+            }
             Self::LoginFailed => "the user name or the password is wrong",
             Self::PasswordExpired => "the password has expired; the user needs a new one",
             Self::TooManyLogins(_) => "too many logins; wait before the next one",

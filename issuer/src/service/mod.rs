@@ -5,6 +5,8 @@
 mod client_token;
 mod introspection;
 mod login;
+pub(crate) mod new_password;
+mod own_sessions;
 mod refresh;
 mod session_end;
 mod signed_in;
@@ -50,6 +52,7 @@ pub(crate) use self::issuer_url::IssuerUrl;
 use self::keys::KeyRing;
 pub(crate) use self::login::{LoggedIn, LoginRequest};
 use self::login_limit::LoginLimit;
+pub(crate) use self::new_password::PasswordChange;
 pub(crate) use self::open::{Opened, check_store, open_store, open_to_change};
 use self::polling::Polling;
 pub(crate) use self::refresh::RefreshRequest;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Issuer, ServiceError, SignedIn};
+use super::{Issuer, ServiceError};
 use crate::session::{RefreshToken, Session, SessionId};
 
 impl Issuer {
@@ -33,21 +33,12 @@ impl Issuer {
         self.end_session(session, client).await
     }
 
-    /// Ends a session of the user who is signed in. Others' sessions are as good as unknown.
-    pub(crate) async fn end_own_session(
+    pub(super) async fn end_session(
         &self,
-        signed_in: &SignedIn,
-        sid: &str,
+        session: SessionId,
         client: IpAddr,
     ) -> Result<(), ServiceError> {
-        let id = Session::parse_sid(sid).ok_or(ServiceError::NoSuchSession)?;
-        let session = self.live_session(id).await?;
-        let own = session.filter(|session| session.user_id == signed_in.user.id);
-        self.end_session(own.ok_or(ServiceError::NoSuchSession)?.id, client).await
-    }
-
-    async fn end_session(&self, session: SessionId, client: IpAddr) -> Result<(), ServiceError> {
-        Ok(self.store.end_session(session, self.network(client), self.clock.now()).await?)
+        Ok(self.store.end_session(session, Some(self.network(client)), self.clock.now()).await?)
     }
 
     /// Returns the session of an access token; `None` if the token is invalid or has expired.

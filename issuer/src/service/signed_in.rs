@@ -9,7 +9,6 @@ use crate::users::User;
 /// A user, and the session whose access token the request has.
 pub(crate) struct SignedIn {
     pub(crate) user: User,
-    #[expect(dead_code, reason = "endpoints to come need it")]
     pub(crate) session: Session,
 }
 

@@ -21,9 +21,10 @@ use crate::audit::{AuditEntry, AuditFilter, Network, NewEntry};
 use crate::clients::{Client, ClientChange};
 use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, Vault};
+use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
-use crate::session::{Refresh, Session, SessionId, Verdict};
+use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{User, UserChange};
 
@@ -122,6 +123,10 @@ pub(crate) trait Store: Send + Sync {
     /// Replaces the hash `old` with another hash of the same password, unless the user's hash has
     /// changed meanwhile. Sessions stay.
     fn replace_hash(&self, user_id: String, old: String, new: String, now: u64) -> Answer<'_, ()>;
+    /// Sets a password that its user chose, ends the user's sessions except the one that stays, and
+    /// takes the failure back as which the request was counted. Returns `false` and changes nothing if
+    /// the user is gone or the proof does not hold any more.
+    fn set_password(&self, new: NewPassword) -> Answer<'_, bool>;
     /// Deletes a user and ends all of their sessions. Returns `false` if there is no such user. A
     /// row without a name stays until the last session has expired: status lists need the sessions.
     fn delete_user(&self, name: String, now: u64) -> Answer<'_, bool>;
@@ -178,14 +183,16 @@ pub(crate) trait Store: Send + Sync {
     fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict>;
     /// Returns the session, if it exists.
     fn session(&self, id: SessionId) -> Answer<'_, Option<Session>>;
-    /// Ends a session. Does nothing if it has ended or never existed.
-    fn end_session(&self, id: SessionId, network: Network, now: u64) -> Answer<'_, ()>;
+    /// Returns a page of a user's sessions that have not ended or expired, newest first.
+    fn live_sessions(&self, page: SessionPage) -> Answer<'_, Vec<Session>>;
+    /// Ends a session. Does nothing if it has ended or never existed. Commands have no network.
+    fn end_session(&self, id: SessionId, network: Option<Network>, now: u64) -> Answer<'_, ()>;
     /// Deletes the sessions that had expired at that time.
     fn prune(&self, at: u64) -> Answer<'_, ()>;
 
     // One-time tokens.
 
-    /// Adds a token. Ends the oldest of the user's tokens for the same purpose if there are too many.
+    /// Adds a token, and records it if its purpose is audited. Ends the oldest of the user's tokens for the same purpose if there are too many.
     fn add_one_time_token(&self, token: OneTimeToken) -> Answer<'_, ()>;
     /// Returns a token that can still be used.
     fn one_time_token(

@@ -38,9 +38,10 @@ use crate::audit::{AuditEntry, AuditFilter, Network, NewEntry};
 use crate::clients::{Client, ClientChange};
 use crate::config::PostgresUrl;
 use crate::keys::{KeyRecord, Vault};
+use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
-use crate::session::{Refresh, Session, SessionId, Verdict};
+use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{DELETED, User, UserChange};
 use crate::{Error, crypto};
@@ -113,6 +114,13 @@ impl Store for PostgresStore {
             self.connections
                 .transact(|db| async move { users::replace_hash(&db, id, old, new, now).await })
                 .await
+        })
+    }
+
+    fn set_password(&self, new: NewPassword) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let new = &new;
+            self.connections.transact(|db| async move { users::set_password(&db, new).await }).await
         })
     }
 
@@ -274,9 +282,23 @@ impl Store for PostgresStore {
         })
     }
 
-    fn end_session(&self, id: SessionId, network: Network, now: u64) -> Answer<'_, ()> {
+    fn live_sessions(&self, page: SessionPage) -> Answer<'_, Vec<Session>> {
         Box::pin(async move {
-            let network = &network;
+            let parameters: Parameters<'_> = &[
+                (&page.user_id, Type::TEXT),
+                (&rows::signed(page.now)?, Type::INT8),
+                (&rows::signed(page.after.created_at)?, Type::INT8),
+                (&page.after.id.as_slice(), Type::BYTEA),
+                (&i64::from(page.most), Type::INT8),
+            ];
+            let rows = self.connections.read(sessions::LIVE, parameters).await?;
+            Ok(rows.iter().map(sessions::from_row).collect::<Result<_, _>>()?)
+        })
+    }
+
+    fn end_session(&self, id: SessionId, network: Option<Network>, now: u64) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let network = network.as_ref();
             self.connections
                 .transact(|db| async move { sessions::end(&db, id, network, now).await })
                 .await

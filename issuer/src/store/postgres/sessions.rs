@@ -7,7 +7,7 @@ use tokio_postgres::{Error, Row};
 use super::connect::Parameters;
 use super::connection::Connection;
 use super::failure::Failure;
-use super::{audit, failures, rows};
+use super::{audit, failures, one_time, rows};
 use crate::audit::{Event, Network, NewEntry};
 use crate::login::throttle::ProvisionalFailure;
 use crate::session::{
@@ -21,6 +21,10 @@ use crate::store::unacknowledged::InFlight;
 pub(super) type Rotation = [u8; 16];
 
 pub(super) const BY_ID: &str = "SELECT * FROM countersign.sessions WHERE id = $1";
+
+pub(super) const LIVE: &str = "SELECT * FROM countersign.sessions
+     WHERE user_id = $1 AND NOT revoked AND expires_at > $2 AND (created_at, id) < ($3, $4)
+     ORDER BY created_at DESC, id DESC LIMIT $5";
 
 pub(super) const NEWEST_STATUS_LIST: &str =
     "SELECT coalesce(max(status_list), 0) FROM countersign.sessions WHERE status_list IS NOT NULL";
@@ -43,7 +47,7 @@ pub(super) async fn open(
     let session = Session { status, ..session.clone() };
     if insert(db, &session, password_hash).await? {
         let Session { created_at, id, user_id, .. } = &session;
-        let entry = NewEntry::of_session(*created_at, Event::Login, id, user_id, network);
+        let entry = NewEntry::of_session(*created_at, Event::Login, id, user_id, Some(network));
         audit::record(db, &entry).await?;
         end_oldest(db, &session, network).await?;
         if let Some(failure) = failure {
@@ -111,7 +115,7 @@ async fn end_oldest(db: &Connection, opened: &Session, network: &Network) -> Res
     for row in db.query_typed(surplus, parameters).await? {
         let id: &[u8] = row.try_get("id")?;
         let id = SessionId::try_from(id).map_err(|_| rows::malformed())?;
-        end(db, id, network, opened.created_at).await?;
+        end(db, id, Some(network), opened.created_at).await?;
     }
     Ok(())
 }
@@ -160,7 +164,7 @@ pub(super) async fn refresh(
         revoke(db, id).await?;
     }
     if let Some(event) = verdict.event() {
-        let (now, network) = (refresh.now, &refresh.network);
+        let (now, network) = (refresh.now, Some(&refresh.network));
         let entry = NewEntry::of_session(now, event, &id, &session.user_id, network);
         audit::record(db, &entry).await?;
     }
@@ -193,7 +197,7 @@ async fn put(
 pub(super) async fn end(
     db: &Connection,
     id: SessionId,
-    network: &Network,
+    network: Option<&Network>,
     now: u64,
 ) -> Result<(), Failure> {
     if let Some(user_id) = revoke(db, id).await? {
@@ -209,6 +213,21 @@ async fn revoke(db: &Connection, id: SessionId) -> Result<Option<String>, Failur
                   RETURNING user_id";
     let row = db.query_typed_opt(update, &[(&id.as_slice(), Type::BYTEA)]).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// Ends the sessions of a user, except one, and their one-time tokens, which may open another one.
+/// Returns how many sessions ended.
+pub(super) async fn end_all(
+    db: &Connection,
+    user_id: &str,
+    except: Option<SessionId>,
+) -> Result<u64, Failure> {
+    let revoke = "UPDATE countersign.sessions SET revoked = true
+                  WHERE user_id = $1 AND NOT revoked AND id IS DISTINCT FROM $2";
+    let except = except.as_ref().map(<[u8; 16]>::as_slice);
+    let ended = db.execute_typed(revoke, &[(&user_id, Type::TEXT), (&except, Type::BYTEA)]).await?;
+    one_time::end_all(db, user_id).await?;
+    Ok(ended)
 }
 
 /// Deletes some sessions that had expired at that time. Returns how many. Leaves locked rows for the

@@ -1,12 +1,11 @@
-use std::slice;
-
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::{audit, rows};
+use super::{audit, failures, one_time, rows, sessions};
 use crate::audit::{Event, NewEntry};
+use crate::login::new_password::{NewPassword, Proof};
 use crate::users::{BELONGINGS, User, UserChange};
 
 pub(super) const BY_NAME: &str = "SELECT * FROM countersign.users WHERE name = $1";
@@ -77,13 +76,61 @@ async fn apply(
 ) -> Result<(), Failure> {
     let Some(changed) = change.apply(locked, now) else { return Ok(()) };
     let user = &changed.user;
-    let id = (&user.id as _, Type::TEXT);
+    update(db, user).await?;
+    if changed.ends_sessions {
+        let ended = sessions::end_all(db, &user.id, None).await?;
+        // Nothing has happened then.
+        if ended == 0 && changed.event == Event::SessionsEnded {
+            return Ok(());
+        }
+    }
+    if changed.event == Event::UserDeleted {
+        for table in BELONGINGS {
+            let delete = format!("DELETE FROM countersign.{table} WHERE user_id = $1");
+            db.execute_typed(&delete, &[(&user.id, Type::TEXT)]).await?;
+        }
+    }
+    audit::record(db, &NewEntry::of_user(now, changed.event, &user.id)).await
+}
+
+/// Sets a password that its user chose. Returns `false` if the proof does not hold.
+pub(super) async fn set_password(db: &Connection, new: &NewPassword) -> Result<bool, Failure> {
+    // The user before a token, as in other changes: two transactions never wait for each other.
+    let lock = "SELECT * FROM countersign.users WHERE id = $1 AND name >= chr(8) FOR UPDATE";
+    let Some(row) = db.query_typed_opt(lock, &[(&new.user_id, Type::TEXT)]).await? else {
+        return Ok(false);
+    };
+    let user = from_row(&row)?;
+    // A hash has a random salt. The same hash means that the transaction runs again after it was
+    // committed.
+    if user.password_hash == new.hash {
+        return Ok(true);
+    }
+    if !new.is_allowed(&user) {
+        return Ok(false);
+    }
+    match &new.proof {
+        Proof::Password { failure, .. } => failures::undo(db, failure).await?,
+        Proof::Reset(token) => {
+            if one_time::take(db, token).await?.is_none() {
+                return Ok(false);
+            }
+        }
+    }
+    update(db, &user.with_password(&new.hash)).await?;
+    sessions::end_all(db, &user.id, new.staying_session()).await?;
+    let entry = NewEntry::of_user(new.now, new.event(), &user.id);
+    audit::record(db, &NewEntry { network: Some(new.network.to_string()), ..entry }).await?;
+    Ok(true)
+}
+
+async fn update(db: &Connection, user: &User) -> Result<(), Failure> {
     db.execute_typed(
         "UPDATE countersign.users SET name = $2, scope = $3, password_hash = $4, locked = $5,
                                       password_version = $6, unlocked_at = $7,
                                       claims = $8 WHERE id = $1",
         &[
-            id.clone(),
+            (&user.id, Type::TEXT),
             (&user.name, Type::TEXT),
             (&user.scope, Type::TEXT),
             (&user.password_hash, Type::TEXT),
@@ -94,18 +141,7 @@ async fn apply(
         ],
     )
     .await?;
-    if changed.ends_sessions {
-        let revoke = "UPDATE countersign.sessions SET revoked = true
-                      WHERE user_id = $1 AND NOT revoked";
-        db.execute_typed(revoke, slice::from_ref(&id)).await?;
-    }
-    if changed.event == Event::UserDeleted {
-        for table in BELONGINGS {
-            let delete = format!("DELETE FROM countersign.{table} WHERE user_id = $1");
-            db.execute_typed(&delete, slice::from_ref(&id)).await?;
-        }
-    }
-    audit::record(db, &NewEntry::of_user(now, changed.event, &user.id)).await
+    Ok(())
 }
 
 pub(super) async fn replace_hash(

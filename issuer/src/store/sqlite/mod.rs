@@ -37,9 +37,10 @@ use crate::Error;
 use crate::audit::{AuditEntry, AuditFilter, Network, NewEntry};
 use crate::clients::{Client, ClientChange};
 use crate::keys::{KeyRecord, Vault};
+use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
-use crate::session::{Refresh, RefreshToken, Session, SessionId, Verdict};
+use crate::session::{Refresh, RefreshToken, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{DELETED, User, UserChange};
 
@@ -134,6 +135,10 @@ impl Store for SqliteStore {
         self.write(move |db| users::replace_hash(db, &user_id, &old, &new, now))
     }
 
+    fn set_password(&self, new: NewPassword) -> Answer<'_, bool> {
+        self.write(move |db| users::set_password(db, &new))
+    }
+
     fn delete_user(&self, name: String, now: u64) -> Answer<'_, bool> {
         self.write(move |db| users::change(db, &name, &UserChange::Deleted, now))
     }
@@ -218,8 +223,12 @@ impl Store for SqliteStore {
         self.readers.look_up(move |db| sessions::by_id(db, &id))
     }
 
-    fn end_session(&self, id: SessionId, network: Network, now: u64) -> Answer<'_, ()> {
-        self.write(move |db| sessions::end(db, &id, &network, now))
+    fn live_sessions(&self, page: SessionPage) -> Answer<'_, Vec<Session>> {
+        self.readers.read(move |db| sessions::live(db, &page))
+    }
+
+    fn end_session(&self, id: SessionId, network: Option<Network>, now: u64) -> Answer<'_, ()> {
+        self.write(move |db| sessions::end(db, &id, network.as_ref(), now))
     }
 
     fn prune(&self, at: u64) -> Answer<'_, ()> {

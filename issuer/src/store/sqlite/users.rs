@@ -1,7 +1,8 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::audit;
+use super::{audit, failures, one_time, sessions};
 use crate::audit::{Event, NewEntry};
+use crate::login::new_password::{NewPassword, Proof};
 use crate::users::{BELONGINGS, User, UserChange};
 
 pub(super) fn add(db: &Connection, user: &User) -> rusqlite::Result<bool> {
@@ -34,6 +35,44 @@ pub(super) fn change(
     let Some(found) = by_name(db, name)? else { return Ok(false) };
     let Some(changed) = change.apply(&found, now) else { return Ok(true) };
     let user = &changed.user;
+    update(db, user)?;
+    if changed.ends_sessions {
+        let ended = sessions::end_all(db, &user.id, None)?;
+        // Nothing has happened then.
+        if ended == 0 && changed.event == Event::SessionsEnded {
+            return Ok(true);
+        }
+    }
+    if changed.event == Event::UserDeleted {
+        for table in BELONGINGS {
+            let delete = format!("DELETE FROM {table} WHERE user_id = ?1");
+            db.prepare_cached(&delete)?.execute([&user.id])?;
+        }
+    }
+    audit::record(db, &NewEntry::of_user(now, changed.event, &user.id))?;
+    Ok(true)
+}
+
+/// Sets a password that its user chose. Returns `false` if the proof does not hold.
+pub(super) fn set_password(db: &Connection, new: &NewPassword) -> rusqlite::Result<bool> {
+    let found = by_id(db, &new.user_id)?.filter(|user| new.is_allowed(user));
+    let Some(user) = found else { return Ok(false) };
+    match &new.proof {
+        Proof::Password { failure, .. } => failures::undo(db, failure)?,
+        Proof::Reset(token) => {
+            if one_time::take(db, token)?.is_none() {
+                return Ok(false);
+            }
+        }
+    }
+    update(db, &user.with_password(&new.hash))?;
+    sessions::end_all(db, &user.id, new.staying_session())?;
+    let entry = NewEntry::of_user(new.now, new.event(), &user.id);
+    audit::record(db, &NewEntry { network: Some(new.network.to_string()), ..entry })?;
+    Ok(true)
+}
+
+fn update(db: &Connection, user: &User) -> rusqlite::Result<()> {
     db.execute(
         "UPDATE users SET name = ?2, scope = ?3, password_hash = ?4, locked = ?5,
                           password_version = ?6, unlocked_at = ?7, claims = ?8 WHERE id = ?1",
@@ -47,21 +86,8 @@ pub(super) fn change(
             user.unlocked_at,
             user.claims,
         ],
-    )?;
-    if changed.ends_sessions {
-        db.execute(
-            "UPDATE sessions SET revoked = 1 WHERE user_id = ?1 AND revoked = 0",
-            [&user.id],
-        )?;
-    }
-    if changed.event == Event::UserDeleted {
-        for table in BELONGINGS {
-            let delete = format!("DELETE FROM {table} WHERE user_id = ?1");
-            db.prepare_cached(&delete)?.execute([&user.id])?;
-        }
-    }
-    audit::record(db, &NewEntry::of_user(now, changed.event, &user.id))?;
-    Ok(true)
+    )
+    .map(drop)
 }
 
 pub(super) fn replace_hash(

@@ -60,7 +60,7 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
         store.refresh(refresh(1, counter, 10)).await.unwrap();
     }
     for id in [1, 2, 2, 3] {
-        store.end_session([id; 16], Network::for_tests(), NOW).await.unwrap();
+        store.end_session([id; 16], Some(Network::for_tests()), NOW).await.unwrap();
     }
     for state in [KeyState::Active, KeyState::Active, KeyState::Retiring] {
         let change = move |_: &Vault| vault(vec![key("kid", state)]);
@@ -127,7 +127,7 @@ async fn entries_have_user_and_network_and_are_filtered_by_all_conditions(databa
     for counter in [0, 0, 1, 0] {
         store.refresh(refresh(1, counter, 10)).await.unwrap();
     }
-    store.end_session([2; 16], Network::for_tests(), NOW + 5).await.unwrap();
+    store.end_session([2; 16], Some(Network::for_tests()), NOW + 5).await.unwrap();
     let failed = |user_id: Option<&str>, count| NewEntry {
         user_id: user_id.map(str::to_owned),
         network: Some("a network".to_owned()),

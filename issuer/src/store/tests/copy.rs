@@ -59,7 +59,7 @@ async fn fill(store: &dyn Store) {
     }
     assert!(open(store, session(1), "hash").await);
     store.refresh(refresh(1, 0, 10)).await.unwrap();
-    store.end_session([1; 16], Network::for_tests(), 7).await.unwrap();
+    store.end_session([1; 16], Some(Network::for_tests()), 7).await.unwrap();
     let keys = |_: &Vault| Vault {
         keys: vec![key("a", KeyState::Active), key("b", KeyState::Published)],
         secret: Some(vec![255, 0]),
@@ -91,7 +91,7 @@ async fn check_copy(from: &Database, to: &Database) {
     assert_eq!(content(&*target).await, expected);
 
     // The copy is usable: its audit log continues after the last entry.
-    target.end_session(numbered(2000), Network::for_tests(), 9).await.unwrap();
+    target.end_session(numbered(2000), Some(Network::for_tests()), 9).await.unwrap();
     assert_eq!(content(&*target).await.len(), expected.len() + 1);
     assert!(target.session(numbered(2000)).await.unwrap().unwrap().revoked);
     assert_eq!(target.keys().await.unwrap(), source.keys().await.unwrap());

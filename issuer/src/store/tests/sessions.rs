@@ -70,7 +70,7 @@ async fn a_session_that_ends_during_a_refresh_stays_ended(database: Database) {
         assert!(open(&*stores[0], session(id), "hash").await);
         let (refreshed, ended) = tokio::join!(
             stores[0].refresh(refresh(id, 0, 10)),
-            stores[1].end_session([id; 16], Network::for_tests(), NOW)
+            stores[1].end_session([id; 16], Some(Network::for_tests()), NOW)
         );
         ended.unwrap();
         assert!(!matches!(refreshed.unwrap(), Verdict::Reuse));
@@ -207,7 +207,7 @@ async fn a_user_has_a_thousand_sessions_and_the_oldest_end_first(database: Datab
     assert!(open(&*store, of_friend, "hash").await);
     // A session that has ended does not count.
     assert!(open(&*store, session(3), "hash").await);
-    store.end_session([3; 16], Network::for_tests(), NOW).await.unwrap();
+    store.end_session([3; 16], Some(Network::for_tests()), NOW).await.unwrap();
     for n in 0..1000 {
         let session = Session { id: numbered(n), created_at: NOW + u64::from(n), ..session(9) };
         assert!(open(&*store, session, "hash").await);

@@ -1,5 +1,7 @@
 //! The commands of `user`.
 
+mod sessions;
+
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use crate::login::{password, user_name};
 use crate::scope;
 use crate::service::accounts;
 use crate::service::hasher::Cost;
+use crate::service::new_password::{ResetToken, begin_password_reset};
 use crate::store::Store;
 use crate::users::{User, UserChange};
 use crate::{Clock, Config, Error};
@@ -28,6 +31,8 @@ pub(super) enum Command {
     },
     /// Set a password; ends the user's sessions
     Passwd(Name),
+    /// Print a token with which the user sets a new password within an hour
+    Reset(Name),
     /// Refuse logins until a new password is set; ends the users' sessions
     ExpirePasswords {
         /// User names
@@ -48,6 +53,8 @@ pub(super) enum Command {
         /// Scope, such as "read write"; "" for none
         scope: String,
     },
+    /// List the open sessions of a user, or end them
+    Sessions(sessions::Sessions),
     /// Delete a user; ends the user's sessions
     Delete(Name),
     /// List the users
@@ -74,12 +81,14 @@ impl Command {
                 add(config, &name, &scope, output).await
             }
             Self::Passwd(Name { name }) => passwd(config, &name, output).await,
+            Self::Reset(Name { name }) => reset(config, &name, output).await,
             Self::ExpirePasswords { names, .. } => expire_passwords(config, &names, output).await,
             Self::Lock(Name { name }) => lock(config, &name, true, output).await,
             Self::Unlock(Name { name }) => lock(config, &name, false, output).await,
             Self::Scope { name: Name { name }, scope } => {
                 change_scope(config, &name, &scope, output).await
             }
+            Self::Sessions(sessions) => sessions.run(config, output).await,
             Self::Delete(Name { name }) => delete(config, &name, output).await,
             Self::List => list(config, output).await,
         }
@@ -102,7 +111,7 @@ async fn add(config: &Config, name: &str, scope: &str, output: Output) -> Result
 }
 
 async fn passwd(config: &Config, name: &str, output: Output) -> Result<(), Error> {
-    let (name, store) = known(config, name).await?;
+    let (User { name, .. }, store) = known(config, name).await?;
     let password = new_password(config, &name)?;
     let user = store.user(name.clone()).await?.ok_or_else(|| unknown(&name))?;
     // A thief may know it.
@@ -115,6 +124,19 @@ async fn passwd(config: &Config, name: &str, output: Output) -> Result<(), Error
     change_user(&*store, &name, change).await?;
     let text = format!("set the password of user {name} and ended their sessions\n");
     output.print(&text, &json!({ "name": name }))
+}
+
+async fn reset(config: &Config, name: &str, output: Output) -> Result<(), Error> {
+    let (user, store) = known(config, name).await?;
+    let reset = begin_password_reset(&*store, &user, Clock::system().now()).await?;
+    let ResetToken { token, expires_at } = reset;
+    let text = format!(
+        "{}\n\nThe token is not shown again. It works once, within an hour: send it to POST \
+         /password/reset with the new password.\n",
+        *token
+    );
+    let json = json!({ "name": user.name, "token": *token, "expires_at": expires_at });
+    output.print(&text, &json)
 }
 
 /// Lets the passwords of these users expire; of all users if there is no name. Changes one user after
@@ -148,7 +170,7 @@ async fn expire_passwords(config: &Config, names: &[String], output: Output) -> 
 }
 
 async fn lock(config: &Config, name: &str, locked: bool, output: Output) -> Result<(), Error> {
-    let (name, store) = known(config, name).await?;
+    let (User { name, .. }, store) = known(config, name).await?;
     change_user(&*store, &name, UserChange::Locked(locked)).await?;
     let text = if locked {
         format!("locked user {name} and ended their sessions\n")
@@ -165,7 +187,7 @@ async fn change_scope(
     output: Output,
 ) -> Result<(), Error> {
     let change = UserChange::Scope(checked_scope(scope)?);
-    let (name, store) = known(config, name).await?;
+    let (User { name, .. }, store) = known(config, name).await?;
     change_user(&*store, &name, change).await?;
     let text = format!("set the scope of user {name}; it is in the tokens of new sessions\n");
     output.print(&text, &json!({ "name": name }))
@@ -182,15 +204,13 @@ async fn delete(config: &Config, name: &str, output: Output) -> Result<(), Error
     output.print(&text, &json!({ "name": name }))
 }
 
-/// Returns the normalised name of a user, and the database. Looks before a change: the database
+/// Returns a user and the database. Looks before a change: the database
 /// confirms a change that changes nothing too, which takes time or fails while its standby is away.
-async fn known(config: &Config, name: &str) -> Result<(String, Arc<dyn Store>), Error> {
+async fn known(config: &Config, name: &str) -> Result<(User, Arc<dyn Store>), Error> {
     let name = user_name(name)?;
     let store = existing(config).await?;
-    match store.user(name.clone()).await? {
-        Some(_) => Ok((name, store)),
-        None => Err(unknown(&name)),
-    }
+    let user = store.user(name.clone()).await?.ok_or_else(|| unknown(&name))?;
+    Ok((user, store))
 }
 
 async fn change_user(store: &dyn Store, name: &str, change: UserChange) -> Result<(), Error> {
