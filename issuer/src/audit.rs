@@ -230,6 +230,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_user_sees_the_surroundings_of_a_network_unless_networks_are_hidden() {
+        let surroundings = |kind, client: &str| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
+            Network::of(client.parse().unwrap(), &Arc::new(NetworkNames::new(kind, key)))
+                .surroundings()
+        };
+        for (client, expected) in [
+            ("192.0.2.1", "192.0.2.0/24"),
+            ("::ffff:192.0.2.1", "192.0.2.0/24"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+        ] {
+            assert_eq!(surroundings(AuditNetwork::Address, client).as_deref(), Some(expected));
+            assert_eq!(surroundings(AuditNetwork::Hash, client), None);
+        }
+    }
+
+    #[test]
     fn a_network_is_shown_as_a_code_or_as_its_address() {
         let key = |byte| hmac::Key::new(hmac::HMAC_SHA256, &[byte; 32]);
         let shown = |kind, key, client: &str| {

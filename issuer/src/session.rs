@@ -403,6 +403,19 @@ mod tests {
     }
 
     #[test]
+    fn a_cursor_has_one_text() {
+        let cursor = Cursor::of(&session());
+        let text = cursor.encode();
+        assert_eq!(text.len(), 32);
+        assert_eq!(Cursor::decode(&text), Some(cursor));
+        assert_eq!(Cursor::decode(&Cursor::START.encode()), Some(Cursor::START));
+        let too_late = Cursor { created_at: 1 << 63, id: [7; 16] };
+        for text in ["", &text[..31], &format!("{text}A"), &too_late.encode(), &"=".repeat(32)] {
+            assert_eq!(Cursor::decode(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn no_refresh_extends_a_session_beyond_its_limit() {
         assert_eq!(LIFETIMES.expiry(1000, 1200), 1250);
     }

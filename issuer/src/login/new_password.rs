@@ -21,7 +21,7 @@ pub(crate) struct NewPassword {
 /// The proof that the request comes from the user.
 #[derive(Clone, Debug)]
 pub(crate) enum Proof {
-    /// The present password.
+    /// The current password.
     Password {
         /// The number of the password that was checked.
         version: u64,

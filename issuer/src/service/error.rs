@@ -13,7 +13,7 @@ pub(crate) enum ServiceError {
     LoginFailed,
     /// The user name and the password are right, and the password has expired.
     PasswordExpired,
-    /// The present password of a change is wrong.
+    /// The current password of a change is wrong.
     WrongPassword,
     /// A new password does not keep the rules; with the reason.
     PasswordRefused(String),

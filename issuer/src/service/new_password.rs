@@ -1,4 +1,4 @@
-//! New passwords that users set themselves: with the present one, or with a token for a reset.
+//! New passwords that users set themselves: with the current one, or with a token for a reset.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub(crate) struct PasswordChange {
 
 impl Issuer {
     /// Replaces the password of the user who is signed in, and ends all of their sessions but this
-    /// one. A wrong present password counts as a failed login: an access token may be stolen.
+    /// one. A wrong current password counts as a failed login: an access token may be stolen.
     pub(crate) async fn change_password(
         self: &Arc<Self>,
         SignedIn { user, session }: SignedIn,
@@ -86,7 +86,7 @@ impl Issuer {
         to_its_end(async move { issuer.replace_password(login, turn, new, session.id).await }).await
     }
 
-    /// Counts the attempt, checks the present password and replaces it.
+    /// Counts the attempt, checks the current password and replaces it.
     async fn replace_password(
         &self,
         login: Login,
@@ -103,7 +103,7 @@ impl Issuer {
         let proof = Proof::Password { version, session, failure: failure.clone() };
         let set = self.set_password(user, new, proof, origin).await;
         if !matches!(set, Ok(true)) {
-            // The present password was right.
+            // The current password was right.
             self.take_backs.add(TakeBack::Counted(failure));
         }
         // If it was replaced meanwhile, it is wrong now.

@@ -77,6 +77,7 @@ mod audit;
 mod copy;
 mod keys;
 mod logins;
+mod new_passwords;
 mod sessions;
 mod status_lists;
 

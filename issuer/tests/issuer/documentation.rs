@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::common::{
-    ADMIN_LISTEN, MASTER_KEY, PASSWORD, Server, binary, client, command, get, login, send, stderr,
-    stdout,
+    ADMIN_LISTEN, MASTER_KEY, PASSWORD, Server, binary, client, command, get, login, post_json,
+    send, stderr, stdout,
 };
 
 fn document() -> String {
@@ -105,8 +105,8 @@ fn json_members() -> Vec<(String, Vec<String>)> {
     table.lines().filter(|line| line.starts_with("| `")).map(row).collect()
 }
 
-#[test]
-fn every_command_prints_the_documented_json() {
+#[tokio::test]
+async fn every_command_prints_the_documented_json() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("new-key"), "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=")
         .unwrap();
@@ -127,20 +127,24 @@ fn every_command_prints_the_documented_json() {
     let served: Value = serde_json::from_str(&line).unwrap();
     let listen = served["url"].as_str().unwrap().trim_start_matches("http://").to_owned();
     let health = run(&["health", "--listen", &listen]);
+    let added = run(&["user", "add", "alice"]);
+    let session = json!({ "username": "alice", "password": PASSWORD });
+    post_json(served["url"].as_str().unwrap(), "/login", &session).await.refresh_token();
     issuer.kill().unwrap();
     issuer.wait().unwrap();
 
-    let mut printed = vec![("serve", served), ("health", health)];
+    let mut printed = vec![("serve", served), ("health", health), ("user add", added)];
     let names = |command: &[&str]| command[..command.len().min(2)].join(" ");
     let keys = run(&["keys", "list"]);
     let kid = keys.as_array().unwrap().iter().find(|key| key["state"] == "published").unwrap();
     let kid = kid["kid"].as_str().unwrap();
-    let commands: [&[&str]; 26] = [
-        &["user", "add", "alice"],
+    let commands: [&[&str]; 27] = [
+        &["user", "sessions", "alice"],
         &["user", "passwd", "alice"],
         &["user", "lock", "alice"],
         &["user", "unlock", "alice"],
         &["user", "scope", "alice", "read"],
+        &["user", "reset", "alice"],
         &["user", "expire-passwords", "--all"],
         &["user", "list"],
         &["user", "delete", "alice"],

@@ -28,6 +28,8 @@ mod keys;
 mod log;
 mod login;
 mod login_queue;
+mod new_password;
+mod own_sessions;
 mod postgres;
 mod promtool;
 mod quiet;

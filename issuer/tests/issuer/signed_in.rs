@@ -15,11 +15,11 @@ over_all!(
 const BARE: &str = "Bearer realm=\"countersign\"";
 const INVALID: &str = "Bearer realm=\"countersign\", error=\"invalid_token\"";
 
-async fn end(url: &str, sid: &str, token: &str) -> Answer {
+pub(crate) async fn end(url: &str, sid: &str, token: &str) -> Answer {
     send(client().delete(format!("{url}/sessions/{sid}")).bearer_auth(token)).await
 }
 
-fn sid(answer: &Answer) -> String {
+pub(crate) fn sid(answer: &Answer) -> String {
     answer.claims()["sid"].as_str().unwrap().to_owned()
 }
 

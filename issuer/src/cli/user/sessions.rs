@@ -14,7 +14,8 @@ pub(in crate::cli) struct Sessions {
     #[command(flatten)]
     name: super::Name,
     /// End the session with this id
-    #[arg(long, value_name = "ID", conflicts_with = "end_all")]
+    // One in 64 begins with a hyphen.
+    #[arg(long, value_name = "ID", conflicts_with = "end_all", allow_hyphen_values = true)]
     end: Option<String>,
     /// End all sessions
     #[arg(long)]
