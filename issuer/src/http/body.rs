@@ -82,7 +82,9 @@ pub(super) fn json<T: DeserializeOwned>(call: &Call) -> Result<T, ApiError> {
         return Err(ApiError::invalid_request(malformed));
     }
     serde_json::from_slice(&call.body).map_err(|e| match e.classify() {
-        Category::Data => ApiError::invalid_request("the body has an unknown member, or one twice"),
+        Category::Data => {
+            ApiError::invalid_request("the JSON object has an unknown member, or one twice")
+        }
         _ => ApiError::invalid_request(malformed),
     })
 }
