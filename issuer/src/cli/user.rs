@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::claims::{self, NewClaims};
 use super::output::Output;
 use super::{existing, existing_or_new};
 use crate::login::{password, user_name};
@@ -48,6 +49,13 @@ pub(super) enum Command {
         /// Scope, such as "read write"; "" for none
         scope: String,
     },
+    /// Set the claims of one's own in a user's tokens, from the next refresh on; or print them
+    Claims {
+        #[command(flatten)]
+        name: Name,
+        #[command(flatten)]
+        claims: NewClaims,
+    },
     /// Delete a user; ends the user's sessions
     Delete(Name),
     /// List the users
@@ -80,6 +88,9 @@ impl Command {
             Self::Scope { name: Name { name }, scope } => {
                 change_scope(config, &name, &scope, output).await
             }
+            Self::Claims { name: Name { name }, claims } => {
+                claims_of(config, &name, claims, output).await
+            }
             Self::Delete(Name { name }) => delete(config, &name, output).await,
             Self::List => list(config, output).await,
         }
@@ -102,7 +113,7 @@ async fn add(config: &Config, name: &str, scope: &str, output: Output) -> Result
 }
 
 async fn passwd(config: &Config, name: &str, output: Output) -> Result<(), Error> {
-    let (name, store) = known(config, name).await?;
+    let (User { name, .. }, store) = known(config, name).await?;
     let password = new_password(config, &name)?;
     let user = store.user(name.clone()).await?.ok_or_else(|| unknown(&name))?;
     // A thief may know it.
@@ -148,7 +159,7 @@ async fn expire_passwords(config: &Config, names: &[String], output: Output) -> 
 }
 
 async fn lock(config: &Config, name: &str, locked: bool, output: Output) -> Result<(), Error> {
-    let (name, store) = known(config, name).await?;
+    let (User { name, .. }, store) = known(config, name).await?;
     change_user(&*store, &name, UserChange::Locked(locked)).await?;
     let text = if locked {
         format!("locked user {name} and ended their sessions\n")
@@ -165,10 +176,30 @@ async fn change_scope(
     output: Output,
 ) -> Result<(), Error> {
     let change = UserChange::Scope(checked_scope(scope)?);
-    let (name, store) = known(config, name).await?;
+    let (User { name, .. }, store) = known(config, name).await?;
     change_user(&*store, &name, change).await?;
     let text = format!("set the scope of user {name}; it is in the tokens of new sessions\n");
     output.print(&text, &json!({ "name": name }))
+}
+
+/// Sets the user's own claims, or prints the present ones.
+async fn claims_of(
+    config: &Config,
+    name: &str,
+    claims: NewClaims,
+    output: Output,
+) -> Result<(), Error> {
+    let claims = claims.read()?;
+    let (User { name, claims: present, .. }, store) = known(config, name).await?;
+    let text = match &claims {
+        Some(new) => {
+            change_user(&*store, &name, UserChange::Claims(new.clone())).await?;
+            format!("set the claims of user {name}; they are in tokens from the next refresh on\n")
+        }
+        None => format!("{}\n", present.as_json()),
+    };
+    let claims = claims::value(claims.as_ref().unwrap_or(&present));
+    output.print(&text, &json!({ "name": name, "claims": claims }))
 }
 
 async fn delete(config: &Config, name: &str, output: Output) -> Result<(), Error> {
@@ -182,13 +213,13 @@ async fn delete(config: &Config, name: &str, output: Output) -> Result<(), Error
     output.print(&text, &json!({ "name": name }))
 }
 
-/// Returns the normalised name of a user, and the database. Looks before a change: the database
+/// Returns the user of that name, and the database. Looks before a change: the database
 /// confirms a change that changes nothing too, which takes time or fails while its standby is away.
-async fn known(config: &Config, name: &str) -> Result<(String, Arc<dyn Store>), Error> {
+async fn known(config: &Config, name: &str) -> Result<(User, Arc<dyn Store>), Error> {
     let name = user_name(name)?;
     let store = existing(config).await?;
     match store.user(name.clone()).await? {
-        Some(_) => Ok((name, store)),
+        Some(user) => Ok((user, store)),
         None => Err(unknown(&name)),
     }
 }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::hasher::Turn;
 use super::take_backs::TakeBack;
-use super::{Grant, Issuer, ServiceError};
+use super::{Grant, Issuer, ServiceError, Wish};
 use crate::audit::Event;
 use crate::login::counters::Account;
 use crate::login::fair_queue::Origin;
@@ -123,8 +123,10 @@ impl Issuer {
         self.metrics.logins.ok.inc();
         let cookie = || self.counters.cookie(&account, user.password_version, now);
         let device = request.keeps_cookies.then(cookie);
+        let own = user.claims.clone();
         self.rehash(&request, user, origin, now).await;
-        let grant = self.grant_session(&session, None, now)?;
+        let chosen = self.choose_for_session(&Wish::default())?;
+        let grant = self.grant_session(&session, &own, &chosen, now)?;
         Ok(LoggedIn { grant, device })
     }
 

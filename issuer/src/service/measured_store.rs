@@ -6,6 +6,7 @@ use crate::keys::{KeyRecord, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::metrics::Metrics;
 use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
+use crate::own_claims::OwnClaims;
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::store::copy::{Parts, PartsOut};
@@ -55,7 +56,7 @@ measured! {
         session: Session, password_hash: String, network: Network,
         failure: Option<ProvisionalFailure>, candidates: Option<Candidates>
     ) -> Option<Session>;
-    write: refresh(refresh: Refresh) -> Verdict;
+    write: refresh(refresh: Refresh) -> (Verdict, OwnClaims);
     read: session(id: SessionId) -> Option<Session>;
     write: end_session(id: SessionId, network: Network, now: u64) -> ();
     write: add_one_time_token(token: OneTimeToken) -> ();

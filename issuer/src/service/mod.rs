@@ -12,6 +12,7 @@ mod session_end;
 mod access_token;
 mod error;
 mod grant;
+mod wish;
 
 // Parts of a running issuer.
 mod clock_guard;
@@ -55,6 +56,7 @@ pub(crate) use self::refresh::RefreshRequest;
 use self::status::Lists;
 use self::storage::StorageWatch;
 use self::take_backs::TakeBacks;
+pub(crate) use self::wish::Wish;
 use crate::audit::{Network, NetworkNames};
 use crate::config::SESSION_MAX;
 use crate::login::counters::Counters;
@@ -144,7 +146,7 @@ impl Issuer {
             created_at: 0,
             locked: false,
             unlocked_at: 0,
-            claims: String::new(),
+            claims: crate::own_claims::OwnClaims::default(),
         };
         assert!(self.store.add_user(user).await.unwrap());
         let session = Session {

@@ -23,6 +23,7 @@ use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
+use crate::own_claims::OwnClaims;
 use crate::session::{Refresh, Session, SessionId, Verdict};
 use crate::status::Candidates;
 use crate::users::{User, UserChange};
@@ -172,8 +173,8 @@ pub(crate) trait Store: Send + Sync {
         candidates: Option<Candidates>,
     ) -> Answer<'_, Option<Session>>;
     /// Applies [`crate::session::decide`] to the token's session. Refuses a session that does not
-    /// exist.
-    fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict>;
+    /// exist. Returns the present claims of its user along.
+    fn refresh(&self, refresh: Refresh) -> Answer<'_, (Verdict, OwnClaims)>;
     /// Returns the session, if it exists.
     fn session(&self, id: SessionId) -> Answer<'_, Option<Session>>;
     /// Ends a session. Does nothing if it has ended or never existed.

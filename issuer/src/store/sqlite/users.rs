@@ -2,6 +2,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::audit;
 use crate::audit::{Event, NewEntry};
+use crate::own_claims::OwnClaims;
 use crate::users::{BELONGINGS, User, UserChange};
 
 pub(super) fn add(db: &Connection, user: &User) -> rusqlite::Result<bool> {
@@ -15,7 +16,7 @@ pub(super) fn add(db: &Connection, user: &User) -> rusqlite::Result<bool> {
             user.password_hash,
             user.created_at,
             user.locked,
-            user.claims,
+            user.claims.as_stored(),
         ],
     )?;
     if added == 1 {
@@ -45,7 +46,7 @@ pub(super) fn change(
             user.locked,
             user.password_version,
             user.unlocked_at,
-            user.claims,
+            user.claims.as_stored(),
         ],
     )?;
     if changed.ends_sessions {
@@ -114,6 +115,6 @@ fn user_of(row: &Row<'_>) -> rusqlite::Result<User> {
         locked: row.get("locked")?,
         unlocked_at: row.get("unlocked_at")?,
         password_version: row.get("password_version")?,
-        claims: row.get("claims")?,
+        claims: OwnClaims::from_stored(row.get("claims")?),
     })
 }
