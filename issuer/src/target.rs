@@ -56,16 +56,17 @@ impl Target {
         }
         let is_issuer = once.contains(&choices.issuer);
         let is_listed = |one: &&str| *one == choices.default || choices.others.contains(one);
-        match once.as_slice() {
-            [] => once.push(choices.default),
-            [_] if is_issuer => {
-                if !scope::tokens(choices.scope).any(is_for_issuer) {
-                    return Err(TargetFault::NotForIssuer);
-                }
-            }
-            _ if is_issuer => return Err(TargetFault::NotAlone),
-            all if !all.iter().all(is_listed) => return Err(TargetFault::NotListed),
-            _ => {}
+        if is_issuer && once.len() > 1 {
+            return Err(TargetFault::NotAlone);
+        }
+        if is_issuer && !scope::tokens(choices.scope).any(is_for_issuer) {
+            return Err(TargetFault::NotForIssuer);
+        }
+        if !is_issuer && !once.iter().all(is_listed) {
+            return Err(TargetFault::NotListed);
+        }
+        if once.is_empty() {
+            once.push(choices.default);
         }
         let audience = match once.as_slice() {
             [one] => Audience::One((*one).to_owned()),

@@ -43,5 +43,5 @@ fn read_stdin() -> Result<String, Error> {
 
 /// Returns the claims for the output of a command.
 pub(super) fn value(claims: &OwnClaims) -> Value {
-    serde_json::from_str(&claims.as_json()).unwrap_or_default()
+    serde_json::from_str(claims.as_json()).unwrap_or_default()
 }

@@ -47,7 +47,7 @@ pub(super) enum Command {
     Audiences {
         #[command(flatten)]
         name: Name,
-        /// Absolute URIs, such as https://orders.example; "" for none
+        /// Absolute URIs, such as urn:example:orders; "" for none
         resources: Vec<String>,
     },
     /// List the clients

@@ -9,7 +9,7 @@ use super::form::Form;
 use super::reply::{ApiError, ErrorBody, Reply};
 use super::tokens::{Delivery, Tokens, tokens};
 use super::{Api, Call, client};
-use crate::service::{RefreshRequest, Wish};
+use crate::service::{RefreshRequest, Requested};
 
 /// The form of `/token`.
 #[derive(Deserialize, ToSchema)]
@@ -99,15 +99,15 @@ pub(super) async fn token(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
             let token = token.ok_or_else(|| missing("refresh_token"))?;
             let client = client::authenticated(issuer, &call, &form).await?;
             let client_id = client.as_ref().map(|client| client.id.as_str()).or(client_id);
-            let wish = Wish { scope, resources: resource };
-            let request = RefreshRequest { token, client_id, wish, client: call.client };
+            let requested = Requested { scope, resources: resource };
+            let request = RefreshRequest { token, client_id, requested, client: call.client };
             let grant = issuer.refresh(request).await?;
             Ok(tokens(&grant, delivery, cookies))
         }
         TokenRequest::ClientCredentials { scope, resource } => {
             let credentials = client::credentials(&call, &form)?;
-            let wish = Wish { scope, resources: resource };
-            let grant = issuer.client_token(credentials, &wish).await?;
+            let requested = Requested { scope, resources: resource };
+            let grant = issuer.client_token(credentials, &requested).await?;
             Ok(tokens(&grant, Delivery::Body, cookies))
         }
     }

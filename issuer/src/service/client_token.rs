@@ -1,6 +1,6 @@
 //! Confidential clients: their authentication, and access tokens for themselves.
 
-use super::{Grant, Issuer, ServiceError, Wish};
+use super::{Grant, Issuer, Requested, ServiceError};
 use crate::clients::Client;
 use crate::crypto;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -30,12 +30,12 @@ impl Issuer {
     pub(crate) async fn client_token(
         &self,
         credentials: ClientCredentials,
-        wish: &Wish<'_>,
+        requested: &Requested<'_>,
     ) -> Result<Grant, ServiceError> {
         let client = self.authenticate_client(credentials).await?;
-        let chosen = self.choose_for_client(wish, &client)?;
+        let approved = self.approve_for_client(requested, &client)?;
         self.polling.freshen().await;
         self.check_clock()?;
-        self.grant_client(&client, &chosen, self.clock.now())
+        self.grant_client(&client, &approved, self.clock.now())
     }
 }

@@ -1,7 +1,7 @@
 //! The tokens that a login, a refresh or a client gets.
 
 use super::access_token::Access;
-use super::wish::Chosen;
+use super::requested::Approved;
 use super::{Issuer, ServiceError};
 use crate::clients::Client;
 use crate::own_claims::OwnClaims;
@@ -29,17 +29,17 @@ impl Issuer {
         &self,
         session: &Session,
         own: &OwnClaims,
-        chosen: &Chosen,
+        approved: &Approved,
         now: u64,
     ) -> Result<Grant, ServiceError> {
         let access = Access {
             sub: &session.user_id,
-            audience: &chosen.target.audience,
+            audience: &approved.target.audience,
             // As of now: the setting may have changed since the login.
             client_id: &self.config.client_id,
             sid: Some(session.sid()),
             status: session.status,
-            scope: &chosen.scope_within(&session.scope),
+            scope: &approved.scope_within(&session.scope),
             own,
         };
         let token = RefreshToken { session: session.id, counter: session.counter };
@@ -54,16 +54,16 @@ impl Issuer {
     pub(super) fn grant_client(
         &self,
         client: &Client,
-        chosen: &Chosen,
+        approved: &Approved,
         now: u64,
     ) -> Result<Grant, ServiceError> {
         let access = Access {
             sub: &client.id,
-            audience: &chosen.target.audience,
+            audience: &approved.target.audience,
             client_id: &client.id,
             sid: None,
             status: None,
-            scope: &chosen.scope_within(&client.scope),
+            scope: &approved.scope_within(&client.scope),
             own: &client.claims,
         };
         self.grant(access, None, now)

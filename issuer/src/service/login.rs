@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::hasher::Turn;
 use super::take_backs::TakeBack;
-use super::{Grant, Issuer, ServiceError, Wish};
+use super::{Grant, Issuer, Requested, ServiceError};
 use crate::audit::Event;
 use crate::login::counters::Account;
 use crate::login::fair_queue::Origin;
@@ -125,8 +125,8 @@ impl Issuer {
         let device = request.keeps_cookies.then(cookie);
         let own = user.claims.clone();
         self.rehash(&request, user, origin, now).await;
-        let chosen = self.choose_for_session(&Wish::default())?;
-        let grant = self.grant_session(&session, &own, &chosen, now)?;
+        let approved = self.approve_for_session(&Requested::default())?;
+        let grant = self.grant_session(&session, &own, &approved, now)?;
         Ok(LoggedIn { grant, device })
     }
 

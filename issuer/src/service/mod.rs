@@ -12,7 +12,7 @@ mod session_end;
 mod access_token;
 mod error;
 mod grant;
-mod wish;
+mod requested;
 
 // Parts of a running issuer.
 mod clock_guard;
@@ -53,10 +53,10 @@ use self::login_limit::LoginLimit;
 pub(crate) use self::open::{Opened, check_store, open_store, open_to_change};
 use self::polling::Polling;
 pub(crate) use self::refresh::RefreshRequest;
+pub(crate) use self::requested::Requested;
 use self::status::Lists;
 use self::storage::StorageWatch;
 use self::take_backs::TakeBacks;
-pub(crate) use self::wish::Wish;
 use crate::audit::{Network, NetworkNames};
 use crate::config::SESSION_MAX;
 use crate::login::counters::Counters;

@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::{Grant, Issuer, ServiceError, Wish};
+use super::{Grant, Issuer, Requested, ServiceError};
 use crate::session::{Refresh, RefreshToken, Verdict};
 
 /// A refresh token that a client presents.
 pub(crate) struct RefreshRequest<'a> {
     pub(crate) token: &'a str,
     pub(crate) client_id: Option<&'a str>,
-    pub(crate) wish: Wish<'a>,
+    pub(crate) requested: Requested<'a>,
     /// The address of the client.
     pub(crate) client: IpAddr,
 }
@@ -18,7 +18,7 @@ impl Issuer {
     /// Moves the session on to its next refresh token.
     pub(crate) async fn refresh(
         &self,
-        RefreshRequest { token, client_id, wish, client }: RefreshRequest<'_>,
+        RefreshRequest { token, client_id, requested, client }: RefreshRequest<'_>,
     ) -> Result<Grant, ServiceError> {
         let results = &self.metrics.refreshes;
         let refused = || {
@@ -26,7 +26,7 @@ impl Issuer {
             ServiceError::InvalidRefreshToken
         };
         self.check_client_id(client_id).inspect_err(|_| results.refused.inc())?;
-        let chosen = self.choose_for_session(&wish)?;
+        let approved = self.approve_for_session(&requested)?;
         let token = RefreshToken::decode(token, &self.refresh_key).ok_or_else(refused)?;
         // Before the token is used up: a client that comes back after the grace period would lose
         // its session.
@@ -37,7 +37,7 @@ impl Issuer {
         let refresh = Refresh {
             token,
             network: self.network(client),
-            scope: chosen.scope.clone(),
+            scope: approved.scope.clone(),
             now: self.clock_guard.latest_time(),
             lifetimes: self.lifetimes(),
             candidates: self.candidates()?,
@@ -53,7 +53,7 @@ impl Issuer {
         .inc();
         match verdict {
             Verdict::Rotate(session) | Verdict::Repeat { session, .. } => {
-                self.grant_session(&session, &own, &chosen, self.clock.now())
+                self.grant_session(&session, &own, &approved, self.clock.now())
             }
             Verdict::Reuse => {
                 tracing::warn!("a replaced refresh token was used; its session is ended");

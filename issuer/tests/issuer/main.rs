@@ -11,6 +11,7 @@ mod cluster;
 mod common;
 mod standby;
 
+mod audiences;
 mod audit;
 mod backends;
 mod browser;
@@ -28,6 +29,7 @@ mod keys;
 mod log;
 mod login;
 mod login_queue;
+mod own_claims;
 mod postgres;
 mod promtool;
 mod quiet;

@@ -1,4 +1,4 @@
-//! The audiences and the scope that a request for an access token asks for.
+//! The scope and the audiences of an access token: those that a request names, if it may have them.
 
 use std::borrow::Cow;
 
@@ -8,23 +8,23 @@ use crate::config::Resource;
 use crate::scope;
 use crate::target::{Choices, Target};
 
-/// The part of its rights that a client asks for. By default it gets all of its scope, for the default
-/// audience.
+/// The scope and the audiences that a request names. Without them, the access token has the whole scope
+/// for the default audience.
 #[derive(Debug, Default)]
-pub(crate) struct Wish<'a> {
+pub(crate) struct Requested<'a> {
     pub(crate) scope: Option<&'a str>,
     /// RFC 8707.
     pub(crate) resources: Vec<&'a str>,
 }
 
-/// A wish that may be fulfilled.
-pub(super) struct Chosen {
+/// The scope and the audiences that a client may have.
+pub(super) struct Approved {
     pub(super) target: Target,
-    /// `None` if it asked for none. Each of its tokens is for the target.
+    /// `None` if the request names none. Each of its tokens is for the target.
     pub(super) scope: Option<String>,
 }
 
-impl Chosen {
+impl Approved {
     /// Returns the scope of the access token; `all` is that of the session or the client.
     pub(super) fn scope_within<'a>(&'a self, all: &'a str) -> Cow<'a, str> {
         self.scope.as_deref().map_or_else(|| self.target.part_of(all), Cow::Borrowed)
@@ -32,42 +32,45 @@ impl Chosen {
 }
 
 impl Issuer {
-    /// Checks the wish of a session's client, except that its scope may exceed that of the session.
-    pub(super) fn choose_for_session(&self, wish: &Wish<'_>) -> Result<Chosen, ServiceError> {
+    /// Approves a request for a session. The scope may still exceed that of the session.
+    pub(super) fn approve_for_session(
+        &self,
+        requested: &Requested<'_>,
+    ) -> Result<Approved, ServiceError> {
         let others = self.config.audiences.iter().map(Resource::as_str).collect();
         // No session is for the issuer itself.
-        self.choose(wish, others, "")
+        self.approve(requested, others, "")
     }
 
-    /// Checks the wish of a client for itself.
-    pub(super) fn choose_for_client(
+    /// Approves a request of a client for itself.
+    pub(super) fn approve_for_client(
         &self,
-        wish: &Wish<'_>,
+        requested: &Requested<'_>,
         client: &Client,
-    ) -> Result<Chosen, ServiceError> {
+    ) -> Result<Approved, ServiceError> {
         let others = client.audiences().collect();
-        let chosen = self.choose(wish, others, &client.scope)?;
+        let approved = self.approve(requested, others, &client.scope)?;
         let exceeds = |wanted: &String| !scope::is_within(wanted, &client.scope);
-        if chosen.scope.as_ref().is_some_and(exceeds) {
+        if approved.scope.as_ref().is_some_and(exceeds) {
             return Err(ServiceError::ScopeExceedsClient);
         }
-        Ok(chosen)
+        Ok(approved)
     }
 
-    fn choose(
+    fn approve(
         &self,
-        wish: &Wish<'_>,
+        requested: &Requested<'_>,
         others: Vec<&str>,
         all: &str,
-    ) -> Result<Chosen, ServiceError> {
+    ) -> Result<Approved, ServiceError> {
         let default = &self.config.audience;
         let choices = Choices { default, others, issuer: self.url.as_str(), scope: all };
-        let target = Target::choose(&wish.resources, &choices)?;
+        let target = Target::choose(&requested.resources, &choices)?;
         let parse = |wanted| scope::parse(wanted).ok_or(ServiceError::MalformedScope);
-        let scope = wish.scope.map(parse).transpose()?;
+        let scope = requested.scope.map(parse).transpose()?;
         if scope.as_ref().is_some_and(|wanted| !target.takes(wanted)) {
             return Err(ServiceError::ScopeOfAnotherTarget);
         }
-        Ok(Chosen { target, scope })
+        Ok(Approved { target, scope })
     }
 }
