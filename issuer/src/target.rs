@@ -45,7 +45,9 @@ pub(crate) enum TargetFault {
 impl Target {
     /// Chooses the audiences `wanted`, each once and in their order; the default if there are none.
     pub(crate) fn choose(wanted: &[&str], choices: &Choices<'_>) -> Result<Self, TargetFault> {
-        if wanted.iter().any(|one| one.parse::<Resource>().is_err()) {
+        let is_issuer = wanted.contains(&choices.issuer);
+        let is_malformed = |one: &&str| *one != choices.issuer && one.parse::<Resource>().is_err();
+        if wanted.iter().any(is_malformed) {
             return Err(TargetFault::Malformed);
         }
         let mut once: Vec<&str> = Vec::new();
@@ -54,7 +56,6 @@ impl Target {
                 once.push(one);
             }
         }
-        let is_issuer = once.contains(&choices.issuer);
         let is_listed = |one: &&str| *one == choices.default || choices.others.contains(one);
         if is_issuer && once.len() > 1 {
             return Err(TargetFault::NotAlone);
@@ -159,9 +160,17 @@ mod tests {
             let chosen = Target::choose(&[ISSUER], &choices(scope));
             assert_eq!(chosen, Err(TargetFault::NotForIssuer), "{scope}");
         }
-        let undefined = Choices { default: "api", ..choices("") };
-        let chosen = Target::choose(&[], &undefined).map(|target| target.audience);
-        assert_eq!(chosen, one("api"));
+        // The configured names need not be resources.
+        let issuer = "https://bücher.example";
+        let named = Choices { default: "api", issuer, ..choices("countersign:admin") };
+        for (wanted, expected) in [
+            (&[][..], one("api")),
+            (&[issuer], one(issuer)),
+            (&["api"], Err(TargetFault::Malformed)),
+        ] {
+            let chosen = Target::choose(wanted, &named).map(|target| target.audience);
+            assert_eq!(chosen, expected, "{wanted:?}");
+        }
     }
 
     #[test]
