@@ -41,6 +41,7 @@ events! {
     UserLocked = "user_locked",
     UserUnlocked = "user_unlocked",
     UserScopeChanged = "user_scope_changed",
+    UserClaimsChanged = "user_claims_changed",
     UserDeleted = "user_deleted",
     PasswordChanged = "password_changed",
     PasswordRehashed = "password_rehashed",
@@ -54,6 +55,8 @@ events! {
     ClientLocked = "client_locked",
     ClientUnlocked = "client_unlocked",
     ClientScopeChanged = "client_scope_changed",
+    ClientClaimsChanged = "client_claims_changed",
+    ClientAudiencesChanged = "client_audiences_changed",
 
     Login = "login",
     /// The name or the password was wrong.

@@ -38,7 +38,8 @@ mod clock;
 pub use clock::Clock;
 mod config;
 pub use config::{
-    AuditNetwork, Config, DatabaseUrl, KeyBits, LogFormat, Origin, SESSION_MAX, Secret, Sources,
+    AuditNetwork, Config, DatabaseUrl, KeyBits, LogFormat, Origin, Resource, SESSION_MAX, Secret,
+    Sources,
 };
 mod limits;
 pub use limits::Limits;
@@ -57,9 +58,11 @@ mod keys;
 mod login;
 #[allow(dead_code, reason = "the next changes use it")]
 mod one_time;
+mod own_claims;
 mod scope;
 mod session;
 mod status;
+mod target;
 mod users;
 
 // Store: the databases.

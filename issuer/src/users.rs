@@ -2,6 +2,7 @@
 //! the change, and writes the result in the same transaction.
 
 use crate::audit::Event;
+use crate::own_claims::OwnClaims;
 use crate::scope;
 
 /// A user as the store keeps it.
@@ -21,8 +22,8 @@ pub(crate) struct User {
     pub(crate) locked: bool,
     /// The time of the last unlock, or 0. Failed logins before it are not counted.
     pub(crate) unlocked_at: u64,
-    /// The claims of their own in the user's access tokens: a JSON object, or empty for none.
-    pub(crate) claims: String,
+    /// The user's own claims in access tokens.
+    pub(crate) claims: OwnClaims,
 }
 
 /// Begins the hash of a password that has expired, as in shadow(5). For every version of the issuer
@@ -64,6 +65,8 @@ pub(crate) enum UserChange {
     Scope(String),
     /// Ends all sessions, and changes nothing else.
     SessionsEnded,
+    /// Sets the user's own claims. No session ends: each refresh reads them anew.
+    Claims(OwnClaims),
     /// Removes everything but the id. Status lists need the user's sessions until these expire, and
     /// sessions need the row.
     Deleted,
@@ -112,6 +115,10 @@ impl UserChange {
                 let event = Event::SessionsEnded;
                 return Some(ChangedUser { user: user.clone(), ends_sessions: true, event });
             }
+            Self::Claims(claims) => {
+                let changed = User { claims: claims.clone(), ..user.clone() };
+                (changed, false, Event::UserClaimsChanged)
+            }
             Self::Deleted if user.name.starts_with(DELETED) => return None,
             Self::Deleted => {
                 let changed = User {
@@ -119,7 +126,7 @@ impl UserChange {
                     scope: String::new(),
                     password_hash: String::new(),
                     locked: true,
-                    claims: String::new(),
+                    claims: OwnClaims::default(),
                     ..user.clone()
                 };
                 (changed, true, Event::UserDeleted)
@@ -143,7 +150,7 @@ mod tests {
             created_at: 7,
             locked: false,
             unlocked_at: 0,
-            claims: r#"{"role":"admin"}"#.to_owned(),
+            claims: OwnClaims::parse(r#"{"role":"admin"}"#).unwrap(),
         }
     }
 
@@ -154,7 +161,7 @@ mod tests {
             name: "\u{7}user_x".to_owned(),
             scope: String::new(),
             password_hash: String::new(),
-            claims: String::new(),
+            claims: OwnClaims::default(),
             ..locked.clone()
         };
         let [wide, narrow] =
@@ -164,6 +171,7 @@ mod tests {
         let expired = User { password_hash: "!hash".to_owned(), ..user() };
         assert!(expired.has_expired_password() && !new.has_expired_password());
         assert_eq!((expired.hash(), new.hash()), ("hash", "new"));
+        let plain = User { claims: OwnClaims::default(), ..user() };
         for (change, before, after, ends_sessions, event) in [
             (UserChange::Password("new".into()), user(), new.clone(), true, Event::PasswordChanged),
             (UserChange::PasswordExpired, user(), expired.clone(), true, Event::PasswordExpired),
@@ -179,6 +187,14 @@ mod tests {
             (UserChange::Locked(false), user(), unlocked, false, Event::UserUnlocked),
             (UserChange::Scope("write read".into()), user(), wide, false, Event::UserScopeChanged),
             (UserChange::Scope(String::new()), user(), narrow, true, Event::UserScopeChanged),
+            (
+                UserChange::Claims(plain.claims.clone()),
+                user(),
+                plain.clone(),
+                false,
+                Event::UserClaimsChanged,
+            ),
+            (UserChange::Claims(user().claims), plain, user(), false, Event::UserClaimsChanged),
             (UserChange::Deleted, user(), deleted.clone(), true, Event::UserDeleted),
             (UserChange::Deleted, locked, deleted, true, Event::UserDeleted),
         ] {

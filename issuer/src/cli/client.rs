@@ -5,10 +5,11 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::claims::{self, NewClaims};
 use super::output::Output;
 use super::user::{Scope, checked_scope};
 use super::{existing, existing_or_new};
-use crate::clients::{Client, ClientChange};
+use crate::clients::{Client, ClientChange, parse_audiences};
 use crate::service::accounts::{self, NewSecret};
 use crate::store::Store;
 use crate::{Clock, Config, Error};
@@ -35,6 +36,20 @@ pub(super) enum Command {
         /// Scope, such as "read write"; "" for none
         scope: String,
     },
+    /// Set the claims of one's own in a client's tokens; or print them
+    Claims {
+        #[command(flatten)]
+        name: Name,
+        #[command(flatten)]
+        claims: NewClaims,
+    },
+    /// Set the audiences that a client may choose by the parameter resource; or print them
+    Audiences {
+        #[command(flatten)]
+        name: Name,
+        /// Absolute URIs, such as urn:example:orders; "" for none
+        resources: Vec<String>,
+    },
     /// List the clients
     List,
 }
@@ -56,6 +71,12 @@ impl Command {
             Self::Unlock(Name { name }) => lock(config, &name, false, output).await,
             Self::Scope { name: Name { name }, scope } => {
                 change_scope(config, &name, &scope, output).await
+            }
+            Self::Claims { name: Name { name }, claims } => {
+                claims_of(config, &name, claims, output).await
+            }
+            Self::Audiences { name: Name { name }, resources } => {
+                audiences(config, &name, &resources, output).await
             }
             Self::List => list(config, output).await,
         }
@@ -102,6 +123,46 @@ async fn change_scope(
     change(config, name, scope, &text, output).await
 }
 
+/// Sets the client's own claims, or prints the present ones.
+async fn claims_of(
+    config: &Config,
+    name: &str,
+    claims: NewClaims,
+    output: Output,
+) -> Result<(), Error> {
+    let claims = claims.read()?;
+    let (client, store) = known(config, name).await?;
+    let text = match &claims {
+        Some(new) => {
+            change_client(&*store, name, ClientChange::Claims(new.clone())).await?;
+            format!("set the claims of client {name}; they are in new tokens\n")
+        }
+        None => format!("{}\n", client.claims.as_json()),
+    };
+    let claims = claims::value(claims.as_ref().unwrap_or(&client.claims));
+    output.print(&text, &json!({ "name": name, "client_id": client.id, "claims": claims }))
+}
+
+/// Sets the audiences that a client may choose, or prints the present ones.
+async fn audiences(
+    config: &Config,
+    name: &str,
+    resources: &[String],
+    output: Output,
+) -> Result<(), Error> {
+    let new = parse_audiences(resources.iter().flat_map(|text| text.split_whitespace()))?;
+    let (mut client, store) = known(config, name).await?;
+    let text = if resources.is_empty() {
+        client.audiences().map(|audience| format!("{audience}\n")).collect()
+    } else {
+        change_client(&*store, name, ClientChange::Audiences(new.clone())).await?;
+        client.audiences = new;
+        format!("set the audiences of client {name}\n")
+    };
+    let audiences: Vec<_> = client.audiences().collect();
+    output.print(&text, &json!({ "name": name, "client_id": client.id, "audiences": audiences }))
+}
+
 /// Changes a client, and prints the text.
 async fn change(
     config: &Config,
@@ -111,10 +172,13 @@ async fn change(
     output: Output,
 ) -> Result<(), Error> {
     let (Client { id, name, .. }, store) = known(config, name).await?;
-    if !store.change_client(name.clone(), change, Clock::system().now()).await? {
-        return Err(unknown(&name));
-    }
+    change_client(&*store, &name, change).await?;
     output.print(text, &json!({ "name": name, "client_id": id }))
+}
+
+async fn change_client(store: &dyn Store, name: &str, change: ClientChange) -> Result<(), Error> {
+    let is_known = store.change_client(name.to_owned(), change, Clock::system().now()).await?;
+    if is_known { Ok(()) } else { Err(unknown(name)) }
 }
 
 /// Prints name, id and scope of each client, and `locked` for a locked one, separated by tabs.

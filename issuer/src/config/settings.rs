@@ -10,7 +10,9 @@ use ipnet::IpNet;
 use tracing::Level;
 
 use super::value::{self, Value};
-use super::{AuditNetwork, DAY, DatabaseUrl, KeyBits, LogFormat, MIB, MINUTE, Origin, Secret};
+use super::{
+    AuditNetwork, DAY, DatabaseUrl, KeyBits, LogFormat, MIB, MINUTE, Origin, Resource, Secret,
+};
 
 /// Names the function `parse` or `show` of a setting. The form is a module of [`value`], such as
 /// `size`. Without a form the setting's type decides.
@@ -75,6 +77,8 @@ settings! {
     issuer: Option<String> = None;
     /// Audience of the access tokens, the `aud` claim.
     audience: String = "api".to_owned();
+    /// Further audiences that sessions may choose by the parameter `resource`.
+    audiences: Vec<Resource> = Vec::new();
     /// Client of all sessions, the `client_id` claim of their access tokens.
     client_id: String = "client_first_party".to_owned();
     /// Database of users, sessions and keys.

@@ -195,7 +195,11 @@ impl From<ServiceError> for ApiError {
             ServiceError::NoSuchSession => refused(StatusCode::NOT_FOUND, "not_found"),
             ServiceError::MalformedScope
             | ServiceError::ScopeExceedsSession
-            | ServiceError::ScopeExceedsClient => refused(StatusCode::BAD_REQUEST, "invalid_scope"),
+            | ServiceError::ScopeExceedsClient
+            | ServiceError::ScopeOfAnotherTarget => {
+                refused(StatusCode::BAD_REQUEST, "invalid_scope")
+            }
+            ServiceError::InvalidTarget(_) => refused(StatusCode::BAD_REQUEST, "invalid_target"),
             ServiceError::UnrevocableToken => {
                 refused(StatusCode::BAD_REQUEST, "unsupported_token_type")
             }

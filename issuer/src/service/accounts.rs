@@ -3,6 +3,7 @@
 use zeroize::Zeroizing;
 
 use crate::clients::{Client, ClientChange};
+use crate::own_claims::OwnClaims;
 use crate::store::{Store, StoreError};
 use crate::users::User;
 use crate::{Error, crypto};
@@ -49,7 +50,7 @@ pub(crate) async fn add_user(
         created_at: now,
         locked: false,
         unlocked_at: 0,
-        claims: String::new(),
+        claims: OwnClaims::default(),
     };
     Ok(store.add_user(user).await?.then_some(id))
 }
@@ -70,7 +71,7 @@ pub(crate) async fn add_client(
         secret_hash,
         locked: false,
         created_at: now,
-        claims: String::new(),
+        claims: OwnClaims::default(),
         audiences: String::new(),
     };
     NewSecret::new(id, secret, store.add_client(client).await)

@@ -2,6 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::store::StoreError;
+use crate::target::TargetFault;
 
 /// The reason why a request was refused or could not be answered.
 ///
@@ -37,6 +38,10 @@ pub(crate) enum ServiceError {
     ScopeExceedsSession,
     /// `scope` asks for more than the client has.
     ScopeExceedsClient,
+    /// `resource` names audiences that the client may not choose.
+    InvalidTarget(TargetFault),
+    /// `scope` asks for a scope for the issuer, and `resource` for other audiences, or the reverse.
+    ScopeOfAnotherTarget,
     /// A client may only use and revoke its own tokens.
     TokenOfAnotherClient,
     /// The access token names no status list, so that nobody can see its end.
@@ -75,6 +80,11 @@ impl fmt::Display for ServiceError {
             }
             Self::ScopeExceedsSession => "scope asks for more than the session has",
             Self::ScopeExceedsClient => "scope asks for more than the client has",
+            Self::InvalidTarget(fault) => return fault.fmt(f),
+            Self::ScopeOfAnotherTarget => {
+                "scopes that begin with countersign: are for the issuer alone; name it as resource to \
+                 ask for them, and ask for no others with them"
+            }
             Self::TokenOfAnotherClient => {
                 "client_id is not the token's client; send the client_id that its access token has, or \
                  none"
@@ -88,6 +98,12 @@ impl fmt::Display for ServiceError {
             Self::Store(_) => "the database does not answer",
             Self::Internal(_) => "the issuer failed; its log says more",
         })
+    }
+}
+
+impl From<TargetFault> for ServiceError {
+    fn from(fault: TargetFault) -> Self {
+        Self::InvalidTarget(fault)
     }
 }
 

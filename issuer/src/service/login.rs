@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::hasher::Turn;
 use super::take_backs::TakeBack;
-use super::{Grant, Issuer, ServiceError};
+use super::{Grant, Issuer, Requested, ServiceError};
 use crate::audit::Event;
 use crate::login::counters::Account;
 use crate::login::fair_queue::Origin;
@@ -141,8 +141,10 @@ impl Issuer {
         self.metrics.logins.ok.inc();
         let cookie = || self.counters.cookie(&account, user.password_version, now);
         let device = request.keeps_cookies.then(cookie);
+        let own = user.claims.clone();
         self.rehash(&request, user, origin, now).await;
-        let grant = self.grant_session(&session, None, now)?;
+        let approved = self.approve_for_session(&Requested::default())?;
+        let grant = self.grant_session(&session, &own, &approved, now)?;
         Ok(LoggedIn { grant, device })
     }
 

@@ -7,6 +7,7 @@ use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::metrics::Metrics;
 use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
+use crate::own_claims::OwnClaims;
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::store::copy::{Parts, PartsOut};
@@ -58,7 +59,7 @@ measured! {
         session: Session, password_hash: String, network: Network,
         failure: Option<ProvisionalFailure>, candidates: Option<Candidates>
     ) -> Option<Session>;
-    write: refresh(refresh: Refresh) -> Verdict;
+    write: refresh(refresh: Refresh) -> (Verdict, OwnClaims);
     read: session(id: SessionId) -> Option<Session>;
     read: live_sessions(page: SessionPage) -> Vec<Session>;
     write: end_session(id: SessionId, network: Option<Network>, now: u64) -> ();

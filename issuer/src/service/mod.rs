@@ -15,6 +15,7 @@ mod signed_in;
 mod access_token;
 mod error;
 mod grant;
+mod requested;
 
 // Parts of a running issuer.
 mod clock_guard;
@@ -56,6 +57,7 @@ pub(crate) use self::new_password::PasswordChange;
 pub(crate) use self::open::{Opened, check_store, open_store, open_to_change};
 use self::polling::Polling;
 pub(crate) use self::refresh::RefreshRequest;
+pub(crate) use self::requested::Requested;
 pub(crate) use self::signed_in::SignedIn;
 use self::status::Lists;
 use self::storage::StorageWatch;
@@ -149,7 +151,7 @@ impl Issuer {
             created_at: 0,
             locked: false,
             unlocked_at: 0,
-            claims: String::new(),
+            claims: crate::own_claims::OwnClaims::default(),
         };
         assert!(self.store.add_user(user).await.unwrap());
         let session = Session {

@@ -46,10 +46,10 @@ impl Issuer {
         &self,
         token: &str,
     ) -> Result<Option<SessionId>, ServiceError> {
-        let Some(claims) = self.unexpired_access_token(token).await else { return Ok(None) };
+        let Some(read) = self.unexpired_access_token(token).await else { return Ok(None) };
         // Success would mean that the token is dead. Without a status list verifiers accept it
         // until it expires.
-        let sid = claims.sid.filter(|_| claims.status.is_some());
+        let sid = read.claims.sid.filter(|_| read.claims.status.is_some());
         let session = sid.as_deref().and_then(Session::parse_sid);
         session.map(Some).ok_or(ServiceError::UnrevocableToken)
     }

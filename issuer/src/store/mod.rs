@@ -24,6 +24,7 @@ use crate::keys::{KeyRecord, Vault};
 use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
+use crate::own_claims::OwnClaims;
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{User, UserChange};
@@ -179,8 +180,8 @@ pub(crate) trait Store: Send + Sync {
         candidates: Option<Candidates>,
     ) -> Answer<'_, Option<Session>>;
     /// Applies [`crate::session::decide`] to the token's session. Refuses a session that does not
-    /// exist.
-    fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict>;
+    /// exist. Returns the present claims of its user along.
+    fn refresh(&self, refresh: Refresh) -> Answer<'_, (Verdict, OwnClaims)>;
     /// Returns the session, if it exists.
     fn session(&self, id: SessionId) -> Answer<'_, Option<Session>>;
     /// Returns a page of a user's sessions that have not ended or expired, newest first.

@@ -16,6 +16,7 @@ use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{self, OneTimeToken, Purpose, TokenUse};
+use crate::own_claims::OwnClaims;
 use crate::session::{
     Authentication, Device, Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict,
 };
@@ -102,7 +103,7 @@ fn user() -> User {
         created_at: NOW,
         locked: false,
         unlocked_at: 0,
-        claims: String::new(),
+        claims: OwnClaims::default(),
     }
 }
 
@@ -294,7 +295,7 @@ async fn a_caller_that_goes_away_blocks_nobody(database: Database) {
             _ = store.refresh(refresh(id, 0, 10)) => {}
             () = turns => cancelled += 1,
         }
-        let verdict = store.refresh(refresh(id, 0, 10)).await.unwrap();
+        let verdict = store.refresh(refresh(id, 0, 10)).await.unwrap().0;
         assert!(matches!(verdict, Verdict::Rotate(_) | Verdict::Repeat { .. }), "{verdict:?}");
         assert_eq!(store.session([id; 16]).await.unwrap().unwrap().counter, 1);
     }
@@ -356,7 +357,7 @@ async fn rows_are_read_as_they_were_written(database: Database) {
         secret_hash: vec![0, 1, 255],
         locked: false,
         created_at: NOW,
-        claims: r#"{"role":"wörker"}"#.to_owned(),
+        claims: OwnClaims::parse(r#"{"role":"wörker"}"#).unwrap(),
         audiences: "https://one.example https://other.example".to_owned(),
     };
     assert!(store.add_client(client.clone()).await.unwrap());

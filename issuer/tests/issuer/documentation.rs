@@ -138,13 +138,14 @@ async fn every_command_prints_the_documented_json() {
     let keys = run(&["keys", "list"]);
     let kid = keys.as_array().unwrap().iter().find(|key| key["state"] == "published").unwrap();
     let kid = kid["kid"].as_str().unwrap();
-    let commands: [&[&str]; 27] = [
+    let commands: [&[&str]; 30] = [
         &["user", "sessions", "alice"],
         &["user", "passwd", "alice"],
         &["user", "lock", "alice"],
         &["user", "unlock", "alice"],
         &["user", "scope", "alice", "read"],
         &["user", "reset", "alice"],
+        &["user", "claims", "alice", "{}"],
         &["user", "expire-passwords", "--all"],
         &["user", "list"],
         &["user", "delete", "alice"],
@@ -153,6 +154,8 @@ async fn every_command_prints_the_documented_json() {
         &["client", "lock", "worker"],
         &["client", "unlock", "worker"],
         &["client", "scope", "worker", "read"],
+        &["client", "claims", "worker"],
+        &["client", "audiences", "worker", "urn:example:orders"],
         &["client", "list"],
         &["keys", "list"],
         &["keys", "plan"],

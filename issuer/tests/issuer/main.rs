@@ -11,6 +11,7 @@ mod cluster;
 mod common;
 mod standby;
 
+mod audiences;
 mod audit;
 mod backends;
 mod browser;
@@ -29,6 +30,7 @@ mod log;
 mod login;
 mod login_queue;
 mod new_password;
+mod own_claims;
 mod own_sessions;
 mod postgres;
 mod promtool;

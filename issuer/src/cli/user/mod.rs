@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::claims::{self, NewClaims};
 use super::output::Output;
 use super::{existing, existing_or_new};
 use crate::login::{password, user_name};
@@ -55,6 +56,13 @@ pub(super) enum Command {
     },
     /// List the open sessions of a user, or end them
     Sessions(sessions::Sessions),
+    /// Set the claims of one's own in a user's tokens, from the next refresh on; or print them
+    Claims {
+        #[command(flatten)]
+        name: Name,
+        #[command(flatten)]
+        claims: NewClaims,
+    },
     /// Delete a user; ends the user's sessions
     Delete(Name),
     /// List the users
@@ -89,6 +97,9 @@ impl Command {
                 change_scope(config, &name, &scope, output).await
             }
             Self::Sessions(sessions) => sessions.run(config, output).await,
+            Self::Claims { name: Name { name }, claims } => {
+                claims_of(config, &name, claims, output).await
+            }
             Self::Delete(Name { name }) => delete(config, &name, output).await,
             Self::List => list(config, output).await,
         }
@@ -193,6 +204,26 @@ async fn change_scope(
     output.print(&text, &json!({ "name": name }))
 }
 
+/// Sets the user's own claims, or prints the present ones.
+async fn claims_of(
+    config: &Config,
+    name: &str,
+    claims: NewClaims,
+    output: Output,
+) -> Result<(), Error> {
+    let claims = claims.read()?;
+    let (User { name, claims: present, .. }, store) = known(config, name).await?;
+    let text = match &claims {
+        Some(new) => {
+            change_user(&*store, &name, UserChange::Claims(new.clone())).await?;
+            format!("set the claims of user {name}; they are in tokens from the next refresh on\n")
+        }
+        None => format!("{}\n", present.as_json()),
+    };
+    let claims = claims::value(claims.as_ref().unwrap_or(&present));
+    output.print(&text, &json!({ "name": name, "claims": claims }))
+}
+
 async fn delete(config: &Config, name: &str, output: Output) -> Result<(), Error> {
     let name = user_name(name)?;
     // Does not look first: an earlier deletion that was not confirmed has to be confirmed now.
@@ -204,7 +235,7 @@ async fn delete(config: &Config, name: &str, output: Output) -> Result<(), Error
     output.print(&text, &json!({ "name": name }))
 }
 
-/// Returns a user and the database. Looks before a change: the database
+/// Returns the user of that name, and the database. Looks before a change: the database
 /// confirms a change that changes nothing too, which takes time or fails while its standby is away.
 async fn known(config: &Config, name: &str) -> Result<(User, Arc<dyn Store>), Error> {
     let name = user_name(name)?;

@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::{audit, rows};
 use crate::audit::{Event, NewEntry};
 use crate::clients::{Client, ClientChange};
+use crate::own_claims::OwnClaims;
 
 pub(super) const BY_ID: &str = "SELECT * FROM countersign.clients WHERE id = $1";
 pub(super) const BY_NAME: &str = "SELECT * FROM countersign.clients WHERE name = $1";
@@ -24,7 +25,7 @@ pub(super) async fn add(db: &Connection, client: &Client) -> Result<bool, Failur
                 (&client.secret_hash, Type::BYTEA),
                 (&client.locked, Type::BOOL),
                 (&rows::signed(client.created_at)?, Type::INT8),
-                (&client.claims, Type::TEXT),
+                (&client.claims.as_stored(), Type::TEXT),
                 (&client.audiences, Type::TEXT),
             ],
         )
@@ -58,7 +59,7 @@ pub(super) async fn change(
                 (&client.secret_hash, Type::BYTEA),
                 (&client.locked, Type::BOOL),
                 (&client.scope, Type::TEXT),
-                (&client.claims, Type::TEXT),
+                (&client.claims.as_stored(), Type::TEXT),
                 (&client.audiences, Type::TEXT),
             ],
         )
@@ -76,7 +77,7 @@ pub(super) fn from_row(row: &Row) -> Result<Client, Failure> {
         secret_hash: row.try_get("secret_hash")?,
         locked: row.try_get("locked")?,
         created_at: rows::number(row, "created_at")?,
-        claims: row.try_get("claims")?,
+        claims: OwnClaims::from_stored(row.try_get("claims")?),
         audiences: row.try_get("audiences")?,
     })
 }

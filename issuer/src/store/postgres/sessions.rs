@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::{audit, failures, one_time, rows};
 use crate::audit::{Event, Network, NewEntry};
 use crate::login::throttle::ProvisionalFailure;
+use crate::own_claims::OwnClaims;
 use crate::session::{
     Authentication, Device, Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId,
     Verdict, decide,
@@ -124,14 +125,16 @@ pub(super) async fn refresh(
     db: &Connection,
     refresh: &Refresh,
     in_flight: &InFlight<Rotation>,
-) -> Result<Verdict, Failure> {
+) -> Result<(Verdict, OwnClaims), Failure> {
     let id = refresh.token.session;
-    let lock = "SELECT *, clock_timestamp() AS now FROM countersign.sessions
-                WHERE id = $1 FOR UPDATE";
+    let lock = "SELECT *, clock_timestamp() AS now,
+                  (SELECT claims FROM countersign.users AS u WHERE u.id = user_id) AS claims
+                FROM countersign.sessions WHERE id = $1 FOR UPDATE";
     let begun = Instant::now();
     let Some(row) = db.query_typed_opt(lock, &[(&id.as_slice(), Type::BYTEA)]).await? else {
-        return Ok(Verdict::Refuse);
+        return Ok((Verdict::Refuse, OwnClaims::default()));
     };
+    let claims = OwnClaims::from_stored(row.try_get("claims")?);
     // The clocks of issuers may differ by more than the grace.
     let mut now = rows::time(&row, "now")?;
     if begun.elapsed() >= Duration::from_secs(1) {
@@ -168,7 +171,7 @@ pub(super) async fn refresh(
         let entry = NewEntry::of_session(now, event, &id, &session.user_id, network);
         audit::record(db, &entry).await?;
     }
-    Ok(verdict)
+    Ok((verdict, claims))
 }
 
 /// Stores the session after a refresh with that number.

@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::{audit, failures, one_time, rows, sessions};
 use crate::audit::{Event, NewEntry};
 use crate::login::new_password::{NewPassword, Proof};
+use crate::own_claims::OwnClaims;
 use crate::users::{BELONGINGS, User, UserChange};
 
 pub(super) const BY_NAME: &str = "SELECT * FROM countersign.users WHERE name = $1";
@@ -29,7 +30,7 @@ pub(super) async fn add(db: &Connection, user: &User) -> Result<bool, Failure> {
                 (&user.password_hash, Type::TEXT),
                 (&rows::signed(user.created_at)?, Type::INT8),
                 (&user.locked, Type::BOOL),
-                (&user.claims, Type::TEXT),
+                (&user.claims.as_stored(), Type::TEXT),
             ],
         )
         .await?;
@@ -137,7 +138,7 @@ async fn update(db: &Connection, user: &User) -> Result<(), Failure> {
             (&user.locked, Type::BOOL),
             (&rows::signed(user.password_version)?, Type::INT8),
             (&rows::signed(user.unlocked_at)?, Type::INT8),
-            (&user.claims, Type::TEXT),
+            (&user.claims.as_stored(), Type::TEXT),
         ],
     )
     .await?;
@@ -188,6 +189,6 @@ pub(super) fn from_row(row: &Row) -> Result<User, Failure> {
         locked: row.try_get("locked")?,
         unlocked_at: rows::number(row, "unlocked_at")?,
         password_version: rows::number(row, "password_version")?,
-        claims: row.try_get("claims")?,
+        claims: OwnClaims::from_stored(row.try_get("claims")?),
     })
 }

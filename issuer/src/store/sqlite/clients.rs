@@ -3,6 +3,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::audit;
 use crate::audit::{Event, NewEntry};
 use crate::clients::{Client, ClientChange};
+use crate::own_claims::OwnClaims;
 
 pub(super) fn add(db: &Connection, client: &Client) -> rusqlite::Result<bool> {
     let added = db.execute(
@@ -15,7 +16,7 @@ pub(super) fn add(db: &Connection, client: &Client) -> rusqlite::Result<bool> {
             client.secret_hash,
             client.locked,
             client.created_at,
-            client.claims,
+            client.claims.as_stored(),
             client.audiences,
         ],
     )?;
@@ -42,7 +43,7 @@ pub(super) fn change(
                 client.secret_hash,
                 client.locked,
                 client.scope,
-                client.claims,
+                client.claims.as_stored(),
                 client.audiences,
             ],
         )?;
@@ -71,7 +72,7 @@ fn client_of(row: &Row<'_>) -> rusqlite::Result<Client> {
         secret_hash: row.get("secret_hash")?,
         locked: row.get("locked")?,
         created_at: row.get("created_at")?,
-        claims: row.get("claims")?,
+        claims: OwnClaims::from_stored(row.get("claims")?),
         audiences: row.get("audiences")?,
     })
 }

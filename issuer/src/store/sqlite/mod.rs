@@ -40,6 +40,7 @@ use crate::keys::{KeyRecord, Vault};
 use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
+use crate::own_claims::OwnClaims;
 use crate::session::{Refresh, RefreshToken, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{DELETED, User, UserChange};
@@ -206,16 +207,16 @@ impl Store for SqliteStore {
         })
     }
 
-    fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict> {
+    fn refresh(&self, refresh: Refresh) -> Answer<'_, (Verdict, OwnClaims)> {
         let RefreshToken { session, counter } = refresh.token;
         let in_flight = Arc::new(self.unacknowledged.begin(session, counter.saturating_add(1)));
         let (tracked, queued) = (Arc::clone(&in_flight), Instant::now());
-        let verdict = self
+        let decided = self
             .write(move |db| sessions::refresh(db, &refresh, queued.elapsed().as_secs(), &tracked));
         Box::pin(async move {
-            let verdict = verdict.await?;
+            let decided = decided.await?;
             in_flight.acknowledge();
-            Ok(verdict)
+            Ok(decided)
         })
     }
 

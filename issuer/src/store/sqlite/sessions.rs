@@ -3,6 +3,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{audit, failures, one_time};
 use crate::audit::{Event, Network, NewEntry};
 use crate::login::throttle::ProvisionalFailure;
+use crate::own_claims::OwnClaims;
 use crate::session::{
     Authentication, Device, Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId,
     SessionPage, Verdict, decide,
@@ -70,15 +71,22 @@ fn end_oldest(db: &Connection, opened: &Session, network: &Network) -> rusqlite:
 /// The counter of the session after it.
 pub(super) type Rotation = u64;
 
-/// Decides a refresh that `waited` that number of seconds for its turn.
+/// Decides a refresh that `waited` that number of seconds for its turn. Returns the claims of its user
+/// along.
 pub(super) fn refresh(
     db: &Connection,
     refresh: &Refresh,
     waited: u64,
     in_flight: &InFlight<Rotation>,
-) -> rusqlite::Result<Verdict> {
+) -> rusqlite::Result<(Verdict, OwnClaims)> {
     let id = refresh.token.session;
-    let Some(session) = by_id(db, &id)? else { return Ok(Verdict::Refuse) };
+    let select = "SELECT *, (SELECT claims FROM users WHERE id = user_id) AS claims FROM sessions
+                  WHERE id = ?1";
+    let read = |row: &Row<'_>| Ok((session_of(row)?, OwnClaims::from_stored(row.get("claims")?)));
+    let Some((session, claims)) = db.prepare_cached(select)?.query_row([id], read).optional()?
+    else {
+        return Ok((Verdict::Refuse, OwnClaims::default()));
+    };
     let answered = !in_flight.is_unacknowledged(session.counter);
     // The issuers on a file share the clock of their machine. A grace begins when the rotation is
     // made. A token that came within the grace is not late because it waited.
@@ -121,7 +129,7 @@ pub(super) fn refresh(
         let (now, network) = (refresh.now, Some(&refresh.network));
         audit::record(db, &NewEntry::of_session(now, event, &id, &session.user_id, network))?;
     }
-    Ok(verdict)
+    Ok((verdict, claims))
 }
 
 pub(super) fn by_id(db: &Connection, id: &SessionId) -> rusqlite::Result<Option<Session>> {

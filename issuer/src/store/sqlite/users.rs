@@ -3,6 +3,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{audit, failures, one_time, sessions};
 use crate::audit::{Event, NewEntry};
 use crate::login::new_password::{NewPassword, Proof};
+use crate::own_claims::OwnClaims;
 use crate::users::{BELONGINGS, User, UserChange};
 
 pub(super) fn add(db: &Connection, user: &User) -> rusqlite::Result<bool> {
@@ -16,7 +17,7 @@ pub(super) fn add(db: &Connection, user: &User) -> rusqlite::Result<bool> {
             user.password_hash,
             user.created_at,
             user.locked,
-            user.claims,
+            user.claims.as_stored(),
         ],
     )?;
     if added == 1 {
@@ -84,7 +85,7 @@ fn update(db: &Connection, user: &User) -> rusqlite::Result<()> {
             user.locked,
             user.password_version,
             user.unlocked_at,
-            user.claims,
+            user.claims.as_stored(),
         ],
     )
     .map(drop)
@@ -147,6 +148,6 @@ fn user_of(row: &Row<'_>) -> rusqlite::Result<User> {
         locked: row.get("locked")?,
         unlocked_at: row.get("unlocked_at")?,
         password_version: row.get("password_version")?,
-        claims: row.get("claims")?,
+        claims: OwnClaims::from_stored(row.get("claims")?),
     })
 }

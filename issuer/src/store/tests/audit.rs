@@ -28,6 +28,11 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
         let change = UserChange::Scope(scope.to_owned());
         assert!(store.change_user(name(), change, NOW).await.unwrap());
     }
+    let claims = OwnClaims::parse(r#"{"team":7}"#).unwrap();
+    for claims in [&claims, &claims, &OwnClaims::default(), &OwnClaims::default()] {
+        let change = UserChange::Claims(claims.clone());
+        assert!(store.change_user(name(), change, NOW).await.unwrap());
+    }
     let client = Client {
         id: "client_x".to_owned(),
         name: "worker".to_owned(),
@@ -35,7 +40,7 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
         secret_hash: vec![1],
         locked: false,
         created_at: NOW,
-        claims: String::new(),
+        claims: OwnClaims::default(),
         audiences: String::new(),
     };
     assert!(store.add_client(client.clone()).await.unwrap());
@@ -49,6 +54,10 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
         ClientChange::Locked(false),
         ClientChange::Scope("read".to_owned()),
         ClientChange::Scope("read".to_owned()),
+        ClientChange::Claims(claims.clone()),
+        ClientChange::Claims(claims),
+        ClientChange::Audiences("urn:example:a".to_owned()),
+        ClientChange::Audiences("urn:example:a".to_owned()),
     ] {
         assert!(store.change_client("worker".to_owned(), change, NOW).await.unwrap());
     }
@@ -78,11 +87,15 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
         ("user_unlocked", "user_x"),
         ("password_changed", "user_x"),
         ("user_scope_changed", "user_x"),
+        ("user_claims_changed", "user_x"),
+        ("user_claims_changed", "user_x"),
         ("client_added", "client_x"),
         ("client_secret_changed", "client_x"),
         ("client_locked", "client_x"),
         ("client_unlocked", "client_x"),
         ("client_scope_changed", "client_x"),
+        ("client_claims_changed", "client_x"),
+        ("client_audiences_changed", "client_x"),
         ("login", one.as_str()),
         ("login", two.as_str()),
         ("refresh_repeated", one.as_str()),
@@ -94,10 +107,10 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
     ];
     assert_eq!(recorded, expected);
     let last = other.audit(AuditFilter { most: 2, ..AuditFilter::default() }).await.unwrap();
-    assert_eq!(last, entries[16..]);
+    assert_eq!(last, entries[20..]);
     let of_one = AuditFilter { subject: Some(one), most: 2, ..AuditFilter::default() };
     let of_one = other.audit(of_one).await.unwrap();
-    assert_eq!(of_one, entries[12..14]);
+    assert_eq!(of_one, entries[16..18]);
 }
 
 async fn only_old_entries_of_the_audit_log_are_deleted(database: Database) {

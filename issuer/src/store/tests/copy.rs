@@ -10,6 +10,7 @@ use crate::audit::Network;
 use crate::clients::Client;
 use crate::config::DatabaseUrl;
 use crate::keys::Vault;
+use crate::own_claims::OwnClaims;
 use crate::session::Session;
 use crate::store::Store;
 use crate::store::copy::{Part, TABLES, Value, copy};
@@ -44,7 +45,7 @@ async fn fill(store: &dyn Store) {
         secret_hash: (0..=255).collect(),
         locked: true,
         created_at: 0,
-        claims: r#"{"a":[1]}"#.to_owned(),
+        claims: OwnClaims::parse(r#"{"a":[1]}"#).unwrap(),
         audiences: "https://one.example".to_owned(),
     };
     assert!(store.add_client(client).await.unwrap());
