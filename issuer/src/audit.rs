@@ -95,6 +95,21 @@ pub(crate) fn session_subject(id: &[u8; 16]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Who asks for a change, and from where. The default is a command.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Actor {
+    /// The id of the client that called the Admin API.
+    pub(crate) id: Option<String>,
+    /// The network of the request.
+    pub(crate) network: Option<Network>,
+}
+
+impl From<Network> for Actor {
+    fn from(network: Network) -> Self {
+        Self { id: None, network: Some(network) }
+    }
+}
+
 /// An entry of the audit log that the store writes.
 #[derive(Clone, Debug)]
 pub(crate) struct NewEntry {
@@ -107,12 +122,22 @@ pub(crate) struct NewEntry {
     pub(crate) network: Option<String>,
     /// How often it happened.
     pub(crate) count: u32,
+    /// The id of the [`Actor`].
+    pub(crate) actor: Option<String>,
 }
 
 impl NewEntry {
     /// Returns the entry of an event that concerns no user.
     pub(crate) fn of(at: u64, event: Event, subject: &str) -> Self {
-        Self { at, event, subject: subject.to_owned(), user_id: None, network: None, count: 1 }
+        Self {
+            at,
+            event,
+            subject: subject.to_owned(),
+            user_id: None,
+            network: None,
+            count: 1,
+            actor: None,
+        }
     }
 
     /// Returns the entry of a change of a user.
@@ -120,19 +145,19 @@ impl NewEntry {
         Self { user_id: Some(user_id.to_owned()), ..Self::of(at, event, user_id) }
     }
 
-    /// Returns the entry of a session's event. Commands have no network.
-    pub(crate) fn of_session(
-        at: u64,
-        event: Event,
-        session: &[u8; 16],
-        user_id: &str,
-        network: Option<&Network>,
-    ) -> Self {
-        Self {
-            user_id: Some(user_id.to_owned()),
-            network: network.map(Network::to_string),
-            ..Self::of(at, event, &session_subject(session))
-        }
+    /// Returns the entry of a session's event.
+    pub(crate) fn of_session(at: u64, event: Event, session: &[u8; 16], user_id: &str) -> Self {
+        let user_id = Some(user_id.to_owned());
+        Self { user_id, ..Self::of(at, event, &session_subject(session)) }
+    }
+
+    pub(crate) fn by(self, actor: &Actor) -> Self {
+        let network = actor.network.as_ref().map(Network::to_string);
+        Self { actor: actor.id.clone(), network, ..self }
+    }
+
+    pub(crate) fn from(self, network: &Network) -> Self {
+        Self { network: Some(network.to_string()), ..self }
     }
 }
 
@@ -152,6 +177,8 @@ pub(crate) struct AuditEntry {
     pub(crate) user_name: Option<String>,
     pub(crate) network: Option<String>,
     pub(crate) count: u64,
+    /// The id of the [`Actor`]. Absent for commands, and for users and clients that act for themselves.
+    pub(crate) actor: Option<String>,
 }
 
 /// The entries to list: those that meet all conditions.

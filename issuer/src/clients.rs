@@ -52,6 +52,21 @@ pub(crate) fn parse_audiences<'a>(
     Ok(once.join(" "))
 }
 
+/// Checks a client's name. Only operators see the name: no token contains it.
+///
+/// # Errors
+///
+/// [`Error::Refused`] if no client can have this name.
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    let fit = |c: char| !c.is_control() && !c.is_whitespace();
+    if (1..=64).contains(&name.chars().count()) && name.chars().all(fit) {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "{name:?} is not a client name; use 1 to 64 characters without spaces"
+    )))
+}
+
 /// A change of one client.
 #[derive(Clone, Debug)]
 pub(crate) enum ClientChange {

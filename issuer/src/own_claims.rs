@@ -128,6 +128,11 @@ impl OwnClaims {
         if self.0.is_empty() { "{}" } else { &self.0 }
     }
 
+    /// Returns the JSON object.
+    pub(crate) fn to_value(&self) -> Value {
+        serde_json::from_str(self.as_json()).unwrap_or_default()
+    }
+
     /// Adds the claims to a JSON object that has other members.
     pub(crate) fn append_to(&self, object: &mut Vec<u8>) {
         if let Some(members) = self.0.strip_prefix('{') {

@@ -67,6 +67,8 @@ pub(crate) enum UserChange {
     SessionsEnded,
     /// Sets the user's own claims. No session ends: each refresh reads them anew.
     Claims(OwnClaims),
+    /// Ends the sessions.
+    SessionsEnded,
     /// Removes everything but the id. Status lists need the user's sessions until these expire, and
     /// sessions need the row.
     Deleted,
@@ -90,7 +92,13 @@ pub(crate) const BELONGINGS: [&str; 4] = ["one_time_tokens", "totps", "recovery_
 pub(crate) const DELETED: &str = "\u{7}";
 
 impl UserChange {
-    /// Applies the change. Returns `None` if it changes nothing; then nothing is written or audited.
+    /// Returns true if the user is not deleted, or this change deletes them.
+    pub(crate) fn is_possible(&self, user: &User) -> bool {
+        matches!(self, Self::Deleted) || !user.name.starts_with(DELETED)
+    }
+
+    /// Applies the change. Returns `None` if it changes nothing; then nothing is written or audited. The
+    /// end of sessions changes nothing if there is none.
     pub(crate) fn apply(&self, user: &User, now: u64) -> Option<ChangedUser> {
         let (changed, ends_sessions, event) = match self {
             // A hash has a random salt. The same hash means that the transaction runs again after
@@ -118,6 +126,13 @@ impl UserChange {
             Self::Claims(claims) => {
                 let changed = User { claims: claims.clone(), ..user.clone() };
                 (changed, false, Event::UserClaimsChanged)
+            }
+            Self::SessionsEnded => {
+                return Some(ChangedUser {
+                    user: user.clone(),
+                    ends_sessions: true,
+                    event: Event::SessionsEnded,
+                });
             }
             Self::Deleted if user.name.starts_with(DELETED) => return None,
             Self::Deleted => {
@@ -202,5 +217,8 @@ mod tests {
             assert_eq!(change.apply(&after, 9), None, "{change:?}");
             assert_eq!(changed, ChangedUser { user: after, ends_sessions, event }, "{change:?}");
         }
+        let ended = UserChange::SessionsEnded.apply(&user(), 9);
+        let event = Event::SessionsEnded;
+        assert_eq!(ended, Some(ChangedUser { user: user(), ends_sessions: true, event }));
     }
 }

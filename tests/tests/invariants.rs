@@ -117,6 +117,7 @@ const LAYERS: [&[&str]; 6] = [
     &[
         "audit",
         "clients",
+        "idempotency",
         "keys",
         "login",
         "one_time",

@@ -3,7 +3,6 @@
 use std::io::Read as _;
 
 use clap::Args;
-use serde_json::Value;
 
 use crate::Error;
 use crate::own_claims::OwnClaims;
@@ -39,9 +38,4 @@ fn read_stdin() -> Result<String, Error> {
         )));
     }
     Ok(json)
-}
-
-/// Returns the claims for the output of a command.
-pub(super) fn value(claims: &OwnClaims) -> Value {
-    serde_json::from_str(claims.as_json()).unwrap_or_default()
 }

@@ -54,6 +54,17 @@ pub enum LogFormat {
     Json,
 }
 
+/// The listeners that serve the Admin API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminApi {
+    /// The admin listener, if it has a loopback address.
+    Loopback,
+    /// The admin listener, at any address. It has no TLS.
+    Private,
+    /// The public listener, and the admin listener if it has a loopback address.
+    Public,
+}
+
 /// How the audit log names the network of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditNetwork {

@@ -11,7 +11,8 @@ use tracing::Level;
 
 use super::value::{self, Value};
 use super::{
-    AuditNetwork, DAY, DatabaseUrl, KeyBits, LogFormat, MIB, MINUTE, Origin, Resource, Secret,
+    AdminApi, AuditNetwork, DAY, DatabaseUrl, KeyBits, LogFormat, MIB, MINUTE, Origin, Resource,
+    Secret,
 };
 
 /// Names the function `parse` or `show` of a setting. The form is a module of [`value`], such as
@@ -71,6 +72,11 @@ settings! {
     listen: SocketAddr = loopback(8080);
     /// Address to serve metrics on, or none; port 0 picks a free one.
     admin_listen: Option<SocketAddr> as or_none = Some(loopback(9090));
+    /// Where the Admin API is served: loopback, private or public.
+    ///
+    /// `loopback`: on `admin_listen`, if that is a loopback address. `private`: on `admin_listen`, at any
+    /// address, without TLS. `public`: on `listen` too.
+    admin_api: AdminApi = AdminApi::Loopback;
     /// Issuer URL, the `iss` claim; by default the URL of the loopback address.
     ///
     /// Required on any other address.

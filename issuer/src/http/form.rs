@@ -73,6 +73,10 @@ impl Form {
         T::deserialize(parameters).map_err(|FormError(e)| e)
     }
 
+    pub(super) fn values(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(_, value)| value.as_str())
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
     }
@@ -171,9 +175,8 @@ mod tests {
     fn form(body: &'static str) -> Result<Form, ApiError> {
         Form::read(&Call {
             headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(FORM))]),
-            client: [127, 0, 0, 1].into(),
-            path: "/token".to_owned(),
             body: Bytes::from_static(body.as_bytes()),
+            ..Call::for_tests()
         })
     }
 

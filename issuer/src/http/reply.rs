@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::service::ServiceError;
+use crate::service::admin::Access;
 
 /// The answer of a handler.
 pub(crate) type Reply = Response<Bytes>;
@@ -85,8 +86,7 @@ impl ApiError {
 
     /// RFC 6750 §3.1: the challenge for a request without a token names no error.
     pub(super) fn no_access_token() -> Self {
-        let description =
-            "the request has no access token; send that of a session as Authorization: Bearer …";
+        let description = "the request has no access token; send one as Authorization: Bearer …";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", description)
             .challenge("Bearer realm=\"countersign\"")
     }
@@ -192,6 +192,31 @@ impl From<ServiceError> for ApiError {
             ServiceError::InvalidClient => Self::invalid_client(),
             ServiceError::InvalidAccessToken => refused(StatusCode::UNAUTHORIZED, "invalid_token")
                 .challenge("Bearer realm=\"countersign\", error=\"invalid_token\""),
+            ServiceError::InvalidAdminToken => refused(StatusCode::UNAUTHORIZED, "invalid_token")
+                .challenge("Bearer realm=\"countersign\", error=\"invalid_token\""),
+            ServiceError::InsufficientScope(Access::Read) => {
+                refused(StatusCode::FORBIDDEN, "insufficient_scope").challenge(
+                    "Bearer realm=\"countersign\", error=\"insufficient_scope\", \
+                     scope=\"countersign:read\"",
+                )
+            }
+            ServiceError::InsufficientScope(Access::Change) => {
+                refused(StatusCode::FORBIDDEN, "insufficient_scope").challenge(
+                    "Bearer realm=\"countersign\", error=\"insufficient_scope\", \
+                     scope=\"countersign:admin\"",
+                )
+            }
+            ServiceError::TooManyRequests(wait) => {
+                refused(StatusCode::TOO_MANY_REQUESTS, "too_many_requests").retry_after(*wait)
+            }
+            ServiceError::Refused(_) => refused(StatusCode::BAD_REQUEST, "invalid_request"),
+            ServiceError::NoSuch(_) => refused(StatusCode::NOT_FOUND, "not_found"),
+            ServiceError::NameTaken
+            | ServiceError::RequestInFlight
+            | ServiceError::AnswerUnreadable => refused(StatusCode::CONFLICT, "conflict"),
+            ServiceError::KeyOfAnotherRequest => {
+                refused(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused")
+            }
             ServiceError::NoSuchSession => refused(StatusCode::NOT_FOUND, "not_found"),
             ServiceError::MalformedScope
             | ServiceError::ScopeExceedsSession
@@ -221,6 +246,6 @@ impl From<ServiceError> for ApiError {
 
 impl From<crate::Error> for ApiError {
     fn from(e: crate::Error) -> Self {
-        ServiceError::Internal(e).into()
+        ServiceError::from(e).into()
     }
 }

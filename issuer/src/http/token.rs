@@ -130,10 +130,10 @@ mod tests {
         let api = Api::for_tests(issuer);
         let call = || Call {
             headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(FORM))]),
-            client: [127, 0, 0, 1].into(),
             path: "/token".to_owned(),
             query: String::new(),
             body: format!("grant_type=refresh_token&refresh_token={refresh_token}").into(),
+            ..Call::for_tests()
         };
 
         api.issuer.keys.age();

@@ -8,10 +8,15 @@ use crate::service::{Issuer, SignedIn};
 /// Returns the user whose access token the request has in `Authorization`. Cookies do not count: a page
 /// of another site could let its visitor's browser send them.
 pub(super) async fn signed_in(issuer: &Issuer, call: &Call) -> Result<SignedIn, ApiError> {
+    Ok(issuer.signed_in(access_token(call)?).await?)
+}
+
+/// Returns the access token of a request.
+pub(super) fn access_token(call: &Call) -> Result<&str, ApiError> {
     let mut headers = with_scheme(call, "bearer");
     let header = headers.next().ok_or_else(ApiError::no_access_token)?;
     let token = token(header).filter(|_| headers.next().is_none());
-    Ok(issuer.signed_in(token.ok_or_else(ApiError::not_one_access_token)?).await?)
+    token.ok_or_else(ApiError::not_one_access_token)
 }
 
 /// Reads the token after the scheme.

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::admin::Access;
 use crate::store::StoreError;
 use crate::target::TargetFault;
 
@@ -42,6 +43,24 @@ pub(crate) enum ServiceError {
     InvalidTarget(TargetFault),
     /// `scope` asks for a scope for the issuer, and `resource` for other audiences, or the reverse.
     ScopeOfAnotherTarget,
+    /// The access token is not a client's own for the issuer itself, or the client is gone or locked.
+    InvalidAdminToken,
+    /// The token or the client lacks the scope.
+    InsufficientScope(Access),
+    /// The client made too many requests; the next one is possible after this time.
+    TooManyRequests(Duration),
+    /// The request cannot be done. The line says why, and what was expected.
+    Refused(String),
+    /// There is no such user, client, session or key.
+    NoSuch(&'static str),
+    /// Another user or client has the name.
+    NameTaken,
+    /// Another request had the same `Idempotency-Key`.
+    KeyOfAnotherRequest,
+    /// A request with the same `Idempotency-Key` is being answered.
+    RequestInFlight,
+    /// The stored answer is sealed under another master key.
+    AnswerUnreadable,
     /// A client may only use and revoke its own tokens.
     TokenOfAnotherClient,
     /// The access token names no status list, so that nobody can see its end.
@@ -63,6 +82,27 @@ impl fmt::Display for ServiceError {
             Self::PasswordRefused(reason) => reason,
             Self::InvalidResetToken => {
                 "the token is invalid or has expired, or was used; ask for another one"
+            }
+            Self::InvalidAdminToken => {
+                "the access token is invalid or has expired, or is not a client's own for this issuer; \
+                 get one by client_credentials with the issuer's URL as resource"
+            }
+            Self::InsufficientScope(access) => {
+                return write!(f, "this request needs the scope {}", access.scope());
+            }
+            Self::TooManyRequests(_) => "too many requests; wait before the next one",
+            Self::Refused(line) => line,
+            Self::NoSuch(thing) => return write!(f, "there is no such {thing}"),
+            Self::NameTaken => "the name is taken; choose another one",
+            Self::KeyOfAnotherRequest => {
+                "another request had this Idempotency-Key; use a new key for a new request"
+            }
+            Self::RequestInFlight => {
+                "a request with this Idempotency-Key is being answered; repeat this one after that"
+            }
+            Self::AnswerUnreadable => {
+                "the answer to this Idempotency-Key cannot be read, because the master key has changed; \
+                 look for the name, or use a new key"
             }
             Self::LoginFailed => "the user name or the password is wrong",
             Self::PasswordExpired => "the password has expired; the user needs a new one",
@@ -115,6 +155,11 @@ impl From<StoreError> for ServiceError {
 
 impl From<crate::Error> for ServiceError {
     fn from(e: crate::Error) -> Self {
-        Self::Internal(e)
+        match e {
+            crate::Error::Refused(line) => Self::Refused(line),
+            crate::Error::Unavailable(line) => Self::Store(StoreError::Unavailable(line)),
+            crate::Error::Unconfirmed(line) => Self::Store(StoreError::Unconfirmed(line)),
+            e => Self::Internal(e),
+        }
     }
 }

@@ -16,6 +16,7 @@ use crate::login::counters::Account;
 use crate::login::fair_queue::Origin;
 use crate::login::throttle::{Attempt, Counter, ProvisionalFailure, Verdict};
 use crate::login::user_name;
+use crate::network::network_of;
 use crate::session::{Authentication, Device, Session};
 use crate::users::User;
 use crate::{Error, crypto};
@@ -88,7 +89,7 @@ impl Issuer {
 
     /// Counts a login of this network. Refuses it if there were too many.
     pub(super) fn limit_logins(&self, client: IpAddr) -> Result<(), ServiceError> {
-        self.login_limit.check(client).map_err(|wait| {
+        self.login_limit.check(&network_of(client)).map_err(|wait| {
             self.metrics.logins.limited.inc();
             ServiceError::TooManyLogins(wait)
         })

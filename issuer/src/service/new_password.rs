@@ -9,6 +9,7 @@ use super::hasher::Turn;
 use super::login::{Login, to_its_end};
 use super::take_backs::TakeBack;
 use super::{Issuer, LoginRequest, ServiceError, SignedIn};
+use crate::audit::Actor;
 use crate::login::fair_queue::Origin;
 use crate::login::new_password::{NewPassword, Proof};
 use crate::login::password;
@@ -31,6 +32,7 @@ pub(crate) struct ResetToken {
 pub(crate) async fn begin_password_reset(
     store: &dyn Store,
     user: &User,
+    by: Actor,
     now: u64,
 ) -> Result<ResetToken, Error> {
     let (token, hash) = one_time::random()?;
@@ -43,7 +45,7 @@ pub(crate) async fn begin_password_reset(
         created_at: now,
         expires_at,
     };
-    store.add_one_time_token(stored).await?;
+    store.add_one_time_token(stored, by).await?;
     Ok(ResetToken { token, expires_at })
 }
 

@@ -38,7 +38,8 @@ impl Issuer {
         session: SessionId,
         client: IpAddr,
     ) -> Result<(), ServiceError> {
-        Ok(self.store.end_session(session, Some(self.network(client)), self.clock.now()).await?)
+        let by = self.network(client).into();
+        Ok(self.store.end_session(session, by, self.clock.now()).await?)
     }
 
     /// Returns the session of an access token; `None` if the token is invalid or has expired.

@@ -17,7 +17,7 @@ impl Issuer {
     /// a client's own, or is for other services than those of the setting `audience`, or if its session
     /// has ended. Does not look at its scope.
     pub(crate) async fn signed_in(&self, token: &str) -> Result<SignedIn, ServiceError> {
-        let claims = self.unexpired_access_token(token).await;
+        let claims = self.unexpired_access_token(token).await.map(|read| read.claims);
         let sid = claims.filter(|claims| self.is_for_us(claims)).and_then(|claims| claims.sid);
         let id = sid.as_deref().and_then(Session::parse_sid);
         let id = id.ok_or(ServiceError::InvalidAccessToken)?;

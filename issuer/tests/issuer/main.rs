@@ -11,6 +11,7 @@ mod cluster;
 mod common;
 mod standby;
 
+mod admin;
 mod audiences;
 mod audit;
 mod backends;

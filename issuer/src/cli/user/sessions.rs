@@ -4,9 +4,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{change_user, known};
+use crate::audit::Actor;
 use crate::cli::output::Output;
 use crate::session::{Cursor, MOST_OF_A_USER, Session, SessionPage};
-use crate::users::{User, UserChange};
+use crate::users::UserChange;
 use crate::{Clock, Config, Error};
 
 #[derive(Args)]
@@ -25,17 +26,18 @@ pub(in crate::cli) struct Sessions {
 impl Sessions {
     /// Lists the sessions, or those that it ends.
     pub(super) async fn run(self, config: &Config, output: Output) -> Result<(), Error> {
-        let (User { id: user_id, name, .. }, store) = known(config, &self.name.name).await?;
+        let (user, store) = known(config, &self.name.name).await?;
+        let (name, user_id) = (&user.name, user.id.clone());
         let now = Clock::system().now();
         let page = SessionPage { user_id, now, after: Cursor::START, most: MOST_OF_A_USER };
         let mut sessions = store.live_sessions(page).await?;
         if let Some(sid) = &self.end {
             sessions.retain(|session| session.sid() == *sid);
-            let session = sessions.first().ok_or_else(|| unknown(&name, sid))?;
-            store.end_session(session.id, None, now).await?;
+            let session = sessions.first().ok_or_else(|| unknown(name, sid))?;
+            store.end_session(session.id, Actor::default(), now).await?;
         }
         if self.end_all {
-            change_user(&*store, &name, UserChange::SessionsEnded).await?;
+            change_user(&*store, &user, UserChange::SessionsEnded).await?;
         }
         let is_ending = self.end.is_some() || self.end_all;
         let text = if is_ending {

@@ -6,12 +6,13 @@ use tokio_postgres::types::Type;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, rows};
+use crate::audit::Actor;
 use crate::one_time::{MOST_OF_A_USER, OneTimeToken, Purpose, TokenHash, TokenUse};
 
 pub(super) const FIND: &str = "SELECT * FROM countersign.one_time_tokens
      WHERE hash = $1 AND purpose = $2 AND expires_at > $3 AND used_by IS NULL";
 
-pub(super) async fn add(db: &Connection, token: &OneTimeToken) -> Result<(), Failure> {
+pub(super) async fn add(db: &Connection, token: &OneTimeToken, by: &Actor) -> Result<(), Failure> {
     // It is random. If it is there, an earlier run of this transaction was committed.
     let insert = "INSERT INTO countersign.one_time_tokens
                     (hash, purpose, user_id, data, created_at, expires_at)
@@ -35,7 +36,7 @@ pub(super) async fn add(db: &Connection, token: &OneTimeToken) -> Result<(), Fai
     if added == 1
         && let Some(entry) = token.entry()
     {
-        audit::record(db, &entry).await?;
+        audit::record(db, &entry.by(by)).await?;
     }
     let surplus = "DELETE FROM countersign.one_time_tokens WHERE hash IN (
                      SELECT hash FROM countersign.one_time_tokens

@@ -8,7 +8,7 @@ use super::connect::Parameters;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, failures, one_time, rows};
-use crate::audit::{Event, Network, NewEntry};
+use crate::audit::{Actor, Event, Network, NewEntry};
 use crate::login::throttle::ProvisionalFailure;
 use crate::own_claims::OwnClaims;
 use crate::session::{
@@ -48,8 +48,8 @@ pub(super) async fn open(
     let session = Session { status, ..session.clone() };
     if insert(db, &session, password_hash).await? {
         let Session { created_at, id, user_id, .. } = &session;
-        let entry = NewEntry::of_session(*created_at, Event::Login, id, user_id, Some(network));
-        audit::record(db, &entry).await?;
+        let entry = NewEntry::of_session(*created_at, Event::Login, id, user_id);
+        audit::record(db, &entry.from(network)).await?;
         end_oldest(db, &session, network).await?;
         if let Some(failure) = failure {
             failures::undo(db, failure).await?;
@@ -113,10 +113,11 @@ async fn end_oldest(db: &Connection, opened: &Session, network: &Network) -> Res
         (&i64::from(MOST_ENDED), Type::INT8),
         (&i64::from(MOST_OF_A_USER - 1), Type::INT8),
     ];
+    let by = Actor::from(network.clone());
     for row in db.query_typed(surplus, parameters).await? {
         let id: &[u8] = row.try_get("id")?;
         let id = SessionId::try_from(id).map_err(|_| rows::malformed())?;
-        end(db, id, Some(network), opened.created_at).await?;
+        end(db, id, &by, opened.created_at).await?;
     }
     Ok(())
 }
@@ -167,9 +168,8 @@ pub(super) async fn refresh(
         revoke(db, id).await?;
     }
     if let Some(event) = verdict.event() {
-        let (now, network) = (refresh.now, Some(&refresh.network));
-        let entry = NewEntry::of_session(now, event, &id, &session.user_id, network);
-        audit::record(db, &entry).await?;
+        let entry = NewEntry::of_session(refresh.now, event, &id, &session.user_id);
+        audit::record(db, &entry.from(&refresh.network)).await?;
     }
     Ok((verdict, claims))
 }
@@ -200,12 +200,12 @@ async fn put(
 pub(super) async fn end(
     db: &Connection,
     id: SessionId,
-    network: Option<&Network>,
+    by: &Actor,
     now: u64,
 ) -> Result<(), Failure> {
     if let Some(user_id) = revoke(db, id).await? {
         let event = Event::SessionEnded;
-        audit::record(db, &NewEntry::of_session(now, event, &id, &user_id, network)).await?;
+        audit::record(db, &NewEntry::of_session(now, event, &id, &user_id).by(by)).await?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, failures, one_time, rows, sessions};
-use crate::audit::{Event, NewEntry};
+use crate::audit::{Actor, Event, NewEntry};
 use crate::login::new_password::{NewPassword, Proof};
 use crate::own_claims::OwnClaims;
 use crate::users::{BELONGINGS, User, UserChange};
@@ -14,10 +14,11 @@ pub(super) const BY_NAME: &str = "SELECT * FROM countersign.users WHERE name = $
 /// Without deleted users: their names begin with `chr(7)`.
 pub(super) const BY_ID: &str = "SELECT * FROM countersign.users WHERE id = $1 AND name >= chr(8)";
 
-/// Without deleted users.
-pub(super) const ALL: &str = "SELECT * FROM countersign.users WHERE name >= chr(8) ORDER BY name";
+/// The first `$2` users after the name `$1`, without deleted users.
+pub(super) const AFTER: &str = "SELECT * FROM countersign.users
+                                WHERE name > $1 AND name >= chr(8) ORDER BY name LIMIT $2";
 
-pub(super) async fn add(db: &Connection, user: &User) -> Result<bool, Failure> {
+pub(super) async fn add(db: &Connection, user: &User, by: &Actor) -> Result<bool, Failure> {
     let added = db
         .execute_typed(
             "INSERT INTO countersign.users
@@ -35,7 +36,8 @@ pub(super) async fn add(db: &Connection, user: &User) -> Result<bool, Failure> {
         )
         .await?;
     if added == 1 {
-        audit::record(db, &NewEntry::of_user(user.created_at, Event::UserAdded, &user.id)).await?;
+        let entry = NewEntry::of_user(user.created_at, Event::UserAdded, &user.id);
+        audit::record(db, &entry.by(by)).await?;
         return Ok(true);
     }
     // The id is random. If it is there, an earlier run of this transaction was committed.
@@ -43,46 +45,43 @@ pub(super) async fn add(db: &Connection, user: &User) -> Result<bool, Failure> {
     Ok(db.query_typed_opt(same, &[(&user.id, Type::TEXT)]).await?.is_some())
 }
 
-/// Changes the user of that name. Returns `false` if there is none.
+/// Changes the user of that id. Returns `false` if there is none.
 pub(super) async fn change(
     db: &Connection,
-    name: &str,
-    change: &UserChange,
+    id: &str,
+    changes: &[UserChange],
+    by: &Actor,
     now: u64,
 ) -> Result<bool, Failure> {
-    let lock = "SELECT * FROM countersign.users WHERE name = $1 FOR UPDATE";
-    let Some(row) = db.query_typed_opt(lock, &[(&name, Type::TEXT)]).await? else {
-        return Ok(false);
-    };
-    apply(db, &from_row(&row)?, change, now).await?;
+    let lock = "SELECT * FROM countersign.users WHERE id = $1 FOR UPDATE";
+    let row = db.query_typed_opt(lock, &[(&id, Type::TEXT)]).await?;
+    let locked = row.as_ref().map(from_row).transpose()?;
+    let is_possible = |user: &User| changes.iter().all(|change| change.is_possible(user));
+    let Some(mut user) = locked.filter(is_possible) else { return Ok(false) };
+    for change in changes {
+        user = apply(db, user, change, by, now).await?;
+    }
     Ok(true)
 }
 
-/// Deletes the user of that id, unless an earlier run of this transaction has.
-pub(super) async fn delete(db: &Connection, id: &str, now: u64) -> Result<(), Failure> {
-    let lock = "SELECT * FROM countersign.users WHERE id = $1 FOR UPDATE";
-    match db.query_typed_opt(lock, &[(&id, Type::TEXT)]).await? {
-        Some(row) => apply(db, &from_row(&row)?, &UserChange::Deleted, now).await,
-        None => Ok(()),
-    }
-}
-
-/// Applies a change to a locked row. A login that was checked against the old row waits for the
-/// lock; the sessions of earlier logins are visible to the statement that ends them.
+/// Applies a change to a locked row. Returns the row after it. A login that was checked against the
+/// old row waits for the lock; the sessions of earlier logins are visible to the statement that ends
+/// them.
 async fn apply(
     db: &Connection,
-    locked: &User,
+    locked: User,
     change: &UserChange,
+    by: &Actor,
     now: u64,
-) -> Result<(), Failure> {
-    let Some(changed) = change.apply(locked, now) else { return Ok(()) };
-    let user = &changed.user;
-    update(db, user).await?;
+) -> Result<User, Failure> {
+    let Some(changed) = change.apply(&locked, now) else { return Ok(locked) };
+    let user = changed.user;
+    update(db, &user).await?;
     if changed.ends_sessions {
         let ended = sessions::end_all(db, &user.id, None).await?;
         // Nothing has happened then.
         if ended == 0 && changed.event == Event::SessionsEnded {
-            return Ok(());
+            return Ok(user);
         }
     }
     if changed.event == Event::UserDeleted {
@@ -91,7 +90,8 @@ async fn apply(
             db.execute_typed(&delete, &[(&user.id, Type::TEXT)]).await?;
         }
     }
-    audit::record(db, &NewEntry::of_user(now, changed.event, &user.id)).await
+    audit::record(db, &NewEntry::of_user(now, changed.event, &user.id).by(by)).await?;
+    Ok(user)
 }
 
 /// Sets a password that its user chose. Returns `false` if the proof does not hold.
@@ -121,7 +121,7 @@ pub(super) async fn set_password(db: &Connection, new: &NewPassword) -> Result<b
     update(db, &user.with_password(&new.hash)).await?;
     sessions::end_all(db, &user.id, new.staying_session()).await?;
     let entry = NewEntry::of_user(new.now, new.event(), &user.id);
-    audit::record(db, &NewEntry { network: Some(new.network.to_string()), ..entry }).await?;
+    audit::record(db, &entry.from(&new.network)).await?;
     Ok(true)
 }
 

@@ -3,9 +3,10 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::audit;
+use crate::audit::Actor;
 use crate::one_time::{MOST_OF_A_USER, OneTimeToken, Purpose, TokenHash, TokenUse};
 
-pub(super) fn add(db: &Connection, token: &OneTimeToken) -> rusqlite::Result<()> {
+pub(super) fn add(db: &Connection, token: &OneTimeToken, by: &Actor) -> rusqlite::Result<()> {
     let insert = "INSERT INTO one_time_tokens
                     (hash, purpose, user_id, data, created_at, expires_at)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -18,7 +19,7 @@ pub(super) fn add(db: &Connection, token: &OneTimeToken) -> rusqlite::Result<()>
         token.expires_at,
     ])?;
     if let Some(entry) = token.entry() {
-        audit::record(db, &entry)?;
+        audit::record(db, &entry.by(by))?;
     }
     let surplus = "DELETE FROM one_time_tokens WHERE hash IN (
                      SELECT hash FROM one_time_tokens

@@ -1,7 +1,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{audit, failures, one_time};
-use crate::audit::{Event, Network, NewEntry};
+use crate::audit::{Actor, Event, Network, NewEntry};
 use crate::login::throttle::ProvisionalFailure;
 use crate::own_claims::OwnClaims;
 use crate::session::{
@@ -48,8 +48,8 @@ pub(super) fn open(
         return Ok(None);
     }
     let Session { created_at, id, user_id, .. } = &session;
-    let entry = NewEntry::of_session(*created_at, Event::Login, id, user_id, Some(network));
-    audit::record(db, &entry)?;
+    let entry = NewEntry::of_session(*created_at, Event::Login, id, user_id);
+    audit::record(db, &entry.from(network))?;
     end_oldest(db, &session, network)?;
     failure.map_or(Ok(()), |failure| failures::undo(db, failure))?;
     Ok(Some(session))
@@ -65,7 +65,8 @@ fn end_oldest(db: &Connection, opened: &Session, network: &Network) -> rusqlite:
         .prepare_cached(surplus)?
         .query_map(params![opened.user_id, opened.id, MOST_ENDED, others], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    surplus.iter().try_for_each(|id| end(db, id, Some(network), opened.created_at))
+    let by = Actor::from(network.clone());
+    surplus.iter().try_for_each(|id| end(db, id, &by, opened.created_at))
 }
 
 /// The counter of the session after it.
@@ -126,8 +127,8 @@ pub(super) fn refresh(
         revoke(db, &id)?;
     }
     if let Some(event) = verdict.event() {
-        let (now, network) = (refresh.now, Some(&refresh.network));
-        audit::record(db, &NewEntry::of_session(now, event, &id, &session.user_id, network))?;
+        let entry = NewEntry::of_session(refresh.now, event, &id, &session.user_id);
+        audit::record(db, &entry.from(&refresh.network))?;
     }
     Ok((verdict, claims))
 }
@@ -148,15 +149,10 @@ pub(super) fn live(db: &Connection, page: &SessionPage) -> rusqlite::Result<Vec<
     db.prepare_cached(live)?.query_map(parameters, session_of)?.collect()
 }
 
-pub(super) fn end(
-    db: &Connection,
-    id: &SessionId,
-    network: Option<&Network>,
-    now: u64,
-) -> rusqlite::Result<()> {
+pub(super) fn end(db: &Connection, id: &SessionId, by: &Actor, now: u64) -> rusqlite::Result<()> {
     if let Some(user_id) = revoke(db, id)? {
         let event = Event::SessionEnded;
-        audit::record(db, &NewEntry::of_session(now, event, id, &user_id, network))?;
+        audit::record(db, &NewEntry::of_session(now, event, id, &user_id).by(by))?;
     }
     Ok(())
 }

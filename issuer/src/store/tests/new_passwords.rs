@@ -73,7 +73,7 @@ async fn a_proof_that_does_not_hold_any_more_changes_nothing(database: Database)
     let [store, other] = two(&database).await;
     assert!(open(&*store, session(1), "hash").await);
     assert!(open(&*store, session(2), "hash").await);
-    let change = |change| other.change_user("demo".to_owned(), change, NOW);
+    let change = |change| other.change_user("user_x".to_owned(), vec![change], BY, NOW);
     let foreign = NewPassword { user_id: "user_y".to_owned(), ..new("n", by_token(1, 1)) };
     assert!(!store.set_password(foreign).await.unwrap());
     let old = by_password(&*store, 7, 1).await;
@@ -85,7 +85,7 @@ async fn a_proof_that_does_not_hold_any_more_changes_nothing(database: Database)
         assert!(!store.set_password(new("anew", proof)).await.unwrap());
         assert!(change(UserChange::Locked(false)).await.unwrap());
     }
-    assert!(store.delete_user("demo".to_owned(), NOW).await.unwrap());
+    assert!(store.delete_user("demo".to_owned(), BY, NOW).await.unwrap());
     assert!(!store.set_password(new("anew", by_token(1, 1))).await.unwrap());
     assert!(events(&*store).await.iter().all(|event| !event.starts_with("password_changed")));
 }
@@ -119,7 +119,10 @@ async fn a_reset_token_sets_one_password(database: Database) {
     for round in 0..5_u8 {
         assert!(
             stores[0]
-                .add_user(User { id: format!("user_{round}"), name: format!("{round}"), ..user() })
+                .add_user(
+                    User { id: format!("user_{round}"), name: format!("{round}"), ..user() },
+                    BY
+                )
                 .await
                 .unwrap()
         );
@@ -127,7 +130,7 @@ async fn a_reset_token_sets_one_password(database: Database) {
         let session = Session { user_id: user_id.clone(), ..session(round) };
         assert!(open(&*stores[0], session, "hash").await);
         let token = OneTimeToken { user_id: Some(user_id.clone()), ..one_time_token(round) };
-        stores[1].add_one_time_token(token).await.unwrap();
+        stores[1].add_one_time_token(token, BY).await.unwrap();
         let resets = (0..16).map(|request| {
             let store = Arc::clone(&stores[usize::from(request) % 2]);
             let hash = format!("hash {request}");
@@ -157,9 +160,9 @@ async fn a_reset_token_sets_one_password(database: Database) {
 async fn a_change_that_ends_the_sessions_ends_the_one_time_tokens(database: Database) {
     let [store, other] = two(&database).await;
     let foreign = User { id: "user_y".to_owned(), name: "other".to_owned(), ..user() };
-    assert!(store.add_user(foreign).await.unwrap());
+    assert!(store.add_user(foreign, BY).await.unwrap());
     let of_other = OneTimeToken { user_id: Some("user_y".to_owned()), ..one_time_token(99) };
-    store.add_one_time_token(of_other).await.unwrap();
+    store.add_one_time_token(of_other, BY).await.unwrap();
     let is_open = async |hash: u8, purpose| {
         other.one_time_token([hash; 32], purpose, NOW).await.unwrap().is_some()
     };
@@ -172,16 +175,18 @@ async fn a_change_that_ends_the_sessions_ends_the_one_time_tokens(database: Data
         (UserChange::Locked(true), true),
     ]) {
         let second = OneTimeToken { purpose: Purpose::SecondFactor, ..one_time_token(hash + 50) };
-        store.add_one_time_token(second).await.unwrap();
-        store.add_one_time_token(one_time_token(hash)).await.unwrap();
-        assert!(store.change_user("demo".to_owned(), change.clone(), NOW).await.unwrap());
+        store.add_one_time_token(second, BY).await.unwrap();
+        store.add_one_time_token(one_time_token(hash), BY).await.unwrap();
+        assert!(
+            store.change_user("user_x".to_owned(), vec![change.clone()], BY, NOW).await.unwrap()
+        );
         assert_eq!(is_open(hash, Purpose::PasswordReset).await, !ends, "{change:?}");
         assert_eq!(is_open(hash + 50, Purpose::SecondFactor).await, !ends, "{change:?}");
     }
     assert!(is_open(99, Purpose::PasswordReset).await);
     // A reset ends the tokens that were not used.
     for token in [1, 2] {
-        store.add_one_time_token(one_time_token(token)).await.unwrap();
+        store.add_one_time_token(one_time_token(token), BY).await.unwrap();
     }
     assert!(store.set_password(new("again", by_token(1, 1))).await.unwrap());
     assert!(!store.set_password(new("once more", by_token(2, 2))).await.unwrap());
@@ -190,7 +195,7 @@ async fn a_change_that_ends_the_sessions_ends_the_one_time_tokens(database: Data
 async fn live_sessions_are_listed_in_pages_from_the_newest(database: Database) {
     let [store, other] = two(&database).await;
     let foreign = User { id: "user_y".to_owned(), name: "other".to_owned(), ..user() };
-    assert!(store.add_user(foreign).await.unwrap());
+    assert!(store.add_user(foreign, BY).await.unwrap());
     let of_other = Session { user_id: "user_y".to_owned(), ..session(99) };
     assert!(open(&*store, of_other, "hash").await);
     // Three are of one second.
@@ -200,7 +205,7 @@ async fn live_sessions_are_listed_in_pages_from_the_newest(database: Database) {
     }
     let expired = Session { expires_at: NOW + 10, ..session(8) };
     assert!(open(&*store, expired, "hash").await);
-    store.end_session([6; 16], None, NOW).await.unwrap();
+    store.end_session([6; 16], BY, NOW).await.unwrap();
     let page = async |after, most, now| {
         let page = SessionPage { user_id: "user_x".to_owned(), now, after, most };
         other.live_sessions(page).await.unwrap()
@@ -222,7 +227,8 @@ async fn the_end_of_all_sessions_is_audited_if_there_was_one(database: Database)
     let [store, other] = two(&database).await;
     assert!(open(&*store, session(1), "hash").await);
     for _ in 0..2 {
-        let ended = other.change_user("demo".to_owned(), UserChange::SessionsEnded, NOW);
+        let ended =
+            other.change_user("user_x".to_owned(), vec![UserChange::SessionsEnded], BY, NOW);
         assert!(ended.await.unwrap());
         assert!(!is_live(&*store, 1).await);
     }

@@ -71,7 +71,7 @@ async fn a_session_that_ends_during_a_refresh_stays_ended(database: Database) {
         assert!(open(&*stores[0], session(id), "hash").await);
         let (refreshed, ended) = tokio::join!(
             stores[0].refresh(refresh(id, 0, 10)),
-            stores[1].end_session([id; 16], Some(Network::for_tests()), NOW)
+            stores[1].end_session([id; 16], Network::for_tests().into(), NOW)
         );
         ended.unwrap();
         assert!(!matches!(refreshed.unwrap().0, Verdict::Reuse));
@@ -205,12 +205,12 @@ async fn a_rotation_without_an_answer_is_no_reuse_on_sqlite() {
 async fn a_user_has_a_thousand_sessions_and_the_oldest_end_first(database: Database) {
     let [store, other] = two(&database).await;
     let friend = User { id: "user_y".to_owned(), name: "friend".to_owned(), ..user() };
-    assert!(store.add_user(friend).await.unwrap());
+    assert!(store.add_user(friend, BY).await.unwrap());
     let of_friend = Session { user_id: "user_y".to_owned(), ..session(1) };
     assert!(open(&*store, of_friend, "hash").await);
     // A session that has ended does not count.
     assert!(open(&*store, session(3), "hash").await);
-    store.end_session([3; 16], Some(Network::for_tests()), NOW).await.unwrap();
+    store.end_session([3; 16], Network::for_tests().into(), NOW).await.unwrap();
     for n in 0..1000 {
         let session = Session { id: numbered(n), created_at: NOW + u64::from(n), ..session(9) };
         assert!(open(&*store, session, "hash").await);
@@ -271,7 +271,7 @@ async fn a_new_password_ends_all_sessions_of_the_old_one(database: Database) {
         tokio::time::sleep(Duration::from_micros(400 * u64::try_from(round % 8).unwrap())).await;
         assert!(
             stores[1]
-                .change_user("demo".to_owned(), UserChange::Password(next.clone()), NOW)
+                .change_user("user_x".to_owned(), vec![UserChange::Password(next.clone())], BY, NOW)
                 .await
                 .unwrap()
         );
@@ -301,7 +301,12 @@ async fn a_hash_is_replaced_only_if_it_is_unchanged_and_sessions_stay(database: 
     assert!(!other.session([1; 16]).await.unwrap().unwrap().revoked);
     assert!(
         store
-            .change_user("demo".to_owned(), UserChange::Password("changed".to_owned()), NOW)
+            .change_user(
+                "user_x".to_owned(),
+                vec![UserChange::Password("changed".to_owned())],
+                BY,
+                NOW
+            )
             .await
             .unwrap()
     );
@@ -315,7 +320,7 @@ async fn no_session_survives_its_user(database: Database) {
     for round in 0..20_u8 {
         let id = format!("user_{round}");
         let user = User { id: id.clone(), name: id.clone(), ..user() };
-        assert!(stores[0].add_user(user).await.unwrap());
+        assert!(stores[0].add_user(user, BY).await.unwrap());
         let session = |number| Session { user_id: id.clone(), ..session(number) };
         let hash = || "hash".to_owned();
         assert!(open(&*stores[0], session(2 * round), "hash").await);
@@ -328,7 +333,7 @@ async fn no_session_survives_its_user(database: Database) {
                 None,
                 None
             ),
-            stores[1].delete_user(id.clone(), NOW),
+            stores[1].delete_user(id.clone(), BY, NOW),
         );
         opened.unwrap();
         assert!(deleted.unwrap());
@@ -339,7 +344,7 @@ async fn no_session_survives_its_user(database: Database) {
             let verdict = stores[1].refresh(refresh(number, 0, 10)).await.unwrap().0;
             assert_eq!(verdict, Verdict::Refuse);
         }
-        assert!(!stores[0].delete_user(id.clone(), NOW).await.unwrap());
+        assert!(!stores[0].delete_user(id.clone(), BY, NOW).await.unwrap());
         assert!(stores[0].user_with_id(id.clone()).await.unwrap().is_none());
         assert!(stores[0].user(id).await.unwrap().is_none());
     }
@@ -350,7 +355,7 @@ async fn no_session_survives_its_user(database: Database) {
         let Some(Part::Rows { table: 0, rows }) = parts.recv().await else { panic!() };
         rows.len()
     };
-    assert_eq!(stores[0].users().await.unwrap().len(), 1);
+    assert_eq!(stores[0].users(String::new(), 9).await.unwrap().len(), 1);
     assert_eq!(rows().await, 21);
     stores[0].prune(NOW + 9000).await.unwrap();
     assert_eq!(rows().await, 1);
@@ -361,7 +366,7 @@ async fn no_session_survives_its_user(database: Database) {
 async fn each_refresh_has_the_claims_that_its_user_has_then(database: Database) {
     let [store, other] = two(&database).await;
     let other_user = User { id: "user_y".to_owned(), name: "eve".to_owned(), ..user() };
-    assert!(other.add_user(other_user).await.unwrap());
+    assert!(other.add_user(other_user, BY).await.unwrap());
     assert!(open(&*store, session(1), "hash").await);
     let [none, some, later] =
         ["{}", r#"{"roles":["é"]}"#, r#"{"roles":[]}"#].map(|json| OwnClaims::parse(json).unwrap());
@@ -375,7 +380,7 @@ async fn each_refresh_has_the_claims_that_its_user_has_then(database: Database) 
     ] {
         if let Some(claims) = change {
             let change = UserChange::Claims(claims);
-            assert!(other.change_user("demo".to_owned(), change, NOW).await.unwrap());
+            assert!(other.change_user("user_x".to_owned(), vec![change], BY, NOW).await.unwrap());
         }
         let (verdict, claims) = store.refresh(refresh(1, counter, 10)).await.unwrap();
         assert!(matches!(verdict, Verdict::Rotate(_) | Verdict::Repeat { .. }), "{verdict:?}");

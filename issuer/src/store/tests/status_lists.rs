@@ -61,7 +61,7 @@ async fn a_status_list_has_every_ended_session_until_it_expires(database: Databa
         indices
     };
     assert!(ended(1, NOW).await.is_empty());
-    store.end_session([0; 16], Some(Network::for_tests()), NOW).await.unwrap();
+    store.end_session([0; 16], Network::for_tests().into(), NOW).await.unwrap();
     assert_eq!(ended(1, NOW).await, [indices[0]]);
     assert!(matches!(store.refresh(refresh(1, 0, 0)).await.unwrap().0, Verdict::Rotate(_)));
     assert_eq!(store.refresh(refresh(1, 0, 0)).await.unwrap().0, Verdict::Reuse);
@@ -69,7 +69,7 @@ async fn a_status_list_has_every_ended_session_until_it_expires(database: Databa
     assert!(ended(2, NOW).await.is_empty());
     assert!(
         store
-            .change_user("demo".to_owned(), UserChange::Password("new".to_owned()), NOW)
+            .change_user("user_x".to_owned(), vec![UserChange::Password("new".to_owned())], BY, NOW)
             .await
             .unwrap()
     );
