@@ -67,8 +67,6 @@ pub(crate) enum UserChange {
     SessionsEnded,
     /// Sets the user's own claims. No session ends: each refresh reads them anew.
     Claims(OwnClaims),
-    /// Ends the sessions.
-    SessionsEnded,
     /// Removes everything but the id. Status lists need the user's sessions until these expire, and
     /// sessions need the row.
     Deleted,
@@ -126,13 +124,6 @@ impl UserChange {
             Self::Claims(claims) => {
                 let changed = User { claims: claims.clone(), ..user.clone() };
                 (changed, false, Event::UserClaimsChanged)
-            }
-            Self::SessionsEnded => {
-                return Some(ChangedUser {
-                    user: user.clone(),
-                    ends_sessions: true,
-                    event: Event::SessionsEnded,
-                });
             }
             Self::Deleted if user.name.starts_with(DELETED) => return None,
             Self::Deleted => {
