@@ -74,15 +74,14 @@ export function addUser(run) {
 }
 
 /**
- * Logs a user in.
+ * Logs the user in.
  *
  * @param {string} url the issuer's
- * @param {{ username: string, password: string }} [user] the one that `startIssuer` adds, by default
  * @returns {Promise<{ access_token: string, refresh_token: string, expires_in: number }>}
  */
-export async function logIn(url, user = USER) {
+export async function logIn(url) {
   const headers = { 'content-type': 'application/json' }
-  const response = await fetch(`${url}/login`, { method: 'POST', headers, body: JSON.stringify(user) })
+  const response = await fetch(`${url}/login`, { method: 'POST', headers, body: JSON.stringify(USER) })
   if (!response.ok) throw new Error(`the issuer answered ${response.status} to a login`)
   return response.json()
 }
