@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::audit::{Event, Network};
+use crate::own_claims::OwnClaims;
 use crate::scope;
 use crate::status::{self, Candidates};
 
@@ -46,6 +47,8 @@ pub(crate) struct Session {
     pub(crate) repeat_audited: Option<u64>,
     pub(crate) authentication: Authentication,
     pub(crate) device: Device,
+    /// A copy of the user's own claims, so that a refresh reads one row.
+    pub(crate) claims: OwnClaims,
 }
 
 /// The last authentication of a session's user.
@@ -301,6 +304,7 @@ mod tests {
             repeat_audited: Some(4),
             authentication: Authentication::by_password(1000),
             device: Device::default(),
+            claims: OwnClaims::default(),
         }
     }
 

@@ -65,7 +65,7 @@ pub(crate) enum UserChange {
     Scope(String),
     /// Ends all sessions, and changes nothing else.
     SessionsEnded,
-    /// Sets the user's own claims. No session ends: each refresh reads them anew.
+    /// Sets the user's own claims. No session ends: each refresh puts the present ones into its token.
     Claims(OwnClaims),
     /// Removes everything but the id. Status lists need the user's sessions until these expire, and
     /// sessions need the row.

@@ -4,7 +4,6 @@ use super::access_token::Access;
 use super::requested::Approved;
 use super::{Issuer, ServiceError};
 use crate::clients::Client;
-use crate::own_claims::OwnClaims;
 use crate::session::{RefreshToken, Session};
 
 /// Tokens for a client (RFC 6749 §5.1).
@@ -28,7 +27,6 @@ impl Issuer {
     pub(super) fn grant_session(
         &self,
         session: &Session,
-        own: &OwnClaims,
         approved: &Approved,
         now: u64,
     ) -> Result<Grant, ServiceError> {
@@ -40,7 +38,7 @@ impl Issuer {
             sid: Some(session.sid()),
             status: session.status,
             scope: &approved.scope_within(&session.scope),
-            own,
+            own: &session.claims,
         };
         let token = RefreshToken { session: session.id, counter: session.counter };
         let refresh = RefreshGrant {

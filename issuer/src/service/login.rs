@@ -17,6 +17,7 @@ use crate::login::fair_queue::Origin;
 use crate::login::throttle::{Attempt, Counter, ProvisionalFailure, Verdict};
 use crate::login::user_name;
 use crate::network::network_of;
+use crate::own_claims::OwnClaims;
 use crate::session::{Authentication, Device, Session};
 use crate::users::User;
 use crate::{Error, crypto};
@@ -142,10 +143,9 @@ impl Issuer {
         self.metrics.logins.ok.inc();
         let cookie = || self.counters.cookie(&account, user.password_version, now);
         let device = request.keeps_cookies.then(cookie);
-        let own = user.claims.clone();
         self.rehash(&request, user, origin, now).await;
         let approved = self.approve_for_session(&Requested::default())?;
-        let grant = self.grant_session(&session, &own, &approved, now)?;
+        let grant = self.grant_session(&session, &approved, now)?;
         Ok(LoggedIn { grant, device })
     }
 
@@ -239,6 +239,8 @@ impl Issuer {
                 network: self.network(request.client).surroundings(),
                 user_agent: request.user_agent.clone(),
             },
+            // The store copies the user's.
+            claims: OwnClaims::default(),
         };
         let open = |hash: String, candidates| {
             let (session, provisional) = (session.clone(), Some(provisional.clone()));

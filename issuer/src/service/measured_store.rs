@@ -8,7 +8,6 @@ use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::metrics::Metrics;
 use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
-use crate::own_claims::OwnClaims;
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::store::copy::{Parts, PartsOut};
@@ -62,7 +61,7 @@ measured! {
         session: Session, password_hash: String, network: Network,
         failure: Option<ProvisionalFailure>, candidates: Option<Candidates>
     ) -> Option<Session>;
-    write: refresh(refresh: Refresh) -> (Verdict, OwnClaims);
+    write: refresh(refresh: Refresh) -> Verdict;
     read: session(id: SessionId) -> Option<Session>;
     read: live_sessions(page: SessionPage) -> Vec<Session>;
     write: end_session(id: SessionId, by: Actor, now: u64) -> ();

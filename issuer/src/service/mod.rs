@@ -175,6 +175,7 @@ impl Issuer {
             repeat_audited: None,
             authentication: Authentication::by_password(1_800_000_000),
             device: Device::default(),
+            claims: crate::own_claims::OwnClaims::default(),
         };
         let network = Network::for_tests();
         let opened = self.store.open_session(session, "hash".to_owned(), network, None, None);

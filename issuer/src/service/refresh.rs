@@ -42,7 +42,7 @@ impl Issuer {
             lifetimes: self.lifetimes(),
             candidates: self.candidates()?,
         };
-        let (verdict, own) = self.store.refresh(refresh).await?;
+        let verdict = self.store.refresh(refresh).await?;
         match &verdict {
             Verdict::Rotate(_) => &results.rotated,
             Verdict::Repeat { .. } => &results.repeated,
@@ -53,7 +53,7 @@ impl Issuer {
         .inc();
         match verdict {
             Verdict::Rotate(session) | Verdict::Repeat { session, .. } => {
-                self.grant_session(&session, &own, &approved, self.clock.now())
+                self.grant_session(&session, &approved, self.clock.now())
             }
             Verdict::Reuse => {
                 tracing::warn!("a replaced refresh token was used; its session is ended");

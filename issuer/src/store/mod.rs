@@ -25,7 +25,6 @@ use crate::keys::{KeyRecord, Vault};
 use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
-use crate::own_claims::OwnClaims;
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{User, UserChange};
@@ -120,7 +119,7 @@ pub(crate) trait Store: Send + Sync {
     /// Adds a user. Returns `false` if the name is taken.
     fn add_user(&self, user: User, by: Actor) -> Answer<'_, bool>;
     /// Makes the changes of the user of that id, all or none, and ends their sessions if one of them
-    /// does. Returns `false` if there is no such user. A deleted user can only be deleted again.
+    /// does. New claims are those of the sessions too. Returns `false` if there is no such user. A deleted user can only be deleted again.
     fn change_user(
         &self,
         id: String,
@@ -202,8 +201,8 @@ pub(crate) trait Store: Send + Sync {
         candidates: Option<Candidates>,
     ) -> Answer<'_, Option<Session>>;
     /// Applies [`crate::session::decide`] to the token's session. Refuses a session that does not
-    /// exist. Returns the present claims of its user along.
-    fn refresh(&self, refresh: Refresh) -> Answer<'_, (Verdict, OwnClaims)>;
+    /// exist.
+    fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict>;
     /// Returns the session, if it exists.
     fn session(&self, id: SessionId) -> Answer<'_, Option<Session>>;
     /// Returns a page of a user's sessions that have not ended or expired, newest first.

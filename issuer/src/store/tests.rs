@@ -125,6 +125,7 @@ fn session(id: u8) -> Session {
         repeat_audited: None,
         authentication: Authentication::by_password(NOW),
         device: Device::default(),
+        claims: user().claims,
     }
 }
 
@@ -298,7 +299,7 @@ async fn a_caller_that_goes_away_blocks_nobody(database: Database) {
             _ = store.refresh(refresh(id, 0, 10)) => {}
             () = turns => cancelled += 1,
         }
-        let verdict = store.refresh(refresh(id, 0, 10)).await.unwrap().0;
+        let verdict = store.refresh(refresh(id, 0, 10)).await.unwrap();
         assert!(matches!(verdict, Verdict::Rotate(_) | Verdict::Repeat { .. }), "{verdict:?}");
         assert_eq!(store.session([id; 16]).await.unwrap().unwrap().counter, 1);
     }

@@ -1,5 +1,7 @@
 //! Audiences that requests choose by `resource` (RFC 8707), and tokens for the issuer itself.
 
+use std::time::Duration;
+
 use countersign_issuer::{Config, Limits};
 use serde_json::{Value, json};
 
@@ -86,6 +88,8 @@ async fn a_session_chooses_among_the_configured_audiences_and_no_token_is_spent_
 ) {
     let listed = |config: &mut Config, _: &mut Limits| {
         config.audiences = vec![ORDERS.parse().unwrap(), MAIL.parse().unwrap()];
+        // A token that was spent would end the session.
+        config.refresh_grace = Duration::ZERO;
     };
     let server = Server::over(folder_on(backend), listed).await;
     let answer = login(&server.url).await;

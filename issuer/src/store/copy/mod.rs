@@ -57,6 +57,7 @@ pub(super) const TABLES: &[Table] = &[
             text("methods"),
             text("network"),
             text("user_agent"),
+            text("claims"),
         ],
     },
     Table {

@@ -43,7 +43,6 @@ use crate::keys::{KeyRecord, Vault};
 use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
-use crate::own_claims::OwnClaims;
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{DELETED, User, UserChange};
@@ -296,17 +295,17 @@ impl Store for PostgresStore {
         })
     }
 
-    fn refresh(&self, refresh: Refresh) -> Answer<'_, (Verdict, OwnClaims)> {
+    fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict> {
         Box::pin(async move {
             let rotation = crypto::random().map_err(|e| StoreError::Failed(e.to_string()))?;
             let in_flight = self.unacknowledged.begin(refresh.token.session, rotation);
             let (refresh, tracked) = (&refresh, &in_flight);
-            let decided = self
+            let verdict = self
                 .connections
                 .transact(|db| async move { sessions::refresh(&db, refresh, tracked).await })
                 .await?;
             in_flight.acknowledge();
-            Ok(decided)
+            Ok(verdict)
         })
     }
 

@@ -13,6 +13,8 @@ ALTER TABLE countersign.sessions ADD COLUMN methods text NOT NULL DEFAULT 'pwd';
 -- The network and the program of the login, as they are shown to the user. Null if they are unknown.
 ALTER TABLE countersign.sessions ADD COLUMN network text;
 ALTER TABLE countersign.sessions ADD COLUMN user_agent text;
+-- A copy of the user's claims, so that a refresh reads one row. It changes with them.
+ALTER TABLE countersign.sessions ADD COLUMN claims text NOT NULL DEFAULT '';
 
 CREATE TABLE countersign.one_time_tokens (
   -- SHA-256 is enough: the token is 32 random bytes and cannot be guessed.

@@ -46,7 +46,8 @@ pub(super) async fn open(
         None => None,
     };
     let session = Session { status, ..session.clone() };
-    if insert(db, &session, password_hash).await? {
+    if let Some(claims) = insert(db, &session, password_hash).await? {
+        let session = Session { claims, ..session };
         let Session { created_at, id, user_id, .. } = &session;
         let entry = NewEntry::of_session(*created_at, Event::Login, id, user_id);
         audit::record(db, &entry.from(network)).await?;
@@ -62,22 +63,26 @@ pub(super) async fn open(
     row.as_ref().map(from_row).transpose()
 }
 
-/// Returns `false` if the user may not log in, or the session exists already.
-async fn insert(db: &Connection, session: &Session, password_hash: &str) -> Result<bool, Failure> {
+/// Returns the user's claims; `None` if the user may not log in, or the session exists already.
+async fn insert(
+    db: &Connection,
+    session: &Session,
+    password_hash: &str,
+) -> Result<Option<OwnClaims>, Failure> {
     // The lock of the user's row makes a change of the password wait, or makes this statement wait
     // for the change and read the row again.
     let insert = "
         INSERT INTO countersign.sessions
           (id, user_id, client_id, scope, counter, created_at, rotated_at, expires_at, revoked,
-           status_list, status_index, authenticated_at, methods, network, user_agent)
-        SELECT $1, id, $3, $4, $5, $6, $7, $8, false, $10, $11, $12, $13, $14, $15
+           status_list, status_index, authenticated_at, methods, network, user_agent, claims)
+        SELECT $1, id, $3, $4, $5, $6, $7, $8, false, $10, $11, $12, $13, $14, $15, claims
         FROM countersign.users
         WHERE id = $2 AND password_hash = $9 AND NOT locked FOR SHARE
-        ON CONFLICT (id) DO NOTHING";
+        ON CONFLICT (id) DO NOTHING RETURNING claims";
     let list = session.status.map(|status| i64::from(status.list));
     let index = session.status.map(|status| i64::from(status.index));
     let inserted = db
-        .execute_typed(
+        .query_typed_opt(
             insert,
             &[
                 (&session.id.as_slice(), Type::BYTEA),
@@ -98,7 +103,8 @@ async fn insert(db: &Connection, session: &Session, password_hash: &str) -> Resu
             ],
         )
         .await;
-    Ok(inserted.map_err(status_conflict)? == 1)
+    let Some(row) = inserted.map_err(status_conflict)? else { return Ok(None) };
+    Ok(Some(OwnClaims::from_stored(row.try_get("claims")?)))
 }
 
 /// Ends the oldest sessions of the user if there are too many with the one just opened. Those that
@@ -126,16 +132,14 @@ pub(super) async fn refresh(
     db: &Connection,
     refresh: &Refresh,
     in_flight: &InFlight<Rotation>,
-) -> Result<(Verdict, OwnClaims), Failure> {
+) -> Result<Verdict, Failure> {
     let id = refresh.token.session;
-    let lock = "SELECT *, clock_timestamp() AS now,
-                  (SELECT claims FROM countersign.users AS u WHERE u.id = user_id) AS claims
-                FROM countersign.sessions WHERE id = $1 FOR UPDATE";
+    let lock = "SELECT *, clock_timestamp() AS now FROM countersign.sessions
+                WHERE id = $1 FOR UPDATE";
     let begun = Instant::now();
     let Some(row) = db.query_typed_opt(lock, &[(&id.as_slice(), Type::BYTEA)]).await? else {
-        return Ok((Verdict::Refuse, OwnClaims::default()));
+        return Ok(Verdict::Refuse);
     };
-    let claims = OwnClaims::from_stored(row.try_get("claims")?);
     // The clocks of issuers may differ by more than the grace.
     let mut now = rows::time(&row, "now")?;
     if begun.elapsed() >= Duration::from_secs(1) {
@@ -171,7 +175,7 @@ pub(super) async fn refresh(
         let entry = NewEntry::of_session(refresh.now, event, &id, &session.user_id);
         audit::record(db, &entry.from(&refresh.network)).await?;
     }
-    Ok((verdict, claims))
+    Ok(verdict)
 }
 
 /// Stores the session after a refresh with that number.
@@ -303,6 +307,7 @@ pub(super) fn from_row(row: &Row) -> Result<Session, Failure> {
         revoked: row.try_get("revoked")?,
         status: list.zip(index).map(|(list, index)| StatusIndex { list, index }),
         repeat_audited: repeat_audited.map(rows::unsigned).transpose()?,
+        claims: OwnClaims::from_stored(row.try_get("claims")?),
         authentication: Authentication {
             at: authenticated_at.map_or(Ok(created_at), rows::unsigned)?,
             methods: row.try_get("methods")?,

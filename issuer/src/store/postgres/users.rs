@@ -77,6 +77,12 @@ async fn apply(
     let Some(changed) = change.apply(&locked, now) else { return Ok(locked) };
     let user = changed.user;
     update(db, &user).await?;
+    if user.claims != locked.claims {
+        let update = "UPDATE countersign.sessions SET claims = $2 WHERE user_id = $1";
+        let claims = user.claims.as_stored();
+        let parameters = [(&user.id as _, Type::TEXT), (&claims as _, Type::TEXT)];
+        db.execute_typed(update, &parameters).await?;
+    }
     if changed.ends_sessions {
         let ended = sessions::end_all(db, &user.id, None).await?;
         // Nothing has happened then.

@@ -42,7 +42,6 @@ use crate::keys::{KeyRecord, Vault};
 use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
-use crate::own_claims::OwnClaims;
 use crate::session::{Refresh, RefreshToken, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{DELETED, User, UserChange};
@@ -229,16 +228,16 @@ impl Store for SqliteStore {
         })
     }
 
-    fn refresh(&self, refresh: Refresh) -> Answer<'_, (Verdict, OwnClaims)> {
+    fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict> {
         let RefreshToken { session, counter } = refresh.token;
         let in_flight = Arc::new(self.unacknowledged.begin(session, counter.saturating_add(1)));
         let (tracked, queued) = (Arc::clone(&in_flight), Instant::now());
-        let decided = self
+        let verdict = self
             .write(move |db| sessions::refresh(db, &refresh, queued.elapsed().as_secs(), &tracked));
         Box::pin(async move {
-            let decided = decided.await?;
+            let verdict = verdict.await?;
             in_flight.acknowledge();
-            Ok(decided)
+            Ok(verdict)
         })
     }
 

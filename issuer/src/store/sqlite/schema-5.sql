@@ -13,6 +13,8 @@ ALTER TABLE sessions ADD COLUMN methods TEXT NOT NULL DEFAULT 'pwd';
 -- The network and the program of the login, as they are shown to the user. Null if they are unknown.
 ALTER TABLE sessions ADD COLUMN network TEXT;
 ALTER TABLE sessions ADD COLUMN user_agent TEXT;
+-- A copy of the user's claims, so that a refresh reads one row. It changes with them.
+ALTER TABLE sessions ADD COLUMN claims TEXT NOT NULL DEFAULT '';
 
 CREATE TABLE one_time_tokens (
   -- SHA-256 is enough: the token is 32 random bytes and cannot be guessed.

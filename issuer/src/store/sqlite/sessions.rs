@@ -20,12 +20,14 @@ pub(super) fn open(
     candidates: Option<&Candidates>,
 ) -> rusqlite::Result<Option<Session>> {
     session.status = candidates.map(|candidates| choose_index(db, candidates)).transpose()?;
-    let opened = db.execute(
+    let mut insert = db.prepare_cached(
         "INSERT INTO sessions (id, user_id, client_id, scope, counter, created_at, rotated_at,
                                expires_at, revoked, status_list, status_index, authenticated_at,
-                               methods, network, user_agent)
-         SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?10, ?11, ?12, ?13, ?14, ?15 FROM users
-         WHERE id = ?2 AND password_hash = ?9 AND locked = 0",
+                               methods, network, user_agent, claims)
+         SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?10, ?11, ?12, ?13, ?14, ?15, claims FROM users
+         WHERE id = ?2 AND password_hash = ?9 AND locked = 0 RETURNING claims",
+    )?;
+    let claims = insert.query_row(
         params![
             session.id,
             session.user_id,
@@ -43,10 +45,10 @@ pub(super) fn open(
             session.device.network,
             session.device.user_agent,
         ],
-    )?;
-    if opened == 0 {
-        return Ok(None);
-    }
+        |row| row.get("claims"),
+    );
+    let Some(claims) = claims.optional()? else { return Ok(None) };
+    session.claims = OwnClaims::from_stored(claims);
     let Session { created_at, id, user_id, .. } = &session;
     let entry = NewEntry::of_session(*created_at, Event::Login, id, user_id);
     audit::record(db, &entry.from(network))?;
@@ -72,22 +74,15 @@ fn end_oldest(db: &Connection, opened: &Session, network: &Network) -> rusqlite:
 /// The counter of the session after it.
 pub(super) type Rotation = u64;
 
-/// Decides a refresh that `waited` that number of seconds for its turn. Returns the claims of its user
-/// along.
+/// Decides a refresh that `waited` that number of seconds for its turn.
 pub(super) fn refresh(
     db: &Connection,
     refresh: &Refresh,
     waited: u64,
     in_flight: &InFlight<Rotation>,
-) -> rusqlite::Result<(Verdict, OwnClaims)> {
+) -> rusqlite::Result<Verdict> {
     let id = refresh.token.session;
-    let select = "SELECT *, (SELECT claims FROM users WHERE id = user_id) AS claims FROM sessions
-                  WHERE id = ?1";
-    let read = |row: &Row<'_>| Ok((session_of(row)?, OwnClaims::from_stored(row.get("claims")?)));
-    let Some((session, claims)) = db.prepare_cached(select)?.query_row([id], read).optional()?
-    else {
-        return Ok((Verdict::Refuse, OwnClaims::default()));
-    };
+    let Some(session) = by_id(db, &id)? else { return Ok(Verdict::Refuse) };
     let answered = !in_flight.is_unacknowledged(session.counter);
     // The issuers on a file share the clock of their machine. A grace begins when the rotation is
     // made. A token that came within the grace is not late because it waited.
@@ -130,7 +125,7 @@ pub(super) fn refresh(
         let entry = NewEntry::of_session(refresh.now, event, &id, &session.user_id);
         audit::record(db, &entry.from(&refresh.network))?;
     }
-    Ok((verdict, claims))
+    Ok(verdict)
 }
 
 pub(super) fn by_id(db: &Connection, id: &SessionId) -> rusqlite::Result<Option<Session>> {
@@ -224,6 +219,7 @@ fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
             _ => None,
         },
         repeat_audited: row.get("repeat_audited")?,
+        claims: OwnClaims::from_stored(row.get("claims")?),
         authentication: Authentication {
             at: authenticated_at.unwrap_or(created_at),
             methods: row.get("methods")?,

@@ -63,6 +63,10 @@ fn apply(
     let Some(changed) = change.apply(&found, now) else { return Ok(found) };
     let user = changed.user;
     update(db, &user)?;
+    if user.claims != found.claims {
+        let update = "UPDATE sessions SET claims = ?2 WHERE user_id = ?1";
+        db.execute(update, [&user.id, user.claims.as_stored()])?;
+    }
     if changed.ends_sessions {
         let ended = sessions::end_all(db, &user.id, None)?;
         // Nothing has happened then.

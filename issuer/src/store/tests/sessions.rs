@@ -17,6 +17,7 @@ over_both!(
     a_hash_is_replaced_only_if_it_is_unchanged_and_sessions_stay,
     no_session_survives_its_user,
     each_refresh_has_the_claims_that_its_user_has_then,
+    a_session_that_opens_while_claims_change_has_the_new_ones,
 );
 
 /// Sends `count` refreshes in parallel, half of them to each store, and returns the verdicts.
@@ -28,7 +29,7 @@ async fn all_at_once(
     let tasks: Vec<_> = (0..count)
         .map(|index| {
             let (store, refresh) = (Arc::clone(&stores[index % 2]), refresh.clone());
-            tokio::spawn(async move { store.refresh(refresh).await.unwrap().0 })
+            tokio::spawn(async move { store.refresh(refresh).await.unwrap() })
         })
         .collect();
     let mut verdicts = Vec::new();
@@ -61,7 +62,7 @@ async fn without_a_grace_the_second_of_two_parallel_refreshes_ends_the_session(d
         let verdicts = all_at_once(&stores, &refresh(id, 0, 0), 2).await;
         assert!(verdicts.iter().any(|v| matches!(v, Verdict::Rotate(_))), "{verdicts:?}");
         assert!(verdicts.contains(&Verdict::Reuse), "{verdicts:?}");
-        assert_eq!(stores[1].refresh(refresh(id, 1, 0)).await.unwrap().0, Verdict::Refuse);
+        assert_eq!(stores[1].refresh(refresh(id, 1, 0)).await.unwrap(), Verdict::Refuse);
     }
 }
 
@@ -74,9 +75,9 @@ async fn a_session_that_ends_during_a_refresh_stays_ended(database: Database) {
             stores[1].end_session([id; 16], Network::for_tests().into(), NOW)
         );
         ended.unwrap();
-        assert!(!matches!(refreshed.unwrap().0, Verdict::Reuse));
+        assert!(!matches!(refreshed.unwrap(), Verdict::Reuse));
         for counter in [0, 1] {
-            let verdict = stores[0].refresh(refresh(id, counter, 10)).await.unwrap().0;
+            let verdict = stores[0].refresh(refresh(id, counter, 10)).await.unwrap();
             assert_eq!(verdict, Verdict::Refuse);
         }
         assert!(stores[0].session([id; 16]).await.unwrap().unwrap().revoked);
@@ -87,7 +88,7 @@ async fn a_repeated_refresh_is_recorded_once_for_each_rotation(database: Databas
     let stores = two(&database).await;
     assert!(open(&*stores[0], session(1), "hash").await);
     for counter in 0..3 {
-        let rotated = stores[0].refresh(refresh(1, counter, 10)).await.unwrap().0;
+        let rotated = stores[0].refresh(refresh(1, counter, 10)).await.unwrap();
         assert!(matches!(rotated, Verdict::Rotate(_)), "{rotated:?}");
         for verdict in all_at_once(&stores, &refresh(1, counter, 10), 16).await {
             assert!(matches!(verdict, Verdict::Repeat { .. }), "{verdict:?}");
@@ -110,7 +111,7 @@ async fn the_clock_of_postgres_measures_the_grace() {
     let stores = two(&Database::postgres_at(&url)).await;
     assert!(open(&*stores[0], session(1), "hash").await);
     let by_clock = async |index: usize, counter, now| {
-        stores[index].refresh(Refresh { now, ..refresh(1, counter, 10) }).await.unwrap().0
+        stores[index].refresh(Refresh { now, ..refresh(1, counter, 10) }).await.unwrap()
     };
     for (counter, one) in [(0, 0), (1, 1), (2, 0)] {
         let (now, then) = if one == 0 { (NOW + 1, NOW + 16) } else { (NOW + 16, NOW + 1) };
@@ -142,9 +143,9 @@ async fn the_grace_of_a_refresh_that_waits_for_a_lock_begins_after_it() {
     while cluster::execute(&url, is_locked) == ["0"] {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let rotated = store.refresh(refresh(1, 0, 1)).await.unwrap().0;
+    let rotated = store.refresh(refresh(1, 0, 1)).await.unwrap();
     assert!(matches!(rotated, Verdict::Rotate(_)), "{rotated:?}");
-    let repeated = other.refresh(refresh(1, 0, 1)).await.unwrap().0;
+    let repeated = other.refresh(refresh(1, 0, 1)).await.unwrap();
     assert!(matches!(repeated, Verdict::Repeat { .. }), "{repeated:?}");
     locked.await.unwrap();
 }
@@ -156,7 +157,7 @@ async fn the_grace_of_a_refresh_that_waits_for_sqlite_begins_after_it() {
     for id in [1, 2] {
         assert!(open(&*store, session(id), "hash").await);
     }
-    assert!(matches!(store.refresh(refresh(2, 0, 1)).await, Ok((Verdict::Rotate(_), _))));
+    assert!(matches!(store.refresh(refresh(2, 0, 1)).await, Ok(Verdict::Rotate(_))));
     let DatabaseUrl::Sqlite(path) = &database.url else { panic!() };
     let lock = rusqlite::Connection::open(path).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -166,15 +167,13 @@ async fn the_grace_of_a_refresh_that_waits_for_sqlite_begins_after_it() {
     tokio::time::sleep(Duration::from_millis(2100)).await;
     lock.execute_batch("COMMIT").unwrap();
     assert!(busy.await);
-    let repeated = repeating.await.unwrap().0;
+    let repeated = repeating.await.unwrap();
     assert!(matches!(repeated, Verdict::Repeat { .. }), "it came within the grace: {repeated:?}");
     let rotated = rotating.await;
-    let Ok((Verdict::Rotate(Session { rotated_at, .. }), _)) = rotated else {
-        panic!("{rotated:?}")
-    };
+    let Ok(Verdict::Rotate(Session { rotated_at, .. })) = rotated else { panic!("{rotated:?}") };
     assert!(rotated_at > NOW + 1, "{rotated_at}");
     let late = Refresh { now: rotated_at + 1, ..refresh(1, 0, 1) };
-    let repeated = other.refresh(late).await.unwrap().0;
+    let repeated = other.refresh(late).await.unwrap();
     assert!(matches!(repeated, Verdict::Repeat { .. }), "{repeated:?}");
 }
 
@@ -191,7 +190,7 @@ async fn a_rotation_without_an_answer_is_no_reuse_on_sqlite() {
         drop(unanswered);
     }
     let at = async |store: &Arc<dyn Store>, id, now| {
-        store.refresh(Refresh { now, ..refresh(id, 0, 10) }).await.unwrap().0
+        store.refresh(Refresh { now, ..refresh(id, 0, 10) }).await.unwrap()
     };
     assert_eq!(at(&other, 1, NOW + 37).await, Verdict::Reuse, "at another issuer");
     // The answer begins the grace.
@@ -337,11 +336,11 @@ async fn no_session_survives_its_user(database: Database) {
         );
         opened.unwrap();
         assert!(deleted.unwrap());
-        refreshed += usize::from(matches!(one.unwrap().0, Verdict::Rotate(_)));
+        refreshed += usize::from(matches!(one.unwrap(), Verdict::Rotate(_)));
         for number in [2 * round, 2 * round + 1] {
             let left = stores[0].session([number; 16]).await.unwrap();
             assert!(left.is_none_or(|session| session.revoked));
-            let verdict = stores[1].refresh(refresh(number, 0, 10)).await.unwrap().0;
+            let verdict = stores[1].refresh(refresh(number, 0, 10)).await.unwrap();
             assert_eq!(verdict, Verdict::Refuse);
         }
         assert!(!stores[0].delete_user(id.clone(), BY, NOW).await.unwrap());
@@ -365,27 +364,52 @@ async fn no_session_survives_its_user(database: Database) {
 
 async fn each_refresh_has_the_claims_that_its_user_has_then(database: Database) {
     let [store, other] = two(&database).await;
-    let other_user = User { id: "user_y".to_owned(), name: "eve".to_owned(), ..user() };
-    assert!(other.add_user(other_user, BY).await.unwrap());
-    assert!(open(&*store, session(1), "hash").await);
-    let [none, some, later] =
-        ["{}", r#"{"roles":["é"]}"#, r#"{"roles":[]}"#].map(|json| OwnClaims::parse(json).unwrap());
-    for (counter, change, expected) in [
-        (0, None, &none),
-        (1, Some(some.clone()), &some),
+    let another = User { id: "user_y".to_owned(), name: "eve".to_owned(), ..user() };
+    assert!(other.add_user(another, BY).await.unwrap());
+    let of_another = Session { user_id: "user_y".to_owned(), ..session(2) };
+    assert!(open(&*store, session(1), "hash").await && open(&*store, of_another, "hash").await);
+    let [some, later] = [r#"{"roles":["é"]}"#, r#"{"roles":[]}"#];
+    for (round, (counter, change, expected)) in (0..).zip([
+        (0, None, "{}"),
+        (1, Some(some), some),
         // Repeats the last one.
-        (1, Some(later.clone()), &later),
-        (2, None, &later),
-        (3, Some(none.clone()), &none),
-    ] {
+        (1, Some(later), later),
+        (2, None, later),
+        (3, Some("{}"), "{}"),
+        (4, Some(some), some),
+    ]) {
         if let Some(claims) = change {
-            let change = UserChange::Claims(claims);
-            assert!(other.change_user("user_x".to_owned(), vec![change], BY, NOW).await.unwrap());
+            set_claims(&*other, claims).await;
         }
-        let (verdict, claims) = store.refresh(refresh(1, counter, 10)).await.unwrap();
-        assert!(matches!(verdict, Verdict::Rotate(_) | Verdict::Repeat { .. }), "{verdict:?}");
-        assert_eq!(claims, *expected, "{counter}");
+        let verdict = store.refresh(refresh(1, counter, 10)).await.unwrap();
+        let (Verdict::Rotate(next) | Verdict::Repeat { session: next, .. }) = verdict else {
+            panic!("{verdict:?}")
+        };
+        assert_eq!(next.claims.as_json(), expected, "{counter}");
+        let new = Session { id: numbered(round), ..session(1) };
+        let hash = "hash".to_owned();
+        let opened = store.open_session(new, hash, Network::for_tests(), None, None).await;
+        assert_eq!(opened.unwrap().unwrap().claims.as_json(), expected, "{counter}");
     }
-    let found = other.user("demo".to_owned()).await.unwrap().unwrap();
-    assert_eq!(found.claims, none);
+    assert_eq!(store.session([2; 16]).await.unwrap().unwrap().claims, OwnClaims::default());
+    assert!(other.delete_user("demo".to_owned(), BY, NOW).await.unwrap());
+    let ended = store.session([1; 16]).await.unwrap().unwrap();
+    assert_eq!((ended.revoked, ended.claims), (true, OwnClaims::default()));
+}
+
+async fn set_claims(store: &dyn Store, json: &str) {
+    let change = UserChange::Claims(OwnClaims::parse(json).unwrap());
+    assert!(store.change_user("user_x".to_owned(), vec![change], BY, NOW).await.unwrap());
+}
+
+async fn a_session_that_opens_while_claims_change_has_the_new_ones(database: Database) {
+    let stores = two(&database).await;
+    for id in 0..30 {
+        let json = format!("{{\"round\":{id}}}");
+        let (opened, ()) =
+            tokio::join!(open(&*stores[0], session(id), "hash"), set_claims(&*stores[1], &json),);
+        assert!(opened);
+        let found = stores[1].session([id; 16]).await.unwrap().unwrap();
+        assert_eq!(found.claims.as_json(), json);
+    }
 }
