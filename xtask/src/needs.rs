@@ -135,6 +135,12 @@ pub(crate) static NAMESPACES: Need = Need {
     ],
 };
 
+/// Compiles C for a program that needs no library of the system.
+pub(crate) static MUSL: Need = Need {
+    name: "musl",
+    programs: &[Program { names: &["musl-gcc"], packages: &["musl-tools"], ..PROGRAM }],
+};
+
 /// Checks the issuer's metrics, alerts and dashboard.
 pub(crate) static PROMTOOL: Need = Need {
     name: "promtool",
@@ -199,7 +205,7 @@ const fn shell(names: &'static [&'static str]) -> Program {
 
 pub(crate) static BROWSERS: [&Need; 3] = [&CHROMIUM, &FIREFOX, &WEBKIT];
 
-static ALL: [&Need; 11] = [
+static ALL: [&Need; 12] = [
     &CHROMIUM,
     &FIREFOX,
     &WEBKIT,
@@ -207,6 +213,7 @@ static ALL: [&Need; 11] = [
     &POSTGRES_18,
     &FAKETIME,
     &NAMESPACES,
+    &MUSL,
     &PROMTOOL,
     &SCHEMATHESIS,
     &SHELLS,
