@@ -3,10 +3,10 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startPostgres } from '../tests/js/support/postgres.js'
 import { startCluster } from './issuer/cluster.js'
 import { GROWTH_HEAD, growPostgres, growSqlite, growthRows, newMasterKey } from './issuer/growth.js'
 import { startLeast, startNginx, startOidcProvider } from './issuer/peers.js'
+import { startPostgresIfThere } from './issuer/postgres.js'
 import { addClient, CONNECTIONS, LOGIN, measuring, memoryOf, ratio, startLoadedIssuer } from './issuer/program.js'
 import { median } from './lib/measure.js'
 import { printTable, versionOf, writeResults } from './report.js'
@@ -49,7 +49,7 @@ export async function runIssuer({ out, load, rounds = 9 }) {
     const least = await started(startLeast([load]))
     const leastSingle = await started(startLeast([...ON_ONE_CORE, load]))
     const masterKey = await newMasterKey(folder)
-    const postgres = hasPostgres() ? await started(startPostgres(masterKey)) : undefined
+    const postgres = await started(startPostgresIfThere(masterKey))
     const cluster = postgres && (await started(startCluster({ tools, postgres })))
 
     const memory = { idle: await memoryOf(issuer.pid) }
@@ -91,13 +91,6 @@ export async function runIssuer({ out, load, rounds = 9 }) {
   } finally {
     for (const stop of stops.reverse()) await stop()
   }
-}
-
-/** `cargo xtask bench` names its folder. */
-function hasPostgres() {
-  if (process.env.COUNTERSIGN_POSTGRES) return true
-  console.log('  PostgreSQL is left out: it is not installed (Debian: the package postgresql)')
-  return false
 }
 
 const COMPARISONS = [

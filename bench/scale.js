@@ -14,6 +14,10 @@ const CHART = new URL('../docs/scale.svg', import.meta.url)
 /** The shares of ended sessions for which the size of a list is computed. */
 const SHARES = [0, 0.0001, 0.001, 0.01, 0.05, 0.25]
 
+const FLEET_HEAD = [
+  '', 'fetches of a verifier, an hour', 'requests of a point to the issuer, an hour', 'peak within 30 s', 'later peak', 'calls that wait',
+]
+
 const PARTS = { fleet: showFleet, costs: showCosts }
 
 try {
@@ -35,10 +39,6 @@ function readNumber(name, text) {
   if (!(number > 0)) throw new Error(`--${name} is ${text}; expected a number greater than 0`)
   return number
 }
-
-const FLEET_HEAD = [
-  '', 'fetches of a verifier, an hour', 'requests of a point to the issuer, an hour', 'peak within 30 s', 'later peak', 'calls that wait',
-]
 
 async function showFleet({ setting, save }) {
   const rows = []

@@ -86,8 +86,8 @@ export async function createDemoServer(demo, { dist = new URL('dist/', import.me
 }
 
 /**
- * Sends one of the page's modules, with the import `countersign` resolved to the package's browser entry. An import map
- * would have to be an inline script, which the Content-Security-Policy forbids.
+ * Sends one of the page's modules, with the imports of `countersign` resolved to the package's entries for browsers. An import
+ * map would have to be an inline script, which the Content-Security-Policy forbids.
  */
 async function sendModule(response, pathname, notFound) {
   let source
@@ -97,7 +97,7 @@ async function sendModule(response, pathname, notFound) {
     return notFound()
   }
   response.writeHead(200, { 'Content-Type': 'text/javascript; charset=utf-8', 'Cache-Control': 'no-cache' })
-  response.end(source.replaceAll(/\bfrom 'countersign'/g, "from '/countersign/browser.js'"))
+  response.end(source.replaceAll(/\bfrom 'countersign(?:\/([a-z]+))?'/g, (_, entry = 'browser') => `from '/countersign/${entry}.js'`))
 }
 
 /** The headers of every response. Cross-origin isolation gives the page the finer `performance.now()` (5 µs, not 100). */

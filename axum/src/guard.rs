@@ -94,9 +94,12 @@ impl Guard {
                 _ => None,
             };
             match remote.renew(keys.as_ref(), missing.as_deref()).await? {
-                Renewed::No => return Ok(verdict?),
+                Renewed::No => return settle(remote, verdict),
                 Renewed::ByOthers => {}
-                Renewed::Now => return Ok(self.verify_with(remote.current().as_deref(), token)?),
+                Renewed::Now => {
+                    let verdict = self.verify_with(remote.current().as_deref(), token);
+                    return settle(remote, verdict);
+                }
             }
         }
     }
@@ -118,6 +121,16 @@ impl Guard {
             None => Verifier::new(policy.clone()).verify(token, clock()),
         }
     }
+}
+
+/// Returns the verdict, or the reason why there can be none.
+fn settle(remote: &RemoteKeys, verdict: Result<Verified, VerifyError>) -> Result<Verified, Error> {
+    if let Err(VerifyError::KeyNotFound { .. }) = verdict
+        && let Some(outage) = remote.outage()
+    {
+        return Err(outage.into());
+    }
+    Ok(verdict?)
 }
 
 impl fmt::Debug for Guard {

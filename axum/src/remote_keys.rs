@@ -135,6 +135,13 @@ impl RemoteKeys {
         }
     }
 
+    /// Returns the last failure if the keys are past their lifetime. Then nobody can tell that a key
+    /// does not exist: the issuer may have published it meanwhile.
+    pub(crate) fn outage(&self) -> Option<FetchError> {
+        let state = self.lock();
+        if state.rules.has_fresh_keys((self.clock)()) { None } else { state.error.clone() }
+    }
+
     /// Fetches the keys now, or waits for the fetch in flight. Ignores the backoff.
     ///
     /// # Errors

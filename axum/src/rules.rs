@@ -56,6 +56,11 @@ impl Rules {
         self.keys.is_some()
     }
 
+    /// Returns true if the keys have not outlived their lifetime.
+    pub(crate) fn has_fresh_keys(&self, now: Duration) -> bool {
+        self.keys.is_some_and(|keys| keys.is_fresh(now))
+    }
+
     /// Decides if keys are fetched. `missing` is the `kid` of a token whose key is not in the set,
     /// and `in_flight` is true during a fetch.
     pub(crate) fn renewal(
@@ -77,8 +82,7 @@ impl Rules {
         }
         // An endpoint that failed recently may take until the timeout to fail again. Callers that
         // have keys do not wait for it.
-        let serves = self.keys.is_some_and(|keys| keys.is_fresh(now))
-            || has_keys && failed_within(|_| 2 * MAX_BACKOFF);
+        let serves = self.has_fresh_keys(now) || has_keys && failed_within(|_| 2 * MAX_BACKOFF);
         let waits = |kid| in_flight || self.unknown_kids.may_fetch(kid, now);
         if !serves || missing.is_some_and(waits) {
             Renewal::Wait

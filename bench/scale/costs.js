@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { deflateSync } from 'node:zlib'
 import { startIssuer, USER } from '../../tests/js/support/issuer.js'
 import { newMasterKey } from '../issuer/growth.js'
-import { startPostgres } from '../issuer/postgres.js'
+import { startPostgresIfThere } from '../issuer/postgres.js'
 
 /** Logins are slow on purpose, so that there are fewer. */
 const [SESSIONS, REFRESHES_EACH, FETCHES] = [100, 20, 5000]
@@ -28,7 +28,7 @@ const FROM_MANY_NETWORKS = ['--trusted-proxies', '127.0.0.0/8']
  */
 export async function measureCosts() {
   const folder = await mkdtemp(join(tmpdir(), 'countersign-costs-'))
-  const postgres = await startPostgres(await newMasterKey(folder))
+  const postgres = await startPostgresIfThere(await newMasterKey(folder))
   try {
     const signature = secondsOfSignature()
     const results = { SQLite: await measureOn({ writes: ({ pid }) => bytesWritten(pid), fetches: true }) }

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::config::AuditNetwork;
-use crate::network::network_of;
+use crate::network::{network_of, network_with};
 
 /// Declares the events with their names in the database and in `audit list`. The names are
 /// documented: operators search for them.
@@ -41,16 +41,22 @@ events! {
     UserLocked = "user_locked",
     UserUnlocked = "user_unlocked",
     UserScopeChanged = "user_scope_changed",
+    UserClaimsChanged = "user_claims_changed",
     UserDeleted = "user_deleted",
     PasswordChanged = "password_changed",
     PasswordRehashed = "password_rehashed",
     PasswordExpired = "password_expired",
+    /// A token was made with which the user can set a new password.
+    PasswordResetBegun = "password_reset_begun",
+    PasswordReset = "password_reset",
 
     ClientAdded = "client_added",
     ClientSecretChanged = "client_secret_changed",
     ClientLocked = "client_locked",
     ClientUnlocked = "client_unlocked",
     ClientScopeChanged = "client_scope_changed",
+    ClientClaimsChanged = "client_claims_changed",
+    ClientAudiencesChanged = "client_audiences_changed",
 
     Login = "login",
     /// The name or the password was wrong.
@@ -64,6 +70,8 @@ events! {
     RefreshRepeated = "refresh_repeated",
     RefreshReused = "refresh_reused",
     SessionEnded = "session_ended",
+    /// All sessions of a user were ended.
+    SessionsEnded = "sessions_ended",
 
     KeyPublished = "key_published",
     KeyRotationRequested = "key_rotation_requested",
@@ -87,6 +95,21 @@ pub(crate) fn session_subject(id: &[u8; 16]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Who asks for a change, and from where. The default is a command.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Actor {
+    /// The id of the client that called the Admin API.
+    pub(crate) id: Option<String>,
+    /// The network of the request.
+    pub(crate) network: Option<Network>,
+}
+
+impl From<Network> for Actor {
+    fn from(network: Network) -> Self {
+        Self { id: None, network: Some(network) }
+    }
+}
+
 /// An entry of the audit log that the store writes.
 #[derive(Clone, Debug)]
 pub(crate) struct NewEntry {
@@ -99,12 +122,22 @@ pub(crate) struct NewEntry {
     pub(crate) network: Option<String>,
     /// How often it happened.
     pub(crate) count: u32,
+    /// The id of the [`Actor`].
+    pub(crate) actor: Option<String>,
 }
 
 impl NewEntry {
     /// Returns the entry of an event that concerns no user.
     pub(crate) fn of(at: u64, event: Event, subject: &str) -> Self {
-        Self { at, event, subject: subject.to_owned(), user_id: None, network: None, count: 1 }
+        Self {
+            at,
+            event,
+            subject: subject.to_owned(),
+            user_id: None,
+            network: None,
+            count: 1,
+            actor: None,
+        }
     }
 
     /// Returns the entry of a change of a user.
@@ -113,18 +146,18 @@ impl NewEntry {
     }
 
     /// Returns the entry of a session's event.
-    pub(crate) fn of_session(
-        at: u64,
-        event: Event,
-        session: &[u8; 16],
-        user_id: &str,
-        network: &Network,
-    ) -> Self {
-        Self {
-            user_id: Some(user_id.to_owned()),
-            network: Some(network.to_string()),
-            ..Self::of(at, event, &session_subject(session))
-        }
+    pub(crate) fn of_session(at: u64, event: Event, session: &[u8; 16], user_id: &str) -> Self {
+        let user_id = Some(user_id.to_owned());
+        Self { user_id, ..Self::of(at, event, &session_subject(session)) }
+    }
+
+    pub(crate) fn by(self, actor: &Actor) -> Self {
+        let network = actor.network.as_ref().map(Network::to_string);
+        Self { actor: actor.id.clone(), network, ..self }
+    }
+
+    pub(crate) fn from(self, network: &Network) -> Self {
+        Self { network: Some(network.to_string()), ..self }
     }
 }
 
@@ -144,6 +177,8 @@ pub(crate) struct AuditEntry {
     pub(crate) user_name: Option<String>,
     pub(crate) network: Option<String>,
     pub(crate) count: u64,
+    /// The id of the [`Actor`]. Absent for commands, and for users and clients that act for themselves.
+    pub(crate) actor: Option<String>,
 }
 
 /// The entries to list: those that meet all conditions.
@@ -188,6 +223,14 @@ impl Network {
     pub(crate) fn of(client: IpAddr, names: &Arc<NetworkNames>) -> Self {
         Self { address: network_of(client), names: Arc::clone(names) }
     }
+
+    /// Returns the network around it that users recognise: an IPv4 /24 or an IPv6 /48. `None` if the
+    /// audit log hides networks.
+    pub(crate) fn surroundings(&self) -> Option<String> {
+        let prefix_length = if self.address.is_ipv6() { 48 } else { 24 };
+        let is_shown = self.names.key.is_none();
+        is_shown.then(|| network_with(self.address, prefix_length).to_string())
+    }
 }
 
 impl fmt::Display for Network {
@@ -215,6 +258,23 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_sees_the_surroundings_of_a_network_unless_networks_are_hidden() {
+        let surroundings = |kind, client: &str| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
+            Network::of(client.parse().unwrap(), &Arc::new(NetworkNames::new(kind, key)))
+                .surroundings()
+        };
+        for (client, expected) in [
+            ("192.0.2.1", "192.0.2.0/24"),
+            ("::ffff:192.0.2.1", "192.0.2.0/24"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+        ] {
+            assert_eq!(surroundings(AuditNetwork::Address, client).as_deref(), Some(expected));
+            assert_eq!(surroundings(AuditNetwork::Hash, client), None);
+        }
+    }
 
     #[test]
     fn a_network_is_shown_as_a_code_or_as_its_address() {

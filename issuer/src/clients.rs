@@ -1,7 +1,10 @@
 //! Confidential clients (RFC 6749 §2.1) and the changes that operators make to them. Pure rules: a
 //! store reads the row, applies the change, and writes the result in the same transaction.
 
+use crate::Error;
 use crate::audit::Event;
+use crate::config::Resource;
+use crate::own_claims::OwnClaims;
 
 /// A confidential client as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,10 +18,53 @@ pub(crate) struct Client {
     /// A locked client cannot authenticate.
     pub(crate) locked: bool,
     pub(crate) created_at: u64,
-    /// The claims of its own in its access tokens: a JSON object, or empty for none.
-    pub(crate) claims: String,
-    /// The audiences that it may ask for besides the default one, separated by spaces (RFC 8707).
+    /// Its own claims in its access tokens.
+    pub(crate) claims: OwnClaims,
+    /// The audiences that it may choose besides the default one, separated by spaces (RFC 8707).
     pub(crate) audiences: String,
+}
+
+/// The most audiences that a client may choose among.
+const MOST_AUDIENCES: usize = 16;
+
+impl Client {
+    pub(crate) fn audiences(&self) -> impl Iterator<Item = &str> {
+        self.audiences.split_ascii_whitespace()
+    }
+}
+
+/// Returns the audiences of a client, each once and with spaces between. Refuses one that no request
+/// can name.
+pub(crate) fn parse_audiences<'a>(
+    audiences: impl Iterator<Item = &'a str>,
+) -> Result<String, Error> {
+    let mut once: Vec<&str> = Vec::new();
+    for audience in audiences {
+        audience.parse::<Resource>().map_err(|e| Error::Refused(e.to_string()))?;
+        if !once.contains(&audience) {
+            once.push(audience);
+        }
+        if once.len() > MOST_AUDIENCES {
+            let line = format!("a client has at most {MOST_AUDIENCES} audiences; name fewer");
+            return Err(Error::Refused(line));
+        }
+    }
+    Ok(once.join(" "))
+}
+
+/// Checks a client's name. Only operators see the name: no token contains it.
+///
+/// # Errors
+///
+/// [`Error::Refused`] if no client can have this name.
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    let fit = |c: char| !c.is_control() && !c.is_whitespace();
+    if (1..=64).contains(&name.chars().count()) && name.chars().all(fit) {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "{name:?} is not a client name; use 1 to 64 characters without spaces"
+    )))
 }
 
 /// A change of one client.
@@ -28,6 +74,10 @@ pub(crate) enum ClientChange {
     Secret(Vec<u8>),
     Locked(bool),
     Scope(String),
+    /// Sets the client's own claims.
+    Claims(OwnClaims),
+    /// Sets the audiences that the client may choose: a result of [`parse_audiences`].
+    Audiences(String),
 }
 
 impl ClientChange {
@@ -45,6 +95,13 @@ impl ClientChange {
             }
             Self::Scope(scope) => {
                 (Client { scope: scope.clone(), ..client.clone() }, Event::ClientScopeChanged)
+            }
+            Self::Claims(claims) => {
+                (Client { claims: claims.clone(), ..client.clone() }, Event::ClientClaimsChanged)
+            }
+            Self::Audiences(audiences) => {
+                let changed = Client { audiences: audiences.clone(), ..client.clone() };
+                (changed, Event::ClientAudiencesChanged)
             }
         };
         (changed != *client).then_some((changed, event))
@@ -64,20 +121,55 @@ mod tests {
             secret_hash: vec![1],
             locked: false,
             created_at: 7,
-            claims: String::new(),
+            claims: OwnClaims::default(),
             audiences: String::new(),
         };
         let locked = Client { locked: true, ..client.clone() };
         let scoped = Client { scope: "read".to_owned(), ..client.clone() };
+        let claims = OwnClaims::parse(r#"{"team":7}"#).unwrap();
+        let claiming = Client { claims: claims.clone(), ..client.clone() };
+        let orders = "https://orders.example";
+        let choosing = Client { audiences: orders.to_owned(), ..client.clone() };
         let new = Client { secret_hash: vec![2], ..client.clone() };
         for (change, before, after, event) in [
             (ClientChange::Secret(vec![2]), &client, &new, Event::ClientSecretChanged),
             (ClientChange::Locked(true), &client, &locked, Event::ClientLocked),
             (ClientChange::Scope("read".into()), &client, &scoped, Event::ClientScopeChanged),
+            (ClientChange::Claims(claims), &client, &claiming, Event::ClientClaimsChanged),
+            (
+                ClientChange::Audiences(orders.into()),
+                &client,
+                &choosing,
+                Event::ClientAudiencesChanged,
+            ),
             (ClientChange::Locked(false), &locked, &client, Event::ClientUnlocked),
         ] {
             assert_eq!(change.apply(before), Some((after.clone(), event)), "{change:?}");
             assert_eq!(change.apply(after), None, "{change:?}");
+        }
+    }
+
+    #[test]
+    fn the_audiences_of_a_client_are_resources_each_once() {
+        let many: Vec<_> = (0..17).map(|n| format!("urn:example:{n}")).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        let sixteen = many[..16].join(" ");
+        for (audiences, expected) in [
+            (&[][..], Ok("")),
+            (
+                &["urn:example:a", "https://b.example", "urn:example:a"],
+                Ok("urn:example:a https://b.example"),
+            ),
+            (&many[..16], Ok(sixteen.as_str())),
+            (&many, Err("at most 16 audiences")),
+            (&["urn:example:a", "api"], Err("\"api\" is not a resource")),
+            (&["https://a.example#x"], Err("is not a resource")),
+        ] {
+            match (parse_audiences(audiences.iter().copied()), expected) {
+                (Ok(parsed), Ok(expected)) => assert_eq!(parsed, expected),
+                (Err(e), Err(reason)) => assert!(e.to_string().contains(reason), "{e}"),
+                (parsed, _) => panic!("{audiences:?}: {parsed:?}"),
+            }
         }
     }
 }

@@ -23,7 +23,7 @@
 //! The modules are layers; each imports only from its own layer and those above it in this file. The rules (`session`,
 //! `login`, `keys`, `status`) are pure: the caller passes the time and stores the result. `store` keeps
 //! their values in SQLite or PostgreSQL. `service` joins rules, store, keys and clock, one file for
-//! each thing that a client can ask for. `http` has one file for each endpoint: it reads the request,
+//! each thing that a client can ask for; `service/admin` is for operators. `http` has one file for each endpoint: it reads the request,
 //! calls the service and writes the reply. `serve` accepts connections and limits them, `cli` has the
 //! commands.
 //!
@@ -38,7 +38,8 @@ mod clock;
 pub use clock::Clock;
 mod config;
 pub use config::{
-    AuditNetwork, Config, DatabaseUrl, KeyBits, LogFormat, Origin, SESSION_MAX, Secret, Sources,
+    AdminApi, AuditNetwork, Config, DatabaseUrl, KeyBits, LogFormat, Origin, Resource, SESSION_MAX,
+    Secret, Sources,
 };
 mod limits;
 pub use limits::Limits;
@@ -53,13 +54,16 @@ mod sealing;
 // Domain: pure rules.
 mod audit;
 mod clients;
+mod idempotency;
 mod keys;
 mod login;
 #[allow(dead_code, reason = "the next changes use it")]
 mod one_time;
+mod own_claims;
 mod scope;
 mod session;
 mod status;
+mod target;
 mod users;
 
 // Store: the databases.

@@ -30,6 +30,11 @@ pub struct Limits {
     pub hash_queue: usize,
     /// Time in which one network (IPv4 address, IPv6 /64) may try `login_rate` logins.
     pub login_window: Duration,
+    /// Requests to the Admin API that one client may make at once, and after that in each
+    /// `admin_window`.
+    pub admin_requests: u32,
+    /// See `admin_requests`.
+    pub admin_window: Duration,
     /// Least time between two measurements of the database, its disks and its backups.
     pub measure_interval: Duration,
     /// Bits in one status list, one for each session. Every list has this length, so that the length
@@ -48,6 +53,8 @@ impl Default for Limits {
             hashes: std::thread::available_parallelism().map_or(1, usize::from),
             hash_queue: 64,
             login_window: Duration::from_secs(60),
+            admin_requests: 600,
+            admin_window: Duration::from_secs(60),
             measure_interval: Duration::from_secs(60),
             status_list_size: 1 << 17,
         }

@@ -3,6 +3,7 @@
 
 use zeroize::Zeroizing;
 
+use crate::audit::{Event, NewEntry};
 use crate::{Error, crypto};
 
 /// The most open tokens that a user may have for one purpose. A further one ends the oldest.
@@ -24,6 +25,14 @@ impl Purpose {
             Self::Passkey => "passkey",
         }
     }
+
+    /// Returns the event of a new token that the audit log records, if it records one.
+    pub(crate) const fn event(self) -> Option<Event> {
+        match self {
+            Self::PasswordReset => Some(Event::PasswordResetBegun),
+            Self::SecondFactor | Self::Passkey => None,
+        }
+    }
 }
 
 /// SHA-256 of a token.
@@ -39,6 +48,14 @@ pub(crate) struct OneTimeToken {
     pub(crate) data: Vec<u8>,
     pub(crate) created_at: u64,
     pub(crate) expires_at: u64,
+}
+
+impl OneTimeToken {
+    /// Returns the entry of the new token in the audit log, if it has one.
+    pub(crate) fn entry(&self) -> Option<NewEntry> {
+        let event = self.purpose.event()?;
+        Some(NewEntry::of_user(self.created_at, event, self.user_id.as_deref()?))
+    }
 }
 
 /// The use of a token by one request.

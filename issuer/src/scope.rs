@@ -4,12 +4,38 @@ use std::collections::HashSet;
 
 use countersign_claims::scope;
 
+use crate::Error;
+
+/// The scope of clients that may do everything in the Admin API.
+pub(crate) const ADMIN: &str = "countersign:admin";
+
+/// The scope of clients that may read in it.
+pub(crate) const READ: &str = "countersign:read";
+
 /// Returns the scope with each of its tokens once, in their order; `None` if it is malformed
 /// (RFC 6749 §3.3).
 pub(crate) fn parse(text: &str) -> Option<String> {
     let mut seen = HashSet::new();
     let once: Vec<_> = scope::tokens(text).filter(|token| seen.insert(*token)).collect();
     scope::is_well_formed(text).then(|| once.join(" "))
+}
+
+/// Returns the scope that an operator gives to a user or a client, with each of its tokens once. An empty
+/// one is none.
+///
+/// # Errors
+///
+/// [`Error::Refused`] if the scope is malformed.
+pub(crate) fn check(text: &str) -> Result<String, Error> {
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    parse(text).ok_or_else(|| {
+        Error::Refused(format!(
+            "{text:?} is not a scope; expected words with single spaces between, such as \"read \
+             write\""
+        ))
+    })
 }
 
 /// Returns true if `granted` has each scope token of `wanted`.

@@ -84,6 +84,47 @@ impl Session {
     }
 }
 
+/// A page of a user's live sessions, newest first.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionPage {
+    pub(crate) user_id: String,
+    /// Sessions that expire by then are left out.
+    pub(crate) now: u64,
+    /// The last session of the page before.
+    pub(crate) after: Cursor,
+    pub(crate) most: u32,
+}
+
+/// The place of a session in the list of a user's sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) created_at: u64,
+    pub(crate) id: SessionId,
+}
+
+impl Cursor {
+    /// The place before all sessions.
+    pub(crate) const START: Self = Self { created_at: i64::MAX.unsigned_abs(), id: [255; 16] };
+
+    pub(crate) fn of(session: &Session) -> Self {
+        Self { created_at: session.created_at, id: session.id }
+    }
+
+    /// Encodes the time and the session: 32 characters of base64url.
+    pub(crate) fn encode(&self) -> String {
+        let bytes = [self.created_at.to_be_bytes().as_slice(), &self.id].concat();
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    pub(crate) fn decode(text: &str) -> Option<Self> {
+        let bytes: [u8; 24] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
+        let (created_at, id) = bytes.split_first_chunk()?;
+        // Databases have no larger numbers.
+        let created_at = i64::from_be_bytes(*created_at).try_into().ok()?;
+        Some(Self { created_at, id: id.try_into().ok()? })
+    }
+}
+
 /// The lifetimes of sessions and refresh tokens, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lifetimes {
@@ -359,6 +400,19 @@ mod tests {
         assert_eq!(older, Verdict::Reuse);
         let expired = decide(&session(), &refresh(4, 1150, None), unanswered);
         assert_eq!(expired, Verdict::Refuse);
+    }
+
+    #[test]
+    fn a_cursor_has_one_text() {
+        let cursor = Cursor::of(&session());
+        let text = cursor.encode();
+        assert_eq!(text.len(), 32);
+        assert_eq!(Cursor::decode(&text), Some(cursor));
+        assert_eq!(Cursor::decode(&Cursor::START.encode()), Some(Cursor::START));
+        let too_late = Cursor { created_at: 1 << 63, id: [7; 16] };
+        for text in ["", &text[..31], &format!("{text}A"), &too_late.encode(), &"=".repeat(32)] {
+            assert_eq!(Cursor::decode(text), None, "{text}");
+        }
     }
 
     #[test]

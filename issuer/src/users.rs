@@ -2,6 +2,7 @@
 //! the change, and writes the result in the same transaction.
 
 use crate::audit::Event;
+use crate::own_claims::OwnClaims;
 use crate::scope;
 
 /// A user as the store keeps it.
@@ -21,8 +22,8 @@ pub(crate) struct User {
     pub(crate) locked: bool,
     /// The time of the last unlock, or 0. Failed logins before it are not counted.
     pub(crate) unlocked_at: u64,
-    /// The claims of their own in the user's access tokens: a JSON object, or empty for none.
-    pub(crate) claims: String,
+    /// The user's own claims in access tokens.
+    pub(crate) claims: OwnClaims,
 }
 
 /// Begins the hash of a password that has expired, as in shadow(5). For every version of the issuer
@@ -39,6 +40,15 @@ impl User {
     pub(crate) fn hash(&self) -> &str {
         self.password_hash.strip_prefix(EXPIRED).unwrap_or(&self.password_hash)
     }
+
+    /// Returns the user with the hash of a new password.
+    pub(crate) fn with_password(&self, hash: &str) -> Self {
+        Self {
+            password_hash: hash.to_owned(),
+            password_version: self.password_version + 1,
+            ..self.clone()
+        }
+    }
 }
 
 /// A change of one user.
@@ -53,6 +63,12 @@ pub(crate) enum UserChange {
     /// Sets the scope of new sessions. If it lacks a word of the old scope, sessions end: they could
     /// go on with the old one for a month.
     Scope(String),
+    /// Ends all sessions, and changes nothing else.
+    SessionsEnded,
+    /// Sets the user's own claims. No session ends: each refresh reads them anew.
+    Claims(OwnClaims),
+    /// Ends the sessions.
+    SessionsEnded,
     /// Removes everything but the id. Status lists need the user's sessions until these expire, and
     /// sessions need the row.
     Deleted,
@@ -76,20 +92,19 @@ pub(crate) const BELONGINGS: [&str; 4] = ["one_time_tokens", "totps", "recovery_
 pub(crate) const DELETED: &str = "\u{7}";
 
 impl UserChange {
-    /// Applies the change. Returns `None` if it changes nothing; then nothing is written or audited.
+    /// Returns true if the user is not deleted, or this change deletes them.
+    pub(crate) fn is_possible(&self, user: &User) -> bool {
+        matches!(self, Self::Deleted) || !user.name.starts_with(DELETED)
+    }
+
+    /// Applies the change. Returns `None` if it changes nothing; then nothing is written or audited. The
+    /// end of sessions changes nothing if there is none.
     pub(crate) fn apply(&self, user: &User, now: u64) -> Option<ChangedUser> {
         let (changed, ends_sessions, event) = match self {
             // A hash has a random salt. The same hash means that the transaction runs again after
             // it was committed.
             Self::Password(hash) if user.password_hash == *hash => return None,
-            Self::Password(hash) => {
-                let changed = User {
-                    password_hash: hash.clone(),
-                    password_version: user.password_version + 1,
-                    ..user.clone()
-                };
-                (changed, true, Event::PasswordChanged)
-            }
+            Self::Password(hash) => (user.with_password(hash), true, Event::PasswordChanged),
             Self::PasswordExpired if user.has_expired_password() => return None,
             Self::PasswordExpired => {
                 let password_hash = format!("{EXPIRED}{}", user.password_hash);
@@ -104,6 +119,21 @@ impl UserChange {
                 let changed = User { scope: scope.clone(), ..user.clone() };
                 (changed, !scope::is_within(&user.scope, scope), Event::UserScopeChanged)
             }
+            Self::SessionsEnded => {
+                let event = Event::SessionsEnded;
+                return Some(ChangedUser { user: user.clone(), ends_sessions: true, event });
+            }
+            Self::Claims(claims) => {
+                let changed = User { claims: claims.clone(), ..user.clone() };
+                (changed, false, Event::UserClaimsChanged)
+            }
+            Self::SessionsEnded => {
+                return Some(ChangedUser {
+                    user: user.clone(),
+                    ends_sessions: true,
+                    event: Event::SessionsEnded,
+                });
+            }
             Self::Deleted if user.name.starts_with(DELETED) => return None,
             Self::Deleted => {
                 let changed = User {
@@ -111,7 +141,7 @@ impl UserChange {
                     scope: String::new(),
                     password_hash: String::new(),
                     locked: true,
-                    claims: String::new(),
+                    claims: OwnClaims::default(),
                     ..user.clone()
                 };
                 (changed, true, Event::UserDeleted)
@@ -135,7 +165,7 @@ mod tests {
             created_at: 7,
             locked: false,
             unlocked_at: 0,
-            claims: r#"{"role":"admin"}"#.to_owned(),
+            claims: OwnClaims::parse(r#"{"role":"admin"}"#).unwrap(),
         }
     }
 
@@ -146,7 +176,7 @@ mod tests {
             name: "\u{7}user_x".to_owned(),
             scope: String::new(),
             password_hash: String::new(),
-            claims: String::new(),
+            claims: OwnClaims::default(),
             ..locked.clone()
         };
         let [wide, narrow] =
@@ -156,6 +186,7 @@ mod tests {
         let expired = User { password_hash: "!hash".to_owned(), ..user() };
         assert!(expired.has_expired_password() && !new.has_expired_password());
         assert_eq!((expired.hash(), new.hash()), ("hash", "new"));
+        let plain = User { claims: OwnClaims::default(), ..user() };
         for (change, before, after, ends_sessions, event) in [
             (UserChange::Password("new".into()), user(), new.clone(), true, Event::PasswordChanged),
             (UserChange::PasswordExpired, user(), expired.clone(), true, Event::PasswordExpired),
@@ -171,6 +202,14 @@ mod tests {
             (UserChange::Locked(false), user(), unlocked, false, Event::UserUnlocked),
             (UserChange::Scope("write read".into()), user(), wide, false, Event::UserScopeChanged),
             (UserChange::Scope(String::new()), user(), narrow, true, Event::UserScopeChanged),
+            (
+                UserChange::Claims(plain.claims.clone()),
+                user(),
+                plain.clone(),
+                false,
+                Event::UserClaimsChanged,
+            ),
+            (UserChange::Claims(user().claims), plain, user(), false, Event::UserClaimsChanged),
             (UserChange::Deleted, user(), deleted.clone(), true, Event::UserDeleted),
             (UserChange::Deleted, locked, deleted, true, Event::UserDeleted),
         ] {
@@ -178,5 +217,8 @@ mod tests {
             assert_eq!(change.apply(&after, 9), None, "{change:?}");
             assert_eq!(changed, ChangedUser { user: after, ends_sessions, event }, "{change:?}");
         }
+        let ended = UserChange::SessionsEnded.apply(&user(), 9);
+        let event = Event::SessionsEnded;
+        assert_eq!(ended, Some(ChangedUser { user: user(), ends_sessions: true, event }));
     }
 }

@@ -52,9 +52,10 @@ export async function admit(
   if (token === undefined) return { refusal: badRequest('expected one token in one Authorization header, after "Bearer "') }
   if (hasTokenInQuery(url)) return { refusal: SENT_TWICE }
   try {
-    const given = await requireVerifier(verifier)
+    const given = requireVerifier(await verifier)
     const verified = await given.verify(token)
-    if (await hasTokenInForm()) return { refusal: SENT_TWICE }
+    const inForm = hasTokenInForm()
+    if (inForm && (await inForm)) return { refusal: SENT_TWICE }
     requireScopes(verified, scopes, given.scopeClaimFor?.(verified.payload) ?? 'scope')
     return { verified, token }
   } catch (error) {
@@ -152,18 +153,15 @@ function isVerifyError(error: unknown): error is VerifyError {
 /** Test doubles have no `scopeClaimFor`. */
 type Given = Pick<Verifier, 'verify'> & Partial<Pick<PolicyVerifier, 'scopeClaimFor'>>
 
-async function requireVerifier(verifier: AnyVerifier): Promise<Given> {
-  const given = await verifier
-  if (typeof given?.verify !== 'function') {
-    throw refuseOption('verifier', 'is not a verifier; expected the result of createVerifier, or its promise')
-  }
-  return given
+function requireVerifier(given: Given): Given {
+  if (typeof given?.verify === 'function') return given
+  throw refuseOption('verifier', 'is not a verifier; expected the result of createVerifier, or its promise')
 }
 
 function requireScopes({ payload }: Verified, scopes: readonly string[], claim: string): void {
   const value = payload[claim]
-  const granted = new Set<unknown>(typeof value === 'string' ? value.split(' ') : Array.isArray(value) ? value : [])
-  if (scopes.every((scope) => granted.has(scope))) return
+  const granted: readonly unknown[] = typeof value === 'string' ? value.split(' ') : Array.isArray(value) ? value : []
+  if (scopes.every((scope) => granted.includes(scope))) return
   const scope = scopes.join(' ')
   const message = `the claim ${claim} does not hold the required scope: expected all of "${scope}"; if the scopes are in another claim, set the option scopeClaim`
   throw refuse({ code: 'scope_insufficient', message, claim, claims: payload, scope })

@@ -45,7 +45,7 @@ export class FetchedList implements Holder, KeySetLocation {
     this.#uri = uri
     this.#settings = settings
     this.#changed = changed
-    this.#own = { ...remote, fetch: requesting(remote), store: remote.store && this.#verifying(remote.store) }
+    this.#own = { ...remote, store: remote.store && this.#verifying(remote.store) }
     this.#resolver = new Resolver(this, this.#own, now, this)
   }
 
@@ -102,26 +102,28 @@ export class FetchedList implements Holder, KeySetLocation {
   }
 
   readonly #fetch: FetchDocument = async (_kind, url, settings, known) => {
+    const { fetch, age } = requesting(settings)
     try {
-      return await this.#open(await fetchDocument('status list', url, settings, known, isText), known as Entry | undefined)
+      const document = await fetchDocument('status list', url, { ...settings, fetch }, known, isText)
+      const cached = known as Entry | undefined
+      const list = document.text === cached?.text ? cached.list : await this.#read(document.text)
+      // Its own ttl comes before the response's lifetime. It counts from the issuer's answer, which caches may have kept.
+      const ttl = list.ttl === undefined ? document.ttl : clamp(list.ttl - age(), settings)
+      return this.#limit({ ...document, list, ttl })
     } catch (error) {
       throw refuse({ code: 'status_unavailable', message: (error as Error).message }, error)
     }
   }
 
-  /**
-   * Verifies and inflates the list, unless it is the known one. Its own `ttl` comes before the response's headers, and it is
-   * not used beyond its `exp`.
-   */
-  async #open<T extends FetchedDocument & { at?: number }>(document: T, known?: Entry): Promise<T & { list: StatusList }> {
+  /** Ends the lifetime of a list at its `exp`. */
+  #limit<T extends FetchedDocument & { at?: number; list: StatusList }>(document: T): T {
     const { now, remote, tolerance } = this.#settings
-    const list = document.text === known?.text ? known.list : await this.#read(document.text)
-    const end = list.exp + tolerance
+    const end = document.list.exp + tolerance
     if (now() >= end) throw this.#refuse('has expired')
     const left = end - (document.at ?? now())
-    const ttl = Math.min(list.ttl === undefined ? document.ttl : clamp(list.ttl, remote), left)
+    const ttl = Math.min(document.ttl, left)
     this.#own.staleIfError = Math.min(remote.staleIfError, left - ttl)
-    return { ...document, list, ttl }
+    return { ...document, ttl }
   }
 
   async #read(text: string): Promise<StatusList> {
@@ -149,13 +151,29 @@ export class FetchedList implements Holder, KeySetLocation {
       write: (url, entry) => store.write(url, entry),
     }
   }
+
+  /** A stored lifetime, which is not signed, can only shorten the list's own. */
+  async #open(entry: CacheEntry): Promise<Entry> {
+    const list = await this.#read(entry.text)
+    const ttl = Math.min(entry.ttl, clamp(list.ttl ?? Infinity, this.#settings.remote))
+    return this.#limit({ ...entry, list, ttl })
+  }
 }
 
-/** Returns the `fetch` for lists, which asks for another media type (§8.1 of the draft). */
-function requesting({ fetch }: RemoteSettings): typeof globalThis.fetch {
-  return (url, request) => {
-    const headers = { ...(request?.headers as Record<string, string>), accept: 'application/statuslist+jwt' }
-    return (fetch ?? globalThis.fetch)(url, { ...request, headers })
+/**
+ * Returns the `fetch` for lists, which asks for another media type (§8.1 of the draft). `age` returns the time that the last
+ * response was in caches (RFC 9111 §5.1): seconds.
+ */
+function requesting({ fetch = globalThis.fetch }: RemoteSettings): { fetch: typeof globalThis.fetch; age: () => number } {
+  let age = 0
+  return {
+    fetch: async (url, request) => {
+      const headers = { ...(request?.headers as Record<string, string>), accept: 'application/statuslist+jwt' }
+      const response = await fetch(url, { ...request, headers })
+      age = Math.max(Number(response.headers.get('age')) || 0, 0)
+      return response
+    },
+    age: () => age,
   }
 }
 

@@ -62,7 +62,9 @@ export async function guard<Claims extends object = {}>(
     {
       authorization: request.headers.get('authorization'),
       url: request.url,
-      hasTokenInForm: () => hasTokenInForm(request),
+      hasTokenInForm() {
+        return mayReadForm(request) && hasTokenInForm(request)
+      },
     },
     verifier,
     readScopes(options),
@@ -76,8 +78,11 @@ export async function guard<Claims extends object = {}>(
 /** The most of a form that is read. The copy stays in memory until the service reads the form itself. */
 const MAX_FORM_BYTES = 64 * 1024
 
+function mayReadForm(request: Request): boolean {
+  return isForm(request.headers.get('content-type')) && !request.bodyUsed && !request.body?.locked
+}
+
 async function hasTokenInForm(request: Request): Promise<boolean> {
-  if (!isForm(request.headers.get('content-type')) || request.bodyUsed || request.body?.locked) return false
   const reader = request.clone().body?.getReader()
   const decoder = new TextDecoder()
   let form = ''

@@ -86,6 +86,14 @@ export class Resolver {
     return undefined
   }
 
+  /**
+   * Returns the last failure if the keys are past their lifetime. Then nobody can tell that a key does not exist: the issuer may
+   * have published it meanwhile.
+   */
+  outage(): unknown {
+    return ageOf(this.#entry, this.#now()) < 1 ? undefined : this.#failure?.error
+  }
+
   /** Asks the endpoint, or waits for the attempt in flight; then waits until the store has the set. */
   async refresh(): Promise<void> {
     const { origin, stored } = await this.#load(false)
@@ -117,7 +125,9 @@ export class Resolver {
     }
     const attempt: Attempt = { startedAt: now, origin: 'store' }
     this.#inFlight = attempt
-    await (attempt.done = this.#run(attempt, fromStore))
+    attempt.done = this.#run(attempt, fromStore)
+    this.#settings.servers?.outlive?.(attempt.done)
+    await attempt.done
     return attempt
   }
 

@@ -153,13 +153,24 @@ function isToken(value: unknown): value is string {
   return typeof value === 'string' && /^[\w\-.~+/]+=*$/.test(value)
 }
 
+/** Returns false if the access tokens are JWTs that name two sessions, or two users. */
+export function isSameSession({ accessToken: a }: Tokens, { accessToken: b }: Tokens): boolean {
+  const [one, other] = [claimsOf(a), claimsOf(b)]
+  return one['sid'] === other['sid'] && one['sub'] === other['sub']
+}
+
 /** Returns the claim `exp` of a JWT, unverified, or 0. */
 function expiryOf(token: string): number {
+  const { exp } = claimsOf(token)
+  return typeof exp === 'number' ? exp : 0
+}
+
+/** Returns the claims of a JWT, unverified; none if it is something else. */
+function claimsOf(token: string): Readonly<Record<string, unknown>> {
   try {
-    const { exp } = JSON.parse(atob((token.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/'))) as { exp?: unknown }
-    return typeof exp === 'number' ? exp : 0
+    return readObject(atob((token.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/')))
   } catch {
-    return 0
+    return {}
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Browser } from './session-browser.js'
 import { SessionClock, type Moment } from './session-clock.js'
-import { SessionEndpoints, type Tokens } from './session-endpoints.js'
+import { isSameSession, SessionEndpoints, type Tokens } from './session-endpoints.js'
 import { SessionError } from './session-error.js'
 import type { SessionSettings } from './session-options.js'
 import { SHARING_MS, SessionTabs, type Message, type SharedTokens } from './session-tabs.js'
@@ -53,8 +53,8 @@ export class SessionKeeper {
   #failure: { error: SessionError; count: number; moment: Moment; delay: number } | undefined
   /** Another tab began a refresh. It may have been closed before the answer. */
   #isUnanswered = false
-  /** The tokens of a session whose logout the issuer has not answered. */
-  #ended: Tokens | undefined
+  /** The refresh tokens of sessions that are over here, and whose logout the issuer has not answered. */
+  readonly #ended = new Set<string>()
   #replaced: Moment | undefined
   #refreshing: Promise<void> | undefined
   /** Ends the wait for the lock. */
@@ -100,31 +100,48 @@ export class SessionKeeper {
     this.#start()
     await this.#exclusively(async () => {
       const tokens = await this.#endpoints.login(username, password)
+      this.#dismiss()
       const turn = this.#nextTurn()
       this.#adopt(tokens, turn, turn)
       this.#share()
     })
+    // If it fails, the next login or logout tries again.
+    this.#endAtIssuer().catch(() => {})
   }
 
   /** Ends the session in all tabs at once, and then at the issuer. */
   async logout(): Promise<void> {
     this.#start()
-    // Another tab may have the refresh token.
-    await this.#answered
-    this.#forget()
+    const forgotten = this.#forget()
+    // Its turn is before that of a login that is called next.
     await this.#exclusively(async () => {
+      await forgotten
       // A login may have been under way.
-      this.#forget()
-      if (this.#settings.mode === 'memory' && this.#ended === undefined) return
-      await this.#endpoints.logout(this.#ended?.refreshToken)
-      this.#ended = undefined
+      await this.#forget()
+      if (this.#settings.mode === 'cookie') await this.#endpoints.logout(undefined)
+      else await this.#endAtIssuer()
     })
   }
 
-  #forget(): void {
-    this.#ended = this.#tokens ?? this.#ended
+  async #forget(): Promise<void> {
+    // Another tab may have the refresh token.
+    await this.#answered
+    this.#dismiss()
     this.#end(new SessionError('not_logged_in', 'nobody is logged in: the session was logged out'), this.#nextTurn())
     this.#shareEnd()
+  }
+
+  #dismiss(): void {
+    const refreshToken = this.#tokens?.refreshToken
+    if (refreshToken !== undefined) this.#ended.add(refreshToken)
+  }
+
+  /** Ends the sessions of refresh tokens. One in the cookie ends by a logout alone: a login replaces the cookie. */
+  async #endAtIssuer(): Promise<void> {
+    for (const refreshToken of this.#ended) {
+      await this.#endpoints.logout(refreshToken)
+      this.#ended.delete(refreshToken)
+    }
   }
 
   async accessToken(): Promise<string> {
@@ -136,7 +153,18 @@ export class SessionKeeper {
     }
     if (this.#over === undefined && !this.#isClosed && !this.#isWaiting()) await this.#refresh()
     if (this.#tokens !== undefined && this.#left(this.#tokens) > 0) return this.#tokens.accessToken
-    throw this.#over ?? this.#failure?.error ?? new SessionError('not_logged_in', 'the session object was closed')
+    throw this.#reason()
+  }
+
+  /** Returns an access token that the issuer has made since the call. */
+  async refresh(): Promise<string> {
+    this.#start()
+    // One that is under way began before.
+    await this.#refreshing
+    const before = this.#tokens?.accessToken
+    if (this.#over === undefined && !this.#isClosed) await this.#refresh(before)
+    if (this.#tokens !== undefined && this.#tokens.accessToken !== before) return this.#tokens.accessToken
+    throw this.#reason()
   }
 
   /** Returns the access token after one that a service refused, if there is one of the same login. */
@@ -236,7 +264,8 @@ export class SessionKeeper {
   }
 
   async #askIssuer(): Promise<void> {
-    const refreshToken = this.#tokens?.refreshToken
+    const before = this.#tokens
+    const refreshToken = before?.refreshToken
     const { signal } = (this.#request = new AbortController())
     this.#tabs.post({ kind: 'started' })
     try {
@@ -244,7 +273,9 @@ export class SessionKeeper {
       // There may have been a logout.
       if (signal.aborted) return
       const turn = this.#nextTurn()
-      const login = this.#tokens === undefined ? turn : this.#login
+      // A page of another origin may have logged in, which replaced the cookie.
+      const isSame = before !== undefined && isSameSession(before, tokens)
+      const login = isSame ? this.#login : turn
       this.#adopt({ ...tokens, refreshToken: tokens.refreshToken ?? refreshToken }, turn, login)
       this.#share()
     } catch (error) {
@@ -356,6 +387,11 @@ export class SessionKeeper {
   /** The milliseconds that a token has left when it is refreshed. */
   #refreshAt(): number {
     return (this.#tokens?.lifetime ?? 0) * REFRESH_PART
+  }
+
+  /** Returns the reason why there is no token. */
+  #reason(): SessionError {
+    return this.#over ?? this.#failure?.error ?? new SessionError('not_logged_in', 'the session object was closed')
   }
 
   /** True while a failed refresh is not repeated. */

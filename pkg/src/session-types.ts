@@ -49,7 +49,8 @@ export interface Session {
   /** The state at this moment: a frozen object, which is another one after each change. */
   readonly state: SessionState
   /**
-   * Logs in, in all tabs.
+   * Logs in, in all tabs. In the mode `memory`, this ends a session before. In the mode `cookie` it replaces the cookie: log out
+   * first to end the session at the issuer too.
    *
    * @throws {@link SessionError} `login_failed`, `too_many_logins`, `access_denied`, `offline` or `issuer_unavailable`
    */
@@ -68,6 +69,12 @@ export interface Session {
    */
   accessToken(): Promise<string>
   /**
+   * Refreshes now, in all tabs, and returns the new access token: it has the scopes and claims that the user has by then.
+   *
+   * @throws {@link SessionError} The same codes. The access token before stays in use until it expires.
+   */
+  refresh(): Promise<string>
+  /**
    * Like the global `fetch`, with the access token as `Authorization: Bearer`. Sends it only to the page's own origin and to
    * `origins`, and follows no redirect. After a response 401 whose challenge has `invalid_token`, refreshes the token and
    * sends the request once more, unless its body is a stream, or somebody has logged in meanwhile.
@@ -76,7 +83,8 @@ export interface Session {
    */
   fetch: typeof fetch
   /**
-   * Calls the listener with each new state, and after each login. Returns a function that ends this.
+   * Calls the listener with each new state, and after each login, also one by a page of another origin. Returns a function that
+   * ends this.
    *
    * @param listener - Gets the new state.
    */

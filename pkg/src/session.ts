@@ -37,6 +37,7 @@ export function createSession(options: SessionOptions): Session {
     },
     logout: () => keeper.logout(),
     accessToken: () => keeper.accessToken(),
+    refresh: () => keeper.refresh(),
     fetch: fetchWith(keeper, settings, browser),
     onChange: (listener: (state: SessionState) => void) => keeper.onChange(listener),
     now: () => keeper.now(),

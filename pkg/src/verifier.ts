@@ -87,7 +87,7 @@ class WasmBackedVerifier implements PolicyVerifier {
       const renewal = origin === 'endpoint' ? undefined : renewFor(this.#resolver, token, refusal)
       if (renewal !== undefined) origin = await renewal
       else if (verified !== undefined) return verified
-      else throw refusal
+      else throw (isMissingKey(refusal) && this.#resolver.outage()) || refusal
     }
   }
 
@@ -147,7 +147,11 @@ class WasmBackedVerifier implements PolicyVerifier {
 function renewFor(resolver: Resolver, token: string, refusal: unknown): Promise<Origin> | undefined {
   if (refusal === undefined) return resolver.renew()
   if (!(refusal instanceof VerifyError) || ['options', 'parse', 'header'].includes(refusal.stage)) return undefined
-  return resolver.renew(refusal.code === 'key_not_found' ? { kid: (readPart(encodedHeader(token)) as JwtHeader).kid } : undefined)
+  return resolver.renew(isMissingKey(refusal) ? { kid: (readPart(encodedHeader(token)) as JwtHeader).kid } : undefined)
+}
+
+function isMissingKey(refusal: unknown): boolean {
+  return refusal instanceof VerifyError && refusal.code === 'key_not_found'
 }
 
 function encodedHeader(token: string): string {

@@ -55,6 +55,8 @@ async function session(name, { viewport, colorScheme }) {
   await page.click('#restore')
   await page.click('#refresh')
   await page.locator('#session tbody tr').nth(1).waitFor()
+  // Without the issuer the token is not refreshed in time.
+  await page.route('**/token', (route) => route.abort())
   await page.evaluate(() => {
     const real = Date.now
     Date.now = () => real() + 15 * 60 * 1000

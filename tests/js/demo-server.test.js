@@ -56,6 +56,7 @@ test('each file has its content type', async () => {
     ['/demo.js', 'text/javascript'],
     ['/favicon.svg', 'image/svg+xml'],
     ['/countersign/browser.js', 'text/javascript'],
+    ['/countersign/session.js', 'text/javascript'],
     ['/countersign/wasm/countersign.wasm', 'application/wasm'],
   ]) {
     const { status, headers } = await get(path)
@@ -64,10 +65,11 @@ test('each file has its content type', async () => {
   }
 })
 
-test('the import countersign is resolved in the page’s modules', async () => {
+test('the imports of countersign are resolved in the page’s modules', async () => {
   const { body } = await get('/demo.js')
   assert.match(body, /from '\/countersign\/browser\.js'/)
-  assert.doesNotMatch(body, /from 'countersign'/)
+  assert.match(body, /from '\/countersign\/session\.js'/)
+  assert.doesNotMatch(body, /from 'countersign/)
 })
 
 test('demo.json has the demo user, but not the command', async () => {

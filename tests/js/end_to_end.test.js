@@ -6,7 +6,7 @@ import { createVerifier, VerifyError } from 'countersign'
 import { statusList } from 'countersign/status'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { AUDIENCE } from './support/demo.js'
-import { logIn, startIssuer } from './support/issuer.js'
+import { logIn, startIssuer, USER } from './support/issuer.js'
 import { changes } from './support/tampering.js'
 
 const REFUSALS = ['token_malformed', 'header_invalid', 'algorithm_not_allowed', 'type_mismatch', 'key_not_found', 'signature_invalid']
@@ -100,6 +100,51 @@ test('a session works from login to refresh to logout', async () => {
   assert.equal((await refused.json()).error, 'invalid_grant')
 })
 
+test('a claim of one\'s own can be required, and is in the tokens as long as the user has it', async (t) => {
+  const claiming = await startIssuer()
+  t.after(claiming.stop)
+  const editors = await createVerifier({ issuer: claiming.url, audience: AUDIENCE, claims: { roles: ['admin', 'editor'], tenant: 7 } })
+  let session = await logIn(claiming.url)
+  const refreshed = async (claims) => {
+    await claiming.run(['user', 'claims', USER.username, JSON.stringify(claims)])
+    session = await (await refresh(session.refresh_token, {}, claiming.url)).json()
+    return session.access_token
+  }
+  await assert.rejects(editors.verify(session.access_token), { code: 'claim_missing', claim: 'roles' })
+  const { payload } = await editors.verify(await refreshed({ roles: ['author', 'editor'], tenant: 7, name: 'Zoë', address: { lines: [] } }))
+  assert.deepEqual([payload.roles, payload.name, payload.address], [['author', 'editor'], 'Zoë', { lines: [] }])
+  await assert.rejects(editors.verify(await refreshed({ roles: ['author'], tenant: 7 })), { code: 'claim_mismatch', claim: 'roles' })
+  await assert.rejects(editors.verify(await refreshed({})), { code: 'claim_missing' })
+  await (await createVerifier({ issuer: claiming.url, audience: AUDIENCE })).verify(session.access_token)
+})
+
+test('a token is accepted by the audiences that the client chose, and by no others', async (t) => {
+  const [orders, mail] = ['https://orders.example', 'https://mail.example']
+  const choosing = await startIssuer({ flags: ['--audiences', `${orders},${mail}`] })
+  t.after(choosing.stop)
+  const audiences = [AUDIENCE, orders, mail]
+  const verifiers = await Promise.all(audiences.map((audience) => createVerifier({ issuer: choosing.url, audience })))
+  const acceptedBy = async (token) => {
+    const verdicts = await Promise.allSettled(verifiers.map((verifier) => verifier.verify(token)))
+    for (const { reason } of verdicts) assert.ok(!reason || reason.code === 'audience_mismatch', `${reason}`)
+    return audiences.filter((_, index) => verdicts[index].status === 'fulfilled')
+  }
+  const { access_token, refresh_token } = await logIn(choosing.url)
+  assert.deepEqual(await acceptedBy(access_token), [AUDIENCE])
+  const one = await (await refresh(refresh_token, { resource: [mail] }, choosing.url)).json()
+  assert.deepEqual(await acceptedBy(one.access_token), [mail])
+  const both = await (await refresh(one.refresh_token, { resource: [mail, orders] }, choosing.url)).json()
+  assert.deepEqual(await acceptedBy(both.access_token), [orders, mail])
+
+  const { client_id, client_secret } = JSON.parse(
+    await choosing.run(['client', 'add', 'console', '--scope', 'read countersign:admin', '--json']),
+  )
+  const body = new URLSearchParams({ grant_type: 'client_credentials', client_id, client_secret, resource: choosing.url })
+  const admin = await (await fetch(`${choosing.url}/token`, { method: 'POST', body })).json()
+  assert.equal(admin.scope, 'countersign:admin')
+  assert.deepEqual(await acceptedBy(admin.access_token), [])
+})
+
 test('a key that the issuer revoked stops verifying with the next fetch, also for cached tokens', async (t) => {
   const revoking = await startIssuer()
   t.after(revoking.stop)
@@ -142,9 +187,10 @@ test('after a logout, the access token is refused once its status list is renewe
   await verifier.verify(other)
 })
 
-function refresh(refresh_token) {
+function refresh(refresh_token, { resource = [] } = {}, url = issuer.url) {
   const body = new URLSearchParams({ grant_type: 'refresh_token', refresh_token })
-  return fetch(`${issuer.url}/token`, { method: 'POST', body })
+  for (const audience of resource) body.append('resource', audience)
+  return fetch(`${url}/token`, { method: 'POST', body })
 }
 
 function verifyWithJose(token, options = {}) {

@@ -1,18 +1,22 @@
 // Runs the code of docs/migrate.md, and checks its tables about refused tokens and errors.
 import assert from 'node:assert/strict'
+import { createPublicKey } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import { JwtVerifier } from 'aws-jwt-verify'
 import { createVerifier } from 'countersign'
+import { createVerifier as createFastVerifier } from 'fast-jwt'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import jwt from 'jsonwebtoken'
 import jwksClient from 'jwks-rsa'
 import { claims, makeKey, makeToken } from './package-tokens.js'
+import { codeBlocks, read, ROOT, table } from './support/documents.js'
+import { oddTokens } from './support/odd-tokens.js'
 import { recordServers, startProgram, stopServers } from './support/servers.js'
 
 // Express does not log the errors of tests.
@@ -20,13 +24,12 @@ process.env.NODE_ENV = 'test'
 recordServers()
 after(stopServers)
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
 const folder = await mkdtemp(join(tmpdir(), 'countersign-migrate-'))
 after(() => rm(folder, { recursive: true }))
-await symlink(join(root, 'node_modules'), join(folder, 'node_modules'), 'junction')
+await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'), 'junction')
 await writeFile(join(folder, 'package.json'), '{"type":"module"}')
 
-const page = await readFile(join(root, 'docs/migrate.md'), 'utf8')
+const page = read('docs/migrate.md')
 
 const key = makeKey('k1')
 const small = makeKey('small', 1024)
@@ -48,13 +51,9 @@ const token = (changes, header) => makeToken(key, payload(changes), header)
 /** The engines of express-oauth2-jwt-bearer end at Node.js 24, so it is not installed on later versions. */
 const skip = parseInt(process.versions.node) > 24 && 'express-oauth2-jwt-bearer is not for this version of Node.js'
 
-function sectionOf(title) {
-  return page.split(/^## /m).find((text) => text.startsWith(`${title}\n`))
-}
-
 /** Returns the code before and after in a section, with the issuer of this test. */
 function codeOf(title) {
-  const blocks = [...sectionOf(title).matchAll(/^```js\n([^]*?)^```$/gm)].map(([, code]) => code.replaceAll('https://auth.example', issuer))
+  const blocks = codeBlocks(page).filter(({ section }) => section === title).map(({ text }) => text.replaceAll('https://auth.example', issuer))
   assert.equal(blocks.length, 2, title)
   return { before: blocks[0], after: blocks[1] }
 }
@@ -65,7 +64,7 @@ async function write(name, code) {
   return pathToFileURL(path).href
 }
 
-for (const title of ['jose', 'jsonwebtoken and jwks-rsa']) {
+for (const title of ['jose', 'jsonwebtoken and jwks-rsa', 'fast-jwt']) {
   for (const [time, code] of Object.entries(codeOf(title))) {
     test(`${title}, ${time}: a good token is accepted, and bad ones are refused`, async () => {
       const { authenticate } = await import(await write(`${title} ${time}`, code))
@@ -76,6 +75,22 @@ for (const title of ['jose', 'jsonwebtoken and jwks-rsa']) {
     })
   }
 }
+
+for (const [time, code] of Object.entries(codeOf('hono'))) {
+  test(`hono, ${time}: the app answers by the token`, async () => {
+    const { default: app } = await import(await write(`hono ${time}`, code))
+    const answer = (token) => app.request('/me', { headers: { authorization: `Bearer ${token}` } })
+    assert.deepEqual(await (await answer(token())).json(), { you: 'somebody' })
+    for (const bad of [{ exp: now - 60 }, { aud: 'other' }, { iss: 'https://other.example' }]) {
+      assert.equal((await answer(token(bad))).status, 401, JSON.stringify(bad))
+    }
+  })
+}
+
+test('without requiredClaims, fast-jwt accepts a token without aud', () => {
+  const verify = createFastVerifier({ key: createPublicKey(key.privateKey).export({ format: 'pem', type: 'spki' }), allowedAud: 'api' })
+  verify(token({ aud: undefined }))
+})
 
 for (const [time, code] of Object.entries(codeOf('express-oauth2-jwt-bearer'))) {
   test(`express-oauth2-jwt-bearer, ${time}: the program answers by token and scope`, { skip: time === 'before' && skip }, async () => {
@@ -105,12 +120,6 @@ test('aws-jwt-verify, before and after: the same tokens are accepted', async (t)
   }
 })
 
-/** Returns the rows of the table in a section, the headings first. */
-function table(title) {
-  const lines = sectionOf(title).split('\n').filter((line) => line.startsWith('|') && !line.startsWith('|---'))
-  return lines.map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()))
-}
-
 const getSigningKey = jwksClient({ jwksUri }).getSigningKey
 const getKey = (header, done) => getSigningKey(header.kid).then((found) => done(null, found.getPublicKey()), done)
 const remote = createRemoteJWKSet(new URL(jwksUri))
@@ -134,37 +143,11 @@ const libraries = {
   here: (token) => verifier.verify(token),
 }
 
-/** Signs a payload that is text or bytes, whatever it contains. */
-const signed = (payload) => makeToken(key, payload)
 const json = JSON.stringify(payload()).slice(0, -1)
-
-const tokens = {
-  'no `exp`: it never expires': token({ exp: undefined }),
-  '`exp` in milliseconds: it expires in 50,000 years': token({ exp: (now + 900) * 1000 }),
-  '`iat` an hour from now': token({ iat: now + 3600, exp: now + 7200 }),
-  '`typ` is not `at+jwt`, such as an ID token': token({}, { typ: 'JWT' }),
-  '`sub` twice, with two values': signed(`${json},"sub":"admin"}`),
-  'a claim `__proto__`': signed(`${json},"__proto__":{"admin":true}}`),
-  '`sub` is a number': token({ sub: 7 }),
-  '`crit` names an unknown extension': token({}, { crit: ['x'], x: 1 }),
-  'signed with a key of 1024 bits': makeToken(small, payload()),
-  'another last character, which decodes to the same signature': withOtherEnd(token()),
-  'a space inside the signature': token().replace(/.{5}$/, ' $&'),
-  'a payload that is not UTF-8': signed(Buffer.concat([Buffer.from(`${json},"x":"`), Buffer.of(0xff), Buffer.from('"}')])),
-  'a payload with 100 nested arrays': signed(`${json},"x":${'['.repeat(100)}${']'.repeat(100)}}`),
-}
-
-/** Changes the last character in the bits that a decoder drops. */
-function withOtherEnd(token) {
-  const other = Buffer.from(token.slice(-2), 'base64url')
-  const end = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'].find((character) => {
-    return character !== token.at(-1) && Buffer.from(token.at(-2) + character, 'base64url').equals(other)
-  })
-  return token.slice(0, -1) + end
-}
+const tokens = oddTokens({ key, small, payload })
 
 test('the table of refused tokens says what each library does', async () => {
-  const [[, ...names], ...rows] = table('Refused here')
+  const [[, ...names], ...rows] = table(page, 'Refused here')
   assert.deepEqual(rows.map(([label]) => label), Object.keys(tokens))
   for (const [label, ...cells] of rows) {
     for (const [index, name] of names.entries()) {
@@ -189,7 +172,7 @@ const faults = {
 }
 
 test('the table of errors has the names that each library gives', async () => {
-  const [, ...rows] = table('Errors')
+  const [, ...rows] = table(page, 'Errors')
   assert.deepEqual(rows.map(([label]) => label), Object.keys(faults))
   const naming = {
     jose: ({ code }) => code,

@@ -8,12 +8,16 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { decodeUnverified } from 'countersign'
 import { issuerBinary, logIn, startIssuer } from './support/issuer.js'
 
 const CONFIGURATION = fileURLToPath(new URL('../openapi/schemathesis.toml', import.meta.url))
 
 /** Schemathesis does not request the document's own address. */
 const UNTESTED = ['GET /openapi.json']
+
+/** Its token comes from a command, once. */
+const REFUSED = ['POST /password/reset']
 
 test('every response of the issuer conforms to its OpenAPI document', { timeout: 180_000 }, async (t) => {
   const issuer = await startIssuer({ flags: ['--status-lists'] })
@@ -30,18 +34,26 @@ test('every response of the issuer conforms to its OpenAPI document', { timeout:
   const { username, password } = document.components.schemas.Login.properties
   await issuer.run(['user', 'add', username.example, '--scope', 'read write'], `${password.example}\n`)
   const client = JSON.parse(await issuer.run(['client', 'add', 'tests', '--scope', 'read write', '--json']))
+  // Another user, with the same password, changes it and ends a session.
+  await issuer.run(['user', 'add', 'signed-in'], `${password.example}\n`)
+  const user = { username: 'signed-in', password: password.example }
+  const [here, there] = [await logIn(issuer.url, user), await logIn(issuer.url, user)]
 
   const report = join(folder, 'report.json')
-  const credentials = `${client.client_id}:${client.client_secret}`
-  const flags = ['--auth', credentials, '--no-color', '--report', 'json', '--report-json-path', report]
-  const { passed, output } = await schemathesis(['--config-file', CONFIGURATION, 'run', address, ...flags], folder)
+  const flags = ['--no-color', '--report', 'json', '--report-json-path', report]
+  const { passed, output } = await schemathesis(['--config-file', CONFIGURATION, 'run', address, ...flags], folder, {
+    CLIENT_ID: client.client_id,
+    CLIENT_SECRET: client.client_secret,
+    ACCESS_TOKEN: here.access_token,
+    OTHER_SESSION: decodeUnverified(there.access_token).payload.sid,
+  })
   assert.ok(passed, output)
 
   const { complete, errors, failures, valid_rates: rates } = JSON.parse(await readFile(report, 'utf8'))
   assert.deepEqual({ complete, errors, failures }, { complete: true, errors: [], failures: [] })
   // A run with only refusals would conform too.
   const answered = Object.keys(rates).filter((name) => Object.values(rates[name]).some(({ accepted }) => accepted > 0))
-  assert.deepEqual([...answered, ...UNTESTED].sort(), operations(document).sort())
+  assert.deepEqual([...answered, ...UNTESTED, ...REFUSED].sort(), operations(document).sort())
 })
 
 function operations({ paths }) {
@@ -49,11 +61,11 @@ function operations({ paths }) {
 }
 
 /** `cargo xtask test js` installs it beside the issuer, in cargo's target folder. */
-function schemathesis(args, cwd) {
+function schemathesis(args, cwd, values) {
   const program = resolve(dirname(issuerBinary()), '../tools/schemathesis/bin/schemathesis')
   if (!existsSync(program)) throw new Error(`${program} is missing; \`cargo xtask test js\` installs it`)
   return new Promise((done) => {
-    execFile(program, args, { cwd, maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
+    execFile(program, args, { cwd, env: { ...process.env, ...values }, maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
       done({ passed: error === null, output: `${stdout}${stderr}${error?.code ?? ''}` })
     })
   })

@@ -175,6 +175,22 @@ test('without keys a call during the backoff fails at once, with the last cause'
   assert.equal(server.requests, 3)
 })
 
+test('while the endpoint fails, a set past its lifetime cannot tell that a key does not exist', async (t) => {
+  const server = await endpoint(t)
+  const { verifier, clock } = await remote(server.url)
+  await verifier.verify(forever)
+  server.answer = status(500)
+  const unknown = makeToken(next)
+  for (const [second, code] of [[599, 'key_not_found'], [600, 'jwks_unavailable'], [601, 'jwks_unavailable']]) {
+    clock.now = NOW + second
+    await assert.rejects(verifier.verify(unknown), { code, retryable: code === 'jwks_unavailable' })
+    await verifier.verify(forever)
+  }
+  server.answer = jwks([key])
+  clock.now += 120
+  await assert.rejects(verifier.verify(unknown), { code: 'key_not_found' })
+})
+
 test('an unknown kid does not shorten the backoff', async (t) => {
   t.mock.method(Math, 'random', () => 0)
   const server = await endpoint(t)

@@ -79,8 +79,16 @@ test('a list is renewed after 80 to 90 % of its ttl in the background, and calls
   assert.equal(server.requests, 3)
 })
 
-test('minTtl and maxTtl bound the ttl, and without ttl the headers count', async (t) => {
+test('minTtl and maxTtl bound the ttl less Age, and without ttl the headers count', async (t) => {
   const cases = [
+    [{}, { age: '20' }, 40],
+    [{}, { age: '59', 'cache-control': 'max-age=86400' }, 30],
+    [{ ttl: 400 }, { age: '350' }, 50],
+    [{}, { age: '1e300' }, 30],
+    [{}, { age: '-100' }, 60],
+    [{}, { age: 'old' }, 60],
+    [{ ttl: undefined }, { 'cache-control': 'max-age=100', age: '20' }, 80],
+    [{ exp: NOW + 35 }, { age: '20' }, 35],
     [{ ttl: 1 }, {}, 30],
     [{ ttl: 1e300 }, {}, 500],
     [{ ttl: undefined }, { 'cache-control': 'max-age=100' }, 100],
@@ -113,6 +121,13 @@ test('a renewal sends the entity tag, and a 304 keeps the list for its ttl', asy
   clock.now = NOW + 60 + 47
   await verifier.verify(good)
   assert.deepEqual(server.headers.map((headers) => headers['if-none-match']), [undefined, '"one"'])
+
+  server.answer = status(304, { age: '20' })
+  clock.now = NOW + 120
+  await verifier.verify(good)
+  server.answer = answer(listOf(server.url, [2]))
+  clock.now = NOW + 120 + 40
+  assert.equal(await codeOf(() => verifier.verify(good)), 'token_revoked')
 })
 
 test('a hundred calls at once share one fetch', async (t) => {
@@ -367,7 +382,23 @@ test('a list is stored, and another verifier reads it from there and verifies it
   await third.verify(good)
   assert.equal(server.requests, 2)
 
+  // So does the time before it in caches, but not a ttl that is longer than the list's own.
+  server.answer = answer(listOf(server.url, [3]), { age: '20' })
+  clock.now = NOW + 120
+  await third.verify(good)
+  await eventually(() => JSON.parse(map.get(name)).at === NOW + 120)
   const stored = JSON.parse(map.get(name))
+  for (const [ttl, seconds] of [[stored.ttl, 40], [86_400, 60]]) {
+    map.set(name, JSON.stringify({ ...stored, ttl }))
+    for (const [late, fetches] of [[seconds - 13, 0], [seconds, 1]]) {
+      const { requests } = server
+      clock.now = NOW + 120 + late
+      await (await make()).verify(good)
+      assert.equal(server.requests, requests + fetches, `${ttl} after ${late} s`)
+      map.set(name, JSON.stringify({ ...stored, ttl }))
+    }
+  }
+
   for (const text of [listOf(server.url, [], {}, next), listOf(`${server.url}0`), listOf(server.url, [], { exp: NOW }), '']) {
     map.set(name, JSON.stringify({ ...stored, text }))
     const { requests } = server

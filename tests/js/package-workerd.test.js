@@ -60,6 +60,20 @@ test('a thousand requests at once to a cold isolate are accepted, and share one 
   assert.deepEqual([forged.status, forged.body.code, server.requests], [401, 'signature_invalid', fetches])
 })
 
+test('a fetch outlives the request that began it', LIMIT, async (t) => {
+  const server = await endpoint(t)
+  const answered = new Promise((resolve) => {
+    server.answer = (response) => {
+      response.on('close', resolve)
+      setTimeout(jwks([key]), 400, response)
+    }
+  })
+  const post = coldWorker(t, server.url)
+  assert.equal((await post(token, 100)).body, 'ended')
+  await answered
+  assert.deepEqual([await post(token), server.requests], [{ status: 200, body: payload }, 1])
+})
+
 test('if the request that fetches has ended, another one fetches for all', LIMIT, async (t) => {
   const server = await endpoint(t)
   const asked = new Promise((resolve) => (server.answer = resolve))

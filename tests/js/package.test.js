@@ -127,14 +127,6 @@ test('the tables of README and types have exactly these codes, with their stages
   }
 })
 
-test('the recipes name only codes that exist', () => {
-  const [, table] = readFileSync(new URL('../../docs/recipes.md', import.meta.url), 'utf8').split('## When it does not work')
-  const named = [...table.matchAll(/^\| (?:\d+ )?`(\w+)`/gm)].map(([, code]) => code)
-  assert.ok(named.length > 5)
-  // The one code of RFC 6750.
-  for (const code of named) assert.ok(code in STAGE_OF || code === 'insufficient_scope', code)
-})
-
 const { n, e } = key.jwk
 const withKey = (changes) => ({ jwks: { keys: [{ ...key.jwk, ...changes }] } })
 /** The refusal for each `reason`: the changed options or header, and the response of the endpoint. */

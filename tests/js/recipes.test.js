@@ -1,20 +1,21 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { createPublicKey } from 'node:crypto'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { transform } from 'esbuild'
 import { JSDOM } from 'jsdom'
 import { claims, makeKey, makeToken } from './package-tokens.js'
+import { codeBlocks, read, ROOT } from './support/documents.js'
 import { recordServers, startProgram, stopServers } from './support/servers.js'
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
 const folder = await mkdtemp(join(tmpdir(), 'countersign-recipes-'))
 after(() => rm(folder, { recursive: true }))
-await symlink(join(root, 'node_modules'), join(folder, 'node_modules'), 'junction')
+await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'), 'junction')
 
 const key = makeKey('k1')
 const now = Math.floor(Date.now() / 1000)
@@ -37,18 +38,15 @@ after(stopServers)
 /** Writes the page's code blocks to files, named by their first line or by their section. */
 async function blocks() {
   const found = []
-  const page = await readFile(join(root, 'docs/recipes.md'), 'utf8')
-  for (const section of page.split(/^## /m).slice(1)) {
-    const title = section.split('\n')[0]
-    for (const [, language, text] of section.matchAll(/^```(c?js|ts)\n([^]*?)^```$/gm)) {
-      const name = /^\/\/ (\S+\.[jt]s)\n/.exec(text)?.[1].replace(/ts$/, 'js') ?? (language === 'cjs' ? 'recipe.cjs' : 'recipe.js')
-      const code = language === 'ts' ? (await transform(text, { loader: 'ts' })).code : text
-      const path = join(folder, title.replaceAll(/\W+/g, '-'), name)
-      await mkdir(dirname(path), { recursive: true })
-      await writeFile(join(folder, title.replaceAll(/\W+/g, '-'), 'package.json'), '{"type":"module"}')
-      await writeFile(path, code)
-      found.push({ title, name, path, code })
-    }
+  for (const { section: title, language, text } of codeBlocks(read('docs/recipes.md'))) {
+    if (!['js', 'cjs', 'ts'].includes(language)) continue
+    const name = /^\/\/ (\S+\.[jt]s)\n/.exec(text)?.[1].replace(/ts$/, 'js') ?? (language === 'cjs' ? 'recipe.cjs' : 'recipe.js')
+    const code = language === 'ts' ? (await transform(text, { loader: 'ts' })).code : text
+    const path = join(folder, title.replaceAll(/\W+/g, '-'), name)
+    await mkdir(dirname(path), { recursive: true })
+    await writeFile(join(folder, title.replaceAll(/\W+/g, '-'), 'package.json'), '{"type":"module"}')
+    await writeFile(path, code)
+    found.push({ title, name, path, code })
   }
   return found
 }
@@ -123,8 +121,7 @@ test('Cloudflare Workers', async () => {
 })
 
 test('the first programs of the README work', async () => {
-  const [beginning] = (await readFile(join(root, 'pkg/README.md'), 'utf8')).split(/^## /m)
-  const [verify, worker] = [...beginning.matchAll(/^```js\n([^]*?)^```$/gm)].map(([, code]) => code)
+  const [verify, worker] = codeBlocks(read('pkg/README.md')).filter(({ language }) => language === 'js').map(({ text }) => text)
   await writeFile(join(folder, 'verify.mjs'), `const token = '${token()}'\n${verify}\nexport { payload }`)
   const { payload } = await import(pathToFileURL(join(folder, 'verify.mjs')).href)
   assert.equal(payload.sub, 'somebody')
@@ -257,8 +254,26 @@ test('pages on other origins get a preflight response, and may read the reason o
   assert.match(refused.headers.get('access-control-expose-headers'), /www-authenticate/)
 })
 
+test('a token in a cookie is taken from the own page alone', async () => {
+  const { default: worker } = await import(recipe('Tokens in a cookie'))
+  await check((request) => worker.fetch(request))
+  const statusOf = async (site, name = '__Host-token') => {
+    const headers = { cookie: `theme=dark; ${name}=${token({ scope: 'read' })}; x=1`, 'sec-fetch-site': site }
+    return (await worker.fetch(new Request('https://api.example/me', { headers }))).status
+  }
+  assert.deepEqual([await statusOf('same-origin'), await statusOf('cross-site'), await statusOf('same-origin', 'other')], [200, 401, 401])
+})
+
+test('a fixed key is read from PEM', async () => {
+  const url = recipe('A fixed key')
+  await writeFile(new URL('public.pem', url), createPublicKey(key.privateKey).export({ format: 'pem', type: 'spki' }))
+  const { verifier } = await import(url)
+  assert.equal((await verifier.verify(token())).payload.sub, 'somebody')
+  await assert.rejects(verifier.verify(token({ exp: now - 1 })), { code: 'token_expired' })
+})
+
 test('each section with code has a test', async () => {
-  const text = await readFile(fileURLToPath(import.meta.url), 'utf8')
+  const text = read('tests/js/recipes.test.js')
   for (const { title } of all) assert.ok(text.includes(`recipe('${title}'`), title)
   assert.ok(all.length >= 20)
 })

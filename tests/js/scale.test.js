@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { before, test } from 'node:test'
+import { bytesOfList } from '../../bench/scale/costs.js'
 import { DEFAULTS, SCENARIOS } from '../../bench/scale/scenarios.js'
 
 /** An eighth of the document's fleet. Its peaks vary more, and its sums hardly. */
@@ -35,6 +36,14 @@ test('a cache at each point keeps the fetches of status lists away from the issu
   const [plain, cached] = [results.get('100 status lists'), results.get('100 status lists, a cache at each point')]
   assert.ok(cached.origin < plain.origin / 5, `${cached.origin} and ${plain.origin} requests`)
   assert.ok(cached.waited < plain.waited / 5, `${cached.waited} and ${plain.waited} of the calls wait`)
+})
+
+test('a status list has the bytes of the table', async () => {
+  const rows = await rowsOf('lists')
+  // The bits are set at random. If there are few, their number varies more.
+  const many = rows.filter(([share]) => parseFloat(share) >= 1)
+  assert.equal(many.length, 3)
+  for (const [share, bytes] of many) near(bytesOfList(parseFloat(share) / 100), Number(bytes), share)
 })
 
 /** The sums of a small fleet differ from those of a large one by a few percent. */

@@ -137,6 +137,31 @@ for (const mode of MODES) {
       assert.equal(other.status, 'active')
     })
 
+    test('a refresh that is asked for brings all tabs another token, or says why not', async () => {
+      const { machine, issuer, tabs: [tab, other] } = await loggedIn({ mode, count: 2 })
+      const before = await tab.session.accessToken()
+      const token = await after(machine, 1, tab.session.refresh())
+      assert.notEqual(token, before)
+      assert.equal(await other.session.accessToken(), token)
+
+      // One that is under way began before.
+      const [one, two] = await after(machine, 1, Promise.all([tab.session.refresh(), tab.session.refresh()]))
+      assert.deepEqual([one === token, two === token], [false, false])
+      const { length } = issuer.requests
+
+      issuer.fetch = busy
+      assert.equal(await codeOf(machine, tab.session.refresh(), 1), 'issuer_unavailable')
+      assert.equal(await tab.session.accessToken(), two)
+      delete issuer.fetch
+      assert.notEqual(await after(machine, 1, tab.session.refresh()), two, 'the page decides when to try again')
+      assert.equal(issuer.requests.length, length + 1)
+
+      issuer.current = 0
+      assert.equal(await codeOf(machine, tab.session.refresh(), 1), 'session_ended')
+      assert.equal(await codeOf(machine, other.session.refresh(), 1), 'session_ended')
+      assert.equal(issuer.requests.length, length + 2)
+    })
+
     test('a logout is seen in all tabs at once', async () => {
       const { machine, issuer, tabs } = await loggedIn({ mode, count: 3 })
       await after(machine, 1, tabs[1].session.logout())
@@ -185,8 +210,21 @@ for (const mode of MODES) {
         answerLogin()
         await after(machine, 2, Promise.all([login, logout]))
         assert.deepEqual(tabs.map(({ status }) => status), Array(count).fill('not_logged_in'))
-        assert.deepEqual([issuer.current, issuer.count('/logout')], [0, 1])
+        // In the memory, the session before has a token of its own.
+        assert.deepEqual([issuer.current, issuer.count('/logout')], [0, mode === 'cookie' ? 1 : 2])
       }
+    })
+
+    test('calls take effect in their order, also if nobody waits for them', async () => {
+      const { machine, issuer, tabs: [tab, other] } = await loggedIn({ mode, count: 2 })
+      await after(machine, 2, Promise.all([tab.session.logout(), tab.logIn()]))
+      assert.deepEqual([tab.status, other.status], ['active', 'active'])
+      assert.deepEqual(issuer.requests.map(({ path }) => path), ['/logout', '/login'])
+      await after(machine, 2, Promise.all([tab.logIn(), tab.session.logout()]))
+      assert.deepEqual([tab.status, other.status, issuer.current], ['not_logged_in', 'not_logged_in', 0])
+      await after(machine, 2, Promise.all([tab.logIn(), tab.session.logout(), tab.logIn()]))
+      await machine.pass(LIFETIME)
+      assert.deepEqual([tab.status, other.status], ['active', 'active'])
     })
 
     test('an answer after the logout changes nothing, also if fetch ignores its signal', async () => {
@@ -409,6 +447,32 @@ test('refreshes and logouts outlive the page, so that the browser takes the cook
   await machine.pass(LIFETIME)
   await after(machine, 1, tab.session.logout())
   assert.deepEqual(issuer.requests.map(({ path, init }) => [path, init.keepalive]), [['/token', true], ['/logout', true]])
+})
+
+test('a login over a session in the memory ends that one at the issuer, sooner or later', async () => {
+  const { machine, issuer, tab } = await loggedIn({ mode: 'memory' })
+  const ended = () => issuer.requests.filter(({ path }) => path === '/logout').map(({ body }) => body)
+  await after(machine, 2, tab.logIn())
+  assert.deepEqual(ended(), ['refresh_token=1'])
+  // The login succeeds even if the issuer does not answer to the logout.
+  issuer.faults.push((answer) => answer(), unreachable)
+  await after(machine, 2, tab.logIn())
+  assert.deepEqual([tab.status, ended().at(-1)], ['active', 'refresh_token=2'])
+  await after(machine, 2, tab.session.logout())
+  assert.deepEqual(ended().slice(2), ['refresh_token=2', 'refresh_token=3'])
+  assert.equal(issuer.current, 0)
+})
+
+test('a session of another login, by a page of another origin, is told as a login', async () => {
+  const { machine, issuer, tabs: [tab, other] } = await loggedIn({ count: 2 })
+  const before = await tab.session.accessToken()
+  await issuer.fetch(`${ISSUER}/login`, { body: '{"password":"secret"}', credentials: 'include', signal: new AbortController().signal })
+  await machine.pass(LIFETIME)
+  for (const { states } of [tab, other]) assert.deepEqual(states, ['not_logged_in', 'active', 'active'])
+  assert.equal(await tab.session.replace(before), undefined)
+  // A refresh of the same session is not.
+  await machine.pass(LIFETIME)
+  assert.equal(tab.states.length, 3)
 })
 
 test('a cookie that is gone ends a session that the page has seen', async () => {
@@ -654,6 +718,13 @@ describe('fetch', () => {
       assert.equal((await tab.fetch('/x', { method: 'POST', body: 'of the first user' })).status, 401)
       assert.deepEqual([tab.status, seen.length], ['active', 1])
     }
+  })
+
+  test('a request of one session is not repeated in the name of another, which a page of another origin began', async () => {
+    const { issuer, machine, tab, seen } = await withService(() => refused(INVALID))
+    await issuer.fetch(`${ISSUER}/login`, { body: '{"password":"secret"}', credentials: 'include', signal: new AbortController().signal })
+    assert.equal((await after(machine, 2, tab.fetch('/x', { method: 'POST', body: 'of the first user' }))).status, 401)
+    assert.deepEqual([tab.status, seen.length, issuer.count('/token')], ['active', 1, 1])
   })
 
   test('if the session has ended, the refusal of the service is returned, and the state tells', async () => {

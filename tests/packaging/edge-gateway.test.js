@@ -215,7 +215,8 @@ test('no claim can split a header, and each arrives as it is', LIMIT, async (t) 
 })
 
 test('the origin accepts only requests that the gateway signed for it', LIMIT, async (t) => {
-  const { origin, send } = await start(t, { SIGNING_KEY: SECRET })
+  const claims = { sub: 'x-verified-sub', scope: 'x-verified-scope', email: 'x-verified-email' }
+  const { origin, send } = await start(t, { SIGNING_KEY: SECRET, ROUTES: [...ROUTES, { path: '/several', claims }] })
   const options = { secrets: [OTHER_SECRET, SECRET], origin: origin.url }
   const last = () => {
     const { method, url, headers } = origin.requests.at(-1)
@@ -227,6 +228,8 @@ test('the origin accepts only requests that the gateway signed for it', LIMIT, a
   assert.deepEqual(claimsFromGateway({ ...good, originalUrl: good.url, url: '/' }, options), { 'x-verified-sub': 'Zoë' })
   await send({ path: '/public/a%2fb', method: 'POST', body: 'hello' })
   assert.deepEqual(claimsFromGateway(last(), options), {})
+  await send({ path: '/several', headers: bearer(tokenWith()) })
+  assert.deepEqual(claimsFromGateway(last(), options), { 'x-verified-scope': 'read', 'x-verified-sub': 'somebody' })
 
   const without = (name) => Object.fromEntries(Object.entries(good.headers).filter(([other]) => other !== name))
   const replaced = (name, text, by) => ({ ...good.headers, [name]: good.headers[name].replace(text, by) })

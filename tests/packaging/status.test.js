@@ -1,16 +1,18 @@
-// `countersign/status` of the package as it is published, in each runtime that runs a script, and in Chromium: every vector of a
-// status list.
+// `countersign/status` of the package as it is published, in each runtime that runs a script, and in each browser: every vector of
+// a status list.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { json } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import * as esbuild from 'esbuild'
-import { launchChromium, skipChromium } from '../runtimes/chromium.js'
+import { BROWSERS, openPage } from '../runtimes/browsers.js'
 import { programOf } from '../runtimes/runtimes.js'
+import { isSkipped } from '../runtimes/skip.js'
 import { inProject, pack, run } from './project.js'
 
 const RUNNER = fileURLToPath(new URL('../js/support/status-vectors.js', import.meta.url))
@@ -24,15 +26,16 @@ before(async () => {
 })
 after(() => rm(folder, { recursive: true }))
 
-/** A program that prints the disagreements as JSON. */
-function program(entry) {
+/** A program that calls `send` with the disagreements as JSON: a function as text. */
+function program(entry, send = 'console.log') {
   return `
 import * as countersign from '${entry}'
 import { statusList } from 'countersign/status'
 import { runStatusVectors } from './status-vectors.js'
 import vectors from './status_lists.js'
 
-console.log(JSON.stringify(await runStatusVectors({ ...countersign, statusList }, vectors)))
+const send = ${send}
+await send(JSON.stringify(await runStatusVectors({ ...countersign, statusList }, vectors)))
 `
 }
 
@@ -74,27 +77,42 @@ for (const [name, runtime, file, entry, flags = []] of scripts) {
   })
 }
 
-test('every status list has its verdict in Chromium, in a bundle', { skip: skipChromium }, async (t) => {
-  const bundle = await withVectors({ 'main.js': `${program('countersign')}`.replace('console.log', 'globalThis.done = ') }, [], async (cwd) => {
+for (const name of BROWSERS) {
+  test(`every status list has its verdict in ${name}, in a bundle`, { skip: isSkipped([name]), timeout: 120_000 }, async (t) => {
+    const { url, result, failed, close } = await serve(await bundle())
+    t.after(close)
+    const browser = await openPage(name, url, failed)
+    t.after(() => browser.close())
+    assert.deepEqual(await result, [])
+  })
+}
+
+/** Returns the scripts of a page that sends the disagreements to `/result`, by path. */
+async function bundle() {
+  const main = program('countersign', "(body) => fetch('/result', { method: 'POST', body })")
+  return withVectors({ 'main.js': main }, [], async (cwd) => {
     const { outputFiles } = await esbuild.build({
       absWorkingDir: cwd, entryPoints: ['main.js'], bundle: true, splitting: true, format: 'esm', outdir: 'out', write: false,
     })
     return Object.fromEntries(outputFiles.map(({ path, contents }) => [path.replace(/.*[/\\]/, '/'), contents]))
   })
-  const server = createServer((request, response) => {
-    const script = bundle[request.url]
-    if (script !== undefined) return void response.writeHead(200, { 'content-type': 'text/javascript' }).end(script)
-    const isPage = request.url === '/'
+}
+
+/** Serves a page with these scripts. `result` resolves to the value that the page sends, or rejects after `failed`. */
+async function serve(scripts) {
+  let settle, failed
+  const result = new Promise((resolve, reject) => ([settle, failed] = [resolve, reject]))
+  const server = createServer(async (request, response) => {
+    const { url } = request
+    if (url === '/result') settle(await json(request))
+    if (scripts[url] !== undefined) return void response.writeHead(200, { 'content-type': 'text/javascript' }).end(scripts[url])
+    const isPage = url === '/'
     response.writeHead(isPage ? 200 : 404, { 'content-type': 'text/html' }).end(isPage ? '<script type="module" src="/main.js"></script>' : '')
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const browser = await launchChromium()
-  t.after(async () => {
-    await browser.close()
+  const close = () => {
     server.close()
-  })
-  const page = await browser.newPage()
-  await page.goto(`http://127.0.0.1:${server.address().port}/`)
-  const result = await page.waitForFunction(() => globalThis.done)
-  assert.deepEqual(JSON.parse(await result.jsonValue()), [])
-})
+    server.closeAllConnections()
+  }
+  return { url: `http://127.0.0.1:${server.address().port}/`, result, failed, close }
+}

@@ -55,7 +55,7 @@ test('the example edge-gateway compiles', async () => {
   const workers = `declare module 'cloudflare:workers' { export function waitUntil(promise: Promise<unknown>): void }`
   const fixture = join(EXAMPLES, 'edge-gateway')
   await inProject({ tarball, files: { 'workers.d.ts': workers }, fixture }, async (cwd) => {
-    const flags = [...RESOLUTIONS.bundler.flags, '--lib', 'es2022,dom,dom.iterable']
+    const flags = [...RESOLUTIONS.bundler.flags, '--lib', 'es2022,esnext.typedarrays,dom,dom.iterable']
     assert.equal(await compile(cwd, [...flags, 'workers.d.ts', 'src/index.ts']), '')
   })
 })

@@ -17,10 +17,15 @@
     reason = "this crate has no input from outside; a fault in it should stop the run"
 )]
 
-/// The README's Rust compiles.
+/// The Rust of these documents compiles.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-mod readme {}
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    mod readme {}
+
+    #[doc = include_str!("../../docs/verify.md")]
+    mod verify {}
+}
 
 pub mod vector;
 

@@ -1,19 +1,22 @@
-// A browser with a session of `countersign/session` in several tabs. It is logged in all the time.
+// Browsers with sessions of `countersign/session` in several tabs. They are logged in all the time.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { servePages, startBrowser } from '../browser/session-browsers.js'
 import { USER } from '../js/support/issuer.js'
 
-const TABS = 3
+/** Each has a session of its own. */
+const MODES = ['memory', 'cookie']
+
+/** The tabs of each session. */
+const TABS = 2
 
 /** The states in which a session has not ended. */
 const LIVES = ['active', 'offline', 'issuer_unavailable']
 
 export class Browser {
   #pages
-  #browser
-  #tabs = []
+  #browsers = []
   #isStopping = false
-  #running
+  #running = []
 
   /** Serves the page, whose origin the issuers must admit. */
   static async start() {
@@ -28,24 +31,28 @@ export class Browser {
 
   /** Opens the tabs, and lets them ask for tokens. Calls `issued(text, session)` with each. */
   async open(issuer, ledger, issued) {
-    this.#browser = await startBrowser('chromium', this.#pages)
-    for (let count = 0; count < TABS; count++) this.#tabs.push(await this.#browser.open({ issuer, mode: 'memory' }))
-    await this.#tabs[0].run((user) => session.login(user), USER)
-    const owner = {}
-    this.#running = Promise.all(this.#tabs.map((tab) => this.#use(tab, ledger, (text) => issued(text, owner))))
+    for (const mode of MODES) {
+      const browser = await startBrowser('chromium', this.#pages)
+      this.#browsers.push(browser)
+      const tabs = []
+      for (let count = 0; count < TABS; count++) tabs.push(await browser.open({ issuer, mode }))
+      await tabs[0].run((user) => session.login(user), USER)
+      const owner = {}
+      this.#running.push(...tabs.map((tab) => this.#use(tab, mode, ledger, (text) => issued(text, owner))))
+    }
   }
 
   async stopLoad() {
     this.#isStopping = true
-    await this.#running
+    await Promise.all(this.#running)
   }
 
   async stop() {
-    await this.#browser?.close()
+    await Promise.all(this.#browsers.map((browser) => browser.close()))
     this.#pages.close()
   }
 
-  async #use(tab, ledger, issued) {
+  async #use(tab, mode, ledger, issued) {
     let last
     while (!this.#isStopping) {
       const { token, status } = await tab.run(async () => {
@@ -59,7 +66,7 @@ export class Browser {
       }
       if (token === undefined && LIVES.includes(status)) ledger.countUnanswered()
       if (!LIVES.includes(status)) {
-        ledger.violate('lost', `the session of the browser has ended by itself: ${status}`)
+        ledger.violate('lost', `the session of the browser, in the mode ${mode}, has ended by itself: ${status}`)
         return
       }
       await sleep(500)

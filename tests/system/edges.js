@@ -102,8 +102,18 @@ export class NodeEdge extends Edge {
 }
 
 export class GatewayEdge extends Edge {
-  #stops = []
+  #issuer
+  #worker
+  #origin
+  #kill
   #lines
+
+  /** `worker` is the folder of its bundle. */
+  constructor(name, tolerance, { issuer, worker }) {
+    super(name, tolerance)
+    this.#issuer = issuer
+    this.#worker = worker
+  }
 
   /** Takes the code from the log, because the response does not have it. */
   async ask(token, repetitions) {
@@ -113,31 +123,42 @@ export class GatewayEdge extends Edge {
     return answer
   }
 
-  async start(worker, issuer) {
-    const origin = createServer((request, response) => response.end()).listen(0, '127.0.0.1')
-    await once(origin, 'listening')
-    this.#stops.push(() => {
-      origin.close()
-      origin.closeAllConnections()
-    })
+  async start() {
+    this.isDown = true
+    this.#origin ??= await startOrigin()
     const bindings = {
-      ISSUER: issuer,
+      ISSUER: this.#issuer,
       AUDIENCE: OPTIONS.audience,
-      ORIGIN: `http://127.0.0.1:${origin.address().port}`,
+      ORIGIN: `http://127.0.0.1:${this.#origin.address().port}`,
       ROUTES: [{ path: '/notes', scope: 'read' }],
       VERIFIER: { jwksOptions: OPTIONS.jwksOptions, clockTolerance: this.tolerance },
       STATUS,
       REFRESH_SECONDS: 3,
     }
-    const { url, lines } = await startGateway({ after: (stop) => this.#stops.push(stop) }, worker, bindings)
+    const { url, lines } = await startGateway({ after: (kill) => (this.#kill = kill) }, this.#worker, bindings)
     this.#lines = lines
     this.url = new URL('/notes', url).href
     this.pid = await childNamed('workerd')
+    this.isDown = false
+  }
+
+  /** Its isolates and their Cache API are gone. */
+  async kill() {
+    this.isDown = true
+    await this.#kill?.()
   }
 
   async stop() {
-    for (const stop of this.#stops.reverse()) await stop()
+    await this.kill()
+    this.#origin?.close()
+    this.#origin?.closeAllConnections()
   }
+}
+
+async function startOrigin() {
+  const origin = createServer((request, response) => response.end()).listen(0, '127.0.0.1')
+  await once(origin, 'listening')
+  return origin
 }
 
 /** Finds the process of that name which this process has started. */

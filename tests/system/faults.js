@@ -27,7 +27,7 @@ const CORE = [
 const EDGES = [
   ...DOCUMENT_FAULTS.map((fault) => ({ name: `documents ${fault}`, choose: chooseDocuments(fault), happen: spoilDocuments })),
   { name: 'clock of an edge', choose: (random) => [random.between(-290, 290)], happen: setEdgeClock },
-  { name: 'edge killed', choose: (random) => [random.below(2), random.between(0, 1000)], happen: killEdge },
+  { name: 'edge killed', choose: (random) => [random.below(3), random.between(0, 1000)], happen: killEdge },
 ]
 
 /** Two lanes of faults at the same time. */

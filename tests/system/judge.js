@@ -26,14 +26,14 @@ export class Judge {
    * Judges an answer about a token.
    *
    * @param {object} edge
-   * @param {{ iat: number, exp: number, idx: number, isForged: boolean, session: object }} token
+   * @param {{ iat: number, exp: number, idx: number, kid: string, isForged: boolean, session: object }} token
    * @param {{ sentAt: number, answeredAt: number, clocks: number[], status: number, code: string }} answer
    */
   judge(edge, token, answer) {
     const { status } = answer
     if (status === 200) this.#judgeAcceptance(edge, token, answer)
     else if (status === 401) this.#judgeRefusal(edge, token, answer)
-    else if (status !== 503 || !this.#mayBeUnsure(edge, answer)) this.#violate('refused', edge, `${status} ${answer.code}`)
+    else if (status !== 503 || !this.#mayBeUnsure(edge, token, answer)) this.#violate('refused', edge, `${status} ${answer.code}`)
   }
 
   /** Returns true if a fault may have delayed the news that a session has ended. */
@@ -62,7 +62,7 @@ export class Judge {
     const late = sentAt - slack - endedAt
     if (late <= REVOCATION_BOUND * 1000) return undefined
     if (late > (REVOCATION_BOUND + MAX_STALE) * 1000) return this.#hadFault(endedAt, sentAt) ? undefined : 'no list may be so old'
-    const { arrived, arrivedAt, failed, isPending, list } = this.#proxy.arrivals(name, 'status')
+    const { arrived, arrivedAt, failed, isPending, text: list } = this.#proxy.arrivals(name, 'status')
     // A list stays in use beyond its lifetime if its fetch has failed since, or if one after a failure is under way.
     if (failed > arrived || isPending || arrivedAt > sentAt - slack) return undefined
     if (list !== undefined && isRevoked(list, idx)) return 'its list says so'
@@ -85,8 +85,10 @@ export class Judge {
     if (!isExpired && !isTooEarly) this.#violate('refused', edge, `a valid token: 401 ${code}`)
   }
 
-  /** Returns true if the edge lacks keys or a list that it may use. */
-  #mayBeUnsure(edge, { answeredAt }) {
+  /** Returns true if the edge lacks keys or a list that it may use, or cannot tell if the token's key exists. */
+  #mayBeUnsure(edge, { kid }, { answeredAt }) {
+    const { arrived, failed, text: keys } = this.#proxy.arrivals(edge.name, 'keys')
+    if (failed > arrived && keys !== undefined && !JSON.parse(keys).keys.some((key) => key.kid === kid)) return true
     const bounds = { keys: TTL + STALE_IF_ERROR, status: TTL + MAX_STALE }
     return Object.entries(bounds).some(([document, seconds]) => {
       const { arrived } = this.#proxy.arrivals(edge.name, document)

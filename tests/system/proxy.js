@@ -20,8 +20,8 @@ const IN_TIME = 2000
 export const EDGE_HEADER = 'x-edge'
 const WITHOUT_HEADER = 'gateway'
 
-/** The number of status lists that are kept: edges have newer ones. */
-const LISTS = 100
+/** The number of texts that are kept of each document: edges have newer ones. */
+const TEXTS = 100
 
 export class Proxy {
   #server
@@ -32,8 +32,8 @@ export class Proxy {
   /** The fault of a document, by `edge document`. */
   #faults = new Map()
   #arrivals = new Map()
-  /** The newest status lists by their entity tags. */
-  #lists = new Map()
+  /** The newest texts of each document by their entity tags. */
+  #texts = Object.fromEntries(DOCUMENTS.map((document) => [document, new Map()]))
   /** The share of answers to clients that are lost after the issuer has done its work. */
   lost = 0
   /** Replaces an answer, for a saboteur: `(path, answer) => answer`. */
@@ -89,14 +89,15 @@ export class Proxy {
     await closed
     const isInTime = Date.now() - asked < IN_TIME
     if (!isWhole || !isInTime || !response.writableFinished || ![200, 304].includes(answer.status)) return arrivals.noteFailure(asked)
-    arrivals.note(asked, document === 'status' ? this.#listIn(answer) : undefined)
+    arrivals.note(asked, this.#textIn(document, answer))
   }
 
-  /** Returns the status list in an answer, or the one whose entity tag the edge has. */
-  #listIn({ status, headers: { etag }, body }) {
-    if (status === 200) this.#lists.set(etag, body.toString())
-    if (this.#lists.size > LISTS) this.#lists.delete(this.#lists.keys().next().value)
-    return this.#lists.get(etag)
+  /** Returns the text in an answer, or the one whose entity tag the edge has. */
+  #textIn(document, { status, headers: { etag }, body }) {
+    const texts = this.#texts[document]
+    if (status === 200) texts.set(etag, body.toString())
+    if (texts.size > TEXTS) texts.delete(texts.keys().next().value)
+    return texts.get(etag)
   }
 
   /** Asks one issuer, and the other one if it does not listen. */
@@ -128,8 +129,8 @@ class Arrivals {
   failed = 0
   /** The time when it was there. */
   arrivedAt = 0
-  /** The text of the last status list. */
-  list
+  /** The text of the last one. */
+  text
   #pending = 0
 
   /** True while an edge waits for one. */
@@ -141,12 +142,12 @@ class Arrivals {
     this.#pending++
   }
 
-  note(asked, list) {
+  note(asked, text) {
     this.#pending--
     if (asked < this.arrived) return
     this.arrived = asked
     this.arrivedAt = Date.now()
-    this.list = list
+    this.text = text
   }
 
   noteFailure(asked) {
@@ -157,7 +158,7 @@ class Arrivals {
   /** The edge may use no document from before. */
   forget() {
     this.arrived = 0
-    this.list = undefined
+    this.text = undefined
   }
 }
 

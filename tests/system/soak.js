@@ -1,8 +1,10 @@
 // Runs the system with faults for some minutes: node tests/system/soak.js --minutes 30 [--seed 7] [--report FILE]
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { pathToFileURL } from 'node:url'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { quantile, timesOf } from './ledger.js'
 import { reportOf } from './report.js'
@@ -14,16 +16,16 @@ const PROGRESS_EVERY = 15_000
 /**
  * Runs the system with faults. The seed repeats the faults, their order and their times, but not how the machine schedules them.
  *
- * @param {{ minutes: number, seed: number, say: (line: string) => void }} options
+ * @param {{ minutes: number, seed: number, say: (line: string) => void, signal?: AbortSignal }} options `signal` ends it early
  * @returns {Promise<import('./ledger.js').Ledger>}
  */
-export async function soak({ minutes, seed, say }) {
+export async function soak({ minutes, seed, say, signal }) {
   say(`${minutes} minutes with the seed ${seed}`)
   const world = await World.start({ seed, say })
   try {
     world.faults.start()
-    for (const end = Date.now() + minutes * 60_000; Date.now() < end; ) {
-      await sleep(Math.min(PROGRESS_EVERY, end - Date.now()))
+    for (const end = Date.now() + minutes * 60_000; Date.now() < end && !signal?.aborted; ) {
+      await sleep(Math.min(PROGRESS_EVERY, end - Date.now()), undefined, { signal }).catch(() => {})
       world.say(wordsOf(world.ledger))
     }
     await world.faults.stop()
@@ -61,7 +63,7 @@ async function main() {
   if (!(minutes > 0) || !Number.isInteger(seed)) {
     throw new Error('expected --minutes N, and --seed S, a whole number, to repeat the faults of another run')
   }
-  const ledger = await soak({ minutes, seed, say: console.log })
+  const ledger = await soak({ minutes, seed, say: console.log, signal: untilDisconnected() })
   for (const line of summaryOf(ledger)) console.log(line)
   if (values.report !== undefined) {
     await mkdir(dirname(values.report), { recursive: true })
@@ -71,4 +73,26 @@ async function main() {
   if (ledger.violations.length > 0) process.exitCode = 1
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) await main()
+/** Returns a signal that is aborted once the parent has ended the run, or is gone. */
+function untilDisconnected() {
+  const ending = new AbortController()
+  process.on('disconnect', () => ending.abort())
+  // The listener alone would keep the process running.
+  process.channel.unref()
+  return ending.signal
+}
+
+/**
+ * Runs `main` in another process. SIGINT and SIGTERM end the run early, and then everything that it has started: in the process
+ * of the run, Miniflare would end it at once. That process has a group of its own, which Ctrl-C does not reach.
+ */
+async function supervise(file) {
+  const run = fork(file, process.argv.slice(2), { detached: true })
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => run.connected && run.disconnect())
+  const [code] = await once(run, 'exit')
+  process.exitCode = code ?? 1
+}
+
+const FILE = fileURLToPath(import.meta.url)
+
+if (process.argv[1] === FILE) await (process.send === undefined ? supervise(FILE) : main())

@@ -41,8 +41,8 @@ export class Tokens {
 
   /** Takes a new token of a session. */
   add(text, session) {
-    const { iat, exp, status } = decodeUnverified(text).payload
-    session.token = { text, iat, exp, idx: status.status_list.idx, session, isForged: false }
+    const { header: { kid }, payload: { iat, exp, status } } = decodeUnverified(text)
+    session.token = { text, iat, exp, idx: status.status_list.idx, kid, session, isForged: false }
     this.#kept.push(session.token)
     if (this.#kept.length > KEPT) this.#kept.splice(this.#random.below(KEPT - NEW), 1)
   }

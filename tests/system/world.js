@@ -50,11 +50,12 @@ export class World {
     this.issuers = stopping(await Issuers.start(2, this.database, url, this.#browser?.origin))
     this.proxy.leadTo(this.issuers)
 
-    this.edges = [new NodeEdge('node', 0, { issuer: url, cache: 0 }), new NodeEdge('tolerant node', 300, { issuer: url, cache: 100 })]
+    this.edges = [
+      new NodeEdge('node', 0, { issuer: url, cache: 0 }),
+      new NodeEdge('tolerant node', 300, { issuer: url, cache: 100 }),
+      new GatewayEdge('gateway', 20, { issuer: url, worker: bundled.worker }),
+    ]
     for (const edge of this.edges) await stopping(edge).start()
-    const gateway = stopping(new GatewayEdge('gateway', 20))
-    await gateway.start(bundled.worker, url)
-    this.edges.push(gateway)
 
     this.say = (line) => say(`${this.ledger.now().toFixed(0).padStart(5)} s  ${line}`)
     this.ledger = new Ledger(({ promise, text, during }) => this.say(`VIOLATION (${promise}) ${text}; during ${during}`))
@@ -67,6 +68,8 @@ export class World {
     this.sessions.start()
     this.#tokens.start()
     this.#stops.push(() => this.#stopLoad())
+    // A fault may be about to start something again.
+    this.#stops.push(() => this.faults.stop())
     await this.#browser?.open(url, this.ledger, issued)
   }
 

@@ -8,10 +8,11 @@ const ROUND = 2 * Math.PI * RADIUS
  * Makes a ring that empties during a token's lifetime, with the remaining time in its middle.
  *
  * @param {HTMLElement} place
+ * @param {() => number} now returns the time in UNIX seconds
  * @returns {{ start(times: { issuedAt: number, expiresAt: number }, onExpired: () => void): void, stop(): void }}
- *   UNIX seconds; `onExpired` is called once, when `Date.now()` has reached the expiry, even if timers are late
+ *   UNIX seconds; `onExpired` is called once, when `now()` has reached the expiry, even if timers are late
  */
-export function createCountdown(place) {
+export function createCountdown(place, now) {
   const left = svg('circle.left', { cx: 50, cy: 50, r: RADIUS, 'stroke-dasharray': ROUND })
   const time = el('span.time')
   const until = el('span.until')
@@ -31,7 +32,7 @@ export function createCountdown(place) {
   const start = ({ issuedAt, expiresAt }, onExpired) => {
     stop()
     tick = () => {
-      const seconds = expiresAt - Date.now() / 1000
+      const seconds = expiresAt - now()
       const expired = seconds <= 0
       const share = Math.min(Math.max(seconds / (expiresAt - issuedAt), 0), 1)
       left.setAttribute('stroke-dashoffset', String(ROUND * (1 - share)))

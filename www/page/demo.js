@@ -1,30 +1,35 @@
 import { createVerifier, decodeUnverified } from 'countersign'
+import { createSession, SessionError } from 'countersign/session'
 import { createCountdown } from './countdown.js'
 import { byId, el } from './dom.js'
-import { createIssuer } from './issuer.js'
 import { showKeys } from './keys-view.js'
 import { measure } from './measure.js'
 import { showSession } from './session-view.js'
+import { wordsFor } from './session-words.js'
 import { TAMPERINGS } from './tamper.js'
 import { showToken } from './token-view.js'
 import { showTiming, showVerdict } from './verdict-view.js'
 
 const KEYS_EVERY_MS = 5000
 
+/** Only this page looks for new tokens, to show them. Others call `session.fetch`. */
+const TOKEN_EVERY_MS = 1000
+
+/** The states in which only a login helps. */
+const ENDED = ['not_logged_in', 'session_ended']
+
 const demo = await fetchJson('demo.json').catch(() => undefined)
 if (demo === undefined) say('The demo’s server did not answer. Is it running? Start it with “cargo xtask start”, then load the page again.', 'error')
 else await start(demo).catch((error) => say(`The page could not start: ${error.message}`, 'error'))
 
-async function start({ issuer: issuerUrl, audience, username, password }) {
-  const issuer = createIssuer(issuerUrl)
-  const verifier = await createVerifier({
-    issuer: issuerUrl,
-    audience,
-    jwks: `${issuerUrl.replace(/\/$/, '')}/.well-known/jwks.json`,
-  })
-  const countdown = createCountdown(byId('countdown'))
-  /** The session's newest token response, and the payloads of all its access tokens. */
-  let tokens
+async function start({ issuer, audience, username, password }) {
+  const session = createSession({ issuer, mode: 'memory' })
+  // The browser's clock may be wrong.
+  const { now } = session
+  const verifier = await createVerifier({ issuer, audience, jwks: `${issuer.replace(/\/$/, '')}/.well-known/jwks.json`, now })
+  const countdown = createCountdown(byId('countdown'), now)
+  /** The session's access token, and the payloads of all that it had. */
+  let own
   let history = []
   /** The token on the page: the session's own, or a forgery of it. */
   let shown
@@ -32,48 +37,52 @@ async function start({ issuer: issuerUrl, audience, username, password }) {
   let keysShown
 
   async function logIn() {
-    await enter(await issuer.login(byId('username').value, byId('password').value), [])
-    document.body.dataset.session = 'in'
+    await session.login({ username: byId('username').value, password: byId('password').value })
+    await follow()
     byId('refresh').focus()
   }
 
   async function refresh() {
-    await enter(await issuer.refresh(tokens.refresh_token), history)
+    await session.refresh()
+    await follow()
     say('A new pair of tokens. The old refresh token is used up.')
   }
 
   async function logOut() {
-    const { refresh_token: refreshToken } = tokens
-    await issuer.logout(refreshToken)
-    leave()
+    await session.logout()
     say('Logged out: the session has ended, and its refresh token no longer works. An access token stays valid until it expires, which is why it lasts only minutes.')
+  }
+
+  /** Shows the session's access token if it is new. The first `verify` fetches the keys, and a later one does for a new key. */
+  async function follow() {
+    const token = await session.accessToken()
+    if (token === own) return
+    await verifier.verify(token).catch(() => {})
+    // Meanwhile another call has shown it, or the session has ended.
+    if (token === own || session.state.status !== 'active') return
+    own = token
+    const { payload } = decodeUnverified(token)
+    history = payload.sid === history.at(-1)?.sid ? [...history, payload] : [payload]
+    document.body.dataset.session = 'in'
+    showSession(byId('session'), history)
+    present(token)
+    countdown.start({ issuedAt: payload.iat, expiresAt: payload.exp }, () => judge(shown))
+    void updateKeys()
   }
 
   function leave() {
     countdown.stop()
     timing.abort()
-    tokens = shown = undefined
+    own = shown = undefined
     history = []
     document.body.dataset.session = 'out'
     byId('login').focus()
   }
 
-  /** Shows a token response. The first `verify` fetches the keys, and a later one does if a new key signed the token. */
-  async function enter(response, before) {
-    await verifier.verify(response.access_token).catch(() => {})
-    tokens = response
-    const { payload } = decodeUnverified(tokens.access_token)
-    history = [...before, payload]
-    showSession(byId('session'), history)
-    present(tokens.access_token)
-    countdown.start({ issuedAt: payload.iat, expiresAt: payload.exp }, () => judge(shown))
-    void updateKeys()
-  }
-
   /** Shows a token: the session's own, or a forgery with its `TAMPERINGS` entry. */
   function present(token, tampering) {
     shown = token
-    showToken({ encoded: byId('encoded'), decoded: byId('decoded') }, token, tokens.access_token)
+    showToken({ encoded: byId('encoded'), decoded: byId('decoded') }, token, own)
     byId('forged').textContent = tampering?.done ?? 'This is the unchanged token of the issuer.'
     byId('restore').disabled = tampering === undefined
     for (const button of byId('tamper').querySelectorAll('button')) {
@@ -106,7 +115,7 @@ async function start({ issuer: issuerUrl, audience, username, password }) {
   }
 
   async function tamper(tampering) {
-    const parts = await tampering.apply(tokens.access_token.split('.'), verifier.keys())
+    const parts = await tampering.apply(own.split('.'), verifier.keys())
     present(parts.join('.'), tampering)
   }
 
@@ -123,7 +132,7 @@ async function start({ issuer: issuerUrl, audience, username, password }) {
     const before = JSON.stringify(keysInUse())
     const stale = await verifier.refresh().then(() => false, () => true)
     const states = await fetchJson('keys.json').catch(() => null)
-    const signedBy = tokens && decodeUnverified(tokens.access_token).header.kid
+    const signedBy = own && decodeUnverified(own).header.kid
     const known = { jwks: keysInUse(), states, signedBy, stale }
     // Without changes the page is not rebuilt, so that a text selection stays.
     if (JSON.stringify(known) === keysShown) return
@@ -133,7 +142,7 @@ async function start({ issuer: issuerUrl, audience, username, password }) {
     if (shown !== undefined && JSON.stringify(known.jwks) !== before) judge(shown)
   }
 
-  byId('issuer').textContent = issuerUrl
+  byId('issuer').textContent = issuer
   byId('demo-username').textContent = byId('username').value = username
   byId('demo-password').textContent = byId('password').value = password
   byId('tamper').append(...tamperButtons((tampering) => guarded(() => tamper(tampering))))
@@ -145,7 +154,7 @@ async function start({ issuer: issuerUrl, audience, username, password }) {
   byId('logout').addEventListener('click', () => guarded(logOut, byId('logout')))
   byId('restore').addEventListener('click', () => {
     const pressed = byId('tamper').querySelector('[aria-pressed=true]')
-    present(tokens.access_token)
+    present(own)
     // The restore button is now disabled, which would lose the focus.
     pressed.focus()
   })
@@ -159,14 +168,21 @@ async function start({ issuer: issuerUrl, audience, username, password }) {
     try {
       await action()
     } catch (error) {
-      if (error.sessionOver) leave()
-      say(error.message, 'error')
+      say(error instanceof SessionError ? wordsFor(error, issuer) : error.message, 'error')
     } finally {
       button?.removeAttribute('aria-busy')
     }
   }
 
   document.body.dataset.session = 'out'
+  session.onChange(({ status, error }) => {
+    if (own !== undefined && ENDED.includes(status)) leave()
+    if (status === 'active') {
+      say('')
+      follow().catch(() => {})
+    } else if (status !== 'not_logged_in') say(wordsFor(error, issuer), 'error')
+  })
+  setInterval(() => own && follow().catch(() => {}), TOKEN_EVERY_MS)
   await updateKeys()
   setInterval(() => {
     if (document.visibilityState === 'visible') void updateKeys()

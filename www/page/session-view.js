@@ -10,7 +10,7 @@ import { timeOfDay } from './time.js'
 export function showSession(place, history) {
   const rows = history.map(({ jti, exp }, i) => ({ number: i + 1, jti, exp, current: i === history.length - 1 })).slice(-4).reverse()
   place.replaceChildren(
-    el('p', {}, 'Each refresh exchanges the refresh token for a new pair. The old one no longer works.'),
+    el('p', {}, 'Each refresh exchanges the refresh token for a new pair. The old one no longer works. The page refreshes by itself when a fifth of the time is left.'),
     el(
       'table',
       {},

@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: every check that a change has to pass.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use xshell::cmd;
 
 use crate::{
@@ -38,6 +38,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             }
             Ok(())
         })
+        .step("compile with the oldest Rust", |step| check_oldest_rust(step, workspace))
         .step("build the documentation", |step| {
             let command = cmd!(sh, "cargo doc --workspace --no-deps");
             step.stream(command.env("RUSTDOCFLAGS", "-D warnings"), "fix rustdoc's warnings above")
@@ -60,6 +61,26 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         .step("check advisories", |step| check_advisories(step, workspace));
     test::plan(&mut steps, workspace, test::Options::default());
     steps.run()
+}
+
+/// Compiles with the `rust-version` of Cargo.toml. A toolchain that cannot be downloaded is only
+/// reported: the network is to blame and not the change.
+fn check_oldest_rust(step: &Step, workspace: &Workspace) -> Result<()> {
+    let sh = &workspace.sh;
+    let manifest = sh.read_file("Cargo.toml")?;
+    let mut lines = manifest.lines();
+    let line = lines.find_map(|line| line.strip_prefix("rust-version = "));
+    let version = line.context("Cargo.toml has no rust-version")?.trim_matches('"');
+    let install = cmd!(sh, "rustup toolchain install {version} --profile minimal --no-self-update");
+    if step.quiet(install, "").is_err() {
+        step.note(&format!("      NOT CHECKED: Rust {version} could not be installed"));
+        return Ok(());
+    }
+    let target = workspace.target.join("oldest-rust");
+    step.stream(
+        cmd!(sh, "rustup run {version} cargo check --workspace --target-dir {target}"),
+        &format!("use only what Rust {version} has, or raise rust-version in Cargo.toml"),
+    )
 }
 
 /// The crates that crates.io would get.

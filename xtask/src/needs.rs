@@ -203,9 +203,19 @@ const fn shell(names: &'static [&'static str]) -> Program {
     Program { names, probe: &["-c", "true"], packages: names, ..PROGRAM }
 }
 
+/// Runs the commands of the documents for newcomers.
+pub(crate) static COMMANDS: Need = Need {
+    name: "commands",
+    programs: &[
+        shell(&["bash"]),
+        Program { names: &["curl"], packages: &["curl"], ..PROGRAM },
+        Program { names: &["jq"], packages: &["jq"], ..PROGRAM },
+    ],
+};
+
 pub(crate) static BROWSERS: [&Need; 3] = [&CHROMIUM, &FIREFOX, &WEBKIT];
 
-static ALL: [&Need; 12] = [
+static ALL: [&Need; 13] = [
     &CHROMIUM,
     &FIREFOX,
     &WEBKIT,
@@ -217,6 +227,7 @@ static ALL: [&Need; 12] = [
     &PROMTOOL,
     &SCHEMATHESIS,
     &SHELLS,
+    &COMMANDS,
     &DEPLOY,
 ];
 
@@ -442,7 +453,7 @@ mod tests {
         for list in ["opera", "webkit,opera", "Firefox", "firefox webkit"] {
             let refusal = parse_skipped(list).unwrap_err().to_string();
             let all = "it takes chromium, firefox, webkit, postgres, postgres-18, faketime, \
-                       namespaces, promtool, schemathesis, shells, deploy";
+                       namespaces, promtool, schemathesis, shells, commands, deploy";
             assert!(refusal.ends_with(all), "{refusal}");
         }
     }

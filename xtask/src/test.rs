@@ -16,9 +16,10 @@ use crate::{
 pub(crate) const ISSUER_VARIABLE: &str = "COUNTERSIGN_ISSUER_BINARY";
 
 /// The tests in `tests/js` that need a program.
-const TESTS_OF_NEEDS: [(&Need, &str); 7] = [
+const TESTS_OF_NEEDS: [(&Need, &str); 8] = [
     (&needs::SCHEMATHESIS, "tests/js/openapi.test.js"),
     (&needs::SHELLS, "tests/js/cli-completions.test.js"),
+    (&needs::COMMANDS, "tests/js/getting-started.test.js"),
     (&needs::DEPLOY, "tests/js/deploy.test.js"),
     (&needs::DEPLOY, "tests/js/proxies.test.js"),
     (&needs::POSTGRES, "tests/js/proxies.test.js"),
@@ -146,7 +147,7 @@ fn needs_of(options: Options) -> Vec<&'static Need> {
         needed.extend([&needs::NAMESPACES, &needs::PROMTOOL]);
     }
     if options.run(Suite::Js) {
-        needed.extend([&needs::SCHEMATHESIS, &needs::SHELLS, &needs::DEPLOY]);
+        needed.extend([&needs::SCHEMATHESIS, &needs::SHELLS, &needs::COMMANDS, &needs::DEPLOY]);
     }
     needed
 }

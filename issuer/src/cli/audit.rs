@@ -81,8 +81,8 @@ impl Command {
 }
 
 impl List {
-    /// Prints time (UNIX seconds), event, subject, user, network and number of each entry, separated
-    /// by tabs.
+    /// Prints time (UNIX seconds), event, subject, user, network, number and actor of each entry,
+    /// separated by tabs.
     async fn run(self, config: &Config, output: Output) -> Result<(), Error> {
         let store = existing(config).await?;
         let user_id = match &self.user {
@@ -105,17 +105,18 @@ impl List {
 }
 
 fn object(entry: &AuditEntry) -> serde_json::Value {
-    let AuditEntry { id, at, event, subject, user_id, user_name, network, count } = entry;
+    let AuditEntry { id, at, event, subject, user_id, user_name, network, count, actor } = entry;
     json!({ "id": id, "at": at, "event": event, "subject": subject, "sub": user_id,
-            "user": user_name, "network": network, "count": count })
+            "user": user_name, "network": network, "count": count, "actor": actor })
 }
 
 /// Returns a line that has the name of the user, or the `sub` of a deleted one.
 fn line(entry: &AuditEntry) -> String {
-    let AuditEntry { at, event, subject, user_id, user_name, network, count, .. } = entry;
+    let AuditEntry { at, event, subject, user_id, user_name, network, count, actor, .. } = entry;
     let user = user_name.as_ref().or(user_id.as_ref()).map_or("-", String::as_str);
     let network = network.as_deref().unwrap_or("-");
-    format!("{at}\t{event}\t{subject}\t{user}\t{network}\t{count}\n")
+    let actor = actor.as_deref().unwrap_or("-");
+    format!("{at}\t{event}\t{subject}\t{user}\t{network}\t{count}\t{actor}\n")
 }
 
 #[cfg(test)]

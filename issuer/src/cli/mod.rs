@@ -2,6 +2,7 @@
 //! configuration, `output` prints results, and `usage` reports a malformed command line.
 
 mod audit;
+mod claims;
 mod client;
 mod config;
 mod health;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::value::{show_duration, size};
-use super::{Config, DAY, DatabaseUrl, HOUR, MIB, MINUTE, NOTICE_WITHIN, SESSION_MAX};
+use super::{Config, DAY, DatabaseUrl, HOUR, MIB, MINUTE, NOTICE_WITHIN, Resource, SESSION_MAX};
 use crate::error::Error;
 
 /// The minimum memory for 1, 2, … passes, in KiB (OWASP Password Storage Cheat Sheet). All of these
@@ -30,6 +30,7 @@ impl Config {
         if self.audience.is_empty() {
             return refuse("audience is empty; set it to the name of the API, such as \"api\"");
         }
+        self.check_audiences()?;
         if self.master_key.is_some() && self.master_key_file.is_some() {
             return refuse("master_key and master_key_file are both set; set one of them");
         }
@@ -130,6 +131,19 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// Checks that tokens for the issuer itself are never tokens for an API.
+    fn check_audiences(&self) -> Result<(), Error> {
+        let listed = self.audiences.iter().map(Resource::as_str);
+        let mut all = listed.chain([self.audience.as_str()]);
+        match &self.issuer {
+            Some(issuer) if all.any(|audience| audience == issuer) => refuse(format!(
+                "{issuer} is both issuer and an audience; give each API a name of its own, because \
+                 tokens with the audience {issuer} are for the issuer's admin API"
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Checks that the client's id is short and plain, and cannot equal a user's (RFC 9068 §5).

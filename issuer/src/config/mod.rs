@@ -7,6 +7,7 @@ mod foreign_variables;
 mod intervals;
 mod origin;
 mod postgres_url;
+mod resource;
 mod settings;
 mod sources;
 mod value;
@@ -21,6 +22,7 @@ pub(crate) use self::database::beside;
 pub(crate) use self::intervals::{NOTICE_WITHIN, STATUS_LIST_LIFETIME};
 pub use self::origin::Origin;
 pub(crate) use self::postgres_url::{PostgresUrl, TIME_TO_CONNECT, describe};
+pub use self::resource::Resource;
 pub use self::settings::Config;
 pub(crate) use self::settings::{SETTINGS, Setting};
 pub use self::sources::Sources;
@@ -50,6 +52,17 @@ pub enum LogFormat {
     Text,
     /// For programs: one JSON object a line.
     Json,
+}
+
+/// The listeners that serve the Admin API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminApi {
+    /// The admin listener, if it has a loopback address.
+    Loopback,
+    /// The admin listener, at any address. It has no TLS.
+    Private,
+    /// The public listener, and the admin listener if it has a loopback address.
+    Public,
 }
 
 /// How the audit log names the network of a request.

@@ -10,7 +10,10 @@ use ipnet::IpNet;
 use tracing::Level;
 
 use super::value::{self, Value};
-use super::{AuditNetwork, DAY, DatabaseUrl, KeyBits, LogFormat, MIB, MINUTE, Origin, Secret};
+use super::{
+    AdminApi, AuditNetwork, DAY, DatabaseUrl, KeyBits, LogFormat, MIB, MINUTE, Origin, Resource,
+    Secret,
+};
 
 /// Names the function `parse` or `show` of a setting. The form is a module of [`value`], such as
 /// `size`. Without a form the setting's type decides.
@@ -69,12 +72,19 @@ settings! {
     listen: SocketAddr = loopback(8080);
     /// Address to serve metrics on, or none; port 0 picks a free one.
     admin_listen: Option<SocketAddr> as or_none = Some(loopback(9090));
+    /// Where the Admin API is served: loopback, private or public.
+    ///
+    /// `loopback`: on `admin_listen`, if that is a loopback address. `private`: on `admin_listen`, at any
+    /// address, without TLS. `public`: on `listen` too.
+    admin_api: AdminApi = AdminApi::Loopback;
     /// Issuer URL, the `iss` claim; by default the URL of the loopback address.
     ///
     /// Required on any other address.
     issuer: Option<String> = None;
     /// Audience of the access tokens, the `aud` claim.
     audience: String = "api".to_owned();
+    /// Further audiences that sessions may choose by the parameter `resource`.
+    audiences: Vec<Resource> = Vec::new();
     /// Client of all sessions, the `client_id` claim of their access tokens.
     client_id: String = "client_first_party".to_owned();
     /// Database of users, sessions and keys.

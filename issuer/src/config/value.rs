@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing::Level;
 
-use super::{AuditNetwork, KeyBits, LogFormat, Secret};
+use super::{AdminApi, AuditNetwork, KeyBits, LogFormat, Secret};
 
 /// A type of settings.
 pub(super) trait Value: Sized {
@@ -242,6 +242,16 @@ impl Value for KeyBits {
     }
 }
 
+impl Value for AdminApi {
+    fn parse(text: &str) -> Result<Self, String> {
+        one_of(ADMIN_APIS, text)
+    }
+
+    fn show(&self) -> Option<String> {
+        name_of(ADMIN_APIS, self)
+    }
+}
+
 impl Value for AuditNetwork {
     fn parse(text: &str) -> Result<Self, String> {
         one_of(AUDIT_NETWORKS, text)
@@ -271,6 +281,12 @@ impl Value for Level {
         name_of(LOG_LEVELS, self)
     }
 }
+
+const ADMIN_APIS: &[(&str, AdminApi)] = &[
+    ("loopback", AdminApi::Loopback),
+    ("private", AdminApi::Private),
+    ("public", AdminApi::Public),
+];
 
 const AUDIT_NETWORKS: &[(&str, AuditNetwork)] =
     &[("hash", AuditNetwork::Hash), ("address", AuditNetwork::Address)];

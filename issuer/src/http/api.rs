@@ -2,8 +2,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::admin;
 use super::budget::Budget;
-use super::openapi::Document;
+use super::openapi::{self, Document};
 use crate::limits::WarnLimit;
 use crate::metrics::Metrics;
 use crate::service::{Issuer, IssuerUrl};
@@ -42,6 +43,7 @@ pub(crate) struct Api {
     pub(crate) edge: Arc<Edge>,
     pub(crate) issuer: Arc<Issuer>,
     pub(super) openapi: Document,
+    pub(super) admin_openapi: Document,
     pub(super) certificate: Certificate,
 }
 
@@ -56,8 +58,10 @@ impl Api {
         issuer: Issuer,
         certificate: impl Fn() -> Option<Range<u64>> + Send + Sync + 'static,
     ) -> Self {
-        let openapi = Document::of(issuer.url.as_str());
-        Self { edge, issuer: Arc::new(issuer), openapi, certificate: Box::new(certificate) }
+        let url = issuer.url.as_str();
+        let (openapi, admin_openapi) = (openapi::document(url), admin::document(url));
+        let (issuer, certificate) = (Arc::new(issuer), Box::new(certificate));
+        Self { edge, issuer, openapi, admin_openapi, certificate }
     }
 
     #[cfg(test)]

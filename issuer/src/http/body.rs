@@ -5,6 +5,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::error::Category;
 
 use super::budget::Share;
 use super::reply::ApiError;
@@ -75,7 +77,23 @@ pub(super) fn json<T: DeserializeOwned>(call: &Call) -> Result<T, ApiError> {
         return Err(ApiError::unsupported_media_type(JSON));
     }
     // serde would also take an array for a struct. Its own message could quote a password.
-    let is_object = call.body.trim_ascii_start().starts_with(b"{");
-    let body = is_object.then(|| serde_json::from_slice(&call.body).ok()).flatten();
-    body.ok_or_else(|| ApiError::invalid_request("the body is not a well-formed JSON object"))
+    let malformed = "the body is not a well-formed JSON object";
+    if !call.body.trim_ascii_start().starts_with(b"{") {
+        return Err(ApiError::invalid_request(malformed));
+    }
+    serde_json::from_slice(&call.body).map_err(|e| match e.classify() {
+        Category::Data => {
+            ApiError::invalid_request("the JSON object has an unknown member, or one twice")
+        }
+        _ => ApiError::invalid_request(malformed),
+    })
+}
+
+/// Returns a member of a JSON object that must be a text.
+pub(super) fn text(name: &str, value: Option<Value>) -> Result<String, ApiError> {
+    match value {
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(ApiError::invalid_request(format!("{name} must be a string"))),
+        None => Err(missing(name)),
+    }
 }

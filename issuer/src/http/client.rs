@@ -2,9 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hyper::header::{AUTHORIZATION, HeaderValue};
 
 use super::Call;
+use super::authorization::with_scheme;
 use super::form::{Form, decode};
 use super::reply::ApiError;
 use crate::clients::Client;
@@ -17,7 +17,7 @@ pub(super) async fn authenticated(
     call: &Call,
     form: &Form,
 ) -> Result<Option<Client>, ApiError> {
-    if basics(call).next().is_none() && form.get("client_secret").is_none() {
+    if with_scheme(call, "basic").next().is_none() && form.get("client_secret").is_none() {
         return Ok(None);
     }
     Ok(Some(issuer.authenticate_client(credentials(call, form)?).await?))
@@ -26,7 +26,7 @@ pub(super) async fn authenticated(
 /// Reads the credentials of the client (RFC 6749 §2.3.1): from the scheme Basic, or from
 /// `client_id` and `client_secret` in the form.
 pub(super) fn credentials(call: &Call, form: &Form) -> Result<ClientCredentials, ApiError> {
-    let mut basics = basics(call);
+    let mut basics = with_scheme(call, "basic");
     let Some(header) = basics.next() else {
         let (id, secret) = (form.get("client_id"), form.get("client_secret"));
         let (id, secret) = id.zip(secret).ok_or_else(ApiError::no_credentials)?;
@@ -41,16 +41,6 @@ pub(super) fn credentials(call: &Call, form: &Form) -> Result<ClientCredentials,
         return Err(ApiError::invalid_request("client_id is not the client that authenticates"));
     }
     Ok(ClientCredentials { id, secret })
-}
-
-/// Returns the values of `Authorization` with the scheme Basic. Other schemes are no credentials of a
-/// client: a page may send its access token along, and a proxy its own credentials.
-fn basics(call: &Call) -> impl Iterator<Item = &[u8]> {
-    let headers = call.headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-    headers.filter(|header| {
-        let scheme = header.split(|byte| *byte == b' ').next().unwrap_or_default();
-        scheme.eq_ignore_ascii_case(b"basic")
-    })
 }
 
 /// Decodes the scheme Basic (RFC 7617). Inside it, the id and the secret are each encoded as in a

@@ -20,7 +20,7 @@ pub(super) enum Kind {
 
 /// The headers that a page may read, besides those that every page may (Fetch standard, "CORS-safelisted
 /// response-header name").
-const EXPOSED: &str = "ETag, Retry-After, WWW-Authenticate, X-Request-Id";
+const EXPOSED: &str = "Age, ETag, Retry-After, WWW-Authenticate, X-Request-Id";
 
 /// The longest list of header names that a preflight is granted.
 const MAX_NAMES_BYTES: usize = 2048;

@@ -74,12 +74,7 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let issuer = Issuer::for_tests(&folder).await;
         issuer.keys.age();
-        let call = Call {
-            path: "/healthz/ready".to_owned(),
-            headers: hyper::HeaderMap::new(),
-            client: [127, 0, 0, 1].into(),
-            body: bytes::Bytes::new(),
-        };
+        let call = Call { path: "/healthz/ready".to_owned(), ..Call::for_tests() };
         let refused = ready(Api::for_tests(issuer), call).await.unwrap_err();
         assert_eq!(refused.description(), "signing_key: the signing keys cannot be read");
     }

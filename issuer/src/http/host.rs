@@ -30,7 +30,7 @@ pub(super) fn check_is_local<B>(request: &Request<B>) -> Result<(), ApiError> {
     let host = of(request.headers());
     let mut names = host.iter().chain(request.uri().authority()).peekable();
     let is_local = names.peek().is_some() && names.all(|name| is_loopback(name.host()));
-    let refusal = "the metrics are served on a loopback address; use it, or localhost, as the host";
+    let refusal = "this is served on a loopback address; use it, or localhost, as the host";
     if is_local { Ok(()) } else { Err(ApiError::invalid_request(refusal)) }
 }
 

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use countersign_claims::{Audience, Claims, NumericDate, Status};
 use hyper::StatusCode;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
+use utoipa::openapi::{Array, Object, OneOfBuilder, Schema, Type};
 
 use super::form::Form;
 use super::reply::{self, ApiError, ErrorBody, Reply};
@@ -65,7 +67,7 @@ struct Introspection {
     #[schema(nullable = false)]
     sub: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, nullable = false)]
+    #[schema(schema_with = one_or_many, required = false)]
     aud: Option<Audience>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -80,14 +82,26 @@ struct Introspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
     status: Option<Status>,
+    /// Claims of one's own, of the user or of the client.
+    #[serde(flatten)]
+    #[schema(value_type = HashMap<String, Value>)]
+    own: Map<String, Value>,
+}
+
+/// Returns the schema of [`Audience`].
+fn one_or_many() -> Schema {
+    let text = Object::with_type(Type::String);
+    OneOfBuilder::new().item(text.clone()).item(Array::new(text)).into()
 }
 
 impl From<Option<service::Introspection>> for Introspection {
     fn from(found: Option<service::Introspection>) -> Self {
-        let (claims, token_type) = match found {
+        let (claims, token_type, own) = match found {
             None => return Self::default(),
-            Some(service::Introspection::AccessToken(claims)) => (claims, Some("Bearer")),
-            Some(service::Introspection::RefreshToken(claims)) => (claims, None),
+            Some(service::Introspection::AccessToken(read)) => {
+                (read.claims, Some("Bearer"), read.own)
+            }
+            Some(service::Introspection::RefreshToken(claims)) => (claims, None, Map::new()),
         };
         let Claims { iss, sub, aud, client_id, scope, iat, exp, jti, sid, status, nbf: _ } = claims;
         Self {
@@ -103,6 +117,7 @@ impl From<Option<service::Introspection>> for Introspection {
             jti,
             sid,
             status,
+            own,
         }
     }
 }

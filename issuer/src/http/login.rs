@@ -5,10 +5,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::body::{json, missing};
+use super::body::{json, text};
 use super::cookie::{Cookies, check_site};
 use super::reply::{ApiError, ErrorBody, Reply};
 use super::tokens::{Delivery, Tokens, tokens};
+use super::user_agent::user_agent;
 use super::{Api, Call};
 use crate::service::{LoggedIn, LoginRequest};
 
@@ -55,6 +56,7 @@ pub(super) async fn login(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
         user_name: username,
         password,
         client: call.client,
+        user_agent: user_agent(&call.headers),
         keeps_cookies: delivery == Delivery::Cookie || device.is_some(),
         device,
     };
@@ -88,11 +90,6 @@ struct Login {
 impl Login {
     fn read(call: &Call) -> Result<Self, ApiError> {
         let body: Body = json(call)?;
-        let text = |name: &str, value| match value {
-            Some(Value::String(text)) => Ok(text),
-            Some(_) => Err(ApiError::invalid_request(format!("{name} must be a string"))),
-            None => Err(missing(name)),
-        };
         let delivery = match body.session.as_ref().map(Value::as_str) {
             None | Some(Some("token")) => Delivery::Body,
             Some(Some("cookie")) => Delivery::Cookie,

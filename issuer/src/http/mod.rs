@@ -2,7 +2,9 @@
 //! calls [`crate::service`], and returns a reply or an [`ApiError`]. [`Service`] adds the limits and
 //! headers that all answers share.
 
+mod admin;
 mod api;
+mod authorization;
 mod body;
 mod budget;
 mod client;
@@ -17,13 +19,17 @@ mod login;
 mod logout;
 mod metrics;
 mod openapi;
+mod password;
 mod reply;
 mod request_id;
 mod revoke;
+mod sessions;
 mod status;
 mod token;
 mod token_form;
 mod tokens;
+mod user;
+mod user_agent;
 mod well_known;
 
 use std::net::IpAddr;
@@ -44,6 +50,7 @@ use warp::filters::BoxedFilter;
 use warp::filters::path::FullPath;
 use warp::{Filter as _, Reply as _};
 
+use crate::config::AdminApi;
 use crate::metrics::Connection;
 use crate::network;
 use api::Stage;
@@ -60,14 +67,34 @@ pub(crate) struct Call {
     headers: HeaderMap,
     /// The address of the client, also if trusted proxies are in between.
     client: IpAddr,
+    method: Method,
     path: String,
+    /// The part of the path that a name in braces stands for, or an empty text.
+    parameter: String,
+    /// Without the question mark.
+    query: String,
     body: Bytes,
+}
+
+#[cfg(test)]
+impl Call {
+    fn for_tests() -> Self {
+        Self {
+            headers: HeaderMap::new(),
+            client: [127, 0, 0, 1].into(),
+            method: Method::GET,
+            path: String::new(),
+            parameter: String::new(),
+            query: String::new(),
+            body: Bytes::new(),
+        }
+    }
 }
 
 /// An endpoint.
 #[derive(Clone, Copy)]
 struct Endpoint {
-    /// `{n}` at the end stands for any text; the handler checks it.
+    /// A name in braces stands for the text of one segment; the handler checks it.
     path: &'static str,
     /// The value of `Allow`.
     allow: &'static str,
@@ -90,7 +117,7 @@ pub(crate) const LONGEST_BODY: usize = 16 * 1024;
 const LIVE: &str = "/healthz/live";
 
 /// The endpoints of the public listener.
-const ENDPOINTS: [Endpoint; 12] = [
+const ENDPOINTS: &[Endpoint] = &[
     post("/login", |api, call| Box::pin(login::login(api, call))),
     post("/token", |api, call| Box::pin(token::token(api, call))),
     post("/logout", |api, call| Box::pin(logout::logout(api, call))),
@@ -103,6 +130,10 @@ const ENDPOINTS: [Endpoint; 12] = [
         body: LONGEST_BODY,
         ..post("/introspect", |api, call| Box::pin(introspect::introspect(api, call)))
     },
+    post("/password", |api, call| Box::pin(password::change(api, call))),
+    post("/password/reset", |api, call| Box::pin(password::reset(api, call))),
+    for_users("/sessions", "GET, HEAD", |api, call| Box::pin(sessions::list(api, call))),
+    for_users("/sessions/{id}", "DELETE", |api, call| Box::pin(sessions::end(api, call))),
     Endpoint {
         cors: cors::Kind::Public,
         ..get("/.well-known/jwks.json", |api, call| Box::pin(well_known::jwks(api, call)))
@@ -131,9 +162,9 @@ const ENDPOINTS: [Endpoint; 12] = [
     get("/healthz/ready", |api, call| Box::pin(health::ready(api, call))),
 ];
 
-/// The endpoints of the admin listener.
-const ADMIN_ENDPOINTS: [Endpoint; 1] =
-    [get("/metrics", |api, call| Box::pin(metrics::metrics(api, call)))];
+/// The endpoints of the admin listener, besides those of the Admin API.
+const ADMIN_ENDPOINTS: &[Endpoint] =
+    &[get("/metrics", |api, call| Box::pin(metrics::metrics(api, call)))];
 
 /// One of the two listeners that requests come from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -146,16 +177,25 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
-    const fn endpoints(self) -> &'static [Endpoint] {
-        match self {
-            Self::Public => &ENDPOINTS,
-            Self::Admin { .. } => &ADMIN_ENDPOINTS,
+    const fn endpoints(self, admin_api: AdminApi) -> &'static [&'static [Endpoint]] {
+        match (self, admin_api) {
+            (Self::Public, AdminApi::Public) => &[ENDPOINTS, admin::ENDPOINTS],
+            (Self::Public, _) => &[ENDPOINTS],
+            (Self::Admin { is_loopback: true }, _) | (Self::Admin { .. }, AdminApi::Private) => {
+                &[ADMIN_ENDPOINTS, admin::ENDPOINTS]
+            }
+            (Self::Admin { .. }, _) => &[ADMIN_ENDPOINTS],
         }
     }
 }
 
 const fn post(path: &'static str, handler: Handler) -> Endpoint {
-    Endpoint { path, allow: "POST", cors: cors::Kind::Credentials, body: BODY, handler }
+    for_users(path, "POST", handler)
+}
+
+/// An endpoint that pages of the listed origins may call.
+const fn for_users(path: &'static str, allow: &'static str, handler: Handler) -> Endpoint {
+    Endpoint { path, allow, cors: cors::Kind::Credentials, body: BODY, handler }
 }
 
 const fn get(path: &'static str, handler: Handler) -> Endpoint {
@@ -169,24 +209,35 @@ const fn get(path: &'static str, handler: Handler) -> Endpoint {
 /// that path or `/token`. They look for metadata at `/.well-known/oauth-authorization-server/auth`
 /// too (RFC 8414 §3.1).
 fn endpoint_at<'a>(
-    endpoints: &[Endpoint],
+    endpoints: &[&[Endpoint]],
     base: &str,
     path: &'a str,
 ) -> Option<(Endpoint, &'a str)> {
     let well_known = path.strip_suffix(base).filter(|path| path.starts_with("/.well-known/"));
     let paths = [path.strip_prefix(base), well_known, Some(path)];
     paths.into_iter().flatten().find_map(|path| {
-        let endpoint = endpoints.iter().find(|endpoint| match endpoint.path.strip_suffix("{n}") {
-            Some(start) => path.starts_with(start),
-            None => endpoint.path == path,
-        });
-        Some((*endpoint?, path))
+        let mut all = endpoints.iter().copied().flatten();
+        Some((*all.find(|endpoint| endpoint.parameter(path).is_some())?, path))
     })
 }
 
-/// Returns the routes of the public endpoints, as log and metrics name them.
-pub(crate) fn public_routes() -> impl Iterator<Item = &'static str> {
-    ENDPOINTS.iter().map(|endpoint| endpoint.path).chain([OTHER])
+impl Endpoint {
+    /// Returns the part of the path that the name in braces stands for, or an empty text; `None` if this
+    /// is the path of another endpoint.
+    fn parameter<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let Some((start, rest)) = self.path.split_once('{') else {
+            return (self.path == path).then_some("");
+        };
+        let end = rest.split_once('}').map_or("", |(_, end)| end);
+        let parameter = path.strip_prefix(start)?.strip_suffix(end)?;
+        (!parameter.contains('/')).then_some(parameter)
+    }
+}
+
+/// Returns the routes that are counted, as log and metrics name them.
+pub(crate) fn counted_routes() -> impl Iterator<Item = &'static str> {
+    let all = ENDPOINTS.iter().chain(admin::ENDPOINTS);
+    all.map(|endpoint| endpoint.path).chain([OTHER])
 }
 
 /// The route of all other paths in log and metrics: a path can contain anything, also a secret.
@@ -207,43 +258,40 @@ const METHODS: [Method; 9] = [
 
 /// Returns one filter for all endpoints. With a filter for each, a request would be tried against
 /// those before its own.
-fn routes(stage: Stage, endpoints: &'static [Endpoint]) -> BoxedFilter<(Reply,)> {
+fn routes(stage: Stage, endpoints: &'static [&'static [Endpoint]]) -> BoxedFilter<(Reply,)> {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::path::full()
+        .and(query)
         .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Peer>())
         .and(warp::body::bytes())
-        .then(move |path: FullPath, method, headers, peer, body| {
+        .then(move |path: FullPath, query, method, headers, peer, body| {
             let stage = stage.clone();
             async move {
-                match endpoint_at(endpoints, stage.edge().url.path(), path.as_str()) {
-                    Some((endpoint, path)) => {
-                        let path = path.to_owned();
-                        answer(stage, endpoint, path, &method, headers, peer, body).await
-                    }
-                    None => ApiError::not_found().reply(),
-                }
+                let found = endpoint_at(endpoints, stage.edge().url.path(), path.as_str());
+                let Some((endpoint, path)) = found else { return ApiError::not_found().reply() };
+                let call = Call {
+                    client: client(stage.edge(), &headers, peer),
+                    headers,
+                    method,
+                    parameter: endpoint.parameter(path).unwrap_or_default().to_owned(),
+                    path: path.to_owned(),
+                    query,
+                    body,
+                };
+                answer(stage, endpoint, call).await
             }
         })
         .boxed()
 }
 
 /// Answers a request to an endpoint, with any method.
-async fn answer(
-    stage: Stage,
-    endpoint: Endpoint,
-    path: String,
-    method: &Method,
-    headers: HeaderMap,
-    peer: Peer,
-    body: Bytes,
-) -> Reply {
+async fn answer(stage: Stage, endpoint: Endpoint, call: Call) -> Reply {
     let edge = stage.edge();
-    let client = client(edge, &headers, peer);
-    if method == Method::OPTIONS {
-        Cors::new(&edge.config.cors_origins, endpoint, &headers).preflight(&headers)
-    } else if endpoint.allow.split(", ").any(|one| one == method.as_str()) {
-        let call = Call { headers, client, path, body };
+    if call.method == Method::OPTIONS {
+        Cors::new(&edge.config.cors_origins, endpoint, &call.headers).preflight(&call.headers)
+    } else if endpoint.allow.split(", ").any(|one| one == call.method.as_str()) {
         match stage {
             Stage::Waiting(_) => health::before_open(endpoint.path),
             Stage::Open(api) => (endpoint.handler)(api, call).await.unwrap_or_else(ApiError::reply),
@@ -277,6 +325,7 @@ fn client(edge: &Edge, headers: &HeaderMap, peer: Peer) -> IpAddr {
 pub(crate) struct Service {
     stage: Stage,
     listener: Listener,
+    endpoints: &'static [&'static [Endpoint]],
     routes: BoxedFilter<(Reply,)>,
 }
 
@@ -292,7 +341,8 @@ impl Service {
     }
 
     fn at(stage: Stage, listener: Listener) -> Self {
-        Self { routes: routes(stage.clone(), listener.endpoints()), listener, stage }
+        let endpoints = listener.endpoints(stage.edge().config.admin_api);
+        Self { routes: routes(stage.clone(), endpoints), endpoints, listener, stage }
     }
 
     pub(crate) fn edge(&self) -> &Edge {
@@ -336,7 +386,7 @@ impl Service {
         let method = METHODS.iter().find(|known| *known == request.method());
         let method = method.map_or("-", Method::as_str);
         let Edge { config, url, metrics, is_stopping, .. } = self.edge();
-        let found = endpoint_at(self.listener.endpoints(), url.path(), request.uri().path());
+        let found = endpoint_at(self.endpoints, url.path(), request.uri().path());
         let endpoint = found.map(|(endpoint, _)| endpoint);
         let path = endpoint.map_or(OTHER, |endpoint| endpoint.path);
         let limit = endpoint.map_or(BODY, |endpoint| endpoint.body);
@@ -360,13 +410,12 @@ impl Service {
         }
         let (status, took) = (response.status().as_u16(), started.elapsed());
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        match self.listener {
-            Listener::Public => {
-                metrics.count_request(path, status, took);
-                tracing::info!(method, path, status, ms);
-            }
-            // Metrics are read every few seconds.
-            Listener::Admin { .. } => tracing::debug!(method, path, status, ms),
+        // Metrics are read every few seconds.
+        if self.listener == Listener::Public || path.starts_with(admin::PATH) {
+            metrics.count_request(path, status, took);
+            tracing::info!(method, path, status, ms);
+        } else {
+            tracing::debug!(method, path, status, ms);
         }
         response
     }

@@ -7,8 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use hyper::StatusCode;
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use hyper::header::HeaderMap;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, Http, HttpAuthScheme, HttpBuilder, SecurityScheme,
+};
 use utoipa::openapi::{
     Components, Content, Header, HeaderBuilder, Object, OpenApi, Ref, RefOr, Required, Response,
     ResponseBuilder, Schema, Server, Type,
@@ -17,8 +20,8 @@ use utoipa::{Modify, OpenApi as _};
 
 use super::reply::{ApiError, ErrorBody, Reply};
 use super::{
-    Api, BODY, Call, ENDPOINTS, cookie, document, endpoint_at, health, introspect, login, logout,
-    revoke, status, token, well_known,
+    Api, BODY, Call, ENDPOINTS, admin, cookie, document, endpoint_at, health, introspect, login,
+    logout, password, revoke, sessions, status, token, well_known,
 };
 use crate::crypto::sha256;
 
@@ -47,11 +50,15 @@ const MAX_AGE: u64 = 3600;
     ),
 )]
 pub(super) async fn openapi(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
-    let Document { json, etag } = &api.openapi;
-    Ok(document::answer(&call.headers, "application/json", json, etag, MAX_AGE))
+    Ok(api.openapi.answer(&call.headers))
 }
 
-/// The OpenAPI document of one issuer.
+/// Returns the document for the issuer with this URL.
+pub(super) fn document(issuer: &str) -> Document {
+    Document::new(Endpoints::openapi(), issuer)
+}
+
+/// An OpenAPI document of one issuer.
 pub(super) struct Document {
     json: Bytes,
     /// Its strong entity tag, quotes included.
@@ -59,12 +66,15 @@ pub(super) struct Document {
 }
 
 impl Document {
-    pub(super) fn of(issuer: &str) -> Self {
-        let mut document = Endpoints::openapi();
+    pub(super) fn new(mut document: OpenApi, issuer: &str) -> Self {
         document.servers = Some(vec![Server::new(issuer.trim_end_matches('/'))]);
         let json = serde_json::to_vec(&document).unwrap_or_default();
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(sha256(&json)));
         Self { json: json.into(), etag }
+    }
+
+    pub(super) fn answer(&self, headers: &HeaderMap) -> Reply {
+        document::answer(headers, "application/json", &self.json, &self.etag, MAX_AGE)
     }
 }
 
@@ -81,6 +91,10 @@ impl Document {
         logout::logout,
         revoke::revoke,
         introspect::introspect,
+        password::change,
+        password::reset,
+        sessions::list,
+        sessions::end,
         well_known::jwks,
         well_known::metadata,
         well_known::openid_configuration,
@@ -105,6 +119,10 @@ impl Modify for Security {
         let over_http = format!("Over http on loopback its name is `{}`.", cookie::PLAIN_NAME);
         let session = ApiKey::Cookie(ApiKeyValue::with_description(cookie::NAME, &over_http));
         components.add_security_scheme("session", SecurityScheme::ApiKey(session));
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
+        let of_a_session = "An access token of a session, which has not ended";
+        let bearer = bearer.description(Some(of_a_session)).build();
+        components.add_security_scheme("access_token", SecurityScheme::Http(bearer));
     }
 }
 
@@ -135,13 +153,13 @@ fn text_alone(form: &mut RefOr<Schema>) {
     }
 }
 
-/// Adds the answers that all endpoints share.
-struct Common;
+/// Adds the answers that all endpoints share, also those of the Admin API.
+pub(super) struct Common;
 
 impl Modify for Common {
     fn modify(&self, document: &mut OpenApi) {
         for (path, item) in &mut document.paths.paths {
-            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            for operation in operations(item) {
                 if !path.starts_with("/healthz/") {
                     let around = "`access_denied`: the request did not come through the proxy";
                     add(operation, StatusCode::FORBIDDEN, refusal(around));
@@ -158,7 +176,7 @@ impl Modify for Common {
                 }
                 let slow = "`request_timeout`: the body did not arrive in time";
                 add(operation, StatusCode::REQUEST_TIMEOUT, refusal(slow));
-                let found = endpoint_at(&ENDPOINTS, "", path);
+                let found = endpoint_at(&[ENDPOINTS, admin::ENDPOINTS], "", path);
                 let limit = found.map_or(BODY, |(endpoint, _)| endpoint.body);
                 let long = format!("`content_too_large`: the body is over {} KiB", limit / 1024);
                 add(operation, StatusCode::PAYLOAD_TOO_LARGE, refusal(&long));
@@ -179,31 +197,40 @@ impl Modify for Common {
     }
 }
 
+/// Returns the operations of a path.
+pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+}
+
 /// Adds the answer, unless the endpoint describes that status itself.
-fn add(operation: &mut Operation, status: StatusCode, response: Response) {
+pub(super) fn add(operation: &mut Operation, status: StatusCode, response: Response) {
     let responses = &mut operation.responses.responses;
     responses.entry(status.as_str().to_owned()).or_insert(RefOr::T(response));
 }
 
-fn header_of(kind: Type, description: &str) -> Header {
+pub(super) fn header_of(kind: Type, description: &str) -> Header {
     let schema = Object::with_type(kind);
     HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build()
 }
 
-fn refusal(description: &str) -> Response {
+pub(super) fn refusal(description: &str) -> Response {
     let content = Content::new(Some(Ref::from_schema_name("Error")));
     ResponseBuilder::new().description(description).content("application/json", content).build()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::http::Endpoint;
 
     #[test]
     fn the_document_has_every_endpoint_with_its_methods_and_no_other() {
-        let document = Endpoints::openapi();
+        check_endpoints(&Endpoints::openapi(), ENDPOINTS);
+    }
+
+    pub(in crate::http) fn check_endpoints(document: &OpenApi, endpoints: &[Endpoint]) {
         let mut documented = BTreeSet::new();
         for (path, item) in &document.paths.paths {
             let item = serde_json::to_value(item).unwrap();
@@ -212,7 +239,7 @@ mod tests {
             }
         }
         let mut served = BTreeSet::new();
-        for endpoint in ENDPOINTS {
+        for endpoint in endpoints {
             // HEAD is documented with GET.
             for method in endpoint.allow.split(", ").filter(|method| *method != "HEAD") {
                 served.insert(format!("{method} {}", endpoint.path));
@@ -244,7 +271,12 @@ mod tests {
 
     #[test]
     fn every_refusal_has_the_one_shape_and_says_when_to_come_back() {
-        let document = serde_json::to_value(Endpoints::openapi()).unwrap();
+        assert!(check_refusals(&Endpoints::openapi()) > 40);
+    }
+
+    /// Returns the number of refusals.
+    pub(in crate::http) fn check_refusals(document: &OpenApi) -> usize {
+        let document = serde_json::to_value(document).unwrap();
         let mut refusals = 0;
         for (path, item) in document["paths"].as_object().unwrap() {
             for operation in item.as_object().unwrap().values() {
@@ -258,11 +290,13 @@ mod tests {
                     let waits = response["headers"].get("Retry-After").is_some();
                     assert_eq!(waits, ["429", "503"].contains(&status.as_str()), "{path} {status}");
                     let asks = response["headers"].get("WWW-Authenticate").is_some();
-                    let basic = status == "401" && path != "/login";
-                    assert_eq!(asks, basic, "{path} {status}");
+                    let description = response["description"].as_str().unwrap();
+                    let is_challenge = status == "401" && path != "/login"
+                        || description.starts_with("`insufficient_scope`");
+                    assert_eq!(asks, is_challenge, "{path} {status}");
                 }
             }
         }
-        assert!(refusals > 40, "{refusals}");
+        refusals
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::service::ServiceError;
+use crate::service::admin::Access;
 
 /// The answer of a handler.
 pub(crate) type Reply = Response<Bytes>;
@@ -79,9 +80,22 @@ impl ApiError {
     }
 
     fn unauthenticated(description: impl Into<String>) -> Self {
-        let basic = HeaderValue::from_static("Basic realm=\"countersign\"");
         Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description)
-            .with_header(header::WWW_AUTHENTICATE, basic)
+            .challenge("Basic realm=\"countersign\"")
+    }
+
+    /// RFC 6750 §3.1: the challenge for a request without a token names no error.
+    pub(super) fn no_access_token() -> Self {
+        let description = "the request has no access token; send one as Authorization: Bearer …";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", description)
+            .challenge("Bearer realm=\"countersign\"")
+    }
+
+    pub(super) fn not_one_access_token() -> Self {
+        Self::invalid_request(
+            "the request must have one access token, in one header Authorization, after Bearer",
+        )
+        .challenge("Bearer realm=\"countersign\", error=\"invalid_request\"")
     }
 
     pub(super) fn cross_site(description: impl Into<String>) -> Self {
@@ -137,6 +151,10 @@ impl ApiError {
         Self { header: Some((name, value)), ..self }
     }
 
+    fn challenge(self, challenge: &'static str) -> Self {
+        self.with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+
     fn retry_after(self, wait: Duration) -> Self {
         // Rounded up: a client that comes back on the second must not be early.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -164,13 +182,49 @@ impl From<ServiceError> for ApiError {
             ServiceError::TooManyLogins(wait) => {
                 refused(StatusCode::TOO_MANY_REQUESTS, "too_many_requests").retry_after(*wait)
             }
-            ServiceError::InvalidRefreshToken | ServiceError::TokenOfAnotherClient => {
-                refused(StatusCode::BAD_REQUEST, "invalid_grant")
+            ServiceError::InvalidRefreshToken
+            | ServiceError::TokenOfAnotherClient
+            | ServiceError::WrongPassword
+            | ServiceError::InvalidResetToken => refused(StatusCode::BAD_REQUEST, "invalid_grant"),
+            ServiceError::PasswordRefused(_) => {
+                refused(StatusCode::BAD_REQUEST, "password_refused")
             }
             ServiceError::InvalidClient => Self::invalid_client(),
+            ServiceError::InvalidAccessToken => refused(StatusCode::UNAUTHORIZED, "invalid_token")
+                .challenge("Bearer realm=\"countersign\", error=\"invalid_token\""),
+            ServiceError::InvalidAdminToken => refused(StatusCode::UNAUTHORIZED, "invalid_token")
+                .challenge("Bearer realm=\"countersign\", error=\"invalid_token\""),
+            ServiceError::InsufficientScope(Access::Read) => {
+                refused(StatusCode::FORBIDDEN, "insufficient_scope").challenge(
+                    "Bearer realm=\"countersign\", error=\"insufficient_scope\", \
+                     scope=\"countersign:read\"",
+                )
+            }
+            ServiceError::InsufficientScope(Access::Change) => {
+                refused(StatusCode::FORBIDDEN, "insufficient_scope").challenge(
+                    "Bearer realm=\"countersign\", error=\"insufficient_scope\", \
+                     scope=\"countersign:admin\"",
+                )
+            }
+            ServiceError::TooManyRequests(wait) => {
+                refused(StatusCode::TOO_MANY_REQUESTS, "too_many_requests").retry_after(*wait)
+            }
+            ServiceError::Refused(_) => refused(StatusCode::BAD_REQUEST, "invalid_request"),
+            ServiceError::NoSuch(_) => refused(StatusCode::NOT_FOUND, "not_found"),
+            ServiceError::NameTaken
+            | ServiceError::RequestInFlight
+            | ServiceError::AnswerUnreadable => refused(StatusCode::CONFLICT, "conflict"),
+            ServiceError::KeyOfAnotherRequest => {
+                refused(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused")
+            }
+            ServiceError::NoSuchSession => refused(StatusCode::NOT_FOUND, "not_found"),
             ServiceError::MalformedScope
             | ServiceError::ScopeExceedsSession
-            | ServiceError::ScopeExceedsClient => refused(StatusCode::BAD_REQUEST, "invalid_scope"),
+            | ServiceError::ScopeExceedsClient
+            | ServiceError::ScopeOfAnotherTarget => {
+                refused(StatusCode::BAD_REQUEST, "invalid_scope")
+            }
+            ServiceError::InvalidTarget(_) => refused(StatusCode::BAD_REQUEST, "invalid_target"),
             ServiceError::UnrevocableToken => {
                 refused(StatusCode::BAD_REQUEST, "unsupported_token_type")
             }
@@ -192,6 +246,6 @@ impl From<ServiceError> for ApiError {
 
 impl From<crate::Error> for ApiError {
     fn from(e: crate::Error) -> Self {
-        ServiceError::Internal(e).into()
+        ServiceError::from(e).into()
     }
 }

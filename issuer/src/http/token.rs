@@ -9,7 +9,7 @@ use super::form::Form;
 use super::reply::{ApiError, ErrorBody, Reply};
 use super::tokens::{Delivery, Tokens, tokens};
 use super::{Api, Call, client};
-use crate::service::RefreshRequest;
+use crate::service::{RefreshRequest, Requested};
 
 /// The form of `/token`.
 #[derive(Deserialize, ToSchema)]
@@ -30,6 +30,10 @@ pub(super) enum TokenRequest<'a> {
             example = "read"
         )]
         scope: Option<&'a str>,
+        /// Audiences of the access token (RFC 8707), instead of the default.
+        #[serde(default)]
+        #[schema(required = false, example = json!(["https://orders.example"]))]
+        resource: Vec<&'a str>,
     },
     /// Issues an access token for a client itself.
     ClientCredentials {
@@ -40,6 +44,10 @@ pub(super) enum TokenRequest<'a> {
             example = "read"
         )]
         scope: Option<&'a str>,
+        /// Audiences of the access token (RFC 8707), instead of the default.
+        #[serde(default)]
+        #[schema(required = false, example = json!(["https://orders.example"]))]
+        resource: Vec<&'a str>,
     },
 }
 
@@ -49,7 +57,7 @@ pub(super) enum TokenRequest<'a> {
     path = "/token",
     tag = "OAuth",
     summary = "Refresh a session, or get an access token for a client",
-    description = "RFC 6749 sections 4.4 and 6. A refresh needs the refresh token or the cookie. A client \
+    description = "RFC 6749 sections 4.4 and 6, RFC 8707. A refresh needs the refresh token or the cookie. A client \
                    authenticates by Basic, or by `client_id` and `client_secret` in the form.",
     request_body(content = TokenRequest<'_>, content_type = "application/x-www-form-urlencoded"),
     responses(
@@ -61,7 +69,7 @@ pub(super) enum TokenRequest<'a> {
         ),
         (
             status = 400,
-            description = "`invalid_request`, `invalid_grant`, `invalid_scope` or `unsupported_grant_type`",
+            description = "`invalid_request`, `invalid_grant`, `invalid_scope`, `invalid_target` or `unsupported_grant_type`",
             body = ErrorBody,
         ),
         (
@@ -83,7 +91,7 @@ pub(super) async fn token(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
     let form = Form::read(&call)?;
     let cookies = Cookies::of(issuer, &call);
     match form.parse()? {
-        TokenRequest::RefreshToken { refresh_token, client_id, scope } => {
+        TokenRequest::RefreshToken { refresh_token, client_id, scope, resource } => {
             let (token, delivery) = match refresh_token {
                 Some(token) => (Some(token), Delivery::Body),
                 None => (cookies.read(issuer, &call.headers)?, Delivery::Cookie),
@@ -91,13 +99,15 @@ pub(super) async fn token(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
             let token = token.ok_or_else(|| missing("refresh_token"))?;
             let client = client::authenticated(issuer, &call, &form).await?;
             let client_id = client.as_ref().map(|client| client.id.as_str()).or(client_id);
-            let request = RefreshRequest { token, client_id, scope, client: call.client };
+            let requested = Requested { scope, resources: resource };
+            let request = RefreshRequest { token, client_id, requested, client: call.client };
             let grant = issuer.refresh(request).await?;
             Ok(tokens(&grant, delivery, cookies))
         }
-        TokenRequest::ClientCredentials { scope } => {
+        TokenRequest::ClientCredentials { scope, resource } => {
             let credentials = client::credentials(&call, &form)?;
-            let grant = issuer.client_token(credentials, scope).await?;
+            let requested = Requested { scope, resources: resource };
+            let grant = issuer.client_token(credentials, &requested).await?;
             Ok(tokens(&grant, Delivery::Body, cookies))
         }
     }
@@ -120,9 +130,10 @@ mod tests {
         let api = Api::for_tests(issuer);
         let call = || Call {
             headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(FORM))]),
-            client: [127, 0, 0, 1].into(),
             path: "/token".to_owned(),
+            query: String::new(),
             body: format!("grant_type=refresh_token&refresh_token={refresh_token}").into(),
+            ..Call::for_tests()
         };
 
         api.issuer.keys.age();

@@ -1,5 +1,8 @@
 use super::{KeyRecord, KeyState, Rules};
 
+/// The number of planned rotations that operators see.
+pub(crate) const ROTATIONS_SHOWN: usize = 3;
+
 /// The past and future times of one key's life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Life {

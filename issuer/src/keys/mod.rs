@@ -6,13 +6,15 @@
 
 pub(crate) mod events;
 mod forecast;
+mod listed;
 mod request;
 mod rules;
 
 use crate::Error;
 pub(crate) use crate::config::NOTICE_WITHIN;
 use crate::sealing::{DeploymentSecret, Sealer};
-pub(crate) use forecast::Life;
+pub(crate) use forecast::{Life, ROTATIONS_SHOWN};
+pub(crate) use listed::ListedKey;
 pub(crate) use request::Request;
 pub(crate) use rules::Rules;
 

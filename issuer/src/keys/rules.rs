@@ -38,6 +38,11 @@ impl Rules {
         Some(due.max(next.published_at + self.lead))
     }
 
+    /// Returns the seconds until the published key signs.
+    pub(crate) fn signs_in(&self, keys: &[KeyRecord], now: u64) -> u64 {
+        self.switches_at(keys).unwrap_or(now).saturating_sub(now)
+    }
+
     /// Pulls times of the far future back to `now`. A clock that was ahead wrote them, and the keys
     /// would stand still until then. Times within the clock skew stay: another issuer's clock may
     /// be a little ahead.

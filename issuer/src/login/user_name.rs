@@ -2,6 +2,8 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
+use crate::Error;
+
 /// The longest user name, in characters after normalisation.
 pub(crate) const MAX_CHARACTERS: usize = 128;
 
@@ -18,6 +20,17 @@ pub(crate) fn normalise(name: &str) -> Option<String> {
     let name = folded.trim();
     let fits = !name.is_empty() && name.chars().count() <= MAX_CHARACTERS;
     (fits && !name.chars().any(char::is_control)).then(|| name.to_owned())
+}
+
+/// Returns the normalised name of a user that an operator names.
+///
+/// # Errors
+///
+/// [`Error::Refused`] if no user can have this name.
+pub(crate) fn check(name: &str) -> Result<String, Error> {
+    normalise(name).ok_or_else(|| {
+        Error::Refused(format!("{name:?} is not a user name; use 1 to {MAX_CHARACTERS} characters"))
+    })
 }
 
 #[cfg(test)]

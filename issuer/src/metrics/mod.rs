@@ -54,7 +54,8 @@ struct Route {
 }
 
 /// Every status that the issuer answers with.
-const STATUSES: [u16; 14] = [200, 204, 304, 400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503];
+const STATUSES: [u16; 17] =
+    [200, 201, 204, 304, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503];
 
 /// Logins by result. A malformed request does not count as a login. If the database or the keys
 /// fail, the login counts as a request with status 503 and nothing else.
@@ -170,7 +171,7 @@ impl Metrics {
         })
     }
 
-    /// Counts an answer of the public listener. `path` is one of the routes given to
+    /// Counts an answer of the public listener or the Admin API. `path` is one of the routes given to
     /// [`Metrics::new`].
     pub(crate) fn count_request(&self, path: &'static str, status: u16, took: Duration) {
         let Some(route) = self.routes.iter().find(|route| route.path == path) else { return };

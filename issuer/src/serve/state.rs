@@ -32,7 +32,7 @@ impl Opening {
     ) -> Result<Self, Error> {
         config.listen = address;
         let tls = acceptor(&config)?;
-        let metrics = Metrics::new(&config, http::public_routes())?;
+        let metrics = Metrics::new(&config, http::counted_routes())?;
         let url = config.issuer.clone().unwrap_or_else(|| url_of(address, tls.is_some()));
         let edge = Edge::new(Arc::new(config), limits, IssuerUrl::new(&url)?, metrics);
         Ok(Self { edge: Arc::new(edge), tls, clock })

@@ -1,20 +1,35 @@
 //! Access tokens (RFC 9068): minted, and read again where somebody presents one.
 
 use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference};
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use super::keys::signing::TokenType;
 use super::{Issuer, ServiceError};
 use crate::crypto;
+use crate::own_claims::OwnClaims;
 use crate::status::StatusIndex;
 
 /// The claims of one access token that differ from those of others.
 pub(super) struct Access<'a> {
     pub(super) sub: &'a str,
+    pub(super) audience: &'a Audience,
     pub(super) client_id: &'a str,
     /// Of a user's session; a client has none.
     pub(super) sid: Option<String>,
     pub(super) status: Option<StatusIndex>,
     pub(super) scope: &'a str,
+    /// Of the user, or of the client.
+    pub(super) own: &'a OwnClaims,
+}
+
+/// The claims of an access token that was read.
+#[derive(Deserialize)]
+pub(crate) struct ReadClaims {
+    #[serde(flatten)]
+    pub(crate) claims: Claims,
+    /// All others: claims of one's own.
+    #[serde(flatten)]
+    pub(crate) own: Map<String, Value>,
 }
 
 impl Issuer {
@@ -24,7 +39,7 @@ impl Issuer {
     /// the database for as long as a key may go on signing after it was retired or revoked.
     pub(super) fn access_token(
         &self,
-        Access { sub, client_id, sid, status, scope }: Access<'_>,
+        Access { sub, audience, client_id, sid, status, scope, own }: Access<'_>,
         now: u64,
     ) -> Result<String, ServiceError> {
         let signer = self.keys.signer().ok_or(ServiceError::NoSigningKey)?;
@@ -37,7 +52,7 @@ impl Issuer {
         let claims = Claims {
             iss: Some(self.url.as_str().to_owned()),
             sub: Some(sub.to_owned()),
-            aud: Some(Audience::One(self.config.audience.clone())),
+            aud: Some(audience.clone()),
             client_id: Some(client_id.to_owned()),
             scope: (!scope.is_empty()).then(|| scope.to_owned()),
             iat: Some(NumericDate::from_seconds(now)),
@@ -47,18 +62,17 @@ impl Issuer {
             status,
             ..Claims::default()
         };
-        let sign = || signer.sign(TokenType::AccessToken, &claims);
+        let sign = || signer.sign_access_token(&claims, own);
         Ok(self.metrics.sign_seconds.observe_closure_duration(sign)?)
     }
 
     /// Returns the claims of an access token of this issuer that has not expired. Its session may
     /// have ended.
-    pub(super) async fn unexpired_access_token(&self, token: &str) -> Option<Claims> {
+    pub(super) async fn unexpired_access_token(&self, token: &str) -> Option<ReadClaims> {
         self.polling.freshen().await;
-        let claims = self.keys.open_access_token(token)?;
-        let claims: Claims = serde_json::from_value(claims).ok()?;
-        let is_ours = claims.iss.as_deref() == Some(self.url.as_str());
+        let read: ReadClaims = serde_json::from_value(self.keys.open_access_token(token)?).ok()?;
+        let is_ours = read.claims.iss.as_deref() == Some(self.url.as_str());
         let now = NumericDate::from_seconds(self.clock_guard.latest_time());
-        (is_ours && claims.exp.is_some_and(|exp| now < exp)).then_some(claims)
+        (is_ours && read.claims.exp.is_some_and(|exp| now < exp)).then_some(read)
     }
 }

@@ -2,7 +2,10 @@
 
 use zeroize::Zeroizing;
 
+use crate::audit::Actor;
 use crate::clients::{Client, ClientChange};
+use crate::login::user_name;
+use crate::own_claims::OwnClaims;
 use crate::store::{Store, StoreError};
 use crate::users::User;
 use crate::{Error, crypto};
@@ -37,21 +40,70 @@ pub(crate) async fn add_user(
     name: &str,
     scope: &str,
     password_hash: String,
+    by: Actor,
     now: u64,
 ) -> Result<Option<String>, Error> {
-    let id = format!("user_{}", crypto::random_id()?);
-    let user = User {
-        id: id.clone(),
-        name: name.to_owned(),
-        scope: scope.to_owned(),
+    let (name, scope) = (name.to_owned(), scope.to_owned());
+    let user = new_user(name, scope, password_hash, OwnClaims::default(), now)?;
+    let id = user.id.clone();
+    Ok(store.add_user(user, by).await?.then_some(id))
+}
+
+/// Returns a user with a random id.
+pub(crate) fn new_user(
+    name: String,
+    scope: String,
+    password_hash: String,
+    claims: OwnClaims,
+    now: u64,
+) -> Result<User, Error> {
+    Ok(User {
+        id: format!("user_{}", crypto::random_id()?),
+        name,
+        scope,
         password_hash,
         password_version: 0,
         created_at: now,
         locked: false,
         unlocked_at: 0,
-        claims: String::new(),
-    };
-    Ok(store.add_user(user).await?.then_some(id))
+        claims,
+    })
+}
+
+/// Returns all users, by name. Reads them in parts.
+pub(crate) async fn all_users(store: &dyn Store) -> Result<Vec<User>, Error> {
+    let mut all: Vec<User> = Vec::new();
+    loop {
+        let after = all.last().map_or(String::new(), |user| user.name.clone());
+        let part = store.users(after, PART).await?;
+        if part.is_empty() {
+            return Ok(all);
+        }
+        all.extend(part);
+    }
+}
+
+/// Returns all clients, by name. Reads them in parts.
+pub(crate) async fn all_clients(store: &dyn Store) -> Result<Vec<Client>, Error> {
+    let mut all: Vec<Client> = Vec::new();
+    loop {
+        let after = all.last().map_or(String::new(), |client| client.name.clone());
+        let part = store.clients(after, PART).await?;
+        if part.is_empty() {
+            return Ok(all);
+        }
+        all.extend(part);
+    }
+}
+
+/// The rows that one statement reads.
+const PART: u32 = 1000;
+
+/// Returns the `sub` of a user that an operator names by name or `sub`; `None` if the name is unknown. A
+/// `sub` is returned as it is: the user may be deleted.
+pub(crate) async fn find_user_id(store: &dyn Store, user: &str) -> Result<Option<String>, Error> {
+    let found = store.user(user_name::check(user)?).await?.map(|user| user.id);
+    Ok(found.or_else(|| user.starts_with("user_").then(|| user.to_owned())))
 }
 
 /// Adds a client with a random secret. Returns `None` if the name is taken.
@@ -59,34 +111,46 @@ pub(crate) async fn add_client(
     store: &dyn Store,
     name: &str,
     scope: &str,
+    by: Actor,
     now: u64,
 ) -> Result<Option<NewSecret>, Error> {
+    let (client, secret) = new_client(name.to_owned(), scope.to_owned(), now)?;
+    let id = client.id.clone();
+    NewSecret::new(id, secret, store.add_client(client, by).await)
+}
+
+/// Returns a client with a random id, and its random secret.
+pub(crate) fn new_client(
+    name: String,
+    scope: String,
+    now: u64,
+) -> Result<(Client, Zeroizing<String>), Error> {
     let (secret, secret_hash) = random_secret()?;
-    let id = format!("client_{}", crypto::random_id()?);
     let client = Client {
-        id: id.clone(),
-        name: name.to_owned(),
-        scope: scope.to_owned(),
+        id: format!("client_{}", crypto::random_id()?),
+        name,
+        scope,
         secret_hash,
         locked: false,
         created_at: now,
-        claims: String::new(),
+        claims: OwnClaims::default(),
         audiences: String::new(),
     };
-    NewSecret::new(id, secret, store.add_client(client).await)
+    Ok((client, secret))
 }
 
 /// Gives a client a new random secret; the old one stops working at once. Returns `None` if the client
 /// is gone.
 pub(crate) async fn rotate_client_secret(
     store: &dyn Store,
-    client: Client,
+    client_id: String,
+    by: Actor,
     now: u64,
 ) -> Result<Option<NewSecret>, Error> {
     let (secret, secret_hash) = random_secret()?;
-    let change = ClientChange::Secret(secret_hash);
-    let changed = store.change_client(client.name, change, now).await;
-    NewSecret::new(client.id, secret, changed)
+    let change = vec![ClientChange::Secret(secret_hash)];
+    let changed = store.change_client(client_id.clone(), change, by, now).await;
+    NewSecret::new(client_id, secret, changed)
 }
 
 /// Returns a new secret and its hash. SHA-256 is enough: nobody can guess 32 random bytes.

@@ -1,10 +1,8 @@
 //! Confidential clients: their authentication, and access tokens for themselves.
 
-use super::grant::wanted_scope;
-use super::{Grant, Issuer, ServiceError};
+use super::{Grant, Issuer, Requested, ServiceError};
 use crate::clients::Client;
 use crate::crypto;
-use crate::scope::is_within;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 /// The id and the secret that a client presents.
@@ -32,16 +30,12 @@ impl Issuer {
     pub(crate) async fn client_token(
         &self,
         credentials: ClientCredentials,
-        wanted: Option<&str>,
+        requested: &Requested<'_>,
     ) -> Result<Grant, ServiceError> {
         let client = self.authenticate_client(credentials).await?;
-        let wanted = wanted_scope(wanted)?;
-        let wanted = wanted.as_deref();
-        if wanted.is_some_and(|wanted| !is_within(wanted, &client.scope)) {
-            return Err(ServiceError::ScopeExceedsClient);
-        }
+        let approved = self.approve_for_client(requested, &client)?;
         self.polling.freshen().await;
         self.check_clock()?;
-        self.grant_client(&client, wanted, self.clock.now())
+        self.grant_client(&client, &approved, self.clock.now())
     }
 }

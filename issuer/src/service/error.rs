@@ -1,7 +1,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::admin::Access;
 use crate::store::StoreError;
+use crate::target::TargetFault;
 
 /// The reason why a request was refused or could not be answered.
 ///
@@ -13,12 +15,22 @@ pub(crate) enum ServiceError {
     LoginFailed,
     /// The user name and the password are right, and the password has expired.
     PasswordExpired,
+    /// The current password of a change is wrong.
+    WrongPassword,
+    /// A new password does not keep the rules; with the reason.
+    PasswordRefused(String),
+    /// The token for a reset is none of ours, expired, or was used.
+    InvalidResetToken,
     /// The network or the account tried too often; the next login is possible after this time.
     TooManyLogins(Duration),
     /// More logins are waiting for a password hash than the queue takes.
     HashQueueFull,
     /// The refresh token is none of ours, expired, ended, or was replaced.
     InvalidRefreshToken,
+    /// The access token is none of a user's session, or is for other services, or its session ended.
+    InvalidAccessToken,
+    /// The user has no such session, or it has ended.
+    NoSuchSession,
     /// The client's id or secret is wrong, or the client is locked.
     InvalidClient,
     /// `scope` is not a list of scope tokens.
@@ -27,6 +39,28 @@ pub(crate) enum ServiceError {
     ScopeExceedsSession,
     /// `scope` asks for more than the client has.
     ScopeExceedsClient,
+    /// `resource` names audiences that the client may not choose.
+    InvalidTarget(TargetFault),
+    /// `scope` asks for a scope for the issuer, and `resource` for other audiences, or the reverse.
+    ScopeOfAnotherTarget,
+    /// The access token is not a client's own for the issuer itself, or the client is gone or locked.
+    InvalidAdminToken,
+    /// The token or the client lacks the scope.
+    InsufficientScope(Access),
+    /// The client made too many requests; the next one is possible after this time.
+    TooManyRequests(Duration),
+    /// The request cannot be done. The line says why, and what was expected.
+    Refused(String),
+    /// There is no such user, client, session or key.
+    NoSuch(&'static str),
+    /// Another user or client has the name.
+    NameTaken,
+    /// Another request had the same `Idempotency-Key`.
+    KeyOfAnotherRequest,
+    /// A request with the same `Idempotency-Key` is being answered.
+    RequestInFlight,
+    /// The stored answer is sealed under another master key.
+    AnswerUnreadable,
     /// A client may only use and revoke its own tokens.
     TokenOfAnotherClient,
     /// The access token names no status list, so that nobody can see its end.
@@ -44,17 +78,53 @@ pub(crate) enum ServiceError {
 impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::WrongPassword => "the current password is wrong",
+            Self::PasswordRefused(reason) => reason,
+            Self::InvalidResetToken => {
+                "the token is invalid or has expired, or was used; ask for another one"
+            }
+            Self::InvalidAdminToken => {
+                "the access token is invalid or has expired, or is not a client's own for this issuer; \
+                 get one by client_credentials with the issuer's URL as resource"
+            }
+            Self::InsufficientScope(access) => {
+                return write!(f, "this request needs the scope {}", access.scope());
+            }
+            Self::TooManyRequests(_) => "too many requests; wait before the next one",
+            Self::Refused(line) => line,
+            Self::NoSuch(thing) => return write!(f, "there is no such {thing}"),
+            Self::NameTaken => "the name is taken; choose another one",
+            Self::KeyOfAnotherRequest => {
+                "another request had this Idempotency-Key; use a new key for a new request"
+            }
+            Self::RequestInFlight => {
+                "a request with this Idempotency-Key is being answered; repeat this one after that"
+            }
+            Self::AnswerUnreadable => {
+                "the answer to this Idempotency-Key cannot be read, because the master key has changed; \
+                 look for the name, or use a new key"
+            }
             Self::LoginFailed => "the user name or the password is wrong",
             Self::PasswordExpired => "the password has expired; the user needs a new one",
             Self::TooManyLogins(_) => "too many logins; wait before the next one",
             Self::HashQueueFull => "too many logins are waiting; try again in a second",
             Self::InvalidRefreshToken => "the refresh token is invalid, expired or was replaced",
+            Self::InvalidAccessToken => {
+                "the access token is invalid or has expired, or its session has ended; log in again or \
+                 refresh"
+            }
+            Self::NoSuchSession => "the user has no such session, or it has ended",
             Self::InvalidClient => "the client's id or its secret is wrong",
             Self::MalformedScope => {
                 "scope is malformed; expected scope tokens with one space between them"
             }
             Self::ScopeExceedsSession => "scope asks for more than the session has",
             Self::ScopeExceedsClient => "scope asks for more than the client has",
+            Self::InvalidTarget(fault) => return fault.fmt(f),
+            Self::ScopeOfAnotherTarget => {
+                "scopes that begin with countersign: are for the issuer alone; name it as resource to \
+                 ask for them, and ask for no others with them"
+            }
             Self::TokenOfAnotherClient => {
                 "client_id is not the token's client; send the client_id that its access token has, or \
                  none"
@@ -71,6 +141,12 @@ impl fmt::Display for ServiceError {
     }
 }
 
+impl From<TargetFault> for ServiceError {
+    fn from(fault: TargetFault) -> Self {
+        Self::InvalidTarget(fault)
+    }
+}
+
 impl From<StoreError> for ServiceError {
     fn from(e: StoreError) -> Self {
         Self::Store(e)
@@ -79,6 +155,11 @@ impl From<StoreError> for ServiceError {
 
 impl From<crate::Error> for ServiceError {
     fn from(e: crate::Error) -> Self {
-        Self::Internal(e)
+        match e {
+            crate::Error::Refused(line) => Self::Refused(line),
+            crate::Error::Unavailable(line) => Self::Store(StoreError::Unavailable(line)),
+            crate::Error::Unconfirmed(line) => Self::Store(StoreError::Unconfirmed(line)),
+            e => Self::Internal(e),
+        }
     }
 }

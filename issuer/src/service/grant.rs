@@ -1,9 +1,10 @@
 //! The tokens that a login, a refresh or a client gets.
 
 use super::access_token::Access;
+use super::requested::Approved;
 use super::{Issuer, ServiceError};
 use crate::clients::Client;
-use crate::scope;
+use crate::own_claims::OwnClaims;
 use crate::session::{RefreshToken, Session};
 
 /// Tokens for a client (RFC 6749 §5.1).
@@ -23,21 +24,23 @@ pub(crate) struct RefreshGrant {
 }
 
 impl Issuer {
-    /// Returns the session's current refresh token and a new access token. Without a `wanted`
-    /// scope the access token has that of the session.
+    /// Returns the session's current refresh token, and a new access token with the user's own claims.
     pub(super) fn grant_session(
         &self,
         session: &Session,
-        wanted: Option<&str>,
+        own: &OwnClaims,
+        approved: &Approved,
         now: u64,
     ) -> Result<Grant, ServiceError> {
         let access = Access {
             sub: &session.user_id,
+            audience: &approved.target.audience,
             // As of now: the setting may have changed since the login.
             client_id: &self.config.client_id,
             sid: Some(session.sid()),
             status: session.status,
-            scope: wanted.unwrap_or(&session.scope),
+            scope: &approved.scope_within(&session.scope),
+            own,
         };
         let token = RefreshToken { session: session.id, counter: session.counter };
         let refresh = RefreshGrant {
@@ -48,19 +51,20 @@ impl Issuer {
     }
 
     /// Returns an access token for the client itself, which is then its `sub` (RFC 9068 §2.2).
-    /// Without a `wanted` scope it has that of the client.
     pub(super) fn grant_client(
         &self,
         client: &Client,
-        wanted: Option<&str>,
+        approved: &Approved,
         now: u64,
     ) -> Result<Grant, ServiceError> {
         let access = Access {
             sub: &client.id,
+            audience: &approved.target.audience,
             client_id: &client.id,
             sid: None,
             status: None,
-            scope: wanted.unwrap_or(&client.scope),
+            scope: &approved.scope_within(&client.scope),
+            own: &client.claims,
         };
         self.grant(access, None, now)
     }
@@ -76,9 +80,4 @@ impl Issuer {
         let expires_in = self.config.access_ttl.as_secs();
         Ok(Grant { access_token, expires_in, scope, refresh })
     }
-}
-
-/// Returns the scope that a request asks for, if any. Refuses one that is not a list of scope tokens.
-pub(super) fn wanted_scope(wanted: Option<&str>) -> Result<Option<String>, ServiceError> {
-    wanted.map(|wanted| scope::parse(wanted).ok_or(ServiceError::MalformedScope)).transpose()
 }

@@ -2,12 +2,13 @@
 
 use countersign_claims::{Claims, NumericDate};
 
+use super::access_token::ReadClaims;
 use super::{Issuer, ServiceError};
 use crate::session::{RefreshToken, Session, SessionId};
 
 /// An active token.
 pub(crate) enum Introspection {
-    AccessToken(Claims),
+    AccessToken(ReadClaims),
     /// The session of the refresh token, as claims.
     RefreshToken(Claims),
 }
@@ -48,18 +49,18 @@ impl Issuer {
         &self,
         token: &str,
     ) -> Result<Option<Introspection>, ServiceError> {
-        let Some(claims) = self.unexpired_access_token(token).await else { return Ok(None) };
-        let is_active = match &claims.sid {
+        let Some(read) = self.unexpired_access_token(token).await else { return Ok(None) };
+        let is_active = match &read.claims.sid {
             Some(sid) => match Session::parse_sid(sid) {
                 Some(id) => self.live_session(id).await?.is_some(),
                 None => false,
             },
             None => {
-                let client = self.store.client(claims.client_id.clone().unwrap_or_default());
+                let client = self.store.client(read.claims.client_id.clone().unwrap_or_default());
                 client.await?.is_some_and(|client| !client.locked)
             }
         };
-        Ok(is_active.then_some(Introspection::AccessToken(claims)))
+        Ok(is_active.then_some(Introspection::AccessToken(read)))
     }
 
     /// Returns the session, unless it has ended or expired.

@@ -10,12 +10,13 @@ use zeroize::Zeroizing;
 
 use super::hasher::Turn;
 use super::take_backs::TakeBack;
-use super::{Grant, Issuer, ServiceError};
+use super::{Grant, Issuer, Requested, ServiceError};
 use crate::audit::Event;
 use crate::login::counters::Account;
 use crate::login::fair_queue::Origin;
 use crate::login::throttle::{Attempt, Counter, ProvisionalFailure, Verdict};
 use crate::login::user_name;
+use crate::network::network_of;
 use crate::session::{Authentication, Device, Session};
 use crate::users::User;
 use crate::{Error, crypto};
@@ -27,6 +28,8 @@ pub(crate) struct LoginRequest {
     pub(crate) password: Zeroizing<String>,
     /// The client's address.
     pub(crate) client: IpAddr,
+    /// The client's program, as it is shown to the user.
+    pub(crate) user_agent: Option<String>,
     /// The cookie of a device that has logged in before.
     pub(crate) device: Option<String>,
     /// The client keeps cookies: give its device a new one.
@@ -41,15 +44,29 @@ pub(crate) struct LoggedIn {
 }
 
 /// A login with what is known about its name before the password is checked.
-struct Login {
-    request: LoginRequest,
-    account: Account,
+pub(super) struct Login {
+    pub(super) request: LoginRequest,
+    pub(super) account: Account,
     /// The counter of the account from all unknown devices.
     everywhere: Counter,
     /// `None` for a name that no user has.
-    user: Option<User>,
+    pub(super) user: Option<User>,
     /// The counter of the account's known devices, if the login comes from one of them.
     device: Option<Counter>,
+}
+
+impl Login {
+    pub(super) fn origin(&self) -> Origin {
+        Origin { client: self.request.client, device: self.device }
+    }
+}
+
+/// Runs the rest of a login, also if its client goes away.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    rest: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
+) -> Result<T, ServiceError> {
+    let ended = tokio::spawn(rest.in_current_span()).await;
+    ended.map_err(|_| Error::System("a login ended early".to_owned()))?
 }
 
 impl Issuer {
@@ -62,22 +79,24 @@ impl Issuer {
         self: &Arc<Self>,
         request: LoginRequest,
     ) -> Result<LoggedIn, ServiceError> {
-        self.login_limit.check(request.client).map_err(|wait| {
-            self.metrics.logins.limited.inc();
-            ServiceError::TooManyLogins(wait)
-        })?;
+        self.limit_logins(request.client)?;
         self.require_issuing().await?;
         let login = self.look_up(request).await?;
-        let origin = Origin { client: login.request.client, device: login.device };
-        let turn = self.turn(origin).await?;
+        let turn = self.turn(login.origin()).await?;
         let issuer = Arc::clone(self);
-        let rest = async move { issuer.try_password(login, turn).await };
-        let ended = tokio::spawn(rest.in_current_span()).await;
-        ended.map_err(|_| Error::System("a login ended early".to_owned()))?
+        to_its_end(async move { issuer.try_password(login, turn).await }).await
+    }
+
+    /// Counts a login of this network. Refuses it if there were too many.
+    pub(super) fn limit_logins(&self, client: IpAddr) -> Result<(), ServiceError> {
+        self.login_limit.check(&network_of(client)).map_err(|wait| {
+            self.metrics.logins.limited.inc();
+            ServiceError::TooManyLogins(wait)
+        })
     }
 
     /// Looks up the user, and checks the cookie of the device.
-    async fn look_up(&self, request: LoginRequest) -> Result<Login, ServiceError> {
+    pub(super) async fn look_up(&self, request: LoginRequest) -> Result<Login, ServiceError> {
         let name = user_name::normalise(&request.user_name);
         // An impossible name is counted as it was typed.
         let account = self.counters.account(name.as_deref().unwrap_or(&request.user_name));
@@ -96,7 +115,7 @@ impl Issuer {
     }
 
     /// Waits for the turn to compute one password hash. Refuses if too many logins wait for one.
-    async fn turn(&self, origin: Origin) -> Result<Turn, ServiceError> {
+    pub(super) async fn turn(&self, origin: Origin) -> Result<Turn, ServiceError> {
         self.hasher.turn(origin).await.map_err(|_| {
             self.metrics.logins.queue_full.inc();
             ServiceError::HashQueueFull
@@ -123,15 +142,20 @@ impl Issuer {
         self.metrics.logins.ok.inc();
         let cookie = || self.counters.cookie(&account, user.password_version, now);
         let device = request.keeps_cookies.then(cookie);
+        let own = user.claims.clone();
         self.rehash(&request, user, origin, now).await;
-        let grant = self.grant_session(&session, None, now)?;
+        let approved = self.approve_for_session(&Requested::default())?;
+        let grant = self.grant_session(&session, &own, &approved, now)?;
         Ok(LoggedIn { grant, device })
     }
 
     /// Counts the attempt as a failure before its password is checked, so that simultaneous attempts
     /// cannot exceed the limit. Refuses it without a hash if there were too many, also for a name
     /// that no user has.
-    async fn count_attempt(&self, login: &Login) -> Result<ProvisionalFailure, ServiceError> {
+    pub(super) async fn count_attempt(
+        &self,
+        login: &Login,
+    ) -> Result<ProvisionalFailure, ServiceError> {
         let attempt = Attempt {
             account: login.everywhere,
             network: self.counters.network(&login.everywhere, login.request.client),
@@ -151,7 +175,7 @@ impl Issuer {
 
     /// Checks the password, and only then if the user is locked or the password has expired: that
     /// costs a hash too.
-    async fn authenticate(
+    pub(super) async fn authenticate(
         &self,
         turn: Turn,
         request: &LoginRequest,
@@ -211,7 +235,10 @@ impl Issuer {
             status: None,
             repeat_audited: None,
             authentication: Authentication::by_password(now),
-            device: Device::default(),
+            device: Device {
+                network: self.network(request.client).surroundings(),
+                user_agent: request.user_agent.clone(),
+            },
         };
         let open = |hash: String, candidates| {
             let (session, provisional) = (session.clone(), Some(provisional.clone()));

@@ -51,6 +51,7 @@ impl Issuer {
                 self.failing_checks().await;
             }
             self.login_limit.prune();
+            self.admin_limit.prune();
             if minute.is_multiple_of(HOUR) {
                 self.prune().await;
             }
@@ -88,6 +89,9 @@ impl Issuer {
             if let Err(e) = self.store.prune_one_time_tokens(now).await {
                 tracing::error!("expired one-time tokens cannot be deleted: {e}");
             }
+        }
+        if let Err(e) = self.store.prune_answers(now).await {
+            tracing::error!("old answers of the Admin API cannot be deleted: {e}");
         }
         if let Some(kept) = self.config.audit_retention
             && let Err(e) = self.store.prune_audit(now.saturating_sub(kept.as_secs())).await

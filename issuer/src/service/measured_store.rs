@@ -1,12 +1,15 @@
 use std::sync::Arc;
 
-use crate::audit::{AuditEntry, AuditFilter, Network, NewEntry};
+use crate::audit::{Actor, AuditEntry, AuditFilter, Network, NewEntry};
 use crate::clients::{Client, ClientChange};
+use crate::idempotency::{Added, New, NewAnswer};
 use crate::keys::{KeyRecord, Vault};
+use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::metrics::Metrics;
 use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
-use crate::session::{Refresh, Session, SessionId, Verdict};
+use crate::own_claims::OwnClaims;
+use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::store::copy::{Parts, PartsOut};
 use crate::store::{Answer, KeyChange, Size, Store};
@@ -37,28 +40,33 @@ macro_rules! measured {
 }
 
 measured! {
-    write: add_user(user: User) -> bool;
-    write: change_user(name: String, change: UserChange, now: u64) -> bool;
+    write: add_user(user: User, by: Actor) -> bool;
+    write: change_user(id: String, changes: Vec<UserChange>, by: Actor, now: u64) -> bool;
     write: replace_hash(user_id: String, old: String, new: String, now: u64) -> ();
-    write: delete_user(name: String, now: u64) -> bool;
+    write: set_password(new: NewPassword) -> bool;
+    write: delete_user(name: String, by: Actor, now: u64) -> bool;
     write: attempt(attempt: Attempt) -> throttle::Verdict;
     write: take_back(failure: ProvisionalFailure) -> ();
     write: take_back_if_counted(attempt: Attempt) -> ();
     read: user(name: String) -> Option<User>;
-    read: users() -> Vec<User>;
-    write: add_client(client: Client) -> bool;
-    write: change_client(name: String, change: ClientChange, now: u64) -> bool;
+    read: user_with_id(id: String) -> Option<User>;
+    read: users(after: String, most: u32) -> Vec<User>;
+    write: add_client(client: Client, by: Actor) -> bool;
+    write: change_client(id: String, changes: Vec<ClientChange>, by: Actor, now: u64) -> bool;
     read: client(id: String) -> Option<Client>;
     read: client_named(name: String) -> Option<Client>;
-    read: clients() -> Vec<Client>;
+    read: clients(after: String, most: u32) -> Vec<Client>;
+    write: add_once(new: New, answer: NewAnswer, by: Actor) -> Added;
+    bulk: prune_answers(now: u64) -> ();
     write: open_session(
         session: Session, password_hash: String, network: Network,
         failure: Option<ProvisionalFailure>, candidates: Option<Candidates>
     ) -> Option<Session>;
-    write: refresh(refresh: Refresh) -> Verdict;
+    write: refresh(refresh: Refresh) -> (Verdict, OwnClaims);
     read: session(id: SessionId) -> Option<Session>;
-    write: end_session(id: SessionId, network: Network, now: u64) -> ();
-    write: add_one_time_token(token: OneTimeToken) -> ();
+    read: live_sessions(page: SessionPage) -> Vec<Session>;
+    write: end_session(id: SessionId, by: Actor, now: u64) -> ();
+    write: add_one_time_token(token: OneTimeToken, by: Actor) -> ();
     read: one_time_token(hash: TokenHash, purpose: Purpose, now: u64) -> Option<OneTimeToken>;
     write: take_one_time_token(token: TokenUse) -> Option<OneTimeToken>;
     bulk: prune_one_time_tokens(at: u64) -> ();
@@ -67,7 +75,7 @@ measured! {
     read: newest_status_list() -> u32;
     read: ended_sessions(list: u32, at: u64) -> Vec<u32>;
     read: keys() -> Vec<KeyRecord>;
-    write: change_keys(change: KeyChange, now: u64) -> Vault;
+    write: change_keys(change: KeyChange, by: Actor, now: u64) -> Vault;
     read: latest_time() -> Option<u64>;
     write: remember_time(now: u64) -> u64;
     write: reset_time(now: u64) -> bool;

@@ -2,16 +2,21 @@
 //! for each thing that a client can ask for; each returns a value or a [`ServiceError`].
 
 // Requests of clients.
+pub(crate) mod admin;
 mod client_token;
 mod introspection;
 mod login;
+pub(crate) mod new_password;
+mod own_sessions;
 mod refresh;
 mod session_end;
+mod signed_in;
 
 // The answers that they share.
 mod access_token;
 mod error;
 mod grant;
+mod requested;
 
 // Parts of a running issuer.
 mod clock_guard;
@@ -19,9 +24,9 @@ mod failed_logins;
 pub(crate) mod hasher;
 mod issuer_url;
 pub(crate) mod keys;
-pub(crate) mod login_limit;
 mod measured_store;
 mod polling;
+pub(crate) mod rate_limit;
 pub(crate) mod status;
 mod take_backs;
 
@@ -37,6 +42,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 
+use self::admin::Additions;
 pub(crate) use self::client_token::ClientCredentials;
 use self::clock_guard::ClockGuard;
 pub(crate) use self::error::ServiceError;
@@ -48,10 +54,13 @@ pub(crate) use self::introspection::Introspection;
 pub(crate) use self::issuer_url::IssuerUrl;
 use self::keys::KeyRing;
 pub(crate) use self::login::{LoggedIn, LoginRequest};
-use self::login_limit::LoginLimit;
+pub(crate) use self::new_password::PasswordChange;
 pub(crate) use self::open::{Opened, check_store, open_store, open_to_change};
 use self::polling::Polling;
+use self::rate_limit::RateLimit;
 pub(crate) use self::refresh::RefreshRequest;
+pub(crate) use self::requested::Requested;
+pub(crate) use self::signed_in::SignedIn;
 use self::status::Lists;
 use self::storage::StorageWatch;
 use self::take_backs::TakeBacks;
@@ -59,6 +68,7 @@ use crate::audit::{Network, NetworkNames};
 use crate::config::SESSION_MAX;
 use crate::login::counters::Counters;
 use crate::metrics::Metrics;
+use crate::sealing::Sealer;
 use crate::session::Lifetimes;
 use crate::status::Candidates;
 use crate::store::Store;
@@ -75,8 +85,12 @@ pub(crate) struct Issuer {
     database_probe: DatabaseProbe,
     pub(crate) polling: Polling,
     pub(crate) keys: Arc<KeyRing>,
+    sealer: Arc<Sealer>,
     pub(crate) hasher: Hasher,
-    login_limit: LoginLimit,
+    login_limit: RateLimit<IpAddr>,
+    /// Of each client of the Admin API.
+    admin_limit: RateLimit<String>,
+    additions: Additions,
     take_backs: TakeBacks,
     storage_watch: StorageWatch,
     failed_logins: FailedLogins,
@@ -144,9 +158,9 @@ impl Issuer {
             created_at: 0,
             locked: false,
             unlocked_at: 0,
-            claims: String::new(),
+            claims: crate::own_claims::OwnClaims::default(),
         };
-        assert!(self.store.add_user(user).await.unwrap());
+        assert!(self.store.add_user(user, crate::audit::Actor::default()).await.unwrap());
         let session = Session {
             id: [7; 16],
             user_id: "user_x".to_owned(),

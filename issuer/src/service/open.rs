@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use super::Issuer;
+use super::admin::Additions;
 use super::clock_guard::{ClockGuard, behind_message, later_time_seen};
 use super::failed_logins::FailedLogins;
 use super::hasher::{Cost, Hasher};
 use super::health::DatabaseProbe;
 use super::issuer_url::IssuerUrl;
 use super::keys::{KeyRing, deposit};
-use super::login_limit::LoginLimit;
 use super::measured_store::Measured;
 use super::polling::Polling;
+use super::rate_limit::RateLimit;
 use super::status::{Lists, Source};
 use super::storage::StorageWatch;
 use super::take_backs::TakeBacks;
@@ -45,7 +46,8 @@ impl Issuer {
         let clock_guard = Arc::new(ClockGuard::open(&*store, &config, clock.clone()).await?);
         let rules = Rules::new(&config);
         let may_step = clock_guard.is_sane();
-        let keys = KeyRing::open(Arc::clone(&store), sealer, rules, clock.clone(), may_step);
+        let (vault, key) = (Arc::clone(&store), Arc::clone(&sealer));
+        let keys = KeyRing::open(vault, key, rules, clock.clone(), may_step);
         let keys = Arc::new(keys.await?);
         let status_lists = Lists::new(
             Source {
@@ -65,7 +67,9 @@ impl Issuer {
         let network_key = secret.derive("countersign audit v1")?;
         let network_names = Arc::new(NetworkNames::new(config.audit_network, network_key));
         Ok(Self {
-            login_limit: LoginLimit::new(config.login_rate, limits.login_window),
+            login_limit: RateLimit::new(config.login_rate, limits.login_window),
+            admin_limit: RateLimit::new(limits.admin_requests, limits.admin_window),
+            additions: Additions::default(),
             take_backs: TakeBacks::new(),
             storage_watch: StorageWatch::default(),
             failed_logins: FailedLogins::new(Arc::clone(&network_names)),
@@ -81,6 +85,7 @@ impl Issuer {
             database_probe: DatabaseProbe::default(),
             polling: Polling::new(),
             keys,
+            sealer,
             hasher,
             metrics,
             status_lists,

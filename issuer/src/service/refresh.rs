@@ -2,16 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::grant::wanted_scope;
-use super::{Grant, Issuer, ServiceError};
+use super::{Grant, Issuer, Requested, ServiceError};
 use crate::session::{Refresh, RefreshToken, Verdict};
 
 /// A refresh token that a client presents.
 pub(crate) struct RefreshRequest<'a> {
     pub(crate) token: &'a str,
     pub(crate) client_id: Option<&'a str>,
-    /// A narrower scope for the access token.
-    pub(crate) scope: Option<&'a str>,
+    pub(crate) requested: Requested<'a>,
     /// The address of the client.
     pub(crate) client: IpAddr,
 }
@@ -20,7 +18,7 @@ impl Issuer {
     /// Moves the session on to its next refresh token.
     pub(crate) async fn refresh(
         &self,
-        RefreshRequest { token, client_id, scope, client }: RefreshRequest<'_>,
+        RefreshRequest { token, client_id, requested, client }: RefreshRequest<'_>,
     ) -> Result<Grant, ServiceError> {
         let results = &self.metrics.refreshes;
         let refused = || {
@@ -28,7 +26,7 @@ impl Issuer {
             ServiceError::InvalidRefreshToken
         };
         self.check_client_id(client_id).inspect_err(|_| results.refused.inc())?;
-        let scope = wanted_scope(scope)?;
+        let approved = self.approve_for_session(&requested)?;
         let token = RefreshToken::decode(token, &self.refresh_key).ok_or_else(refused)?;
         // Before the token is used up: a client that comes back after the grace period would lose
         // its session.
@@ -39,12 +37,12 @@ impl Issuer {
         let refresh = Refresh {
             token,
             network: self.network(client),
-            scope: scope.clone(),
+            scope: approved.scope.clone(),
             now: self.clock_guard.latest_time(),
             lifetimes: self.lifetimes(),
             candidates: self.candidates()?,
         };
-        let verdict = self.store.refresh(refresh).await?;
+        let (verdict, own) = self.store.refresh(refresh).await?;
         match &verdict {
             Verdict::Rotate(_) => &results.rotated,
             Verdict::Repeat { .. } => &results.repeated,
@@ -55,7 +53,7 @@ impl Issuer {
         .inc();
         match verdict {
             Verdict::Rotate(session) | Verdict::Repeat { session, .. } => {
-                self.grant_session(&session, scope.as_deref(), self.clock.now())
+                self.grant_session(&session, &own, &approved, self.clock.now())
             }
             Verdict::Reuse => {
                 tracing::warn!("a replaced refresh token was used; its session is ended");

@@ -33,8 +33,13 @@ impl Issuer {
         self.end_session(session, client).await
     }
 
-    async fn end_session(&self, session: SessionId, client: IpAddr) -> Result<(), ServiceError> {
-        Ok(self.store.end_session(session, self.network(client), self.clock.now()).await?)
+    pub(super) async fn end_session(
+        &self,
+        session: SessionId,
+        client: IpAddr,
+    ) -> Result<(), ServiceError> {
+        let by = self.network(client).into();
+        Ok(self.store.end_session(session, by, self.clock.now()).await?)
     }
 
     /// Returns the session of an access token; `None` if the token is invalid or has expired.
@@ -42,10 +47,10 @@ impl Issuer {
         &self,
         token: &str,
     ) -> Result<Option<SessionId>, ServiceError> {
-        let Some(claims) = self.unexpired_access_token(token).await else { return Ok(None) };
+        let Some(read) = self.unexpired_access_token(token).await else { return Ok(None) };
         // Success would mean that the token is dead. Without a status list verifiers accept it
         // until it expires.
-        let sid = claims.sid.filter(|_| claims.status.is_some());
+        let sid = read.claims.sid.filter(|_| read.claims.status.is_some());
         let session = sid.as_deref().and_then(Session::parse_sid);
         session.map(Some).ok_or(ServiceError::UnrevocableToken)
     }

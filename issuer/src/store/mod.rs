@@ -17,13 +17,16 @@ use self::copy::{Parts, PartsOut};
 use self::postgres::PostgresStore;
 use self::sqlite::SqliteStore;
 use crate::Error;
-use crate::audit::{AuditEntry, AuditFilter, Network, NewEntry};
+use crate::audit::{Actor, AuditEntry, AuditFilter, Network, NewEntry};
 use crate::clients::{Client, ClientChange};
 use crate::config::DatabaseUrl;
+use crate::idempotency::{Added, New, NewAnswer};
 use crate::keys::{KeyRecord, Vault};
+use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
-use crate::session::{Refresh, Session, SessionId, Verdict};
+use crate::own_claims::OwnClaims;
+use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{User, UserChange};
 
@@ -115,33 +118,60 @@ pub(crate) trait Store: Send + Sync {
     // Users.
 
     /// Adds a user. Returns `false` if the name is taken.
-    fn add_user(&self, user: User) -> Answer<'_, bool>;
-    /// Changes the user of that name, and ends their sessions if the change does. Returns `false` if
-    /// there is no such user. Users are deleted by [`Store::delete_user`].
-    fn change_user(&self, name: String, change: UserChange, now: u64) -> Answer<'_, bool>;
+    fn add_user(&self, user: User, by: Actor) -> Answer<'_, bool>;
+    /// Makes the changes of the user of that id, all or none, and ends their sessions if one of them
+    /// does. Returns `false` if there is no such user. A deleted user can only be deleted again.
+    fn change_user(
+        &self,
+        id: String,
+        changes: Vec<UserChange>,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool>;
     /// Replaces the hash `old` with another hash of the same password, unless the user's hash has
     /// changed meanwhile. Sessions stay.
     fn replace_hash(&self, user_id: String, old: String, new: String, now: u64) -> Answer<'_, ()>;
-    /// Deletes a user and ends all of their sessions. Returns `false` if there is no such user. A
-    /// row without a name stays until the last session has expired: status lists need the sessions.
-    fn delete_user(&self, name: String, now: u64) -> Answer<'_, bool>;
+    /// Sets a password that its user chose, ends the user's sessions except the one that stays, and
+    /// takes the failure back as which the request was counted. Returns `false` and changes nothing if
+    /// the user is gone or the proof does not hold any more.
+    fn set_password(&self, new: NewPassword) -> Answer<'_, bool>;
+    /// Deletes the user of that name and ends all of their sessions. Returns `false` if there is no such
+    /// user. A row without a name stays until the last session has expired: status lists need the
+    /// sessions.
+    fn delete_user(&self, name: String, by: Actor, now: u64) -> Answer<'_, bool>;
     /// Returns the user of that normalised name.
     fn user(&self, name: String) -> Answer<'_, Option<User>>;
-    /// Returns all users, by name.
-    fn users(&self) -> Answer<'_, Vec<User>>;
+    /// Returns the user of that id, unless they are deleted.
+    fn user_with_id(&self, id: String) -> Answer<'_, Option<User>>;
+    /// Returns the first `most` users whose names come after that name, by name.
+    fn users(&self, after: String, most: u32) -> Answer<'_, Vec<User>>;
 
     // Clients.
 
     /// Adds a client. Returns `false` if the name is taken.
-    fn add_client(&self, client: Client) -> Answer<'_, bool>;
-    /// Changes the client of that name. Returns `false` if there is none.
-    fn change_client(&self, name: String, change: ClientChange, now: u64) -> Answer<'_, bool>;
+    fn add_client(&self, client: Client, by: Actor) -> Answer<'_, bool>;
+    /// Makes the changes of the client of that id, all or none. Returns `false` if there is none.
+    fn change_client(
+        &self,
+        id: String,
+        changes: Vec<ClientChange>,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool>;
     /// Returns the client of that id.
     fn client(&self, id: String) -> Answer<'_, Option<Client>>;
     /// Returns the client of that name.
     fn client_named(&self, name: String) -> Answer<'_, Option<Client>>;
-    /// Returns all clients, by name.
-    fn clients(&self) -> Answer<'_, Vec<Client>>;
+    /// Returns the first `most` clients whose names come after that name, by name.
+    fn clients(&self, after: String, most: u32) -> Answer<'_, Vec<Client>>;
+
+    // Requests that may come again.
+
+    /// Adds a user or a client together with the answer to its request. If there is an answer to a
+    /// request with the same key, returns that and adds nothing.
+    fn add_once(&self, new: New, answer: NewAnswer, by: Actor) -> Answer<'_, Added>;
+    /// Deletes the answers that are not kept any more at `now`.
+    fn prune_answers(&self, now: u64) -> Answer<'_, ()>;
 
     // Failed logins.
 
@@ -172,19 +202,21 @@ pub(crate) trait Store: Send + Sync {
         candidates: Option<Candidates>,
     ) -> Answer<'_, Option<Session>>;
     /// Applies [`crate::session::decide`] to the token's session. Refuses a session that does not
-    /// exist.
-    fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict>;
+    /// exist. Returns the present claims of its user along.
+    fn refresh(&self, refresh: Refresh) -> Answer<'_, (Verdict, OwnClaims)>;
     /// Returns the session, if it exists.
     fn session(&self, id: SessionId) -> Answer<'_, Option<Session>>;
+    /// Returns a page of a user's sessions that have not ended or expired, newest first.
+    fn live_sessions(&self, page: SessionPage) -> Answer<'_, Vec<Session>>;
     /// Ends a session. Does nothing if it has ended or never existed.
-    fn end_session(&self, id: SessionId, network: Network, now: u64) -> Answer<'_, ()>;
+    fn end_session(&self, id: SessionId, by: Actor, now: u64) -> Answer<'_, ()>;
     /// Deletes the sessions that had expired at that time.
     fn prune(&self, at: u64) -> Answer<'_, ()>;
 
     // One-time tokens.
 
-    /// Adds a token. Ends the oldest of the user's tokens for the same purpose if there are too many.
-    fn add_one_time_token(&self, token: OneTimeToken) -> Answer<'_, ()>;
+    /// Adds a token, and records it if its purpose is audited. Ends the oldest of the user's tokens for the same purpose if there are too many.
+    fn add_one_time_token(&self, token: OneTimeToken, by: Actor) -> Answer<'_, ()>;
     /// Returns a token that can still be used.
     fn one_time_token(
         &self,
@@ -212,7 +244,7 @@ pub(crate) trait Store: Send + Sync {
     fn keys(&self) -> Answer<'_, Vec<KeyRecord>>;
     /// Replaces the sealed secrets with the result of `change`, one change at a time. Returns the
     /// result.
-    fn change_keys(&self, change: KeyChange, now: u64) -> Answer<'_, Vault>;
+    fn change_keys(&self, change: KeyChange, by: Actor, now: u64) -> Answer<'_, Vault>;
 
     // The clock.
 

@@ -10,12 +10,13 @@ use tempfile::TempDir;
 use super::copy::Part;
 use super::{Missing, Store};
 use crate::Error;
-use crate::audit::{AuditFilter, Event, Network, NewEntry};
+use crate::audit::{Actor, AuditFilter, Event, Network, NewEntry};
 use crate::clients::{Client, ClientChange};
 use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{self, OneTimeToken, Purpose, TokenUse};
+use crate::own_claims::OwnClaims;
 use crate::session::{
     Authentication, Device, Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict,
 };
@@ -27,6 +28,8 @@ use crate::users::{User, UserChange};
 mod cluster;
 
 const NOW: u64 = 1_800_000_000;
+/// A command.
+const BY: Actor = Actor { id: None, network: None };
 /// The bits of a status list.
 const LIST_SIZE: u32 = 1 << 17;
 
@@ -75,8 +78,10 @@ macro_rules! over_both {
 
 mod audit;
 mod copy;
+mod idempotency;
 mod keys;
 mod logins;
+mod new_passwords;
 mod sessions;
 mod status_lists;
 
@@ -101,7 +106,7 @@ fn user() -> User {
         created_at: NOW,
         locked: false,
         unlocked_at: 0,
-        claims: String::new(),
+        claims: OwnClaims::default(),
     }
 }
 
@@ -182,7 +187,7 @@ fn vault(keys: Vec<KeyRecord>) -> Vault {
 /// Opens two stores and adds the user `demo`.
 async fn two(database: &Database) -> [Arc<dyn Store>; 2] {
     let stores = [database.open().await, database.open().await];
-    assert!(stores[0].add_user(user()).await.unwrap());
+    assert!(stores[0].add_user(user(), BY).await.unwrap());
     stores
 }
 
@@ -203,7 +208,7 @@ fn token_use(hash: u8, purpose: Purpose, id: u8, now: u64) -> TokenUse {
 
 async fn a_one_time_token_is_used_once_in_its_time_for_its_purpose(database: Database) {
     let [one, other] = two(&database).await;
-    one.add_one_time_token(one_time_token(1)).await.unwrap();
+    one.add_one_time_token(one_time_token(1), BY).await.unwrap();
     let find = |purpose, now| other.one_time_token([1; 32], purpose, now);
     assert_eq!(find(Purpose::PasswordReset, NOW).await.unwrap(), Some(one_time_token(1)));
     for (purpose, now) in [(Purpose::PasswordReset, NOW + 100), (Purpose::SecondFactor, NOW)] {
@@ -228,10 +233,10 @@ async fn a_user_has_a_bounded_number_of_one_time_tokens(database: Database) {
     let [store, _] = two(&database).await;
     let most = u8::try_from(one_time::MOST_OF_A_USER).unwrap();
     for hash in 0..most + 2 {
-        store.add_one_time_token(one_time_token(hash)).await.unwrap();
+        store.add_one_time_token(one_time_token(hash), BY).await.unwrap();
     }
     let other = OneTimeToken { purpose: Purpose::SecondFactor, ..one_time_token(99) };
-    store.add_one_time_token(other.clone()).await.unwrap();
+    store.add_one_time_token(other.clone(), BY).await.unwrap();
     let find = |hash: u8, purpose| store.one_time_token([hash; 32], purpose, NOW);
     for hash in 0..most + 2 {
         let found = find(hash, Purpose::PasswordReset).await.unwrap();
@@ -239,7 +244,7 @@ async fn a_user_has_a_bounded_number_of_one_time_tokens(database: Database) {
     }
     store.prune_one_time_tokens(NOW + 99).await.unwrap();
     assert_eq!(find(99, Purpose::SecondFactor).await.unwrap(), Some(other));
-    assert!(store.delete_user("demo".to_owned(), NOW).await.unwrap());
+    assert!(store.delete_user("demo".to_owned(), BY, NOW).await.unwrap());
     assert_eq!(find(99, Purpose::SecondFactor).await.unwrap(), None);
 }
 
@@ -249,7 +254,7 @@ async fn one_time_tokens_are_deleted_when_they_expire(database: Database) {
         let mut hash = [0; 32];
         hash[..16].copy_from_slice(&numbered(n));
         let token = OneTimeToken { hash, user_id: None, ..one_time_token(1) };
-        store.add_one_time_token(token).await.unwrap();
+        store.add_one_time_token(token, BY).await.unwrap();
     }
     let find = |n| {
         let mut hash = [0; 32];
@@ -269,7 +274,7 @@ async fn a_change_that_fails_changes_nothing_and_blocks_nobody(database: Databas
     for round in 0..20 {
         // Fails at the second key: only one may be active.
         let two = |_: &Vault| vault(vec![key("a", KeyState::Active), key("b", KeyState::Active)]);
-        store.change_keys(Box::new(two), NOW).await.unwrap_err();
+        store.change_keys(Box::new(two), BY, NOW).await.unwrap_err();
         store.ping().await.unwrap();
         assert!(store.keys().await.unwrap().is_empty());
         assert!(open(&*store, session(round), "hash").await);
@@ -293,7 +298,7 @@ async fn a_caller_that_goes_away_blocks_nobody(database: Database) {
             _ = store.refresh(refresh(id, 0, 10)) => {}
             () = turns => cancelled += 1,
         }
-        let verdict = store.refresh(refresh(id, 0, 10)).await.unwrap();
+        let verdict = store.refresh(refresh(id, 0, 10)).await.unwrap().0;
         assert!(matches!(verdict, Verdict::Rotate(_) | Verdict::Repeat { .. }), "{verdict:?}");
         assert_eq!(store.session([id; 16]).await.unwrap().unwrap().counter, 1);
     }
@@ -324,7 +329,7 @@ async fn parallel_opens_of_an_empty_database_make_it_once(database: Database) {
         let store = open.await.unwrap();
         store.ping().await.unwrap();
         let user = User { id: format!("user_{index}"), ..user() };
-        if store.add_user(user).await.unwrap() {
+        if store.add_user(user, BY).await.unwrap() {
             added.insert(index);
         }
     }
@@ -336,14 +341,26 @@ async fn rows_are_read_as_they_were_written(database: Database) {
     let names = ["b", "B", "a", "é", "_", "-"];
     for name in names {
         let user = User { id: format!("user_{name}"), name: name.to_owned(), ..user() };
-        assert!(store.add_user(user).await.unwrap());
+        assert!(store.add_user(user, BY).await.unwrap());
     }
     let mut expected = [&names[..], &["demo"]].concat();
     expected.sort_unstable();
-    let users = other.users().await.unwrap();
+    let users = other.users(String::new(), 100).await.unwrap();
     let listed: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
     assert_eq!(listed, expected, "users are ordered by bytes");
-    assert!(!store.add_user(User { id: "user_y".to_owned(), ..user() }).await.unwrap());
+    let mut paged = Vec::new();
+    loop {
+        let part = other.users(paged.last().cloned().unwrap_or_default(), 3).await.unwrap();
+        paged.extend(part.iter().map(|user| user.name.clone()));
+        if part.len() < 3 {
+            break;
+        }
+    }
+    assert_eq!(paged, expected);
+    assert!(!store.add_user(User { id: "user_y".to_owned(), ..user() }, BY).await.unwrap());
+    for (id, found) in [("user_x", Some(user())), ("user_y", None)] {
+        assert_eq!(other.user_with_id(id.to_owned()).await.unwrap(), found);
+    }
 
     let client = Client {
         id: "client_x".to_owned(),
@@ -352,13 +369,13 @@ async fn rows_are_read_as_they_were_written(database: Database) {
         secret_hash: vec![0, 1, 255],
         locked: false,
         created_at: NOW,
-        claims: r#"{"role":"wörker"}"#.to_owned(),
+        claims: OwnClaims::parse(r#"{"role":"wörker"}"#).unwrap(),
         audiences: "https://one.example https://other.example".to_owned(),
     };
-    assert!(store.add_client(client.clone()).await.unwrap());
+    assert!(store.add_client(client.clone(), BY).await.unwrap());
     assert_eq!(other.client("client_x".to_owned()).await.unwrap(), Some(client.clone()));
     let second = Client { id: "client_y".to_owned(), name: "Worker".to_owned(), ..client.clone() };
-    assert!(store.add_client(second.clone()).await.unwrap());
+    assert!(store.add_client(second.clone(), BY).await.unwrap());
     for (name, found) in [("worker", Some(client)), ("Worker", Some(second)), ("client_x", None)] {
         assert_eq!(other.client_named(name.to_owned()).await.unwrap(), found, "{name}");
     }

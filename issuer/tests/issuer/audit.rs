@@ -105,7 +105,7 @@ async fn failed_logins_are_audited_without_the_names_that_nobody_has(backend: Ba
             },
         );
         json!({ "event": event, "subject": subject, "user": user, "network": network,
-                "count": count })
+                "count": count, "actor": null })
     };
     let mut found = entries(folder.path(), &[]);
     found.retain(|entry| entry["event"].as_str().unwrap().starts_with("login_"));
@@ -157,7 +157,7 @@ async fn options_of_audit_list_combine(backend: Backend) {
     assert!(command(folder.path(), &["user", "delete", "eve"], "").status.success());
     assert_eq!(events(&["--user", sub]), ["user_added", "user_locked", "user_deleted"]);
     let deleted = list(folder.path(), &["--user", sub, "--limit", "1"]);
-    assert!(deleted.ends_with(&format!("\tuser_deleted\t{sub}\t{sub}\t-\t1\n")), "{deleted}");
+    assert!(deleted.ends_with(&format!("\tuser_deleted\t{sub}\t{sub}\t-\t1\t-\n")), "{deleted}");
 
     for (arguments, code, words) in [
         (["--user", "eve"], 1, "there is no user eve"),
@@ -185,12 +185,12 @@ async fn the_audit_log_is_listed_and_kept_for_the_configured_time(backend: Backe
     let session = last[0][2];
     let (opened, ended) = (START.to_string(), (START + 60).to_string());
     let network = last[0][4];
-    assert_eq!(last[0], [&opened, "login", session, "demo", network, "1"]);
+    assert_eq!(last[0], [&opened, "login", session, "demo", network, "1", "-"]);
     assert_eq!(last[1][..2], [&ended, "login"]);
-    assert_eq!(last[2], [&ended, "session_ended", session, "demo", network, "1"]);
+    assert_eq!(last[2], [&ended, "session_ended", session, "demo", network, "1", "-"]);
     let of_one = entries(server.folder.path(), &["--subject", session, "--limit", "1"]);
     let expected = json!({ "event": "session_ended", "subject": session, "user": "demo",
-                           "network": network, "count": 1 });
+                           "network": network, "count": 1, "actor": null });
     assert_eq!(of_one, [expected]);
     let all = list(server.folder.path(), &[]);
     assert!(all.contains("\tuser_added\t"), "the user was added long ago");

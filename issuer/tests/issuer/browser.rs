@@ -142,7 +142,7 @@ const PUBLIC: [&str; 5] = [
 ];
 
 const NAMES: &str = "authorization,baggage,content-type,sentry-trace,traceparent,x-requested-with";
-const EXPOSED: &str = "ETag, Retry-After, WWW-Authenticate, X-Request-Id";
+const EXPOSED: &str = "Age, ETag, Retry-After, WWW-Authenticate, X-Request-Id";
 
 async fn preflight(url: &str, path: &str, method: &str, origin: &str, names: &str) -> Answer {
     let request = client().request(reqwest::Method::OPTIONS, format!("{url}{path}"));

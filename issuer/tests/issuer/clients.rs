@@ -28,12 +28,12 @@ over_all!(
 );
 
 /// The id and the secret of a client.
-struct Credentials {
-    id: String,
-    secret: String,
+pub(crate) struct Credentials {
+    pub(crate) id: String,
+    pub(crate) secret: String,
 }
 
-fn run(folder: &Path, arguments: &[&str]) -> String {
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> String {
     let done = command(folder, arguments, "");
     assert!(done.status.success(), "{}", stderr(&done));
     stdout(&done)
@@ -45,19 +45,24 @@ fn credentials(printed: &str) -> Credentials {
     Credentials { id: text("client_id"), secret: text("client_secret") }
 }
 
-fn add(folder: &Path, name: &str, scope: &str) -> Credentials {
+pub(crate) fn add(folder: &Path, name: &str, scope: &str) -> Credentials {
     credentials(&run(folder, &["client", "add", name, "--scope", scope, "--json"]))
 }
 
-const GRANT: (&str, &str) = ("grant_type", "client_credentials");
+pub(crate) const GRANT: (&str, &str) = ("grant_type", "client_credentials");
 
 /// Sends a request with HTTP Basic authentication.
-async fn ask(server: &Server, path: &str, by: &Credentials, form: &[(&str, &str)]) -> Answer {
+pub(crate) async fn ask(
+    server: &Server,
+    path: &str,
+    by: &Credentials,
+    form: &[(&str, &str)],
+) -> Answer {
     let request = client().post(format!("{}{path}", server.url)).form(form);
     send(request.basic_auth(&by.id, Some(&by.secret))).await
 }
 
-async fn introspect(server: &Server, by: &Credentials, token: &str) -> Value {
+pub(crate) async fn introspect(server: &Server, by: &Credentials, token: &str) -> Value {
     let answer = ask(server, "/introspect", by, &[("token", token)]).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("cache-control"), "no-store");

@@ -1,4 +1,4 @@
-//! Each command in `docs/operations.md` and `docs/issuer.md` runs, in order, on a machine of its own
+//! Each command in `docs/operations.md`, `docs/issuer.md` and `docs/admin-api.md` runs, in order, on a machine of its own
 //! (`tests/machine/start`): as root or in a user namespace, with the users and paths of the page.
 
 use std::collections::BTreeMap;
@@ -38,6 +38,12 @@ fn the_commands_of_the_operations_page_run() {
 fn the_commands_of_the_reference_run() {
     let Some(mut machine) = Machine::start() else { return };
     machine.run_page("docs/issuer.md");
+}
+
+#[test]
+fn the_commands_of_the_admin_api_run() {
+    let Some(mut machine) = Machine::start() else { return };
+    machine.run_page("docs/admin-api.md");
 }
 
 /// Namespaces with a shell that runs the blocks of a page.

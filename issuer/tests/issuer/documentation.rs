@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::common::{
-    ADMIN_LISTEN, MASTER_KEY, PASSWORD, Server, binary, client, command, get, login, send, stderr,
-    stdout,
+    ADMIN_LISTEN, MASTER_KEY, PASSWORD, Server, binary, client, command, get, login, post_json,
+    send, stderr, stdout,
 };
 
 fn document() -> String {
@@ -74,16 +74,21 @@ async fn each_documented_endpoint_exists() {
     let server = Server::with(|config, _| config.status_lists = true).await;
     // The first login creates a status list.
     assert_eq!(login(&server.url).await.status, 200);
-    let mut endpoints = 0;
+    let mut endpoints = BTreeSet::new();
     for cells in rows("Endpoints") {
         let Some((method, path)) = cells[1].split_once(' ') else { continue };
-        endpoints += 1;
+        endpoints.insert(cells[1].clone());
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let url = format!("{}{}", server.url, path.replace("{n}", "1"));
         let answer = send(client().request(method, url)).await;
         assert!(![404, 405].contains(&answer.status), "{path}: {answer:?}");
     }
-    assert_eq!(endpoints, 13);
+    let document = get(&server.url, "/openapi.json").await.json();
+    let described = document["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
+        let methods = item.as_object().unwrap().keys();
+        methods.map(move |method| format!("{} {path}", method.to_uppercase()))
+    });
+    assert_eq!(endpoints, described.collect());
 }
 
 /// The documented output of each command with `--json`: its members.
@@ -100,8 +105,8 @@ fn json_members() -> Vec<(String, Vec<String>)> {
     table.lines().filter(|line| line.starts_with("| `")).map(row).collect()
 }
 
-#[test]
-fn every_command_prints_the_documented_json() {
+#[tokio::test]
+async fn every_command_prints_the_documented_json() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("new-key"), "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=")
         .unwrap();
@@ -122,20 +127,25 @@ fn every_command_prints_the_documented_json() {
     let served: Value = serde_json::from_str(&line).unwrap();
     let listen = served["url"].as_str().unwrap().trim_start_matches("http://").to_owned();
     let health = run(&["health", "--listen", &listen]);
+    let added = run(&["user", "add", "alice"]);
+    let session = json!({ "username": "alice", "password": PASSWORD });
+    post_json(served["url"].as_str().unwrap(), "/login", &session).await.refresh_token();
     issuer.kill().unwrap();
     issuer.wait().unwrap();
 
-    let mut printed = vec![("serve", served), ("health", health)];
+    let mut printed = vec![("serve", served), ("health", health), ("user add", added)];
     let names = |command: &[&str]| command[..command.len().min(2)].join(" ");
     let keys = run(&["keys", "list"]);
     let kid = keys.as_array().unwrap().iter().find(|key| key["state"] == "published").unwrap();
     let kid = kid["kid"].as_str().unwrap();
-    let commands: [&[&str]; 26] = [
-        &["user", "add", "alice"],
+    let commands: [&[&str]; 30] = [
+        &["user", "sessions", "alice"],
         &["user", "passwd", "alice"],
         &["user", "lock", "alice"],
         &["user", "unlock", "alice"],
         &["user", "scope", "alice", "read"],
+        &["user", "reset", "alice"],
+        &["user", "claims", "alice", "{}"],
         &["user", "expire-passwords", "--all"],
         &["user", "list"],
         &["user", "delete", "alice"],
@@ -144,6 +154,8 @@ fn every_command_prints_the_documented_json() {
         &["client", "lock", "worker"],
         &["client", "unlock", "worker"],
         &["client", "scope", "worker", "read"],
+        &["client", "claims", "worker"],
+        &["client", "audiences", "worker", "urn:example:orders"],
         &["client", "list"],
         &["keys", "list"],
         &["keys", "plan"],

@@ -273,6 +273,31 @@ async fn use_everything(folder: &Path, format: &str) -> Said {
         }
     }
 
+    let own_password = "canary of lanterns under trees";
+    keep(&mut secrets, "a password of the user's own", own_password);
+    let reset_password = "canary of trees over lanterns";
+    keep(&mut secrets, "a password of a reset", reset_password);
+    let answer = log_in(json!({ "username": "canary-known", "password": PASSWORD })).await;
+    let token = answer.field("access_token");
+    keep(&mut secrets, "a user's access token", &token);
+    for (current, new, status) in
+        [(wrong, own_password, 400), (PASSWORD, "canary-known", 400), (PASSWORD, own_password, 204)]
+    {
+        let body = json!({ "current_password": current, "new_password": new });
+        let request = client().post(format!("{url}/password")).bearer_auth(&token).json(&body);
+        assert_eq!(send(request).await.status, status, "{current} {new}");
+    }
+    let sessions = client().get(format!("{url}/sessions?cursor={token}")).bearer_auth(&token);
+    send(sessions).await.refused(400, "invalid_request");
+    let reset: Value =
+        serde_json::from_str(&run(&["user", "reset", "canary-known", "--json"], "")).unwrap();
+    let reset = reset["token"].as_str().unwrap();
+    keep(&mut secrets, "a token for a reset", reset);
+    for (new, status) in [("canary-known", 400), (reset_password, 204)] {
+        let body = json!({ "token": reset, "new_password": new });
+        assert_eq!(post_json(url, "/password/reset", &body).await.status, status, "{new}");
+    }
+
     let answer = login(url).await;
     let (access, first) = (answer.field("access_token"), answer.refresh_token());
     let second = refresh(url, &first).await.refresh_token();

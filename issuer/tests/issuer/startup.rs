@@ -72,6 +72,18 @@ fn bad_configuration_is_refused_in_one_line_and_leaves_no_file() {
             &["rotation_period is 420 s", "access_ttl (86400 s)", "retiring keys", "64"],
         ),
         (&["serve", "--audience", ""], 1, &["audience is empty"]),
+        (&["serve", "--audiences", "api"], 1, &["--audiences", "\"api\"", "absolute URI"]),
+        (&["serve", "--audiences", "https://a.example,urn:a#b"], 1, &["\"urn:a#b\""]),
+        (
+            &["serve", "--issuer", "https://a.example", "--audience", "https://a.example"],
+            1,
+            &["https://a.example is both issuer and an audience"],
+        ),
+        (
+            &["serve", "--issuer", "https://a.example", "--audiences", "https://a.example"],
+            1,
+            &["https://a.example is both issuer and an audience"],
+        ),
         (&["serve", "--issuer", "auth.example"], 1, &["issuer", "https://auth.example"]),
         (&["serve", "--issuer", "https://a.example?x"], 1, &["issuer", "query"]),
         (&["serve", "--issuer", "https://a.example:99999"], 1, &["issuer", "a URL with a host"]),

@@ -74,14 +74,15 @@ export function addUser(run) {
 }
 
 /**
- * Logs the user in.
+ * Logs a user in.
  *
  * @param {string} url the issuer's
+ * @param {{ username: string, password: string }} [user] the one that `startIssuer` adds, by default
  * @returns {Promise<{ access_token: string, refresh_token: string, expires_in: number }>}
  */
-export async function logIn(url) {
+export async function logIn(url, user = USER) {
   const headers = { 'content-type': 'application/json' }
-  const response = await fetch(`${url}/login`, { method: 'POST', headers, body: JSON.stringify(USER) })
+  const response = await fetch(`${url}/login`, { method: 'POST', headers, body: JSON.stringify(user) })
   if (!response.ok) throw new Error(`the issuer answered ${response.status} to a login`)
   return response.json()
 }

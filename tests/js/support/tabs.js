@@ -196,13 +196,15 @@ class Tab {
   }
 }
 
-/** An issuer as ours: it has one session, whose refresh tokens are its numbers. */
+/** An issuer as ours: it has one session, whose refresh tokens are its numbers. A login begins the next one. */
 class Issuer {
   requests = []
   /** Replaces the next answers. */
   faults = []
   /** The number of the current refresh token; 0 without a session. */
   current = 0
+  /** The first number of the session, which is its name. */
+  first = 0
   cookie = ''
   rotatedAt = 0
 
@@ -236,12 +238,13 @@ class Issuer {
     const usesCookie = init.credentials === 'include'
     if (path === '/login') {
       if (JSON.parse(body).password !== 'secret') return refusal(401, 'invalid_grant', 'the user name or the password is wrong')
-      return this.tokens(++this.current, usesCookie)
+      this.first = ++this.current
+      return this.tokens(this.current, usesCookie)
     }
     const token = new URLSearchParams(body).get('refresh_token') ?? (usesCookie ? this.cookie : '')
     if (path === '/logout') {
-      this.current = 0
-      this.cookie = ''
+      if (Number(token) >= this.first) this.current = 0
+      if (usesCookie) this.cookie = ''
       return new Response(null, { status: 204 })
     }
     if (token === '') return refusal(400, 'invalid_request', 'refresh_token is missing')
@@ -260,7 +263,7 @@ class Issuer {
 
   tokens(number, usesCookie) {
     if (usesCookie) this.cookie = String(number)
-    const payload = { iat: this.now, exp: this.now + this.lifetime, jti: this.requests.length }
+    const payload = { iat: this.now, exp: this.now + this.lifetime, jti: this.requests.length, sid: this.first }
     const body = {
       access_token: `e30.${Buffer.from(JSON.stringify(payload)).toString('base64url')}.c2ln`, token_type: 'Bearer',
       expires_in: this.lifetime, scope: 'read write', ...(usesCookie ? {} : { refresh_token: String(number) }),

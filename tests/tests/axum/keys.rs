@@ -188,6 +188,25 @@ async fn a_new_key_is_fetched_when_a_token_names_it_and_a_missing_key_is_gone() 
 }
 
 #[tokio::test]
+async fn while_the_endpoint_fails_a_set_past_its_lifetime_cannot_tell_that_a_key_does_not_exist() {
+    let (fixture, main) = (Fixture::new().await, key("main"));
+    fixture.serve(&[("main", &main)]);
+    let (known, unknown) = (token("main", &main), token("new", &key("new")));
+    assert!(fixture.verdict(&known).await.is_ok());
+    fixture.endpoint.set(JWKS, Answer::status(500));
+    for (second, code) in
+        [(599, "key_not_found"), (600, "jwks_unavailable"), (601, "jwks_unavailable")]
+    {
+        fixture.at(second);
+        assert_eq!(fixture.verdict(&unknown).await.err(), Some(code), "second {second}");
+        assert!(fixture.verdict(&known).await.is_ok());
+    }
+    fixture.serve(&[("main", &main)]);
+    fixture.at(720);
+    assert_eq!(fixture.verdict(&unknown).await.err(), Some("key_not_found"));
+}
+
+#[tokio::test]
 async fn a_flood_of_unknown_kids_causes_one_fetch_for_each_cooldown() {
     let (fixture, main) = (Fixture::new().await, key("main"));
     fixture.serve(&[("main", &main)]);

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Output, signs_in, warn_if_others_read};
+use super::{Output, warn_if_others_read};
+use crate::audit::Actor;
 use crate::keys::{KeyRecord, KeyState, Request, Rules};
 use crate::service::keys::{advance, signing};
 use crate::{Clock, Config, Error, files, pem, service};
@@ -29,8 +30,8 @@ pub(super) async fn import(config: &Config, file: &Path, output: Output) -> Resu
         return Err(Error::Refused(format!("key {kid} is in the database already; see keys list")));
     }
     let request = Request::Import(Box::new(key));
-    let records = advance(&*store, &sealer, rules, now, request).await?;
-    let wait = signs_in(&rules, &records, now);
+    let records = advance(&*store, &sealer, rules, request, Actor::default(), now).await?;
+    let wait = rules.signs_in(&records, now);
     let replaced = before.iter().find(|key| key.state == KeyState::Published).map(|key| &key.kid);
     let replaces = replaced
         .map_or(String::new(), |kid| format!("; it replaces key {kid}, which never signed"));

@@ -11,8 +11,10 @@ use serde_json::json;
 
 use super::output::Output;
 use super::{complain, existing};
-use crate::keys::{KeyRecord, KeyState, Request, Rules};
-use crate::service::keys::{self, advance};
+use crate::audit::Actor;
+use crate::keys::{ListedKey, Rules};
+use crate::service::keys;
+use crate::service::keys::operator::{self, Revoked, Rotated};
 use crate::{Clock, Config, Error, files, service};
 
 #[derive(Subcommand)]
@@ -61,68 +63,47 @@ impl Command {
 
 async fn list(config: &Config, output: Output) -> Result<(), Error> {
     let records = existing(config).await?.keys().await?;
-    let switches_at = Rules::new(config).switches_at(&records);
-    let rows = || records.iter().map(|record| KeyRow::new(record, switches_at));
-    let object = |row: KeyRow<'_>| {
+    let keys = Rules::new(config).list(&records);
+    let object = |key: &ListedKey<'_>| {
         json!({
-            "kid": row.record.kid,
-            "state": row.record.state.name(),
-            "created_at": row.record.published_at,
-            "activates_at": row.activates_at,
-            "retires_at": row.retires_at,
-            "drops_at": row.record.drops_at,
-            "bits": row.record.bits,
+            "kid": key.record.kid,
+            "state": key.record.state.name(),
+            "created_at": key.record.published_at,
+            "activates_at": key.activates_at,
+            "retires_at": key.retires_at,
+            "drops_at": key.record.drops_at,
+            "bits": key.record.bits,
         })
     };
-    let line = |row: KeyRow<'_>| {
+    let line = |key: &ListedKey<'_>| {
         let time = |name, at: Option<u64>| at.map_or(String::new(), |at| format!("\t{name} {at}"));
         format!(
             "{}\t{}{}{}{}\n",
-            row.record.kid,
-            row.record.state.name(),
-            time("activates", row.activates_at),
-            time("retires", row.retires_at),
-            time("drops", row.record.drops_at),
+            key.record.kid,
+            key.record.state.name(),
+            time("activates", key.activates_at),
+            time("retires", key.retires_at),
+            time("drops", key.record.drops_at),
         )
     };
-    output.print(&rows().map(line).collect::<String>(), &rows().map(object).collect())
-}
-
-/// A key with its times: past ones as they were, future ones as planned.
-struct KeyRow<'a> {
-    record: &'a KeyRecord,
-    activates_at: Option<u64>,
-    retires_at: Option<u64>,
-}
-
-impl<'a> KeyRow<'a> {
-    fn new(record: &'a KeyRecord, switches_at: Option<u64>) -> Self {
-        let (activates_at, retires_at) = match record.state {
-            KeyState::Published => (switches_at, None),
-            KeyState::Active => (record.activates_at, switches_at),
-            KeyState::Retiring => (record.activates_at, record.retired_at),
-        };
-        Self { record, activates_at, retires_at }
-    }
+    output.print(&keys.iter().map(line).collect::<String>(), &keys.iter().map(object).collect())
 }
 
 async fn rotate(config: &Config, output: Output) -> Result<(), Error> {
     let (service::Opened { store, sealer, .. }, now) =
         service::open_to_change(config, &Clock::system()).await?;
-    let rules = Rules::new(config);
-    let before = signer(&store.keys().await?);
-    let records = advance(&*store, &sealer, rules, now, Request::Rotate).await?;
-    let after = signer(&records);
-    let wait = if before == after { signs_in(&rules, &records, now) } else { 0 };
-    let text = if before == after {
-        format!(
-            "the next key signs in {wait} s, when every cache can have it; a running issuer \
-             switches by itself\n"
-        )
+    let rotated =
+        operator::rotate(&*store, &sealer, Rules::new(config), Actor::default(), now).await?;
+    let Rotated { signing_kid, next_signs_in, has_switched } = rotated;
+    let text = if has_switched {
+        format!("key {signing_kid} signs from now on\n")
     } else {
-        format!("key {after} signs from now on\n")
+        format!(
+            "the next key signs in {next_signs_in} s, when every cache can have it; a running \
+             issuer switches by itself\n"
+        )
     };
-    output.print(&text, &json!({ "signing_kid": after, "next_signs_in": wait }))
+    output.print(&text, &json!({ "signing_kid": signing_kid, "next_signs_in": next_signs_in }))
 }
 
 /// Removes a key whose private key may be known to others.
@@ -130,21 +111,18 @@ async fn revoke(config: &Config, kid: &str, output: Output) -> Result<(), Error>
     let (service::Opened { store, sealer, .. }, now) =
         service::open_to_change(config, &Clock::system()).await?;
     let rules = Rules::new(config);
-    let before = store.keys().await?;
-    if !before.iter().any(|record| record.kid == kid) {
-        return Err(Error::Refused(format!("there is no key {kid}; see keys list")));
-    }
-    let records = advance(&*store, &sealer, rules, now, Request::Revoke(kid.to_owned())).await?;
+    let revoked = operator::revoke(&*store, &sealer, rules, kid, Actor::default(), now).await?;
+    let Revoked { signing_kid, has_switched } =
+        revoked.ok_or_else(|| Error::Refused(format!("there is no key {kid}; see keys list")))?;
     let caches = config.jwks_max_age.as_secs();
     let mut text = format!(
         "key {kid} is no longer in the key set; verifiers refuse its tokens once they have \
          fetched the new set, within {caches} s\n"
     );
-    let after = signer(&records);
-    if signer(&before) != after {
-        text += &format!("key {after} signs from now on\n");
+    if has_switched {
+        text += &format!("key {signing_kid} signs from now on\n");
     }
-    output.print(&text, &json!({ "revoked_kid": kid, "signing_kid": after }))
+    output.print(&text, &json!({ "revoked_kid": kid, "signing_kid": signing_kid }))
 }
 
 /// Replaces the deployment secret, after somebody may have copied the database and the master key.
@@ -157,17 +135,6 @@ async fn exchange_secret(config: &Config, output: Output) -> Result<(), Error> {
                 next: restart all issuers; then everybody has to log in again, and access tokens \
                 that were issued before stay valid for up to access_ttl\n";
     output.print(text, &json!({ "exchanged": true }))
-}
-
-/// Returns the seconds until the next key signs.
-fn signs_in(rules: &Rules, records: &[KeyRecord], now: u64) -> u64 {
-    rules.switches_at(records).unwrap_or(now).saturating_sub(now)
-}
-
-/// Returns the kid of the key that signs.
-fn signer(records: &[KeyRecord]) -> String {
-    let active = records.iter().find(|record| record.state == KeyState::Active);
-    active.map(|record| record.kid.clone()).unwrap_or_default()
 }
 
 /// Warns about a file with a private key that other users of this machine may read.

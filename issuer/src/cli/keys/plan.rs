@@ -8,14 +8,14 @@ use time::UtcDateTime;
 
 use super::{Output, existing};
 use crate::config::NOTICE_WITHIN;
-use crate::keys::{Life, Rules};
+use crate::keys::{Life, ROTATIONS_SHOWN, Rules};
 use crate::{Clock, Config, Error};
 
 /// Draws the past and planned states of the keys over time.
 pub(super) async fn plan(config: &Config, output: Output) -> Result<(), Error> {
     let records = existing(config).await?.keys().await?;
     let now = Clock::system().now();
-    let lives = Rules::new(config).forecast(&records, now, ROTATIONS);
+    let lives = Rules::new(config).forecast(&records, now, ROTATIONS_SHOWN);
     let keys: Value = lives.iter().map(object).collect();
     let json = json!({
         "now": now,
@@ -36,9 +36,6 @@ fn object(life: &Life) -> Value {
         "drops_at": life.drops,
     })
 }
-
-/// The number of planned rotations that are shown.
-const ROTATIONS: usize = 3;
 
 /// The columns of a bar and of the name before it. With the space between, a line has 80 at most.
 const COLUMNS: u64 = 70;

@@ -74,6 +74,25 @@ impl Cost {
         Self::of(stored).is_some_and(|cost| cost.matches(password, stored, &mut Vec::new()))
     }
 
+    /// Checks that a hash from elsewhere can be verified, and within the budget of the configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with the reason.
+    pub(crate) fn check_foreign(stored: &str, config: &Config) -> Result<(), Error> {
+        let refuse = |line: String| Err(Error::Refused(line));
+        let Some(cost) = Self::of(stored) else {
+            return refuse("the hash is not argon2id in PHC form, such as $argon2id$v=19$…".into());
+        };
+        if cost.memory > config.hash_memory || cost.passes > 16 {
+            return refuse(format!(
+                "the hash costs too much: m={}, t={}; expected at most m={}, t=16",
+                cost.memory, cost.passes, config.hash_memory
+            ));
+        }
+        Ok(())
+    }
+
     fn compute(
         self,
         password: &str,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::signing;
 use crate::Error;
+use crate::audit::Actor;
 use crate::keys::{KeyRecord, Request, Rules, Vault, open_under, wrong_master_key};
 use crate::sealing::{DeploymentSecret, Sealer};
 use crate::store::{Store, StoreError};
@@ -18,8 +19,9 @@ pub(crate) async fn advance(
     store: &dyn Store,
     sealer: &Arc<Sealer>,
     rules: Rules,
-    now: u64,
     request: Request,
+    by: Actor,
+    now: u64,
 ) -> Result<Vec<KeyRecord>, ChangeError> {
     let stored = read(store, sealer).await?;
     let asked = request.apply(&stored, now);
@@ -40,7 +42,7 @@ pub(crate) async fn advance(
         keys: rules.step(&request.apply(&vault.keys, now), now, &spares),
         ..vault.clone()
     };
-    Ok(change(store, sealer, step, now).await?.keys)
+    Ok(change(store, sealer, step, by, now).await?.keys)
 }
 
 /// Reads the stored keys.
@@ -68,7 +70,7 @@ pub(crate) async fn deposit(
         ..vault.clone()
     };
     // The audit log has no event for this, so that no time is needed.
-    let vault = change(store, sealer, put, 0).await?;
+    let vault = change(store, sealer, put, Actor::default(), 0).await?;
     let secret = vault.secret.and_then(|sealed| DeploymentSecret::open(&sealed, sealer));
     secret.ok_or(ChangeError::MasterKey)
 }
@@ -82,7 +84,7 @@ pub(crate) async fn exchange_secret(
 ) -> Result<(), ChangeError> {
     let new = DeploymentSecret::random()?.seal(sealer)?;
     let put = move |vault: &Vault| Vault { secret: Some(new.clone()), ..vault.clone() };
-    change(store, sealer, put, now).await.map(drop)
+    change(store, sealer, put, Actor::default(), now).await.map(drop)
 }
 
 /// Seals everything under the master key of `to` instead of `from`, in one transaction. A crash
@@ -96,7 +98,7 @@ pub(crate) async fn rewrap(
     let (old, new) = (Arc::clone(from), Arc::clone(to));
     // If `from` does not open it, an earlier attempt may have been committed.
     let reseal = move |vault: &Vault| resealed(vault, &old, &new).unwrap_or_else(|| vault.clone());
-    let vault = store.change_keys(Box::new(reseal), now).await?;
+    let vault = store.change_keys(Box::new(reseal), Actor::default(), now).await?;
     if vault.opens_under(to) { Ok(()) } else { Err(ChangeError::MasterKey) }
 }
 
@@ -119,13 +121,14 @@ pub(super) async fn change(
     store: &dyn Store,
     sealer: &Arc<Sealer>,
     change: impl Fn(&Vault) -> Vault + Send + Sync + 'static,
+    by: Actor,
     now: u64,
 ) -> Result<Vault, ChangeError> {
     let ours = Arc::clone(sealer);
     let guarded = move |vault: &Vault| {
         if vault.opens_under(&ours) { change(vault) } else { vault.clone() }
     };
-    let vault = store.change_keys(Box::new(guarded), now).await?;
+    let vault = store.change_keys(Box::new(guarded), by, now).await?;
     if vault.opens_under(sealer) { Ok(vault) } else { Err(ChangeError::MasterKey) }
 }
 

@@ -1,7 +1,8 @@
 //! The signing keys of a running issuer: [`change`] changes them in the database, [`ring`] keeps
-//! them in memory, [`signing`] signs with them.
+//! them in memory, [`signing`] signs with them. [`operator`] has the changes that operators ask for.
 
 mod change;
+pub(crate) mod operator;
 mod ring;
 pub(crate) mod signing;
 #[cfg(test)]

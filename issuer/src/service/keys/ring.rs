@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::change::{ChangeError, advance, read};
 use super::signing::{self, SigningKey};
+use crate::audit::Actor;
 use crate::keys::{KeyRecord, KeyState, NOTICE_WITHIN, Request, Rules, in_state};
 use crate::sealing::Sealer;
 use crate::store::Store;
@@ -61,7 +62,8 @@ impl KeyRing {
         let read_at = Instant::now();
         let mut records = store.keys().await?;
         if may_step || in_state(&records, KeyState::Active).is_none() {
-            records = advance(&*store, &sealer, rules, clock.now(), Request::Nothing).await?;
+            let (by, now) = (Actor::default(), clock.now());
+            records = advance(&*store, &sealer, rules, Request::Nothing, by, now).await?;
         }
         let current = Current::new(records, None, &sealer, rules, read_at)?;
         let current = RwLock::new(Arc::new(current));
@@ -77,7 +79,8 @@ impl KeyRing {
         let read_at = Instant::now();
         let now = self.clock.now();
         let stepped = if may_step {
-            advance(&*self.store, &self.sealer, self.rules, now, Request::Nothing).await
+            let by = Actor::default();
+            advance(&*self.store, &self.sealer, self.rules, Request::Nothing, by, now).await
         } else {
             read(&*self.store, &self.sealer).await
         };
@@ -273,7 +276,7 @@ mod tests {
             keys: [&vault.keys[..], std::slice::from_ref(&spare)].concat(),
             ..vault.clone()
         };
-        let refused = change(&*ring.store, &ring.sealer, add, 0).await;
+        let refused = change(&*ring.store, &ring.sealer, add, Actor::default(), 0).await;
         assert!(matches!(refused, Err(ChangeError::MasterKey)), "{refused:?}");
         assert_eq!(ring.store.keys().await.unwrap(), before);
     }

@@ -8,7 +8,7 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use countersign_claims::Jwk;
+use countersign_claims::{Claims, Jwk};
 use jsonwebtoken::crypto::JwtSigner;
 use jsonwebtoken::signature::{self, Signer};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::keys::{KeyRecord, KeyState};
+use crate::own_claims::OwnClaims;
 use crate::sealing::Sealer;
 use crate::{Error, KeyBits};
 
@@ -74,24 +75,45 @@ impl SigningKey {
         &self.kid
     }
 
+    /// Returns the signed access token with these claims and claims of one's own.
+    pub(crate) fn sign_access_token(
+        &self,
+        claims: &Claims,
+        own: &OwnClaims,
+    ) -> Result<String, Error> {
+        let mut claims = json(claims)?;
+        own.append_to(&mut claims);
+        self.sign_json(TokenType::AccessToken, &claims)
+    }
+
     /// Returns the signed token in compact serialization (RFC 7515 §7.1).
     pub(crate) fn sign(
         &self,
         token_type: TokenType,
         claims: &impl Serialize,
     ) -> Result<String, Error> {
-        let failed = || Error::System("a token can't be signed".to_owned());
+        self.sign_json(token_type, &json(claims)?)
+    }
+
+    fn sign_json(&self, token_type: TokenType, claims: &[u8]) -> Result<String, Error> {
         let header = match token_type {
             TokenType::AccessToken => &self.access_token_header,
             TokenType::StatusList => &self.status_list_header,
         };
-        let claims = serde_json::to_vec(claims).map_err(|_| failed())?;
         let mut token = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
-        let signature = self.try_sign(token.as_bytes()).map_err(|_| failed())?;
+        let signature = self.try_sign(token.as_bytes()).map_err(|_| not_signed())?;
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Ok(token)
     }
+}
+
+fn json(claims: &impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(claims).map_err(|_| not_signed())
+}
+
+fn not_signed() -> Error {
+    Error::System("a token can't be signed".to_owned())
 }
 
 impl Signer<Vec<u8>> for SigningKey {

@@ -134,6 +134,7 @@ pub(super) const TABLES: &[Table] = &[
             text("user_id"),
             text("network"),
             integer("count"),
+            text("actor"),
         ],
     },
 ];

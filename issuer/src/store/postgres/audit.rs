@@ -17,7 +17,7 @@ const NEWEST: &str = "SELECT coalesce(max(id), 0) AS id FROM countersign.audit";
 /// The entries from id `$1` to before `$2` that meet the conditions, newest first. Names of deleted
 /// users begin with `chr(7)`.
 const PART: &str = "
-    SELECT a.id, at, event, subject, user_id, users.name AS user_name, network, count
+    SELECT a.id, at, event, subject, user_id, users.name AS user_name, network, count, actor
     FROM countersign.audit AS a
     LEFT JOIN countersign.users ON users.id = user_id AND users.name >= chr(8)
     WHERE a.id >= $1 AND a.id < $2
@@ -29,10 +29,10 @@ const PART: &str = "
 const IDS_IN_PART: u64 = 100_000;
 
 pub(super) async fn record(db: &Connection, entry: &NewEntry) -> Result<(), Failure> {
-    let NewEntry { at, event, subject, user_id, network, count } = entry;
+    let NewEntry { at, event, subject, user_id, network, count, actor } = entry;
     db.execute_typed(
-        "INSERT INTO countersign.audit (at, event, subject, user_id, network, count)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO countersign.audit (at, event, subject, user_id, network, count, actor)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         &[
             (&rows::signed(*at)?, Type::INT8),
             (&event.name(), Type::TEXT),
@@ -40,6 +40,7 @@ pub(super) async fn record(db: &Connection, entry: &NewEntry) -> Result<(), Fail
             (user_id, Type::TEXT),
             (network, Type::TEXT),
             (&i64::from(*count), Type::INT8),
+            (actor, Type::TEXT),
         ],
     )
     .await?;
@@ -58,9 +59,10 @@ pub(super) async fn record_all(
     let user_id: Vec<_> = entries.iter().map(|entry| entry.user_id.as_ref()).collect();
     let network: Vec<_> = entries.iter().map(|entry| entry.network.as_ref()).collect();
     let count: Vec<_> = entries.iter().map(|entry| i64::from(entry.count)).collect();
+    let actor: Vec<_> = entries.iter().map(|entry| entry.actor.as_ref()).collect();
     db.execute_typed(
-        "INSERT INTO countersign.audit (id, at, event, subject, user_id, network, count)
-         OVERRIDING SYSTEM VALUE SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)
+        "INSERT INTO countersign.audit (id, at, event, subject, user_id, network, count, actor)
+         OVERRIDING SYSTEM VALUE SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT DO NOTHING",
         &[
             (&ids, Type::INT8_ARRAY),
@@ -70,6 +72,7 @@ pub(super) async fn record_all(
             (&user_id, Type::TEXT_ARRAY),
             (&network, Type::TEXT_ARRAY),
             (&count, Type::INT8_ARRAY),
+            (&actor, Type::TEXT_ARRAY),
         ],
     )
     .await?;
@@ -127,5 +130,6 @@ fn from_row(row: &Row) -> Result<AuditEntry, Failure> {
         user_name: row.try_get("user_name")?,
         network: row.try_get("network")?,
         count: rows::number(row, "count")?,
+        actor: row.try_get("actor")?,
     })
 }

@@ -4,14 +4,18 @@ use tokio_postgres::types::Type;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, rows};
-use crate::audit::{Event, NewEntry};
+use crate::audit::{Actor, Event, NewEntry};
 use crate::clients::{Client, ClientChange};
+use crate::own_claims::OwnClaims;
 
 pub(super) const BY_ID: &str = "SELECT * FROM countersign.clients WHERE id = $1";
 pub(super) const BY_NAME: &str = "SELECT * FROM countersign.clients WHERE name = $1";
-pub(super) const ALL: &str = "SELECT * FROM countersign.clients ORDER BY name";
 
-pub(super) async fn add(db: &Connection, client: &Client) -> Result<bool, Failure> {
+/// The first `$2` clients after the name `$1`.
+pub(super) const AFTER: &str =
+    "SELECT * FROM countersign.clients WHERE name > $1 ORDER BY name LIMIT $2";
+
+pub(super) async fn add(db: &Connection, client: &Client, by: &Actor) -> Result<bool, Failure> {
     let added = db
         .execute_typed(
             "INSERT INTO countersign.clients
@@ -24,13 +28,14 @@ pub(super) async fn add(db: &Connection, client: &Client) -> Result<bool, Failur
                 (&client.secret_hash, Type::BYTEA),
                 (&client.locked, Type::BOOL),
                 (&rows::signed(client.created_at)?, Type::INT8),
-                (&client.claims, Type::TEXT),
+                (&client.claims.as_stored(), Type::TEXT),
                 (&client.audiences, Type::TEXT),
             ],
         )
         .await?;
     if added == 1 {
-        audit::record(db, &NewEntry::of(client.created_at, Event::ClientAdded, &client.id)).await?;
+        let entry = NewEntry::of(client.created_at, Event::ClientAdded, &client.id);
+        audit::record(db, &entry.by(by)).await?;
         return Ok(true);
     }
     // The id is random. If it is there, an earlier run of this transaction was committed.
@@ -38,18 +43,22 @@ pub(super) async fn add(db: &Connection, client: &Client) -> Result<bool, Failur
     Ok(db.query_typed_opt(same, &[(&client.id, Type::TEXT)]).await?.is_some())
 }
 
-/// Changes the client of that name. Returns `false` if there is none.
+/// Changes the client of that id. Returns `false` if there is none.
 pub(super) async fn change(
     db: &Connection,
-    name: &str,
-    change: &ClientChange,
+    id: &str,
+    changes: &[ClientChange],
+    by: &Actor,
     now: u64,
 ) -> Result<bool, Failure> {
-    let lock = "SELECT * FROM countersign.clients WHERE name = $1 FOR UPDATE";
-    let Some(row) = db.query_typed_opt(lock, &[(&name, Type::TEXT)]).await? else {
+    let lock = "SELECT * FROM countersign.clients WHERE id = $1 FOR UPDATE";
+    let Some(row) = db.query_typed_opt(lock, &[(&id, Type::TEXT)]).await? else {
         return Ok(false);
     };
-    if let Some((client, event)) = change.apply(&from_row(&row)?) {
+    let mut client = from_row(&row)?;
+    for change in changes {
+        let Some((changed, event)) = change.apply(&client) else { continue };
+        client = changed;
         db.execute_typed(
             "UPDATE countersign.clients SET secret_hash = $2, locked = $3, scope = $4, claims = $5,
                                             audiences = $6 WHERE id = $1",
@@ -58,12 +67,12 @@ pub(super) async fn change(
                 (&client.secret_hash, Type::BYTEA),
                 (&client.locked, Type::BOOL),
                 (&client.scope, Type::TEXT),
-                (&client.claims, Type::TEXT),
+                (&client.claims.as_stored(), Type::TEXT),
                 (&client.audiences, Type::TEXT),
             ],
         )
         .await?;
-        audit::record(db, &NewEntry::of(now, event, &client.id)).await?;
+        audit::record(db, &NewEntry::of(now, event, &client.id).by(by)).await?;
     }
     Ok(true)
 }
@@ -76,7 +85,7 @@ pub(super) fn from_row(row: &Row) -> Result<Client, Failure> {
         secret_hash: row.try_get("secret_hash")?,
         locked: row.try_get("locked")?,
         created_at: rows::number(row, "created_at")?,
-        claims: row.try_get("claims")?,
+        claims: OwnClaims::from_stored(row.try_get("claims")?),
         audiences: row.try_get("audiences")?,
     })
 }

@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, rows};
-use crate::audit::NewEntry;
+use crate::audit::{Actor, NewEntry};
 use crate::keys::events::events;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::sealing::DeploymentSecret;
@@ -17,6 +17,7 @@ pub(super) const ALL: &str = "SELECT * FROM countersign.keys ORDER BY published_
 pub(super) async fn change(
     db: &Connection,
     change: &(dyn Fn(&Vault) -> Vault + Send + Sync),
+    by: &Actor,
     now: u64,
 ) -> Result<Vault, Failure> {
     // Serializes all changes: this row exists as long as the database.
@@ -37,7 +38,7 @@ pub(super) async fn change(
         db.execute_typed(put, &[name, (&after.secret, Type::BYTEA)]).await?;
     }
     for (event, subject) in events(&before, &after, now) {
-        audit::record(db, &NewEntry::of(now, event, &subject)).await?;
+        audit::record(db, &NewEntry::of(now, event, &subject).by(by)).await?;
     }
     vault(db).await
 }

@@ -12,6 +12,7 @@ mod connect;
 mod connection;
 mod failure;
 mod failures;
+mod idempotency;
 mod in_use;
 mod keys;
 mod one_time;
@@ -34,13 +35,16 @@ use self::sessions::Rotation;
 use super::copy::{self, Parts, PartsOut};
 use super::unacknowledged::Unacknowledged;
 use super::{Answer, KeyChange, Missing, Size, Store, StoreError};
-use crate::audit::{AuditEntry, AuditFilter, Network, NewEntry};
+use crate::audit::{Actor, AuditEntry, AuditFilter, Network, NewEntry};
 use crate::clients::{Client, ClientChange};
 use crate::config::PostgresUrl;
+use crate::idempotency::{Added, New, NewAnswer};
 use crate::keys::{KeyRecord, Vault};
+use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
-use crate::session::{Refresh, Session, SessionId, Verdict};
+use crate::own_claims::OwnClaims;
+use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{DELETED, User, UserChange};
 use crate::{Error, crypto};
@@ -91,18 +95,24 @@ impl PostgresStore {
 }
 
 impl Store for PostgresStore {
-    fn add_user(&self, user: User) -> Answer<'_, bool> {
+    fn add_user(&self, user: User, by: Actor) -> Answer<'_, bool> {
         Box::pin(async move {
-            let user = &user;
-            self.connections.transact(|db| async move { users::add(&db, user).await }).await
+            let (user, by) = (&user, &by);
+            self.connections.transact(|db| async move { users::add(&db, user, by).await }).await
         })
     }
 
-    fn change_user(&self, name: String, change: UserChange, now: u64) -> Answer<'_, bool> {
+    fn change_user(
+        &self,
+        id: String,
+        changes: Vec<UserChange>,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool> {
         Box::pin(async move {
-            let (name, change) = (&name, &change);
+            let (id, changes, by) = (&id, &changes, &by);
             self.connections
-                .transact(|db| async move { users::change(&db, name, change, now).await })
+                .transact(|db| async move { users::change(&db, id, changes, by, now).await })
                 .await
         })
     }
@@ -116,16 +126,23 @@ impl Store for PostgresStore {
         })
     }
 
-    fn delete_user(&self, name: String, now: u64) -> Answer<'_, bool> {
+    fn set_password(&self, new: NewPassword) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let new = &new;
+            self.connections.transact(|db| async move { users::set_password(&db, new).await }).await
+        })
+    }
+
+    fn delete_user(&self, name: String, by: Actor, now: u64) -> Answer<'_, bool> {
         Box::pin(async move {
             // The user is looked up before the transaction. If the transaction runs again after its
             // COMMIT, the name no longer exists.
             let id = self.user(name).await?.map(|user| user.id);
-            let known = id.as_deref();
+            let (known, by) = (id.as_deref(), &by);
             let delete = |db: Connection| async move {
                 match known {
-                    Some(id) => users::delete(&db, id, now).await,
-                    None => Ok(()),
+                    Some(id) => users::change(&db, id, &[UserChange::Deleted], by, now).await,
+                    None => Ok(false),
                 }
             };
             self.connections.transact(delete).await?;
@@ -140,25 +157,40 @@ impl Store for PostgresStore {
         })
     }
 
-    fn users(&self) -> Answer<'_, Vec<User>> {
-        Box::pin(async {
-            let rows = self.connections.read(users::ALL, &[]).await?;
+    fn user_with_id(&self, id: String) -> Answer<'_, Option<User>> {
+        Box::pin(async move {
+            let rows = self.connections.read(users::BY_ID, &[(&id, Type::TEXT)]).await?;
+            Ok(rows.first().map(users::from_row).transpose()?)
+        })
+    }
+
+    fn users(&self, after: String, most: u32) -> Answer<'_, Vec<User>> {
+        Box::pin(async move {
+            let most = i64::from(most);
+            let parameters: Parameters<'_> = &[(&after, Type::TEXT), (&most, Type::INT8)];
+            let rows = self.connections.read(users::AFTER, parameters).await?;
             Ok(rows.iter().map(users::from_row).collect::<Result<_, _>>()?)
         })
     }
 
-    fn add_client(&self, client: Client) -> Answer<'_, bool> {
+    fn add_client(&self, client: Client, by: Actor) -> Answer<'_, bool> {
         Box::pin(async move {
-            let client = &client;
-            self.connections.transact(|db| async move { clients::add(&db, client).await }).await
+            let (client, by) = (&client, &by);
+            self.connections.transact(|db| async move { clients::add(&db, client, by).await }).await
         })
     }
 
-    fn change_client(&self, name: String, change: ClientChange, now: u64) -> Answer<'_, bool> {
+    fn change_client(
+        &self,
+        id: String,
+        changes: Vec<ClientChange>,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool> {
         Box::pin(async move {
-            let (name, change) = (&name, &change);
+            let (id, changes, by) = (&id, &changes, &by);
             self.connections
-                .transact(|db| async move { clients::change(&db, name, change, now).await })
+                .transact(|db| async move { clients::change(&db, id, changes, by, now).await })
                 .await
         })
     }
@@ -182,10 +214,29 @@ impl Store for PostgresStore {
         })
     }
 
-    fn clients(&self) -> Answer<'_, Vec<Client>> {
-        Box::pin(async {
-            let rows = self.connections.read(clients::ALL, &[]).await?;
+    fn clients(&self, after: String, most: u32) -> Answer<'_, Vec<Client>> {
+        Box::pin(async move {
+            let most = i64::from(most);
+            let parameters: Parameters<'_> = &[(&after, Type::TEXT), (&most, Type::INT8)];
+            let rows = self.connections.read(clients::AFTER, parameters).await?;
             Ok(rows.iter().map(clients::from_row).collect::<Result<_, _>>()?)
+        })
+    }
+
+    fn add_once(&self, new: New, answer: NewAnswer, by: Actor) -> Answer<'_, Added> {
+        Box::pin(async move {
+            let (new, answer, by) = (&new, &answer, &by);
+            self.connections
+                .transact(|db| async move { idempotency::add(&db, new, answer, by).await })
+                .await
+        })
+    }
+
+    fn prune_answers(&self, now: u64) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let prune = |db: Connection| async move { idempotency::prune_some(&db, now).await };
+            while self.connections.transact(prune).await? > 0 {}
+            Ok(())
         })
     }
 
@@ -245,17 +296,17 @@ impl Store for PostgresStore {
         })
     }
 
-    fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict> {
+    fn refresh(&self, refresh: Refresh) -> Answer<'_, (Verdict, OwnClaims)> {
         Box::pin(async move {
             let rotation = crypto::random().map_err(|e| StoreError::Failed(e.to_string()))?;
             let in_flight = self.unacknowledged.begin(refresh.token.session, rotation);
             let (refresh, tracked) = (&refresh, &in_flight);
-            let verdict = self
+            let decided = self
                 .connections
                 .transact(|db| async move { sessions::refresh(&db, refresh, tracked).await })
                 .await?;
             in_flight.acknowledge();
-            Ok(verdict)
+            Ok(decided)
         })
     }
 
@@ -267,11 +318,25 @@ impl Store for PostgresStore {
         })
     }
 
-    fn end_session(&self, id: SessionId, network: Network, now: u64) -> Answer<'_, ()> {
+    fn live_sessions(&self, page: SessionPage) -> Answer<'_, Vec<Session>> {
         Box::pin(async move {
-            let network = &network;
+            let parameters: Parameters<'_> = &[
+                (&page.user_id, Type::TEXT),
+                (&rows::signed(page.now)?, Type::INT8),
+                (&rows::signed(page.after.created_at)?, Type::INT8),
+                (&page.after.id.as_slice(), Type::BYTEA),
+                (&i64::from(page.most), Type::INT8),
+            ];
+            let rows = self.connections.read(sessions::LIVE, parameters).await?;
+            Ok(rows.iter().map(sessions::from_row).collect::<Result<_, _>>()?)
+        })
+    }
+
+    fn end_session(&self, id: SessionId, by: Actor, now: u64) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let by = &by;
             self.connections
-                .transact(|db| async move { sessions::end(&db, id, network, now).await })
+                .transact(|db| async move { sessions::end(&db, id, by, now).await })
                 .await
         })
     }
@@ -290,10 +355,10 @@ impl Store for PostgresStore {
         })
     }
 
-    fn add_one_time_token(&self, token: OneTimeToken) -> Answer<'_, ()> {
+    fn add_one_time_token(&self, token: OneTimeToken, by: Actor) -> Answer<'_, ()> {
         Box::pin(async move {
-            let token = &token;
-            self.connections.transact(|db| async move { one_time::add(&db, token).await }).await
+            let (token, by) = (&token, &by);
+            self.connections.transact(|db| async move { one_time::add(&db, token, by).await }).await
         })
     }
 
@@ -352,11 +417,11 @@ impl Store for PostgresStore {
         })
     }
 
-    fn change_keys(&self, change: KeyChange, now: u64) -> Answer<'_, Vault> {
+    fn change_keys(&self, change: KeyChange, by: Actor, now: u64) -> Answer<'_, Vault> {
         Box::pin(async move {
-            let change = &*change;
+            let (change, by) = (&*change, &by);
             self.connections
-                .transact(|db| async move { keys::change(&db, change, now).await })
+                .transact(|db| async move { keys::change(&db, change, by, now).await })
                 .await
         })
     }

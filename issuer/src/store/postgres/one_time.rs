@@ -5,13 +5,14 @@ use tokio_postgres::types::Type;
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::rows;
+use super::{audit, rows};
+use crate::audit::Actor;
 use crate::one_time::{MOST_OF_A_USER, OneTimeToken, Purpose, TokenHash, TokenUse};
 
 pub(super) const FIND: &str = "SELECT * FROM countersign.one_time_tokens
      WHERE hash = $1 AND purpose = $2 AND expires_at > $3 AND used_by IS NULL";
 
-pub(super) async fn add(db: &Connection, token: &OneTimeToken) -> Result<(), Failure> {
+pub(super) async fn add(db: &Connection, token: &OneTimeToken, by: &Actor) -> Result<(), Failure> {
     // It is random. If it is there, an earlier run of this transaction was committed.
     let insert = "INSERT INTO countersign.one_time_tokens
                     (hash, purpose, user_id, data, created_at, expires_at)
@@ -19,18 +20,24 @@ pub(super) async fn add(db: &Connection, token: &OneTimeToken) -> Result<(), Fai
     let hash = (&token.hash.as_slice() as _, Type::BYTEA);
     let purpose = (&token.purpose.as_str() as _, Type::TEXT);
     let user_id = (&token.user_id as _, Type::TEXT);
-    db.execute_typed(
-        insert,
-        &[
-            hash.clone(),
-            purpose.clone(),
-            user_id.clone(),
-            (&token.data, Type::BYTEA),
-            (&rows::signed(token.created_at)?, Type::INT8),
-            (&rows::signed(token.expires_at)?, Type::INT8),
-        ],
-    )
-    .await?;
+    let added = db
+        .execute_typed(
+            insert,
+            &[
+                hash.clone(),
+                purpose.clone(),
+                user_id.clone(),
+                (&token.data, Type::BYTEA),
+                (&rows::signed(token.created_at)?, Type::INT8),
+                (&rows::signed(token.expires_at)?, Type::INT8),
+            ],
+        )
+        .await?;
+    if added == 1
+        && let Some(entry) = token.entry()
+    {
+        audit::record(db, &entry.by(by)).await?;
+    }
     let surplus = "DELETE FROM countersign.one_time_tokens WHERE hash IN (
                      SELECT hash FROM countersign.one_time_tokens
                      WHERE user_id = $1 AND purpose = $2 AND hash <> $3
@@ -62,6 +69,13 @@ pub(super) async fn take(
         )
         .await?;
     row.map(|row| from_row(&row, token.purpose)).transpose()
+}
+
+/// Ends the tokens of a user that nobody has used.
+pub(super) async fn end_all(db: &Connection, user_id: &str) -> Result<(), Failure> {
+    let end = "DELETE FROM countersign.one_time_tokens WHERE user_id = $1 AND used_by IS NULL";
+    db.execute_typed(end, &[(&user_id, Type::TEXT)]).await?;
+    Ok(())
 }
 
 /// Deletes some tokens that had expired at that time. Returns how many. Leaves locked rows for the next

@@ -60,12 +60,15 @@ CREATE TABLE countersign.passkeys (
 CREATE INDEX passkeys_by_user ON countersign.passkeys (user_id);
 
 CREATE TABLE countersign.idempotency (
-  -- A keyed hash of the client and its Idempotency-Key.
+  -- A hash of the client and its Idempotency-Key.
   key bytea PRIMARY KEY,
   -- A hash of the request.
   request bytea NOT NULL,
-  -- The answer, sealed under the master key; null while the request is processed.
-  answer bytea,
+  -- The answer, sealed under the master key.
+  answer bytea NOT NULL,
   created_at bigint NOT NULL
 );
 CREATE INDEX idempotency_by_time ON countersign.idempotency (created_at);
+
+-- The id of the client that made the change through the Admin API. Null if there is none.
+ALTER TABLE countersign.audit ADD COLUMN actor text COLLATE "C";

@@ -7,9 +7,10 @@ use tokio_postgres::{Error, Row};
 use super::connect::Parameters;
 use super::connection::Connection;
 use super::failure::Failure;
-use super::{audit, failures, rows};
-use crate::audit::{Event, Network, NewEntry};
+use super::{audit, failures, one_time, rows};
+use crate::audit::{Actor, Event, Network, NewEntry};
 use crate::login::throttle::ProvisionalFailure;
+use crate::own_claims::OwnClaims;
 use crate::session::{
     Authentication, Device, Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId,
     Verdict, decide,
@@ -21,6 +22,10 @@ use crate::store::unacknowledged::InFlight;
 pub(super) type Rotation = [u8; 16];
 
 pub(super) const BY_ID: &str = "SELECT * FROM countersign.sessions WHERE id = $1";
+
+pub(super) const LIVE: &str = "SELECT * FROM countersign.sessions
+     WHERE user_id = $1 AND NOT revoked AND expires_at > $2 AND (created_at, id) < ($3, $4)
+     ORDER BY created_at DESC, id DESC LIMIT $5";
 
 pub(super) const NEWEST_STATUS_LIST: &str =
     "SELECT coalesce(max(status_list), 0) FROM countersign.sessions WHERE status_list IS NOT NULL";
@@ -43,8 +48,8 @@ pub(super) async fn open(
     let session = Session { status, ..session.clone() };
     if insert(db, &session, password_hash).await? {
         let Session { created_at, id, user_id, .. } = &session;
-        let entry = NewEntry::of_session(*created_at, Event::Login, id, user_id, network);
-        audit::record(db, &entry).await?;
+        let entry = NewEntry::of_session(*created_at, Event::Login, id, user_id);
+        audit::record(db, &entry.from(network)).await?;
         end_oldest(db, &session, network).await?;
         if let Some(failure) = failure {
             failures::undo(db, failure).await?;
@@ -108,10 +113,11 @@ async fn end_oldest(db: &Connection, opened: &Session, network: &Network) -> Res
         (&i64::from(MOST_ENDED), Type::INT8),
         (&i64::from(MOST_OF_A_USER - 1), Type::INT8),
     ];
+    let by = Actor::from(network.clone());
     for row in db.query_typed(surplus, parameters).await? {
         let id: &[u8] = row.try_get("id")?;
         let id = SessionId::try_from(id).map_err(|_| rows::malformed())?;
-        end(db, id, network, opened.created_at).await?;
+        end(db, id, &by, opened.created_at).await?;
     }
     Ok(())
 }
@@ -120,14 +126,16 @@ pub(super) async fn refresh(
     db: &Connection,
     refresh: &Refresh,
     in_flight: &InFlight<Rotation>,
-) -> Result<Verdict, Failure> {
+) -> Result<(Verdict, OwnClaims), Failure> {
     let id = refresh.token.session;
-    let lock = "SELECT *, clock_timestamp() AS now FROM countersign.sessions
-                WHERE id = $1 FOR UPDATE";
+    let lock = "SELECT *, clock_timestamp() AS now,
+                  (SELECT claims FROM countersign.users AS u WHERE u.id = user_id) AS claims
+                FROM countersign.sessions WHERE id = $1 FOR UPDATE";
     let begun = Instant::now();
     let Some(row) = db.query_typed_opt(lock, &[(&id.as_slice(), Type::BYTEA)]).await? else {
-        return Ok(Verdict::Refuse);
+        return Ok((Verdict::Refuse, OwnClaims::default()));
     };
+    let claims = OwnClaims::from_stored(row.try_get("claims")?);
     // The clocks of issuers may differ by more than the grace.
     let mut now = rows::time(&row, "now")?;
     if begun.elapsed() >= Duration::from_secs(1) {
@@ -160,11 +168,10 @@ pub(super) async fn refresh(
         revoke(db, id).await?;
     }
     if let Some(event) = verdict.event() {
-        let (now, network) = (refresh.now, &refresh.network);
-        let entry = NewEntry::of_session(now, event, &id, &session.user_id, network);
-        audit::record(db, &entry).await?;
+        let entry = NewEntry::of_session(refresh.now, event, &id, &session.user_id);
+        audit::record(db, &entry.from(&refresh.network)).await?;
     }
-    Ok(verdict)
+    Ok((verdict, claims))
 }
 
 /// Stores the session after a refresh with that number.
@@ -193,12 +200,12 @@ async fn put(
 pub(super) async fn end(
     db: &Connection,
     id: SessionId,
-    network: &Network,
+    by: &Actor,
     now: u64,
 ) -> Result<(), Failure> {
     if let Some(user_id) = revoke(db, id).await? {
         let event = Event::SessionEnded;
-        audit::record(db, &NewEntry::of_session(now, event, &id, &user_id, network)).await?;
+        audit::record(db, &NewEntry::of_session(now, event, &id, &user_id).by(by)).await?;
     }
     Ok(())
 }
@@ -209,6 +216,21 @@ async fn revoke(db: &Connection, id: SessionId) -> Result<Option<String>, Failur
                   RETURNING user_id";
     let row = db.query_typed_opt(update, &[(&id.as_slice(), Type::BYTEA)]).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// Ends the sessions of a user, except one, and their one-time tokens, which may open another one.
+/// Returns how many sessions ended.
+pub(super) async fn end_all(
+    db: &Connection,
+    user_id: &str,
+    except: Option<SessionId>,
+) -> Result<u64, Failure> {
+    let revoke = "UPDATE countersign.sessions SET revoked = true
+                  WHERE user_id = $1 AND NOT revoked AND id IS DISTINCT FROM $2";
+    let except = except.as_ref().map(<[u8; 16]>::as_slice);
+    let ended = db.execute_typed(revoke, &[(&user_id, Type::TEXT), (&except, Type::BYTEA)]).await?;
+    one_time::end_all(db, user_id).await?;
+    Ok(ended)
 }
 
 /// Deletes some sessions that had expired at that time. Returns how many. Leaves locked rows for the

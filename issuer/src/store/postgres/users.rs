@@ -1,20 +1,24 @@
-use std::slice;
-
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::{audit, rows};
-use crate::audit::{Event, NewEntry};
+use super::{audit, failures, one_time, rows, sessions};
+use crate::audit::{Actor, Event, NewEntry};
+use crate::login::new_password::{NewPassword, Proof};
+use crate::own_claims::OwnClaims;
 use crate::users::{BELONGINGS, User, UserChange};
 
 pub(super) const BY_NAME: &str = "SELECT * FROM countersign.users WHERE name = $1";
 
 /// Without deleted users: their names begin with `chr(7)`.
-pub(super) const ALL: &str = "SELECT * FROM countersign.users WHERE name >= chr(8) ORDER BY name";
+pub(super) const BY_ID: &str = "SELECT * FROM countersign.users WHERE id = $1 AND name >= chr(8)";
 
-pub(super) async fn add(db: &Connection, user: &User) -> Result<bool, Failure> {
+/// The first `$2` users after the name `$1`, without deleted users.
+pub(super) const AFTER: &str = "SELECT * FROM countersign.users
+                                WHERE name > $1 AND name >= chr(8) ORDER BY name LIMIT $2";
+
+pub(super) async fn add(db: &Connection, user: &User, by: &Actor) -> Result<bool, Failure> {
     let added = db
         .execute_typed(
             "INSERT INTO countersign.users
@@ -27,12 +31,13 @@ pub(super) async fn add(db: &Connection, user: &User) -> Result<bool, Failure> {
                 (&user.password_hash, Type::TEXT),
                 (&rows::signed(user.created_at)?, Type::INT8),
                 (&user.locked, Type::BOOL),
-                (&user.claims, Type::TEXT),
+                (&user.claims.as_stored(), Type::TEXT),
             ],
         )
         .await?;
     if added == 1 {
-        audit::record(db, &NewEntry::of_user(user.created_at, Event::UserAdded, &user.id)).await?;
+        let entry = NewEntry::of_user(user.created_at, Event::UserAdded, &user.id);
+        audit::record(db, &entry.by(by)).await?;
         return Ok(true);
     }
     // The id is random. If it is there, an earlier run of this transaction was committed.
@@ -40,69 +45,104 @@ pub(super) async fn add(db: &Connection, user: &User) -> Result<bool, Failure> {
     Ok(db.query_typed_opt(same, &[(&user.id, Type::TEXT)]).await?.is_some())
 }
 
-/// Changes the user of that name. Returns `false` if there is none.
+/// Changes the user of that id. Returns `false` if there is none.
 pub(super) async fn change(
     db: &Connection,
-    name: &str,
-    change: &UserChange,
+    id: &str,
+    changes: &[UserChange],
+    by: &Actor,
     now: u64,
 ) -> Result<bool, Failure> {
-    let lock = "SELECT * FROM countersign.users WHERE name = $1 FOR UPDATE";
-    let Some(row) = db.query_typed_opt(lock, &[(&name, Type::TEXT)]).await? else {
-        return Ok(false);
-    };
-    apply(db, &from_row(&row)?, change, now).await?;
+    let lock = "SELECT * FROM countersign.users WHERE id = $1 FOR UPDATE";
+    let row = db.query_typed_opt(lock, &[(&id, Type::TEXT)]).await?;
+    let locked = row.as_ref().map(from_row).transpose()?;
+    let is_possible = |user: &User| changes.iter().all(|change| change.is_possible(user));
+    let Some(mut user) = locked.filter(is_possible) else { return Ok(false) };
+    for change in changes {
+        user = apply(db, user, change, by, now).await?;
+    }
     Ok(true)
 }
 
-/// Deletes the user of that id, unless an earlier run of this transaction has.
-pub(super) async fn delete(db: &Connection, id: &str, now: u64) -> Result<(), Failure> {
-    let lock = "SELECT * FROM countersign.users WHERE id = $1 FOR UPDATE";
-    match db.query_typed_opt(lock, &[(&id, Type::TEXT)]).await? {
-        Some(row) => apply(db, &from_row(&row)?, &UserChange::Deleted, now).await,
-        None => Ok(()),
-    }
-}
-
-/// Applies a change to a locked row. A login that was checked against the old row waits for the
-/// lock; the sessions of earlier logins are visible to the statement that ends them.
+/// Applies a change to a locked row. Returns the row after it. A login that was checked against the
+/// old row waits for the lock; the sessions of earlier logins are visible to the statement that ends
+/// them.
 async fn apply(
     db: &Connection,
-    locked: &User,
+    locked: User,
     change: &UserChange,
+    by: &Actor,
     now: u64,
-) -> Result<(), Failure> {
-    let Some(changed) = change.apply(locked, now) else { return Ok(()) };
-    let user = &changed.user;
-    let id = (&user.id as _, Type::TEXT);
+) -> Result<User, Failure> {
+    let Some(changed) = change.apply(&locked, now) else { return Ok(locked) };
+    let user = changed.user;
+    update(db, &user).await?;
+    if changed.ends_sessions {
+        let ended = sessions::end_all(db, &user.id, None).await?;
+        // Nothing has happened then.
+        if ended == 0 && changed.event == Event::SessionsEnded {
+            return Ok(user);
+        }
+    }
+    if changed.event == Event::UserDeleted {
+        for table in BELONGINGS {
+            let delete = format!("DELETE FROM countersign.{table} WHERE user_id = $1");
+            db.execute_typed(&delete, &[(&user.id, Type::TEXT)]).await?;
+        }
+    }
+    audit::record(db, &NewEntry::of_user(now, changed.event, &user.id).by(by)).await?;
+    Ok(user)
+}
+
+/// Sets a password that its user chose. Returns `false` if the proof does not hold.
+pub(super) async fn set_password(db: &Connection, new: &NewPassword) -> Result<bool, Failure> {
+    // The user before a token, as in other changes: two transactions never wait for each other.
+    let lock = "SELECT * FROM countersign.users WHERE id = $1 AND name >= chr(8) FOR UPDATE";
+    let Some(row) = db.query_typed_opt(lock, &[(&new.user_id, Type::TEXT)]).await? else {
+        return Ok(false);
+    };
+    let user = from_row(&row)?;
+    // A hash has a random salt. The same hash means that the transaction runs again after it was
+    // committed.
+    if user.password_hash == new.hash {
+        return Ok(true);
+    }
+    if !new.is_allowed(&user) {
+        return Ok(false);
+    }
+    match &new.proof {
+        Proof::Password { failure, .. } => failures::undo(db, failure).await?,
+        Proof::Reset(token) => {
+            if one_time::take(db, token).await?.is_none() {
+                return Ok(false);
+            }
+        }
+    }
+    update(db, &user.with_password(&new.hash)).await?;
+    sessions::end_all(db, &user.id, new.staying_session()).await?;
+    let entry = NewEntry::of_user(new.now, new.event(), &user.id);
+    audit::record(db, &entry.from(&new.network)).await?;
+    Ok(true)
+}
+
+async fn update(db: &Connection, user: &User) -> Result<(), Failure> {
     db.execute_typed(
         "UPDATE countersign.users SET name = $2, scope = $3, password_hash = $4, locked = $5,
                                       password_version = $6, unlocked_at = $7,
                                       claims = $8 WHERE id = $1",
         &[
-            id.clone(),
+            (&user.id, Type::TEXT),
             (&user.name, Type::TEXT),
             (&user.scope, Type::TEXT),
             (&user.password_hash, Type::TEXT),
             (&user.locked, Type::BOOL),
             (&rows::signed(user.password_version)?, Type::INT8),
             (&rows::signed(user.unlocked_at)?, Type::INT8),
-            (&user.claims, Type::TEXT),
+            (&user.claims.as_stored(), Type::TEXT),
         ],
     )
     .await?;
-    if changed.ends_sessions {
-        let revoke = "UPDATE countersign.sessions SET revoked = true
-                      WHERE user_id = $1 AND NOT revoked";
-        db.execute_typed(revoke, slice::from_ref(&id)).await?;
-    }
-    if changed.event == Event::UserDeleted {
-        for table in BELONGINGS {
-            let delete = format!("DELETE FROM countersign.{table} WHERE user_id = $1");
-            db.execute_typed(&delete, slice::from_ref(&id)).await?;
-        }
-    }
-    audit::record(db, &NewEntry::of_user(now, changed.event, &user.id)).await
+    Ok(())
 }
 
 pub(super) async fn replace_hash(
@@ -149,6 +189,6 @@ pub(super) fn from_row(row: &Row) -> Result<User, Failure> {
         locked: row.try_get("locked")?,
         unlocked_at: rows::number(row, "unlocked_at")?,
         password_version: rows::number(row, "password_version")?,
-        claims: row.try_get("claims")?,
+        claims: OwnClaims::from_stored(row.try_get("claims")?),
     })
 }

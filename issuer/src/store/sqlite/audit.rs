@@ -4,12 +4,12 @@ use serde_json::json;
 use crate::audit::{AuditEntry, AuditFilter, NewEntry};
 
 pub(super) fn record(db: &Connection, entry: &NewEntry) -> rusqlite::Result<()> {
-    let NewEntry { at, event, subject, user_id, network, count } = entry;
+    let NewEntry { at, event, subject, user_id, network, count, actor } = entry;
     db.prepare_cached(
-        "INSERT INTO audit (at, event, subject, user_id, network, count)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO audit (at, event, subject, user_id, network, count, actor)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
-    .execute(params![at, event.name(), subject, user_id, network, count])
+    .execute(params![at, event.name(), subject, user_id, network, count, actor])
     .map(drop)
 }
 
@@ -20,7 +20,8 @@ pub(super) fn last(db: &Connection, filter: &AuditFilter) -> rusqlite::Result<Ve
     let events = json!(events).to_string();
     let mut entries = db
         .prepare(
-            "SELECT audit.id, at, event, subject, user_id, users.name AS user_name, network, count
+            "SELECT audit.id, at, event, subject, user_id, users.name AS user_name, network, count,
+                    actor
              FROM audit LEFT JOIN users ON users.id = user_id AND users.name >= char(8)
              WHERE (?1 IS NULL OR subject = ?1) AND (?2 IS NULL OR ?2 IN (user_id, subject))
                AND (?3 IS NULL OR network = ?3)
@@ -44,6 +45,7 @@ fn entry_of(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
         user_name: row.get("user_name")?,
         network: row.get("network")?,
         count: row.get("count")?,
+        actor: row.get("actor")?,
     })
 }
 

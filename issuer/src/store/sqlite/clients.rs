@@ -1,10 +1,11 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::audit;
-use crate::audit::{Event, NewEntry};
+use crate::audit::{Actor, Event, NewEntry};
 use crate::clients::{Client, ClientChange};
+use crate::own_claims::OwnClaims;
 
-pub(super) fn add(db: &Connection, client: &Client) -> rusqlite::Result<bool> {
+pub(super) fn add(db: &Connection, client: &Client, by: &Actor) -> rusqlite::Result<bool> {
     let added = db.execute(
         "INSERT INTO clients (id, name, scope, secret_hash, locked, created_at, claims, audiences)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (name) DO NOTHING",
@@ -15,25 +16,29 @@ pub(super) fn add(db: &Connection, client: &Client) -> rusqlite::Result<bool> {
             client.secret_hash,
             client.locked,
             client.created_at,
-            client.claims,
+            client.claims.as_stored(),
             client.audiences,
         ],
     )?;
     if added == 1 {
-        audit::record(db, &NewEntry::of(client.created_at, Event::ClientAdded, &client.id))?;
+        let entry = NewEntry::of(client.created_at, Event::ClientAdded, &client.id);
+        audit::record(db, &entry.by(by))?;
     }
     Ok(added == 1)
 }
 
-/// Changes the client of that name. Returns `false` if there is none.
+/// Changes the client of that id. Returns `false` if there is none.
 pub(super) fn change(
     db: &Connection,
-    name: &str,
-    change: &ClientChange,
+    id: &str,
+    changes: &[ClientChange],
+    by: &Actor,
     now: u64,
 ) -> rusqlite::Result<bool> {
-    let Some(found) = by_name(db, name)? else { return Ok(false) };
-    if let Some((client, event)) = change.apply(&found) {
+    let Some(mut client) = by_id(db, id)? else { return Ok(false) };
+    for change in changes {
+        let Some((changed, event)) = change.apply(&client) else { continue };
+        client = changed;
         db.execute(
             "UPDATE clients SET secret_hash = ?2, locked = ?3, scope = ?4, claims = ?5, audiences = ?6
              WHERE id = ?1",
@@ -42,11 +47,11 @@ pub(super) fn change(
                 client.secret_hash,
                 client.locked,
                 client.scope,
-                client.claims,
+                client.claims.as_stored(),
                 client.audiences,
             ],
         )?;
-        audit::record(db, &NewEntry::of(now, event, &client.id))?;
+        audit::record(db, &NewEntry::of(now, event, &client.id).by(by))?;
     }
     Ok(true)
 }
@@ -59,8 +64,10 @@ pub(super) fn by_name(db: &Connection, name: &str) -> rusqlite::Result<Option<Cl
     db.query_row("SELECT * FROM clients WHERE name = ?1", [name], client_of).optional()
 }
 
-pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<Client>> {
-    db.prepare("SELECT * FROM clients ORDER BY name")?.query_map([], client_of)?.collect()
+/// Returns the first clients after that name.
+pub(super) fn after(db: &Connection, name: &str, most: u32) -> rusqlite::Result<Vec<Client>> {
+    let clients = "SELECT * FROM clients WHERE name > ?1 ORDER BY name LIMIT ?2";
+    db.prepare_cached(clients)?.query_map(params![name, most], client_of)?.collect()
 }
 
 fn client_of(row: &Row<'_>) -> rusqlite::Result<Client> {
@@ -71,7 +78,7 @@ fn client_of(row: &Row<'_>) -> rusqlite::Result<Client> {
         secret_hash: row.get("secret_hash")?,
         locked: row.get("locked")?,
         created_at: row.get("created_at")?,
-        claims: row.get("claims")?,
+        claims: OwnClaims::from_stored(row.get("claims")?),
         audiences: row.get("audiences")?,
     })
 }

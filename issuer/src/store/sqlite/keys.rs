@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::audit;
-use crate::audit::NewEntry;
+use crate::audit::{Actor, NewEntry};
 use crate::keys::events::events;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::sealing::DeploymentSecret;
@@ -11,6 +11,7 @@ use crate::sealing::DeploymentSecret;
 pub(super) fn change(
     db: &Connection,
     change: &dyn Fn(&Vault) -> Vault,
+    by: &Actor,
     now: u64,
 ) -> rusqlite::Result<Vault> {
     let before = vault(db)?;
@@ -29,7 +30,7 @@ pub(super) fn change(
         )?;
     }
     for (event, subject) in events(&before, &after, now) {
-        audit::record(db, &NewEntry::of(now, event, &subject))?;
+        audit::record(db, &NewEntry::of(now, event, &subject).by(by))?;
     }
     vault(db)
 }

@@ -7,6 +7,7 @@ mod audit;
 mod clients;
 mod clock;
 mod failures;
+mod idempotency;
 mod in_use;
 mod keys;
 mod one_time;
@@ -34,12 +35,15 @@ use super::copy::{self, Parts, PartsOut};
 use super::unacknowledged::Unacknowledged;
 use super::{Answer, KeyChange, Size, Store, StoreError};
 use crate::Error;
-use crate::audit::{AuditEntry, AuditFilter, Network, NewEntry};
+use crate::audit::{Actor, AuditEntry, AuditFilter, Network, NewEntry};
 use crate::clients::{Client, ClientChange};
+use crate::idempotency::{Added, New, NewAnswer};
 use crate::keys::{KeyRecord, Vault};
+use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
-use crate::session::{Refresh, RefreshToken, Session, SessionId, Verdict};
+use crate::own_claims::OwnClaims;
+use crate::session::{Refresh, RefreshToken, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{DELETED, User, UserChange};
 
@@ -122,36 +126,56 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl Store for SqliteStore {
-    fn add_user(&self, user: User) -> Answer<'_, bool> {
-        self.write(move |db| users::add(db, &user))
+    fn add_user(&self, user: User, by: Actor) -> Answer<'_, bool> {
+        self.write(move |db| users::add(db, &user, &by))
     }
 
-    fn change_user(&self, name: String, change: UserChange, now: u64) -> Answer<'_, bool> {
-        self.write(move |db| users::change(db, &name, &change, now))
+    fn change_user(
+        &self,
+        id: String,
+        changes: Vec<UserChange>,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool> {
+        self.write(move |db| users::change(db, &id, &changes, &by, now))
     }
 
     fn replace_hash(&self, user_id: String, old: String, new: String, now: u64) -> Answer<'_, ()> {
         self.write(move |db| users::replace_hash(db, &user_id, &old, &new, now))
     }
 
-    fn delete_user(&self, name: String, now: u64) -> Answer<'_, bool> {
-        self.write(move |db| users::change(db, &name, &UserChange::Deleted, now))
+    fn set_password(&self, new: NewPassword) -> Answer<'_, bool> {
+        self.write(move |db| users::set_password(db, &new))
+    }
+
+    fn delete_user(&self, name: String, by: Actor, now: u64) -> Answer<'_, bool> {
+        self.write(move |db| users::delete(db, &name, &by, now))
     }
 
     fn user(&self, name: String) -> Answer<'_, Option<User>> {
         self.readers.look_up(move |db| users::by_name(db, &name))
     }
 
-    fn users(&self) -> Answer<'_, Vec<User>> {
-        self.readers.read(|db| users::all(db))
+    fn user_with_id(&self, id: String) -> Answer<'_, Option<User>> {
+        self.readers.look_up(move |db| users::by_id(db, &id))
     }
 
-    fn add_client(&self, client: Client) -> Answer<'_, bool> {
-        self.write(move |db| clients::add(db, &client))
+    fn users(&self, after: String, most: u32) -> Answer<'_, Vec<User>> {
+        self.readers.read(move |db| users::after(db, &after, most))
     }
 
-    fn change_client(&self, name: String, change: ClientChange, now: u64) -> Answer<'_, bool> {
-        self.write(move |db| clients::change(db, &name, &change, now))
+    fn add_client(&self, client: Client, by: Actor) -> Answer<'_, bool> {
+        self.write(move |db| clients::add(db, &client, &by))
+    }
+
+    fn change_client(
+        &self,
+        id: String,
+        changes: Vec<ClientChange>,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool> {
+        self.write(move |db| clients::change(db, &id, &changes, &by, now))
     }
 
     fn client(&self, id: String) -> Answer<'_, Option<Client>> {
@@ -162,8 +186,16 @@ impl Store for SqliteStore {
         self.readers.read(move |db| clients::by_name(db, &name))
     }
 
-    fn clients(&self) -> Answer<'_, Vec<Client>> {
-        self.readers.read(|db| clients::all(db))
+    fn clients(&self, after: String, most: u32) -> Answer<'_, Vec<Client>> {
+        self.readers.read(move |db| clients::after(db, &after, most))
+    }
+
+    fn add_once(&self, new: New, answer: NewAnswer, by: Actor) -> Answer<'_, Added> {
+        self.write(move |db| idempotency::add(db, &new, &answer, &by))
+    }
+
+    fn prune_answers(&self, now: u64) -> Answer<'_, ()> {
+        self.prune_in_parts(move |db| idempotency::prune_some(db, now))
     }
 
     fn attempt(&self, attempt: Attempt) -> Answer<'_, throttle::Verdict> {
@@ -197,16 +229,16 @@ impl Store for SqliteStore {
         })
     }
 
-    fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict> {
+    fn refresh(&self, refresh: Refresh) -> Answer<'_, (Verdict, OwnClaims)> {
         let RefreshToken { session, counter } = refresh.token;
         let in_flight = Arc::new(self.unacknowledged.begin(session, counter.saturating_add(1)));
         let (tracked, queued) = (Arc::clone(&in_flight), Instant::now());
-        let verdict = self
+        let decided = self
             .write(move |db| sessions::refresh(db, &refresh, queued.elapsed().as_secs(), &tracked));
         Box::pin(async move {
-            let verdict = verdict.await?;
+            let decided = decided.await?;
             in_flight.acknowledge();
-            Ok(verdict)
+            Ok(decided)
         })
     }
 
@@ -214,8 +246,12 @@ impl Store for SqliteStore {
         self.readers.look_up(move |db| sessions::by_id(db, &id))
     }
 
-    fn end_session(&self, id: SessionId, network: Network, now: u64) -> Answer<'_, ()> {
-        self.write(move |db| sessions::end(db, &id, &network, now))
+    fn live_sessions(&self, page: SessionPage) -> Answer<'_, Vec<Session>> {
+        self.readers.read(move |db| sessions::live(db, &page))
+    }
+
+    fn end_session(&self, id: SessionId, by: Actor, now: u64) -> Answer<'_, ()> {
+        self.write(move |db| sessions::end(db, &id, &by, now))
     }
 
     fn prune(&self, at: u64) -> Answer<'_, ()> {
@@ -229,8 +265,8 @@ impl Store for SqliteStore {
         })
     }
 
-    fn add_one_time_token(&self, token: OneTimeToken) -> Answer<'_, ()> {
-        self.write(move |db| one_time::add(db, &token))
+    fn add_one_time_token(&self, token: OneTimeToken, by: Actor) -> Answer<'_, ()> {
+        self.write(move |db| one_time::add(db, &token, &by))
     }
 
     fn one_time_token(
@@ -262,8 +298,8 @@ impl Store for SqliteStore {
         self.readers.read(|db| keys::all(db))
     }
 
-    fn change_keys(&self, change: KeyChange, now: u64) -> Answer<'_, Vault> {
-        self.write(move |db| keys::change(db, &change, now))
+    fn change_keys(&self, change: KeyChange, by: Actor, now: u64) -> Answer<'_, Vault> {
+        self.write(move |db| keys::change(db, &change, &by, now))
     }
 
     fn latest_time(&self) -> Answer<'_, Option<u64>> {

@@ -2,9 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::audit;
+use crate::audit::Actor;
 use crate::one_time::{MOST_OF_A_USER, OneTimeToken, Purpose, TokenHash, TokenUse};
 
-pub(super) fn add(db: &Connection, token: &OneTimeToken) -> rusqlite::Result<()> {
+pub(super) fn add(db: &Connection, token: &OneTimeToken, by: &Actor) -> rusqlite::Result<()> {
     let insert = "INSERT INTO one_time_tokens
                     (hash, purpose, user_id, data, created_at, expires_at)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -16,6 +18,9 @@ pub(super) fn add(db: &Connection, token: &OneTimeToken) -> rusqlite::Result<()>
         token.created_at,
         token.expires_at,
     ])?;
+    if let Some(entry) = token.entry() {
+        audit::record(db, &entry.by(by))?;
+    }
     let surplus = "DELETE FROM one_time_tokens WHERE hash IN (
                      SELECT hash FROM one_time_tokens
                      WHERE user_id = ?1 AND purpose = ?2 AND hash <> ?3
@@ -46,6 +51,12 @@ pub(super) fn take(db: &Connection, token: &TokenUse) -> rusqlite::Result<Option
     db.prepare_cached(take)?
         .query_row(params![hash, purpose.as_str(), now, id], |row| of_row(row, *purpose))
         .optional()
+}
+
+/// Ends the tokens of a user that nobody has used.
+pub(super) fn end_all(db: &Connection, user_id: &str) -> rusqlite::Result<()> {
+    let end = "DELETE FROM one_time_tokens WHERE user_id = ?1 AND used_by IS NULL";
+    db.prepare_cached(end)?.execute([user_id]).map(drop)
 }
 
 /// Deletes some tokens that had expired at that time. Returns how many.

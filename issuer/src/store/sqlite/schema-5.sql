@@ -60,12 +60,15 @@ CREATE TABLE passkeys (
 CREATE INDEX passkeys_by_user ON passkeys (user_id);
 
 CREATE TABLE idempotency (
-  -- A keyed hash of the client and its Idempotency-Key.
+  -- A hash of the client and its Idempotency-Key.
   key BLOB PRIMARY KEY,
   -- A hash of the request.
   request BLOB NOT NULL,
-  -- The answer, sealed under the master key; null while the request is processed.
-  answer BLOB,
+  -- The answer, sealed under the master key.
+  answer BLOB NOT NULL,
   created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_by_time ON idempotency (created_at);
+
+-- The id of the client that made the change through the Admin API. Null if there is none.
+ALTER TABLE audit ADD COLUMN actor TEXT;

@@ -1,11 +1,12 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{audit, failures};
-use crate::audit::{Event, Network, NewEntry};
+use super::{audit, failures, one_time};
+use crate::audit::{Actor, Event, Network, NewEntry};
 use crate::login::throttle::ProvisionalFailure;
+use crate::own_claims::OwnClaims;
 use crate::session::{
     Authentication, Device, Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId,
-    Verdict, decide,
+    SessionPage, Verdict, decide,
 };
 use crate::status::{Candidates, StatusIndex};
 use crate::store::unacknowledged::InFlight;
@@ -47,8 +48,8 @@ pub(super) fn open(
         return Ok(None);
     }
     let Session { created_at, id, user_id, .. } = &session;
-    let entry = NewEntry::of_session(*created_at, Event::Login, id, user_id, network);
-    audit::record(db, &entry)?;
+    let entry = NewEntry::of_session(*created_at, Event::Login, id, user_id);
+    audit::record(db, &entry.from(network))?;
     end_oldest(db, &session, network)?;
     failure.map_or(Ok(()), |failure| failures::undo(db, failure))?;
     Ok(Some(session))
@@ -64,21 +65,29 @@ fn end_oldest(db: &Connection, opened: &Session, network: &Network) -> rusqlite:
         .prepare_cached(surplus)?
         .query_map(params![opened.user_id, opened.id, MOST_ENDED, others], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    surplus.iter().try_for_each(|id| end(db, id, network, opened.created_at))
+    let by = Actor::from(network.clone());
+    surplus.iter().try_for_each(|id| end(db, id, &by, opened.created_at))
 }
 
 /// The counter of the session after it.
 pub(super) type Rotation = u64;
 
-/// Decides a refresh that `waited` that number of seconds for its turn.
+/// Decides a refresh that `waited` that number of seconds for its turn. Returns the claims of its user
+/// along.
 pub(super) fn refresh(
     db: &Connection,
     refresh: &Refresh,
     waited: u64,
     in_flight: &InFlight<Rotation>,
-) -> rusqlite::Result<Verdict> {
+) -> rusqlite::Result<(Verdict, OwnClaims)> {
     let id = refresh.token.session;
-    let Some(session) = by_id(db, &id)? else { return Ok(Verdict::Refuse) };
+    let select = "SELECT *, (SELECT claims FROM users WHERE id = user_id) AS claims FROM sessions
+                  WHERE id = ?1";
+    let read = |row: &Row<'_>| Ok((session_of(row)?, OwnClaims::from_stored(row.get("claims")?)));
+    let Some((session, claims)) = db.prepare_cached(select)?.query_row([id], read).optional()?
+    else {
+        return Ok((Verdict::Refuse, OwnClaims::default()));
+    };
     let answered = !in_flight.is_unacknowledged(session.counter);
     // The issuers on a file share the clock of their machine. A grace begins when the rotation is
     // made. A token that came within the grace is not late because it waited.
@@ -118,10 +127,10 @@ pub(super) fn refresh(
         revoke(db, &id)?;
     }
     if let Some(event) = verdict.event() {
-        let (now, network) = (refresh.now, &refresh.network);
-        audit::record(db, &NewEntry::of_session(now, event, &id, &session.user_id, network))?;
+        let entry = NewEntry::of_session(refresh.now, event, &id, &session.user_id);
+        audit::record(db, &entry.from(&refresh.network))?;
     }
-    Ok(verdict)
+    Ok((verdict, claims))
 }
 
 pub(super) fn by_id(db: &Connection, id: &SessionId) -> rusqlite::Result<Option<Session>> {
@@ -130,15 +139,20 @@ pub(super) fn by_id(db: &Connection, id: &SessionId) -> rusqlite::Result<Option<
         .optional()
 }
 
-pub(super) fn end(
-    db: &Connection,
-    id: &SessionId,
-    network: &Network,
-    now: u64,
-) -> rusqlite::Result<()> {
+pub(super) fn live(db: &Connection, page: &SessionPage) -> rusqlite::Result<Vec<Session>> {
+    let SessionPage { user_id, now, after, most } = page;
+    let live = "SELECT * FROM sessions
+                WHERE user_id = ?1 AND revoked = 0 AND expires_at > ?2
+                AND (created_at, id) < (?3, ?4)
+                ORDER BY created_at DESC, id DESC LIMIT ?5";
+    let parameters = params![user_id, now, after.created_at, after.id, most];
+    db.prepare_cached(live)?.query_map(parameters, session_of)?.collect()
+}
+
+pub(super) fn end(db: &Connection, id: &SessionId, by: &Actor, now: u64) -> rusqlite::Result<()> {
     if let Some(user_id) = revoke(db, id)? {
         let event = Event::SessionEnded;
-        audit::record(db, &NewEntry::of_session(now, event, id, &user_id, network))?;
+        audit::record(db, &NewEntry::of_session(now, event, id, &user_id).by(by))?;
     }
     Ok(())
 }
@@ -147,6 +161,20 @@ pub(super) fn end(
 fn revoke(db: &Connection, id: &SessionId) -> rusqlite::Result<Option<String>> {
     let update = "UPDATE sessions SET revoked = 1 WHERE id = ?1 AND revoked = 0 RETURNING user_id";
     db.prepare_cached(update)?.query_row([id], |row| row.get(0)).optional()
+}
+
+/// Ends the sessions of a user, except one, and their one-time tokens, which may open another one.
+/// Returns how many sessions ended.
+pub(super) fn end_all(
+    db: &Connection,
+    user_id: &str,
+    except: Option<SessionId>,
+) -> rusqlite::Result<usize> {
+    let revoke = "UPDATE sessions SET revoked = 1
+                  WHERE user_id = ?1 AND revoked = 0 AND id IS NOT ?2";
+    let ended = db.execute(revoke, params![user_id, except])?;
+    one_time::end_all(db, user_id)?;
+    Ok(ended)
 }
 
 /// Deletes some sessions that had expired at that time. Returns how many.

@@ -1,10 +1,12 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::audit;
-use crate::audit::{Event, NewEntry};
+use super::{audit, failures, one_time, sessions};
+use crate::audit::{Actor, Event, NewEntry};
+use crate::login::new_password::{NewPassword, Proof};
+use crate::own_claims::OwnClaims;
 use crate::users::{BELONGINGS, User, UserChange};
 
-pub(super) fn add(db: &Connection, user: &User) -> rusqlite::Result<bool> {
+pub(super) fn add(db: &Connection, user: &User, by: &Actor) -> rusqlite::Result<bool> {
     let added = db.execute(
         "INSERT INTO users (id, name, scope, password_hash, created_at, locked, claims)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (name) DO NOTHING",
@@ -15,25 +17,89 @@ pub(super) fn add(db: &Connection, user: &User) -> rusqlite::Result<bool> {
             user.password_hash,
             user.created_at,
             user.locked,
-            user.claims,
+            user.claims.as_stored(),
         ],
     )?;
     if added == 1 {
-        audit::record(db, &NewEntry::of_user(user.created_at, Event::UserAdded, &user.id))?;
+        let entry = NewEntry::of_user(user.created_at, Event::UserAdded, &user.id);
+        audit::record(db, &entry.by(by))?;
     }
     Ok(added == 1)
 }
 
-/// Changes the user of that name. Returns `false` if there is none.
+/// Changes the user of that id. Returns `false` if there is none.
 pub(super) fn change(
     db: &Connection,
-    name: &str,
-    change: &UserChange,
+    id: &str,
+    changes: &[UserChange],
+    by: &Actor,
     now: u64,
 ) -> rusqlite::Result<bool> {
+    let find = "SELECT * FROM users WHERE id = ?1";
+    let found = db.prepare_cached(find)?.query_row([id], user_of).optional()?;
+    let is_possible = |user: &User| changes.iter().all(|change| change.is_possible(user));
+    let Some(mut user) = found.filter(is_possible) else { return Ok(false) };
+    for change in changes {
+        user = apply(db, user, change, by, now)?;
+    }
+    Ok(true)
+}
+
+/// Deletes the user of that name. Returns `false` if there is none.
+pub(super) fn delete(db: &Connection, name: &str, by: &Actor, now: u64) -> rusqlite::Result<bool> {
     let Some(found) = by_name(db, name)? else { return Ok(false) };
-    let Some(changed) = change.apply(&found, now) else { return Ok(true) };
-    let user = &changed.user;
+    apply(db, found, &UserChange::Deleted, by, now)?;
+    Ok(true)
+}
+
+/// Applies a change. Returns the row after it.
+fn apply(
+    db: &Connection,
+    found: User,
+    change: &UserChange,
+    by: &Actor,
+    now: u64,
+) -> rusqlite::Result<User> {
+    let Some(changed) = change.apply(&found, now) else { return Ok(found) };
+    let user = changed.user;
+    update(db, &user)?;
+    if changed.ends_sessions {
+        let ended = sessions::end_all(db, &user.id, None)?;
+        // Nothing has happened then.
+        if ended == 0 && changed.event == Event::SessionsEnded {
+            return Ok(user);
+        }
+    }
+    if changed.event == Event::UserDeleted {
+        for table in BELONGINGS {
+            let delete = format!("DELETE FROM {table} WHERE user_id = ?1");
+            db.prepare_cached(&delete)?.execute([&user.id])?;
+        }
+    }
+    audit::record(db, &NewEntry::of_user(now, changed.event, &user.id).by(by))?;
+    Ok(user)
+}
+
+/// Sets a password that its user chose. Returns `false` if the proof does not hold.
+pub(super) fn set_password(db: &Connection, new: &NewPassword) -> rusqlite::Result<bool> {
+    let found = by_id(db, &new.user_id)?.filter(|user| new.is_allowed(user));
+    let Some(user) = found else { return Ok(false) };
+    match &new.proof {
+        Proof::Password { failure, .. } => failures::undo(db, failure)?,
+        Proof::Reset(token) => {
+            if one_time::take(db, token)?.is_none() {
+                return Ok(false);
+            }
+        }
+    }
+    update(db, &user.with_password(&new.hash))?;
+    sessions::end_all(db, &user.id, new.staying_session())?;
+    let entry = NewEntry::of_user(new.now, new.event(), &user.id);
+    audit::record(db, &entry.from(&new.network))?;
+    Ok(true)
+}
+
+fn update(db: &Connection, user: &User) -> rusqlite::Result<()> {
     db.execute(
         "UPDATE users SET name = ?2, scope = ?3, password_hash = ?4, locked = ?5,
                           password_version = ?6, unlocked_at = ?7, claims = ?8 WHERE id = ?1",
@@ -45,23 +111,10 @@ pub(super) fn change(
             user.locked,
             user.password_version,
             user.unlocked_at,
-            user.claims,
+            user.claims.as_stored(),
         ],
-    )?;
-    if changed.ends_sessions {
-        db.execute(
-            "UPDATE sessions SET revoked = 1 WHERE user_id = ?1 AND revoked = 0",
-            [&user.id],
-        )?;
-    }
-    if changed.event == Event::UserDeleted {
-        for table in BELONGINGS {
-            let delete = format!("DELETE FROM {table} WHERE user_id = ?1");
-            db.prepare_cached(&delete)?.execute([&user.id])?;
-        }
-    }
-    audit::record(db, &NewEntry::of_user(now, changed.event, &user.id))?;
-    Ok(true)
+    )
+    .map(drop)
 }
 
 pub(super) fn replace_hash(
@@ -82,10 +135,18 @@ pub(super) fn by_name(db: &Connection, name: &str) -> rusqlite::Result<Option<Us
     db.prepare_cached("SELECT * FROM users WHERE name = ?1")?.query_row([name], user_of).optional()
 }
 
-pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<User>> {
+pub(super) fn by_id(db: &Connection, id: &str) -> rusqlite::Result<Option<User>> {
+    // A deleted user has a name that begins with char(7).
+    db.prepare_cached("SELECT * FROM users WHERE id = ?1 AND name >= char(8)")?
+        .query_row([id], user_of)
+        .optional()
+}
+
+/// Returns the first users after that name.
+pub(super) fn after(db: &Connection, name: &str, most: u32) -> rusqlite::Result<Vec<User>> {
     // Without deleted users: their names begin with char(7).
-    let users = "SELECT * FROM users WHERE name >= char(8) ORDER BY name";
-    db.prepare(users)?.query_map([], user_of)?.collect()
+    let users = "SELECT * FROM users WHERE name > max(?1, char(8)) ORDER BY name LIMIT ?2";
+    db.prepare_cached(users)?.query_map(params![name, most], user_of)?.collect()
 }
 
 /// Looks at some deleted users after that name, and deletes the rows of those that have no session
@@ -114,6 +175,6 @@ fn user_of(row: &Row<'_>) -> rusqlite::Result<User> {
         locked: row.get("locked")?,
         unlocked_at: row.get("unlocked_at")?,
         password_version: row.get("password_version")?,
-        claims: row.get("claims")?,
+        claims: OwnClaims::from_stored(row.get("claims")?),
     })
 }

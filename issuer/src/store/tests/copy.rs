@@ -3,13 +3,14 @@
 use tokio::sync::mpsc;
 
 use super::{
-    Database, KeyState, LIST_SIZE, NOW, attempt, cluster, key, numbered, one_time_token, open,
+    BY, Database, KeyState, LIST_SIZE, NOW, attempt, cluster, key, numbered, one_time_token, open,
     open_in_list, refresh, session, user,
 };
 use crate::audit::Network;
 use crate::clients::Client;
 use crate::config::DatabaseUrl;
 use crate::keys::Vault;
+use crate::own_claims::OwnClaims;
 use crate::session::Session;
 use crate::store::Store;
 use crate::store::copy::{Part, TABLES, Value, copy};
@@ -36,7 +37,7 @@ async fn content(store: &dyn Store) -> Vec<(usize, Vec<Value>)> {
 
 /// Fills each table, one of them with several parts, and uses unusual values.
 async fn fill(store: &dyn Store) {
-    assert!(store.add_user(user()).await.unwrap());
+    assert!(store.add_user(user(), BY).await.unwrap());
     let client = Client {
         id: "client_x".to_owned(),
         name: "wörker".to_owned(),
@@ -44,10 +45,10 @@ async fn fill(store: &dyn Store) {
         secret_hash: (0..=255).collect(),
         locked: true,
         created_at: 0,
-        claims: r#"{"a":[1]}"#.to_owned(),
+        claims: OwnClaims::parse(r#"{"a":[1]}"#).unwrap(),
         audiences: "https://one.example".to_owned(),
     };
-    assert!(store.add_client(client).await.unwrap());
+    assert!(store.add_client(client, BY).await.unwrap());
     for n in 0..2100 {
         let session = Session { id: numbered(n), created_at: NOW + u64::from(n), ..session(9) };
         // Only some sessions have a status index.
@@ -59,13 +60,13 @@ async fn fill(store: &dyn Store) {
     }
     assert!(open(store, session(1), "hash").await);
     store.refresh(refresh(1, 0, 10)).await.unwrap();
-    store.end_session([1; 16], Network::for_tests(), 7).await.unwrap();
+    store.end_session([1; 16], Network::for_tests().into(), 7).await.unwrap();
     let keys = |_: &Vault| Vault {
         keys: vec![key("a", KeyState::Active), key("b", KeyState::Published)],
         secret: Some(vec![255, 0]),
     };
-    store.change_keys(Box::new(keys), 8).await.unwrap();
-    store.add_one_time_token(one_time_token(1)).await.unwrap();
+    store.change_keys(Box::new(keys), BY, 8).await.unwrap();
+    store.add_one_time_token(one_time_token(1), BY).await.unwrap();
     store.remember_time(9).await.unwrap();
     store.attempt(attempt(1, 1, 255, NOW)).await.unwrap();
 }
@@ -91,7 +92,7 @@ async fn check_copy(from: &Database, to: &Database) {
     assert_eq!(content(&*target).await, expected);
 
     // The copy is usable: its audit log continues after the last entry.
-    target.end_session(numbered(2000), Network::for_tests(), 9).await.unwrap();
+    target.end_session(numbered(2000), Network::for_tests().into(), 9).await.unwrap();
     assert_eq!(content(&*target).await.len(), expected.len() + 1);
     assert!(target.session(numbered(2000)).await.unwrap().unwrap().revoked);
     assert_eq!(target.keys().await.unwrap(), source.keys().await.unwrap());
@@ -131,7 +132,7 @@ async fn an_interrupted_copy_leaves_nothing(database: Database) {
     let (imported, ()) = tokio::join!(store.import(parts), send);
     assert!(imported.unwrap_err().to_string().contains("interrupted"));
     assert!(content(&*store).await.is_empty());
-    assert!(store.add_user(user()).await.unwrap());
+    assert!(store.add_user(user(), BY).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,8 +23,8 @@ async fn one_of_two_parallel_changes_of_the_keys_is_made(database: Database) {
             })
         };
         let (one, other) = tokio::join!(
-            stores[0].change_keys(change("a"), NOW),
-            stores[1].change_keys(change("b"), NOW)
+            stores[0].change_keys(change("a"), BY, NOW),
+            stores[1].change_keys(change("b"), BY, NOW)
         );
         let (one, other) = (one.unwrap(), other.unwrap());
         assert_eq!(one, other);
@@ -41,7 +41,7 @@ async fn the_secret_changes_along_with_the_keys(database: Database) {
     };
     for sealed in [1, 2, 2] {
         let change = move |_: &Vault| sealed_as(sealed);
-        let changed = stores[0].change_keys(Box::new(change), NOW).await.unwrap();
+        let changed = stores[0].change_keys(Box::new(change), BY, NOW).await.unwrap();
         assert_eq!(changed, sealed_as(sealed));
         let seen = crate::store::open(&database.url, Missing::Make, |vault| Ok(vault.clone()))
             .await
@@ -54,8 +54,8 @@ async fn the_secret_changes_along_with_the_keys(database: Database) {
         keys: vec![key("a", KeyState::Active), key("b", KeyState::Active)],
         secret: Some(vec![3]),
     };
-    stores[0].change_keys(Box::new(two), NOW).await.unwrap_err();
-    let unchanged = stores[1].change_keys(Box::new(Vault::clone), NOW).await.unwrap();
+    stores[0].change_keys(Box::new(two), BY, NOW).await.unwrap_err();
+    let unchanged = stores[1].change_keys(Box::new(Vault::clone), BY, NOW).await.unwrap();
     assert_eq!(unchanged, sealed_as(2));
 }
 
@@ -64,8 +64,11 @@ async fn an_empty_database_whose_keys_are_refused_stays_empty(database: Database
     let refused = crate::store::open(&database.url, Missing::Make, refuse).await.err().unwrap();
     assert_eq!(refused.to_string(), "refused");
     let store = database.open().await;
-    assert!(store.users().await.unwrap().is_empty());
-    store.change_keys(Box::new(|_| vault(vec![key("a", KeyState::Active)])), NOW).await.unwrap();
+    assert!(store.users(String::new(), 9).await.unwrap().is_empty());
+    store
+        .change_keys(Box::new(|_| vault(vec![key("a", KeyState::Active)])), BY, NOW)
+        .await
+        .unwrap();
     let seen = crate::store::open(&database.url, Missing::Make, |vault| Ok(vault.clone()))
         .await
         .unwrap()

@@ -16,6 +16,7 @@ over_both!(
     a_login_waits_for_a_part_of_the_pruning_only,
     a_hash_is_replaced_only_if_it_is_unchanged_and_sessions_stay,
     no_session_survives_its_user,
+    each_refresh_has_the_claims_that_its_user_has_then,
 );
 
 /// Sends `count` refreshes in parallel, half of them to each store, and returns the verdicts.
@@ -27,7 +28,7 @@ async fn all_at_once(
     let tasks: Vec<_> = (0..count)
         .map(|index| {
             let (store, refresh) = (Arc::clone(&stores[index % 2]), refresh.clone());
-            tokio::spawn(async move { store.refresh(refresh).await.unwrap() })
+            tokio::spawn(async move { store.refresh(refresh).await.unwrap().0 })
         })
         .collect();
     let mut verdicts = Vec::new();
@@ -60,7 +61,7 @@ async fn without_a_grace_the_second_of_two_parallel_refreshes_ends_the_session(d
         let verdicts = all_at_once(&stores, &refresh(id, 0, 0), 2).await;
         assert!(verdicts.iter().any(|v| matches!(v, Verdict::Rotate(_))), "{verdicts:?}");
         assert!(verdicts.contains(&Verdict::Reuse), "{verdicts:?}");
-        assert_eq!(stores[1].refresh(refresh(id, 1, 0)).await.unwrap(), Verdict::Refuse);
+        assert_eq!(stores[1].refresh(refresh(id, 1, 0)).await.unwrap().0, Verdict::Refuse);
     }
 }
 
@@ -70,12 +71,12 @@ async fn a_session_that_ends_during_a_refresh_stays_ended(database: Database) {
         assert!(open(&*stores[0], session(id), "hash").await);
         let (refreshed, ended) = tokio::join!(
             stores[0].refresh(refresh(id, 0, 10)),
-            stores[1].end_session([id; 16], Network::for_tests(), NOW)
+            stores[1].end_session([id; 16], Network::for_tests().into(), NOW)
         );
         ended.unwrap();
-        assert!(!matches!(refreshed.unwrap(), Verdict::Reuse));
+        assert!(!matches!(refreshed.unwrap().0, Verdict::Reuse));
         for counter in [0, 1] {
-            let verdict = stores[0].refresh(refresh(id, counter, 10)).await.unwrap();
+            let verdict = stores[0].refresh(refresh(id, counter, 10)).await.unwrap().0;
             assert_eq!(verdict, Verdict::Refuse);
         }
         assert!(stores[0].session([id; 16]).await.unwrap().unwrap().revoked);
@@ -86,7 +87,7 @@ async fn a_repeated_refresh_is_recorded_once_for_each_rotation(database: Databas
     let stores = two(&database).await;
     assert!(open(&*stores[0], session(1), "hash").await);
     for counter in 0..3 {
-        let rotated = stores[0].refresh(refresh(1, counter, 10)).await.unwrap();
+        let rotated = stores[0].refresh(refresh(1, counter, 10)).await.unwrap().0;
         assert!(matches!(rotated, Verdict::Rotate(_)), "{rotated:?}");
         for verdict in all_at_once(&stores, &refresh(1, counter, 10), 16).await {
             assert!(matches!(verdict, Verdict::Repeat { .. }), "{verdict:?}");
@@ -109,7 +110,7 @@ async fn the_clock_of_postgres_measures_the_grace() {
     let stores = two(&Database::postgres_at(&url)).await;
     assert!(open(&*stores[0], session(1), "hash").await);
     let by_clock = async |index: usize, counter, now| {
-        stores[index].refresh(Refresh { now, ..refresh(1, counter, 10) }).await.unwrap()
+        stores[index].refresh(Refresh { now, ..refresh(1, counter, 10) }).await.unwrap().0
     };
     for (counter, one) in [(0, 0), (1, 1), (2, 0)] {
         let (now, then) = if one == 0 { (NOW + 1, NOW + 16) } else { (NOW + 16, NOW + 1) };
@@ -141,9 +142,9 @@ async fn the_grace_of_a_refresh_that_waits_for_a_lock_begins_after_it() {
     while cluster::execute(&url, is_locked) == ["0"] {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let rotated = store.refresh(refresh(1, 0, 1)).await.unwrap();
+    let rotated = store.refresh(refresh(1, 0, 1)).await.unwrap().0;
     assert!(matches!(rotated, Verdict::Rotate(_)), "{rotated:?}");
-    let repeated = other.refresh(refresh(1, 0, 1)).await.unwrap();
+    let repeated = other.refresh(refresh(1, 0, 1)).await.unwrap().0;
     assert!(matches!(repeated, Verdict::Repeat { .. }), "{repeated:?}");
     locked.await.unwrap();
 }
@@ -155,7 +156,7 @@ async fn the_grace_of_a_refresh_that_waits_for_sqlite_begins_after_it() {
     for id in [1, 2] {
         assert!(open(&*store, session(id), "hash").await);
     }
-    assert!(matches!(store.refresh(refresh(2, 0, 1)).await, Ok(Verdict::Rotate(_))));
+    assert!(matches!(store.refresh(refresh(2, 0, 1)).await, Ok((Verdict::Rotate(_), _))));
     let DatabaseUrl::Sqlite(path) = &database.url else { panic!() };
     let lock = rusqlite::Connection::open(path).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -165,13 +166,15 @@ async fn the_grace_of_a_refresh_that_waits_for_sqlite_begins_after_it() {
     tokio::time::sleep(Duration::from_millis(2100)).await;
     lock.execute_batch("COMMIT").unwrap();
     assert!(busy.await);
-    let repeated = repeating.await.unwrap();
+    let repeated = repeating.await.unwrap().0;
     assert!(matches!(repeated, Verdict::Repeat { .. }), "it came within the grace: {repeated:?}");
     let rotated = rotating.await;
-    let Ok(Verdict::Rotate(Session { rotated_at, .. })) = rotated else { panic!("{rotated:?}") };
+    let Ok((Verdict::Rotate(Session { rotated_at, .. }), _)) = rotated else {
+        panic!("{rotated:?}")
+    };
     assert!(rotated_at > NOW + 1, "{rotated_at}");
     let late = Refresh { now: rotated_at + 1, ..refresh(1, 0, 1) };
-    let repeated = other.refresh(late).await.unwrap();
+    let repeated = other.refresh(late).await.unwrap().0;
     assert!(matches!(repeated, Verdict::Repeat { .. }), "{repeated:?}");
 }
 
@@ -188,7 +191,7 @@ async fn a_rotation_without_an_answer_is_no_reuse_on_sqlite() {
         drop(unanswered);
     }
     let at = async |store: &Arc<dyn Store>, id, now| {
-        store.refresh(Refresh { now, ..refresh(id, 0, 10) }).await.unwrap()
+        store.refresh(Refresh { now, ..refresh(id, 0, 10) }).await.unwrap().0
     };
     assert_eq!(at(&other, 1, NOW + 37).await, Verdict::Reuse, "at another issuer");
     // The answer begins the grace.
@@ -202,12 +205,12 @@ async fn a_rotation_without_an_answer_is_no_reuse_on_sqlite() {
 async fn a_user_has_a_thousand_sessions_and_the_oldest_end_first(database: Database) {
     let [store, other] = two(&database).await;
     let friend = User { id: "user_y".to_owned(), name: "friend".to_owned(), ..user() };
-    assert!(store.add_user(friend).await.unwrap());
+    assert!(store.add_user(friend, BY).await.unwrap());
     let of_friend = Session { user_id: "user_y".to_owned(), ..session(1) };
     assert!(open(&*store, of_friend, "hash").await);
     // A session that has ended does not count.
     assert!(open(&*store, session(3), "hash").await);
-    store.end_session([3; 16], Network::for_tests(), NOW).await.unwrap();
+    store.end_session([3; 16], Network::for_tests().into(), NOW).await.unwrap();
     for n in 0..1000 {
         let session = Session { id: numbered(n), created_at: NOW + u64::from(n), ..session(9) };
         assert!(open(&*store, session, "hash").await);
@@ -268,7 +271,7 @@ async fn a_new_password_ends_all_sessions_of_the_old_one(database: Database) {
         tokio::time::sleep(Duration::from_micros(400 * u64::try_from(round % 8).unwrap())).await;
         assert!(
             stores[1]
-                .change_user("demo".to_owned(), UserChange::Password(next.clone()), NOW)
+                .change_user("user_x".to_owned(), vec![UserChange::Password(next.clone())], BY, NOW)
                 .await
                 .unwrap()
         );
@@ -298,7 +301,12 @@ async fn a_hash_is_replaced_only_if_it_is_unchanged_and_sessions_stay(database: 
     assert!(!other.session([1; 16]).await.unwrap().unwrap().revoked);
     assert!(
         store
-            .change_user("demo".to_owned(), UserChange::Password("changed".to_owned()), NOW)
+            .change_user(
+                "user_x".to_owned(),
+                vec![UserChange::Password("changed".to_owned())],
+                BY,
+                NOW
+            )
             .await
             .unwrap()
     );
@@ -312,7 +320,7 @@ async fn no_session_survives_its_user(database: Database) {
     for round in 0..20_u8 {
         let id = format!("user_{round}");
         let user = User { id: id.clone(), name: id.clone(), ..user() };
-        assert!(stores[0].add_user(user).await.unwrap());
+        assert!(stores[0].add_user(user, BY).await.unwrap());
         let session = |number| Session { user_id: id.clone(), ..session(number) };
         let hash = || "hash".to_owned();
         assert!(open(&*stores[0], session(2 * round), "hash").await);
@@ -325,18 +333,19 @@ async fn no_session_survives_its_user(database: Database) {
                 None,
                 None
             ),
-            stores[1].delete_user(id.clone(), NOW),
+            stores[1].delete_user(id.clone(), BY, NOW),
         );
         opened.unwrap();
         assert!(deleted.unwrap());
-        refreshed += usize::from(matches!(one.unwrap(), Verdict::Rotate(_)));
+        refreshed += usize::from(matches!(one.unwrap().0, Verdict::Rotate(_)));
         for number in [2 * round, 2 * round + 1] {
             let left = stores[0].session([number; 16]).await.unwrap();
             assert!(left.is_none_or(|session| session.revoked));
-            let verdict = stores[1].refresh(refresh(number, 0, 10)).await.unwrap();
+            let verdict = stores[1].refresh(refresh(number, 0, 10)).await.unwrap().0;
             assert_eq!(verdict, Verdict::Refuse);
         }
-        assert!(!stores[0].delete_user(id.clone(), NOW).await.unwrap());
+        assert!(!stores[0].delete_user(id.clone(), BY, NOW).await.unwrap());
+        assert!(stores[0].user_with_id(id.clone()).await.unwrap().is_none());
         assert!(stores[0].user(id).await.unwrap().is_none());
     }
     // The rows of deleted users stay as long as their sessions, which the status lists need.
@@ -346,10 +355,37 @@ async fn no_session_survives_its_user(database: Database) {
         let Some(Part::Rows { table: 0, rows }) = parts.recv().await else { panic!() };
         rows.len()
     };
-    assert_eq!(stores[0].users().await.unwrap().len(), 1);
+    assert_eq!(stores[0].users(String::new(), 9).await.unwrap().len(), 1);
     assert_eq!(rows().await, 21);
     stores[0].prune(NOW + 9000).await.unwrap();
     assert_eq!(rows().await, 1);
     assert!(refreshed > 0, "every refresh was refused");
     assert!(stores[0].user("demo".to_owned()).await.unwrap().is_some());
+}
+
+async fn each_refresh_has_the_claims_that_its_user_has_then(database: Database) {
+    let [store, other] = two(&database).await;
+    let other_user = User { id: "user_y".to_owned(), name: "eve".to_owned(), ..user() };
+    assert!(other.add_user(other_user, BY).await.unwrap());
+    assert!(open(&*store, session(1), "hash").await);
+    let [none, some, later] =
+        ["{}", r#"{"roles":["é"]}"#, r#"{"roles":[]}"#].map(|json| OwnClaims::parse(json).unwrap());
+    for (counter, change, expected) in [
+        (0, None, &none),
+        (1, Some(some.clone()), &some),
+        // Repeats the last one.
+        (1, Some(later.clone()), &later),
+        (2, None, &later),
+        (3, Some(none.clone()), &none),
+    ] {
+        if let Some(claims) = change {
+            let change = UserChange::Claims(claims);
+            assert!(other.change_user("user_x".to_owned(), vec![change], BY, NOW).await.unwrap());
+        }
+        let (verdict, claims) = store.refresh(refresh(1, counter, 10)).await.unwrap();
+        assert!(matches!(verdict, Verdict::Rotate(_) | Verdict::Repeat { .. }), "{verdict:?}");
+        assert_eq!(claims, *expected, "{counter}");
+    }
+    let found = other.user("demo".to_owned()).await.unwrap().unwrap();
+    assert_eq!(found.claims, none);
 }

@@ -61,15 +61,15 @@ async fn a_status_list_has_every_ended_session_until_it_expires(database: Databa
         indices
     };
     assert!(ended(1, NOW).await.is_empty());
-    store.end_session([0; 16], Network::for_tests(), NOW).await.unwrap();
+    store.end_session([0; 16], Network::for_tests().into(), NOW).await.unwrap();
     assert_eq!(ended(1, NOW).await, [indices[0]]);
-    assert!(matches!(store.refresh(refresh(1, 0, 0)).await.unwrap(), Verdict::Rotate(_)));
-    assert_eq!(store.refresh(refresh(1, 0, 0)).await.unwrap(), Verdict::Reuse);
+    assert!(matches!(store.refresh(refresh(1, 0, 0)).await.unwrap().0, Verdict::Rotate(_)));
+    assert_eq!(store.refresh(refresh(1, 0, 0)).await.unwrap().0, Verdict::Reuse);
     assert_eq!(ended(1, NOW).await, sorted(indices[..2].to_vec()));
     assert!(ended(2, NOW).await.is_empty());
     assert!(
         store
-            .change_user("demo".to_owned(), UserChange::Password("new".to_owned()), NOW)
+            .change_user("user_x".to_owned(), vec![UserChange::Password("new".to_owned())], BY, NOW)
             .await
             .unwrap()
     );
@@ -88,7 +88,7 @@ async fn a_session_without_a_status_index_gets_one_when_it_is_refreshed(database
     let refreshed = async |counter| {
         let candidates = Some(Candidates::from_random(crate::crypto::random().unwrap(), LIST_SIZE));
         let verdict =
-            store.refresh(Refresh { candidates, ..refresh(1, counter, 10) }).await.unwrap();
+            store.refresh(Refresh { candidates, ..refresh(1, counter, 10) }).await.unwrap().0;
         let (Verdict::Rotate(next) | Verdict::Repeat { session: next, .. }) = verdict else {
             panic!("{verdict:?}")
         };

@@ -14,33 +14,36 @@ const OVERRIDES = ['x-original-url', 'x-rewrite-url', 'x-http-method', 'x-http-m
 /** Headers that only the gateway may set. */
 const OWN = ['forwarded', 'signature', 'signature-input']
 
+const DROPPED = new Set([...HOP_BY_HOP, ...OVERRIDES, ...OWN])
+
 /** The prefix of more of them: some servers write a port or a path from such a header into their links. */
 const FORWARDED = 'x-forwarded-'
 
 /** Cloudflare adds the client's address to it. */
 const FORWARDED_FOR = 'x-forwarded-for'
 
-/** Returns the headers of the forwarded request: the request's own without forged ones, and the claims of the route. */
-export function headersFor(request: Request, { isPublic, claims: wanted }: Route, claims: Claims): Headers {
-  const headers = new Headers(request.headers)
+/** Drops the headers that the origin must not get from the client. `headers` begin as a copy of the request's. */
+export function dropHeaders(headers: Headers, request: Request, { isPublic }: Route): void {
   const isWebSocket = headers.get('upgrade')?.toLowerCase() === 'websocket'
-  const dropped = new Set([...namedByConnection(headers), ...HOP_BY_HOP, ...OVERRIDES, ...OWN])
-  // The origin needs the claims, and could lose the token.
-  if (!isPublic) dropped.add('authorization')
-  for (const name of [...headers.keys()]) {
+  const connection = namedByConnection(headers)
+  for (const name of request.headers.keys()) {
     // CGI, WSGI and PHP do not tell "_", or even ".", from "-".
-    const readAs = name.replace(/[^a-z0-9]/g, '-')
+    const readAs = name.replace(/[^a-z0-9-]/g, '-')
     const isOwn = readAs.startsWith(PREFIX) || (readAs.startsWith(FORWARDED) && name !== FORWARDED_FOR)
-    if (isOwn || dropped.has(name) || dropped.has(readAs)) headers.delete(name)
+    if (isOwn || DROPPED.has(readAs) || connection.includes(name)) headers.delete(name)
   }
+  // The origin needs the claims, and could lose the token.
+  if (!isPublic) headers.delete('authorization')
   if (isWebSocket) headers.set('upgrade', 'websocket')
-  const { host, protocol } = new URL(request.url)
+}
+
+/** Sets the headers that only the gateway sets: of the URL that the client asked for, and with the claims of the route. */
+export function setHeaders(headers: Headers, { host, protocol }: URL, { claims: wanted }: Route, claims: Claims): void {
   headers.set('x-forwarded-host', host)
   headers.set('x-forwarded-proto', protocol.slice(0, -1))
   for (const [claim, name] of wanted) {
     if (Object.hasOwn(claims, claim)) headers.set(name, encode(claims[claim]))
   }
-  return headers
 }
 
 /** Percent-encoded UTF-8 has only characters that a header may have. A value that is no string is encoded as JSON. */
@@ -49,5 +52,5 @@ function encode(value: unknown): string {
 }
 
 function namedByConnection(headers: Headers): string[] {
-  return (headers.get('connection') ?? '').toLowerCase().split(',').map((name) => name.trim())
+  return headers.get('connection')?.toLowerCase().split(',').map((name) => name.trim()) ?? []
 }

@@ -1,7 +1,7 @@
 // In front of an origin: a request is forwarded only if a row of the table of routes admits it. README.md has the settings.
 import { guard } from 'countersign/guard'
 import { answerPreflight, methodOfPreflight, withCors } from './cors.js'
-import { headersFor, type Claims } from './headers.js'
+import { dropHeaders, setHeaders, type Claims } from './headers.js'
 import { readPath } from './path.js'
 import { log, Refusal, refusalFor, refusalOf, responseTo } from './refusal.js'
 import { findRoute, type Route } from './routes.js'
@@ -17,17 +17,18 @@ export default {
     try {
       settings ??= readSettings(env)
       const { cors, origin, routes, signingKey } = settings
-      const { pathname, search } = new URL(request.url)
-      const path = readPath(pathname)
+      const url = new URL(request.url)
+      const path = readPath(url.pathname)
       const preflight = cors && methodOfPreflight(request)
       route = findRoute(routes, path, preflight ?? request.method)
       if (preflight !== undefined && typeof cors === 'object') return answerPreflight(request, preflight, cors)
       const claims = preflight !== undefined || route.isPublic ? {} : await claimsOf(request, route, settings)
       // The origin gets the path that the route was found by.
-      const target = new URL(origin + path.exact + search)
-      const headers = headersFor(request, route, claims)
-      if (signingKey !== undefined) await sign(request.method, target, headers, signingKey)
-      return withCors(await forward(request, target, route, headers), request, cors)
+      const forwarded = new Request(origin + path.exact + url.search, request)
+      dropHeaders(forwarded.headers, request, route)
+      setHeaders(forwarded.headers, url, route, claims)
+      if (signingKey !== undefined) await sign(forwarded, route, signingKey)
+      return withCors(await forward(forwarded, route), request, cors)
     } catch (error) {
       const refusal = refusalFor(error)
       log(request, refusal, route?.path)
@@ -45,12 +46,12 @@ async function claimsOf(request: Request, { scope }: Route, { keys }: Settings):
 }
 
 /** Returns the origin's response as it is, errors and redirects too. */
-async function forward(request: Request, target: URL, { isPublic }: Route, headers: Headers): Promise<Response> {
-  const init: RequestInit = { headers, redirect: 'manual' }
+async function forward(request: Request, { isPublic }: Route): Promise<Response> {
+  const init: RequestInit = { redirect: 'manual' }
   // Cloudflare's cache does not know the claims: it would answer with somebody else's response.
   if (!isPublic) init.cache = 'no-store'
   try {
-    return await fetch(new Request(target, request), init)
+    return await fetch(request, init)
   } catch (error) {
     throw new Refusal(502, 'origin_unreachable', 'the origin does not answer; try again later', { reason: String(error) })
   }

@@ -28,12 +28,16 @@ export function readPath(pathname: string): Path {
 
 /** Returns the lenient reading, or `undefined` if there are several. */
 export function readLeniently(path: string): string | undefined {
+  if (PLAIN.test(path)) return path
   const decoded = decode(path)
   if (decoded === undefined || /[\0-\x1f\x7f]|%[0-9a-f]{2}/i.test(decoded)) return undefined
   const segments = segmentsOf(decoded.replace(/[?#].*/s, ''))
   if ([...segmentsOf(decoded), ...segments].some(isDots)) return undefined
   return `/${segments.map(trim).filter(Boolean).join('/')}`
 }
+
+/** Most paths have nothing that servers read in different ways. */
+const PLAIN = /^(?:\/[a-z0-9_-]+)+$/
 
 function segmentsOf(path: string): string[] {
   return path.split(/[/\\]/).map((segment) => segment.replace(/;.*/s, ''))

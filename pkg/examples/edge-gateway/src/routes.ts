@@ -13,7 +13,7 @@ export interface Route {
   /** True if requests need no token. */
   readonly isPublic: boolean
   readonly scope: string | undefined
-  /** The headers that claims are passed on in, by claim. */
+  /** The headers that claims are passed on in, by claim, in the order of the headers' names. */
   readonly claims: ReadonlyMap<string, string>
 }
 
@@ -112,7 +112,7 @@ function readClaims(value: unknown, name: string): Route['claims'] {
   if (!headers.every((header) => HEADER.test(header)) || new Set(headers).size < headers.length) {
     throw refuseSetting(name, `{ claim: header }, each with a header of its own, in lower case, that begins with ${PREFIX}`)
   }
-  return new Map(claims)
+  return new Map(claims.sort(([, a], [, b]) => (a < b ? -1 : 1)))
 }
 
 const HEADER = new RegExp(`^${PREFIX}[a-z0-9-]+$`)

@@ -1,5 +1,7 @@
 //! The commands of `user`.
 
+mod sessions;
+
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::sync::Arc;
 
@@ -7,12 +9,15 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::claims::NewClaims;
 use super::output::Output;
 use super::{existing, existing_or_new};
+use crate::audit::Actor;
 use crate::login::{password, user_name};
 use crate::scope;
 use crate::service::accounts;
 use crate::service::hasher::Cost;
+use crate::service::new_password::{ResetToken, begin_password_reset};
 use crate::store::Store;
 use crate::users::{User, UserChange};
 use crate::{Clock, Config, Error};
@@ -28,6 +33,8 @@ pub(super) enum Command {
     },
     /// Set a password; ends the user's sessions
     Passwd(Name),
+    /// Print a token with which the user sets a new password within an hour
+    Reset(Name),
     /// Refuse logins until a new password is set; ends the users' sessions
     ExpirePasswords {
         /// User names
@@ -47,6 +54,15 @@ pub(super) enum Command {
         name: Name,
         /// Scope, such as "read write"; "" for none
         scope: String,
+    },
+    /// List the open sessions of a user, or end them
+    Sessions(sessions::Sessions),
+    /// Set the claims of one's own in a user's tokens, from the next refresh on; or print them
+    Claims {
+        #[command(flatten)]
+        name: Name,
+        #[command(flatten)]
+        claims: NewClaims,
     },
     /// Delete a user; ends the user's sessions
     Delete(Name),
@@ -74,11 +90,16 @@ impl Command {
                 add(config, &name, &scope, output).await
             }
             Self::Passwd(Name { name }) => passwd(config, &name, output).await,
+            Self::Reset(Name { name }) => reset(config, &name, output).await,
             Self::ExpirePasswords { names, .. } => expire_passwords(config, &names, output).await,
             Self::Lock(Name { name }) => lock(config, &name, true, output).await,
             Self::Unlock(Name { name }) => lock(config, &name, false, output).await,
             Self::Scope { name: Name { name }, scope } => {
                 change_scope(config, &name, &scope, output).await
+            }
+            Self::Sessions(sessions) => sessions.run(config, output).await,
+            Self::Claims { name: Name { name }, claims } => {
+                claims_of(config, &name, claims, output).await
             }
             Self::Delete(Name { name }) => delete(config, &name, output).await,
             Self::List => list(config, output).await,
@@ -87,8 +108,8 @@ impl Command {
 }
 
 async fn add(config: &Config, name: &str, scope: &str, output: Output) -> Result<(), Error> {
-    let name = user_name(name)?;
-    let scope = checked_scope(scope)?;
+    let name = user_name::check(name)?;
+    let scope = scope::check(scope)?;
     let store = existing_or_new(config).await?;
     let taken = || Error::Refused(format!("user {name} exists; use user passwd to set a password"));
     if store.user(name.clone()).await?.is_some() {
@@ -96,13 +117,15 @@ async fn add(config: &Config, name: &str, scope: &str, output: Output) -> Result
     }
     let password_hash = hash(config, &new_password(config, &name)?)?;
     let now = Clock::system().now();
-    let added = accounts::add_user(&*store, &name, &scope, password_hash, now).await?;
+    let added =
+        accounts::add_user(&*store, &name, &scope, password_hash, Actor::default(), now).await?;
     let sub = added.ok_or_else(taken)?;
     output.print(&format!("added user {name}\n"), &json!({ "name": name, "sub": sub }))
 }
 
 async fn passwd(config: &Config, name: &str, output: Output) -> Result<(), Error> {
-    let (name, store) = known(config, name).await?;
+    let (known, store) = known(config, name).await?;
+    let name = known.name;
     let password = new_password(config, &name)?;
     let user = store.user(name.clone()).await?.ok_or_else(|| unknown(&name))?;
     // A thief may know it.
@@ -111,10 +134,23 @@ async fn passwd(config: &Config, name: &str, output: Output) -> Result<(), Error
             "this password of user {name} has expired; nothing was changed. Choose another one"
         )));
     }
-    let change = UserChange::Password(hash(config, &password)?);
-    change_user(&*store, &name, change).await?;
+    change_user(&*store, &user, UserChange::Password(hash(config, &password)?)).await?;
     let text = format!("set the password of user {name} and ended their sessions\n");
     output.print(&text, &json!({ "name": name }))
+}
+
+async fn reset(config: &Config, name: &str, output: Output) -> Result<(), Error> {
+    let (user, store) = known(config, name).await?;
+    let reset =
+        begin_password_reset(&*store, &user, Actor::default(), Clock::system().now()).await?;
+    let ResetToken { token, expires_at } = reset;
+    let text = format!(
+        "{}\n\nThe token is not shown again. It works once, within an hour: send it to POST \
+         /password/reset with the new password.\n",
+        *token
+    );
+    let json = json!({ "name": user.name, "token": *token, "expires_at": expires_at });
+    output.print(&text, &json)
 }
 
 /// Lets the passwords of these users expire; of all users if there is no name. Changes one user after
@@ -123,16 +159,17 @@ async fn expire_passwords(config: &Config, names: &[String], output: Output) -> 
     let store = existing(config).await?;
     let mut known = Vec::new();
     for name in names {
-        let name = user_name(name)?;
+        let name = user_name::check(name)?;
         let user = store.user(name.clone()).await?;
-        known.push(user.ok_or_else(|| unknown(&name))?.name);
+        known.push(user.ok_or_else(|| unknown(&name))?);
     }
     if names.is_empty() {
-        known = store.users().await?.into_iter().map(|user| user.name).collect();
+        known = accounts::all_users(&*store).await?;
     }
-    for (done, name) in known.iter().enumerate() {
+    for (done, user) in known.iter().enumerate() {
+        let (by, now) = (Actor::default(), Clock::system().now());
         let changed =
-            store.change_user(name.clone(), UserChange::PasswordExpired, Clock::system().now());
+            store.change_user(user.id.clone(), vec![UserChange::PasswordExpired], by, now);
         // A user who was deleted meanwhile needs no change.
         changed.await.map_err(|e| match done {
             0 => e.into(),
@@ -144,12 +181,14 @@ async fn expire_passwords(config: &Config, names: &[String], output: Output) -> 
          next: user passwd NAME, for each of them; user list shows who needs it\n",
         known.len()
     );
-    output.print(&text, &json!({ "names": known }))
+    let names: Vec<_> = known.into_iter().map(|user| user.name).collect();
+    output.print(&text, &json!({ "names": names }))
 }
 
 async fn lock(config: &Config, name: &str, locked: bool, output: Output) -> Result<(), Error> {
-    let (name, store) = known(config, name).await?;
-    change_user(&*store, &name, UserChange::Locked(locked)).await?;
+    let (user, store) = known(config, name).await?;
+    change_user(&*store, &user, UserChange::Locked(locked)).await?;
+    let name = user.name;
     let text = if locked {
         format!("locked user {name} and ended their sessions\n")
     } else {
@@ -164,48 +203,65 @@ async fn change_scope(
     scope: &str,
     output: Output,
 ) -> Result<(), Error> {
-    let change = UserChange::Scope(checked_scope(scope)?);
-    let (name, store) = known(config, name).await?;
-    change_user(&*store, &name, change).await?;
+    let change = UserChange::Scope(scope::check(scope)?);
+    let (user, store) = known(config, name).await?;
+    change_user(&*store, &user, change).await?;
+    let name = user.name;
     let text = format!("set the scope of user {name}; it is in the tokens of new sessions\n");
     output.print(&text, &json!({ "name": name }))
 }
 
+/// Sets the user's own claims, or prints the present ones.
+async fn claims_of(
+    config: &Config,
+    name: &str,
+    claims: NewClaims,
+    output: Output,
+) -> Result<(), Error> {
+    let claims = claims.read()?;
+    let (user, store) = known(config, name).await?;
+    let text = match &claims {
+        Some(new) => {
+            change_user(&*store, &user, UserChange::Claims(new.clone())).await?;
+            let name = &user.name;
+            format!("set the claims of user {name}; they are in tokens from the next refresh on\n")
+        }
+        None => format!("{}\n", user.claims.as_json()),
+    };
+    let claims = claims.as_ref().unwrap_or(&user.claims).to_value();
+    output.print(&text, &json!({ "name": user.name, "claims": claims }))
+}
+
 async fn delete(config: &Config, name: &str, output: Output) -> Result<(), Error> {
-    let name = user_name(name)?;
+    let name = user_name::check(name)?;
     // Does not look first: an earlier deletion that was not confirmed has to be confirmed now.
     let store = existing(config).await?;
-    if !store.delete_user(name.clone(), Clock::system().now()).await? {
+    if !store.delete_user(name.clone(), Actor::default(), Clock::system().now()).await? {
         return Err(unknown(&name));
     }
     let text = format!("deleted user {name} and ended their sessions\n");
     output.print(&text, &json!({ "name": name }))
 }
 
-/// Returns the normalised name of a user, and the database. Looks before a change: the database
-/// confirms a change that changes nothing too, which takes time or fails while its standby is away.
-async fn known(config: &Config, name: &str) -> Result<(String, Arc<dyn Store>), Error> {
-    let name = user_name(name)?;
+/// Returns the user of that name, and the database. Looks before a change: the database confirms a
+/// change that changes nothing too, which takes time or fails while its standby is away.
+async fn known(config: &Config, name: &str) -> Result<(User, Arc<dyn Store>), Error> {
+    let name = user_name::check(name)?;
     let store = existing(config).await?;
-    match store.user(name.clone()).await? {
-        Some(_) => Ok((name, store)),
-        None => Err(unknown(&name)),
-    }
+    let user = store.user(name.clone()).await?.ok_or_else(|| unknown(&name))?;
+    Ok((user, store))
 }
 
-async fn change_user(store: &dyn Store, name: &str, change: UserChange) -> Result<(), Error> {
-    let is_known = store.change_user(name.to_owned(), change, Clock::system().now()).await?;
-    if is_known { Ok(()) } else { Err(unknown(name)) }
+async fn change_user(store: &dyn Store, user: &User, change: UserChange) -> Result<(), Error> {
+    let (by, now) = (Actor::default(), Clock::system().now());
+    let is_known = store.change_user(user.id.clone(), vec![change], by, now).await?;
+    if is_known { Ok(()) } else { Err(unknown(&user.name)) }
 }
 
-/// Returns the `sub` of a user. A `sub` is returned as it is: the user may be deleted.
+/// Returns the `sub` of a user, who may be deleted.
 pub(super) async fn find_id(store: &dyn Store, user: &str) -> Result<String, Error> {
-    let name = user_name(user)?;
-    match store.user(name.clone()).await? {
-        Some(found) => Ok(found.id),
-        None if user.starts_with("user_") => Ok(user.to_owned()),
-        None => Err(unknown(&name)),
-    }
+    let found = accounts::find_user_id(store, user).await?;
+    found.ok_or_else(|| unknown(user))
 }
 
 fn unknown(name: &str) -> Error {
@@ -215,7 +271,7 @@ fn unknown(name: &str) -> Error {
 /// Prints name, `sub` and scope of each user, `locked` for a locked one, and `expired` for one whose
 /// password has expired, separated by tabs.
 async fn list(config: &Config, output: Output) -> Result<(), Error> {
-    let users = existing(config).await?.users().await?;
+    let users = accounts::all_users(&*existing(config).await?).await?;
     let object = |user: &User| {
         json!({ "name": user.name, "sub": user.id, "scope": user.scope, "locked": user.locked,
                 "password_expired": user.has_expired_password(), "created_at": user.created_at })
@@ -226,28 +282,6 @@ async fn list(config: &Config, output: Output) -> Result<(), Error> {
         format!("{}\t{}\t{}{locked}{expired}\n", user.name, user.id, user.scope)
     };
     output.print(&users.iter().map(line).collect::<String>(), &users.iter().map(object).collect())
-}
-
-/// Returns the scope with each word once.
-pub(super) fn checked_scope(scope: &str) -> Result<String, Error> {
-    if scope.is_empty() {
-        return Ok(String::new());
-    }
-    scope::parse(scope).ok_or_else(|| {
-        Error::Refused(format!(
-            "{scope:?} is not a scope; expected words with single spaces between, such as \"read \
-             write\""
-        ))
-    })
-}
-
-fn user_name(name: &str) -> Result<String, Error> {
-    user_name::normalise(name).ok_or_else(|| {
-        Error::Refused(format!(
-            "{name:?} is not a user name; use 1 to {} characters",
-            user_name::MAX_CHARACTERS
-        ))
-    })
 }
 
 /// The bytes of a line of stdin that are read: a longer line is too long for a password anyway.

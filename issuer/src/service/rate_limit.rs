@@ -1,6 +1,6 @@
-//! Rate limit: the logins that each network may try, successful or not.
+//! Rate limits: the logins that each network may try, and the requests that each client may make.
 
-use std::net::IpAddr;
+use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -10,29 +10,27 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use crate::network::network_of;
-
-/// The length of the queue of refused logins, in windows of the limit.
+/// The length of the queue of refused attempts, in windows of the limit.
 const WINDOWS: u32 = 5;
 
-/// Counts the recent logins of each network.
-pub(crate) struct LoginLimit {
-    limiter: DefaultKeyedRateLimiter<IpAddr>,
-    /// The refused logins. Each has a turn of its own to come back.
-    refused: Refused,
+/// Counts the recent attempts of each `K`.
+pub(crate) struct RateLimit<K: Clone + Eq + Hash> {
+    limiter: DefaultKeyedRateLimiter<K>,
+    /// The refused attempts. Each has a turn of its own to come back.
+    refused: Refused<K>,
     /// The turns in `refused`.
     turns: NonZeroU32,
-    /// The refused logins for which the queue was too short.
+    /// The refused attempts for which the queue was too short.
     late: AtomicU32,
     period: Duration,
     clock: DefaultClock,
 }
 
-type Refused =
-    RateLimiter<IpAddr, DefaultKeyedStateStore<IpAddr>, DefaultClock, StateInformationMiddleware>;
+type Refused<K> =
+    RateLimiter<K, DefaultKeyedStateStore<K>, DefaultClock, StateInformationMiddleware>;
 
-impl LoginLimit {
-    /// Each network may try `rate` logins at once, and after that as many in each `window`.
+impl<K: Clone + Eq + Hash> RateLimit<K> {
+    /// Each `K` may make `rate` attempts at once, and after that as many in each `window`.
     pub(crate) fn new(rate: u32, window: Duration) -> Self {
         let burst = NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN);
         let turns = burst.saturating_mul(NonZeroU32::new(WINDOWS).unwrap_or(NonZeroU32::MIN));
@@ -50,23 +48,21 @@ impl LoginLimit {
 
     /// Counts one attempt. If there were too many, refuses it with the time to wait. The times of
     /// refused attempts differ, so that they do not all come back together.
-    pub(crate) fn check(&self, client: IpAddr) -> Result<(), Duration> {
-        let network = network_of(client);
-        let refused = self.limiter.check_key(&network);
-        refused.map_err(|until| {
-            until.wait_time_from(self.clock.now()) + self.period * self.turn(network)
-        })
+    pub(crate) fn check(&self, key: &K) -> Result<(), Duration> {
+        let refused = self.limiter.check_key(key);
+        refused
+            .map_err(|until| until.wait_time_from(self.clock.now()) + self.period * self.turn(key))
     }
 
     /// Returns the number of refused attempts that come back before this one.
-    fn turn(&self, network: IpAddr) -> u32 {
-        match self.refused.check_key(&network) {
+    fn turn(&self, key: &K) -> u32 {
+        match self.refused.check_key(key) {
             Ok(state) => (self.turns.get() - 1).saturating_sub(state.remaining_burst_capacity()),
             Err(_) => self.late.fetch_add(1, Ordering::Relaxed) % self.turns,
         }
     }
 
-    /// Forgets the networks whose whole burst is available again.
+    /// Forgets the keys whose whole burst is available again.
     pub(crate) fn prune(&self) {
         self.limiter.retain_recent();
         self.limiter.shrink_to_fit();
@@ -79,26 +75,26 @@ impl LoginLimit {
 mod tests {
     use super::*;
 
+    const ONE: &str = "192.0.2.1";
+
     #[test]
     fn a_network_at_its_limit_does_not_affect_another() {
         let period = Duration::from_secs(600);
-        let limit = LoginLimit::new(2, period * 2);
-        let (one, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        assert!(limit.check(one).is_ok() && limit.check(one).is_ok());
-        let wait = limit.check(one).unwrap_err();
+        let limit = RateLimit::new(2, period * 2);
+        assert!(limit.check(&ONE).is_ok() && limit.check(&ONE).is_ok());
+        let wait = limit.check(&ONE).unwrap_err();
         assert!(wait <= period && wait > Duration::from_secs(590), "{wait:?}");
-        assert!(limit.check(other).is_ok());
+        assert!(limit.check(&"192.0.2.2").is_ok());
         limit.prune();
-        assert!(limit.check(one).is_err());
+        assert!(limit.check(&ONE).is_err());
     }
 
     #[test]
     fn refused_logins_come_back_one_after_the_other() {
         let period = Duration::from_secs(600);
-        let limit = LoginLimit::new(2, period * 2);
-        let client = "192.0.2.1".parse().unwrap();
+        let limit = RateLimit::new(2, period * 2);
         let waits = || {
-            let wait = || limit.check(client).err();
+            let wait = || limit.check(&ONE).err();
             (0..12).filter_map(|_| wait()).map(|wait| wait.as_secs() / 590).collect::<Vec<_>>()
         };
         // Two of the twelve logins pass.

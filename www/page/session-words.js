@@ -1,0 +1,22 @@
+/**
+ * Says in words what became of a session, or of a call to it, and what to do.
+ *
+ * @param {import('countersign/session').SessionError} error
+ * @param {string} issuer its URL
+ */
+export function wordsFor({ code, retryAfter, message }, issuer) {
+  const when = retryAfter === undefined ? 'in a minute' : `in ${retryAfter} s`
+  switch (code) {
+    case 'login_failed':
+      return 'The user name or the password is wrong. The demo user’s are shown below.'
+    case 'too_many_logins':
+      return `Too many attempts from here. Try again ${when}.`
+    case 'issuer_unavailable':
+      if (retryAfter !== undefined) return `The issuer is busy. Try again ${when}.`
+      return `The issuer at ${issuer} did not answer. Is it running? Start it with “cargo xtask start”, then try again.`
+    case 'session_ended':
+      return 'The session is over: the issuer no longer takes its refresh token. Log in again.'
+    default:
+      return message
+  }
+}
