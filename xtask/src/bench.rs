@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Lists the functions of a WebAssembly module with their sizes.
-const TWIGGY: Tool = Tool { name: "twiggy", version: "0.8.0" };
+const TWIGGY: Tool = Tool::new("twiggy", "0.8.0");
 
 /// The chart in the README.
 const SAVED_CHART: &str = "docs/bench-verify.svg";

@@ -11,7 +11,7 @@ use crate::{
     workspace::Workspace,
 };
 
-const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
+const CARGO_DENY: Tool = Tool::new("cargo-deny", "0.20.2");
 
 /// Runs `cargo xtask ci`.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -84,7 +84,7 @@ fn check_oldest_rust(step: &Step, workspace: &Workspace) -> Result<()> {
 }
 
 /// The crates that crates.io would get.
-const PUBLISHED: [&str; 5] = [
+pub(crate) const PUBLISHED: [&str; 5] = [
     "countersign-claims",
     "countersign-verifier",
     "countersign-wasm",

@@ -11,7 +11,7 @@ use crate::{
     workspace::Workspace,
 };
 
-const CARGO_FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2" };
+const CARGO_FUZZ: Tool = Tool::new("cargo-fuzz", "0.13.2");
 
 /// The files of `fuzz/targets`.
 const TARGETS: [&str; 5] = ["verify", "json", "base64url", "jwks", "kernel_differential"];

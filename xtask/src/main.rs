@@ -1,5 +1,5 @@
-//! Every command of the project: `cargo xtask start`, `test`, `build`, `bench`, `fuzz`, `soak` and
-//! `ci`.
+//! Every command of the project: `cargo xtask start`, `test`, `build`, `bench`, `fuzz`, `soak`,
+//! `release` and `ci`.
 //!
 //! Each command is a [`step::Plan`]: named steps that run in order and show their progress. If one
 //! fails, the last line says why and what to do.
@@ -15,6 +15,7 @@ mod fuzz;
 mod soak;
 
 mod ci;
+mod release;
 
 mod children;
 mod demo;
@@ -38,7 +39,7 @@ use crate::workspace::Workspace;
 #[derive(Parser)]
 #[command(
     bin_name = "cargo xtask",
-    override_usage = "cargo xtask <start|test|build|bench|fuzz|soak|ci> [OPTIONS]"
+    override_usage = "cargo xtask <start|test|build|bench|fuzz|soak|release|ci> [OPTIONS]"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -59,6 +60,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Run issuers, database and verifiers under faults, and write a report
     Soak(soak::Options),
+    /// Make what a release consists of, check it, and publish it
+    Release(release::Options),
     /// Run what continuous integration runs: formatting, lints, dependencies, docs, every test
     Ci,
 }
@@ -83,6 +86,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Bench(options) => bench::run(&workspace, options),
         Command::Fuzz(options) => fuzz::run(&workspace, options),
         Command::Soak(options) => soak::run(&workspace, options),
+        Command::Release(options) => release::run(&workspace, options),
         Command::Ci => ci::run(&workspace),
     }
 }

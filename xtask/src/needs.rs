@@ -135,6 +135,12 @@ pub(crate) static NAMESPACES: Need = Need {
     ],
 };
 
+/// Compiles C for a program that needs no library of the system.
+pub(crate) static MUSL: Need = Need {
+    name: "musl",
+    programs: &[Program { names: &["musl-gcc"], packages: &["musl-tools"], ..PROGRAM }],
+};
+
 /// Checks the issuer's metrics, alerts and dashboard.
 pub(crate) static PROMTOOL: Need = Need {
     name: "promtool",
@@ -209,7 +215,7 @@ pub(crate) static COMMANDS: Need = Need {
 
 pub(crate) static BROWSERS: [&Need; 3] = [&CHROMIUM, &FIREFOX, &WEBKIT];
 
-static ALL: [&Need; 12] = [
+static ALL: [&Need; 13] = [
     &CHROMIUM,
     &FIREFOX,
     &WEBKIT,
@@ -217,6 +223,7 @@ static ALL: [&Need; 12] = [
     &POSTGRES_18,
     &FAKETIME,
     &NAMESPACES,
+    &MUSL,
     &PROMTOOL,
     &SCHEMATHESIS,
     &SHELLS,

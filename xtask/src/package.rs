@@ -64,6 +64,11 @@ const BUILDS: [Build; 3] = [
     },
 ];
 
+/// Returns the files of the modules.
+pub(crate) fn modules() -> [&'static str; 3] {
+    BUILDS.map(|build| build.module)
+}
+
 /// rustc compiles products of `u128` to this feature, but does not reveal it by a `cfg`. It also warns
 /// in every crate that the feature may change. It allows no other way to silence that.
 pub(crate) const WIDE_ARITHMETIC: &[&str] =

@@ -94,34 +94,44 @@ fn version_of(workspace: &Workspace, program: &str) -> Option<String> {
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
+    /// The features that its program needs, separated by commas.
+    pub(crate) features: &'static str,
+    /// The arguments before all others.
+    pub(crate) arguments: &'static [&'static str],
 }
 
 impl Tool {
+    pub(crate) const fn new(name: &'static str, version: &'static str) -> Self {
+        Self { name, version, features: "", arguments: &[] }
+    }
+
     /// Installs the tool into the target folder, unless it is there.
     pub(crate) fn install(&self, step: &Step, workspace: &Workspace) -> Result<()> {
         if self.path(workspace).is_ok() {
             return Ok(());
         }
-        let Self { name, version } = self;
+        let Self { name, version, features, .. } = self;
         let (sh, folder) = (&workspace.sh, workspace.target.join("tools"));
         step.note(&format!("      installing {name} {version}, which takes a few minutes, once"));
         step.stream(
-            cmd!(sh, "cargo install {name} --locked --quiet --version {version} --root {folder}"),
+            cmd!(sh, "cargo install {name} --locked --quiet --version {version} --root {folder}")
+                .args(["--features", features]),
             "check the connection to crates.io, then run this again",
         )
     }
 
     /// Returns the installed tool as a command.
     pub(crate) fn command<'a>(&self, workspace: &'a Workspace) -> Result<Cmd<'a>> {
-        Ok(workspace.sh.cmd(self.path(workspace)?))
+        Ok(workspace.sh.cmd(self.path(workspace)?).args(self.arguments))
     }
 
     /// Returns the user's own tool if it is that version, else the one in the target folder.
     pub(crate) fn path(&self, workspace: &Workspace) -> Result<PathBuf> {
-        let Self { name, version } = self;
+        let Self { name, version, arguments, .. } = *self;
         for program in [PathBuf::from(name), workspace.target.join("tools/bin").join(name)] {
             let sh = &workspace.sh;
-            let found = cmd!(sh, "{program} --version").quiet().ignore_stderr().read();
+            let found =
+                cmd!(sh, "{program} {arguments...} --version").quiet().ignore_stderr().read();
             if found.is_ok_and(|found| found.split_whitespace().last() == Some(version)) {
                 return Ok(program);
             }
