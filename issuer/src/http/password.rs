@@ -85,7 +85,7 @@ pub(super) async fn reset(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
     let ResetBody { token, new_password } = json(&call)?;
     let token = Zeroizing::new(text("token", token)?);
     let new = Zeroizing::new(text("new_password", new_password)?);
-    api.issuer.reset_password(&token, &new, call.client).await?;
+    api.issuer.reset_password(&token, new, call.client).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 

@@ -41,6 +41,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
+use tokio::sync::Semaphore;
 
 use self::admin::Additions;
 pub(crate) use self::client_token::ClientCredentials;
@@ -87,6 +88,8 @@ pub(crate) struct Issuer {
     pub(crate) keys: Arc<KeyRing>,
     sealer: Arc<Sealer>,
     pub(crate) hasher: Hasher,
+    /// Permits an estimate of the guesses that a new password needs.
+    password_checks: Arc<Semaphore>,
     login_limit: RateLimit<IpAddr>,
     /// Of each client of the Admin API.
     admin_limit: RateLimit<String>,

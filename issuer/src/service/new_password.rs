@@ -68,7 +68,7 @@ impl Issuer {
         PasswordChange { current, new, client, device }: PasswordChange,
     ) -> Result<(), ServiceError> {
         self.limit_logins(client)?;
-        let new = self.check_new(&new, &user)?;
+        let new = self.check_new_password(new, &user.name).await?;
         if password::prepare(&current).is_ok_and(|current| current == new) {
             let line = "the new password is the current one; choose another one";
             return Err(ServiceError::PasswordRefused(line.to_owned()));
@@ -118,7 +118,7 @@ impl Issuer {
     pub(crate) async fn reset_password(
         &self,
         token: &str,
-        new: &str,
+        new: Zeroizing<String>,
         client: IpAddr,
     ) -> Result<(), ServiceError> {
         self.limit_logins(client)?;
@@ -129,7 +129,7 @@ impl Issuer {
             None => None,
         };
         let user = user.ok_or(ServiceError::InvalidResetToken)?;
-        let new = self.check_new(new, &user)?;
+        let new = self.check_new_password(new, &user.name).await?;
         let account = self.counters.account(&user.name);
         let origin = Origin { client, device: Some(account.0) };
         // A thief may know it.
@@ -143,9 +143,23 @@ impl Issuer {
         if is_set { Ok(()) } else { Err(ServiceError::InvalidResetToken) }
     }
 
-    /// Returns a new password as it is hashed, if it keeps the rules.
-    fn check_new(&self, new: &str, user: &User) -> Result<Zeroizing<String>, ServiceError> {
-        let checked = password::check_new(new, &user.name, self.config.issuer.as_deref());
+    /// Returns a new password as it is hashed, if it keeps the rules. An estimate of the guesses can
+    /// take half a second: one runs at a time, and keeps no other request waiting.
+    pub(super) async fn check_new_password(
+        &self,
+        new: Zeroizing<String>,
+        user: &str,
+    ) -> Result<Zeroizing<String>, ServiceError> {
+        let failed = || Error::System("a new password cannot be checked".to_owned());
+        let permit = Arc::clone(&self.password_checks).acquire_owned().await;
+        let permit = permit.map_err(|_| failed())?;
+        let (user, issuer) = (user.to_owned(), self.config.issuer.clone());
+        let checked = tokio::task::spawn_blocking(move || {
+            let checked = password::check_new(&new, &user, issuer.as_deref());
+            drop(permit);
+            checked
+        });
+        let checked = checked.await.map_err(|_| failed())?;
         checked.map_err(|e| ServiceError::PasswordRefused(e.to_string()))
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::Issuer;
 use super::admin::Additions;
 use super::clock_guard::{ClockGuard, behind_message, later_time_seen};
@@ -67,6 +69,7 @@ impl Issuer {
         let network_key = secret.derive("countersign audit v1")?;
         let network_names = Arc::new(NetworkNames::new(config.audit_network, network_key));
         Ok(Self {
+            password_checks: Arc::new(Semaphore::new(1)),
             login_limit: RateLimit::new(config.login_rate, limits.login_window),
             admin_limit: RateLimit::new(limits.admin_requests, limits.admin_window),
             additions: Additions::default(),

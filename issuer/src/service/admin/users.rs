@@ -1,10 +1,10 @@
 use zeroize::Zeroizing;
 
 use super::{Admin, Page};
-use crate::Error;
+use crate::crypto;
 use crate::idempotency::New;
 use crate::login::fair_queue::Origin;
-use crate::login::{password, user_name};
+use crate::login::user_name;
 use crate::own_claims::OwnClaims;
 use crate::scope;
 use crate::service::ServiceError;
@@ -140,18 +140,11 @@ impl Admin<'_> {
 
     /// Checks and hashes a new password.
     async fn hash(&self, password: &Zeroizing<String>, user: &str) -> Result<String, ServiceError> {
-        let issuer = self.issuer.config.issuer.clone();
-        let (user, typed) = (user.to_owned(), password.clone());
-        // Guessing takes some milliseconds.
-        let check = move || password::check_new(&typed, &user, issuer.as_deref());
-        let checked = tokio::task::spawn_blocking(check).await;
-        let failed = || Error::System("a password cannot be hashed".to_owned());
-        let checked = checked.map_err(|_| failed())?;
-        let password = checked.map_err(|e| ServiceError::PasswordRefused(e.to_string()))?;
+        let password = self.issuer.check_new_password(password.clone(), user).await?;
         let turn = self.issuer.hasher.turn(self.origin()).await;
         let turn = turn.map_err(|_| ServiceError::HashQueueFull)?;
         let hash = self.issuer.hasher.hash(turn, &password).await;
-        Ok(hash.ok_or_else(failed)?)
+        Ok(hash.ok_or_else(crypto::broken)?)
     }
 
     /// Returns the origin for the queue of hashes.
