@@ -7,7 +7,7 @@ use crate::keys::{KeyRecord, Vault};
 use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::metrics::Metrics;
-use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
+use crate::one_time::{OneTimeToken, Purpose, TokenHash};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::store::copy::{Parts, PartsOut};
@@ -67,7 +67,6 @@ measured! {
     write: end_session(id: SessionId, by: Actor, now: u64) -> ();
     write: add_one_time_token(token: OneTimeToken, by: Actor) -> ();
     read: one_time_token(hash: TokenHash, purpose: Purpose, now: u64) -> Option<OneTimeToken>;
-    write: take_one_time_token(token: TokenUse) -> Option<OneTimeToken>;
     bulk: prune_one_time_tokens(at: u64) -> ();
     bulk: prune(at: u64) -> ();
     bulk: prune_failures(now: u64) -> ();

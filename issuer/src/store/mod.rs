@@ -24,7 +24,7 @@ use crate::idempotency::{Added, New, NewAnswer};
 use crate::keys::{KeyRecord, Vault};
 use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
-use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
+use crate::one_time::{OneTimeToken, Purpose, TokenHash};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{User, UserChange};
@@ -223,9 +223,6 @@ pub(crate) trait Store: Send + Sync {
         purpose: Purpose,
         now: u64,
     ) -> Answer<'_, Option<OneTimeToken>>;
-    /// Uses a token up. Returns `None` if it cannot be used: it is unknown, expired, or used by
-    /// another request.
-    fn take_one_time_token(&self, token: TokenUse) -> Answer<'_, Option<OneTimeToken>>;
     /// Deletes the tokens that had expired at that time.
     fn prune_one_time_tokens(&self, at: u64) -> Answer<'_, ()>;
 

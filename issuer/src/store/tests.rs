@@ -91,7 +91,7 @@ over_both!(
     the_latest_time_of_all_issuers_is_remembered,
     parallel_opens_of_an_empty_database_make_it_once,
     rows_are_read_as_they_were_written,
-    a_one_time_token_is_used_once_in_its_time_for_its_purpose,
+    a_one_time_token_is_found_in_its_time_for_its_purpose,
     a_user_has_a_bounded_number_of_one_time_tokens,
     one_time_tokens_are_deleted_when_they_expire,
 );
@@ -207,27 +207,14 @@ fn token_use(hash: u8, purpose: Purpose, id: u8, now: u64) -> TokenUse {
     TokenUse { hash: [hash; 32], purpose, id: [id; 16], now }
 }
 
-async fn a_one_time_token_is_used_once_in_its_time_for_its_purpose(database: Database) {
+async fn a_one_time_token_is_found_in_its_time_for_its_purpose(database: Database) {
     let [one, other] = two(&database).await;
     one.add_one_time_token(one_time_token(1), BY).await.unwrap();
     let find = |purpose, now| other.one_time_token([1; 32], purpose, now);
     assert_eq!(find(Purpose::PasswordReset, NOW).await.unwrap(), Some(one_time_token(1)));
     for (purpose, now) in [(Purpose::PasswordReset, NOW + 100), (Purpose::SecondFactor, NOW)] {
         assert_eq!(find(purpose, now).await.unwrap(), None);
-        let taken = other.take_one_time_token(token_use(1, purpose, 1, now)).await.unwrap();
-        assert_eq!(taken, None);
     }
-    let uses = (0..16).map(|id| {
-        let store = Arc::clone(if id % 2 == 0 { &one } else { &other });
-        let token = token_use(1, Purpose::PasswordReset, id, NOW);
-        tokio::spawn(async move { store.take_one_time_token(token).await.unwrap() })
-    });
-    let mut winners = Vec::new();
-    for taken in uses.collect::<Vec<_>>() {
-        winners.extend(taken.await.unwrap());
-    }
-    assert_eq!(winners, [one_time_token(1)]);
-    assert_eq!(find(Purpose::PasswordReset, NOW).await.unwrap(), None);
 }
 
 async fn a_user_has_a_bounded_number_of_one_time_tokens(database: Database) {

@@ -42,7 +42,7 @@ use crate::idempotency::{Added, New, NewAnswer};
 use crate::keys::{KeyRecord, Vault};
 use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
-use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
+use crate::one_time::{OneTimeToken, Purpose, TokenHash};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{DELETED, User, UserChange};
@@ -375,13 +375,6 @@ impl Store for PostgresStore {
             ];
             let rows = self.connections.read(one_time::FIND, parameters).await?;
             Ok(rows.first().map(|row| one_time::from_row(row, purpose)).transpose()?)
-        })
-    }
-
-    fn take_one_time_token(&self, token: TokenUse) -> Answer<'_, Option<OneTimeToken>> {
-        Box::pin(async move {
-            let token = &token;
-            self.connections.transact(|db| async move { one_time::take(&db, token).await }).await
         })
     }
 

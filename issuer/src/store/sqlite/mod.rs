@@ -41,7 +41,7 @@ use crate::idempotency::{Added, New, NewAnswer};
 use crate::keys::{KeyRecord, Vault};
 use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
-use crate::one_time::{OneTimeToken, Purpose, TokenHash, TokenUse};
+use crate::one_time::{OneTimeToken, Purpose, TokenHash};
 use crate::session::{Refresh, RefreshToken, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{DELETED, User, UserChange};
@@ -275,10 +275,6 @@ impl Store for SqliteStore {
         now: u64,
     ) -> Answer<'_, Option<OneTimeToken>> {
         self.readers.look_up(move |db| one_time::find(db, &hash, purpose, now))
-    }
-
-    fn take_one_time_token(&self, token: TokenUse) -> Answer<'_, Option<OneTimeToken>> {
-        self.write(move |db| one_time::take(db, &token))
     }
 
     fn prune_one_time_tokens(&self, at: u64) -> Answer<'_, ()> {
