@@ -88,7 +88,9 @@ export class Judge {
   /** Returns true if the edge lacks keys or a list that it may use, or cannot tell if the token's key exists. */
   #mayBeUnsure(edge, { kid }, { answeredAt }) {
     const { arrived, failed, text: keys } = this.#proxy.arrivals(edge.name, 'keys')
-    if (failed > arrived && keys !== undefined && !JSON.parse(keys).keys.some((key) => key.kid === kid)) return true
+    // Without the metadata, nobody knows where the keys are.
+    const failedAt = Math.max(failed, this.#proxy.arrivals(edge.name, 'metadata').failed)
+    if (failedAt > arrived && keys !== undefined && !JSON.parse(keys).keys.some((key) => key.kid === kid)) return true
     const bounds = { keys: TTL + STALE_IF_ERROR, status: TTL + MAX_STALE }
     return Object.entries(bounds).some(([document, seconds]) => {
       const { arrived } = this.#proxy.arrivals(edge.name, document)
