@@ -215,7 +215,7 @@ pub(crate) static COMMANDS: Need = Need {
 
 pub(crate) static BROWSERS: [&Need; 3] = [&CHROMIUM, &FIREFOX, &WEBKIT];
 
-static ALL: [&Need; 13] = [
+static ALL: [&Need; 12] = [
     &CHROMIUM,
     &FIREFOX,
     &WEBKIT,
@@ -223,7 +223,6 @@ static ALL: [&Need; 13] = [
     &POSTGRES_18,
     &FAKETIME,
     &NAMESPACES,
-    &MUSL,
     &PROMTOOL,
     &SCHEMATHESIS,
     &SHELLS,
