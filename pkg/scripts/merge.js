@@ -45,7 +45,7 @@ const files = (await readdir(DIST)).filter((name) => name.endsWith('.js'))
 const bundle = await rolldown({
   input: Object.fromEntries(files.map((name) => [name.replace('.js', ''), join(DIST, name)])),
   platform: 'neutral',
-  external: [/\/wasm\//, /^node:/, /^cloudflare:/],
+  external: [/\/wasm\//, /^node:/],
   // Rolldown requires it for groups that do not take in what their files import.
   preserveEntrySignatures: 'allow-extension',
 })

@@ -13,7 +13,7 @@ export type Members = Readonly<Record<string, unknown>>
 
 /** The options that are not of the policy. */
 const OTHERS = ['jwks', 'cache', 'now', 'fetch', 'jwksOptions', 'status']
-const REMOTE = ['timeoutMs', 'minTtl', 'maxTtl', 'cooldown', 'staleIfError', 'store', 'allowHttp', 'onError']
+const REMOTE = ['timeoutMs', 'minTtl', 'maxTtl', 'cooldown', 'staleIfError', 'store', 'allowHttp', 'onError', 'waitUntil']
 
 /** More than a gigabyte of tokens. */
 const MAX_CACHE_SIZE = 1_000_000
@@ -64,6 +64,7 @@ function readRemoteMembers(given: Members, tools: Tools): RemoteSettings {
     cooldown: numberIn(given, 'cooldown', 1, 3600, cooldown),
     allowHttp: readAllowHttp(given['allowHttp']),
     onError: optionalFunction('onError', given['onError']),
+    waitUntil: optionalFunction('waitUntil', given['waitUntil']),
   }
   if (settings.maxTtl < settings.minTtl) throw new OptionFault('order', 'maxTtl', settings.maxTtl)
   const store = readStore(given['store'])

@@ -48,7 +48,7 @@ export interface EntryStore {
 }
 
 /** {@link JwksOptions} with their defaults, and the option `fetch`. */
-export interface RemoteSettings extends Pick<JwksOptions, 'onError'> {
+export interface RemoteSettings extends Pick<JwksOptions, 'onError' | 'waitUntil'> {
   fetch?: typeof globalThis.fetch | undefined
   timeoutMs: number
   minTtl: number
@@ -86,8 +86,6 @@ export interface Servers {
   etagOf(response: Response): string | undefined
   /** Waits for the end of an attempt. Returns `undefined` if it must have died. */
   waitFor(attempt: Attempt, isReplaced: () => boolean): Promise<Attempt | undefined>
-  /** Lets an attempt outlive the request that began it, if the runtime can. */
-  outlive?(done: Promise<void>): void
 }
 
 /** The metadata that names the URL of a key set. */

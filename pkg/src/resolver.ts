@@ -126,7 +126,7 @@ export class Resolver {
     const attempt: Attempt = { startedAt: now, origin: 'store' }
     this.#inFlight = attempt
     attempt.done = this.#run(attempt, fromStore)
-    this.#settings.servers?.outlive?.(attempt.done)
+    outlive(attempt.done, this.#settings)
     await attempt.done
     return attempt
   }
@@ -207,4 +207,10 @@ export class Resolver {
     report(error, this.#settings)
     this.#unknownKids.clear()
   }
+}
+
+/** A Worker's request that ends takes its attempt with it, unless its runtime knows of it. */
+function outlive(done: Promise<void>, { waitUntil }: RemoteSettings): void {
+  // It may throw outside of a request.
+  ;(async () => waitUntil?.(done.catch(() => {})))().catch(() => {})
 }

@@ -44,7 +44,7 @@ export interface StatusListOptions {
  * A token names its list and its index in it (`status.status_list`). The list is a JWT, which must have `typ`
  * `statuslist+jwt`, a signature by a key of the verifier, `sub` equal to its URL, and `iat`; `iss`, `exp` and `nbf` are checked
  * if they are there. It is fetched like a key set, with `fetch` and `jwksOptions` of the verifier: `timeoutMs`, `minTtl`,
- * `maxTtl`, `allowHttp`, `onError`. Its lifetime is its `ttl` less the response's `Age`. Lists of all tokens take at most 64 MiB; if there is no room,
+ * `maxTtl`, `allowHttp`, `onError`, `waitUntil`. Its lifetime is its `ttl` less the response's `Age`. Lists of all tokens take at most 64 MiB; if there is no room,
  * the one that was not used for the longest time is dropped.
  *
  * `verify` fetches a list that is missing or whose lifetime is over, and renews it in the background after 80 to 90 % of

@@ -104,6 +104,11 @@ export interface JwksOptions {
    * run out. An exception that it throws is ignored.
    */
   onError?: ((error: VerifyError) => unknown) | undefined
+  /**
+   * `waitUntil` of `cloudflare:workers`, or of another runtime that ends the fetches of a request with the request. It gets a
+   * promise for each fetch, so that keys and lists that are renewed in the background arrive. What it throws is ignored.
+   */
+  waitUntil?: ((promise: Promise<unknown>) => unknown) | undefined
 }
 
 /**

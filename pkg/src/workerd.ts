@@ -1,6 +1,3 @@
-// The namespace, because older runtimes lack the function.
-import * as workers from 'cloudflare:workers'
-import type { Servers } from './documents.js'
 import { servers } from './servers.js'
 import type { Verifier, VerifierOptions } from './types.js'
 import { createVerifierWith } from './verifier.js'
@@ -18,16 +15,5 @@ export * from './public.js'
  * no JWK Set.
  */
 export function createVerifier(options: VerifierOptions | readonly VerifierOptions[]): Promise<Verifier> {
-  return createVerifierWith(() => instantiate(() => module), options, serversOfWorkers)
-}
-
-const serversOfWorkers: Servers = { ...servers, outlive }
-
-/** A Worker's request that ends would end the fetch too. The keys would be late, and a revoked token be accepted for longer. */
-function outlive(done: Promise<void>): void {
-  try {
-    workers.waitUntil?.(done.catch(() => {}))
-  } catch {
-    // Outside of a request nothing ends the fetch.
-  }
+  return createVerifierWith(() => instantiate(() => module), options, servers)
 }

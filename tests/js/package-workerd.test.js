@@ -60,7 +60,7 @@ test('a thousand requests at once to a cold isolate are accepted, and share one 
   assert.deepEqual([forged.status, forged.body.code, server.requests], [401, 'signature_invalid', fetches])
 })
 
-test('a fetch outlives the request that began it', LIMIT, async (t) => {
+test('with waitUntil a fetch outlives the request that began it', LIMIT, async (t) => {
   const server = await endpoint(t)
   const answered = new Promise((resolve) => {
     server.answer = (response) => {
@@ -68,7 +68,7 @@ test('a fetch outlives the request that began it', LIMIT, async (t) => {
       setTimeout(jwks([key]), 400, response)
     }
   })
-  const post = coldWorker(t, server.url)
+  const post = coldWorker(t, server.url, { outlive: true })
   assert.equal((await post(token, 100)).body, 'ended')
   await answered
   assert.deepEqual([await post(token), server.requests], [{ status: 200, body: payload }, 1])

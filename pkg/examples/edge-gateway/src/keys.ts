@@ -50,7 +50,7 @@ export class Keys {
 }
 
 function optionsFor({ ISSUER: issuer, AUDIENCE: audience, VERIFIER, STATUS }: KeySettings): VerifierOptions {
-  const jwksOptions = { ...VERIFIER?.jwksOptions, store: secondTier, onError: logFailure }
+  const jwksOptions = { ...VERIFIER?.jwksOptions, store: secondTier, onError: logFailure, waitUntil }
   return { ...VERIFIER, issuer, audience, jwksOptions, status: statusList({ ...STATUS, store: secondTier }) }
 }
 
