@@ -7,7 +7,7 @@ import { setTimeout } from 'node:timers/promises'
 import { run } from './project.js'
 
 /** Keeps tools from sending telemetry and from looking for updates. */
-const OFFLINE = {
+const SETTINGS = {
   ASTRO_TELEMETRY_DISABLED: '1',
   ASTRO_DISABLE_UPDATE_CHECK: 'true',
   CLOUDFLARE_CF_FETCH_ENABLED: 'false',
@@ -15,6 +15,8 @@ const OFFLINE = {
   NG_CLI_ANALYTICS: 'false',
   NUXT_TELEMETRY_DISABLED: '1',
   WRANGLER_SEND_METRICS: 'false',
+  // A bundler that runs in this process may have set it. Next.js builds nothing in the mode for development.
+  NODE_ENV: undefined,
 }
 
 /** Matches the line that some print once they listen. */
@@ -22,7 +24,7 @@ const LISTENING = /"port":(\d+)|127\.0\.0\.1:(\d+)/
 
 /** Runs a tool to its end. */
 export function execute({ program, args, cwd, env }) {
-  return run(program, args, { cwd, env: { ...process.env, ...OFFLINE, ...env } })
+  return run(program, args, { cwd, env: { ...process.env, ...SETTINGS, ...env } })
 }
 
 /**
@@ -34,7 +36,7 @@ export function execute({ program, args, cwd, env }) {
  * @throws {Error} with the server's output, if it ends before `work` does or `work` fails
  */
 export async function running({ program, args, cwd, env, port }, work) {
-  const child = spawn(program, args, { cwd, env: { ...process.env, ...OFFLINE, ...env }, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
+  const child = spawn(program, args, { cwd, env: { ...process.env, ...SETTINGS, ...env }, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
   let output = ''
   const ended = new Promise((resolve, reject) => {
     child.once('error', reject).once('close', () => reject(new Error(`${program} ended`)))
