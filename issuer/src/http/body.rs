@@ -73,27 +73,39 @@ pub(super) fn missing(name: &str) -> ApiError {
 
 /// Reads the call's body as a JSON object into a `T`.
 pub(super) fn json<T: DeserializeOwned>(call: &Call) -> Result<T, ApiError> {
+    // serde's own message could quote a password.
+    json_or(call, |_| "the JSON object has an unknown member, or one twice".to_owned())
+}
+
+/// Like [`json`], with another description of the error for a wrong member.
+pub(super) fn json_or<T: DeserializeOwned>(
+    call: &Call,
+    wrong_member: impl FnOnce(&serde_json::Error) -> String,
+) -> Result<T, ApiError> {
     if !is_type(&call.headers, JSON) {
         return Err(ApiError::unsupported_media_type(JSON));
     }
-    // serde would also take an array for a struct. Its own message could quote a password.
+    // serde would also take an array for a struct.
     let malformed = "the body is not a well-formed JSON object";
     if !call.body.trim_ascii_start().starts_with(b"{") {
         return Err(ApiError::invalid_request(malformed));
     }
     serde_json::from_slice(&call.body).map_err(|e| match e.classify() {
-        Category::Data => {
-            ApiError::invalid_request("the JSON object has an unknown member, or one twice")
-        }
+        Category::Data => ApiError::invalid_request(wrong_member(&e)),
         _ => ApiError::invalid_request(malformed),
     })
 }
 
 /// Returns a member of a JSON object that must be a text.
 pub(super) fn text(name: &str, value: Option<Value>) -> Result<String, ApiError> {
+    optional_text(name, value)?.ok_or_else(|| missing(name))
+}
+
+/// Returns a member of a JSON object that must be a text if it is there.
+pub(super) fn optional_text(name: &str, value: Option<Value>) -> Result<Option<String>, ApiError> {
     match value {
-        Some(Value::String(text)) => Ok(text),
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(ApiError::invalid_request(format!("{name} must be a string"))),
-        None => Err(missing(name)),
     }
 }

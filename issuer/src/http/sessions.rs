@@ -38,15 +38,12 @@ pub(super) async fn list(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     let signed_in = user::signed_in(&api.issuer, &call).await?;
     let query = Form::of_query(&call)?;
     let most = limit(query.get("limit"))?;
-    // One more tells if there is another page.
-    let mut found =
-        api.issuer.own_sessions(&signed_in, cursor(query.get("cursor"))?, most + 1).await?;
-    let has_more = found.len() > most as usize;
-    found.truncate(most as usize);
-    let next = found.last().filter(|_| has_more).map(Cursor::of);
+    let page = api.issuer.own_sessions(&signed_in, cursor(query.get("cursor"))?, most).await?;
+    let last = page.items.last().filter(|_| page.is_cut);
+    let next_cursor = last.map(|last| Cursor::of(last).encode());
     let current = signed_in.session.id;
-    let sessions = found.into_iter().map(|session| OwnSession::new(session, current)).collect();
-    let next_cursor = next.map(|next| next.encode());
+    let sessions = page.items.into_iter().map(|session| OwnSession::new(session, current));
+    let sessions = sessions.collect();
     Ok(reply::json(StatusCode::OK, &Sessions { sessions, next_cursor }))
 }
 
@@ -88,8 +85,7 @@ fn cursor(given: Option<&str>) -> Result<Cursor, ApiError> {
 )]
 pub(super) async fn end(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     let signed_in = user::signed_in(&api.issuer, &call).await?;
-    let sid = call.path.strip_prefix("/sessions/").unwrap_or_default();
-    api.issuer.end_own_session(&signed_in, sid, call.client).await?;
+    api.issuer.end_own_session(&signed_in, &call.parameter, call.client).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 

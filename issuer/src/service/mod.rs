@@ -16,6 +16,7 @@ mod signed_in;
 mod access_token;
 mod error;
 mod grant;
+mod page;
 mod requested;
 
 // Parts of a running issuer.

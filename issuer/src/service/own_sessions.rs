@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::page::Page;
 use super::{Issuer, ServiceError, SignedIn};
 use crate::session::{Cursor, Session, SessionPage};
 
@@ -12,9 +13,10 @@ impl Issuer {
         signed_in: &SignedIn,
         after: Cursor,
         most: u32,
-    ) -> Result<Vec<Session>, ServiceError> {
+    ) -> Result<Page<Session>, ServiceError> {
         let (user_id, now) = (signed_in.user.id.clone(), self.clock_guard.latest_time());
-        Ok(self.store.live_sessions(SessionPage { user_id, now, after, most }).await?)
+        let page = SessionPage { user_id, now, after, most: most + 1 };
+        Ok(Page::of(self.store.live_sessions(page).await?, most))
     }
 
     /// Ends a session of the user who is signed in. Others' sessions are as good as unknown.

@@ -6,9 +6,9 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::query::{Paging, cursor, query};
-use super::{Access, admin, body, boolean, idempotency_key, some_of, text};
+use super::{Access, admin, body, boolean, idempotency_key, some_of};
 use crate::clients::{self, ClientChange, parse_audiences};
-use crate::http::body::missing;
+use crate::http::body::{optional_text, text};
 use crate::http::reply::{self, ApiError, ErrorBody, Reply};
 use crate::http::{Api, Call};
 use crate::own_claims::OwnClaims;
@@ -150,8 +150,8 @@ pub(super) async fn add(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     let admin = admin(&api.issuer, &call, Access::Change).await?;
     let AddClient { name, scope, claims, audiences } = body(&call)?;
     let new = NewClient {
-        name: text("name", name)?.ok_or_else(|| missing("name"))?,
-        scope: text("scope", scope)?.unwrap_or_default(),
+        name: text("name", name)?,
+        scope: optional_text("scope", scope)?.unwrap_or_default(),
         claims: claims.unwrap_or_default(),
         audiences: read_audiences(audiences)?.unwrap_or_default(),
     };
@@ -208,7 +208,7 @@ impl ChangeClient {
     fn changes(self) -> Result<Vec<ClientChange>, ApiError> {
         let mut changes = Vec::new();
         changes.extend(boolean("locked", self.locked.as_ref())?.map(ClientChange::Locked));
-        if let Some(scope) = text("scope", self.scope)? {
+        if let Some(scope) = optional_text("scope", self.scope)? {
             changes.push(ClientChange::Scope(scope::check(&scope)?));
         }
         changes.extend(self.claims.map(ClientChange::Claims));

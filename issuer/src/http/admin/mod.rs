@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(super) use self::openapi::document;
-use super::body::{JSON, is_type};
+use super::body::json_or;
 use super::reply::ApiError;
 use super::{Call, Endpoint, Handler, LONGEST_BODY, cors, user};
 use crate::crypto::sha256;
@@ -100,27 +100,8 @@ fn idempotency_key(call: &Call) -> Result<Option<(&str, [u8; 32])>, ApiError> {
 /// Reads the body as a JSON object. Unknown and repeated members are refused; a member that is `null`
 /// counts as absent.
 fn body<T: DeserializeOwned>(call: &Call) -> Result<T, ApiError> {
-    if !is_type(&call.headers, JSON) {
-        return Err(ApiError::unsupported_media_type(JSON));
-    }
-    let malformed = || ApiError::invalid_request("the body is not a well-formed JSON object");
-    // serde would also take an array for a struct.
-    if !call.body.trim_ascii_start().starts_with(b"{") {
-        return Err(malformed());
-    }
-    serde_json::from_slice(&call.body).map_err(|e| {
-        // Each member may be any value, so that such an error names a member and quotes no value.
-        if e.is_data() { ApiError::invalid_request(e.to_string()) } else { malformed() }
-    })
-}
-
-/// Returns a member that is a string, if it is there.
-fn text(name: &str, value: Option<Value>) -> Result<Option<String>, ApiError> {
-    match value {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(ApiError::invalid_request(format!("{name} must be a string"))),
-    }
+    // Each member may be any value, so that serde's error names a member and quotes no value.
+    json_or(call, serde_json::Error::to_string)
 }
 
 /// Returns a member that is a boolean, if it is there.

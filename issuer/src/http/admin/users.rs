@@ -7,8 +7,8 @@ use utoipa::{IntoParams, ToSchema};
 use zeroize::Zeroizing;
 
 use super::query::{Paging, cursor, query};
-use super::{Access, admin, body, boolean, idempotency_key, some_of, text};
-use crate::http::body::missing;
+use super::{Access, admin, body, boolean, idempotency_key, some_of};
+use crate::http::body::{optional_text, text};
 use crate::http::reply::{self, ApiError, ErrorBody, Reply};
 use crate::http::{Api, Call};
 use crate::own_claims::OwnClaims;
@@ -139,8 +139,8 @@ pub(super) struct AddUser {
 pub(super) async fn add(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     let admin = admin(&api.issuer, &call, Access::Change).await?;
     let AddUser { name, password, password_hash, scope, claims } = body(&call)?;
-    let password = text("password", password)?.map(Zeroizing::new);
-    let credential = match (password, text("password_hash", password_hash)?) {
+    let password = optional_text("password", password)?.map(Zeroizing::new);
+    let credential = match (password, optional_text("password_hash", password_hash)?) {
         (Some(password), None) => Credential::Password(password),
         (None, Some(hash)) => Credential::Hash(hash),
         _ => {
@@ -149,8 +149,8 @@ pub(super) async fn add(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
         }
     };
     let new = NewUser {
-        name: text("name", name)?.ok_or_else(|| missing("name"))?,
-        scope: text("scope", scope)?.unwrap_or_default(),
+        name: text("name", name)?,
+        scope: optional_text("scope", scope)?.unwrap_or_default(),
         claims: claims.unwrap_or_default(),
         credential,
     };
@@ -197,7 +197,7 @@ impl ChangeUser {
     fn changes(self) -> Result<Vec<UserChange>, ApiError> {
         let mut changes = Vec::new();
         changes.extend(boolean("locked", self.locked.as_ref())?.map(UserChange::Locked));
-        if let Some(scope) = text("scope", self.scope)? {
+        if let Some(scope) = optional_text("scope", self.scope)? {
             changes.push(UserChange::Scope(scope::check(&scope)?));
         }
         changes.extend(self.claims.map(UserChange::Claims));
@@ -266,7 +266,7 @@ pub(super) struct SetPassword {
 pub(super) async fn set_password(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     let admin = admin(&api.issuer, &call, Access::Change).await?;
     let SetPassword { password } = body(&call)?;
-    let password = text("password", password)?.ok_or_else(|| missing("password"))?;
+    let password = text("password", password)?;
     admin.set_password(&call.parameter, Zeroizing::new(password)).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }

@@ -1,7 +1,8 @@
-use super::{Admin, Page};
+use super::Admin;
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::service::ServiceError;
 use crate::service::accounts::find_user_id;
+use crate::service::page::Page;
 
 impl Admin<'_> {
     /// Returns the last entries that meet the conditions, newest first. `user` is a name or a `sub`.

@@ -1,10 +1,11 @@
-use super::{Admin, Page};
+use super::Admin;
 use crate::clients::{Client, ClientChange, check_name};
 use crate::idempotency::New;
 use crate::own_claims::OwnClaims;
 use crate::scope;
 use crate::service::ServiceError;
 use crate::service::accounts::{NewSecret, new_client, rotate_client_secret};
+use crate::service::page::Page;
 
 /// A client to add.
 pub(crate) struct NewClient {

@@ -45,23 +45,6 @@ pub(crate) struct Admin<'a> {
     from: IpAddr,
 }
 
-/// A part of a list.
-pub(crate) struct Page<T> {
-    pub(crate) items: Vec<T>,
-    /// There are more.
-    pub(crate) is_cut: bool,
-}
-
-impl<T> Page<T> {
-    /// Makes a page of `most` items from a list that has one more if there are more.
-    fn of(mut items: Vec<T>, most: u32) -> Self {
-        let most = most as usize;
-        let is_cut = items.len() > most;
-        items.truncate(most);
-        Self { items, is_cut }
-    }
-}
-
 impl Issuer {
     /// Returns the client of an access token, if it may do this. The token must be for the issuer
     /// itself, and the client's own: no user acts through the Admin API. A client that was locked, or has

@@ -1,6 +1,6 @@
 use zeroize::Zeroizing;
 
-use super::{Admin, Page};
+use super::Admin;
 use crate::crypto;
 use crate::idempotency::New;
 use crate::login::fair_queue::Origin;
@@ -11,6 +11,7 @@ use crate::service::ServiceError;
 use crate::service::accounts::new_user;
 use crate::service::hasher::Cost;
 use crate::service::new_password::{ResetToken, begin_password_reset};
+use crate::service::page::Page;
 use crate::session::{Cursor, Session, SessionPage};
 use crate::users::{User, UserChange};
 
