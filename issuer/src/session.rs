@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::audit::{Event, Network};
+use crate::authentication::Authentication;
 use crate::own_claims::OwnClaims;
 use crate::scope;
 use crate::status::{self, Candidates};
@@ -49,23 +50,6 @@ pub(crate) struct Session {
     pub(crate) device: Device,
     /// A copy of the user's own claims, so that a refresh reads one row.
     pub(crate) claims: OwnClaims,
-}
-
-/// The last authentication of a session's user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Authentication {
-    pub(crate) at: u64,
-    /// Authentication methods, separated by spaces (RFC 8176).
-    pub(crate) methods: String,
-}
-
-impl Authentication {
-    /// The method of a login with a password alone.
-    pub(crate) const PASSWORD: &str = "pwd";
-
-    pub(crate) fn by_password(now: u64) -> Self {
-        Self { at: now, methods: Self::PASSWORD.to_owned() }
-    }
 }
 
 /// The origin of a login, as it is shown to the user. `None` for unknown parts.

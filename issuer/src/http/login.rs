@@ -11,7 +11,7 @@ use super::reply::{ApiError, ErrorBody, Reply};
 use super::tokens::{Delivery, Tokens, tokens};
 use super::user_agent::user_agent;
 use super::{Api, Call};
-use crate::service::{LoggedIn, LoginRequest};
+use crate::service::{Caller, LoggedIn, LoginRequest};
 
 /// `POST /login`: opens a session. Every failure has the same answer, after the work of one password
 /// hash, unless the password is right and has expired.
@@ -55,12 +55,10 @@ pub(super) async fn login(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
     let request = LoginRequest {
         user_name: username,
         password,
-        client: call.client,
-        user_agent: user_agent(&call.headers),
-        keeps_cookies: delivery == Delivery::Cookie || device.is_some(),
-        device,
+        by_cookie: delivery == Delivery::Cookie,
+        caller: Caller { address: call.client, user_agent: user_agent(&call.headers), device },
     };
-    let LoggedIn { grant, device } = issuer.login(request).await?;
+    let LoggedIn { grant, device, .. } = issuer.login(request).await?;
     let mut reply = tokens(&grant, delivery, cookies);
     if let Some(device) = device {
         cookies.set_device(&mut reply, &device);

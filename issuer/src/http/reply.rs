@@ -6,8 +6,8 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::service::ServiceError;
 use crate::service::admin::Access;
+use crate::service::{Asked, ServiceError};
 
 /// The answer of a handler.
 pub(crate) type Reply = Response<Bytes>;
@@ -44,6 +44,53 @@ pub(super) struct ErrorBody {
     error_description: String,
 }
 
+/// The refusal of a login. The members beyond those of every refusal are there if the client can go on.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LoginError)]
+pub(super) struct LoginErrorBody {
+    #[serde(flatten)]
+    error: ErrorBody,
+    #[serde(flatten)]
+    next: NextStep,
+}
+
+/// The step that completes a login.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(super) struct NextStep {
+    /// Goes to `/login/second-factor` with the second factor. Works once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "9Zk2…")]
+    mfa_token: Option<String>,
+    /// The seconds until the login must be complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 300)]
+    expires_in: Option<u64>,
+    /// The proofs that the user can give: `totp`, `recovery_code`, `passkey`; or `totp_enrolment` if the
+    /// user has to set up a second factor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = json!(["totp", "recovery_code"]))]
+    methods: Option<Vec<&'static str>>,
+}
+
+/// The refusal of a request whose user must authenticate again (RFC 9470 §3).
+#[derive(Serialize, ToSchema)]
+#[schema(as = StepUpError)]
+pub(super) struct StepUpErrorBody {
+    #[serde(flatten)]
+    error: ErrorBody,
+    /// The most seconds since the last authentication.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 600)]
+    max_age: Option<u64>,
+}
+
+/// Further members of a refusal.
+#[derive(Debug)]
+enum More {
+    NextStep(NextStep),
+    MaxAge(u64),
+}
+
 /// A refusal. All endpoints use the format of RFC 6749 §5.2.
 #[derive(Debug)]
 pub(crate) struct ApiError {
@@ -51,11 +98,12 @@ pub(crate) struct ApiError {
     error: &'static str,
     description: String,
     header: Option<(HeaderName, HeaderValue)>,
+    more: Option<Box<More>>,
 }
 
 impl ApiError {
     fn new(status: StatusCode, error: &'static str, description: impl Into<String>) -> Self {
-        Self { status, error, description: description.into(), header: None }
+        Self { status, error, description: description.into(), header: None, more: None }
     }
 
     /// Status 400, with an error code of RFC 6749 §5.2.
@@ -147,6 +195,28 @@ impl ApiError {
         &self.description
     }
 
+    /// RFC 9470 §3.
+    fn step_up(self, max_age: u64) -> Self {
+        let challenge = format!(
+            "Bearer realm=\"countersign\", error=\"{}\", max_age=\"{max_age}\"",
+            self.error
+        );
+        // Never fails: the number is ASCII.
+        let challenge = HeaderValue::from_str(&challenge);
+        let challenge = challenge.unwrap_or(HeaderValue::from_static("Bearer"));
+        let more = Some(Box::new(More::MaxAge(max_age)));
+        Self { more, ..self }.with_header(header::WWW_AUTHENTICATE, challenge)
+    }
+
+    fn next_step(self, Asked { mfa_token, expires_in, methods }: Asked) -> Self {
+        let next = NextStep {
+            mfa_token: Some(mfa_token.to_string()),
+            expires_in: Some(expires_in),
+            methods: Some(methods),
+        };
+        Self { more: Some(Box::new(More::NextStep(next))), ..self }
+    }
+
     fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
         Self { header: Some((name, value)), ..self }
     }
@@ -162,8 +232,14 @@ impl ApiError {
     }
 
     pub(super) fn reply(self) -> Reply {
-        let body = ErrorBody { error: self.error, error_description: self.description };
-        let mut reply = json(self.status, &body);
+        let error = ErrorBody { error: self.error, error_description: self.description };
+        let mut reply = match self.more.map(|more| *more) {
+            None => json(self.status, &error),
+            Some(More::NextStep(next)) => json(self.status, &LoginErrorBody { error, next }),
+            Some(More::MaxAge(max_age)) => {
+                json(self.status, &StepUpErrorBody { error, max_age: Some(max_age) })
+            }
+        };
         if let Some((name, value)) = self.header {
             reply.headers_mut().insert(name, value);
         }
@@ -174,13 +250,24 @@ impl ApiError {
 /// The only place that turns an error of the service into a status and a code.
 impl From<ServiceError> for ApiError {
     fn from(e: ServiceError) -> Self {
-        let refused = |status, code| Self::new(status, code, e.to_string());
-        match &e {
-            ServiceError::LoginFailed | ServiceError::PasswordExpired => {
-                refused(StatusCode::UNAUTHORIZED, "invalid_grant")
+        let description = e.to_string();
+        let refused = |status, code| Self::new(status, code, description.clone());
+        match e {
+            ServiceError::LoginFailed
+            | ServiceError::PasswordExpired
+            | ServiceError::InvalidMfaToken => refused(StatusCode::UNAUTHORIZED, "invalid_grant"),
+            ServiceError::SecondFactorNeeded(asked) => {
+                refused(StatusCode::UNAUTHORIZED, "mfa_required").next_step(asked)
+            }
+            ServiceError::SecondFactorWrong(asked) => {
+                refused(StatusCode::UNAUTHORIZED, "invalid_grant").next_step(asked)
+            }
+            ServiceError::InsufficientAuthentication { max_age } => {
+                refused(StatusCode::UNAUTHORIZED, "insufficient_user_authentication")
+                    .step_up(max_age)
             }
             ServiceError::TooManyLogins(wait) => {
-                refused(StatusCode::TOO_MANY_REQUESTS, "too_many_requests").retry_after(*wait)
+                refused(StatusCode::TOO_MANY_REQUESTS, "too_many_requests").retry_after(wait)
             }
             ServiceError::InvalidRefreshToken
             | ServiceError::TokenOfAnotherClient
@@ -207,7 +294,7 @@ impl From<ServiceError> for ApiError {
                 )
             }
             ServiceError::TooManyRequests(wait) => {
-                refused(StatusCode::TOO_MANY_REQUESTS, "too_many_requests").retry_after(*wait)
+                refused(StatusCode::TOO_MANY_REQUESTS, "too_many_requests").retry_after(wait)
             }
             ServiceError::Refused(_) => refused(StatusCode::BAD_REQUEST, "invalid_request"),
             ServiceError::NoSuch(_) => refused(StatusCode::NOT_FOUND, "not_found"),
@@ -231,10 +318,10 @@ impl From<ServiceError> for ApiError {
             ServiceError::HashQueueFull
             | ServiceError::NoSigningKey
             | ServiceError::ClockBehind
-            | ServiceError::StatusListUnavailable => Self::unavailable(&e.to_string()),
+            | ServiceError::StatusListUnavailable => Self::unavailable(&description),
             ServiceError::Store(cause) => {
                 tracing::error!("{cause}");
-                Self::unavailable(&e.to_string())
+                Self::unavailable(&description)
             }
             ServiceError::Internal(cause) => {
                 tracing::error!("{cause}");

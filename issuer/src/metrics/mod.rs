@@ -67,6 +67,10 @@ pub(crate) struct Logins {
     pub(crate) locked: IntCounter,
     /// Name and password are right, and the password has expired.
     pub(crate) expired: IntCounter,
+    /// Name and password are right, and a second factor is needed.
+    pub(crate) second_factor: IntCounter,
+    /// The second factor is wrong, or was used before.
+    pub(crate) second_factor_wrong: IntCounter,
     /// The network tried too often.
     pub(crate) limited: IntCounter,
     /// The account failed too often, from this network or from all of them.
@@ -261,6 +265,8 @@ fn logins(maker: &Maker) -> prometheus::Result<Logins> {
         wrong: result("wrong")?,
         locked: result("locked")?,
         expired: result("expired")?,
+        second_factor: result("second_factor")?,
+        second_factor_wrong: result("second_factor_wrong")?,
         limited: result("limited")?,
         held_back: result("held_back")?,
         queue_full: result("queue_full")?,

@@ -22,6 +22,13 @@ pub(crate) struct RefreshGrant {
     pub(crate) expires_in: u64,
 }
 
+impl Grant {
+    /// Leaves out the refresh token: the client has it already.
+    pub(super) fn without_refresh(self) -> Self {
+        Self { refresh: None, ..self }
+    }
+}
+
 impl Issuer {
     /// Returns the session's current refresh token, and a new access token with the user's own claims.
     pub(super) fn grant_session(
