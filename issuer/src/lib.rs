@@ -39,7 +39,7 @@ pub use clock::Clock;
 mod config;
 pub use config::{
     AdminApi, AuditNetwork, Config, DatabaseUrl, KeyBits, LogFormat, Origin, Resource, SESSION_MAX,
-    Secret, Sources,
+    SecondFactorPolicy, Secret, Sources,
 };
 mod limits;
 pub use limits::Limits;

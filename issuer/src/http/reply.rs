@@ -42,53 +42,30 @@ pub(super) struct ErrorBody {
     /// For people: the reason, and a remedy.
     #[schema(example = "token is missing")]
     error_description: String,
-}
-
-/// The refusal of a login. The members beyond those of every refusal are there if the client can go on.
-#[derive(Serialize, ToSchema)]
-#[schema(as = LoginError)]
-pub(super) struct LoginErrorBody {
-    #[serde(flatten)]
-    error: ErrorBody,
-    #[serde(flatten)]
-    next: NextStep,
-}
-
-/// The step that completes a login.
-#[derive(Debug, Default, Serialize, ToSchema)]
-pub(super) struct NextStep {
-    /// Goes to `/login/second-factor` with the second factor. Works once.
+    /// If a login waits for a second factor: goes to `/login/second-factor` with it. Works once.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "9Zk2…")]
     mfa_token: Option<String>,
-    /// The seconds until the login must be complete.
+    /// With `mfa_token`: the seconds until the login must be complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 300)]
     expires_in: Option<u64>,
-    /// The proofs that the user can give: `totp`, `recovery_code`, `passkey`; or `totp_enrolment` if the
-    /// user has to set up a second factor.
+    /// With `mfa_token`: the proofs that the user can give. `totp`, `recovery_code` and `passkey`, or
+    /// `totp_enrolment` if the user has to set up a second factor.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = json!(["totp", "recovery_code"]))]
     methods: Option<Vec<&'static str>>,
-}
-
-/// The refusal of a request whose user must authenticate again (RFC 9470 §3).
-#[derive(Serialize, ToSchema)]
-#[schema(as = StepUpError)]
-pub(super) struct StepUpErrorBody {
-    #[serde(flatten)]
-    error: ErrorBody,
-    /// The most seconds since the last authentication.
+    /// With `insufficient_user_authentication`: the most seconds since the last authentication.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 600)]
     max_age: Option<u64>,
 }
 
-/// Further members of a refusal.
-#[derive(Debug)]
-enum More {
-    NextStep(NextStep),
-    MaxAge(u64),
+/// Members of a refusal that lets the client go on.
+#[derive(Debug, Default)]
+struct NextStep {
+    login: Option<Asked>,
+    max_age: Option<u64>,
 }
 
 /// A refusal. All endpoints use the format of RFC 6749 §5.2.
@@ -98,12 +75,12 @@ pub(crate) struct ApiError {
     error: &'static str,
     description: String,
     header: Option<(HeaderName, HeaderValue)>,
-    more: Option<Box<More>>,
+    next: Box<NextStep>,
 }
 
 impl ApiError {
     fn new(status: StatusCode, error: &'static str, description: impl Into<String>) -> Self {
-        Self { status, error, description: description.into(), header: None, more: None }
+        Self { status, error, description: description.into(), header: None, next: Box::default() }
     }
 
     /// Status 400, with an error code of RFC 6749 §5.2.
@@ -204,17 +181,14 @@ impl ApiError {
         // Never fails: the number is ASCII.
         let challenge = HeaderValue::from_str(&challenge);
         let challenge = challenge.unwrap_or(HeaderValue::from_static("Bearer"));
-        let more = Some(Box::new(More::MaxAge(max_age)));
-        Self { more, ..self }.with_header(header::WWW_AUTHENTICATE, challenge)
+        let next = NextStep { max_age: Some(max_age), ..NextStep::default() };
+        Self { next: Box::new(next), ..self }.with_header(header::WWW_AUTHENTICATE, challenge)
     }
 
-    fn next_step(self, Asked { mfa_token, expires_in, methods }: Asked) -> Self {
-        let next = NextStep {
-            mfa_token: Some(mfa_token.to_string()),
-            expires_in: Some(expires_in),
-            methods: Some(methods),
-        };
-        Self { more: Some(Box::new(More::NextStep(next))), ..self }
+    /// The login waits for a second factor.
+    fn next_step(self, asked: Asked) -> Self {
+        let next = NextStep { login: Some(asked), ..NextStep::default() };
+        Self { next: Box::new(next), ..self }
     }
 
     fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
@@ -232,14 +206,16 @@ impl ApiError {
     }
 
     pub(super) fn reply(self) -> Reply {
-        let error = ErrorBody { error: self.error, error_description: self.description };
-        let mut reply = match self.more.map(|more| *more) {
-            None => json(self.status, &error),
-            Some(More::NextStep(next)) => json(self.status, &LoginErrorBody { error, next }),
-            Some(More::MaxAge(max_age)) => {
-                json(self.status, &StepUpErrorBody { error, max_age: Some(max_age) })
-            }
+        let NextStep { login, max_age } = *self.next;
+        let body = ErrorBody {
+            error: self.error,
+            error_description: self.description,
+            mfa_token: login.as_ref().map(|asked| asked.mfa_token.to_string()),
+            expires_in: login.as_ref().map(|asked| asked.expires_in),
+            methods: login.map(|asked| asked.methods),
+            max_age,
         };
+        let mut reply = json(self.status, &body);
         if let Some((name, value)) = self.header {
             reply.headers_mut().insert(name, value);
         }
@@ -299,6 +275,7 @@ impl From<ServiceError> for ApiError {
             ServiceError::Refused(_) => refused(StatusCode::BAD_REQUEST, "invalid_request"),
             ServiceError::NoSuch(_) => refused(StatusCode::NOT_FOUND, "not_found"),
             ServiceError::NameTaken
+            | ServiceError::Conflict(_)
             | ServiceError::RequestInFlight
             | ServiceError::AnswerUnreadable => refused(StatusCode::CONFLICT, "conflict"),
             ServiceError::KeyOfAnotherRequest => {

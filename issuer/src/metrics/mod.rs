@@ -87,6 +87,8 @@ pub(crate) struct Refreshes {
     /// The token is malformed or forged, or its session has ended or expired.
     pub(crate) refused: IntCounter,
     pub(crate) scope_too_wide: IntCounter,
+    /// The user has to authenticate again first.
+    pub(crate) too_old: IntCounter,
 }
 
 /// Operations of the store, by their cost.
@@ -283,6 +285,7 @@ fn refreshes(maker: &Maker) -> prometheus::Result<Refreshes> {
         reused: result("reused")?,
         refused: result("refused")?,
         scope_too_wide: result("scope_too_wide")?,
+        too_old: result("too_old")?,
     })
 }
 

@@ -67,6 +67,8 @@ pub(crate) enum ServiceError {
     NoSuch(&'static str),
     /// Another user or client has the name.
     NameTaken,
+    /// The request contradicts the present state. The line says why.
+    Conflict(&'static str),
     /// Another request had the same `Idempotency-Key`.
     KeyOfAnotherRequest,
     /// A request with the same `Idempotency-Key` is being answered.
@@ -117,6 +119,7 @@ impl fmt::Display for ServiceError {
             }
             Self::TooManyRequests(_) => "too many requests; wait before the next one",
             Self::Refused(line) => line,
+            Self::Conflict(line) => line,
             Self::NoSuch(thing) => return write!(f, "there is no such {thing}"),
             Self::NameTaken => "the name is taken; choose another one",
             Self::KeyOfAnotherRequest => {

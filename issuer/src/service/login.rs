@@ -186,7 +186,7 @@ impl Issuer {
         let device = keeps_cookies.then(|| self.device_cookie(&account, &user, now));
         self.rehash(password, user, origin, now).await;
         let approved = self.approve_for_session(&Requested::default())?;
-        let grant = self.grant_session(&session, &approved, now)?;
+        let grant = self.grant_session(&session, &approved, false, now)?;
         Ok(LoggedIn { grant, device, recovery_codes: Vec::new() })
     }
 

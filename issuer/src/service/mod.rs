@@ -3,10 +3,12 @@
 
 // Requests of clients.
 pub(crate) mod admin;
+mod again;
 mod client_token;
 mod introspection;
 mod login;
 pub(crate) mod new_password;
+mod own_factors;
 mod own_sessions;
 mod refresh;
 mod second_factor;

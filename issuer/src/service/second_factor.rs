@@ -12,6 +12,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::login::{Login, to_its_end};
+use super::own_factors::TotpSecret;
 use super::take_backs::TakeBack;
 use super::{Caller, Issuer, LoggedIn, Requested, ServiceError, SignedIn};
 use crate::audit::{Actor, Event};
@@ -50,14 +51,14 @@ pub(crate) struct PendingLogin {
 }
 
 impl PendingLogin {
+    /// Returns the seconds until the login must be complete.
+    pub(crate) fn expires_in(&self) -> u64 {
+        self.expires_at.saturating_sub(self.token.now)
+    }
+
     /// Returns true if the refresh token goes into a cookie.
     pub(crate) fn by_cookie(&self) -> bool {
         self.pending.by_cookie
-    }
-
-    /// Returns true if a session goes on, instead of a new one.
-    pub(crate) fn is_again(&self) -> bool {
-        self.pending.session.is_some()
     }
 }
 
@@ -80,7 +81,7 @@ impl Given {
 impl Issuer {
     /// Returns true if the password alone opens no session of the user.
     pub(super) fn needs_second_factor(&self, user: &User) -> bool {
-        !user.factors.is_empty()
+        !user.factors.is_empty() || self.config.second_factor.asks(&user.scope)
     }
 
     /// Makes a token for a login whose password was right, and takes its failure back. The other failures
@@ -163,6 +164,23 @@ impl Issuer {
         let pending = Pending::decode(&found.data).ok_or(ServiceError::InvalidMfaToken)?;
         let user_id = found.user_id.ok_or(ServiceError::InvalidMfaToken)?;
         Ok(PendingLogin { token, user_id, expires_at: found.expires_at, pending })
+    }
+
+    /// Makes a TOTP secret for a login whose user has to set up a second factor. Its first code completes
+    /// the login.
+    pub(crate) async fn enrol(
+        &self,
+        login: &PendingLogin,
+        client: IpAddr,
+    ) -> Result<TotpSecret, ServiceError> {
+        if !login.pending.is_enrolment {
+            let line = "this login needs no new authenticator app; send its code to \
+                        /login/second-factor";
+            return Err(ServiceError::Refused(line.to_owned()));
+        }
+        let user = self.store.user_with_id(login.user_id.clone()).await?;
+        let user = user.filter(|user| !user.locked).ok_or(ServiceError::InvalidMfaToken)?;
+        self.new_totp(&user, client).await
     }
 
     /// Completes a login by a second factor. Like a login with a password, it runs to its end if the
@@ -251,12 +269,12 @@ impl Issuer {
         pending: &Pending,
         now: u64,
     ) -> Result<LoggedIn, ServiceError> {
-        let approved = self.approve_for_session(&Requested::default())?;
-        let grant = self.grant_session(session, &approved, now)?;
         if pending.session.is_some() {
-            let grant = grant.without_refresh();
+            let grant = self.grant_again(session, now)?;
             return Ok(LoggedIn { grant, device: None, recovery_codes: Vec::new() });
         }
+        let approved = self.approve_for_session(&Requested::default())?;
+        let grant = self.grant_session(session, &approved, false, now)?;
         self.metrics.logins.ok.inc();
         let keeps_cookies = pending.by_cookie || login.caller.device.is_some();
         let device = keeps_cookies.then(|| self.device_cookie(&login.account, user, now));

@@ -153,6 +153,7 @@ fn refresh(id: u8, counter: u64, grace: u64) -> Refresh {
         token: RefreshToken { session: [id; 16], counter },
         network: Network::for_tests(),
         scope: None,
+        max_age: None,
         now: NOW + 1,
         lifetimes: Lifetimes { idle: 900, absolute: 9000, grace },
         candidates: None,
