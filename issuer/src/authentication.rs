@@ -34,10 +34,11 @@ impl Factors {
         self == Self::default()
     }
 
-    /// Returns the kinds that the user has.
-    pub(crate) fn iter(self) -> impl Iterator<Item = SecondFactor> {
+    /// Returns the names of the kinds that the user has.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
         let totp = self.totp.then_some(SecondFactor::Totp);
-        totp.into_iter().chain(self.passkeys.then_some(SecondFactor::Passkey))
+        let all = totp.into_iter().chain(self.passkeys.then_some(SecondFactor::Passkey));
+        all.map(SecondFactor::name)
     }
 }
 
@@ -69,6 +70,7 @@ impl Authentication {
         Self::by(methods, now)
     }
 
+    #[allow(dead_code, reason = "passkeys come next")]
     /// With a passkey alone, whose authenticator has verified the user.
     pub(crate) fn by_passkey(now: u64) -> Self {
         Self::by("pop user mfa", now)

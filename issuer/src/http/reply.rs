@@ -61,9 +61,11 @@ pub(super) struct ErrorBody {
     max_age: Option<u64>,
 }
 
-/// Members of a refusal that lets the client go on.
+/// The parts that few refusals have.
 #[derive(Debug, Default)]
-struct NextStep {
+struct Extra {
+    header: Option<(HeaderName, HeaderValue)>,
+    /// The login waits for a second factor.
     login: Option<Asked>,
     max_age: Option<u64>,
 }
@@ -74,13 +76,12 @@ pub(crate) struct ApiError {
     status: StatusCode,
     error: &'static str,
     description: String,
-    header: Option<(HeaderName, HeaderValue)>,
-    next: Box<NextStep>,
+    extra: Box<Extra>,
 }
 
 impl ApiError {
     fn new(status: StatusCode, error: &'static str, description: impl Into<String>) -> Self {
-        Self { status, error, description: description.into(), header: None, next: Box::default() }
+        Self { status, error, description: description.into(), extra: Box::default() }
     }
 
     /// Status 400, with an error code of RFC 6749 §5.2.
@@ -181,18 +182,19 @@ impl ApiError {
         // Never fails: the number is ASCII.
         let challenge = HeaderValue::from_str(&challenge);
         let challenge = challenge.unwrap_or(HeaderValue::from_static("Bearer"));
-        let next = NextStep { max_age: Some(max_age), ..NextStep::default() };
-        Self { next: Box::new(next), ..self }.with_header(header::WWW_AUTHENTICATE, challenge)
+        let mut refused = self.with_header(header::WWW_AUTHENTICATE, challenge);
+        refused.extra.max_age = Some(max_age);
+        refused
     }
 
-    /// The login waits for a second factor.
-    fn next_step(self, asked: Asked) -> Self {
-        let next = NextStep { login: Some(asked), ..NextStep::default() };
-        Self { next: Box::new(next), ..self }
+    fn next_step(mut self, asked: Asked) -> Self {
+        self.extra.login = Some(asked);
+        self
     }
 
-    fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
-        Self { header: Some((name, value)), ..self }
+    fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.extra.header = Some((name, value));
+        self
     }
 
     fn challenge(self, challenge: &'static str) -> Self {
@@ -206,7 +208,7 @@ impl ApiError {
     }
 
     pub(super) fn reply(self) -> Reply {
-        let NextStep { login, max_age } = *self.next;
+        let Extra { header, login, max_age } = *self.extra;
         let body = ErrorBody {
             error: self.error,
             error_description: self.description,
@@ -216,7 +218,7 @@ impl ApiError {
             max_age,
         };
         let mut reply = json(self.status, &body);
-        if let Some((name, value)) = self.header {
+        if let Some((name, value)) = header {
             reply.headers_mut().insert(name, value);
         }
         reply

@@ -52,7 +52,7 @@ pub(crate) enum Proof {
 #[derive(Clone, Debug)]
 pub(crate) enum Goal {
     Open {
-        session: Session,
+        session: Box<Session>,
         /// Candidate indices for the session; `None` without status lists.
         candidates: Option<Candidates>,
     },

@@ -14,7 +14,6 @@ use crate::second_factor::recovery::RecoveryHash;
 use crate::second_factor::{
     FactorChange, Finished, Goal, LastStep, NewTotp, Proof, StoredFactors, StoredTotp,
 };
-use crate::session::Session;
 use crate::users::User;
 
 /// One row, also of a user without second factors.
@@ -248,9 +247,11 @@ async fn finished_before(db: &Connection, step: &LastStep) -> Result<Finished, F
             return Ok(Finished::Wrong);
         }
     }
-    let (Goal::Open { session: Session { id, .. }, .. } | Goal::Again { session: id, .. }) =
-        &step.goal;
-    let session = sessions::by_id(db, *id).await?.filter(|session| !session.revoked);
+    let id = match &step.goal {
+        Goal::Open { session, .. } => session.id,
+        Goal::Again { session, .. } => *session,
+    };
+    let session = sessions::by_id(db, id).await?.filter(|session| !session.revoked);
     Ok(session.map_or(Finished::Refused, |session| Finished::Done(Box::new(session))))
 }
 

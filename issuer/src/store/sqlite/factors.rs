@@ -130,7 +130,7 @@ pub(super) fn finish(db: &Connection, step: LastStep) -> rusqlite::Result<Finish
     let session = match step.goal {
         Goal::Open { session, candidates } => {
             let (hash, candidates) = (&user.password_hash, candidates.as_ref());
-            sessions::open(db, session, hash, &step.network, failure, candidates)?
+            sessions::open(db, *session, hash, &step.network, failure, candidates)?
         }
         Goal::Again { session, authentication } => {
             failure.map_or(Ok(()), |failure| failures::undo(db, failure))?;
