@@ -349,7 +349,7 @@ async fn the_policy_lets_a_user_set_up_an_app_at_the_login(backend: Backend) {
     let token = asked.field("mfa_token");
     // Without an app there is no code.
     let token = is_wrong(&second(url, &token, "000000").await);
-    let enrol = || post_json(url, "/login/totp", &json!({ "mfa_token": token }));
+    let enrol = async || post_json(url, "/login/totp", &json!({ "mfa_token": token })).await;
     let first = App::new(&enrol().await);
     let begun = enrol().await;
     let (app, same) = (App::new(&begun), begun.field("mfa_token"));
@@ -461,10 +461,7 @@ async fn an_app_is_in_force_when_its_first_code_was_right(backend: Backend) {
     let server = Server::on(backend).await;
     let url = &server.url;
     let token = login(url).await.field("access_token");
-    let call = |method: &'static str, path: &'static str, body: Value| {
-        let token = token.clone();
-        async move { of_user(url, method, path, &token, body).await }
-    };
+    let call = |method, path, body| of_user(url, method, path, &token, body);
     let factors = || call("GET", "/factors", json!({}));
     let nothing = factors().await.json();
     assert_eq!((&nothing["totp"], &nothing["recovery_codes"]), (&Value::Null, &json!(0)));
@@ -473,7 +470,7 @@ async fn an_app_is_in_force_when_its_first_code_was_right(backend: Backend) {
     let first = App::new(&call("POST", "/totp", json!({})).await);
     let app = App::new(&call("POST", "/totp", json!({})).await);
     assert_eq!(login(url).await.status, 200, "it is not in force yet");
-    let confirm = |code: String| call("POST", "/totp/confirm", json!({ "code": code }));
+    let confirm = |code| call("POST", "/totp/confirm", json!({ "code": code }));
     for _ in 0..4 {
         confirm(first.code(&server)).await.refused(400, "invalid_request");
     }
