@@ -14,7 +14,7 @@ import { fragmentOf, stateOf } from './inspect-link.js'
 import { codeOf, fieldsFor, FIELDS, isFromToken, optionsOf } from './inspect-options.js'
 import { showFindings, showMetadata, showNoVerdict, showParts } from './inspect-view.js'
 import { guarded, say } from './notice.js'
-import { showVerdict } from './verdict-view.js'
+import { sentence, showVerdict } from './verdict-view.js'
 
 const SETTLE_MS = 200
 const TICK_MS = 1000
@@ -169,7 +169,9 @@ async function fetchKeys() {
   const url = byId('jwks').value.trim()
   if (!isFetchable(url, false)) throw new Error(`The URL of the key set ${problemOfUrl(url)}.`)
   const withoutCookies = (address, init) => fetch(address, { ...init, credentials: 'omit' })
-  const { text } = await fetchDocument('key set', new URL(url), { ...DEFAULTS.remote, fetch: withoutCookies }, undefined)
+  const { text } = await fetchDocument('key set', new URL(url), { ...DEFAULTS.remote, fetch: withoutCookies }, undefined).catch(({ message }) => {
+    throw new Error(`${sentence(message)} Or open the address in another tab, and paste the key set.`)
+  })
   const named = JSON.parse(text)?.jwks_uri
   if (typeof named === 'string') {
     byId('jwks').value = named
