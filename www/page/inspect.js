@@ -28,6 +28,8 @@ const MAX_KEYS_SHOWN = 100
 let keySet = { text: '', set: undefined, findings: [], problem: undefined }
 /** The code and claim of the verdict on the page: only another one is announced. */
 let shownVerdict
+/** Show the verdict and the distances in time as of now. */
+let judge = () => {}
 let tick = () => {}
 let updates = 0
 let timer
@@ -40,12 +42,11 @@ async function update() {
   const { token, problem } = readToken()
   const reading = token === '' ? undefined : readLeniently(token)
   if (byId('follow').checked && reading !== undefined) fillIn(fieldsFor(reading.header.members, reading.payload?.members ?? {}))
-  byId('content').dataset.token = token === '' && problem === undefined ? 'none' : 'some'
-
   const read = await readKeys(byId('keys').value.trim())
   // Meanwhile something else was typed.
   if (update !== updates) return
   keySet = read
+  byId('content').dataset.token = token === '' && problem === undefined ? 'none' : 'some'
   const options = readOptions()
   const now = options?.now ?? (() => Date.now() / 1000)
   tick = showParts({ faults: byId('faults'), encoded: byId('encoded'), decoded: byId('decoded') }, { token, reading, problem, guess: guess(token) }, now)
@@ -57,34 +58,51 @@ async function update() {
     byId('fetch').focus()
   })
   byId('javascript').textContent = options === undefined ? '' : codeOf(options, byId('jwks').value.trim())
-  judge = await judgeWith(token, options)
-  if (update === updates) judge()
+  const judgeThis = await judgeWith(token, options)
+  if (update !== updates) return
+  judge = judgeThis
+  judge()
 }
-
-/** Shows the verdict of now. */
-let judge = () => {}
 
 /** Makes the verifier, and returns a function that shows its verdict. */
 async function judgeWith(token, options) {
   if (token === '') return () => noVerdict('no token', 'There is no token that can be read.')
-  if (options === undefined) return () => noVerdict('options', 'An option is wrong: see below.')
-  let verifier
-  try {
-    verifier = await createVerifier({ ...options, jwks: keySet.set ?? { keys: [] } })
-  } catch (error) {
-    if (!(error instanceof VerifyError)) throw error
-    if (error.code === 'options_invalid') markOption(error.reason, error.message)
-    return () => noVerdict(error.code + error.reason, error.code === 'options_invalid' ? `An option is wrong: ${error.message}.` : error.message)
+  const { verifier, problem } = await makeVerifier(options)
+  if (problem !== undefined) {
+    // The form of a token does not depend on the options.
+    const { verifier: reader } = await makeVerifier(ANY)
+    const refusal = refusalOf(reader, token)
+    return () => (refusal?.stage === 'parse' ? verdict(refusal) : noVerdict(problem, problem))
   }
   return () => {
     const refusal = refusalOf(verifier, token)
     if (keySet.set === undefined && refusal?.stage === 'key') {
       noVerdict('no keys', 'The issuer’s keys are missing. Without them nothing is verified, and anybody can have written this token.')
-    } else if (shownVerdict !== `${refusal?.code} ${refusal?.claim}`) {
-      shownVerdict = `${refusal?.code} ${refusal?.claim}`
-      showVerdict(places, refusal)
-    }
+    } else verdict(refusal)
   }
+}
+
+/** Options for which only the form of a token matters here. */
+const ANY = { issuer: '-', audience: '-' }
+
+/** Makes a verifier with the keys on the page, or says why its options are wrong, beside the field too. */
+async function makeVerifier(options) {
+  if (options === undefined) return { problem: 'An option is wrong: see below' }
+  try {
+    return { verifier: await createVerifier({ ...options, jwks: keySet.set ?? { keys: [] } }) }
+  } catch (error) {
+    if (!(error instanceof VerifyError)) throw error
+    markOption(error.reason, error.message)
+    return { problem: `An option is wrong: ${error.message}` }
+  }
+}
+
+/** Shows a verdict, unless it is on the page already. */
+function verdict(refusal) {
+  const kind = `${refusal?.code} ${refusal?.claim}`
+  if (shownVerdict === kind) return
+  shownVerdict = kind
+  showVerdict(places, refusal)
 }
 
 function noVerdict(kind, why) {
