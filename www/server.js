@@ -24,7 +24,7 @@ import { siteFiles, typeOf } from './site.js'
  */
 export async function createDemoServer(demo, { dist } = {}) {
   const { issuer, audience, username, password, keysCommand } = parseDemo(demo)
-  await siteFiles({ isDemo: true, dist })
+  let files = await siteFiles({ isDemo: true, dist })
   const keyStates = createKeyStates(keysCommand)
 
   const routes = {
@@ -58,8 +58,9 @@ export async function createDemoServer(demo, { dist } = {}) {
         return sendText(response, 307, `this page is at http://${own}/`)
       }
       if (Object.hasOwn(routes, pathname)) return await routes[pathname](request, response)
-      // The folders are read for each request, so that a reload shows an edit.
-      const make = (await siteFiles({ isDemo: true, dist })).get(path)
+      // A reload shows an edit, and also a new file.
+      if (!files.has(path)) files = await siteFiles({ isDemo: true, dist })
+      const make = files.get(path)
       if (make === undefined) return sendText(response, 404, 'not found')
       response.writeHead(200, { 'Content-Type': typeOf(path), 'Cache-Control': 'no-cache' })
       response.end(await make())
