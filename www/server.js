@@ -51,9 +51,9 @@ export async function createDemoServer(demo, { dist } = {}) {
         return sendText(response, 405, 'only GET and HEAD are allowed')
       }
       // The issuer allows one origin (CORS), and a foreign name that resolves to loopback must not read the password.
-      // So a request under another name is redirected to the server's address.
-      const { address, family, port } = server.address()
-      const own = family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`
+      // So a request under another name is redirected. Passkeys need a host name, which no other machine can have.
+      const { address, port } = server.address()
+      const own = `localhost:${port}`
       if (isLoopback(address) && request.headers.host !== own) {
         response.setHeader('Location', `http://${own}/`)
         return sendText(response, 307, `this page is at http://${own}/`)
@@ -114,7 +114,8 @@ async function main() {
     server.once('error', (error) => reject(listenError(error, values.listen)))
     server.listen(Number(port), host.replace(/^\[(.*)\]$/, '$1'), resolve)
   })
-  console.log(`demo page at http://${host}:${server.address().port}`)
+  const { address, port: bound } = server.address()
+  console.log(`demo page at http://${isLoopback(address) ? 'localhost' : host}:${bound}`)
 
   const stop = () => {
     server.close()

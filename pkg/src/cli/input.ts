@@ -4,7 +4,7 @@ import { isFetchable } from '../urls.js'
 import { problemOfKeys } from '../words.js'
 import type { CommandLine, Flag } from './command.js'
 import { parseJson } from './encoding.js'
-import { problemOfKeySet } from './key-set-text.js'
+import { IS_TOKEN, problemOfKeySet } from './key-set-text.js'
 import { show } from './show.js'
 import { UsageError } from './usage-error.js'
 
@@ -60,7 +60,7 @@ export async function readKeySource(source: string, allowHttp: boolean): Promise
 /** Refuses a text that is no JWK Set, with a hint at its actual format. */
 export function readKeySet(name: string, text: string): JwkSet {
   const problem = problemOfKeySet(text)
-  if (problem !== undefined) throw new UsageError(`${name} ${problem}`)
+  if (problem !== undefined) throw new UsageError(`${name} ${problem}${problem === IS_TOKEN ? ': give the token last, without a flag' : ''}`)
   return parseJson(text) as JwkSet
 }
 

@@ -18,7 +18,7 @@ function otherFormat(text: string): string | undefined {
     return `is PEM: give a JWK Set; to convert a public key or a certificate: node -p '${TO_JWK_SET}' < FILE`
   }
   if (/^\s*</.test(text)) return `is HTML or XML, not JSON: expected ${WHERE_SETS_ARE}, at ${METADATA}`
-  if (/^\s*[\w-]+\.[\w-]*\.[\w-]*\s*$/.test(text)) return 'is a token, not a key set: give the token last, without a flag'
+  if (/^\s*[\w-]+\.[\w-]*\.[\w-]*\s*$/.test(text)) return IS_TOKEN
   if (text.length > MAX_DOCUMENT_BYTES) return 'is larger than 1 MiB, the limit for a key set'
   const value = parseJson(text)
   if (value === undefined) return 'is not JSON: expected a JWK Set, { "keys": [ … ] }'
@@ -26,6 +26,9 @@ function otherFormat(text: string): string | undefined {
   if (typeof uri === 'string') return `is the issuer's metadata: its key set is at ${show(uri)}`
   return undefined
 }
+
+/** The problem with a token in the place of a key set. */
+export const IS_TOKEN = 'is a token, not a key set'
 
 const METADATA = '/.well-known/oauth-authorization-server or /.well-known/openid-configuration'
 
