@@ -26,7 +26,7 @@ for (const level of ['error', 'warn']) {
 `
 
 /** What a page shows once its script is done. Other pages are done at once. */
-const READY = { 'index.html': '#microseconds', 'refusals.html': '#status_unavailable' }
+const READY = { 'index.html': '#microseconds', 'refusals.html': '#status_unavailable', 'keys.html': '.key-set li' }
 
 const READY_LIMIT_MS = 60_000
 
