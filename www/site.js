@@ -63,7 +63,7 @@ export async function siteFiles({ isDemo, dist = builtPackage() }) {
   for (const path of scripts) files.set(path, async () => resolveImports(path, await read(path)))
 
   const imported = (await Promise.all(scripts.map(read))).flatMap(packageImports)
-  const folders = { countersign: dist, jose: new URL('.', import.meta.resolve('jose')) }
+  const folders = { countersign: dist, jose: new URL('.', import.meta.resolve('jose')), qr: new URL('.', import.meta.resolve('qr')) }
   for (const [path, file] of await packageFiles(imported, folders)) files.set(path, () => readFile(file))
   // The demo's server answers with the issuer. Elsewhere there is none.
   if (!isDemo) files.set('demo.json', async () => 'null\n')
