@@ -80,9 +80,9 @@ for (const name of BROWSERS) {
         const count = await tab.run(markControls)
         for (let presses = 0; presses <= count; presses++) {
           await tab.tab()
-          await tab.run(() => document.activeElement?.removeAttribute('data-unreached'))
+          await tab.run(unmarkFocused)
         }
-        const unreached = await tab.run(() => [...document.querySelectorAll('[data-unreached]')].map(({ outerHTML }) => outerHTML))
+        const unreached = await tab.run(listUnreached)
         assert.deepEqual(unreached, [], path)
       }
     })
@@ -116,10 +116,23 @@ for (const name of BROWSERS) {
   })
 }
 
-/** Marks all that takes the focus in the page, and returns how much it is. */
+/** Marks all that takes the focus in the page and its frames, and returns how much it is. */
 function markControls() {
-  const controls = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex="0"]')]
-  const seen = controls.filter((control) => !control.disabled && control.checkVisibility() && (control.type !== 'radio' || control.checked))
-  for (const control of seen) control.setAttribute('data-unreached', '')
-  return seen.length
+  const pages = [document, ...[...document.querySelectorAll('iframe')].map(({ contentDocument }) => contentDocument)]
+  const selector = 'a[href], button, input, select, textarea, summary, [tabindex="0"]'
+  const isInOrder = (control) => !control.disabled && control.checkVisibility() && (control.type !== 'radio' || control.checked)
+  const controls = pages.flatMap((page) => [...page.querySelectorAll(selector)].filter(isInOrder))
+  for (const control of controls) control.setAttribute('data-unreached', '')
+  return controls.length
+}
+
+function unmarkFocused() {
+  let focused = document.activeElement
+  while (focused?.contentDocument) focused = focused.contentDocument.activeElement
+  focused?.removeAttribute('data-unreached')
+}
+
+function listUnreached() {
+  const pages = [document, ...[...document.querySelectorAll('iframe')].map(({ contentDocument }) => contentDocument)]
+  return pages.flatMap((page) => [...page.querySelectorAll('[data-unreached]')].map(({ outerHTML }) => outerHTML))
 }
