@@ -135,7 +135,7 @@ describe('the page Keys', { skip: skipChromium }, () => {
       await open(address)
       assert.equal(await overflow(), 0)
       const faults = await page.evaluate(() => {
-        const nameless = [...document.querySelectorAll('button, input, output')].filter((control) => !(control.labels?.[0]?.textContent ?? control.textContent).trim())
+        const nameless = [...document.querySelectorAll('button, input')].filter((control) => !(control.labels?.[0]?.textContent ?? control.textContent).trim())
         const ids = [...document.querySelectorAll('[id]')].map(({ id }) => id)
         return { nameless: nameless.map(({ id }) => id), twice: ids.filter((id, i) => ids.indexOf(id) !== i) }
       })
