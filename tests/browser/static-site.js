@@ -86,16 +86,19 @@ async function addScripts(folder, pages) {
 }
 
 /** Opens a page of the site, and waits until its script is done. */
-export async function openPage(tab, { url }, path) {
-  await tab.goto(`${url}${path}`)
-  await until(tab, (selector) => document.readyState === 'complete' && document.querySelector(selector) !== null, READY[path] ?? 'h1', path)
+export async function openPage(tab, site, path) {
+  const url = `${site.url}${path}`
+  await tab.goto(url)
+  // WebKit answers before it has left the page before.
+  const isDone = ({ url, selector }) => location.href === url && document.readyState === 'complete' && document.querySelector(selector) !== null
+  await until(tab, isDone, { url, selector: READY[path] ?? 'h1' })
 }
 
 /** Waits until the function is true in the page. */
-export async function until(tab, isTrue, argument, path = '') {
+export async function until(tab, isTrue, argument) {
   for (const limit = Date.now() + READY_LIMIT_MS; ; await sleep(50)) {
     // While a page is replaced by the next one, nothing can be asked.
     if (await tab.run(isTrue, argument).catch(() => false)) return
-    if (Date.now() > limit) assert.fail(`${path}: not ${isTrue} of ${argument}: ${await tab.run(() => document.body.textContent)}`)
+    if (Date.now() > limit) assert.fail(`not ${isTrue} of ${JSON.stringify(argument)}: ${await tab.run(() => document.body.textContent)}`)
   }
 }
