@@ -113,11 +113,13 @@ test('a command that fails, or prints anything else, is answered with 503 withou
   }
 })
 
-test('a request with a foreign host name is redirected, and gets no content', async () => {
-  const { status, headers, body } = await get('/demo.json', { host: `rebound.example:${port}` })
-  assert.equal(status, 307)
-  assert.equal(headers.location, `http://127.0.0.1:${port}/`)
-  assert.ok(!body.includes(DEMO.password))
+test('a request with a foreign host name, or an address, is redirected, and gets no content', async () => {
+  for (const host of ['rebound.example', '127.0.0.1']) {
+    const { status, headers, body } = await get('/demo.json', { host: `${host}:${port}` })
+    assert.equal(status, 307)
+    assert.equal(headers.location, `http://localhost:${port}/`)
+    assert.ok(!body.includes(DEMO.password))
+  }
 })
 
 test('only files of the page and the package are served', async () => {
@@ -173,7 +175,7 @@ test('the server prints its address once it listens, and stops cleanly', async (
     const at = await freePort()
     const child = spawn(process.execPath, [SERVER, '--demo', demo, '--listen', `127.0.0.1:${at}`])
     const [line] = await once(createInterface({ input: child.stdout }), 'line')
-    assert.equal(line, `demo page at http://127.0.0.1:${at}`)
+    assert.equal(line, `demo page at http://localhost:${at}`)
     assert.equal((await get('/', {}, at)).status, 200)
     child.kill(signal)
     assert.deepEqual(await once(child, 'exit'), [0, null])
@@ -193,7 +195,7 @@ async function listen(listener) {
 
 /** Requests exactly this path. `fetch` would remove `..`. */
 async function get(path, headers = {}, at = port, method = 'GET') {
-  const asked = request({ host: '127.0.0.1', port: at, path, method, headers, agent: false }).end()
+  const asked = request({ host: '127.0.0.1', port: at, path, method, headers: { host: `localhost:${at}`, ...headers }, agent: false }).end()
   const [response] = await once(asked, 'response')
   let body = ''
   for await (const chunk of response.setEncoding('utf8')) body += chunk

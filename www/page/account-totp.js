@@ -30,7 +30,7 @@ export function showTotp(section, { totp }, { request, words, fresh, change }) {
 /** Shows how many recovery codes are left, and lets the user make new ones. */
 export function showRecovery(section, { totp, passkeys, recovery_codes: left }, { request, fresh, change }) {
   async function renew() {
-    const answer = await fresh(() => request('POST', '/recovery-codes'))
+    const answer = await fresh(() => request('POST', '/recovery-codes', {}))
     if (answer === undefined) return undefined
     await showRecoveryCodes(answer.recovery_codes)
     return 'The recovery codes are new. The old ones do not work any more.'

@@ -13,7 +13,7 @@ export const AUDIENCE = 'api'
  */
 export async function startDemo({ flags = [] } = {}) {
   const port = await freePort()
-  const page = `http://127.0.0.1:${port}`
+  const page = `http://localhost:${port}`
   const issuer = await startIssuer({ corsOrigins: [page], flags })
   try {
     const [keysCommand, planCommand] = ['list', 'plan'].map((name) => issuer.command('keys', name, '--json', ...flags))
