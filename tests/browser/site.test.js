@@ -62,7 +62,7 @@ for (const name of BROWSERS) {
 
     test('axe-core finds nothing in any document, whose colours are those of one', { skip: name !== 'chromium', timeout: 300_000 }, async () => {
       const rules = { 'color-contrast': { enabled: false } }
-      for (const path of site.pages) assert.deepEqual(await faults(tab, path, rules), [], path)
+      for (const path of site.pages.filter((path) => path.startsWith('docs/'))) assert.deepEqual(await faults(tab, path, rules), [], path)
     })
 
     test('axe-core finds nothing, in dark and narrow, and nothing overflows', { timeout: 300_000 }, async () => {
