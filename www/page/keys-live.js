@@ -1,3 +1,5 @@
+import { fetchJson } from './demo-issuer.js'
+
 const EVERY_MS = 5000
 
 /**
@@ -13,12 +15,19 @@ export function createLive({ issuer }, { shown, setShown, failed }) {
 
   async function update() {
     try {
-      const [plan, { keys }] = await Promise.all([fetchJson('plan.json'), fetchJson(jwks)])
+      const [plan, { keys }] = await Promise.all([fetchJson('plan.json'), fetchKeySet()])
       shown(plan)
       setShown({ keys, lives: plan.keys, now: plan.now })
     } catch {
       failed(new Error('The issuer does not answer. Is it running? The page asks again every five seconds, and shows the latest keys that it has.'))
     }
+  }
+
+  /** Fetches the set as it is now: a copy in the browser's cache may be as old as `jwks_max_age`. */
+  async function fetchKeySet() {
+    const response = await fetch(jwks, { cache: 'no-cache' })
+    if (!response.ok) throw new Error(`the issuer answered ${response.status} for its key set`)
+    return response.json()
   }
 
   return {
@@ -30,10 +39,4 @@ export function createLive({ issuer }, { shown, setShown, failed }) {
       timer = setInterval(() => document.visibilityState === 'visible' && void update(), EVERY_MS)
     },
   }
-}
-
-async function fetchJson(url) {
-  const response = await fetch(url)
-  if (!response.ok) throw new Error(`${url}: ${response.status}`)
-  return response.json()
 }
