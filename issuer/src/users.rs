@@ -26,6 +26,16 @@ pub(crate) struct User {
     pub(crate) claims: OwnClaims,
 }
 
+/// The outcome for one of several users to add.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Addition {
+    Added,
+    /// The user with this id is there already.
+    Present,
+    /// Another user has the name.
+    NameTaken,
+}
+
 /// Begins the hash of a password that has expired, as in shadow(5). For every version of the issuer
 /// such a hash fits no password, so that no session can be opened with it.
 const EXPIRED: &str = "!";

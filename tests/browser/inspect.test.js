@@ -19,8 +19,9 @@ describe('the page Inspect in Chromium', { skip: skipChromium }, () => {
 
   before(async () => {
     // The page does not use the issuer.
-    server = await createDemoServer({ issuer: ISSUER, audience: 'api', username: 'demo', password: 'not a secret', keysCommand: ['true'] })
-    url = `http://127.0.0.1:${await listen(server)}`
+    server = await createDemoServer({ issuer: ISSUER, audience: 'api', username: 'demo', password: 'not a secret', keysCommand: ['true'], planCommand: ['true'] })
+    // The server redirects to the name under which it wants to be seen.
+    url = new URL((await fetch(`http://127.0.0.1:${await listen(server)}`)).url).origin
     browser = await launchChromium()
   })
 
@@ -78,16 +79,16 @@ describe('the page Inspect in Chromium', { skip: skipChromium }, () => {
   })
 
   const REFUSED = {
-    'that is expired': { token: makeToken(key, claims({ exp: now - 60 })), code: 'token_expired', shows: /1 min( \d+ s)? ago: expired/ },
+    'that is expired': { token: makeToken(key, claims({ exp: now - 60 })), code: 'token_expired', shows: /\d+ min( \d+ s)? ago: expired/ },
     'that was changed': { token: good.replace(/\..*\./, `.${base64url(JSON.stringify(claims({ sub: 'admin' })))}.`), code: 'signature_invalid', shows: /"admin"/ },
     'of another key with the same name': { token: makeToken(makeKey('k1'), claims()), code: 'signature_invalid', shows: /somebody/ },
     'of a key that the set lacks': { token: makeToken(makeKey('k2'), claims()), code: 'key_not_found', shows: /"k2"/ },
     'with alg none': { token: `${base64url('{"alg":"none","typ":"at+jwt"}')}.${base64url(JSON.stringify(claims()))}.`, code: 'token_malformed', shows: /The token is unsigned: its alg is none.*The signature: is empty\./ },
     'with alg none and a signature': { token: makeToken(key, claims(), { alg: 'none' }), code: 'algorithm_not_allowed', shows: /no signature at all: refused/ },
-    'that is encrypted': { token: `${base64url('{"alg":"dir","enc":"A128GCM"}')}..abc.def.ghi`, code: 'token_malformed', shows: /an encrypted token \(JWE\).*has 4 dots: expected two.*"A128GCM"/ },
+    'that is encrypted': { token: `${base64url('{"alg":"dir","enc":"A128GCM"}')}..abc.def.ghi`, code: 'token_malformed', shows: /an encrypted token \(JWE\).*has 4 dots: expected two[^]*"A128GCM"/ },
     'with padding': { token: `${good}=`, code: 'token_malformed', shows: new RegExp(`The signature, character ${(good.length + 1).toLocaleString('en')} of the text: has padding`) },
     'with a claim twice': { token: makeToken(key, '{"iss":"a","iss":"b"}'), code: 'token_malformed', shows: /has the member "iss" twice, at character 12 after decoding/ },
-    'that was cut off': { token: good.slice(0, good.indexOf('.') + 40), code: 'token_malformed', shows: /cut off in the payload.*cut off"aud":"/ },
+    'that was cut off': { token: good.slice(0, good.indexOf('.') + 60), code: 'token_malformed', shows: /cut off in the payload[^]*audience[^]*cut off"s/ },
     'that is 100 KB of garbage': { token: 'x'.repeat(100_000), code: 'token_too_large', shows: /opaque token.*has 0 dots/ },
   }
   for (const [what, { token, code, shows }] of Object.entries(REFUSED)) {
@@ -200,10 +201,13 @@ describe('the page Inspect in Chromium', { skip: skipChromium }, () => {
   test('after it was loaded, the page works offline, and nothing leaves it', async () => {
     await page.context().setOffline(true)
     const loaded = requests.length
+    // The tab's picture may be late.
+    problems = problems.filter((problem) => !/favicon/.test(problem))
     await page.click('#example')
     await waitForCode('ok')
     await paste(REFUSED['with alg none'].token, '{')
     await waitForCode('token_malformed')
+    await page.fill('#token', good)
     await page.fill('#option-clockTolerance', '-1')
     await waitForNone(/clockTolerance/)
     await page.fill('#keys', '{"keys":[{}]}')
@@ -233,7 +237,7 @@ describe('the page Inspect in Chromium', { skip: skipChromium }, () => {
 
   test('a verdict is announced once, and again only when it changes', async () => {
     await page.clock.install()
-    await paste(makeToken(key, claims({ exp: now + 120 })))
+    await paste(makeToken(key, claims({ exp: Math.floor(Date.now() / 1000) + 120 })))
     await page.clock.runFor(1000)
     await waitForCode('ok')
     await page.evaluate(() => {

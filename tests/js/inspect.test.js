@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createVerifier } from 'countersign'
 import { meaningOf, noteOn } from '../../www/page/claim-words.js'
-import { fragmentOf, stateOf } from '../../www/page/inspect-link.js'
+import { EMPTY, fragmentOf, stateOf } from '../../www/page/inspect-link.js'
 import { codeOf, fieldsFor, FIELDS, optionsOf } from '../../www/page/inspect-options.js'
 import { faultOfJson } from '../../www/page/json-fault.js'
 import { faultsOf } from '../../www/page/token-faults.js'
@@ -173,9 +173,13 @@ test('the code has the same options', async () => {
 
 test('a link has everything in its fragment', () => {
   const fields = { ...Object.fromEntries(FIELDS.map((name) => [name, name.startsWith('any') ? true : `${name} & ü\n2`])) }
-  const state = { token, keys: '{"keys":[]}', jwks: 'https://auth.example/jwks?a=1#b', fields }
+  const state = { token, keys: '{"keys":[]}', jwks: 'https://auth.example/jwks?a=1#b', follow: false, fields }
   assert.match(fragmentOf(state), /^#token=/)
   assert.deepEqual(stateOf(fragmentOf(state)), state)
-  assert.deepEqual(stateOf(`#token=${token}`), { token, keys: '', jwks: '', fields: undefined })
+  assert.deepEqual(stateOf(`#token=${token}`), { ...EMPTY, token })
+  const followed = stateOf(fragmentOf({ ...state, follow: true }))
+  assert.deepEqual([followed.follow, followed.fields.issuer, followed.fields.scope], [true, '', fields.scope])
+  for (const empty of [EMPTY, { ...EMPTY, follow: false }]) assert.deepEqual(stateOf(fragmentOf({ ...empty, token })), { ...empty, token })
+  assert.equal(stateOf('#token=x&issuer=https://auth.example').follow, false)
   for (const other of ['', '#', '#content', '#toString=1']) assert.equal(stateOf(other), undefined, other)
 })

@@ -24,7 +24,7 @@ function makePaces(paces) {
 }
 
 function options(clock, changes = {}) {
-  return { length: 10_000, signal: new AbortController().signal, pause, disturbance: () => 0, onRound() {}, clock, ...changes }
+  return { length: 10_000, signal: new AbortController().signal, pause, frame: pause, disturbance: () => 0, onRound() {}, clock, ...changes }
 }
 
 test('the bars come as far as the speeds say, and the first ends the race', async () => {

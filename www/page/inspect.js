@@ -10,7 +10,7 @@ import { isFetchable } from 'countersign/urls'
 import { problemOfUrl } from 'countersign/words'
 import { copy } from './clipboard.js'
 import { byId } from './dom.js'
-import { fragmentOf, stateOf } from './inspect-link.js'
+import { EMPTY, fragmentOf, stateOf } from './inspect-link.js'
 import { codeOf, fieldsFor, FIELDS, isFromToken, optionsOf } from './inspect-options.js'
 import { showFindings, showMetadata, showNoVerdict, showParts } from './inspect-view.js'
 import { guarded, say } from './notice.js'
@@ -204,24 +204,23 @@ async function showExample() {
   const issuer = await createTestIssuer({ issuer: 'https://auth.example', audience: 'https://api.example' })
   const now = Math.floor(Date.now() / 1000)
   const claims = { sub: 'alice', client_id: 'web', scope: 'read write', jti: crypto.randomUUID(), auth_time: now - 60, amr: ['pwd', 'otp'] }
-  show({ token: await issuer.sign(claims), keys: JSON.stringify(issuer.options.jwks, undefined, 2), jwks: '', fields: undefined })
+  show({ ...EMPTY, token: await issuer.sign(claims), keys: JSON.stringify(issuer.options.jwks, undefined, 2) })
   await update()
   say('A token that this page has just signed with a key of its own. Change anything.')
 }
 
 /** Fills in the page from a link, or empties it. */
-function show({ token, keys, jwks, fields }) {
+function show({ token, keys, jwks, follow, fields }) {
   byId('token').value = token
   byId('keys').value = keys
   byId('jwks').value = jwks
-  byId('follow').checked = fields === undefined
-  fillIn(fields ?? Object.fromEntries(FIELDS.map((name) => [name, name.startsWith('any') ? false : ''])))
+  byId('follow').checked = follow
+  fillIn(fields)
 }
 
 async function copyLink() {
-  const fields = byId('follow').checked ? undefined : readFields()
-  const { value: keys } = byId('keys')
-  const fragment = fragmentOf({ token: readToken().token, keys, jwks: byId('jwks').value.trim(), fields })
+  const [keys, jwks] = ['keys', 'jwks'].map((id) => byId(id).value.trim())
+  const fragment = fragmentOf({ token: readToken().token, keys, jwks, follow: byId('follow').checked, fields: readFields() })
   await copy(new URL(fragment, location).href, 'Copied a link with all of this behind its #, which browsers send to no server. Whoever has the link has the token.')
 }
 
@@ -252,7 +251,7 @@ byId('example').addEventListener('click', () => guarded(showExample, byId('examp
 byId('link').addEventListener('click', () => guarded(copyLink))
 byId('copy-javascript').addEventListener('click', () => guarded(() => copy(byId('javascript').textContent, 'Copied the code.')))
 byId('clear').addEventListener('click', () => guarded(() => {
-  show({ token: '', keys: '', jwks: '', fields: undefined })
+  show(EMPTY)
   byId('token').focus()
   return update()
 }))
@@ -262,5 +261,7 @@ setInterval(() => {
   judge()
 }, TICK_MS)
 
+// Loads all scripts of the verifier: later the page may be offline.
+await createVerifier({ ...ANY, jwks: { keys: [] } })
 followLink()
 await update()

@@ -9,7 +9,7 @@ export async function makeTokens(count, pause) {
   const tokens = []
   while (tokens.length < count) {
     tokens.push(await issuer.sign({ ...claims(), exp: Math.floor(Date.now() / 1000) + 3600 }))
-    if (tokens.length % 8 === 0) await pause()
+    if (tokens.length % 16 === 0) await pause()
   }
   return { issuer, tokens }
 }

@@ -12,7 +12,7 @@
 /** How long each contestant runs before the race, so that compilers finish. */
 const WARM_UP_MS = 120
 /** A turn is long against the steps of the clock, and short enough for a page that responds. */
-const SHORTEST_TURN_MS = 2
+const SHORTEST_TURN_MS = 4
 const LONGEST_TURN_MS = 10
 /** The rounds of a race that is neither too short nor too long for its turns. */
 const ROUNDS = 40
@@ -34,12 +34,13 @@ const LEAD_IN = 16
  * @param {number} options.length
  * @param {AbortSignal} options.signal ends the race before its end
  * @param {() => Promise<unknown>} options.pause lets the page respond between two turns
+ * @param {() => Promise<unknown>} options.frame lets the page paint before a round, or waits until it is seen
  * @param {() => unknown} options.disturbance a round does not count if this value has changed meanwhile
  * @param {(standings: Standing[]) => unknown} options.onRound
  * @param {() => number} [options.clock] returns milliseconds
  * @returns {Promise<Standing[]>} in the order of the contestants
  */
-export async function race(contestants, tokens, { length, signal, pause, disturbance, onRound, clock = () => performance.now() }) {
+export async function race(contestants, tokens, { length, signal, pause, frame, disturbance, onRound, clock = () => performance.now() }) {
   const runners = contestants.map((contestant) => new Runner(contestant, tokens, clock))
   for (const runner of runners) await runner.warmUp(signal, pause)
   const fastest = Math.min(...runners.map(({ pace }) => pace))
@@ -47,6 +48,7 @@ export async function race(contestants, tokens, { length, signal, pause, disturb
   const standings = () => runners.map(({ name, count, times }) => ({ name, count, times }))
 
   while (!signal.aborted && runners.every(({ count }) => count < length)) {
+    await frame()
     const before = disturbance()
     const turns = []
     for (const runner of shuffled(runners)) {

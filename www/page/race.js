@@ -42,16 +42,21 @@ async function run() {
 async function raceOf(contestants, tokens, length) {
   const before = changes
   const onRound = (standings) => lanes.show(compare(standings), length)
-  const results = compare(await race(contestants, tokens, { length, signal: stop.signal, pause, disturbance: () => changes, onRound }))
+  const options = { length, signal: stop.signal, pause, frame, disturbance: () => changes, onRound }
+  const results = compare(await race(contestants, tokens, options))
   lanes.show(results, length, true)
   const noisy = results.some(({ isNoisy }) => isNoisy) || changes !== before
   say(`${summaryOf(results)}${noisy ? ' The times differed much between the rounds: close other tabs and programs, and run it again.' : ''}`, noisy ? 'warning' : '')
 }
 
-/** Lets the page paint and respond. A hidden tab paints nothing, and so waits here until it is seen again. */
-async function pause() {
-  await new Promise((resolve) => requestAnimationFrame(resolve))
-  await new Promise((resolve) => setTimeout(resolve))
+/** Lets the page respond. */
+function pause() {
+  return new Promise((resolve) => setTimeout(resolve))
+}
+
+/** Lets the page paint. A hidden tab paints nothing, and so waits here until it is seen again. */
+function frame() {
+  return new Promise((resolve) => requestAnimationFrame(resolve))
 }
 
 function setRunning(isRunning) {

@@ -9,7 +9,7 @@ use crate::own_claims::OwnClaims;
 use crate::scope;
 use crate::service::ServiceError;
 use crate::service::accounts::new_user;
-use crate::service::hasher::Cost;
+use crate::service::hasher::StoredHash;
 use crate::service::new_password::{ResetToken, begin_password_reset};
 use crate::service::page::Page;
 use crate::session::{Cursor, Session, SessionPage};
@@ -59,7 +59,7 @@ impl Admin<'_> {
         let hash = match new.credential {
             Credential::Password(password) => self.hash(&password, &name).await?,
             Credential::Hash(hash) => {
-                Cost::check_foreign(&hash, &self.issuer.config)?;
+                StoredHash::check_foreign(&hash, &self.issuer.config)?;
                 hash
             }
         };
