@@ -3,20 +3,21 @@ import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { launchChromium, skipChromium } from '../runtimes/chromium.js'
 import { startDemo } from '../js/support/demo.js'
-import { startStaticSite } from '../js/support/static-site.js'
+import { serveSite } from './static-site.js'
 
 describe('the page Keys', { skip: skipChromium }, () => {
   let browser, site, demo, page, problems
 
   before(async () => {
     browser = await launchChromium()
-    site = await startStaticSite()
+    site = await serveSite()
     demo = await startDemo()
   })
 
   after(async () => {
     await browser?.close()
-    await site?.stop()
+    site?.stop()
+    await site?.remove()
     await demo?.stop()
   })
 
@@ -37,7 +38,7 @@ describe('the page Keys', { skip: skipChromium }, () => {
   })
 
   async function open(address) {
-    await page.goto(`${address}/keys.html`)
+    await page.goto(new URL('keys.html', address).href)
     await page.locator('#set .key-set li').first().waitFor()
   }
 
@@ -48,7 +49,7 @@ describe('the page Keys', { skip: skipChromium }, () => {
   const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
 
   test('the example has a key in each state, in the drawing, the table and the key set', async () => {
-    await open(site.page)
+    await open(site.url)
     const expected = ['retiring', 'active', 'published', 'to come', 'to come', 'to come']
     assert.deepEqual(await states(), expected)
     assert.deepEqual(
@@ -63,7 +64,7 @@ describe('the page Keys', { skip: skipChromium }, () => {
   })
 
   test('the sliders change the plan, the intervals and the configuration', async () => {
-    await open(site.page)
+    await open(site.url)
     const lag = page.locator('#reasons [data-sum=lag]')
     assert.match(await lag.textContent(), /stays 21 minutes 30 seconds after.*15 minutes access_ttl.*5 minutes jwks_max_age.*1 minute clock_skew/)
     await move('access_ttl', 9)
@@ -78,7 +79,7 @@ describe('the page Keys', { skip: skipChromium }, () => {
   })
 
   test('the present moves through a period: the key that was replaced goes', async () => {
-    await open(site.page)
+    await open(site.url)
     await move('present', 0)
     assert.deepEqual((await states()).slice(0, 4), ['gone', 'retiring', 'active', 'published'])
     await move('present', 90)
@@ -88,7 +89,7 @@ describe('the page Keys', { skip: skipChromium }, () => {
   })
 
   test('settings that the issuer refuses are refused, with its reason', async () => {
-    await open(site.page)
+    await open(site.url)
     await move('rotation_period', 0)
     assert.match(await page.locator('#refusal').textContent(), /rotation_period is 60 s, shorter than jwks_max_age \(300 s\)/)
     await move('rotation_period', 5)
@@ -96,7 +97,7 @@ describe('the page Keys', { skip: skipChromium }, () => {
   })
 
   test('the keyboard moves a slider', async () => {
-    await open(site.page)
+    await open(site.url)
     await page.focus('#slider-rotation_period')
     await page.keyboard.press('ArrowRight')
     assert.match(await page.locator('#toml').textContent(), /rotation_period = "2h"/)
@@ -131,7 +132,7 @@ describe('the page Keys', { skip: skipChromium }, () => {
 
   test('every control has a name, every id is unique, and nothing overflows a narrow screen', async () => {
     await page.setViewportSize({ width: 360, height: 780 })
-    for (const address of [site.page, demo.page]) {
+    for (const address of [site.url, demo.page]) {
       await open(address)
       assert.equal(await overflow(), 0)
       const faults = await page.evaluate(() => {

@@ -3,9 +3,16 @@ import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { launchChromium, skipChromium } from '../runtimes/chromium.js'
 import { startDemo } from '../js/support/demo.js'
-import { startStaticSite } from '../js/support/static-site.js'
+import { serveSite } from './static-site.js'
 
-const SITES = { 'without an issuer': startStaticSite, 'with the demo’s issuer': startDemo }
+/** Starts the site with each kind of issuer. */
+const SITES = {
+  async 'without an issuer'() {
+    const { url, stop, remove } = await serveSite()
+    return { page: url, stop: () => (stop(), remove()) }
+  },
+  'with the demo’s issuer': startDemo,
+}
 
 for (const [name, startSite] of Object.entries(SITES)) {
   describe(`the page Sessions ${name}`, { skip: skipChromium }, () => {
@@ -40,7 +47,7 @@ for (const [name, startSite] of Object.entries(SITES)) {
         if (['error', 'warning'].includes(message.type())) problems.push(`${message.text()} ${message.location().url}`)
       })
       page.on('pageerror', (error) => problems.push(String(error)))
-      await page.goto(`${site.page}/sessions.html`)
+      await page.goto(new URL('sessions.html', site.page).href)
       return page
     }
 
@@ -152,7 +159,7 @@ for (const [name, startSite] of Object.entries(SITES)) {
       }
     })
 
-    if (startSite === startStaticSite) {
+    if (startSite !== startDemo) {
       test('all of it works without a network', async () => {
         await hasStatus(2, 'logged out')
         await context.setOffline(true)

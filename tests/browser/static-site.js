@@ -26,7 +26,17 @@ for (const level of ['error', 'warn']) {
 `
 
 /** What a page shows once its script is done. Other pages are done at once. */
-const READY = { 'index.html': '#microseconds', 'refusals.html': '#status_unavailable' }
+const READY = {
+  'index.html': '#microseconds',
+  'inspect.html': '#javascript:not(:empty)',
+  'keys.html': '.key-set li',
+  'race.html': '#start:enabled',
+  'refusals.html': '#status_unavailable',
+  'sessions.html': '#log',
+}
+
+/** Buttons that fill a page, and what they show. */
+const FILLED = { 'inspect.html': { button: '#example', shows: '#code' } }
 
 const READY_LIMIT_MS = 60_000
 
@@ -85,13 +95,17 @@ async function addScripts(folder, pages) {
   await change('service-worker.js', 'FILES = [', `FILES = [${ADDED.map((name) => `'${name}'`)},`)
 }
 
-/** Opens a page of the site, and waits until its script is done. */
+/** Opens a page of the site, waits until its script is done, and fills it. */
 export async function openPage(tab, site, path) {
   const url = `${site.url}${path}`
   await tab.goto(url)
   // WebKit answers before it has left the page before.
   const isDone = ({ url, selector }) => location.href === url && document.readyState === 'complete' && document.querySelector(selector) !== null
   await until(tab, isDone, { url, selector: READY[path] ?? 'h1' })
+  const { button, shows } = FILLED[path] ?? {}
+  if (button === undefined) return
+  await tab.run((selector) => document.querySelector(selector).click(), button)
+  await until(tab, (selector) => document.querySelector(selector) !== null, shows)
 }
 
 /** Waits until the function is true in the page. */

@@ -58,11 +58,17 @@ function drawKey(life, { now, publish_lead: lead, drop_lag: lag }, { x, end, top
   return svg(
     'g.key',
     { 'data-kid': life.kid ?? '', 'data-state': state },
-    svg('text.key-name', { x: narrow ? x(Math.max(created, 0)) : 0, y: narrow ? top + 14 : y + 13 }, nameOf(life)),
+    keyName(life, narrow ? { x: x(created), y: top + 14 } : { x: 0, y: y + 13 }, x(end)),
     ...phases.filter(([, from, to]) => from !== null && from !== to).map(([name, from, to]) => phase(name, x(from), x(to ?? end), y, name === state)),
     ...(waited ? [interval('lead', x(created), x(Math.min(created + lead, end)), y + BAR + 4)] : []),
     ...(retires === null ? [] : [interval('lag', x(retires), x(Math.min(retires + lag, end)), y + BAR + 4)]),
   )
+}
+
+/** Writes the name of a key, to the left of the point if there is no space to its right. */
+function keyName(life, { x, y }, right) {
+  const isLast = right - x < NAME_WIDTH
+  return svg('text.key-name', { x: isLast ? right : x, y, 'text-anchor': isLast ? 'end' : 'start' }, nameOf(life))
 }
 
 function phase(name, from, to, y, isNow) {

@@ -4,14 +4,25 @@ import { stateAt } from './key-rules.js'
 import { drawTimeline, nameOf } from './key-timeline.js'
 import { shortDate } from './time.js'
 
+/** The text of the table that is shown. */
+let shown
+
 /** Shows a plan in the shape of `keys plan --json`: as a time line, as a table, and one change close up. */
 export function showPlan(plan) {
   const width = Math.floor(byId('timeline').clientWidth)
   if (width === 0) return
   byId('timeline').replaceChildren(drawTimeline(plan, width))
-  byId('table').replaceChildren(...table(plan))
+  showTable(plan)
   byId('change').replaceChildren(drawChange(plan, Math.floor(byId('change').clientWidth)))
   byId('reasons').replaceChildren(describeChange(plan))
+}
+
+/** Without changes the table is not rebuilt, so that a text selection stays. */
+function showTable(plan) {
+  const current = JSON.stringify(plan.keys.map((life) => [life, stateAt(life, plan.now)]))
+  if (current === shown) return
+  shown = current
+  byId('table').replaceChildren(...table(plan))
 }
 
 function table({ now, keys }) {
