@@ -60,6 +60,8 @@ mod login;
 #[allow(dead_code, reason = "the next changes use it")]
 mod one_time;
 mod own_claims;
+#[allow(dead_code, reason = "the next changes use it")]
+mod passkeys;
 mod scope;
 mod session;
 mod status;

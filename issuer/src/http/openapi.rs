@@ -21,7 +21,7 @@ use utoipa::{Modify, OpenApi as _};
 use super::reply::{ApiError, ErrorBody, Reply};
 use super::{
     Api, BODY, Call, ENDPOINTS, admin, cookie, document, endpoint_at, health, introspect, login,
-    logout, password, revoke, sessions, status, token, well_known,
+    logout, passkeys, password, revoke, sessions, status, token, well_known,
 };
 use crate::crypto::sha256;
 
@@ -93,6 +93,10 @@ impl Document {
         introspect::introspect,
         password::change,
         password::reset,
+        passkeys::begin,
+        passkeys::add,
+        passkeys::rename,
+        passkeys::remove,
         sessions::list,
         sessions::end,
         well_known::jwks,

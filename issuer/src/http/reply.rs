@@ -209,9 +209,15 @@ impl From<ServiceError> for ApiError {
             ServiceError::TooManyRequests(wait) => {
                 refused(StatusCode::TOO_MANY_REQUESTS, "too_many_requests").retry_after(*wait)
             }
+            ServiceError::NoPasskeys => refused(StatusCode::NOT_FOUND, "not_found"),
+            ServiceError::InvalidChallenge | ServiceError::PasskeyRefused(_) => {
+                refused(StatusCode::BAD_REQUEST, "invalid_request")
+            }
             ServiceError::Refused(_) => refused(StatusCode::BAD_REQUEST, "invalid_request"),
             ServiceError::NoSuch(_) => refused(StatusCode::NOT_FOUND, "not_found"),
             ServiceError::NameTaken
+            | ServiceError::PasskeyTaken
+            | ServiceError::TooManyPasskeys
             | ServiceError::RequestInFlight
             | ServiceError::AnswerUnreadable => refused(StatusCode::CONFLICT, "conflict"),
             ServiceError::KeyOfAnotherRequest => {

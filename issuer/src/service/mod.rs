@@ -7,6 +7,7 @@ mod client_token;
 mod introspection;
 mod login;
 pub(crate) mod new_password;
+mod own_passkeys;
 mod own_sessions;
 mod refresh;
 mod session_end;
@@ -58,6 +59,7 @@ use self::keys::KeyRing;
 pub(crate) use self::login::{LoggedIn, LoginRequest};
 pub(crate) use self::new_password::PasswordChange;
 pub(crate) use self::open::{Opened, check_store, open_store, open_to_change};
+pub(crate) use self::own_passkeys::{PasskeyOptions, PasskeyRegistration};
 use self::polling::Polling;
 use self::rate_limit::RateLimit;
 pub(crate) use self::refresh::RefreshRequest;
@@ -70,6 +72,8 @@ use crate::audit::{Network, NetworkNames};
 use crate::config::SESSION_MAX;
 use crate::login::counters::Counters;
 use crate::metrics::Metrics;
+use crate::passkeys::challenge::Challenges;
+use crate::passkeys::relying_party::RelyingParty;
 use crate::sealing::Sealer;
 use crate::session::Lifetimes;
 use crate::status::Candidates;
@@ -101,6 +105,9 @@ pub(crate) struct Issuer {
     network_names: Arc<NetworkNames>,
     refresh_key: hmac::Key,
     counters: Counters,
+    /// `None` if passkeys are off.
+    relying_party: Option<RelyingParty>,
+    challenges: Challenges,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) status_lists: Lists,
 }
