@@ -2,6 +2,7 @@
 //! the change, and writes the result in the same transaction.
 
 use crate::audit::Event;
+use crate::authentication::Factors;
 use crate::own_claims::OwnClaims;
 use crate::scope;
 
@@ -22,6 +23,9 @@ pub(crate) struct User {
     pub(crate) locked: bool,
     /// The time of the last unlock, or 0. Failed logins before it are not counted.
     pub(crate) unlocked_at: u64,
+    /// The second factors that the user has. They are rows of their own: a change of the user does not
+    /// write them.
+    pub(crate) factors: Factors,
     /// The user's own claims in access tokens.
     pub(crate) claims: OwnClaims,
 }
@@ -39,6 +43,11 @@ impl User {
     /// Returns the hash of the password, also of one that has expired.
     pub(crate) fn hash(&self) -> &str {
         self.password_hash.strip_prefix(EXPIRED).unwrap_or(&self.password_hash)
+    }
+
+    /// Returns true if the row stays only for the user's sessions.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.name.starts_with(DELETED)
     }
 
     /// Returns the user with the hash of a new password.
@@ -92,7 +101,7 @@ pub(crate) const DELETED: &str = "\u{7}";
 impl UserChange {
     /// Returns true if the user is not deleted, or this change deletes them.
     pub(crate) fn is_possible(&self, user: &User) -> bool {
-        matches!(self, Self::Deleted) || !user.name.starts_with(DELETED)
+        matches!(self, Self::Deleted) || !user.is_deleted()
     }
 
     /// Applies the change. Returns `None` if it changes nothing; then nothing is written or audited. The
@@ -125,13 +134,14 @@ impl UserChange {
                 let changed = User { claims: claims.clone(), ..user.clone() };
                 (changed, false, Event::UserClaimsChanged)
             }
-            Self::Deleted if user.name.starts_with(DELETED) => return None,
+            Self::Deleted if user.is_deleted() => return None,
             Self::Deleted => {
                 let changed = User {
                     name: format!("{DELETED}{}", user.id),
                     scope: String::new(),
                     password_hash: String::new(),
                     locked: true,
+                    factors: Factors::default(),
                     claims: OwnClaims::default(),
                     ..user.clone()
                 };
@@ -156,6 +166,7 @@ mod tests {
             created_at: 7,
             locked: false,
             unlocked_at: 0,
+            factors: Factors::default(),
             claims: OwnClaims::parse(r#"{"role":"admin"}"#).unwrap(),
         }
     }

@@ -31,6 +31,8 @@ pub(crate) struct Metrics {
     routes: Vec<Route>,
     pub(crate) logins: Logins,
     pub(crate) refreshes: Refreshes,
+    /// Uses of passkeys whose signature counter did not grow.
+    pub(crate) passkey_counters_back: IntCounter,
     /// The time of one password hash, without its wait.
     pub(crate) hash_seconds: Histogram,
     /// The time of one signature.
@@ -67,6 +69,10 @@ pub(crate) struct Logins {
     pub(crate) locked: IntCounter,
     /// Name and password are right, and the password has expired.
     pub(crate) expired: IntCounter,
+    /// Name and password are right, and a second factor is needed.
+    pub(crate) second_factor: IntCounter,
+    /// The second factor is wrong, or was used before.
+    pub(crate) second_factor_wrong: IntCounter,
     /// The network tried too often.
     pub(crate) limited: IntCounter,
     /// The account failed too often, from this network or from all of them.
@@ -83,6 +89,8 @@ pub(crate) struct Refreshes {
     /// The token is malformed or forged, or its session has ended or expired.
     pub(crate) refused: IntCounter,
     pub(crate) scope_too_wide: IntCounter,
+    /// The user has to authenticate again first.
+    pub(crate) too_old: IntCounter,
 }
 
 /// Operations of the store, by their cost.
@@ -145,6 +153,10 @@ impl Metrics {
             routes: counted_routes(&maker, routes)?,
             logins: logins(&maker)?,
             refreshes: refreshes(&maker)?,
+            passkey_counters_back: maker.int_counter(
+                "countersign_passkey_counters_back_total",
+                "Uses of passkeys whose signature counter did not grow",
+            )?,
             hash_seconds: maker.histogram(
                 "countersign_password_hash_duration_seconds",
                 "Time of one password hash, without its wait",
@@ -261,6 +273,8 @@ fn logins(maker: &Maker) -> prometheus::Result<Logins> {
         wrong: result("wrong")?,
         locked: result("locked")?,
         expired: result("expired")?,
+        second_factor: result("second_factor")?,
+        second_factor_wrong: result("second_factor_wrong")?,
         limited: result("limited")?,
         held_back: result("held_back")?,
         queue_full: result("queue_full")?,
@@ -277,6 +291,7 @@ fn refreshes(maker: &Maker) -> prometheus::Result<Refreshes> {
         reused: result("reused")?,
         refused: result("refused")?,
         scope_too_wide: result("scope_too_wide")?,
+        too_old: result("too_old")?,
     })
 }
 

@@ -20,12 +20,10 @@ const REMEMBERED: u64 = 10 * 60;
 /// The party that a challenge is for. Another one cannot use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
-    /// Whoever logs in with a passkey alone.
+    /// Whoever authenticates with a passkey alone.
     Anybody,
     /// A session that registers a passkey.
     Registration(SessionId),
-    /// A session whose user authenticates again.
-    Session(SessionId),
     /// A login that needs a second factor: the hash of its token.
     Login(TokenHash),
 }
@@ -35,7 +33,6 @@ impl Holder {
         match self {
             Self::Anybody => [b"anybody", b""],
             Self::Registration(session) => [b"new key", session],
-            Self::Session(session) => [b"session", session],
             Self::Login(token) => [b"2nd fac", token],
         }
     }
@@ -118,7 +115,6 @@ mod tests {
             Holder::Anybody,
             Holder::Registration([1; 16]),
             Holder::Registration([2; 16]),
-            Holder::Session([1; 16]),
             Holder::Login([1; 32]),
             Holder::Login([2; 32]),
         ];

@@ -14,6 +14,7 @@ use self::credential::Credential;
 use crate::Error;
 use crate::audit::Network;
 use crate::one_time::ChallengeUse;
+use crate::second_factor::recovery::RecoveryHash;
 
 /// The most passkeys that a user may have.
 pub(crate) const MOST_OF_A_USER: u32 = 20;
@@ -76,6 +77,8 @@ pub(crate) fn parse_name(name: &str) -> Result<String, Error> {
 pub(crate) struct NewPasskey {
     pub(crate) passkey: Passkey,
     pub(crate) challenge: ChallengeUse,
+    /// The hashes of new recovery codes, in the place of all others. Empty if the user keeps them.
+    pub(crate) codes: Vec<RecoveryHash>,
     /// The network of the request, for the audit log.
     pub(crate) network: Network,
 }
@@ -92,17 +95,14 @@ pub(crate) enum Registration {
     TooMany,
 }
 
-/// A use of a passkey whose assertion was verified.
+/// A use of a passkey of the user whose assertion was verified.
 #[derive(Clone, Debug)]
 pub(crate) struct PasskeyUse {
     /// The credential id.
     pub(crate) id: Vec<u8>,
-    pub(crate) user_id: String,
     /// The signature counter of the assertion.
     pub(crate) counter: u32,
     pub(crate) challenge: ChallengeUse,
-    /// The network of the request, for the audit log.
-    pub(crate) network: Network,
 }
 
 /// The verdict of a store on a [`PasskeyUse`].

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::Asked;
 use super::admin::Access;
 use crate::passkeys::MOST_OF_A_USER as MOST_PASSKEYS;
 use crate::passkeys::relying_party::Fault;
@@ -17,6 +18,17 @@ pub(crate) enum ServiceError {
     LoginFailed,
     /// The user name and the password are right, and the password has expired.
     PasswordExpired,
+    /// The password is right, and a second factor is needed.
+    SecondFactorNeeded(Asked),
+    /// The second factor is wrong, or was used before. With the token for another try.
+    SecondFactorWrong(Asked),
+    /// The token of a login is none of ours, expired, or was used, or the user or the password has changed.
+    InvalidMfaToken,
+    /// The last authentication of the session's user was too long ago (RFC 9470 §3).
+    InsufficientAuthentication {
+        /// The most seconds that it may be ago.
+        max_age: u64,
+    },
     /// The current password of a change is wrong.
     WrongPassword,
     /// A new password does not keep the rules; with the reason.
@@ -37,6 +49,8 @@ pub(crate) enum ServiceError {
     NoPasskeys,
     /// The challenge of a passkey is none of ours, is for somebody else, has expired, or was used.
     InvalidChallenge,
+    /// The login with a passkey is refused, for whatever reason.
+    PasskeyLoginFailed,
     /// The registration of a passkey is refused.
     PasskeyRefused(Fault),
     /// Some user has a passkey with this credential id.
@@ -67,6 +81,8 @@ pub(crate) enum ServiceError {
     NoSuch(&'static str),
     /// Another user or client has the name.
     NameTaken,
+    /// The request contradicts the present state. The line says why.
+    Conflict(&'static str),
     /// Another request had the same `Idempotency-Key`.
     KeyOfAnotherRequest,
     /// A request with the same `Idempotency-Key` is being answered.
@@ -90,6 +106,19 @@ pub(crate) enum ServiceError {
 impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::SecondFactorNeeded(_) => {
+                "the password is right, and a second factor is needed; send it with mfa_token to \
+                 /login/second-factor"
+            }
+            Self::SecondFactorWrong(_) => "the second factor is wrong, or was used before",
+            Self::InvalidMfaToken => "the login has expired or was completed; log in again",
+            Self::InsufficientAuthentication { max_age } => {
+                return write!(
+                    f,
+                    "the user must have authenticated at most {max_age} seconds ago; send the \
+                     password to /login/again"
+                );
+            }
             Self::WrongPassword => "the current password is wrong",
             Self::PasswordRefused(reason) => reason,
             Self::InvalidResetToken => {
@@ -104,6 +133,7 @@ impl fmt::Display for ServiceError {
             }
             Self::TooManyRequests(_) => "too many requests; wait before the next one",
             Self::Refused(line) => line,
+            Self::Conflict(line) => line,
             Self::NoSuch(thing) => return write!(f, "there is no such {thing}"),
             Self::NameTaken => "the name is taken; choose another one",
             Self::KeyOfAnotherRequest => {
@@ -128,6 +158,10 @@ impl fmt::Display for ServiceError {
             Self::NoPasskeys => "passkeys are off; set passkey_rp_id to turn them on",
             Self::InvalidChallenge => {
                 "the challenge is invalid or has expired, or was used; ask for another one"
+            }
+            Self::PasskeyLoginFailed => {
+                "the passkey is unknown or was refused, or its challenge has expired; ask for another \
+                 challenge"
             }
             Self::PasskeyRefused(fault) => return write!(f, "the passkey is refused: {fault}"),
             Self::PasskeyTaken => "this passkey is registered already",

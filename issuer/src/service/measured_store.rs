@@ -9,6 +9,7 @@ use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::metrics::Metrics;
 use crate::one_time::{OneTimeToken, Purpose, TokenHash};
 use crate::passkeys::{NewPasskey, Passkey, Registration};
+use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::store::copy::{Parts, PartsOut};
@@ -78,6 +79,10 @@ measured! {
     write: remove_passkey(user_id: String, id: Vec<u8>, by: Actor, now: u64) -> bool;
     bulk: prune(at: u64) -> ();
     bulk: prune_failures(now: u64) -> ();
+    read: factors(user_id: String) -> StoredFactors;
+    write: change_factors(user_id: String, change: FactorChange, by: Actor, now: u64) -> bool;
+    write: finish(step: LastStep) -> Finished;
+    bulk: prune_factors(until: u64) -> ();
     read: newest_status_list() -> u32;
     read: ended_sessions(list: u32, at: u64) -> Vec<u32>;
     read: keys() -> Vec<KeyRecord>;

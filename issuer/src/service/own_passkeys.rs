@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::{Issuer, ServiceError, SignedIn};
 use crate::audit::Actor;
 use crate::passkeys::challenge::{Holder, WITHIN};
 use crate::passkeys::relying_party::RelyingParty;
 use crate::passkeys::{self, NewPasskey, Passkey, Registration};
+use crate::second_factor::recovery::NewCodes;
 
 /// A challenge for an authenticator.
 pub(crate) struct PasskeyOptions {
@@ -36,12 +38,22 @@ impl Issuer {
         self.relying_party.as_ref().ok_or(ServiceError::NoPasskeys)
     }
 
+    /// Returns the passkeys of the user, oldest first.
+    pub(crate) async fn own_passkeys(
+        &self,
+        signed_in: &SignedIn,
+    ) -> Result<Vec<Passkey>, ServiceError> {
+        Ok(self.store.passkeys(signed_in.user.id.clone()).await?)
+    }
+
     /// Begins the registration of a passkey.
     pub(crate) async fn begin_passkey(
         &self,
-        SignedIn { user, session }: &SignedIn,
+        signed_in: &SignedIn,
     ) -> Result<PasskeyOptions, ServiceError> {
         let relying_party = self.relying_party()?;
+        self.require_fresh(signed_in)?;
+        let SignedIn { user, session } = signed_in;
         let existing = self.store.passkeys(user.id.clone()).await?;
         let (holder, now) = (Holder::Registration(session.id), self.clock_guard.latest_time());
         let (challenge, challenge_token) = self.challenges.make(&holder, now)?;
@@ -49,12 +61,13 @@ impl Issuer {
         Ok(PasskeyOptions { challenge_token, expires_in: WITHIN, public_key })
     }
 
-    /// Registers a passkey for the user whose session began it.
+    /// Registers a passkey for the user whose session began it. Returns recovery codes too, unless the
+    /// user has some.
     pub(crate) async fn add_passkey(
         &self,
         SignedIn { user, session }: &SignedIn,
         registration: PasskeyRegistration,
-    ) -> Result<Passkey, ServiceError> {
+    ) -> Result<(Passkey, Vec<Zeroizing<String>>), ServiceError> {
         let PasskeyRegistration { challenge_token, credential, name, client } = registration;
         let relying_party = self.relying_party()?;
         let name = passkeys::parse_name(&name)?;
@@ -71,10 +84,20 @@ impl Issuer {
             created_at: self.clock.now(),
             used_at: None,
         };
-        let (challenge, network) = (opened.into_use(now)?, self.network(client));
-        let new = NewPasskey { passkey: passkey.clone(), challenge, network };
+        let NewCodes { codes, hashes } =
+            if self.store.factors(user.id.clone()).await?.recovery_codes == 0 {
+                NewCodes::random(&user.id)?
+            } else {
+                NewCodes::default()
+            };
+        let new = NewPasskey {
+            passkey: passkey.clone(),
+            challenge: opened.into_use(now)?,
+            codes: hashes,
+            network: self.network(client),
+        };
         match self.store.add_passkey(new).await? {
-            Registration::Added => Ok(passkey),
+            Registration::Added => Ok((passkey, codes)),
             Registration::Refused => Err(ServiceError::InvalidChallenge),
             Registration::IdTaken => Err(ServiceError::PasskeyTaken),
             Registration::TooMany => Err(ServiceError::TooManyPasskeys),
@@ -95,13 +118,15 @@ impl Issuer {
         if is_known { Ok(()) } else { Err(NO_SUCH_PASSKEY) }
     }
 
-    /// Removes a passkey of the user. Their sessions stay.
+    /// Removes a passkey of the user. Their sessions stay. The recovery codes go too if the user has no
+    /// other second factor.
     pub(crate) async fn remove_passkey(
         &self,
         signed_in: &SignedIn,
         id: &str,
         client: IpAddr,
     ) -> Result<(), ServiceError> {
+        self.require_fresh(signed_in)?;
         let (user_id, id) = own(signed_in, id)?;
         let (by, now) = (Actor::from(self.network(client)), self.clock.now());
         let is_known = self.store.remove_passkey(user_id, id, by, now).await?;

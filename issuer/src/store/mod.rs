@@ -26,6 +26,7 @@ use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash};
 use crate::passkeys::{NewPasskey, Passkey, Registration};
+use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{User, UserChange};
@@ -247,6 +248,23 @@ pub(crate) trait Store: Send + Sync {
     /// Removes a passkey. Returns `false` if the user has none with that credential id.
     fn remove_passkey(&self, user_id: String, id: Vec<u8>, by: Actor, now: u64)
     -> Answer<'_, bool>;
+    // Second factors.
+
+    /// Returns the second factors of a user.
+    fn factors(&self, user_id: String) -> Answer<'_, StoredFactors>;
+    /// Changes the second factors of a user. Returns `false` if the change is not possible, or the user
+    /// is gone.
+    fn change_factors(
+        &self,
+        user_id: String,
+        change: FactorChange,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool>;
+    /// Takes the last step of an authentication: all of it, or a wrong proof uses the token up.
+    fn finish(&self, step: LastStep) -> Answer<'_, Finished>;
+    /// Deletes the TOTP secrets that nobody has confirmed and that were made at that time or before.
+    fn prune_factors(&self, until: u64) -> Answer<'_, ()>;
 
     // Status lists.
 

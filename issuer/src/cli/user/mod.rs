@@ -1,5 +1,6 @@
 //! The commands of `user`.
 
+mod mfa;
 mod sessions;
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
@@ -57,6 +58,9 @@ pub(super) enum Command {
     },
     /// List the open sessions of a user, or end them
     Sessions(sessions::Sessions),
+    /// Second factors of a user
+    #[command(subcommand)]
+    Mfa(mfa::Mfa),
     /// Set the claims of one's own in a user's tokens, from the next refresh on; or print them
     Claims {
         #[command(flatten)]
@@ -98,6 +102,7 @@ impl Command {
                 change_scope(config, &name, &scope, output).await
             }
             Self::Sessions(sessions) => sessions.run(config, output).await,
+            Self::Mfa(mfa) => mfa.run(config, output).await,
             Self::Claims { name: Name { name }, claims } => {
                 claims_of(config, &name, claims, output).await
             }
@@ -268,18 +273,20 @@ fn unknown(name: &str) -> Error {
     Error::Refused(format!("there is no user {name}; see user list, or add it with user add"))
 }
 
-/// Prints name, `sub` and scope of each user, `locked` for a locked one, and `expired` for one whose
-/// password has expired, separated by tabs.
+/// Prints name, `sub` and scope of each user, `locked` for a locked one, `expired` for one whose password
+/// has expired, and the second factors, separated by tabs.
 async fn list(config: &Config, output: Output) -> Result<(), Error> {
     let users = accounts::all_users(&*existing(config).await?).await?;
     let object = |user: &User| {
         json!({ "name": user.name, "sub": user.id, "scope": user.scope, "locked": user.locked,
-                "password_expired": user.has_expired_password(), "created_at": user.created_at })
+                "password_expired": user.has_expired_password(), "created_at": user.created_at,
+                "second_factors": user.factors.names().collect::<Vec<_>>() })
     };
     let line = |user: &User| {
         let locked = if user.locked { "\tlocked" } else { "" };
         let expired = if user.has_expired_password() { "\texpired" } else { "" };
-        format!("{}\t{}\t{}{locked}{expired}\n", user.name, user.id, user.scope)
+        let factors: String = user.factors.names().map(|name| format!("\t{name}")).collect();
+        format!("{}\t{}\t{}{locked}{expired}{factors}\n", user.name, user.id, user.scope)
     };
     output.print(&users.iter().map(line).collect::<String>(), &users.iter().map(object).collect())
 }

@@ -10,6 +10,7 @@ mod clients;
 mod clock;
 mod connect;
 mod connection;
+mod factors;
 mod failure;
 mod failures;
 mod idempotency;
@@ -45,6 +46,7 @@ use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash};
 use crate::passkeys::{MOST_OF_A_USER as MOST_PASSKEYS, NewPasskey, Passkey, Registration};
+use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{DELETED, User, UserChange};
@@ -383,6 +385,43 @@ impl Store for PostgresStore {
     fn prune_one_time_tokens(&self, at: u64) -> Answer<'_, ()> {
         Box::pin(async move {
             let prune = |db: Connection| async move { one_time::prune_some(&db, at).await };
+            while self.connections.transact(prune).await? > 0 {}
+            Ok(())
+        })
+    }
+
+    fn factors(&self, user_id: String) -> Answer<'_, StoredFactors> {
+        Box::pin(async move {
+            let rows = self.connections.read(factors::OF_USER, &[(&user_id, Type::TEXT)]).await?;
+            Ok(factors::from_row(rows.first().ok_or_else(rows::malformed)?)?)
+        })
+    }
+
+    fn change_factors(
+        &self,
+        user_id: String,
+        change: FactorChange,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let (id, change, by) = (&user_id, &change, &by);
+            self.connections
+                .transact(|db| async move { factors::change(&db, id, change, by, now).await })
+                .await
+        })
+    }
+
+    fn finish(&self, step: LastStep) -> Answer<'_, Finished> {
+        Box::pin(async move {
+            let step = &step;
+            self.connections.transact(|db| async move { factors::finish(&db, step).await }).await
+        })
+    }
+
+    fn prune_factors(&self, until: u64) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let prune = |db: Connection| async move { factors::prune_some(&db, until).await };
             while self.connections.transact(prune).await? > 0 {}
             Ok(())
         })

@@ -5,8 +5,8 @@ use tokio_postgres::types::Type;
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::{audit, one_time, rows};
-use crate::audit::{Actor, Event, NewEntry};
+use super::{audit, factors, one_time, rows, users};
+use crate::audit::{Actor, Event, Network, NewEntry};
 use crate::one_time::Recorded;
 use crate::passkeys::credential::Credential;
 use crate::passkeys::{Assertion, MOST_OF_A_USER, NewPasskey, Passkey, PasskeyUse, Registration};
@@ -19,7 +19,7 @@ pub(super) const ALL: &str = "SELECT * FROM countersign.passkeys WHERE user_id =
 
 /// Adds a passkey, and uses its challenge up.
 pub(super) async fn add(db: &Connection, new: &NewPasskey) -> Result<Registration, Failure> {
-    let NewPasskey { passkey, challenge, network } = new;
+    let NewPasskey { passkey, challenge, codes, network } = new;
     let user_id = (&passkey.user_id as _, Type::TEXT);
     // Registrations of one user wait for each other, so that none exceeds the limit.
     let lock = "SELECT FROM countersign.users WHERE id = $1 AND NOT locked FOR UPDATE";
@@ -60,15 +60,23 @@ pub(super) async fn add(db: &Connection, new: &NewPasskey) -> Result<Registratio
     if added == 0 {
         return Ok(Registration::IdTaken);
     }
+    if !codes.is_empty() {
+        factors::replace_codes(db, &passkey.user_id, codes).await?;
+    }
     let entry = NewEntry::of_user(passkey.created_at, Event::PasskeyAdded, &passkey.user_id);
     audit::record(db, &entry.from(network)).await?;
     Ok(Registration::Added)
 }
 
-#[allow(dead_code, reason = "the next changes use it")]
-/// Uses a passkey and its challenge, if the counter allows it. The caller has locked the user's row.
-pub(super) async fn accept(db: &Connection, used: &PasskeyUse) -> Result<Assertion, Failure> {
-    let PasskeyUse { id, user_id, counter, challenge, network } = used;
+/// Uses a passkey of the user and its challenge, if the counter allows it. The caller has locked the
+/// user's row.
+pub(super) async fn accept(
+    db: &Connection,
+    user_id: &str,
+    used: &PasskeyUse,
+    network: &Network,
+) -> Result<Assertion, Failure> {
+    let PasskeyUse { id, counter, challenge } = used;
     let Some(passkey) = lock(db, user_id, id).await? else { return Ok(Assertion::Refused) };
     let next = passkey.credential.after_use(*counter);
     match one_time::record_use(db, challenge, next.is_some()).await? {
@@ -113,7 +121,8 @@ pub(super) async fn rename(
     Ok(true)
 }
 
-/// Removes a passkey. Returns `false` if the user has none with this id.
+/// Removes a passkey, and the recovery codes if the user has no other second factor. Returns `false` if
+/// the user has no passkey with this id.
 pub(super) async fn remove(
     db: &Connection,
     user_id: &str,
@@ -121,9 +130,16 @@ pub(super) async fn remove(
     by: &Actor,
     now: u64,
 ) -> Result<bool, Failure> {
+    // The user before the passkey, as in other changes: two transactions never wait for each other.
+    if users::lock(db, user_id).await?.is_none() {
+        return Ok(false);
+    }
     let delete = "DELETE FROM countersign.passkeys WHERE id = $1 AND user_id = $2";
     if db.execute_typed(delete, &[(&id, Type::BYTEA), (&user_id, Type::TEXT)]).await? == 0 {
         return Ok(false);
+    }
+    if factors::factors(db, user_id).await?.is_empty() {
+        factors::delete(db, "recovery_codes", user_id).await?;
     }
     audit::record(db, &NewEntry::of_user(now, Event::PasskeyRemoved, user_id).by(by)).await?;
     Ok(true)

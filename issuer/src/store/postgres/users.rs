@@ -5,18 +5,35 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, failures, one_time, rows, sessions};
 use crate::audit::{Actor, Event, NewEntry};
+use crate::authentication::Factors;
 use crate::login::new_password::{NewPassword, Proof};
 use crate::own_claims::OwnClaims;
 use crate::users::{BELONGINGS, User, UserChange};
 
-pub(super) const BY_NAME: &str = "SELECT * FROM countersign.users WHERE name = $1";
+/// Returns the statement that reads users with their second factors.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT *,
+               EXISTS (SELECT FROM countersign.totps
+                       WHERE user_id = users.id AND confirmed_at IS NOT NULL) AS has_totp,
+               EXISTS (SELECT FROM countersign.passkeys WHERE user_id = users.id) AS has_passkey
+             FROM countersign.users ",
+            $condition
+        )
+    };
+}
+
+pub(super) const BY_NAME: &str = select!("WHERE name = $1");
 
 /// Without deleted users: their names begin with `chr(7)`.
-pub(super) const BY_ID: &str = "SELECT * FROM countersign.users WHERE id = $1 AND name >= chr(8)";
+pub(super) const BY_ID: &str = select!("WHERE id = $1 AND name >= chr(8)");
 
 /// The first `$2` users after the name `$1`, without deleted users.
-pub(super) const AFTER: &str = "SELECT * FROM countersign.users
-                                WHERE name > $1 AND name >= chr(8) ORDER BY name LIMIT $2";
+pub(super) const AFTER: &str = select!("WHERE name > $1 AND name >= chr(8) ORDER BY name LIMIT $2");
+
+/// The user of that id, also a deleted one. Others' changes of the row wait.
+const LOCK: &str = select!("WHERE id = $1 FOR UPDATE OF users");
 
 pub(super) async fn add(db: &Connection, user: &User, by: &Actor) -> Result<bool, Failure> {
     let added = db
@@ -53,9 +70,7 @@ pub(super) async fn change(
     by: &Actor,
     now: u64,
 ) -> Result<bool, Failure> {
-    let lock = "SELECT * FROM countersign.users WHERE id = $1 FOR UPDATE";
-    let row = db.query_typed_opt(lock, &[(&id, Type::TEXT)]).await?;
-    let locked = row.as_ref().map(from_row).transpose()?;
+    let locked = lock(db, id).await?;
     let is_possible = |user: &User| changes.iter().all(|change| change.is_possible(user));
     let Some(mut user) = locked.filter(is_possible) else { return Ok(false) };
     for change in changes {
@@ -103,11 +118,8 @@ async fn apply(
 /// Sets a password that its user chose. Returns `false` if the proof does not hold.
 pub(super) async fn set_password(db: &Connection, new: &NewPassword) -> Result<bool, Failure> {
     // The user before a token, as in other changes: two transactions never wait for each other.
-    let lock = "SELECT * FROM countersign.users WHERE id = $1 AND name >= chr(8) FOR UPDATE";
-    let Some(row) = db.query_typed_opt(lock, &[(&new.user_id, Type::TEXT)]).await? else {
-        return Ok(false);
-    };
-    let user = from_row(&row)?;
+    let user = lock(db, &new.user_id).await?.filter(|user| !user.is_deleted());
+    let Some(user) = user else { return Ok(false) };
     // A hash has a random salt. The same hash means that the transaction runs again after it was
     // committed.
     if user.password_hash == new.hash {
@@ -129,6 +141,12 @@ pub(super) async fn set_password(db: &Connection, new: &NewPassword) -> Result<b
     let entry = NewEntry::of_user(new.now, new.event(), &user.id);
     audit::record(db, &entry.from(&new.network)).await?;
     Ok(true)
+}
+
+/// Returns the user of that id, also a deleted one, and lets others' changes of the row wait.
+pub(super) async fn lock(db: &Connection, id: &str) -> Result<Option<User>, Failure> {
+    let row = db.query_typed_opt(LOCK, &[(&id, Type::TEXT)]).await?;
+    row.as_ref().map(from_row).transpose()
 }
 
 async fn update(db: &Connection, user: &User) -> Result<(), Failure> {
@@ -195,6 +213,7 @@ pub(super) fn from_row(row: &Row) -> Result<User, Failure> {
         locked: row.try_get("locked")?,
         unlocked_at: rows::number(row, "unlocked_at")?,
         password_version: rows::number(row, "password_version")?,
+        factors: Factors { totp: row.try_get("has_totp")?, passkeys: row.try_get("has_passkey")? },
         claims: OwnClaims::from_stored(row.try_get("claims")?),
     })
 }

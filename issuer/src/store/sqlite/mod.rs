@@ -6,6 +6,7 @@
 mod audit;
 mod clients;
 mod clock;
+mod factors;
 mod failures;
 mod idempotency;
 mod in_use;
@@ -44,6 +45,7 @@ use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash};
 use crate::passkeys::{NewPasskey, Passkey, Registration};
+use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, RefreshToken, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{DELETED, User, UserChange};
@@ -281,6 +283,28 @@ impl Store for SqliteStore {
 
     fn prune_one_time_tokens(&self, at: u64) -> Answer<'_, ()> {
         self.prune_in_parts(move |db| one_time::prune_some(db, at))
+    }
+
+    fn factors(&self, user_id: String) -> Answer<'_, StoredFactors> {
+        self.readers.look_up(move |db| factors::of_user(db, &user_id))
+    }
+
+    fn change_factors(
+        &self,
+        user_id: String,
+        change: FactorChange,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool> {
+        self.write(move |db| factors::change(db, &user_id, &change, &by, now))
+    }
+
+    fn finish(&self, step: LastStep) -> Answer<'_, Finished> {
+        self.write(move |db| factors::finish(db, step))
+    }
+
+    fn prune_factors(&self, until: u64) -> Answer<'_, ()> {
+        self.prune_in_parts(move |db| factors::prune_some(db, until))
     }
 
     fn add_passkey(&self, new: NewPasskey) -> Answer<'_, Registration> {

@@ -2,15 +2,15 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{audit, one_time};
-use crate::audit::{Actor, Event, NewEntry};
+use super::{audit, factors, one_time, users};
+use crate::audit::{Actor, Event, Network, NewEntry};
 use crate::one_time::Recorded;
 use crate::passkeys::credential::Credential;
 use crate::passkeys::{Assertion, MOST_OF_A_USER, NewPasskey, Passkey, PasskeyUse, Registration};
 
 /// Adds a passkey, and uses its challenge up.
 pub(super) fn add(db: &Connection, new: &NewPasskey) -> rusqlite::Result<Registration> {
-    let NewPasskey { passkey, challenge, network } = new;
+    let NewPasskey { passkey, challenge, codes, network } = new;
     let user = "SELECT 1 FROM users WHERE id = ?1 AND locked = 0";
     if !db.prepare_cached(user)?.exists([&passkey.user_id])?
         || one_time::record_use(db, challenge, true)? != Recorded::First
@@ -32,16 +32,23 @@ pub(super) fn add(db: &Connection, new: &NewPasskey) -> rusqlite::Result<Registr
         passkey.credential.to_stored(),
         passkey.created_at,
     ])?;
+    if !codes.is_empty() {
+        factors::replace_codes(db, &passkey.user_id, codes)?;
+    }
     let entry = NewEntry::of_user(passkey.created_at, Event::PasskeyAdded, &passkey.user_id);
     audit::record(db, &entry.from(network))?;
     Ok(Registration::Added)
 }
 
-#[allow(dead_code, reason = "the next changes use it")]
-/// Uses a passkey and its challenge, if the counter allows it.
-pub(super) fn accept(db: &Connection, used: &PasskeyUse) -> rusqlite::Result<Assertion> {
-    let PasskeyUse { id, user_id, counter, challenge, network } = used;
-    let found = find(db, id)?.filter(|passkey| passkey.user_id == *user_id);
+/// Uses a passkey of the user and its challenge, if the counter allows it.
+pub(super) fn accept(
+    db: &Connection,
+    user_id: &str,
+    used: &PasskeyUse,
+    network: &Network,
+) -> rusqlite::Result<Assertion> {
+    let PasskeyUse { id, counter, challenge } = used;
+    let found = find(db, id)?.filter(|passkey| passkey.user_id == user_id);
     let Some(passkey) = found else { return Ok(Assertion::Refused) };
     let next = passkey.credential.after_use(*counter);
     if one_time::record_use(db, challenge, next.is_some())? != Recorded::First {
@@ -76,7 +83,8 @@ pub(super) fn rename(
     Ok(true)
 }
 
-/// Removes a passkey. Returns `false` if the user has none with this id.
+/// Removes a passkey, and the recovery codes if the user has no other second factor. Returns `false` if
+/// the user has no passkey with this id.
 pub(super) fn remove(
     db: &Connection,
     user_id: &str,
@@ -87,6 +95,9 @@ pub(super) fn remove(
     let delete = "DELETE FROM passkeys WHERE id = ?1 AND user_id = ?2";
     if db.prepare_cached(delete)?.execute(params![id, user_id])? == 0 {
         return Ok(false);
+    }
+    if users::by_id(db, user_id)?.is_some_and(|user| user.factors.is_empty()) {
+        factors::delete(db, "recovery_codes", user_id)?;
     }
     audit::record(db, &NewEntry::of_user(now, Event::PasskeyRemoved, user_id).by(by))?;
     Ok(true)

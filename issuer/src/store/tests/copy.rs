@@ -64,6 +64,7 @@ async fn fill(store: &dyn Store) {
     let keys = |_: &Vault| Vault {
         keys: vec![key("a", KeyState::Active), key("b", KeyState::Published)],
         secret: Some(vec![255, 0]),
+        factor_key: Some(vec![254, 0]),
     };
     store.change_keys(Box::new(keys), BY, 8).await.unwrap();
     store.add_one_time_token(one_time_token(1), BY).await.unwrap();
