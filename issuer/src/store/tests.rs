@@ -77,6 +77,7 @@ macro_rules! over_both {
 
 mod audit;
 mod copy;
+mod factors;
 mod idempotency;
 mod keys;
 mod logins;

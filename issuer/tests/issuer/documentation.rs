@@ -138,7 +138,7 @@ async fn every_command_prints_the_documented_json() {
     let keys = run(&["keys", "list"]);
     let kid = keys.as_array().unwrap().iter().find(|key| key["state"] == "published").unwrap();
     let kid = kid["kid"].as_str().unwrap();
-    let commands: [&[&str]; 30] = [
+    let commands: [&[&str]; 31] = [
         &["user", "sessions", "alice"],
         &["user", "passwd", "alice"],
         &["user", "lock", "alice"],
@@ -146,6 +146,7 @@ async fn every_command_prints_the_documented_json() {
         &["user", "scope", "alice", "read"],
         &["user", "reset", "alice"],
         &["user", "claims", "alice", "{}"],
+        &["user", "mfa", "reset", "alice"],
         &["user", "expire-passwords", "--all"],
         &["user", "list"],
         &["user", "delete", "alice"],

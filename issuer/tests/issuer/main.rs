@@ -39,6 +39,7 @@ mod postgres;
 mod promtool;
 mod quiet;
 mod replication;
+mod second_factor;
 mod sessions;
 mod signed_in;
 mod startup;
