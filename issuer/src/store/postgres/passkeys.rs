@@ -23,7 +23,7 @@ pub(super) async fn add(db: &Connection, new: &NewPasskey) -> Result<Registratio
     let user_id = (&passkey.user_id as _, Type::TEXT);
     // Registrations of one user wait for each other, so that none exceeds the limit.
     let lock = "SELECT FROM countersign.users WHERE id = $1 AND NOT locked FOR UPDATE";
-    if db.query_typed_opt(lock, &[user_id.clone()]).await?.is_none() {
+    if db.query_typed_opt(lock, std::slice::from_ref(&user_id)).await?.is_none() {
         return Ok(Registration::Refused);
     }
     let recorded = one_time::record_use(db, challenge, true).await?;
@@ -31,7 +31,7 @@ pub(super) async fn add(db: &Connection, new: &NewPasskey) -> Result<Registratio
         return Ok(Registration::Refused);
     }
     let id = (&passkey.id as _, Type::BYTEA);
-    if let Some(row) = db.query_typed_opt(FIND, &[id.clone()]).await? {
+    if let Some(row) = db.query_typed_opt(FIND, std::slice::from_ref(&id)).await? {
         // An earlier run of this transaction may have been committed.
         let is_own = recorded != Recorded::First && from_row(&row)?.user_id == passkey.user_id;
         return Ok(if is_own { Registration::Added } else { Registration::IdTaken });
