@@ -32,7 +32,8 @@ const REVOCATION = ['fetched-list', 'status', 'status-list', 'status-verifier']
 /** The session of a page. Its entry point imports nothing else. */
 const SESSION = [
   'session', 'session-browser', 'session-clock', 'session-endpoints', 'session-error', 'session-fetch', 'session-keeper',
-  'session-lock', 'session-options', 'session-tabs',
+  'session-lock', 'session-login-endpoints', 'session-logins', 'session-options', 'session-passkeys', 'session-requests',
+  'session-tabs',
 ]
 
 const GROUPS = {

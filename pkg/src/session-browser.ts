@@ -13,6 +13,10 @@ export interface Browser {
   isOnline(): boolean
   /** Web Locks, which pages over http do not have. */
   readonly locks: LockManager | undefined
+  /** WebAuthn, which pages over http do not have. */
+  readonly credentials: Pick<CredentialsContainer, 'create' | 'get'> | undefined
+  /** Can passkeys be suggestions of a form field (`mediation: 'conditional'`)? */
+  suggestsPasskeys(): Promise<boolean>
   openChannel(name: string): Channel | undefined
   /** Returns the origin of the page. */
   origin(): string
@@ -37,6 +41,10 @@ export const browser: Browser = {
   get locks() {
     return globalThis.navigator?.locks
   },
+  get credentials() {
+    return typeof PublicKeyCredential === 'undefined' ? undefined : globalThis.navigator?.credentials
+  },
+  suggestsPasskeys: async () => typeof PublicKeyCredential !== 'undefined' && (await PublicKeyCredential.isConditionalMediationAvailable?.()) === true,
   openChannel: (name) => (typeof BroadcastChannel === 'undefined' ? undefined : new BroadcastChannel(name)),
   origin: () => globalThis.location?.origin,
   base: () => globalThis.document?.baseURI ?? globalThis.location?.href,

@@ -7,7 +7,13 @@
  * | `issuer_unavailable` | the issuer did not answer, or could not; retryable |
  * | `session_ended` | the issuer ended the session: it was revoked, or it expired |
  * | `not_logged_in` | nobody has logged in, or somebody has logged out |
- * | `login_failed` | the issuer refused the user name or the password |
+ * | `login_failed` | the issuer refused the user name, the password or the passkey |
+ * | `second_factor_failed` | the issuer refused the code or the passkey of a second factor; another one can follow at once |
+ * | `login_expired` | a second factor came too late, or after another login: begin with the password again |
+ * | `insufficient_user_authentication` | the last authentication is older than `maxAge`: let the user authenticate again |
+ * | `passkey_cancelled` | the browser gave no passkey: the user cancelled, it took too long, or there is none |
+ * | `passkey_exists` | the device has a passkey for this account already |
+ * | `passkey_unavailable` | this page, this browser or the issuer has no passkeys |
  * | `too_many_logins` | the issuer takes no login now; retryable after `retryAfter` seconds |
  * | `access_denied` | the issuer takes no request from this page: a page of another site, or of an origin that it does not list |
  * | `origin_not_allowed` | `fetch` was called with a URL that must not get the token |
@@ -20,6 +26,12 @@ export type SessionErrorCode =
   | 'session_ended'
   | 'not_logged_in'
   | 'login_failed'
+  | 'second_factor_failed'
+  | 'login_expired'
+  | 'insufficient_user_authentication'
+  | 'passkey_cancelled'
+  | 'passkey_exists'
+  | 'passkey_unavailable'
   | 'too_many_logins'
   | 'access_denied'
   | 'origin_not_allowed'

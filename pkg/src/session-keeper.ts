@@ -1,8 +1,9 @@
 import type { Browser } from './session-browser.js'
-import { SessionClock, type Moment } from './session-clock.js'
-import { isSameSession, SessionEndpoints, type Tokens } from './session-endpoints.js'
+import type { Moment, SessionClock } from './session-clock.js'
+import type { SessionEndpoints } from './session-endpoints.js'
 import { SessionError } from './session-error.js'
 import type { SessionSettings } from './session-options.js'
+import { claimsOf, isSameSession, type Tokens } from './session-requests.js'
 import { SHARING_MS, SessionTabs, type Message, type SharedTokens } from './session-tabs.js'
 import type { SessionState, SessionStatus } from './session-types.js'
 
@@ -28,6 +29,9 @@ const MAX_TIMER_MS = 3_600_000
 
 /** A timer never fires more often. */
 const MIN_TIMER_MS = 500
+
+/** The error of the issuer's time, in seconds, if the issuer has just found an authentication young enough. */
+const AGE_ERROR_S = 5
 
 const WAKING = ['online', 'pageshow', 'focus', 'visibilitychange', 'resume']
 
@@ -68,11 +72,11 @@ export class SessionKeeper {
   #stopListening: (() => void) | undefined
   #isClosed = false
 
-  constructor(settings: SessionSettings, browser: Browser) {
+  constructor(settings: SessionSettings, browser: Browser, clock: SessionClock, endpoints: SessionEndpoints) {
     this.#settings = settings
     this.#browser = browser
-    this.#clock = new SessionClock(browser)
-    this.#endpoints = new SessionEndpoints(settings, browser, this.#clock)
+    this.#clock = clock
+    this.#endpoints = endpoints
     const { issuer, mode, timeoutMs } = settings
     // The name has the version of the messages. A refresh takes two attempts at most.
     const name = `countersign/session/1 ${mode} ${issuer}`
@@ -96,10 +100,12 @@ export class SessionKeeper {
     return () => void this.#listeners.delete(entry)
   }
 
-  async login(username: string, password: string): Promise<void> {
+  /** Sends a login in its turn. If it brings tokens, all tabs take them. */
+  async logIn(send: () => Promise<Tokens | undefined>): Promise<void> {
     this.#start()
     await this.#exclusively(async () => {
-      const tokens = await this.#endpoints.login(username, password)
+      const tokens = await send()
+      if (tokens === undefined) return
       this.#dismiss()
       const turn = this.#nextTurn()
       this.#adopt(tokens, turn, turn)
@@ -107,6 +113,26 @@ export class SessionKeeper {
     })
     // If it fails, the next login or logout tries again.
     this.#endAtIssuer().catch(() => {})
+  }
+
+  /** Sends a proof that the user of this session is there. If it brings an access token, all tabs take it. */
+  async authenticate(send: (refreshToken: string | undefined) => Promise<Tokens | undefined>): Promise<void> {
+    await this.accessToken()
+    await this.#withTokens(async (before) => {
+      const tokens = await send(before.refreshToken).catch(async (error) => {
+        if (error.code !== 'session_ended') throw error
+        // A refresh whose answer was lost may have replaced the refresh token. A refresh finds out.
+        await this.#askIssuer()
+        return send(this.#tokens?.refreshToken)
+      })
+      if (tokens === undefined) return 0
+      const current = this.#tokens
+      if (current === undefined) throw this.#reason()
+      if (!isSameSession(current, tokens)) throw new SessionError('login_expired', 'another session has begun meanwhile: authenticate in that one')
+      this.#adopt({ ...tokens, refreshToken: current.refreshToken }, this.#nextTurn(), this.#login)
+      this.#share()
+      return SHARING_MS
+    })
   }
 
   /** Ends the session in all tabs at once, and then at the issuer. */
@@ -144,7 +170,30 @@ export class SessionKeeper {
     }
   }
 
-  async accessToken(): Promise<string> {
+  async accessToken(maxAge?: number): Promise<string> {
+    const token = await this.#validToken()
+    if (maxAge === undefined || this.#authenticationAge() <= maxAge) return token
+    await this.#withTokens(async () => {
+      // Another call may have asked meanwhile.
+      if (this.#authenticationAge() <= maxAge) return 0
+      if (this.#isWaiting()) throw this.#reason()
+      await this.#askIssuer(maxAge)
+      return SHARING_MS
+    })
+    const tokens = this.#tokens
+    if (tokens === undefined || this.#left(tokens) <= 0) throw this.#reason()
+    if (this.#authenticationAge() <= maxAge + AGE_ERROR_S) return tokens.accessToken
+    const problem = `the issuer's token has no auth_time of the last ${maxAge} s: let the user authenticate again`
+    throw new SessionError('insufficient_user_authentication', problem)
+  }
+
+  /** Returns the seconds since the authentication that the access token names, if it names one. */
+  #authenticationAge(): number {
+    const { auth_time: time } = claimsOf(this.#tokens?.accessToken ?? '')
+    return typeof time === 'number' ? this.now() - time : Infinity
+  }
+
+  async #validToken(): Promise<string> {
     this.#start()
     const reserve = (tokens: Tokens) => Math.min(RESERVE_MS, tokens.lifetime / 10)
     if (this.#tokens !== undefined && this.#left(this.#tokens) > reserve(this.#tokens)) {
@@ -257,19 +306,20 @@ export class SessionKeeper {
         this.#end(new SessionError('not_logged_in', 'nobody is logged in: no tab has a session'), this.#turn)
         return 0
       }
-      await this.#askIssuer()
+      await this.#askIssuer().catch(() => {})
       return SHARING_MS
     }
     await this.#tabs.exclusively(work, this.#wait.signal)
   }
 
-  async #askIssuer(): Promise<void> {
+  /** Refreshes the tokens, and tells the result to all tabs. */
+  async #askIssuer(maxAge?: number): Promise<void> {
     const before = this.#tokens
     const refreshToken = before?.refreshToken
     const { signal } = (this.#request = new AbortController())
     this.#tabs.post({ kind: 'started' })
     try {
-      const tokens = await this.#endpoints.refresh(refreshToken, signal)
+      const tokens = await this.#endpoints.refresh(refreshToken, signal, maxAge)
       // There may have been a logout.
       if (signal.aborted) return
       const turn = this.#nextTurn()
@@ -279,11 +329,18 @@ export class SessionKeeper {
       this.#adopt({ ...tokens, refreshToken: tokens.refreshToken ?? refreshToken }, turn, login)
       this.#share()
     } catch (error) {
-      if (!signal.aborted) this.#takeRefusal(error as SessionError)
+      if (signal.aborted) return
+      this.#takeRefusal(error as SessionError)
+      throw error
     }
   }
 
   #takeRefusal(error: SessionError): void {
+    if (error.code === 'insufficient_user_authentication' && this.#tokens !== undefined) {
+      // The tokens stay, also for the tabs that wait for others.
+      this.#adopt(this.#tokens, this.#nextTurn(), this.#login)
+      return this.#share()
+    }
     if (error.code === 'session_ended' || error.code === 'not_logged_in') {
       // The cookie is gone, of a session that this page has seen.
       const isLost = error.code === 'not_logged_in' && this.#tokens !== undefined
@@ -302,6 +359,14 @@ export class SessionKeeper {
     await this.#tabs.exclusively(async () => {
       await work()
       return 0
+    }, new AbortController().signal)
+  }
+
+  /** Runs work with the newest tokens while no tab refreshes. Other tabs wait afterwards for the pause to which it resolves. */
+  async #withTokens(work: (tokens: Tokens) => Promise<number>): Promise<void> {
+    await this.#tabs.exclusively(async () => {
+      if (this.#tokens === undefined || this.#isClosed) throw this.#reason()
+      return work(this.#tokens)
     }, new AbortController().signal)
   }
 

@@ -34,6 +34,17 @@ export function readSessionOptions(options: unknown): SessionSettings {
   }
 }
 
+/**
+ * Returns the option `maxAge` of `accessToken`.
+ *
+ * @throws {@link SessionError} `options_invalid`
+ */
+export function readMaxAge({ maxAge }: { maxAge?: number | undefined } = {}): number | undefined {
+  if (maxAge === undefined || (Number.isSafeInteger(maxAge) && maxAge > 0)) return maxAge
+  const problem = 'the option maxAge of accessToken is wrong: expected a whole number of seconds, at least 1'
+  throw new SessionError('options_invalid', problem, { reason: 'maxAge' })
+}
+
 function refuse(option: string, expected: string, problem = 'is missing or wrong'): SessionError {
   return new SessionError('options_invalid', `the option ${option} of createSession ${problem}: expected ${expected}`, { reason: option })
 }

@@ -44,6 +44,55 @@ export interface SessionState {
   readonly error: SessionError | undefined
 }
 
+/** The options of a login with a passkey. */
+export interface PasskeyOptions {
+  /**
+   * `conditional`: the browser suggests passkeys in a form field with `autocomplete="username webauthn"`, until the user takes one
+   * or logs in otherwise. Without it, the browser asks at once.
+   */
+  mediation?: 'conditional' | undefined
+  /** Ends the request. */
+  signal?: AbortSignal | undefined
+}
+
+/**
+ * The second step of a login. Its functions need no `this`, and resolve when the user is logged in.
+ *
+ * After `second_factor_failed` or `passkey_cancelled`, call one again. After `login_expired`, begin with the password again.
+ */
+export interface SecondFactor {
+  /**
+   * The methods of this user: `totp`, `recovery_code` and `passkey`, or `totp_enrolment` alone if the user has none and needs one.
+   * Later issuers may have more.
+   */
+  readonly methods: readonly (SecondFactorMethod | (string & {}))[]
+  /**
+   * Goes on with a code of the user's app.
+   *
+   * @throws {@link SessionError} `second_factor_failed`, `login_expired`, or as `login`
+   */
+  code(code: string): Promise<void>
+  /** Goes on with a recovery code, which works once. */
+  recoveryCode(code: string): Promise<void>
+  /** Goes on with a passkey. */
+  passkey(options?: { signal?: AbortSignal | undefined }): Promise<void>
+  /** Gives the user a first TOTP, for the method `totp_enrolment`. */
+  enrol(): Promise<Enrolment>
+}
+
+/** The methods of our issuer. */
+export type SecondFactorMethod = 'totp' | 'recovery_code' | 'passkey' | 'totp_enrolment'
+
+/** A TOTP that is in force when a code has confirmed it. */
+export interface Enrolment {
+  /** The secret in base32, for people who cannot scan. */
+  readonly secret: string
+  /** The same as `otpauth://` URI, for a QR code. */
+  readonly uri: string
+  /** Confirms it with a code, logs in, and returns the recovery codes: they are shown only this once. */
+  confirm(code: string): Promise<readonly string[]>
+}
+
 /** A session, made by `createSession`. Its functions need no `this`. */
 export interface Session {
   /** The state at this moment: a frozen object, which is another one after each change. */
@@ -52,9 +101,25 @@ export interface Session {
    * Logs in, in all tabs. In the mode `memory`, this ends a session before. In the mode `cookie` it replaces the cookie: log out
    * first to end the session at the issuer too.
    *
+   * @returns Undefined if the user is logged in, or the step that is left.
    * @throws {@link SessionError} `login_failed`, `too_many_logins`, `access_denied`, `offline` or `issuer_unavailable`
    */
-  login(credentials: { username: string; password: string }): Promise<void>
+  login(credentials: { username: string; password: string }): Promise<SecondFactor | undefined>
+  /**
+   * Logs in with a passkey alone. A page has one request for a passkey at a time: a second one ends the first.
+   *
+   * @throws {@link SessionError} `passkey_cancelled`, `passkey_unavailable`, or as `login`; if `signal` is aborted, its reason
+   */
+  loginWithPasskey(options?: PasskeyOptions): Promise<void>
+  /**
+   * Lets the user of this session prove the password again, which `accessToken({ maxAge })` may ask for.
+   *
+   * @returns Undefined if the user has done so, or the step that is left.
+   * @throws {@link SessionError} as `login`, `login_expired` if another login came meanwhile, or an error of `accessToken`
+   */
+  again(proof: { password: string }): Promise<SecondFactor | undefined>
+  /** Does the same with a passkey. */
+  againWithPasskey(options?: { signal?: AbortSignal | undefined }): Promise<void>
   /**
    * Logs out, in all tabs at once, and ends the session at the issuer.
    *
@@ -65,9 +130,12 @@ export interface Session {
   /**
    * Returns an access token that is valid now. Waits for a refresh if there is none.
    *
-   * @throws {@link SessionError} `not_logged_in`, `session_ended`, `offline` or `issuer_unavailable`
+   * With `maxAge`, the user has authenticated at most so many seconds ago, and the token says so in `auth_time` (RFC 9470).
+   *
+   * @throws {@link SessionError} `not_logged_in`, `session_ended`, `offline` or `issuer_unavailable`; with `maxAge` also
+   *   `insufficient_user_authentication`: call `again` first
    */
-  accessToken(): Promise<string>
+  accessToken(options?: { maxAge?: number | undefined }): Promise<string>
   /**
    * Refreshes now, in all tabs, and returns the new access token: it has the scopes and claims that the user has by then.
    *

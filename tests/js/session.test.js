@@ -504,7 +504,7 @@ test('nothing happens before the first call', async () => {
 
 test('each refusal of a login has its code', async () => {
   const { machine, issuer, tab } = await loggedIn()
-  assert.equal(await codeOf(machine, tab.session.login('alice', 'wrong'), 2), 'login_failed')
+  assert.equal(await codeOf(machine, tab.logins.login('alice', 'wrong'), 2), 'login_failed')
   assert.equal(tab.status, 'active', 'the session before lives on')
   const cases = [
     [() => refusal(429, 'too_many_requests', 'wait', { 'retry-after': '7' }), 'too_many_logins', 7],

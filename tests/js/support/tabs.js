@@ -1,14 +1,22 @@
 // Browsers with several tabs and an issuer, for session.test.js: clocks, timers, locks and messages are the test's.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { fetchWith } from '../../../pkg/dist/session-fetch.js'
+import { SessionClock } from '../../../pkg/dist/session-clock.js'
+import { SessionEndpoints } from '../../../pkg/dist/session-endpoints.js'
 import { SessionKeeper } from '../../../pkg/dist/session-keeper.js'
+import { SessionLoginEndpoints } from '../../../pkg/dist/session-login-endpoints.js'
+import { SessionLogins } from '../../../pkg/dist/session-logins.js'
 import { readSessionOptions } from '../../../pkg/dist/session-options.js'
+import { SessionRequests } from '../../../pkg/dist/session-requests.js'
 
 export const ISSUER = 'https://auth.example'
 export const PAGE = 'https://app.example'
 
 /** The lifetime of an access token, in seconds. */
 export const LIFETIME = 900
+
+/** The lifetime of a challenge for passkeys, in seconds. */
+export const CHALLENGE_LIFETIME = 300
 
 /** A machine with a browser. */
 export class Machine {
@@ -18,6 +26,8 @@ export class Machine {
   isOnline = true
   tabs = []
   channels = new Set()
+  /** All messages between the tabs. */
+  messages = []
   timers = []
   holder
   queue = []
@@ -105,13 +115,20 @@ class Tab {
   /** What its listeners threw. */
   faults = []
   handlers = new Map()
+  /** Passkeys: what `navigator.credentials` does. Undefined without WebAuthn. */
+  credentials = { get: () => Promise.resolve(passkey()) }
+  suggestsPasskeys = true
 
   constructor(machine, options) {
     this.machine = machine
     const fetch = (url, init) => (this.isClosed ? new Promise(() => {}) : machine.issuer.fetch(url, init))
     const settings = readSessionOptions({ issuer: ISSUER, fetch, ...options })
-    this.session = new SessionKeeper(settings, this.browser())
-    this.fetch = fetchWith(this.session, settings, this.browser())
+    const browser = this.browser()
+    const clock = new SessionClock(browser)
+    const requests = new SessionRequests(settings, browser, clock)
+    this.session = new SessionKeeper(settings, browser, clock, new SessionEndpoints(requests, browser))
+    this.logins = new SessionLogins(this.session, new SessionLoginEndpoints(requests), browser)
+    this.fetch = fetchWith(this.session, settings, browser)
     this.stop = this.session.onChange((state) => this.states.push(state.status))
   }
 
@@ -120,7 +137,7 @@ class Tab {
   }
 
   logIn() {
-    return this.session.login('alice', 'secret')
+    return this.logins.login('alice', 'secret')
   }
 
   /** Closes the tab, in the middle of what it does. */
@@ -153,6 +170,7 @@ class Tab {
 
   browser() {
     const { machine } = this
+    const tab = this
     return {
       wallTime: () => machine.wallTime,
       steadyTime: () => machine.steadyTime,
@@ -171,6 +189,10 @@ class Tab {
       isOnline: () => machine.isOnline,
       locks: machine.locks === 'missing' ? undefined : machine.lockManager(this),
       openChannel: () => this.openChannel(),
+      get credentials() {
+        return tab.credentials
+      },
+      suggestsPasskeys: async () => this.suggestsPasskeys,
       origin: () => PAGE,
       base: () => `${PAGE}/folder/page`,
       listen: (names, callback) => {
@@ -184,6 +206,7 @@ class Tab {
     const { channels } = this.machine
     const channel = { tab: this, close: () => channels.delete(channel) }
     channel.postMessage = (data) => {
+      this.machine.messages.push(data)
       for (const other of channels) {
         if (other === channel) continue
         const deliver = () => channels.has(other) && other.onmessage({ data: structuredClone(data) })
@@ -207,6 +230,13 @@ class Issuer {
   first = 0
   cookie = ''
   rotatedAt = 0
+  authenticatedAt = 0
+  /** The second factors of the user. */
+  methods = []
+  /** A login that waits for a second factor: its token, and if it authenticates a session again. */
+  pending
+  /** The number of tokens for second factors, and of challenges. */
+  steps = 0
 
   constructor(machine, clockError, { exposesDate = false, lifetime = LIFETIME } = {}) {
     this.machine = machine
@@ -238,9 +268,9 @@ class Issuer {
     const usesCookie = init.credentials === 'include'
     if (path === '/login') {
       if (JSON.parse(body).password !== 'secret') return refusal(401, 'invalid_grant', 'the user name or the password is wrong')
-      this.first = ++this.current
-      return this.tokens(this.current, usesCookie)
+      return this.methods.length === 0 ? this.begin(usesCookie) : this.pend({ isAgain: false })
     }
+    if (path.startsWith('/login/')) return this.step(path.slice(7), JSON.parse(body), usesCookie)
     const token = new URLSearchParams(body).get('refresh_token') ?? (usesCookie ? this.cookie : '')
     if (path === '/logout') {
       if (Number(token) >= this.first) this.current = 0
@@ -250,6 +280,10 @@ class Issuer {
     if (token === '') return refusal(400, 'invalid_request', 'refresh_token is missing')
     const isCurrent = token === String(this.current)
     const isRepeat = token === String(this.current - 1) && this.now <= this.rotatedAt + 30
+    const maxAge = new URLSearchParams(body).get('max_age')
+    if (this.current !== 0 && maxAge !== null && this.now - this.authenticatedAt > Number(maxAge)) {
+      return refusal(401, 'insufficient_user_authentication', 'the authentication is too old')
+    }
     if (this.current === 0 || !(isCurrent || isRepeat)) {
       this.current = 0
       return refusal(400, 'invalid_grant', 'the refresh token was replaced')
@@ -258,21 +292,80 @@ class Issuer {
       this.current++
       this.rotatedAt = this.now
     }
-    return this.tokens(this.current, usesCookie)
+    return this.tokens(this.current, usesCookie, maxAge === null ? {} : { auth_time: this.authenticatedAt })
   }
 
-  tokens(number, usesCookie) {
+  /** Begins a session. */
+  begin(usesCookie, members) {
+    this.authenticatedAt = this.now
+    this.first = ++this.current
+    return this.tokens(this.current, usesCookie, {}, members)
+  }
+
+  pend(pending) {
+    this.pending = { ...pending, token: `step-${++this.steps}` }
+    return refusal(401, 'mfa_required', 'a second factor is needed', {}, { mfa_token: this.pending.token, expires_in: 300, methods: this.methods })
+  }
+
+  /** Answers a request of a login in steps. */
+  step(name, { mfa_token: token, refresh_token: refreshToken, ...proof }, usesCookie) {
+    const isKnown = token === this.pending?.token
+    if (token !== undefined && !isKnown) return refusal(401, 'invalid_grant', 'the mfa_token is unknown, used or expired')
+    if (name === 'passkey/options') {
+      this.challenge = `challenge-${++this.steps}`
+      const allowed = token === undefined ? {} : { allowCredentials: [{ id: 'AQI', type: 'public-key' }] }
+      const options = { challenge: 'AAEC-_8', rpId: 'app.example', ...allowed }
+      return Response.json({ challenge_token: this.challenge, expires_in: CHALLENGE_LIFETIME, public_key: options })
+    }
+    const isProven = proof.challenge_token === undefined
+      ? proof.code === '123456' || proof.recovery_code === 'abcde-12345' || proof.password === 'secret'
+      : proof.challenge_token === this.challenge && proof.credential.response.signature === 'AwQ'
+    if (name === 'passkey') return isProven ? this.begin(usesCookie) : refusal(401, 'invalid_grant', 'the passkey is wrong')
+    if (name === 'totp') {
+      this.pending.token = `step-${++this.steps}`
+      return Response.json({ secret: 'MFRGGZDF', uri: 'otpauth://totp/x', mfa_token: this.pending.token, expires_in: 300 })
+    }
+    if (name === 'second-factor') {
+      const { isAgain } = this.pending
+      const refused = isProven ? undefined : this.pend({ isAgain })
+      if (refused !== undefined) return refusal(401, 'invalid_grant', 'the code is wrong', {}, { mfa_token: this.pending.token, methods: this.methods })
+      this.pending = undefined
+      if (isAgain) return this.authenticated()
+      return this.methods.includes('totp_enrolment') ? this.begin(usesCookie, { recovery_codes: ['one', 'two'] }) : this.begin(usesCookie)
+    }
+    // `again`
+    if ((refreshToken ?? this.cookie) !== String(this.current)) return refusal(400, 'invalid_grant', 'the refresh token was replaced')
+    if (!isProven) return refusal(401, 'invalid_grant', 'the password is wrong')
+    return this.methods.length === 0 || proof.password === undefined ? this.authenticated() : this.pend({ isAgain: true })
+  }
+
+  authenticated() {
+    this.authenticatedAt = this.now
+    return this.tokens(undefined, false, { auth_time: this.now })
+  }
+
+  /** Returns a token response. Without a number, the refresh token stays as it is. */
+  tokens(number, usesCookie, claims = {}, members = {}) {
     if (usesCookie) this.cookie = String(number)
-    const payload = { iat: this.now, exp: this.now + this.lifetime, jti: this.requests.length, sid: this.first }
+    const payload = { iat: this.now, exp: this.now + this.lifetime, jti: this.requests.length, sid: this.first, ...claims }
     const body = {
       access_token: `e30.${Buffer.from(JSON.stringify(payload)).toString('base64url')}.c2ln`, token_type: 'Bearer',
-      expires_in: this.lifetime, scope: 'read write', ...(usesCookie ? {} : { refresh_token: String(number) }),
+      expires_in: this.lifetime, scope: 'read write', ...(usesCookie || number === undefined ? {} : { refresh_token: String(number) }), ...members,
     }
     const headers = this.exposesDate ? { date: new Date(this.now * 1000).toUTCString() } : {}
     return Response.json(body, { headers })
   }
 }
 
-export function refusal(status, error, description, headers = {}) {
-  return Response.json({ error, error_description: description }, { status, headers })
+export function refusal(status, error, description, headers = {}, members = {}) {
+  return Response.json({ error, error_description: description, ...members }, { status, headers })
+}
+
+/** Returns a passkey's answer, as browsers give it. */
+export function passkey(signature = [3, 4]) {
+  const octets = (...values) => Uint8Array.from(values).buffer
+  return {
+    id: 'AQI', rawId: octets(1, 2), type: 'public-key', authenticatorAttachment: 'platform', getClientExtensionResults: () => ({}),
+    response: { clientDataJSON: octets(251, 255), authenticatorData: octets(0), signature: octets(...signature), userHandle: octets(7) },
+  }
 }
