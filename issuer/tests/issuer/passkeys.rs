@@ -10,8 +10,8 @@ use countersign_issuer::Config;
 use serde_json::{Value, json};
 
 use crate::authenticator::{
-    Assertion, Authenticator, BACKED_UP, BACKUP_ELIGIBLE, ORIGIN, PRESENT, Registration, VERIFIED,
-    cose,
+    Assertion, Authenticator, BACKED_UP, BACKUP_ELIGIBLE, Key, ORIGIN, PRESENT, Registration,
+    VERIFIED, cose,
 };
 use crate::common::{
     Answer, Backend, PASSWORD, START, Server, add_user, client, command, execute, folder_on, login,
@@ -29,6 +29,7 @@ over_all!(
 );
 
 over_both!(
+    a_passkey_of_each_algorithm_logs_in_and_may_be_self_attested,
     a_malformed_registration_adds_nothing,
     a_wrong_answer_opens_no_session,
     a_user_has_at_most_20_passkeys_each_of_one_user,
@@ -460,6 +461,27 @@ async fn changes_of_passkeys_need_a_fresh_authentication(backend: Backend) {
             _ => json!({}),
         };
         post_json(&off.url, path, &body).await.refused(404, "not_found");
+    }
+}
+
+async fn a_passkey_of_each_algorithm_logs_in_and_may_be_self_attested(backend: Backend) {
+    let server = server(backend).await;
+    let url = &server.url;
+    let token = signed_in(url, "demo").await;
+    for key in [Key::es256, Key::eddsa, Key::rs256] {
+        for is_attested in [false, true] {
+            let mut authenticator = Authenticator::with(key());
+            let (challenge, options) = begin(url, &token).await;
+            let registration = authenticator.registration(&options);
+            let credential = if is_attested {
+                registration.attested(&authenticator)
+            } else {
+                registration.json()
+            };
+            let added = add(url, &token, &challenge, &credential, "Key").await;
+            assert_eq!(added.status, 201, "{added:?}");
+            assert_eq!(login_with(url, &mut authenticator).await.status, 200);
+        }
     }
 }
 

@@ -349,7 +349,7 @@ async fn the_policy_lets_a_user_set_up_an_app_at_the_login(backend: Backend) {
     let token = asked.field("mfa_token");
     // Without an app there is no code.
     let token = is_wrong(&second(url, &token, "000000").await);
-    let enrol = || post_json(url, "/login/totp", &json!({ "mfa_token": token }));
+    let enrol = async || post_json(url, "/login/totp", &json!({ "mfa_token": token })).await;
     let first = App::new(&enrol().await);
     let begun = enrol().await;
     let (app, same) = (App::new(&begun), begun.field("mfa_token"));
