@@ -5,6 +5,7 @@
 //! not clear the failures of the account: somebody who knows the password has no more guesses at the
 //! second factor than somebody who does not has at the password.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -28,7 +29,6 @@ use crate::users::User;
 use crate::{Error, crypto};
 
 /// The answer to a right password whose user needs a second factor.
-#[derive(Debug)]
 pub(crate) struct Asked {
     /// The token of the login that waits.
     pub(crate) mfa_token: Zeroizing<String>,
@@ -36,6 +36,13 @@ pub(crate) struct Asked {
     pub(crate) expires_in: u64,
     /// The names of the proofs that the user can give.
     pub(crate) methods: Vec<&'static str>,
+}
+
+/// Shows no token.
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").field("methods", &self.methods).finish_non_exhaustive()
+    }
 }
 
 /// The only method of a user who has to set up a second factor.
@@ -94,60 +101,40 @@ impl Issuer {
         failure: ProvisionalFailure,
         now: u64,
     ) -> Result<Asked, ServiceError> {
-        let made = self.new_token(user, pending, now + pending::WITHIN, now);
-        let asked = match made {
-            Ok((asked, token)) => {
-                let added = self.store.add_one_time_token(token, Actor::default()).await;
-                added.map(|()| asked).map_err(ServiceError::from)
-            }
-            Err(e) => Err(e.into()),
-        };
+        let asked = self.add_token(user, pending, now).await;
+        // The password was right.
         if self.store.take_back(failure.clone()).await.is_err() {
             self.take_backs.add(TakeBack::Counted(failure));
         }
         self.metrics.logins.second_factor.inc();
-        let methods = self.methods(user, pending).await?;
-        Ok(Asked { methods, ..asked? })
+        asked
     }
 
-    /// Returns a token with its methods still missing, and as the store keeps it.
-    fn new_token(
+    async fn add_token(
         &self,
         user: &User,
         pending: &Pending,
-        expires_at: u64,
         now: u64,
-    ) -> Result<(Asked, OneTimeToken), Error> {
-        let (mfa_token, hash) = one_time::random()?;
-        let stored = OneTimeToken {
-            hash,
-            purpose: Purpose::SecondFactor,
-            user_id: Some(user.id.clone()),
-            data: pending.encode(),
-            created_at: now,
-            expires_at,
-        };
-        let expires_in = expires_at.saturating_sub(now);
-        Ok((Asked { mfa_token, expires_in, methods: Vec::new() }, stored))
+    ) -> Result<Asked, ServiceError> {
+        let stored = self.store.factors(user.id.clone()).await?;
+        let methods = self.methods(user, pending, &stored);
+        let (asked, token) = new_token(user, pending, methods, now + pending::WITHIN, now)?;
+        self.store.add_one_time_token(token, Actor::default()).await?;
+        Ok(asked)
     }
 
     /// Returns the names of the proofs that the user can give.
-    async fn methods(
-        &self,
-        user: &User,
-        pending: &Pending,
-    ) -> Result<Vec<&'static str>, ServiceError> {
+    fn methods(&self, user: &User, pending: &Pending, stored: &StoredFactors) -> Vec<&'static str> {
         if pending.is_enrolment {
-            return Ok(vec![ENROLMENT]);
+            return vec![ENROLMENT];
         }
-        let stored = self.store.factors(user.id.clone()).await?;
         let Factors { totp, passkeys } = user.factors;
         let methods = [
             totp.then_some(SecondFactor::Totp),
             (stored.recovery_codes > 0).then_some(SecondFactor::RecoveryCode),
             (passkeys && self.relying_party.is_some()).then_some(SecondFactor::Passkey),
         ];
-        Ok(methods.into_iter().flatten().map(SecondFactor::name).collect())
+        methods.into_iter().flatten().map(SecondFactor::name).collect()
     }
 
     /// Returns the login that waits with this token.
@@ -306,9 +293,9 @@ impl Issuer {
                 (self.check_second_passkey(user, token, answer).await?, Vec::new())
             }
         };
-        let (retry, retry_token) = self.new_token(user, pending, expires_at, now)?;
-        let methods = self.methods(user, pending).await?;
-        Ok(Prepared { proof, codes, retry: Asked { methods, ..retry }, retry_token })
+        let methods = self.methods(user, pending, &stored);
+        let (retry, retry_token) = new_token(user, pending, methods, expires_at, now)?;
+        Ok(Prepared { proof, codes, retry, retry_token })
     }
 
     /// Checks a code of the user's authenticator app.
@@ -376,4 +363,25 @@ struct Prepared {
     /// The answer to a wrong proof.
     retry: Asked,
     retry_token: OneTimeToken,
+}
+
+/// Returns a new token of a login, as the client and as the store gets it.
+fn new_token(
+    user: &User,
+    pending: &Pending,
+    methods: Vec<&'static str>,
+    expires_at: u64,
+    now: u64,
+) -> Result<(Asked, OneTimeToken), Error> {
+    let (mfa_token, hash) = one_time::random()?;
+    let stored = OneTimeToken {
+        hash,
+        purpose: Purpose::SecondFactor,
+        user_id: Some(user.id.clone()),
+        data: pending.encode(),
+        created_at: now,
+        expires_at,
+    };
+    let expires_in = expires_at.saturating_sub(now);
+    Ok((Asked { mfa_token, expires_in, methods }, stored))
 }
