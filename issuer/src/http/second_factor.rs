@@ -64,7 +64,7 @@ pub(super) async fn complete(api: Arc<Api>, call: Call) -> Result<Reply, ApiErro
         (None, None, Some(answer)) => Given::Passkey(answer),
         _ => {
             let description =
-                "expected one of code, recovery_code, and credential with challenge_token";
+                "expected either code or recovery_code, or credential with challenge_token";
             return Err(ApiError::invalid_request(description));
         }
     };
