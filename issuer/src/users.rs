@@ -14,7 +14,7 @@ pub(crate) struct User {
     /// Normalised.
     pub(crate) name: String,
     pub(crate) scope: String,
-    /// A PHC string, after [`EXPIRED`] if the password has expired.
+    /// A PHC string, or one of crypt(3), after [`EXPIRED`] if the password has expired.
     pub(crate) password_hash: String,
     /// Counts the changes of the password.
     pub(crate) password_version: u64,
@@ -28,6 +28,16 @@ pub(crate) struct User {
     pub(crate) factors: Factors,
     /// The user's own claims in access tokens.
     pub(crate) claims: OwnClaims,
+}
+
+/// The outcome for one of several users to add.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Addition {
+    Added,
+    /// The user with this id is there already.
+    Present,
+    /// Another user has the name.
+    NameTaken,
 }
 
 /// Begins the hash of a password that has expired, as in shadow(5). For every version of the issuer

@@ -14,7 +14,7 @@ use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::store::copy::{Parts, PartsOut};
 use crate::store::{Answer, KeyChange, Size, Store};
-use crate::users::{User, UserChange};
+use crate::users::{Addition, User, UserChange};
 
 /// A store whose answers are timed and counted.
 pub(crate) struct Measured {
@@ -42,6 +42,7 @@ macro_rules! measured {
 
 measured! {
     write: add_user(user: User, by: Actor) -> bool;
+    bulk: add_users(users: Vec<User>, by: Actor) -> Vec<Addition>;
     write: change_user(id: String, changes: Vec<UserChange>, by: Actor, now: u64) -> bool;
     write: replace_hash(user_id: String, old: String, new: String, now: u64) -> ();
     write: set_password(new: NewPassword) -> bool;

@@ -42,6 +42,7 @@ mod health;
 mod maintenance;
 mod open;
 mod storage;
+pub(crate) mod user_import;
 
 use std::net::IpAddr;
 use std::sync::Arc;

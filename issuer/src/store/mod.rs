@@ -29,7 +29,7 @@ use crate::passkeys::{NewPasskey, Passkey, Registration};
 use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
-use crate::users::{User, UserChange};
+use crate::users::{Addition, User, UserChange};
 
 /// The future result of a store's method.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -120,6 +120,9 @@ pub(crate) trait Store: Send + Sync {
 
     /// Adds a user. Returns `false` if the name is taken.
     fn add_user(&self, user: User, by: Actor) -> Answer<'_, bool>;
+    /// Adds several users, and returns the outcome for each, in their order. A user who cannot be added
+    /// keeps no other from it.
+    fn add_users(&self, users: Vec<User>, by: Actor) -> Answer<'_, Vec<Addition>>;
     /// Makes the changes of the user of that id, all or none, and ends their sessions if one of them
     /// does. New claims are those of the sessions too. Returns `false` if there is no such user. A deleted user can only be deleted again.
     fn change_user(

@@ -85,6 +85,7 @@ mod new_passwords;
 mod passkeys;
 mod sessions;
 mod status_lists;
+mod user_imports;
 
 over_both!(
     a_change_that_fails_changes_nothing_and_blocks_nobody,

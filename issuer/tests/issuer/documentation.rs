@@ -110,6 +110,9 @@ async fn every_command_prints_the_documented_json() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("new-key"), "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=")
         .unwrap();
+    let hash = "$2b$04$W25P4Ffr1xkX/GwZUTgE0.XXKsWzfpNtAPvycPd2k6OLD9ujvCVaG";
+    let user = json!({ "name": "moved", "password_hash": hash }).to_string();
+    fs::write(folder.path().join("users.jsonl"), user).unwrap();
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
     fs::write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();
     let run = |arguments: &[&str]| {
@@ -139,7 +142,8 @@ async fn every_command_prints_the_documented_json() {
     let keys = run(&["keys", "list"]);
     let kid = keys.as_array().unwrap().iter().find(|key| key["state"] == "published").unwrap();
     let kid = kid["kid"].as_str().unwrap();
-    let commands: [&[&str]; 31] = [
+    let commands: [&[&str]; 32] = [
+        &["user", "import", "users.jsonl"],
         &["user", "sessions", "alice"],
         &["user", "passwd", "alice"],
         &["user", "lock", "alice"],

@@ -45,5 +45,6 @@ mod signed_in;
 mod startup;
 mod status;
 mod tls;
+mod user_import;
 mod waiting;
 mod watch;

@@ -1,5 +1,6 @@
 //! The commands of `user`.
 
+mod import;
 mod mfa;
 mod sessions;
 
@@ -17,7 +18,7 @@ use crate::audit::Actor;
 use crate::login::{password, user_name};
 use crate::scope;
 use crate::service::accounts;
-use crate::service::hasher::Cost;
+use crate::service::hasher::{Cost, StoredHash};
 use crate::service::new_password::{ResetToken, begin_password_reset};
 use crate::store::Store;
 use crate::users::{User, UserChange};
@@ -32,6 +33,8 @@ pub(super) enum Command {
         #[command(flatten)]
         scope: Scope,
     },
+    /// Add the users of a file, with the password hashes of another system
+    Import(import::ImportUsers),
     /// Set a password; ends the user's sessions
     Passwd(Name),
     /// Print a token with which the user sets a new password within an hour
@@ -93,6 +96,7 @@ impl Command {
             Self::Add { name: Name { name }, scope: Scope { scope } } => {
                 add(config, &name, &scope, output).await
             }
+            Self::Import(import) => import.run(config, output).await,
             Self::Passwd(Name { name }) => passwd(config, &name, output).await,
             Self::Reset(Name { name }) => reset(config, &name, output).await,
             Self::ExpirePasswords { names, .. } => expire_passwords(config, &names, output).await,
@@ -134,7 +138,7 @@ async fn passwd(config: &Config, name: &str, output: Output) -> Result<(), Error
     let password = new_password(config, &name)?;
     let user = store.user(name.clone()).await?.ok_or_else(|| unknown(&name))?;
     // A thief may know it.
-    if user.has_expired_password() && Cost::fits(&password, user.hash()) {
+    if user.has_expired_password() && StoredHash::fits(&password, user.hash()) {
         return Err(Error::Refused(format!(
             "this password of user {name} has expired; nothing was changed. Choose another one"
         )));

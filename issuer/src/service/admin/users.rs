@@ -10,7 +10,7 @@ use crate::scope;
 use crate::second_factor::FactorChange;
 use crate::service::ServiceError;
 use crate::service::accounts::new_user;
-use crate::service::hasher::Cost;
+use crate::service::hasher::StoredHash;
 use crate::service::new_password::{ResetToken, begin_password_reset};
 use crate::service::page::Page;
 use crate::session::{Cursor, Session, SessionPage};
@@ -27,7 +27,7 @@ pub(crate) struct NewUser {
 /// The first password of a user.
 pub(crate) enum Credential {
     Password(Zeroizing<String>),
-    /// Its hash in PHC form.
+    /// Its hash, from another system.
     Hash(String),
 }
 
@@ -60,7 +60,7 @@ impl Admin<'_> {
         let hash = match new.credential {
             Credential::Password(password) => self.hash(&password, &name).await?,
             Credential::Hash(hash) => {
-                Cost::check_foreign(&hash, &self.issuer.config)?;
+                StoredHash::check_foreign(&hash, &self.issuer.config)?;
                 hash
             }
         };

@@ -49,7 +49,7 @@ use crate::passkeys::{MOST_OF_A_USER as MOST_PASSKEYS, NewPasskey, Passkey, Regi
 use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
-use crate::users::{DELETED, User, UserChange};
+use crate::users::{Addition, DELETED, User, UserChange};
 use crate::{Error, crypto};
 
 /// A store in a PostgreSQL database.
@@ -102,6 +102,22 @@ impl Store for PostgresStore {
         Box::pin(async move {
             let (user, by) = (&user, &by);
             self.connections.transact(|db| async move { users::add(&db, user, by).await }).await
+        })
+    }
+
+    fn add_users(&self, users: Vec<User>, by: Actor) -> Answer<'_, Vec<Addition>> {
+        Box::pin(async move {
+            // Read before the transaction. If that runs again after its COMMIT, it finds its own users.
+            let ids: Vec<_> = users.iter().map(|user| user.id.as_str()).collect();
+            let before =
+                self.connections.read(users::WITH_IDS, &[(&ids, Type::TEXT_ARRAY)]).await?;
+            let before = users::ids(&before)?;
+            let (all, by) = (&users, &by);
+            let after = self
+                .connections
+                .transact(|db| async move { users::add_all(&db, all, by).await })
+                .await?;
+            Ok(users::additions(&users, before, &after))
         })
     }
 

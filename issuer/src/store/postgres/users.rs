@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -8,7 +10,7 @@ use crate::audit::{Actor, Event, NewEntry};
 use crate::authentication::Factors;
 use crate::login::new_password::{NewPassword, Proof};
 use crate::own_claims::OwnClaims;
-use crate::users::{BELONGINGS, User, UserChange};
+use crate::users::{Addition, BELONGINGS, User, UserChange};
 
 /// Returns the statement that reads users with their second factors.
 macro_rules! select {
@@ -35,6 +37,9 @@ pub(super) const AFTER: &str = select!("WHERE name > $1 AND name >= chr(8) ORDER
 /// The user of that id, also a deleted one. Others' changes of the row wait.
 const LOCK: &str = select!("WHERE id = $1 FOR UPDATE OF users");
 
+/// The ids among `$1` that users have, also deleted ones.
+pub(super) const WITH_IDS: &str = "SELECT id FROM countersign.users WHERE id = ANY ($1)";
+
 pub(super) async fn add(db: &Connection, user: &User, by: &Actor) -> Result<bool, Failure> {
     let added = db
         .execute_typed(
@@ -60,6 +65,58 @@ pub(super) async fn add(db: &Connection, user: &User, by: &Actor) -> Result<bool
     // The id is random. If it is there, an earlier run of this transaction was committed.
     let same = "SELECT FROM countersign.users WHERE id = $1";
     Ok(db.query_typed_opt(same, &[(&user.id, Type::TEXT)]).await?.is_some())
+}
+
+/// Adds those of the users that can be added. Returns the ids of all that are there after that.
+pub(super) async fn add_all(
+    db: &Connection,
+    users: &[User],
+    by: &Actor,
+) -> Result<HashSet<String>, Failure> {
+    let column = |text: fn(&User) -> &str| users.iter().map(text).collect::<Vec<_>>();
+    let ids = column(|user| &user.id);
+    let created_at = users.iter().map(|user| rows::signed(user.created_at));
+    let created_at = created_at.collect::<Result<Vec<_>, _>>()?;
+    let locked: Vec<_> = users.iter().map(|user| user.locked).collect();
+    let insert = "INSERT INTO countersign.users
+                    (id, name, scope, password_hash, claims, created_at, locked)
+                  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)
+                  ON CONFLICT DO NOTHING RETURNING id";
+    let parameters = [
+        (&ids as _, Type::TEXT_ARRAY),
+        (&column(|user| &user.name) as _, Type::TEXT_ARRAY),
+        (&column(|user| &user.scope) as _, Type::TEXT_ARRAY),
+        (&column(|user| &user.password_hash) as _, Type::TEXT_ARRAY),
+        (&column(|user| user.claims.as_stored()) as _, Type::TEXT_ARRAY),
+        (&created_at as _, Type::INT8_ARRAY),
+        (&locked as _, Type::BOOL_ARRAY),
+    ];
+    let mut added = self::ids(&db.query_typed(insert, &parameters).await?)?;
+    // A line may be there twice.
+    let added = users.iter().filter(|user| added.remove(&user.id));
+    let entry = |user: &User| NewEntry::of_user(user.created_at, Event::UserAdded, &user.id).by(by);
+    audit::record_new(db, &added.map(entry).collect::<Vec<_>>()).await?;
+    self::ids(&db.query_typed(WITH_IDS, &[(&ids, Type::TEXT_ARRAY)]).await?)
+}
+
+/// Returns the ids in the first column.
+pub(super) fn ids(rows: &[Row]) -> Result<HashSet<String>, Failure> {
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Returns the outcome for each user, from the ids that were there before and after. The first of two
+/// with the same id was added.
+pub(super) fn additions(
+    users: &[User],
+    mut before: HashSet<String>,
+    after: &HashSet<String>,
+) -> Vec<Addition> {
+    let outcome = |user: &User| match after.contains(&user.id) {
+        false => Addition::NameTaken,
+        true if before.insert(user.id.clone()) => Addition::Added,
+        true => Addition::Present,
+    };
+    users.iter().map(outcome).collect()
 }
 
 /// Changes the user of that id. Returns `false` if there is none.

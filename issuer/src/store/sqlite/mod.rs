@@ -48,7 +48,7 @@ use crate::passkeys::{NewPasskey, Passkey, Registration};
 use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, RefreshToken, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
-use crate::users::{DELETED, User, UserChange};
+use crate::users::{Addition, DELETED, User, UserChange};
 
 /// A store in an SQLite file.
 pub(crate) struct SqliteStore {
@@ -131,6 +131,10 @@ impl From<rusqlite::Error> for StoreError {
 impl Store for SqliteStore {
     fn add_user(&self, user: User, by: Actor) -> Answer<'_, bool> {
         self.write(move |db| users::add(db, &user, &by))
+    }
+
+    fn add_users(&self, users: Vec<User>, by: Actor) -> Answer<'_, Vec<Addition>> {
+        self.write(move |db| users.iter().map(|user| users::add_one_of(db, user, &by)).collect())
     }
 
     fn change_user(

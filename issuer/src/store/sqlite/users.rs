@@ -5,7 +5,7 @@ use crate::audit::{Actor, Event, NewEntry};
 use crate::authentication::Factors;
 use crate::login::new_password::{NewPassword, Proof};
 use crate::own_claims::OwnClaims;
-use crate::users::{BELONGINGS, User, UserChange};
+use crate::users::{Addition, BELONGINGS, User, UserChange};
 
 /// Returns the statement that reads users with their second factors.
 macro_rules! select {
@@ -22,24 +22,31 @@ macro_rules! select {
 }
 
 pub(super) fn add(db: &Connection, user: &User, by: &Actor) -> rusqlite::Result<bool> {
-    let added = db.execute(
-        "INSERT INTO users (id, name, scope, password_hash, created_at, locked, claims)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (name) DO NOTHING",
-        params![
-            user.id,
-            user.name,
-            user.scope,
-            user.password_hash,
-            user.created_at,
-            user.locked,
-            user.claims.as_stored(),
-        ],
-    )?;
+    let insert = "INSERT INTO users (id, name, scope, password_hash, created_at, locked, claims)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+    let added = db.prepare_cached(insert)?.execute(params![
+        user.id,
+        user.name,
+        user.scope,
+        user.password_hash,
+        user.created_at,
+        user.locked,
+        user.claims.as_stored(),
+    ])?;
     if added == 1 {
         let entry = NewEntry::of_user(user.created_at, Event::UserAdded, &user.id);
         audit::record(db, &entry.by(by))?;
     }
     Ok(added == 1)
+}
+
+/// Adds one of several users.
+pub(super) fn add_one_of(db: &Connection, user: &User, by: &Actor) -> rusqlite::Result<Addition> {
+    if add(db, user, by)? {
+        return Ok(Addition::Added);
+    }
+    let is_present = db.prepare_cached("SELECT 1 FROM users WHERE id = ?1")?.exists([&user.id])?;
+    Ok(if is_present { Addition::Present } else { Addition::NameTaken })
 }
 
 /// Changes the user of that id. Returns `false` if there is none.
