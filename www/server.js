@@ -1,4 +1,4 @@
-// Serves the demo page: static files, the npm package's browser build, and two small JSON documents.
+// Serves the site with the demo's issuer: its files, and two small JSON documents.
 //
 //   node www/server.js --listen 127.0.0.1:8000 --demo target/demo/demo.json
 //
@@ -9,11 +9,10 @@ import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import sirv from 'sirv'
 import { parseDemo } from './demo-config.js'
 import { createKeyStates } from './key-states.js'
-
-const PAGE = fileURLToPath(new URL('page/', import.meta.url))
+import { policyOf } from './policy.js'
+import { siteFiles, typeOf } from './site.js'
 
 /**
  * Makes the demo's HTTP server. The caller makes it listen and closes it.
@@ -23,21 +22,9 @@ const PAGE = fileURLToPath(new URL('page/', import.meta.url))
  * @returns {Promise<import('node:http').Server>}
  * @throws {Error} if the demo is not valid, or the npm package is not built
  */
-export async function createDemoServer(demo, { dist = new URL('dist/', import.meta.resolve('countersign/package.json')) } = {}) {
+export async function createDemoServer(demo, { dist } = {}) {
   const { issuer, audience, username, password, keysCommand } = parseDemo(demo)
-  const packageEntry = new URL('browser.js', dist)
-  await readFile(packageEntry).catch(() => {
-    throw new Error('the npm package is not built: run `cargo xtask build`')
-  })
-
-  const headers = securityHeaders(issuer)
-  const setHeaders = (response) => {
-    for (const [name, value] of headers) response.setHeader(name, value)
-  }
-  // `dev` reads the disk for each request, so that a reload shows an edit.
-  const files = { dev: true, etag: true, setHeaders }
-  const servePage = sirv(PAGE, files)
-  const servePackage = sirv(fileURLToPath(dist), files)
+  await siteFiles({ isDemo: true, dist })
   const keyStates = createKeyStates(keysCommand)
 
   const routes = {
@@ -53,9 +40,11 @@ export async function createDemoServer(demo, { dist = new URL('dist/', import.me
   }
 
   const server = createServer(async (request, response) => {
-    setHeaders(response)
-    const notFound = () => sendText(response, 404, 'not found')
+    for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value)
     try {
+      const { pathname } = new URL(request.url, 'http://demo.invalid')
+      const path = pathname.slice(1).replace(/(^|\/)$/, '$1index.html')
+      response.setHeader('Content-Security-Policy', `${policyOf(path, issuer)}; frame-ancestors 'none'`)
       if (request.method !== 'GET' && request.method !== 'HEAD') {
         response.setHeader('Allow', 'GET, HEAD')
         return sendText(response, 405, 'only GET and HEAD are allowed')
@@ -68,14 +57,12 @@ export async function createDemoServer(demo, { dist = new URL('dist/', import.me
         response.setHeader('Location', `http://${own}/`)
         return sendText(response, 307, `this page is at http://${own}/`)
       }
-      const { pathname } = new URL(request.url, 'http://demo.invalid')
       if (Object.hasOwn(routes, pathname)) return await routes[pathname](request, response)
-      if (/^\/[a-z-]+\.js$/.test(pathname)) return await sendModule(response, pathname, notFound)
-      if (pathname.startsWith('/countersign/')) {
-        request.url = request.url.slice('/countersign'.length)
-        return servePackage(request, response, notFound)
-      }
-      return servePage(request, response, notFound)
+      // The folders are read for each request, so that a reload shows an edit.
+      const make = (await siteFiles({ isDemo: true, dist })).get(path)
+      if (make === undefined) return sendText(response, 404, 'not found')
+      response.writeHead(200, { 'Content-Type': typeOf(path), 'Cache-Control': 'no-cache' })
+      response.end(await make())
     } catch (error) {
       console.error(`demo page: ${error.message}`)
       if (!response.headersSent) sendText(response, 500, 'the demo server failed: see its output')
@@ -86,39 +73,15 @@ export async function createDemoServer(demo, { dist = new URL('dist/', import.me
 }
 
 /**
- * Sends one of the page's modules, with the imports of `countersign` resolved to the package's entries for browsers. An import
- * map would have to be an inline script, which the Content-Security-Policy forbids.
+ * The headers of every response, besides its policy. Cross-origin isolation gives the pages the finer `performance.now()` (5 µs,
+ * not 100).
  */
-async function sendModule(response, pathname, notFound) {
-  let source
-  try {
-    source = await readFile(new URL(`page${pathname}`, import.meta.url), 'utf8')
-  } catch {
-    return notFound()
-  }
-  response.writeHead(200, { 'Content-Type': 'text/javascript; charset=utf-8', 'Cache-Control': 'no-cache' })
-  response.end(source.replaceAll(/\bfrom 'countersign(?:\/([a-z]+))?'/g, (_, entry = 'browser') => `from '/countersign/${entry}.js'`))
-}
-
-/** The headers of every response. Cross-origin isolation gives the page the finer `performance.now()` (5 µs, not 100). */
-function securityHeaders(issuer) {
-  return Object.entries({
-    'Content-Security-Policy': [
-      "default-src 'none'",
-      "script-src 'self' 'wasm-unsafe-eval'",
-      "style-src 'self'",
-      "img-src 'self'",
-      `connect-src 'self' ${new URL(issuer).origin}`,
-      "base-uri 'none'",
-      "form-action 'none'",
-      "frame-ancestors 'none'",
-    ].join('; '),
-    'Cross-Origin-Embedder-Policy': 'require-corp',
-    'Cross-Origin-Opener-Policy': 'same-origin',
-    'Cross-Origin-Resource-Policy': 'same-origin',
-    'Referrer-Policy': 'no-referrer',
-    'X-Content-Type-Options': 'nosniff',
-  })
+const HEADERS = {
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Referrer-Policy': 'no-referrer',
+  'X-Content-Type-Options': 'nosniff',
 }
 
 function sendJson(response, status, body) {

@@ -36,7 +36,7 @@ after(async () => {
 })
 
 test('every response has the strict policy', async () => {
-  for (const path of ['/', '/demo.js', '/style.css', '/demo.json', '/countersign/browser.js', '/no-such-file']) {
+  for (const path of ['/', '/try-with-issuer.js', '/style.css', '/demo.json', '/countersign/browser.js', '/no-such-file']) {
     const { headers } = await get(path)
     assert.equal(
       headers['content-security-policy'],
@@ -53,7 +53,7 @@ test('each file has its content type', async () => {
   for (const [path, type] of [
     ['/', 'text/html'],
     ['/style.css', 'text/css'],
-    ['/demo.js', 'text/javascript'],
+    ['/try-with-issuer.js', 'text/javascript'],
     ['/favicon.svg', 'image/svg+xml'],
     ['/countersign/browser.js', 'text/javascript'],
     ['/countersign/session.js', 'text/javascript'],
@@ -66,9 +66,9 @@ test('each file has its content type', async () => {
 })
 
 test('the imports of countersign are resolved in the page’s modules', async () => {
-  const { body } = await get('/demo.js')
-  assert.match(body, /from '\/countersign\/browser\.js'/)
-  assert.match(body, /from '\/countersign\/session\.js'/)
+  const { body } = await get('/try-with-issuer.js')
+  assert.match(body, /from '\.\/countersign\/browser\.js'/)
+  assert.match(body, /from '\.\/countersign\/session\.js'/)
   assert.doesNotMatch(body, /from 'countersign/)
 })
 
