@@ -120,12 +120,13 @@ export class SessionKeeper {
     await this.accessToken()
     await this.#withTokens(async (before) => {
       const tokens = await send(before.refreshToken)
-      if (tokens === undefined) return
+      if (tokens === undefined) return 0
       const current = this.#tokens
       if (current === undefined) throw this.#reason()
       if (!isSameSession(current, tokens)) throw new SessionError('login_expired', 'another session has begun meanwhile: authenticate in that one')
       this.#adopt({ ...tokens, refreshToken: current.refreshToken }, this.#nextTurn(), this.#login)
       this.#share()
+      return SHARING_MS
     })
   }
 
@@ -168,9 +169,11 @@ export class SessionKeeper {
     const token = await this.#validToken()
     if (maxAge === undefined || this.#authenticationAge() <= maxAge) return token
     await this.#withTokens(async () => {
-      if (this.#authenticationAge() <= maxAge) return
+      // Another call may have asked meanwhile.
+      if (this.#authenticationAge() <= maxAge) return 0
       if (this.#isWaiting()) throw this.#reason()
       await this.#askIssuer(maxAge)
+      return SHARING_MS
     })
     const tokens = this.#tokens
     if (tokens === undefined || this.#left(tokens) <= 0) throw this.#reason()
@@ -354,12 +357,11 @@ export class SessionKeeper {
     }, new AbortController().signal)
   }
 
-  /** Runs work with the newest tokens while no tab refreshes. The other tabs get its result before they refresh. */
-  async #withTokens(work: (tokens: Tokens) => Promise<void>): Promise<void> {
+  /** Runs work with the newest tokens while no tab refreshes. Other tabs wait afterwards for the pause to which it resolves. */
+  async #withTokens(work: (tokens: Tokens) => Promise<number>): Promise<void> {
     await this.#tabs.exclusively(async () => {
       if (this.#tokens === undefined || this.#isClosed) throw this.#reason()
-      await work(this.#tokens)
-      return SHARING_MS
+      return work(this.#tokens)
     }, new AbortController().signal)
   }
 

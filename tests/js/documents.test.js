@@ -96,6 +96,7 @@ function checked() {
 /** Names that the text around a block explains. */
 const NAMES = `
 import type { Verifier, VerifierOptions } from 'countersign'
+import type { Session } from 'countersign/session'
 declare global {
   const createVerifier: (options: VerifierOptions) => Promise<Verifier>
   const fetchAsPod: typeof fetch
@@ -109,6 +110,9 @@ declare global {
   const ctx: { waitUntil(promise: Promise<unknown>): void }
   const redis: { get(key: string): Promise<string | null>; set(key: string, value: string, mode: 'EX', seconds: number): Promise<unknown> }
   const render: (status: string) => void
+  const session: Session
+  const askForCode: () => Promise<string>
+  const askForPassword: () => Promise<string>
   let nextRefresh: number
 }
 `

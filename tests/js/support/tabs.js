@@ -170,6 +170,7 @@ class Tab {
 
   browser() {
     const { machine } = this
+    const tab = this
     return {
       wallTime: () => machine.wallTime,
       steadyTime: () => machine.steadyTime,
@@ -188,7 +189,9 @@ class Tab {
       isOnline: () => machine.isOnline,
       locks: machine.locks === 'missing' ? undefined : machine.lockManager(this),
       openChannel: () => this.openChannel(),
-      credentials: this.credentials && { get: (options) => this.credentials.get(options) },
+      get credentials() {
+        return tab.credentials
+      },
       suggestsPasskeys: async () => this.suggestsPasskeys,
       origin: () => PAGE,
       base: () => `${PAGE}/folder/page`,
@@ -311,7 +314,7 @@ class Issuer {
     if (name === 'passkey/options') {
       this.challenge = `challenge-${++this.steps}`
       const allowed = token === undefined ? {} : { allowCredentials: [{ id: 'AQI', type: 'public-key' }] }
-      const options = { challenge: 'AAEC_-8', rpId: 'app.example', ...allowed }
+      const options = { challenge: 'AAEC-_8', rpId: 'app.example', ...allowed }
       return Response.json({ challenge_token: this.challenge, expires_in: CHALLENGE_LIFETIME, public_key: options })
     }
     const isProven = proof.challenge_token === undefined

@@ -30,6 +30,7 @@ createSession({ issuer: 'https://auth.example', mode: 'storage' }) // TS2322
 createSession({ mode: 'cookie' }) // TS2741
 createSession({ issuer: 'https://auth.example' }).state.status = 'active' // TS2540
 if (createSession({ issuer: 'https://auth.example' }).state.error?.code === 'ofline') void 0 // TS2367
+createSession({ issuer: 'https://auth.example' }).loginWithPasskey({ mediation: 'silent' }) // TS2322
 
 // A verified token is read-only, including the caller's claims. An unverified one has no known claims.
 verified.payload.exp = 0 // TS2540

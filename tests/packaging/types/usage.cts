@@ -23,7 +23,10 @@ const check: status.StatusCheck = status.statusList({ maxStale: 60, accepted: [2
 const checked: Promise<countersign.Verifier> = countersign.createVerifier({ ...options, status: check })
 const page: session.Session = session.createSession({ issuer: 'https://auth.example', mode: 'memory', origins: ['https://api.example'] })
 const end: () => void = page.onChange(({ status, error }: session.SessionState) => [status satisfies session.SessionStatus, error?.retryAfter])
+const step: Promise<session.SecondFactor | undefined> = page.again({ password: 'secret' })
+const codes: Promise<readonly string[]> = step.then(async (left) => (await left?.enrol())?.confirm('123456') ?? [])
+const made: Promise<object> = session.createPasskey({}, { signal: AbortSignal.timeout(1) })
 const answer: Promise<Response> = page.fetch('/me', { method: 'POST' })
 const issuer: Promise<testing.TestIssuer> = testing.createTestIssuer()
 
-void [slower, checked, end, answer, issuer, tenant, guarded, protect]
+void [codes, made, page.accessToken({ maxAge: 60 }), slower, checked, end, answer, issuer, tenant, guarded, protect]
