@@ -37,16 +37,13 @@ export function createAccounts({ admin, mailbox, origin }) {
 
   return {
     register: (email) => later(async () => {
-      try {
-        // A password that nobody knows. The link replaces it.
-        const user = await admin.addUser({ name: email, password: randomBytes(32).toString('base64url'), scope: SCOPE })
-        await sendLink(user, 'Create your account', 'Choose a password. The link works once, within an hour.')
-      } catch (error) {
-        if (error.status !== 409) throw error
-        const user = await admin.userNamed(email)
-        if (user === undefined) return
-        await sendLink(user, 'You have an account already', 'If you have forgotten its password, choose another one. The link works once, within an hour.')
+      const known = await admin.userNamed(email)
+      if (known !== undefined) {
+        return sendLink(known, 'You have an account already', 'If you have forgotten its password, choose another one. The link works once, within an hour.')
       }
+      // A password that nobody knows. The link replaces it.
+      const user = await admin.addUser({ name: email, password: randomBytes(32).toString('base64url'), scope: SCOPE })
+      await sendLink(user, 'Create your account', 'Choose a password. The link works once, within an hour.')
     }),
 
     resetPassword: (email) => later(async () => {
