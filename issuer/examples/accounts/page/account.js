@@ -40,7 +40,7 @@ export function createAccount({ session, issuer }) {
   }
 
   onSubmit($('#recovery-renew'), async () => {
-    const { recovery_codes: codes } = await confirmed('POST', '/recovery-codes')
+    const { recovery_codes: codes } = await confirmed('POST', '/recovery-codes', {})
     await showFactors()
     await showCodes(codes)
   })
