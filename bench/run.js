@@ -1,4 +1,4 @@
-// The program behind `cargo xtask bench`: `node bench/run.js <verify|issuer|size|coldstart>… --out FOLDER [options]`.
+// The program behind `cargo xtask bench`: `node bench/run.js <verify|issuer|size|coldstart|gateway>… --out FOLDER [options]`.
 // Prints tables and writes FOLDER/<benchmark>.json.
 import { mkdir } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
@@ -6,10 +6,11 @@ import { BROWSERS } from '../tests/runtimes/browsers.js'
 import { RUNTIMES } from '../tests/runtimes/runtimes.js'
 import { runColdStart } from './coldstart.js'
 import { runVerifyEverywhere } from './everywhere.js'
+import { runGateway } from './gateway.js'
 import { runIssuer } from './issuer.js'
 import { runSize } from './size.js'
 
-const BENCHMARKS = { verify: runVerifyEverywhere, issuer: runIssuer, size: runSize, coldstart: runColdStart }
+const BENCHMARKS = { verify: runVerifyEverywhere, issuer: runIssuer, size: runSize, coldstart: runColdStart, gateway: runGateway }
 
 try {
   const options = Object.fromEntries(['out', 'load', 'twiggy', 'runtime', 'rounds', 'save'].map((name) => [name, { type: 'string' }]))

@@ -6,8 +6,8 @@
 import { readFile } from 'node:fs/promises'
 import { posix } from 'node:path'
 
-/** `from 'name/entry'` and `import('name/entry')` of a package in `PACKAGES`. */
-const IMPORT = /\b(from |import ?\(?)'(countersign|jose)(?:\/([a-z]+))?'/g
+/** `from 'name/entry'` and `import('name/entry')` of a package in `PACKAGES`. An entry is any module of it, public or not. */
+const IMPORT = /\b(from |import ?\(?)'(countersign|jose)(?:\/([a-z/-]+))?'/g
 
 /** Relative paths in a module of a package: of other modules, and of WebAssembly. */
 const RELATIVE = /\b(?:from|import|URL) ?\(?["'](\.{1,2}\/[^"']+)["']/g

@@ -2,6 +2,7 @@
 
 import { readdir, readFile } from 'node:fs/promises'
 import { extname } from 'node:path'
+import { documentPages } from './docs.js'
 import { layOut, navigation } from './layout.js'
 import { packageFiles, packageImports, resolveImports } from './modules.js'
 
@@ -49,13 +50,16 @@ export async function siteFiles({ isDemo, dist = builtPackage() }) {
   const read = (path) => readFile(new URL(path, PAGE), 'utf8')
   const pages = sources.filter((path) => path.endsWith('.html') && (isDemo || !DEMO_ONLY.includes(path)))
   const scripts = sources.filter((path) => path.endsWith('.js') && (!isDemo || !OFFLINE_ONLY.includes(path)))
-  const links = navigation(new Set(pages))
+  const documents = await documentPages()
+  const links = navigation(new Set([...pages, ...documents.pages.keys()]))
 
   const files = new Map()
   for (const path of sources) {
     if (!/\.(html|js)$/.test(path)) files.set(path, () => readFile(new URL(path, PAGE)))
   }
   for (const path of pages) files.set(path, async () => layOut({ path, source: await read(path) }, links, isDemo))
+  for (const [path, make] of documents.pages) files.set(path, async () => layOut({ path, source: await make() }, links, isDemo))
+  for (const [path, file] of documents.pictures) files.set(path, () => readFile(file))
   for (const path of scripts) files.set(path, async () => resolveImports(path, await read(path)))
 
   const imported = (await Promise.all(scripts.map(read))).flatMap(packageImports)

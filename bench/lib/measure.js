@@ -115,7 +115,7 @@ export function median(numbers) {
   return quantile(numbers, 0.5)
 }
 
-function quantile(numbers, share) {
+export function quantile(numbers, share) {
   const sorted = numbers.toSorted((a, b) => a - b)
   const at = share * (sorted.length - 1)
   const below = sorted[Math.floor(at)]

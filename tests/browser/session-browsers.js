@@ -41,8 +41,9 @@ for (;;) for (const command of await (await fetch('/commands')).json()) run(comm
  * Serves the pages of the tests.
  *
  * @param {(request: Request) => Promise<Response>} api answers requests to `/api`; `/moved` redirects to it
+ * @param {(request: Request) => Promise<Response>} [issuer] answers requests below `/issuer/`
  */
-export async function servePages(api) {
+export async function servePages(api, issuer) {
   const commands = new Commands()
   const routes = {
     '/tab': () => html(TAB),
@@ -54,6 +55,7 @@ export async function servePages(api) {
   }
   const answer = async (request) => {
     const { pathname } = new URL(request.url)
+    if (pathname.startsWith('/issuer/') && issuer !== undefined) return issuer(request)
     if (!pathname.startsWith('/dist/')) return routes[pathname]?.(request) ?? new Response('', { status: 404 })
     return new Response(await readFile(new URL(pathname.slice(6), DIST)), { headers: { 'content-type': 'text/javascript' } })
   }
@@ -113,7 +115,7 @@ class Commands {
  * Starts a browser.
  *
  * @returns {Promise<{ open: (options: object) => Promise<Tab>, setOnline: (isOnline: boolean) => Promise<void>, close: () =>
- *   Promise<void> }>} a `Tab` is `{ run(function, argument), close() }`
+ *   Promise<void> }>} a `Tab` is `{ run(function, argument), close() }`, in Chromium with `devtools()`
  */
 export function startBrowser(name, pages) {
   return name === 'chromium' ? startChromium(pages) : startFrames(name, pages)
@@ -126,7 +128,8 @@ async function startChromium({ url }) {
     async open(options) {
       const page = await context.newPage()
       await page.goto(tabUrl(url, options))
-      return { run: (work, argument) => page.evaluate(work, argument), close: () => page.close() }
+      const devtools = () => context.newCDPSession(page)
+      return { run: (work, argument) => page.evaluate(work, argument), devtools, close: () => page.close() }
     },
     setOnline: (isOnline) => context.setOffline(!isOnline),
     close: () => browser.close(),

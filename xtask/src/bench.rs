@@ -49,6 +49,8 @@ enum Benchmark {
     Size,
     /// The time from a cold start to the first verdict
     Coldstart,
+    /// The time that the example edge-gateway adds to a request
+    Gateway,
     /// The time to verify a token in Rust
     Native,
 }

@@ -1,5 +1,5 @@
-//! Every command of the project: `cargo xtask start`, `test`, `build`, `bench`, `fuzz`, `soak`,
-//! `release` and `ci`.
+//! Every command of the project: `cargo xtask start`, `test`, `build`, `site`, `bench`, `fuzz`,
+//! `soak`, `release` and `ci`.
 //!
 //! Each command is a [`step::Plan`]: named steps that run in order and show their progress. If one
 //! fails, the last line says why and what to do.
@@ -8,6 +8,7 @@ mod start;
 mod test;
 
 mod package;
+mod site;
 
 mod bench;
 mod bindgen;
@@ -39,7 +40,7 @@ use crate::workspace::Workspace;
 #[derive(Parser)]
 #[command(
     bin_name = "cargo xtask",
-    override_usage = "cargo xtask <start|test|build|bench|fuzz|soak|release|ci> [OPTIONS]"
+    override_usage = "cargo xtask <start|test|build|site|bench|fuzz|soak|release|ci> [OPTIONS]"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -54,6 +55,8 @@ enum Command {
     Test(test::Options),
     /// Build the npm package: the WASM modules and the TypeScript, in pkg/dist
     Build,
+    /// Build the site: the pages and the documents as static files, in target/site
+    Site(site::Options),
     /// Measure the verifier against other libraries, and the issuer against the machine
     Bench(bench::Options),
     /// Fuzz the verifier: every target of fuzz/targets, or one of them
@@ -83,6 +86,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Start(options) => start::run(&workspace, options),
         Command::Test(options) => test::run(&workspace, *options),
         Command::Build => package::run(&workspace),
+        Command::Site(options) => site::run(&workspace, options),
         Command::Bench(options) => bench::run(&workspace, options),
         Command::Fuzz(options) => fuzz::run(&workspace, options),
         Command::Soak(options) => soak::run(&workspace, options),

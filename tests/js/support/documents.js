@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { createAnchors } from '../../../www/anchors.js'
 
 export const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
@@ -58,16 +59,9 @@ export function codeBlocks(markdown) {
   return blocks
 }
 
-/** Returns the anchors of the headings, as code hosts make them. */
+/** Returns the anchors of the headings. */
 export function anchors(markdown) {
-  const seen = new Map()
-  return new Set([...prose(markdown).matchAll(/^#+ (.*)$/gm)].map(([, heading]) => {
-    const text = heading.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1').replaceAll('`', '').trim().toLowerCase()
-    const slug = text.replaceAll(/[^\p{L}\p{N}_ -]/gu, '').replaceAll(' ', '-')
-    const count = seen.get(slug) ?? 0
-    seen.set(slug, count + 1)
-    return count === 0 ? slug : `${slug}-${count}`
-  }))
+  return new Set([...prose(markdown).matchAll(/^#+ (.*)$/gm)].map(([, heading]) => heading).map(createAnchors()))
 }
 
 /** Returns the targets of links and pictures. */
