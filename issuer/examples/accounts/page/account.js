@@ -36,7 +36,12 @@ export function createAccount({ session, issuer }) {
 
   async function showNote() {
     const { text } = await own('GET', '/api/note')
-    $('#note textarea').value = $('#note textarea').defaultValue = text
+    setNote(text, false)
+  }
+
+  /** Before the note is there, nobody can write: it would be overwritten. */
+  function setNote(text, disabled) {
+    Object.assign($('#note textarea'), { value: text, defaultValue: text, disabled })
   }
 
   onSubmit($('#recovery-renew'), async () => {
@@ -64,8 +69,10 @@ export function createAccount({ session, issuer }) {
   })
 
   onSubmit($('#delete-account'), async () => {
-    const token = await again.confirmed(() => session.accessToken({ maxAge: FRESH_SECONDS }))
-    await send(fetch, 'DELETE', '/api/account', undefined, { headers: { authorization: `Bearer ${token}` } })
+    await again.confirmed(async () => {
+      const token = await session.accessToken({ maxAge: FRESH_SECONDS })
+      await send(fetch, 'DELETE', '/api/account', undefined, { headers: { authorization: `Bearer ${token}` } })
+    })
     // Its session is gone at the issuer. This removes the cookie.
     await session.logout()
     say('The account is deleted.')
@@ -82,7 +89,7 @@ export function createAccount({ session, issuer }) {
     /** The next user of this browser shall see nothing of this one. */
     close() {
       for (const form of document.querySelectorAll('#view-account form')) form.reset()
-      $('#note textarea').value = $('#note textarea').defaultValue = ''
+      setNote('', true)
       totp.close()
       passkeys.close()
       sessions.close()

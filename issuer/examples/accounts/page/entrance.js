@@ -23,6 +23,7 @@ export function createEntrance({ session, issuer, go }) {
     for (const part of document.querySelectorAll('#view-second-factor [data-method]')) {
       part.hidden = !step.methods.includes(part.dataset.method)
     }
+    $('#view-second-factor details').open = false
     go('second-factor')
   }
 
