@@ -1,13 +1,13 @@
 /**
  * Checks the content of a demo file and returns its known members.
  *
- * @param {unknown} demo `{ issuer, audience, username, password, keysCommand }`: the issuer's http(s) URL, the
- *   audience its tokens are for, the demo user, and the command (program, then arguments) that lists the keys as JSON
+ * @param {unknown} demo `{ issuer, audience, username, password, keysCommand, planCommand }`: the issuer's http(s) URL, the
+ *   audience its tokens are for, the demo user, and the commands (program, then arguments) that list and plan the keys as JSON
  * @throws {Error} naming the member that is missing or wrong
  */
 export function parseDemo(demo) {
   if (typeof demo !== 'object' || demo === null || Array.isArray(demo)) throw new Error('the demo file must hold one JSON object')
-  const { issuer, audience, username, password, keysCommand } = demo
+  const { issuer, audience, username, password, keysCommand, planCommand } = demo
   for (const [name, value] of Object.entries({ issuer, audience, username, password })) {
     if (typeof value !== 'string' || value === '') throw new Error(`the demo file's "${name}" must be a string that is not empty`)
   }
@@ -15,10 +15,12 @@ export function parseDemo(demo) {
   if (!/^https?:$/.test(protocolOf(issuer))) {
     throw new Error('the demo file\'s "issuer" must be an http or https URL')
   }
-  if (!Array.isArray(keysCommand) || keysCommand.length === 0 || !keysCommand.every((part) => typeof part === 'string')) {
-    throw new Error('the demo file\'s "keysCommand" must be a list of strings: the program and its arguments')
+  for (const [name, value] of Object.entries({ keysCommand, planCommand })) {
+    if (!Array.isArray(value) || value.length === 0 || !value.every((part) => typeof part === 'string')) {
+      throw new Error(`the demo file's "${name}" must be a list of strings: the program and its arguments`)
+    }
   }
-  return { issuer, audience, username, password, keysCommand }
+  return { issuer, audience, username, password, keysCommand, planCommand }
 }
 
 function protocolOf(text) {

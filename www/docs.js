@@ -25,7 +25,7 @@ export async function documentPages() {
   const pictures = new Map()
   for (const path of paths) {
     const text = await read(path)
-    pages.set(pageOf(path), async () => pageSource(path, text, sections, new Set(paths)))
+    pages.set(pageOf(path), async () => pageSource(path, await read(path), sections, new Set(paths)))
     for (const picture of picturesOf(text)) {
       const file = posix.join(posix.dirname(path), picture)
       pictures.set(pictureOf(file), new URL(file, ROOT))
@@ -110,6 +110,8 @@ function render(path, text, published) {
       if (token.tag === 'h2') headings.push({ anchor, name: escape(plain(inline)) })
     }
     if (token.type === 'paragraph_open' && description === '') description = shorten(plain(inline))
+    // A heading of a column that says nothing is none.
+    if (token.type === 'th_open' && inline.content === '') token.tag = tokens[index + 2].tag = 'td'
     if (token.type === 'inline') resolveLinks(token.children, path, published)
     if (token.type === 'html_block') token.content = resolvePictures(token.content, path)
   }
@@ -119,7 +121,7 @@ function render(path, text, published) {
 
 /** Wide tables and code scroll by themselves, so the keyboard must reach them. */
 const SCROLLING = {
-  table_open: () => '<div class="scroll" role="region" aria-label="Table" tabindex="0"><table>\n',
+  table_open: () => '<div class="scroll" role="group" aria-label="Table" tabindex="0"><table>\n',
   table_close: () => '</table></div>\n',
   fence: (tokens, index) => `<pre tabindex="0"><code>${escape(tokens[index].content)}</code></pre>\n`,
 }

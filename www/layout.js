@@ -1,4 +1,4 @@
-import { policyOf } from './policy.js'
+import { isFramed, policyOf } from './policy.js'
 
 /** The navigation: the path and the name of each page in it. */
 const NAVIGATION = [
@@ -32,7 +32,7 @@ export function layOut({ path, source }, links, isDemo) {
   if (start < 0) throw new Error(`${path} has no <main>`)
   const [head, main] = [source.slice(0, start).trim(), source.slice(start).trim()]
   const policy = isDemo ? '' : `\n  <meta http-equiv="Content-Security-Policy" content="${policyOf(path)}">`
-  const offline = isDemo ? '' : `\n  <script type="module" src="${root}offline.js"></script>`
+  const offline = isDemo || isFramed(path) ? '' : `\n  <script type="module" src="${root}offline.js"></script>`
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -45,7 +45,15 @@ export function layOut({ path, source }, links, isDemo) {
   ${head.replaceAll('\n', '\n  ')}${offline}
 </head>
 <body>
-  <a class="skip" href="#content">Skip to the content</a>
+  ${isFramed(path) ? main : withNavigation(main, links, path, root)}
+</body>
+</html>
+`
+}
+
+/** Puts the navigation above a page's content, and the foot below it. */
+function withNavigation(main, links, path, root) {
+  return `<a class="skip" href="#content">Skip to the content</a>
   <header class="masthead">
     <a class="brand" href="${root || './'}"><img src="${root}favicon.svg" alt="" width="32" height="32">Countersign</a>
     <nav aria-label="Pages">
@@ -56,10 +64,7 @@ export function layOut({ path, source }, links, isDemo) {
   ${main}
   <footer class="foot">
     <p>Everything here runs in this tab. <span id="offline" role="status"></span></p>
-  </footer>
-</body>
-</html>
-`
+  </footer>`
 }
 
 function item({ path, name }, current, root) {

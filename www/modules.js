@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises'
 import { posix } from 'node:path'
 
 /** `from 'name/entry'` and `import('name/entry')` of a package in `PACKAGES`. An entry is any module of it, public or not. */
-const IMPORT = /\b(from |import ?\(?)'(countersign|jose)(?:\/([a-z/-]+))?'/g
+const IMPORT = /\b(from |import ?\(?)'(countersign|jose|qr)(?:\/([a-z/-]+))?'/g
 
 /** Relative paths in a module of a package: of other modules, and of WebAssembly. */
 const RELATIVE = /\b(?:from|import|URL) ?\(?["'](\.{1,2}\/[^"']+)["']/g
@@ -15,6 +15,7 @@ const RELATIVE = /\b(?:from|import|URL) ?\(?["'](\.{1,2}\/[^"']+)["']/g
 const PACKAGES = {
   countersign: (entry = 'browser') => `countersign/${entry}.js`,
   jose: () => 'jose/index.js',
+  qr: () => 'qr/index.js',
 }
 
 /** Returns the source of a page's module with its imports of packages resolved to relative paths. */

@@ -1,4 +1,4 @@
-// Serves the site with the demo's issuer: its files, and two small JSON documents.
+// Serves the site with the demo's issuer: its files, and three small JSON documents.
 //
 //   node www/server.js --listen 127.0.0.1:8000 --demo target/demo/demo.json
 //
@@ -10,8 +10,8 @@ import { createServer } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { parseDemo } from './demo-config.js'
-import { createKeyStates } from './key-states.js'
-import { policyOf } from './policy.js'
+import { createKeyPlan, createKeyStates } from './key-states.js'
+import { isFramed, policyOf } from './policy.js'
 import { siteFiles, typeOf } from './site.js'
 
 /**
@@ -23,20 +23,21 @@ import { siteFiles, typeOf } from './site.js'
  * @throws {Error} if the demo is not valid, or the npm package is not built
  */
 export async function createDemoServer(demo, { dist } = {}) {
-  const { issuer, audience, username, password, keysCommand } = parseDemo(demo)
-  await siteFiles({ isDemo: true, dist })
-  const keyStates = createKeyStates(keysCommand)
+  const { issuer, audience, username, password, keysCommand, planCommand } = parseDemo(demo)
+  let files = await siteFiles({ isDemo: true, dist })
+  const answerWith = (ask) => async (_request, response) => {
+    try {
+      sendJson(response, 200, await ask())
+    } catch (error) {
+      console.error(`demo page: ${error.message}`)
+      sendJson(response, 503, { error: 'temporarily_unavailable', error_description: 'the issuer did not list its keys' })
+    }
+  }
 
   const routes = {
     '/demo.json': (_request, response) => sendJson(response, 200, { issuer, audience, username, password }),
-    '/keys.json': async (_request, response) => {
-      try {
-        sendJson(response, 200, await keyStates())
-      } catch (error) {
-        console.error(`demo page: ${error.message}`)
-        sendJson(response, 503, { error: 'temporarily_unavailable', error_description: 'the issuer did not list its keys' })
-      }
-    },
+    '/keys.json': answerWith(createKeyStates(keysCommand)),
+    '/plan.json': answerWith(createKeyPlan(planCommand)),
   }
 
   const server = createServer(async (request, response) => {
@@ -44,22 +45,23 @@ export async function createDemoServer(demo, { dist } = {}) {
     try {
       const { pathname } = new URL(request.url, 'http://demo.invalid')
       const path = pathname.slice(1).replace(/(^|\/)$/, '$1index.html')
-      response.setHeader('Content-Security-Policy', `${policyOf(path, issuer)}; frame-ancestors 'none'`)
+      response.setHeader('Content-Security-Policy', `${policyOf(path, issuer)}; frame-ancestors ${isFramed(path) ? "'self'" : "'none'"}`)
       if (request.method !== 'GET' && request.method !== 'HEAD') {
         response.setHeader('Allow', 'GET, HEAD')
         return sendText(response, 405, 'only GET and HEAD are allowed')
       }
       // The issuer allows one origin (CORS), and a foreign name that resolves to loopback must not read the password.
-      // So a request under another name is redirected to the server's address.
-      const { address, family, port } = server.address()
-      const own = family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`
+      // So a request under another name is redirected. Passkeys need a host name, which no other machine can have.
+      const { address, port } = server.address()
+      const own = `localhost:${port}`
       if (isLoopback(address) && request.headers.host !== own) {
         response.setHeader('Location', `http://${own}/`)
         return sendText(response, 307, `this page is at http://${own}/`)
       }
       if (Object.hasOwn(routes, pathname)) return await routes[pathname](request, response)
-      // The folders are read for each request, so that a reload shows an edit.
-      const make = (await siteFiles({ isDemo: true, dist })).get(path)
+      // A reload shows an edit, and also a new file.
+      if (!files.has(path)) files = await siteFiles({ isDemo: true, dist })
+      const make = files.get(path)
       if (make === undefined) return sendText(response, 404, 'not found')
       response.writeHead(200, { 'Content-Type': typeOf(path), 'Cache-Control': 'no-cache' })
       response.end(await make())
@@ -112,7 +114,8 @@ async function main() {
     server.once('error', (error) => reject(listenError(error, values.listen)))
     server.listen(Number(port), host.replace(/^\[(.*)\]$/, '$1'), resolve)
   })
-  console.log(`demo page at http://${host}:${server.address().port}`)
+  const { address, port: bound } = server.address()
+  console.log(`demo page at http://${isLoopback(address) ? 'localhost' : host}:${bound}`)
 
   const stop = () => {
     server.close()

@@ -19,8 +19,8 @@ const TYPES = {
   '.wasm': 'application/wasm',
 }
 
-/** Pages that only the demo's server has, and scripts that only a site of static files has. */
-const DEMO_ONLY = ['account.html']
+/** Files that only the demo's server has, and scripts that only a site of static files has. */
+const DEMO_ONLY = /^(account|again)\b/
 const OFFLINE_ONLY = ['offline.js', 'service-worker.js']
 
 /** Returns the media type of a file of the site. */
@@ -46,10 +46,11 @@ export async function siteFiles({ isDemo, dist = builtPackage() }) {
   await readFile(new URL('browser.js', dist)).catch(() => {
     throw new Error('the npm package is not built: run `cargo xtask build`')
   })
-  const sources = (await readdir(PAGE, { recursive: true })).map((path) => path.replaceAll('\\', '/')).filter((path) => extname(path) in TYPES)
+  const isHere = (path) => extname(path) in TYPES && (isDemo ? !OFFLINE_ONLY.includes(path) : !DEMO_ONLY.test(path))
+  const sources = (await readdir(PAGE, { recursive: true })).map((path) => path.replaceAll('\\', '/')).filter(isHere)
   const read = (path) => readFile(new URL(path, PAGE), 'utf8')
-  const pages = sources.filter((path) => path.endsWith('.html') && (isDemo || !DEMO_ONLY.includes(path)))
-  const scripts = sources.filter((path) => path.endsWith('.js') && (!isDemo || !OFFLINE_ONLY.includes(path)))
+  const pages = sources.filter((path) => path.endsWith('.html'))
+  const scripts = sources.filter((path) => path.endsWith('.js'))
   const documents = await documentPages()
   const links = navigation(new Set([...pages, ...documents.pages.keys()]))
 
@@ -63,7 +64,7 @@ export async function siteFiles({ isDemo, dist = builtPackage() }) {
   for (const path of scripts) files.set(path, async () => resolveImports(path, await read(path)))
 
   const imported = (await Promise.all(scripts.map(read))).flatMap(packageImports)
-  const folders = { countersign: dist, jose: new URL('.', import.meta.resolve('jose')) }
+  const folders = { countersign: dist, jose: new URL('.', import.meta.resolve('jose')), qr: new URL('.', import.meta.resolve('qr')) }
   for (const [path, file] of await packageFiles(imported, folders)) files.set(path, () => readFile(file))
   // The demo's server answers with the issuer. Elsewhere there is none.
   if (!isDemo) files.set('demo.json', async () => 'null\n')

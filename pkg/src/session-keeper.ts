@@ -119,7 +119,12 @@ export class SessionKeeper {
   async authenticate(send: (refreshToken: string | undefined) => Promise<Tokens | undefined>): Promise<void> {
     await this.accessToken()
     await this.#withTokens(async (before) => {
-      const tokens = await send(before.refreshToken)
+      const tokens = await send(before.refreshToken).catch(async (error) => {
+        if (error.code !== 'session_ended') throw error
+        // A refresh whose answer was lost may have replaced the refresh token. A refresh finds out.
+        await this.#askIssuer()
+        return send(this.#tokens?.refreshToken)
+      })
       if (tokens === undefined) return 0
       const current = this.#tokens
       if (current === undefined) throw this.#reason()

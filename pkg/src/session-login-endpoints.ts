@@ -48,9 +48,16 @@ export class SessionLoginEndpoints {
     return this.#tokensOrPending(answer, false, 'the issuer does not know the passkey, or its answer came too late')
   }
 
-  /** Authenticates the user of a session again. Without a refresh token, the session is that of the cookie. */
+  /**
+   * Authenticates the user of a session again. Without a refresh token, the session is that of the cookie.
+   *
+   * @throws {@link SessionError} `session_ended`, also if the refresh token was replaced
+   */
   async again(refreshToken: string | undefined, proof: { password: string } | PasskeyProof): Promise<Tokens | Pending> {
     const answer = await this.#requests.postJson('/login/again', { ...proof, ...(refreshToken && { refresh_token: refreshToken }) })
+    if (answer.status === 400 && answer.body['error'] === 'invalid_grant') {
+      throw refusal('session_ended', 'the issuer ended the session: log in again', answer)
+    }
     return this.#tokensOrPending(answer, true, 'the password or the passkey is wrong')
   }
 

@@ -1,34 +1,72 @@
-// Takes screenshots of the demo page: node tests/browser/screenshots.js
-// Writes target/screenshots/*.png, and the README's docs/demo.png and docs/demo-dark.png.
+// Takes pictures of the site: node tests/browser/screenshots.js [site] [demo]
+// `site` takes each page of the static site in three browsers, light, dark and narrow. `demo` takes the states of the first page with
+// an issuer, and the README's docs/demo.png and docs/demo-dark.png. Without a name, it takes both. They are in target/screenshots.
 // Needs the environment of the browser tests: COUNTERSIGN_ISSUER_BINARY, COUNTERSIGN_CHROMIUM and a built package.
 
 import { mkdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { BROWSERS } from '../runtimes/browsers.js'
 import { launchChromium } from '../runtimes/chromium.js'
 import { startDemo } from '../js/support/demo.js'
+import { startTab } from './site-browsers.js'
+import { openPage, serveSite } from './static-site.js'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const OUT = `${ROOT}target/screenshots`
 const WIDE = { width: 1280, height: 880 }
 const NARROW = { width: 360, height: 780 }
 
-const demo = await startDemo()
-const browser = await launchChromium()
-try {
-  await mkdir(OUT, { recursive: true })
-  await mkdir(`${ROOT}docs`, { recursive: true })
-  for (const scheme of ['light', 'dark']) {
-    await session(`${scheme}`, { viewport: WIDE, colorScheme: scheme })
-    await session(`narrow-${scheme}`, { viewport: NARROW, colorScheme: scheme })
+/** One document stands for all of them. */
+const isPictured = (path) => !path.startsWith('docs/') || ['docs/index.html', 'docs/verify.html', 'docs/errors.html'].includes(path)
+
+const parts = process.argv.slice(2)
+const isWanted = (part) => parts.length === 0 || parts.includes(part)
+await mkdir(OUT, { recursive: true })
+if (isWanted('site')) await picturePages()
+if (isWanted('demo')) await pictureDemo()
+console.log(`pictures in ${OUT}`)
+
+async function picturePages() {
+  const site = await serveSite()
+  try {
+    for (const browser of BROWSERS) {
+      for (const isDark of [false, true]) {
+        for (const [size, shape] of [['wide', WIDE], ['narrow', NARROW]]) {
+          const tab = await startTab(browser, { isDark, ...shape })
+          try {
+            for (const path of site.pages.filter(isPictured)) {
+              await openPage(tab, site, path)
+              const name = path.replace('.html', '').replaceAll('/', '-')
+              await tab.picture(`${OUT}/${name}-${browser}-${isDark ? 'dark' : 'light'}-${size}.png`)
+            }
+          } finally {
+            await tab.close()
+          }
+        }
+      }
+    }
+  } finally {
+    site.stop()
+    await site.remove()
   }
-} finally {
-  await browser.close()
-  await demo.stop()
 }
-console.log(`pictures in ${OUT}, and docs/demo.png, docs/demo-dark.png`)
+
+async function pictureDemo() {
+  const demo = await startDemo()
+  const browser = await launchChromium()
+  try {
+    for (const scheme of ['light', 'dark']) {
+      await session(demo, browser, `${scheme}`, { viewport: WIDE, colorScheme: scheme })
+      await session(demo, browser, `narrow-${scheme}`, { viewport: NARROW, colorScheme: scheme })
+    }
+  } finally {
+    await browser.close()
+    await demo.stop()
+  }
+}
 
 /** Walks through the page and takes a screenshot of each state. */
-async function session(name, { viewport, colorScheme }) {
+async function session(demo, browser, name, { viewport, colorScheme }) {
   const context = await browser.newContext({ viewport, colorScheme, reducedMotion: 'reduce' })
   const page = await context.newPage()
   const picture = (state) => page.screenshot({ path: `${OUT}/${name}-${state}.png`, fullPage: true })

@@ -14,12 +14,23 @@ import { freePort } from './support/issuer.js'
 
 const SERVER = fileURLToPath(new URL('../../www/server.js', import.meta.url))
 const KEY = { kid: 'k1', state: 'active', created_at: 1, activates_at: 1, retires_at: null, drops_at: null, bits: 2048 }
+const PLAN = {
+  now: 2,
+  publish_lead: 390,
+  drop_lag: 1290,
+  rotation_period: 3600,
+  access_ttl: 900,
+  jwks_max_age: 300,
+  clock_skew: 60,
+  keys: [{ kid: 'k1', created_at: 1, activates_at: 1, retires_at: 3601, drops_at: 4891 }],
+}
 const DEMO = {
   issuer: 'http://127.0.0.1:8080',
   audience: 'api',
   username: 'demo',
   password: 'not a secret: for tests alone',
   keysCommand: printing(JSON.stringify([{ ...KEY, more: 'stays on the server' }])),
+  planCommand: printing(JSON.stringify({ ...PLAN, keys: [{ ...PLAN.keys[0], more: 'stays on the server' }], more: 'stays, too' })),
 }
 
 let folder, server, port
@@ -72,31 +83,43 @@ test('the imports of countersign are resolved in the page’s modules', async ()
   assert.doesNotMatch(body, /from 'countersign/)
 })
 
-test('demo.json has the demo user, but not the command', async () => {
-  const { keysCommand, ...told } = DEMO
+test('demo.json has the demo user, but not the commands', async () => {
+  const { keysCommand, planCommand, ...told } = DEMO
   assert.deepEqual(JSON.parse((await get('/demo.json')).body), told)
 })
 
-test('keys.json has only the known members of the command’s output', async () => {
+test('keys.json and plan.json have only the known members of the commands’ output', async () => {
   assert.deepEqual(JSON.parse((await get('/keys.json')).body), [KEY])
+  assert.deepEqual(JSON.parse((await get('/plan.json')).body), PLAN)
+})
+
+test('only the page with frames may have them, of the site, and only its frames may be framed', async () => {
+  const policy = async (path) => (await get(path)).headers['content-security-policy']
+  assert.match(await policy('/sessions.html'), /; frame-src 'self'.*; frame-ancestors 'none'$/)
+  assert.match(await policy('/sessions-tab.html'), /; frame-ancestors 'self'$/)
+  assert.doesNotMatch(await policy('/sessions-tab.html'), /frame-src/)
 })
 
 test('a command that fails, or prints anything else, is answered with 503 without the reason', async () => {
   for (const keysCommand of [printing('not JSON'), printing('{}'), [process.execPath, '-e', 'console.error("inner"); process.exit(3)'], ['/no/such/program']]) {
-    const failing = await createDemoServer({ ...DEMO, keysCommand })
+    const failing = await createDemoServer({ ...DEMO, keysCommand, planCommand: keysCommand })
     const at = await listen(failing)
-    const { status, body } = await get('/keys.json', {}, at)
+    const answers = [await get('/keys.json', {}, at), await get('/plan.json', {}, at)]
     failing.close()
-    assert.equal(status, 503)
-    assert.deepEqual(JSON.parse(body), { error: 'temporarily_unavailable', error_description: 'the issuer did not list its keys' })
+    for (const { status, body } of answers) {
+      assert.equal(status, 503)
+      assert.deepEqual(JSON.parse(body), { error: 'temporarily_unavailable', error_description: 'the issuer did not list its keys' })
+    }
   }
 })
 
-test('a request with a foreign host name is redirected, and gets no content', async () => {
-  const { status, headers, body } = await get('/demo.json', { host: `rebound.example:${port}` })
-  assert.equal(status, 307)
-  assert.equal(headers.location, `http://127.0.0.1:${port}/`)
-  assert.ok(!body.includes(DEMO.password))
+test('a request with a foreign host name, or an address, is redirected, and gets no content', async () => {
+  for (const host of ['rebound.example', '127.0.0.1']) {
+    const { status, headers, body } = await get('/demo.json', { host: `${host}:${port}` })
+    assert.equal(status, 307)
+    assert.equal(headers.location, `http://localhost:${port}/`)
+    assert.ok(!body.includes(DEMO.password))
+  }
 })
 
 test('only files of the page and the package are served', async () => {
@@ -152,7 +175,7 @@ test('the server prints its address once it listens, and stops cleanly', async (
     const at = await freePort()
     const child = spawn(process.execPath, [SERVER, '--demo', demo, '--listen', `127.0.0.1:${at}`])
     const [line] = await once(createInterface({ input: child.stdout }), 'line')
-    assert.equal(line, `demo page at http://127.0.0.1:${at}`)
+    assert.equal(line, `demo page at http://localhost:${at}`)
     assert.equal((await get('/', {}, at)).status, 200)
     child.kill(signal)
     assert.deepEqual(await once(child, 'exit'), [0, null])
@@ -172,7 +195,7 @@ async function listen(listener) {
 
 /** Requests exactly this path. `fetch` would remove `..`. */
 async function get(path, headers = {}, at = port, method = 'GET') {
-  const asked = request({ host: '127.0.0.1', port: at, path, method, headers, agent: false }).end()
+  const asked = request({ host: '127.0.0.1', port: at, path, method, headers: { host: `localhost:${at}`, ...headers }, agent: false }).end()
   const [response] = await once(asked, 'response')
   let body = ''
   for await (const chunk of response.setEncoding('utf8')) body += chunk

@@ -335,6 +335,19 @@ test('a session that has ended is found by the request for a fresh token', async
   assert.equal(await codeOf(machine, other.logins.again('secret')), 'session_ended')
 })
 
+test('an authentication after a refresh whose answer was lost keeps the session, and one of an ended session ends it here', async () => {
+  for (const mode of MODES) {
+    const { machine, issuer, tabs: [tab, other] } = await loggedIn({ mode, count: 2 })
+    issuer.current++
+    issuer.rotatedAt = issuer.now
+    assert.equal(await codeOf(machine, tab.logins.again('secret')), 'none')
+    assert.equal(await codeOf(machine, other.session.accessToken(60)), 'none')
+    issuer.current = 0
+    assert.equal(await codeOf(machine, tab.logins.again('secret')), 'session_ended')
+    assert.deepEqual([tab.status, other.status], ['session_ended', 'session_ended'])
+  }
+})
+
 test('a wrong password for an authentication leaves the session', async () => {
   const { machine, tab } = await loggedIn()
   assert.equal(await codeOf(machine, tab.logins.again('wrong')), 'login_failed')

@@ -1,7 +1,8 @@
+import { copy } from './clipboard.js'
 import { byId, el } from './dom.js'
 import { createCountdown } from './countdown.js'
 import { measure } from './measure.js'
-import { guarded, say } from './notice.js'
+import { guarded } from './notice.js'
 import { TAMPERINGS } from './tamper.js'
 import { showToken } from './token-view.js'
 import { showTiming, showVerdict } from './verdict-view.js'
@@ -84,7 +85,7 @@ export function createForge(verifier, now, origin) {
     // The restore button is now disabled, which would lose the focus.
     pressed.focus()
   })
-  byId('copy').addEventListener('click', () => guarded(() => copy(shown)))
+  byId('copy').addEventListener('click', () => guarded(() => copy(shown, 'Copied the token.')))
   return { show, judgeAgain, clear }
 }
 
@@ -101,13 +102,4 @@ function tamperButtons(onPress) {
       }),
     ),
   )
-}
-
-async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text)
-  } catch {
-    throw new Error('The browser does not let the page copy. Select the text instead.')
-  }
-  say('Copied the token.')
 }

@@ -9,6 +9,16 @@ export function wordsFor({ code, retryAfter, message }, issuer) {
   switch (code) {
     case 'login_failed':
       return 'The user name or the password is wrong. The demo user’s are shown below.'
+    case 'second_factor_failed':
+      return 'The code is wrong, or has been used. Take the one that the app shows now.'
+    case 'login_expired':
+      return 'That took too long. Log in again.'
+    case 'passkey_cancelled':
+      return 'No passkey was used.'
+    case 'passkey_exists':
+      return 'This device has a passkey for this account already.'
+    case 'passkey_unavailable':
+      return 'This browser cannot use passkeys on this page.'
     case 'too_many_logins':
       return `Too many attempts from here. Try again ${when}.`
     case 'issuer_unavailable':

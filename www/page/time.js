@@ -1,10 +1,12 @@
 const DATE_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
 const DATE = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })
+const DAY = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', year: 'numeric' })
 const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' })
 
 // Each formats UNIX seconds as a local date, time, or both, in the browser's language.
 export const dateTime = format(DATE_TIME)
 export const shortDate = format(DATE)
+export const day = format(DAY)
 export const timeOfDay = format(TIME)
 
 /** Formats seconds as `m:ss`, or `h:mm:ss` from an hour up. Rounds up, so that 0:00 means that no time is left. */

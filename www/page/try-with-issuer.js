@@ -4,6 +4,7 @@ import { fetchJson } from './demo-issuer.js'
 import { byId } from './dom.js'
 import { createForge } from './forge.js'
 import { showKeys } from './keys-view.js'
+import { startLogin } from './login-form.js'
 import { guarded, say } from './notice.js'
 import { showSession } from './session-view.js'
 import { wordsFor } from './session-words.js'
@@ -27,12 +28,6 @@ export async function startWithIssuer({ issuer, audience, username, password }) 
   let own
   let history = []
   let keysShown
-
-  async function logIn() {
-    await session.login({ username: byId('username').value, password: byId('password').value })
-    await follow()
-    byId('refresh').focus()
-  }
 
   async function refresh() {
     await session.refresh()
@@ -95,16 +90,14 @@ export async function startWithIssuer({ issuer, audience, username, password }) 
   const words = (error) => (error instanceof SessionError ? wordsFor(error, issuer) : error.message)
 
   byId('issuer').textContent = issuer
-  byId('demo-username').textContent = byId('username').value = username
-  byId('demo-password').textContent = byId('password').value = password
-  byId('login-form').addEventListener('submit', (event) => {
-    event.preventDefault()
-    void guarded(logIn, byId('login'), words)
-  })
   byId('refresh').addEventListener('click', () => guarded(refresh, byId('refresh'), words))
   byId('logout').addEventListener('click', () => guarded(logOut, byId('logout'), words))
 
   byId('content').dataset.session = 'out'
+  startLogin(session, { username, password }, words, async () => {
+    await follow()
+    byId('refresh').focus()
+  })
   session.onChange(({ status, error }) => {
     if (own !== undefined && ENDED.includes(status)) leave()
     if (status === 'active') {

@@ -30,7 +30,7 @@ export function showVerdict({ verdict, stages, echo }, error) {
       refused
         ? el('p.code', {}, el('code', { id: 'code' }, error.code), ' at stage ', el('code', { id: 'stage' }, error.stage))
         : el('p.code', {}, el('code', { id: 'code' }, 'ok'), ' every stage passed'),
-      el('p.message', {}, refused ? sentence(error.message) : 'The signature is valid for one of the issuer’s keys, and the claims are as this page expects.'),
+      el('p.message', {}, refused ? sentence(error.message) : 'The signature is valid for one of the issuer’s keys, and the claims are as expected.'),
     ),
   )
   const failedAt = refused ? STAGES.findIndex(([name]) => name === error.stage) : STAGES.length
@@ -63,7 +63,8 @@ function icon(refused) {
   return svg('svg.icon', { viewBox: '0 0 64 64', 'aria-hidden': 'true' }, svg('path.shape', { d: shape }), svg('path.sign', { d: sign }))
 }
 
-function sentence(message) {
+/** Makes a sentence of an error's message. */
+export function sentence(message) {
   const text = message[0].toUpperCase() + message.slice(1)
   return /[.!?]$/.test(text) ? text : `${text}.`
 }

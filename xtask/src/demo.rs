@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     io::Write,
+    iter,
     path::{Path, PathBuf},
 };
 
@@ -73,18 +74,23 @@ impl<'a> Demo<'a> {
         Ok(())
     }
 
-    /// Completes `demo.json` with the issuer's URL and the command that lists its keys.
+    /// Completes `demo.json` with the issuer's URL and the commands that list and plan its keys.
     pub(crate) fn set_issuer(&self, url: &str) -> Result<()> {
-        let keys: std::process::Command = self.issuer().args(["keys", "list", "--json"]).into();
-        let mut keys_command = vec![keys.get_program().to_string_lossy()];
-        keys_command.extend(keys.get_args().map(|argument| argument.to_string_lossy()));
         self.write(&json!({
             "issuer": url,
             "audience": "api",
             "username": USER,
             "password": self.password()?,
-            "keysCommand": keys_command,
+            "keysCommand": self.keys_command("list"),
+            "planCommand": self.keys_command("plan"),
         }))
+    }
+
+    /// Returns program and arguments of a command about the keys.
+    fn keys_command(&self, name: &str) -> Vec<String> {
+        let command: std::process::Command = self.issuer().args(["keys", name, "--json"]).into();
+        let words = iter::once(command.get_program()).chain(command.get_args());
+        words.map(|word| word.to_string_lossy().into_owned()).collect()
     }
 
     fn has_user(&self, step: &Step) -> Result<bool> {

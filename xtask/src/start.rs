@@ -45,7 +45,8 @@ fn serve(step: &Step, workspace: &Workspace, options: &Options) -> Result<()> {
 
     step.break_line();
     let mut children = Children::new()?;
-    let origin = format!("http://{page}");
+    // Passkeys need a host name: browsers refuse them at an address.
+    let origin = format!("http://{}", page.replace(&Ipv4Addr::LOCALHOST.to_string(), "localhost"));
     let command = demo.issuer().args(["--listen", &issuer, "--admin-listen", &admin]);
     children.start("the issuer", command.args(["--cors-origins", &origin, "serve"]))?;
     if !children.wait_for("the issuer", "countersign-issuer listening on ")? {
@@ -60,7 +61,7 @@ fn serve(step: &Step, workspace: &Workspace, options: &Options) -> Result<()> {
 
     println!(
         "
-  Demo page   http://{page}
+  Demo page   {origin}
   Log in as   {} with the password {}
   Issuer      http://{issuer}
   Metrics     http://{admin}/metrics

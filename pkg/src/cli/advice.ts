@@ -1,8 +1,8 @@
 import { decodeUnverified, type Jwk, type Verifier, type VerifyError } from '../node.js'
 import type { CommandLine } from './command.js'
-import { parseJson } from './input.js'
+import { parseJson } from './encoding.js'
 import { SCOPE_CLAIMS } from './policy.js'
-import { quote, show } from './terminal.js'
+import { quote, show } from './show.js'
 
 /** Returns a hint with the token's own value. */
 export function adviceOn(error: VerifyError, token: string, verifier: Verifier, line: CommandLine): string | undefined {

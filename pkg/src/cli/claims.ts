@@ -1,4 +1,5 @@
-import { show, type Output } from './terminal.js'
+import { show } from './show.js'
+import type { Output } from './terminal.js'
 
 /** The registered header parameters and claims (RFC 7515 §4.1, RFC 7519 §4.1, RFC 9068 §2.2). */
 const MEANINGS: Readonly<Record<string, string>> = {

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import type { VerifyError } from '../node.js'
 import { problemOfName } from '../words.js'
+import { UsageError } from './usage-error.js'
 
 /** A subcommand of `countersign`. Parser, help and completions are made from it. */
 export interface Command {
@@ -45,9 +46,6 @@ export interface CommandLine {
   has(flag: string): boolean
   readonly positionals: readonly string[]
 }
-
-/** A fault of the command line, or of a file that it names. The message is one line and contains no token. */
-export class UsageError extends Error {}
 
 /** Returns the exit code of a refusal. An outage has its own, since the same command can succeed later. */
 export function exitCodeOf({ code }: VerifyError): number {

@@ -1,5 +1,7 @@
-import { UsageError, type Command, type Flag, type Value } from './command.js'
-import { quote, out } from './terminal.js'
+import type { Command, Flag, Value } from './command.js'
+import { quote } from './show.js'
+import { out } from './terminal.js'
+import { UsageError } from './usage-error.js'
 
 type Commands = Readonly<Record<string, Command>>
 

@@ -3,8 +3,9 @@ import { LATEST_SECOND } from '../options.js'
 import { printMembers } from './claims.js'
 import type { Command } from './command.js'
 import { NOW_FLAG, readNow, readToken } from './input.js'
-import { guess, readLeniently, type Part, type Reading } from './reading.js'
-import { err, out, quote, show, showMessage } from './terminal.js'
+import { guess, kindOf, readLeniently, type Part, type Reading } from './reading.js'
+import { quote, show, showMessage } from './show.js'
+import { err, out } from './terminal.js'
 import { drawTimes, hasTimes } from './times.js'
 
 export const explain: Command = {
@@ -96,21 +97,6 @@ function checksOf({ typ, kid }: Members, payload: Members | undefined, now: numb
     ['aud', claim(payload['aud'], (aud) => `is ${show(aud)} your service?`, ', except with --audience null and --claim')],
     ['exp', claim(payload['exp'], (exp) => checkOfExpiry(exp, now))],
   ]
-}
-
-/** Token types (RFC 8725 §3.11). */
-const KINDS: Readonly<Record<string, string>> = {
-  'at+jwt': 'an access token (RFC 9068)',
-  jwt: 'a JWT without a specific type, such as an ID token',
-  'dpop+jwt': 'a DPoP proof (RFC 9449), not an access token',
-  'logout+jwt': 'a logout token (OpenID Connect), not an access token',
-  'statuslist+jwt': 'a status list, not an access token',
-}
-
-function kindOf(typ: unknown): string {
-  if (typ === undefined) return 'a JWT without a type'
-  const name = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : ''
-  return Object.hasOwn(KINDS, name) ? `${KINDS[name]}` : `a token of type ${show(typ)}`
 }
 
 function adviceOn({ code }: VerifyError, typ: unknown): string {

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { createVerifier, VerifyError, type JwkSet } from '../node.js'
-import { MAX_DOCUMENT_BYTES } from '../fetch-document.js'
 import { isFetchable } from '../urls.js'
-import { problemOfKeys, WHERE_SETS_ARE } from '../words.js'
-import { UsageError, type CommandLine, type Flag } from './command.js'
-import { show } from './terminal.js'
+import { problemOfKeys } from '../words.js'
+import type { CommandLine, Flag } from './command.js'
+import { parseJson } from './encoding.js'
+import { IS_TOKEN, problemOfKeySet } from './key-set-text.js'
+import { show } from './show.js'
+import { UsageError } from './usage-error.js'
 
 /** Reads the token from the command line, or else from standard input; with or without `Bearer ` before it. */
 export async function readToken({ positionals }: CommandLine): Promise<string> {
@@ -57,35 +59,10 @@ export async function readKeySource(source: string, allowHttp: boolean): Promise
 
 /** Refuses a text that is no JWK Set, with a hint at its actual format. */
 export function readKeySet(name: string, text: string): JwkSet {
-  const set = parseJson(text) as JwkSet
-  const problem = notAKeySet(text) ?? problemOfKeys(set)
-  if (problem !== undefined) throw new UsageError(`${name} ${problem}`)
-  return set
+  const problem = problemOfKeySet(text)
+  if (problem !== undefined) throw new UsageError(`${name} ${problem}${problem === IS_TOKEN ? ': give the token last, without a flag' : ''}`)
+  return parseJson(text) as JwkSet
 }
-
-/** Says what the text is instead of a JSON object, and what to do. */
-function notAKeySet(text: string): string | undefined {
-  if (text.trim() === '') return 'is empty: expected a JWK Set, { "keys": [ … ] }'
-  if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) {
-    return 'holds a private key, which only the issuer may have: give the JWK Set of its public keys'
-  }
-  if (/^\s*-----BEGIN/.test(text)) {
-    return `is PEM: give a JWK Set; to convert a public key or a certificate: node -p '${TO_JWK_SET}' < FILE`
-  }
-  if (/^\s*</.test(text)) return `is HTML or XML, not JSON: expected ${WHERE_SETS_ARE}, at ${METADATA}`
-  if (/^\s*[\w-]+\.[\w-]*\.[\w-]*\s*$/.test(text)) return 'is a token, not a key set: give the token last, without a flag'
-  if (text.length > MAX_DOCUMENT_BYTES) return 'is larger than 1 MiB, the limit for a key set'
-  const value = parseJson(text)
-  if (value === undefined) return 'is not JSON: expected a JWK Set, { "keys": [ … ] }'
-  const uri = (value as { jwks_uri?: unknown } | null)?.jwks_uri
-  if (typeof uri === 'string') return `is the issuer's metadata: its key set is at ${show(uri)}`
-  return undefined
-}
-
-const METADATA = '/.well-known/oauth-authorization-server or /.well-known/openid-configuration'
-
-/** Makes a set of one key, without a `kid`. */
-const TO_JWK_SET = 'JSON.stringify({ keys: [crypto.createPublicKey(fs.readFileSync(0)).export({ format: "jwk" })] })'
 
 const FILE_PROBLEMS: Readonly<Record<string, string>> = {
   ENOENT: 'does not exist: give the path of a JWK Set, or a URL that begins with https://',
@@ -114,13 +91,4 @@ async function readStdin(): Promise<string> {
     if (size > MAX_INPUT_BYTES) throw new UsageError('standard input is longer than any token or key set')
   }
   return Buffer.concat(chunks).toString('utf8')
-}
-
-/** Returns `undefined` for a text that is not JSON. */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { VerifyError } from '../node.js'
-import { parse, UsageError, type Command } from './command.js'
+import { parse, type Command } from './command.js'
 import { completionsOf } from './completions.js'
 import { explain } from './explain.js'
 import { helpOf } from './help.js'
 import { lint } from './lint.js'
 import { POLICY_FLAGS } from './policy.js'
 import { err, out } from './terminal.js'
+import { UsageError } from './usage-error.js'
 import { verify } from './verify.js'
 
 const COMMANDS: Readonly<Record<string, Command>> = { verify, explain, lint, completions: completionsOf(() => COMMANDS) }

@@ -1,6 +1,6 @@
 import type { VerifierOptions } from '../node.js'
-import { UsageError, type CommandLine, type Flag } from './command.js'
-import { parseJson } from './input.js'
+import { readClaims } from './claim-values.js'
+import type { CommandLine, Flag } from './command.js'
 
 /** A flag that sets an option of the policy. */
 interface PolicyFlag extends Flag {
@@ -96,22 +96,4 @@ export const POLICY_FLAGS: Readonly<Record<string, PolicyFlag>> = {
 export function readPolicy(line: CommandLine): Partial<VerifierOptions> {
   const given = Object.entries(POLICY_FLAGS).filter(([name]) => line.has(name))
   return Object.fromEntries(given.map(([name, { option, read }]) => [option, read(line.values(name))]))
-}
-
-/** Reads texts such as `client_id=web`. The values of one name are alternatives. */
-function readClaims(texts: readonly string[]): Record<string, unknown[]> {
-  const claims = new Map<string, unknown[]>()
-  for (const text of texts) {
-    const equals = text.indexOf('=')
-    if (equals < 1) throw new UsageError('--claim is not NAME=VALUE: expected a claim with its value, such as client_id=web')
-    const name = text.slice(0, equals)
-    claims.set(name, [claims.get(name) ?? [], readValue(text.slice(equals + 1))].flat())
-  }
-  return Object.fromEntries(claims)
-}
-
-/** Reads JSON, or else a string. Digits that no number holds exactly, such as a long ID, are a string. */
-function readValue(text: string): unknown {
-  const value = parseJson(text)
-  return value === undefined || (typeof value === 'number' && String(value) !== text) ? text : value
 }

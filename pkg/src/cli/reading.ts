@@ -1,5 +1,6 @@
 import { isObject } from '../options.js'
-import { parseJson } from './input.js'
+import { decodeLoosely, parseJson } from './encoding.js'
+import { show } from './show.js'
 
 /** A token, as far as it can be read. */
 export interface Reading {
@@ -32,6 +33,22 @@ export function guess(text: string): string {
   return `it may be an opaque token, or a JWT that was cut off at its beginning: ${COPY}`
 }
 
+/** Names the kind of a token by its `typ`. */
+export function kindOf(typ: unknown): string {
+  if (typ === undefined) return 'a JWT without a type'
+  const name = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : ''
+  return Object.hasOwn(KINDS, name) ? `${KINDS[name]}` : `a token of type ${show(typ)}`
+}
+
+/** Token types (RFC 8725 §3.11). */
+const KINDS: Readonly<Record<string, string>> = {
+  'at+jwt': 'an access token (RFC 9068)',
+  jwt: 'a JWT without a specific type, such as an ID token',
+  'dpop+jwt': 'a DPoP proof (RFC 9449), not an access token',
+  'logout+jwt': 'a logout token (OpenID Connect), not an access token',
+  'statuslist+jwt': 'a status list, not an access token',
+}
+
 const COPY = 'copy the whole token'
 const ENCRYPTED = 'five parts are an encrypted token (JWE), which only its recipient can read; this package does not support JWE'
 
@@ -44,7 +61,7 @@ function faultOf(parts: readonly string[], header: Part, payload: Part | undefin
   if (payload === undefined) return 'the payload is no JSON object in base64url'
   if (payload.rest !== undefined) return `the token was cut off in the payload, or changed: ${COPY}`
   if (signature === '') return header.members['alg'] === 'none' ? 'the token is unsigned: its alg is none' : `the signature is missing: ${COPY}`
-  return faultOfSignature(Buffer.from(signature, 'base64url').length, header.members['alg'])
+  return faultOfSignature(decodeLoosely(signature).length, header.members['alg'])
 }
 
 function faultOfSignature(length: number, alg: unknown): string | undefined {
@@ -52,9 +69,11 @@ function faultOfSignature(length: number, alg: unknown): string | undefined {
   return `the signature has ${length} bytes; expected 256, 384, 512 or 1024, by the size of the key. If it was cut off, ${COPY}`
 }
 
-/** Decodes base64url as loosely as possible. */
+/** A byte order mark is no JSON. */
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+
 function readPart(part: string): Part | undefined {
-  const text = Buffer.from(part, 'base64url').toString('utf8')
+  const text = decoder.decode(decodeLoosely(part))
   const members = readObject(text)
   return members === undefined ? readCutOff(text) : { members }
 }

@@ -1,4 +1,5 @@
 import type { WriteStream } from 'node:tty'
+import { hex } from './show.js'
 
 const STYLES = { bold: [1, 22], dim: [2, 22], red: [31, 39], green: [32, 39], yellow: [33, 39] } as const
 
@@ -53,34 +54,5 @@ export class Output {
 export const out = new Output(process.stdout)
 export const err = new Output(process.stderr)
 
-/** Formats an untrusted value as one line. Escapes characters that could move the cursor or reverse text. */
-export function show(value: unknown): string {
-  return showUpTo(MAX_SHOWN, value)
-}
-
-/** Formats a message of the package, which can hold two URLs and two issuers. */
-export function showMessage(message: string): string {
-  return showUpTo(4 * MAX_SHOWN, message)
-}
-
-function showUpTo(longest: number, value: unknown): string {
-  const text = (typeof value === 'string' ? value : JSON.stringify(value)).replace(UNSAFE, (character) => `\\u{${hex(character.codePointAt(0))}}`)
-  return text.length > longest ? `${text.slice(0, longest)}…` : text
-}
-
-/** Quotes a text for a shell. */
-export function quote(text: string): string {
-  return /^[\w.+:/@=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
-}
-
-/** Characters; enough for every reasonable URL and ID. */
-const MAX_SHOWN = 300
-
-/** Control and format characters, lone surrogates, and line separators. */
-const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
-/** The same, except the line feeds that `JSON.stringify` wrote. */
+/** Control and format characters, lone surrogates, and line separators, except the line feeds that `JSON.stringify` wrote. */
 const UNSAFE_IN_JSON = /(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
-
-function hex(codePoint = 0): string {
-  return codePoint.toString(16)
-}

@@ -1,4 +1,5 @@
-import { show, type Output } from './terminal.js'
+import { show } from './show.js'
+import type { Output } from './terminal.js'
 
 /** Returns true if a token has a time to draw. */
 export function hasTimes({ iat, nbf, exp }: Readonly<Record<string, unknown>>): boolean {
@@ -49,7 +50,7 @@ function date(seconds: number): string {
 const UNITS = [['d', 86_400], ['h', 3600], ['min', 60], ['s', 1]] as const
 
 /** Formats `in 10 min 50 s` or `3 d 4 h ago`. */
-function distance(seconds: number): string {
+export function distance(seconds: number): string {
   if (Math.abs(seconds) < 1) return 'now'
   return seconds > 0 ? `in ${formatDuration(seconds)}` : `${formatDuration(-seconds)} ago`
 }

@@ -4,7 +4,8 @@ import { printMembers } from './claims.js'
 import { exitCodeOf, type Command, type CommandLine } from './command.js'
 import { ALLOW_HTTP_FLAG, NOW_FLAG, readKeySource, readNow, readToken } from './input.js'
 import { POLICY_FLAGS, readPolicy } from './policy.js'
-import { err, out, show, showMessage } from './terminal.js'
+import { show, showMessage } from './show.js'
+import { err, out } from './terminal.js'
 import { drawTimes, formatDuration } from './times.js'
 
 export const verify: Command = {

@@ -13,11 +13,11 @@ export const AUDIENCE = 'api'
  */
 export async function startDemo({ flags = [] } = {}) {
   const port = await freePort()
-  const page = `http://127.0.0.1:${port}`
+  const page = `http://localhost:${port}`
   const issuer = await startIssuer({ corsOrigins: [page], flags })
   try {
-    const keysCommand = issuer.command('keys', 'list', '--json')
-    const server = await createDemoServer({ issuer: issuer.url, audience: AUDIENCE, ...USER, keysCommand })
+    const [keysCommand, planCommand] = ['list', 'plan'].map((name) => issuer.command('keys', name, '--json', ...flags))
+    const server = await createDemoServer({ issuer: issuer.url, audience: AUDIENCE, ...USER, keysCommand, planCommand })
     server.listen(port, '127.0.0.1')
     await once(server, 'listening')
     const stop = async () => {

@@ -334,7 +334,7 @@ class Issuer {
       return this.methods.includes('totp_enrolment') ? this.begin(usesCookie, { recovery_codes: ['one', 'two'] }) : this.begin(usesCookie)
     }
     // `again`
-    if ((refreshToken ?? this.cookie) !== String(this.current)) return refusal(400, 'invalid_request', 'there is no session')
+    if ((refreshToken ?? this.cookie) !== String(this.current)) return refusal(400, 'invalid_grant', 'the refresh token was replaced')
     if (!isProven) return refusal(401, 'invalid_grant', 'the password is wrong')
     return this.methods.length === 0 || proof.password === undefined ? this.authenticated() : this.pend({ isAgain: true })
   }

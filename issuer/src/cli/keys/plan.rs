@@ -23,6 +23,9 @@ pub(super) async fn plan(config: &Config, output: Output) -> Result<(), Error> {
         "publish_lead": config.publish_lead().as_secs(),
         "drop_lag": config.drop_lag().as_secs(),
         "rotation_period": config.rotation_period.as_secs(),
+        "access_ttl": config.access_ttl.as_secs(),
+        "jwks_max_age": config.jwks_max_age.as_secs(),
+        "clock_skew": config.clock_skew.as_secs(),
     });
     output.print(&format!("{}\n{}", draw(&lives, now), intervals(config)), &json)
 }
