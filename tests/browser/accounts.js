@@ -104,6 +104,7 @@ const NARROW = { width: 360, height: 780 }
 export async function assertAccessible(page) {
   const axe = await readFile(new URL(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
   const before = page.viewportSize()
+  // It stays: with its end, Chromium would also remove the page's authenticator.
   const client = await page.context().newCDPSession(page)
   // The Content-Security-Policy keeps scripts out. The debugger may run one.
   const evaluate = async (expression) => (await client.send('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true })).result.value
@@ -117,5 +118,4 @@ export async function assertAccessible(page) {
     assert.equal(violations, '[]', colorScheme)
   }
   await page.setViewportSize(before)
-  await client.detach()
 }
