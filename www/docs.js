@@ -109,14 +109,15 @@ function render(path, text, published) {
       if (token.tag === 'h1') title = plain(inline)
       if (token.tag === 'h2') headings.push({ anchor, name: escape(plain(inline)) })
     }
-    if (token.type === 'paragraph_open' && description === '') description = shorten(plain(inline))
+    if (token.type === 'paragraph_open' && description === '' && headings.length === 0) description = shorten(plain(inline))
     // A heading of a column that says nothing is none.
     if (token.type === 'th_open' && inline.content === '') token.tag = tokens[index + 2].tag = 'td'
     if (token.type === 'inline') resolveLinks(token.children, path, published)
     if (token.type === 'html_block') token.content = resolvePictures(token.content, path)
   }
   Object.assign(markdown.renderer.rules, SCROLLING)
-  return { html: markdown.renderer.render(tokens, markdown.options, {}), title, description, headings }
+  const html = markdown.renderer.render(tokens, markdown.options, {})
+  return { html, title, description: description || `${title} of Countersign`, headings }
 }
 
 /** Wide tables and code scroll by themselves, so the keyboard must reach them. */

@@ -63,7 +63,7 @@ function withNavigation(main, links, path, root) {
   </header>
   ${main}
   <footer class="foot">
-    <p>Everything here runs in this tab. <span id="offline" role="status"></span></p>
+    <p>Each verdict here is computed in this tab. <span id="offline" role="status"></span></p>
   </footer>`
 }
 

@@ -49,6 +49,13 @@ events! {
     /// A token was made with which the user can set a new password.
     PasswordResetBegun = "password_reset_begun",
     PasswordReset = "password_reset",
+    /// A TOTP secret was confirmed.
+    TotpAdded = "totp_added",
+    TotpRemoved = "totp_removed",
+    RecoveryCodesReplaced = "recovery_codes_replaced",
+    RecoveryCodeUsed = "recovery_code_used",
+    /// All second factors of a user were removed.
+    SecondFactorsReset = "second_factors_reset",
 
     ClientAdded = "client_added",
     ClientSecretChanged = "client_secret_changed",
@@ -67,6 +74,10 @@ events! {
     LoginExpired = "login_expired",
     /// The password was not checked, because too many logins had failed.
     LoginHeldBack = "login_held_back",
+    /// The password was right, and the second factor wrong.
+    SecondFactorFailed = "second_factor_failed",
+    /// The user of a session has authenticated again.
+    AuthenticatedAgain = "authenticated_again",
     RefreshRepeated = "refresh_repeated",
     RefreshReused = "refresh_reused",
     SessionEnded = "session_ended",

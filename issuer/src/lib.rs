@@ -39,7 +39,7 @@ pub use clock::Clock;
 mod config;
 pub use config::{
     AdminApi, AuditNetwork, Config, DatabaseUrl, KeyBits, LogFormat, Origin, Resource, SESSION_MAX,
-    Secret, Sources,
+    SecondFactorPolicy, Secret, Sources,
 };
 mod limits;
 pub use limits::Limits;
@@ -53,14 +53,15 @@ mod sealing;
 
 // Domain: pure rules.
 mod audit;
+mod authentication;
 mod clients;
 mod idempotency;
 mod keys;
 mod login;
-#[allow(dead_code, reason = "the next changes use it")]
 mod one_time;
 mod own_claims;
 mod scope;
+mod second_factor;
 mod session;
 mod status;
 mod target;

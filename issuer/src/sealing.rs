@@ -210,6 +210,36 @@ impl DeploymentSecret {
     }
 }
 
+/// The key that TOTP secrets are encrypted under. The database holds it sealed under the master key, so
+/// that a change of the master key seals one secret anew, and no issuer has to stop for it.
+pub(crate) struct FactorKey(Zeroizing<[u8; 32]>);
+
+impl FactorKey {
+    /// Its name in the database and its sealing context. No `kid` is equal to it.
+    pub(crate) const NAME: &str = "second factors";
+
+    /// Returns the key of a new database.
+    pub(crate) fn random() -> Result<Self, Error> {
+        random().map(Zeroizing::new).map(Self)
+    }
+
+    pub(crate) fn seal(&self, sealer: &Sealer) -> Result<Vec<u8>, Error> {
+        sealer.seal(self.0.as_ref(), Self::NAME)
+    }
+
+    /// Opens a sealed key. Returns `None` if it was sealed under another master key.
+    pub(crate) fn open(sealed: &[u8], sealer: &Sealer) -> Option<Self> {
+        let plain = sealer.open(sealed, Self::NAME)?;
+        <[u8; 32]>::try_from(plain.as_slice()).ok().map(Zeroizing::new).map(Self)
+    }
+
+    /// Returns the cipher for TOTP secrets.
+    pub(crate) fn sealer(&self) -> Result<Sealer, Error> {
+        let key = derive(&self.0, b"countersign TOTP secrets v1")?;
+        RandomizedNonceKey::new(&AES_256_GCM, key.as_ref()).map(Sealer).map_err(|_| broken())
+    }
+}
+
 /// Derives a key by HKDF-SHA256 without a salt (RFC 5869). The purpose is the `info`.
 fn derive(secret: &[u8; 32], purpose: &[u8]) -> Result<Zeroizing<[u8; 32]>, Error> {
     let mut out = Zeroizing::new([0; 32]);

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::audit::{Event, Network};
+use crate::authentication::Authentication;
 use crate::own_claims::OwnClaims;
 use crate::scope;
 use crate::status::{self, Candidates};
@@ -49,23 +50,6 @@ pub(crate) struct Session {
     pub(crate) device: Device,
     /// A copy of the user's own claims, so that a refresh reads one row.
     pub(crate) claims: OwnClaims,
-}
-
-/// The last authentication of a session's user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Authentication {
-    pub(crate) at: u64,
-    /// Authentication methods, separated by spaces (RFC 8176).
-    pub(crate) methods: String,
-}
-
-impl Authentication {
-    /// The method of a login with a password alone.
-    pub(crate) const PASSWORD: &str = "pwd";
-
-    pub(crate) fn by_password(now: u64) -> Self {
-        Self { at: now, methods: Self::PASSWORD.to_owned() }
-    }
 }
 
 /// The origin of a login, as it is shown to the user. `None` for unknown parts.
@@ -151,6 +135,8 @@ pub(crate) struct Refresh {
     pub(crate) network: Network,
     /// A narrower scope for the access token.
     pub(crate) scope: Option<String>,
+    /// The most seconds since the last authentication of the user.
+    pub(crate) max_age: Option<u64>,
     pub(crate) now: u64,
     pub(crate) lifetimes: Lifetimes,
     /// Candidate indices for a session without one. None if there are no status lists.
@@ -179,6 +165,8 @@ pub(crate) enum Verdict {
     Refuse,
     /// The scope exceeds that of the session. Nothing changes.
     ScopeTooWide,
+    /// The last authentication of the user is older than the request allows. Nothing changes.
+    TooOld { max_age: u64 },
 }
 
 impl Verdict {
@@ -188,7 +176,11 @@ impl Verdict {
         match self {
             Self::Repeat { is_first: true, .. } => Some(Event::RefreshRepeated),
             Self::Reuse => Some(Event::RefreshReused),
-            Self::Repeat { .. } | Self::Rotate(_) | Self::Refuse | Self::ScopeTooWide => None,
+            Self::Repeat { .. }
+            | Self::Rotate(_)
+            | Self::Refuse
+            | Self::ScopeTooWide
+            | Self::TooOld { .. } => None,
         }
     }
 
@@ -225,6 +217,11 @@ pub(crate) fn decide(session: &Session, refresh: &Refresh, grace: Grace) -> Verd
     }
     if refresh.scope.as_ref().is_some_and(|wanted| !scope::is_within(wanted, &session.scope)) {
         return Verdict::ScopeTooWide;
+    }
+    if let Some(max_age) = refresh.max_age
+        && !session.authentication.is_within(max_age, *now)
+    {
+        return Verdict::TooOld { max_age };
     }
     if repeated {
         let repeat_audited = Some(session.counter);
@@ -314,6 +311,7 @@ mod tests {
             token,
             network: Network::for_tests(),
             scope: scope.map(Into::into),
+            max_age: None,
             now,
             lifetimes: LIFETIMES,
             candidates: None,
@@ -361,6 +359,25 @@ mod tests {
         assert_eq!(again, Verdict::Repeat { session: repeated, is_first: false });
         let ended = Session { revoked: true, ..session() };
         assert_eq!(decide_at_once(&ended, &refresh(5, 1060, None)), Verdict::Refuse);
+    }
+
+    #[test]
+    fn an_old_authentication_spends_no_token() {
+        for (counter, now, max_age, is_young) in [
+            (5, 1060, 60, true),
+            (5, 1060, 59, false),
+            (5, 1060, 0, false),
+            (4, 1060, 59, false),
+            (4, 1060, 60, true),
+        ] {
+            let refresh = Refresh { max_age: Some(max_age), ..refresh(counter, now, None) };
+            let verdict = decide_at_once(&session(), &refresh);
+            assert_eq!(verdict == Verdict::TooOld { max_age }, !is_young, "{counter} {max_age}");
+            assert!(!verdict.ends_session() && (is_young || verdict.event().is_none()));
+        }
+        // Also of a new authentication, a stolen token ends the session.
+        let reused = Refresh { max_age: Some(0), ..refresh(3, 1060, None) };
+        assert_eq!(decide_at_once(&session(), &reused), Verdict::Reuse);
     }
 
     #[test]

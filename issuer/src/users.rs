@@ -2,6 +2,7 @@
 //! the change, and writes the result in the same transaction.
 
 use crate::audit::Event;
+use crate::authentication::Factors;
 use crate::own_claims::OwnClaims;
 use crate::scope;
 
@@ -13,7 +14,7 @@ pub(crate) struct User {
     /// Normalised.
     pub(crate) name: String,
     pub(crate) scope: String,
-    /// A PHC string, after [`EXPIRED`] if the password has expired.
+    /// A PHC string, or one of crypt(3), after [`EXPIRED`] if the password has expired.
     pub(crate) password_hash: String,
     /// Counts the changes of the password.
     pub(crate) password_version: u64,
@@ -22,8 +23,21 @@ pub(crate) struct User {
     pub(crate) locked: bool,
     /// The time of the last unlock, or 0. Failed logins before it are not counted.
     pub(crate) unlocked_at: u64,
+    /// The second factors that the user has. They are rows of their own: a change of the user does not
+    /// write them.
+    pub(crate) factors: Factors,
     /// The user's own claims in access tokens.
     pub(crate) claims: OwnClaims,
+}
+
+/// The outcome for one of several users to add.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Addition {
+    Added,
+    /// The user with this id is there already.
+    Present,
+    /// Another user has the name.
+    NameTaken,
 }
 
 /// Begins the hash of a password that has expired, as in shadow(5). For every version of the issuer
@@ -39,6 +53,11 @@ impl User {
     /// Returns the hash of the password, also of one that has expired.
     pub(crate) fn hash(&self) -> &str {
         self.password_hash.strip_prefix(EXPIRED).unwrap_or(&self.password_hash)
+    }
+
+    /// Returns true if the row stays only for the user's sessions.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.name.starts_with(DELETED)
     }
 
     /// Returns the user with the hash of a new password.
@@ -92,7 +111,7 @@ pub(crate) const DELETED: &str = "\u{7}";
 impl UserChange {
     /// Returns true if the user is not deleted, or this change deletes them.
     pub(crate) fn is_possible(&self, user: &User) -> bool {
-        matches!(self, Self::Deleted) || !user.name.starts_with(DELETED)
+        matches!(self, Self::Deleted) || !user.is_deleted()
     }
 
     /// Applies the change. Returns `None` if it changes nothing; then nothing is written or audited. The
@@ -125,13 +144,14 @@ impl UserChange {
                 let changed = User { claims: claims.clone(), ..user.clone() };
                 (changed, false, Event::UserClaimsChanged)
             }
-            Self::Deleted if user.name.starts_with(DELETED) => return None,
+            Self::Deleted if user.is_deleted() => return None,
             Self::Deleted => {
                 let changed = User {
                     name: format!("{DELETED}{}", user.id),
                     scope: String::new(),
                     password_hash: String::new(),
                     locked: true,
+                    factors: Factors::default(),
                     claims: OwnClaims::default(),
                     ..user.clone()
                 };
@@ -156,6 +176,7 @@ mod tests {
             created_at: 7,
             locked: false,
             unlocked_at: 0,
+            factors: Factors::default(),
             claims: OwnClaims::parse(r#"{"role":"admin"}"#).unwrap(),
         }
     }

@@ -19,7 +19,7 @@ describe('the page Inspect in Chromium', { skip: skipChromium }, () => {
 
   before(async () => {
     // The page does not use the issuer.
-    server = await createDemoServer({ issuer: ISSUER, audience: 'api', username: 'demo', password: 'not a secret', keysCommand: ['true'] })
+    server = await createDemoServer({ issuer: ISSUER, audience: 'api', username: 'demo', password: 'not a secret', keysCommand: ['true'], planCommand: ['true'] })
     // The server redirects to the name under which it wants to be seen.
     url = new URL((await fetch(`http://127.0.0.1:${await listen(server)}`)).url).origin
     browser = await launchChromium()

@@ -9,7 +9,7 @@ describe('the page Race in Chromium', { skip: skipChromium }, () => {
 
   before(async () => {
     // The page does not use the issuer.
-    server = await createDemoServer({ issuer: 'https://auth.example', audience: 'api', username: 'demo', password: 'not a secret', keysCommand: ['true'] })
+    server = await createDemoServer({ issuer: 'https://auth.example', audience: 'api', username: 'demo', password: 'not a secret', keysCommand: ['true'], planCommand: ['true'] })
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
     // The server redirects to the name under which it wants to be seen.

@@ -56,6 +56,32 @@ for (const name of BROWSERS) {
       await until(tab, () => document.getElementById('code').textContent === 'ok')
     })
 
+    test('a token is inspected with options', async () => {
+      await open(tab, 'inspect.html')
+      await tab.run(() => document.getElementById('example').click())
+      await until(tab, () => document.getElementById('code')?.textContent === 'ok')
+      await tab.run(() => {
+        const scope = document.getElementById('option-scope')
+        scope.value = 'admin'
+        scope.dispatchEvent(new Event('input', { bubbles: true }))
+      })
+      await until(tab, () => document.getElementById('code')?.textContent === 'scope_insufficient')
+    })
+
+    test('a short race has three results', { timeout: 120_000 }, async () => {
+      await open(tab, 'race.html')
+      await until(tab, () => !document.getElementById('start').disabled)
+      await tab.run(() => {
+        document.getElementById('length').value = '2000'
+        document.getElementById('start').click()
+      })
+      await until(tab, () => /The fastest is/.test(document.getElementById('notice').textContent))
+      const figures = await tab.run(() => [...document.querySelectorAll('.figures')].map(({ textContent }) => textContent))
+      assert.equal(figures.length, 3)
+      for (const text of figures) assert.match(text, /µs a token/)
+      assert.deepEqual(await tab.run(() => globalThis.problems), [])
+    })
+
     test('axe-core finds nothing, in light and wide', { timeout: 300_000 }, async () => {
       for (const path of ownPages()) assert.deepEqual(await faults(tab, path), [], path)
     })

@@ -116,6 +116,7 @@ const LAYERS: [&[&str]; 6] = [
     &["store"],
     &[
         "audit",
+        "authentication",
         "clients",
         "idempotency",
         "keys",
@@ -123,6 +124,7 @@ const LAYERS: [&[&str]; 6] = [
         "one_time",
         "own_claims",
         "scope",
+        "second_factor",
         "session",
         "status",
         "target",

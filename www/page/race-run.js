@@ -12,7 +12,7 @@
 /** How long each contestant runs before the race, so that compilers finish. */
 const WARM_UP_MS = 120
 /** A turn is long against the steps of the clock, and short enough for a page that responds. */
-const SHORTEST_TURN_MS = 2
+const SHORTEST_TURN_MS = 4
 const LONGEST_TURN_MS = 10
 /** The rounds of a race that is neither too short nor too long for its turns. */
 const ROUNDS = 40

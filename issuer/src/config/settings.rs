@@ -12,7 +12,7 @@ use tracing::Level;
 use super::value::{self, Value};
 use super::{
     AdminApi, AuditNetwork, DAY, DatabaseUrl, KeyBits, LogFormat, MIB, MINUTE, Origin, Resource,
-    Secret,
+    SecondFactorPolicy, Secret,
 };
 
 /// Names the function `parse` or `show` of a setting. The form is a module of [`value`], such as
@@ -154,6 +154,9 @@ settings! {
     ///
     /// From 1 to 100,000. They may come at once; then the next ones at even intervals.
     login_rate: u32 = 60;
+    /// Whose logins need a second factor besides those of users who have one: optional, required, or scope
+    /// with scope tokens.
+    second_factor: SecondFactorPolicy = SecondFactorPolicy::Optional;
     /// Origins of pages, apps and extensions that may call the issuer (CORS).
     cors_origins: Vec<Origin> = Vec::new();
     /// How long entries of the audit log are kept; none keeps them forever.

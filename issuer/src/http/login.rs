@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 use super::body::{json, text};
 use super::cookie::{Cookies, check_site};
 use super::reply::{ApiError, ErrorBody, Reply};
-use super::tokens::{Delivery, Tokens, tokens};
+use super::tokens::{Delivery, Tokens, with_codes};
 use super::user_agent::user_agent;
 use super::{Api, Call};
-use crate::service::{LoggedIn, LoginRequest};
+use crate::service::{Caller, Issuer, LoggedIn, LoginRequest};
 
 /// `POST /login`: opens a session. Every failure has the same answer, after the work of one password
 /// hash, unless the password is right and has expired.
@@ -29,7 +29,11 @@ use crate::service::{LoggedIn, LoginRequest};
             headers(("Set-Cookie" = String, description = "With `session: cookie`: the refresh token, and a mark of the device")),
         ),
         (status = 400, description = "`invalid_request`", body = ErrorBody),
-        (status = 401, description = "`invalid_grant`: the same for every failure, unless the password is right and has expired", body = ErrorBody),
+        (
+            status = 401,
+            description = "`invalid_grant`: the same for every failure, unless the password is right and has expired; or `mfa_required`: the password is right, and a second factor is needed",
+            body = ErrorBody,
+        ),
         (
             status = 403,
             description = "`access_denied`: a page of another site sent the request, or it did not come through the proxy",
@@ -50,22 +54,34 @@ pub(super) async fn login(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
         // Otherwise a page of another site could log its visitor in as somebody else.
         check_site(issuer, &call.headers)?;
     }
-    let cookies = Cookies::of(issuer, &call);
-    let device = cookies.device(issuer, &call.headers).map(str::to_owned);
     let request = LoginRequest {
         user_name: username,
         password,
-        client: call.client,
-        user_agent: user_agent(&call.headers),
-        keeps_cookies: delivery == Delivery::Cookie || device.is_some(),
-        device,
+        by_cookie: delivery == Delivery::Cookie,
+        caller: caller(issuer, &call),
     };
-    let LoggedIn { grant, device } = issuer.login(request).await?;
-    let mut reply = tokens(&grant, delivery, cookies);
-    if let Some(device) = device {
-        cookies.set_device(&mut reply, &device);
+    let logged_in = issuer.login(request).await?;
+    Ok(welcome(&logged_in, delivery, Cookies::of(issuer, &call)))
+}
+
+/// Returns the client of a request that logs in.
+pub(super) fn caller(issuer: &Issuer, call: &Call) -> Caller {
+    let device = Cookies::of(issuer, call).device(issuer, &call.headers);
+    Caller {
+        address: call.client,
+        user_agent: user_agent(&call.headers),
+        device: device.map(str::to_owned),
     }
-    Ok(reply)
+}
+
+/// Returns the answer to a login.
+pub(super) fn welcome(logged_in: &LoggedIn, delivery: Delivery, cookies: &Cookies) -> Reply {
+    let LoggedIn { grant, device, recovery_codes } = logged_in;
+    let mut reply = with_codes(grant, delivery, cookies, recovery_codes);
+    if let Some(device) = device {
+        cookies.set_device(&mut reply, device);
+    }
+    reply
 }
 
 // Each member may be any value, so that a wrong type has a message of its own.

@@ -11,6 +11,7 @@ mod client;
 mod cookie;
 mod cors;
 mod document;
+mod factors;
 mod form;
 mod health;
 mod host;
@@ -23,6 +24,7 @@ mod password;
 mod reply;
 mod request_id;
 mod revoke;
+mod second_factor;
 mod sessions;
 mod status;
 mod token;
@@ -119,6 +121,9 @@ const LIVE: &str = "/healthz/live";
 /// The endpoints of the public listener.
 const ENDPOINTS: &[Endpoint] = &[
     post("/login", |api, call| Box::pin(login::login(api, call))),
+    post("/login/second-factor", |api, call| Box::pin(second_factor::complete(api, call))),
+    post("/login/totp", |api, call| Box::pin(second_factor::enrol(api, call))),
+    post("/login/again", |api, call| Box::pin(second_factor::again(api, call))),
     post("/token", |api, call| Box::pin(token::token(api, call))),
     post("/logout", |api, call| Box::pin(logout::logout(api, call))),
     Endpoint {
@@ -132,6 +137,13 @@ const ENDPOINTS: &[Endpoint] = &[
     },
     post("/password", |api, call| Box::pin(password::change(api, call))),
     post("/password/reset", |api, call| Box::pin(password::reset(api, call))),
+    for_users("/factors", "GET, HEAD", |api, call| Box::pin(factors::list(api, call))),
+    for_users("/totp", "POST, DELETE", |api, call| match call.method {
+        Method::POST => Box::pin(factors::begin_totp(api, call)),
+        _ => Box::pin(factors::remove_totp(api, call)),
+    }),
+    post("/totp/confirm", |api, call| Box::pin(factors::confirm_totp(api, call))),
+    post("/recovery-codes", |api, call| Box::pin(factors::replace_codes(api, call))),
     for_users("/sessions", "GET, HEAD", |api, call| Box::pin(sessions::list(api, call))),
     for_users("/sessions/{id}", "DELETE", |api, call| Box::pin(sessions::end(api, call))),
     Endpoint {

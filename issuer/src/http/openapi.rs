@@ -20,8 +20,8 @@ use utoipa::{Modify, OpenApi as _};
 
 use super::reply::{ApiError, ErrorBody, Reply};
 use super::{
-    Api, BODY, Call, ENDPOINTS, admin, cookie, document, endpoint_at, health, introspect, login,
-    logout, password, revoke, sessions, status, token, well_known,
+    Api, BODY, Call, ENDPOINTS, admin, cookie, document, endpoint_at, factors, health, introspect,
+    login, logout, password, revoke, second_factor, sessions, status, token, well_known,
 };
 use crate::crypto::sha256;
 
@@ -87,12 +87,20 @@ impl Document {
     ),
     paths(
         login::login,
+        second_factor::complete,
+        second_factor::enrol,
+        second_factor::again,
         token::token,
         logout::logout,
         revoke::revoke,
         introspect::introspect,
         password::change,
         password::reset,
+        factors::list,
+        factors::begin_totp,
+        factors::confirm_totp,
+        factors::remove_totp,
+        factors::replace_codes,
         sessions::list,
         sessions::end,
         well_known::jwks,
@@ -291,7 +299,7 @@ pub(super) mod tests {
                     assert_eq!(waits, ["429", "503"].contains(&status.as_str()), "{path} {status}");
                     let asks = response["headers"].get("WWW-Authenticate").is_some();
                     let description = response["description"].as_str().unwrap();
-                    let is_challenge = status == "401" && path != "/login"
+                    let is_challenge = status == "401" && !path.starts_with("/login")
                         || description.starts_with("`insufficient_scope`");
                     assert_eq!(asks, is_challenge, "{path} {status}");
                 }

@@ -6,8 +6,8 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::service::ServiceError;
 use crate::service::admin::Access;
+use crate::service::{Asked, ServiceError};
 
 /// The answer of a handler.
 pub(crate) type Reply = Response<Bytes>;
@@ -42,6 +42,32 @@ pub(super) struct ErrorBody {
     /// For people: the reason, and a remedy.
     #[schema(example = "token is missing")]
     error_description: String,
+    /// If a login waits for a second factor: goes to `/login/second-factor` with it. Works once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "9Zk2…")]
+    mfa_token: Option<String>,
+    /// With `mfa_token`: the seconds until the login must be complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 300)]
+    expires_in: Option<u64>,
+    /// With `mfa_token`: the proofs that the user can give. `totp`, `recovery_code` and `passkey`, or
+    /// `totp_enrolment` if the user has to set up a second factor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = json!(["totp", "recovery_code"]))]
+    methods: Option<Vec<&'static str>>,
+    /// With `insufficient_user_authentication`: the most seconds since the last authentication.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 600)]
+    max_age: Option<u64>,
+}
+
+/// The parts that few refusals have.
+#[derive(Debug, Default)]
+struct Extra {
+    header: Option<(HeaderName, HeaderValue)>,
+    /// The login waits for a second factor.
+    login: Option<Asked>,
+    max_age: Option<u64>,
 }
 
 /// A refusal. All endpoints use the format of RFC 6749 §5.2.
@@ -50,12 +76,12 @@ pub(crate) struct ApiError {
     status: StatusCode,
     error: &'static str,
     description: String,
-    header: Option<(HeaderName, HeaderValue)>,
+    extra: Box<Extra>,
 }
 
 impl ApiError {
     fn new(status: StatusCode, error: &'static str, description: impl Into<String>) -> Self {
-        Self { status, error, description: description.into(), header: None }
+        Self { status, error, description: description.into(), extra: Box::default() }
     }
 
     /// Status 400, with an error code of RFC 6749 §5.2.
@@ -147,8 +173,28 @@ impl ApiError {
         &self.description
     }
 
-    fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
-        Self { header: Some((name, value)), ..self }
+    /// RFC 9470 §3.
+    fn step_up(self, max_age: u64) -> Self {
+        let challenge = format!(
+            "Bearer realm=\"countersign\", error=\"{}\", max_age=\"{max_age}\"",
+            self.error
+        );
+        // Never fails: the number is ASCII.
+        let challenge = HeaderValue::from_str(&challenge);
+        let challenge = challenge.unwrap_or(HeaderValue::from_static("Bearer"));
+        let mut refused = self.with_header(header::WWW_AUTHENTICATE, challenge);
+        refused.extra.max_age = Some(max_age);
+        refused
+    }
+
+    fn next_step(mut self, asked: Asked) -> Self {
+        self.extra.login = Some(asked);
+        self
+    }
+
+    fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.extra.header = Some((name, value));
+        self
     }
 
     fn challenge(self, challenge: &'static str) -> Self {
@@ -162,9 +208,17 @@ impl ApiError {
     }
 
     pub(super) fn reply(self) -> Reply {
-        let body = ErrorBody { error: self.error, error_description: self.description };
+        let Extra { header, login, max_age } = *self.extra;
+        let body = ErrorBody {
+            error: self.error,
+            error_description: self.description,
+            mfa_token: login.as_ref().map(|asked| asked.mfa_token.to_string()),
+            expires_in: login.as_ref().map(|asked| asked.expires_in),
+            methods: login.map(|asked| asked.methods),
+            max_age,
+        };
         let mut reply = json(self.status, &body);
-        if let Some((name, value)) = self.header {
+        if let Some((name, value)) = header {
             reply.headers_mut().insert(name, value);
         }
         reply
@@ -174,13 +228,24 @@ impl ApiError {
 /// The only place that turns an error of the service into a status and a code.
 impl From<ServiceError> for ApiError {
     fn from(e: ServiceError) -> Self {
-        let refused = |status, code| Self::new(status, code, e.to_string());
-        match &e {
-            ServiceError::LoginFailed | ServiceError::PasswordExpired => {
-                refused(StatusCode::UNAUTHORIZED, "invalid_grant")
+        let description = e.to_string();
+        let refused = |status, code| Self::new(status, code, description.clone());
+        match e {
+            ServiceError::LoginFailed
+            | ServiceError::PasswordExpired
+            | ServiceError::InvalidMfaToken => refused(StatusCode::UNAUTHORIZED, "invalid_grant"),
+            ServiceError::SecondFactorNeeded(asked) => {
+                refused(StatusCode::UNAUTHORIZED, "mfa_required").next_step(asked)
+            }
+            ServiceError::SecondFactorWrong(asked) => {
+                refused(StatusCode::UNAUTHORIZED, "invalid_grant").next_step(asked)
+            }
+            ServiceError::InsufficientAuthentication { max_age } => {
+                refused(StatusCode::UNAUTHORIZED, "insufficient_user_authentication")
+                    .step_up(max_age)
             }
             ServiceError::TooManyLogins(wait) => {
-                refused(StatusCode::TOO_MANY_REQUESTS, "too_many_requests").retry_after(*wait)
+                refused(StatusCode::TOO_MANY_REQUESTS, "too_many_requests").retry_after(wait)
             }
             ServiceError::InvalidRefreshToken
             | ServiceError::TokenOfAnotherClient
@@ -207,11 +272,12 @@ impl From<ServiceError> for ApiError {
                 )
             }
             ServiceError::TooManyRequests(wait) => {
-                refused(StatusCode::TOO_MANY_REQUESTS, "too_many_requests").retry_after(*wait)
+                refused(StatusCode::TOO_MANY_REQUESTS, "too_many_requests").retry_after(wait)
             }
             ServiceError::Refused(_) => refused(StatusCode::BAD_REQUEST, "invalid_request"),
             ServiceError::NoSuch(_) => refused(StatusCode::NOT_FOUND, "not_found"),
             ServiceError::NameTaken
+            | ServiceError::Conflict(_)
             | ServiceError::RequestInFlight
             | ServiceError::AnswerUnreadable => refused(StatusCode::CONFLICT, "conflict"),
             ServiceError::KeyOfAnotherRequest => {
@@ -231,10 +297,10 @@ impl From<ServiceError> for ApiError {
             ServiceError::HashQueueFull
             | ServiceError::NoSigningKey
             | ServiceError::ClockBehind
-            | ServiceError::StatusListUnavailable => Self::unavailable(&e.to_string()),
+            | ServiceError::StatusListUnavailable => Self::unavailable(&description),
             ServiceError::Store(cause) => {
                 tracing::error!("{cause}");
-                Self::unavailable(&e.to_string())
+                Self::unavailable(&description)
             }
             ServiceError::Internal(cause) => {
                 tracing::error!("{cause}");

@@ -34,6 +34,10 @@ pub(super) enum TokenRequest<'a> {
         #[serde(default)]
         #[schema(required = false, example = json!(["https://orders.example"]))]
         resource: Vec<&'a str>,
+        /// The most seconds since the user authenticated. If it was longer ago, the refresh token is not
+        /// used up.
+        #[schema(nullable = false, pattern = "^[0-9]{1,9}$", example = "300")]
+        max_age: Option<&'a str>,
     },
     /// Issues an access token for a client itself.
     ClientCredentials {
@@ -74,9 +78,9 @@ pub(super) enum TokenRequest<'a> {
         ),
         (
             status = 401,
-            description = "`invalid_client`",
+            description = "`invalid_client`, or `insufficient_user_authentication` if the user authenticated longer ago than `max_age`",
             body = ErrorBody,
-            headers(("WWW-Authenticate" = String, description = "`Basic`")),
+            headers(("WWW-Authenticate" = String, description = "`Basic`, or `Bearer` with `max_age` (RFC 9470)")),
         ),
         (
             status = 403,
@@ -91,7 +95,8 @@ pub(super) async fn token(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
     let form = Form::read(&call)?;
     let cookies = Cookies::of(issuer, &call);
     match form.parse()? {
-        TokenRequest::RefreshToken { refresh_token, client_id, scope, resource } => {
+        TokenRequest::RefreshToken { refresh_token, client_id, scope, resource, max_age } => {
+            let max_age = max_age.map(seconds).transpose()?;
             let (token, delivery) = match refresh_token {
                 Some(token) => (Some(token), Delivery::Body),
                 None => (cookies.read(issuer, &call.headers)?, Delivery::Cookie),
@@ -100,7 +105,8 @@ pub(super) async fn token(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
             let client = client::authenticated(issuer, &call, &form).await?;
             let client_id = client.as_ref().map(|client| client.id.as_str()).or(client_id);
             let requested = Requested { scope, resources: resource };
-            let request = RefreshRequest { token, client_id, requested, client: call.client };
+            let request =
+                RefreshRequest { token, client_id, requested, max_age, client: call.client };
             let grant = issuer.refresh(request).await?;
             Ok(tokens(&grant, delivery, cookies))
         }
@@ -111,6 +117,13 @@ pub(super) async fn token(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
             Ok(tokens(&grant, Delivery::Body, cookies))
         }
     }
+}
+
+/// Reads `max_age`.
+fn seconds(text: &str) -> Result<u64, ApiError> {
+    let is_number = text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = text.parse().ok().filter(|_| is_number);
+    seconds.ok_or_else(|| ApiError::invalid_request("max_age must be a number of seconds"))
 }
 
 #[cfg(test)]

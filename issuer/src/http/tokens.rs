@@ -3,6 +3,7 @@
 use hyper::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
 use super::cookie::Cookies;
 use super::reply::{self, Reply};
@@ -39,10 +40,24 @@ pub(super) struct Tokens<'a> {
     refresh_expires_in: Option<u64>,
     #[schema(example = "read write")]
     scope: &'a str,
+    /// After the login that has set up the first second factor: each lets the user in once without it.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(value_type = Option<Vec<String>>, nullable = false, example = json!(["K7QD-…"]))]
+    recovery_codes: &'a [Zeroizing<String>],
 }
 
 /// Returns the answer. With [`Delivery::Cookie`] only the cookie has the refresh token.
 pub(super) fn tokens(grant: &Grant, delivery: Delivery, cookies: &Cookies) -> Reply {
+    with_codes(grant, delivery, cookies, &[])
+}
+
+/// Returns the answer, with new recovery codes.
+pub(super) fn with_codes(
+    grant: &Grant,
+    delivery: Delivery,
+    cookies: &Cookies,
+    recovery_codes: &[Zeroizing<String>],
+) -> Reply {
     let refresh = grant.refresh.as_ref();
     let in_body = refresh.filter(|_| delivery == Delivery::Body);
     let body = Tokens {
@@ -52,6 +67,7 @@ pub(super) fn tokens(grant: &Grant, delivery: Delivery, cookies: &Cookies) -> Re
         refresh_token: in_body.map(|refresh| refresh.token.as_str()),
         refresh_expires_in: refresh.map(|refresh| refresh.expires_in),
         scope: &grant.scope,
+        recovery_codes,
     };
     let mut reply = reply::json(StatusCode::OK, &body);
     if delivery == Delivery::Cookie

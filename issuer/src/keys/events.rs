@@ -83,7 +83,7 @@ mod tests {
             (Some(&requested), None, NOW, Some(Event::KeyWithdrawn)),
         ] {
             let [before, after] = [before, after]
-                .map(|key| Vault { keys: key.into_iter().cloned().collect(), secret: None });
+                .map(|key| Vault { keys: key.into_iter().cloned().collect(), ..Vault::default() });
             let expected: Vec<_> =
                 expected.map(|event| (event, "a".to_owned())).into_iter().collect();
             assert_eq!(events(&before, &after, now), expected);
@@ -96,6 +96,7 @@ mod tests {
         let vault = |key: &KeyRecord, secret: u8| Vault {
             keys: vec![key.clone()],
             secret: Some(vec![secret]),
+            factor_key: Some(vec![secret]),
         };
         for (after, expected) in [
             (vault(&published(), 2), Event::SecretExchanged),

@@ -12,7 +12,7 @@ mod rules;
 
 use crate::Error;
 pub(crate) use crate::config::NOTICE_WITHIN;
-use crate::sealing::{DeploymentSecret, Sealer};
+use crate::sealing::{DeploymentSecret, FactorKey, Sealer};
 pub(crate) use forecast::{Life, ROTATIONS_SHOWN};
 pub(crate) use listed::ListedKey;
 pub(crate) use request::Request;
@@ -67,17 +67,20 @@ pub(crate) struct Vault {
     pub(crate) keys: Vec<KeyRecord>,
     /// The sealed deployment secret. Absent until an issuer has opened the database.
     pub(crate) secret: Option<Vec<u8>>,
+    /// The sealed key of TOTP secrets. Absent until an issuer of this version has opened the database.
+    pub(crate) factor_key: Option<Vec<u8>>,
 }
 
 impl Vault {
     pub(crate) fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.secret.is_none()
+        self.keys.is_empty() && self.secret.is_none() && self.factor_key.is_none()
     }
 
     /// Returns true if the sealer opens all of it.
     pub(crate) fn opens_under(&self, sealer: &Sealer) -> bool {
         open_under(&self.keys, sealer)
             && self.secret.as_ref().is_none_or(|s| DeploymentSecret::open(s, sealer).is_some())
+            && self.factor_key.as_ref().is_none_or(|key| FactorKey::open(key, sealer).is_some())
     }
 
     /// Refuses a master key that does not open all of it.

@@ -67,6 +67,10 @@ pub(crate) struct Logins {
     pub(crate) locked: IntCounter,
     /// Name and password are right, and the password has expired.
     pub(crate) expired: IntCounter,
+    /// Name and password are right, and a second factor is needed.
+    pub(crate) second_factor: IntCounter,
+    /// The second factor is wrong, or was used before.
+    pub(crate) second_factor_wrong: IntCounter,
     /// The network tried too often.
     pub(crate) limited: IntCounter,
     /// The account failed too often, from this network or from all of them.
@@ -83,6 +87,8 @@ pub(crate) struct Refreshes {
     /// The token is malformed or forged, or its session has ended or expired.
     pub(crate) refused: IntCounter,
     pub(crate) scope_too_wide: IntCounter,
+    /// The user has to authenticate again first.
+    pub(crate) too_old: IntCounter,
 }
 
 /// Operations of the store, by their cost.
@@ -261,6 +267,8 @@ fn logins(maker: &Maker) -> prometheus::Result<Logins> {
         wrong: result("wrong")?,
         locked: result("locked")?,
         expired: result("expired")?,
+        second_factor: result("second_factor")?,
+        second_factor_wrong: result("second_factor_wrong")?,
         limited: result("limited")?,
         held_back: result("held_back")?,
         queue_full: result("queue_full")?,
@@ -277,6 +285,7 @@ fn refreshes(maker: &Maker) -> prometheus::Result<Refreshes> {
         reused: result("reused")?,
         refused: result("refused")?,
         scope_too_wide: result("scope_too_wide")?,
+        too_old: result("too_old")?,
     })
 }
 

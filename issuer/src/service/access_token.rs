@@ -1,10 +1,11 @@
 //! Access tokens (RFC 9068): minted, and read again where somebody presents one.
 
 use countersign_claims::{Audience, Claims, NumericDate, Status, StatusReference};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Issuer, ServiceError};
+use crate::authentication::Authentication;
 use crate::crypto;
 use crate::own_claims::OwnClaims;
 use crate::status::StatusIndex;
@@ -17,6 +18,8 @@ pub(super) struct Access<'a> {
     /// Of a user's session; a client has none.
     pub(super) sid: Option<String>,
     pub(super) status: Option<StatusIndex>,
+    /// The authentication of the session's user, if the token names it.
+    pub(super) authentication: Option<&'a Authentication>,
     pub(super) scope: &'a str,
     /// Of the user, or of the client.
     pub(super) own: &'a OwnClaims,
@@ -32,6 +35,29 @@ pub(crate) struct ReadClaims {
     pub(crate) own: Map<String, Value>,
 }
 
+#[derive(Serialize)]
+struct WithAuthentication<'a> {
+    #[serde(flatten)]
+    claims: &'a Claims,
+    #[serde(flatten)]
+    authentication: &'a AuthenticationClaims<'a>,
+}
+
+/// The claims of an authentication (RFC 9068 §2.2.1).
+#[derive(Serialize)]
+struct AuthenticationClaims<'a> {
+    auth_time: u64,
+    acr: &'static str,
+    amr: Vec<&'a str>,
+}
+
+impl<'a> AuthenticationClaims<'a> {
+    fn of(authentication: &'a Authentication) -> Self {
+        let amr = authentication.amr().collect();
+        Self { auth_time: authentication.at, acr: authentication.acr(), amr }
+    }
+}
+
 impl Issuer {
     /// Signs an access token (RFC 9068 §2.2).
     ///
@@ -39,7 +65,7 @@ impl Issuer {
     /// the database for as long as a key may go on signing after it was retired or revoked.
     pub(super) fn access_token(
         &self,
-        Access { sub, audience, client_id, sid, status, scope, own }: Access<'_>,
+        Access { sub, audience, client_id, sid, status, authentication, scope, own }: Access<'_>,
         now: u64,
     ) -> Result<String, ServiceError> {
         let signer = self.keys.signer().ok_or(ServiceError::NoSigningKey)?;
@@ -62,7 +88,12 @@ impl Issuer {
             status,
             ..Claims::default()
         };
-        let sign = || signer.sign_access_token(&claims, own);
+        let authentication = authentication.map(AuthenticationClaims::of);
+        let sign = || match &authentication {
+            None => signer.sign_access_token(&claims, own),
+            Some(authentication) => signer
+                .sign_access_token(&WithAuthentication { claims: &claims, authentication }, own),
+        };
         Ok(self.metrics.sign_seconds.observe_closure_duration(sign)?)
     }
 

@@ -3,6 +3,7 @@
 use zeroize::Zeroizing;
 
 use crate::audit::Actor;
+use crate::authentication::Factors;
 use crate::clients::{Client, ClientChange};
 use crate::login::user_name;
 use crate::own_claims::OwnClaims;
@@ -66,6 +67,7 @@ pub(crate) fn new_user(
         created_at: now,
         locked: false,
         unlocked_at: 0,
+        factors: Factors::default(),
         claims,
     })
 }

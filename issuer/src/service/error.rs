@@ -1,6 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::Asked;
 use super::admin::Access;
 use crate::store::StoreError;
 use crate::target::TargetFault;
@@ -15,6 +16,17 @@ pub(crate) enum ServiceError {
     LoginFailed,
     /// The user name and the password are right, and the password has expired.
     PasswordExpired,
+    /// The password is right, and a second factor is needed.
+    SecondFactorNeeded(Asked),
+    /// The second factor is wrong, or was used before. With the token for another try.
+    SecondFactorWrong(Asked),
+    /// The token of a login is none of ours, expired, or was used, or the user or the password has changed.
+    InvalidMfaToken,
+    /// The last authentication of the session's user was too long ago (RFC 9470 §3).
+    InsufficientAuthentication {
+        /// The most seconds that it may be ago.
+        max_age: u64,
+    },
     /// The current password of a change is wrong.
     WrongPassword,
     /// A new password does not keep the rules; with the reason.
@@ -55,6 +67,8 @@ pub(crate) enum ServiceError {
     NoSuch(&'static str),
     /// Another user or client has the name.
     NameTaken,
+    /// The request contradicts the present state. The line says why.
+    Conflict(&'static str),
     /// Another request had the same `Idempotency-Key`.
     KeyOfAnotherRequest,
     /// A request with the same `Idempotency-Key` is being answered.
@@ -78,6 +92,19 @@ pub(crate) enum ServiceError {
 impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::SecondFactorNeeded(_) => {
+                "the password is right, and a second factor is needed; send it with mfa_token to \
+                 /login/second-factor"
+            }
+            Self::SecondFactorWrong(_) => "the second factor is wrong, or was used before",
+            Self::InvalidMfaToken => "the login has expired or was completed; log in again",
+            Self::InsufficientAuthentication { max_age } => {
+                return write!(
+                    f,
+                    "the user must have authenticated at most {max_age} seconds ago; send the \
+                     password to /login/again"
+                );
+            }
             Self::WrongPassword => "the current password is wrong",
             Self::PasswordRefused(reason) => reason,
             Self::InvalidResetToken => {
@@ -92,6 +119,7 @@ impl fmt::Display for ServiceError {
             }
             Self::TooManyRequests(_) => "too many requests; wait before the next one",
             Self::Refused(line) => line,
+            Self::Conflict(line) => line,
             Self::NoSuch(thing) => return write!(f, "there is no such {thing}"),
             Self::NameTaken => "the name is taken; choose another one",
             Self::KeyOfAnotherRequest => {

@@ -23,13 +23,17 @@ pub(crate) struct RefreshGrant {
 }
 
 impl Issuer {
-    /// Returns the session's current refresh token, and a new access token with the user's own claims.
+    /// Returns the session's current refresh token, and a new access token with the user's own claims. The
+    /// token names the authentication of the user if that was more than a password, or on request.
     pub(super) fn grant_session(
         &self,
         session: &Session,
         approved: &Approved,
+        names_authentication: bool,
         now: u64,
     ) -> Result<Grant, ServiceError> {
+        let authentication = &session.authentication;
+        let is_named = names_authentication || authentication.is_strong();
         let access = Access {
             sub: &session.user_id,
             audience: &approved.target.audience,
@@ -37,6 +41,7 @@ impl Issuer {
             client_id: &self.config.client_id,
             sid: Some(session.sid()),
             status: session.status,
+            authentication: is_named.then_some(authentication),
             scope: &approved.scope_within(&session.scope),
             own: &session.claims,
         };
@@ -61,6 +66,7 @@ impl Issuer {
             client_id: &client.id,
             sid: None,
             status: None,
+            authentication: None,
             scope: &approved.scope_within(&client.scope),
             own: &client.claims,
         };

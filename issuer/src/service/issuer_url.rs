@@ -35,6 +35,12 @@ impl IssuerUrl {
         self.parsed.host_str().unwrap_or_default()
     }
 
+    /// Returns host and port, as people see them in an authenticator app.
+    pub(crate) fn authority(&self) -> String {
+        let port = self.parsed.port().map_or(String::new(), |port| format!(":{port}"));
+        format!("{}{port}", self.host())
+    }
+
     /// Returns the path without a slash at the end; empty if there is none.
     pub(crate) fn path(&self) -> &str {
         self.parsed.path().trim_end_matches('/')

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::Issuer;
+use crate::second_factor::CONFIRM_WITHIN;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// In minutes.
@@ -88,6 +89,10 @@ impl Issuer {
             }
             if let Err(e) = self.store.prune_one_time_tokens(now).await {
                 tracing::error!("expired one-time tokens cannot be deleted: {e}");
+            }
+            let until = now.saturating_sub(CONFIRM_WITHIN);
+            if let Err(e) = self.store.prune_factors(until).await {
+                tracing::error!("second factors that were not confirmed cannot be deleted: {e}");
             }
         }
         if let Err(e) = self.store.prune_answers(now).await {

@@ -8,11 +8,12 @@ use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::metrics::Metrics;
 use crate::one_time::{OneTimeToken, Purpose, TokenHash};
+use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::store::copy::{Parts, PartsOut};
 use crate::store::{Answer, KeyChange, Size, Store};
-use crate::users::{User, UserChange};
+use crate::users::{Addition, User, UserChange};
 
 /// A store whose answers are timed and counted.
 pub(crate) struct Measured {
@@ -40,6 +41,7 @@ macro_rules! measured {
 
 measured! {
     write: add_user(user: User, by: Actor) -> bool;
+    bulk: add_users(users: Vec<User>, by: Actor) -> Vec<Addition>;
     write: change_user(id: String, changes: Vec<UserChange>, by: Actor, now: u64) -> bool;
     write: replace_hash(user_id: String, old: String, new: String, now: u64) -> ();
     write: set_password(new: NewPassword) -> bool;
@@ -70,6 +72,10 @@ measured! {
     bulk: prune_one_time_tokens(at: u64) -> ();
     bulk: prune(at: u64) -> ();
     bulk: prune_failures(now: u64) -> ();
+    read: factors(user_id: String) -> StoredFactors;
+    write: change_factors(user_id: String, change: FactorChange, by: Actor, now: u64) -> bool;
+    write: finish(step: LastStep) -> Finished;
+    bulk: prune_factors(until: u64) -> ();
     read: newest_status_list() -> u32;
     read: ended_sessions(list: u32, at: u64) -> Vec<u32>;
     read: keys() -> Vec<KeyRecord>;

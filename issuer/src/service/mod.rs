@@ -3,12 +3,15 @@
 
 // Requests of clients.
 pub(crate) mod admin;
+mod again;
 mod client_token;
 mod introspection;
 mod login;
 pub(crate) mod new_password;
+mod own_factors;
 mod own_sessions;
 mod refresh;
+mod second_factor;
 mod session_end;
 mod signed_in;
 
@@ -37,6 +40,7 @@ mod health;
 mod maintenance;
 mod open;
 mod storage;
+pub(crate) mod user_import;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -55,13 +59,14 @@ use self::health::DatabaseProbe;
 pub(crate) use self::introspection::Introspection;
 pub(crate) use self::issuer_url::IssuerUrl;
 use self::keys::KeyRing;
-pub(crate) use self::login::{LoggedIn, LoginRequest};
+pub(crate) use self::login::{Caller, LoggedIn, LoginRequest};
 pub(crate) use self::new_password::PasswordChange;
 pub(crate) use self::open::{Opened, check_store, open_store, open_to_change};
 use self::polling::Polling;
 use self::rate_limit::RateLimit;
 pub(crate) use self::refresh::RefreshRequest;
 pub(crate) use self::requested::Requested;
+pub(crate) use self::second_factor::{Asked, Given};
 pub(crate) use self::signed_in::SignedIn;
 use self::status::Lists;
 use self::storage::StorageWatch;
@@ -88,6 +93,7 @@ pub(crate) struct Issuer {
     pub(crate) polling: Polling,
     pub(crate) keys: Arc<KeyRing>,
     sealer: Arc<Sealer>,
+    totp_sealer: Sealer,
     pub(crate) hasher: Hasher,
     /// Permits an estimate of the guesses that a new password needs.
     password_checks: Arc<Semaphore>,
@@ -152,7 +158,8 @@ impl Issuer {
 
     /// Adds a user with an open session. Returns the session's refresh token.
     pub(crate) async fn session_for_tests(&self) -> String {
-        use crate::session::{Authentication, Device, RefreshToken, Session};
+        use crate::authentication::{Authentication, Factors};
+        use crate::session::{Device, RefreshToken, Session};
         let user = crate::users::User {
             id: "user_x".to_owned(),
             name: "demo".to_owned(),
@@ -162,6 +169,7 @@ impl Issuer {
             created_at: 0,
             locked: false,
             unlocked_at: 0,
+            factors: Factors::default(),
             claims: crate::own_claims::OwnClaims::default(),
         };
         assert!(self.store.add_user(user, crate::audit::Actor::default()).await.unwrap());

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::hasher::Turn;
 use super::login::{Login, to_its_end};
 use super::take_backs::TakeBack;
-use super::{Issuer, LoginRequest, ServiceError, SignedIn};
+use super::{Caller, Issuer, ServiceError, SignedIn};
 use crate::audit::Actor;
 use crate::login::fair_queue::Origin;
 use crate::login::new_password::{NewPassword, Proof};
@@ -73,34 +73,30 @@ impl Issuer {
             let line = "the new password is the current one; choose another one";
             return Err(ServiceError::PasswordRefused(line.to_owned()));
         }
-        let (user_name, password) = (user.name, current);
-        let request = LoginRequest {
-            user_name,
-            password,
-            client,
-            user_agent: None,
-            device,
-            keeps_cookies: false,
-        };
-        let login = self.look_up(request).await?;
+        let caller = Caller { address: client, user_agent: None, device };
+        let login = self.look_up(&user.name, caller).await?;
         let turn = self.turn(login.origin()).await?;
         let issuer = Arc::clone(self);
-        to_its_end(async move { issuer.replace_password(login, turn, new, session.id).await }).await
+        to_its_end(
+            async move { issuer.replace_password(login, turn, &current, new, session.id).await },
+        )
+        .await
     }
 
     /// Counts the attempt, checks the current password and replaces it.
     async fn replace_password(
         &self,
-        login: Login,
+        mut login: Login,
         turn: Turn,
+        current: &Zeroizing<String>,
         new: Zeroizing<String>,
         session: SessionId,
     ) -> Result<(), ServiceError> {
         let failure = self.count_attempt(&login).await?;
-        let Login { request, account, user, .. } = login;
-        let user = self.authenticate(turn, &request, user).await;
+        let user = login.user.take();
+        let user = self.authenticate(turn, current, &login.caller, user).await;
         let user = user.map_err(|_| ServiceError::WrongPassword)?;
-        let origin = Origin { client: request.client, device: Some(account.0) };
+        let origin = login.origin_with_password();
         let version = user.password_version;
         let proof = Proof::Password { version, session, failure: failure.clone() };
         let set = self.set_password(user, new, proof, origin).await;

@@ -23,7 +23,7 @@ use crate::config::DatabaseUrl;
 use crate::keys::{Rules, Vault};
 use crate::login::counters::Counters;
 use crate::metrics::Metrics;
-use crate::sealing::{DeploymentSecret, MasterKeySource, Sealer};
+use crate::sealing::{DeploymentSecret, FactorKey, MasterKeySource, Sealer};
 use crate::store::{self, Missing, Store};
 use crate::{Clock, Config, Error, Limits};
 
@@ -43,7 +43,7 @@ impl Issuer {
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
         let opened = open_store(&config, &config.database, Missing::Make).await?;
-        let Opened { store, sealer, secret } = opened;
+        let Opened { store, sealer, secret, factor_key } = opened;
         let store: Arc<dyn Store> = Arc::new(Measured::new(store, Arc::clone(&metrics)));
         let clock_guard = Arc::new(ClockGuard::open(&*store, &config, clock.clone()).await?);
         let rules = Rules::new(&config);
@@ -89,6 +89,7 @@ impl Issuer {
             polling: Polling::new(),
             keys,
             sealer,
+            totp_sealer: factor_key.sealer()?,
             hasher,
             metrics,
             status_lists,
@@ -96,11 +97,13 @@ impl Issuer {
     }
 }
 
-/// A database with the master key that opens its signing keys, and its deployment secret.
+/// A database with the master key that opens its signing keys, its deployment secret, and the key of its
+/// TOTP secrets.
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) secret: DeploymentSecret,
+    pub(crate) factor_key: FactorKey,
 }
 
 /// Opens the database and the master key together. If either can't be used, the other is neither
@@ -114,14 +117,23 @@ pub(crate) async fn open_store(
     let admit = |vault: &Vault| {
         let sealer = source.resolve(!vault.is_empty())?.sealer()?;
         vault.check(&sealer)?;
-        let stored = vault.secret.as_ref();
-        let stored = stored.and_then(|sealed| DeploymentSecret::open(sealed, &sealer));
-        let secret = stored.map_or_else(DeploymentSecret::random, Ok)?;
-        Ok((Arc::new(sealer), secret, vault.secret.is_some()))
+        let secret = vault.secret.as_ref();
+        let secret = secret.and_then(|sealed| DeploymentSecret::open(sealed, &sealer));
+        let factor_key = vault.factor_key.as_ref();
+        let factor_key = factor_key.and_then(|sealed| FactorKey::open(sealed, &sealer));
+        let are_stored = secret.is_some() && factor_key.is_some();
+        let secret = secret.map_or_else(DeploymentSecret::random, Ok)?;
+        let factor_key = factor_key.map_or_else(FactorKey::random, Ok)?;
+        Ok((Arc::new(sealer), secret, factor_key, are_stored))
     };
-    let (store, (sealer, secret, is_stored)) = store::open(database, missing, admit).await?;
-    let secret = if is_stored { secret } else { deposit(&*store, &sealer, &secret).await? };
-    Ok(Opened { store, sealer, secret })
+    let (store, opened) = store::open(database, missing, admit).await?;
+    let (sealer, secret, factor_key, are_stored) = opened;
+    let (secret, factor_key) = if are_stored {
+        (secret, factor_key)
+    } else {
+        deposit(&*store, &sealer, &secret, &factor_key).await?
+    };
+    Ok(Opened { store, sealer, secret, factor_key })
 }
 
 /// Checks that [`open_store`] would succeed for `serve`, and makes and changes nothing. With

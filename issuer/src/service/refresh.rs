@@ -10,6 +10,8 @@ pub(crate) struct RefreshRequest<'a> {
     pub(crate) token: &'a str,
     pub(crate) client_id: Option<&'a str>,
     pub(crate) requested: Requested<'a>,
+    /// The most seconds since the last authentication of the user.
+    pub(crate) max_age: Option<u64>,
     /// The address of the client.
     pub(crate) client: IpAddr,
 }
@@ -18,7 +20,7 @@ impl Issuer {
     /// Moves the session on to its next refresh token.
     pub(crate) async fn refresh(
         &self,
-        RefreshRequest { token, client_id, requested, client }: RefreshRequest<'_>,
+        RefreshRequest { token, client_id, requested, max_age, client }: RefreshRequest<'_>,
     ) -> Result<Grant, ServiceError> {
         let results = &self.metrics.refreshes;
         let refused = || {
@@ -38,6 +40,7 @@ impl Issuer {
             token,
             network: self.network(client),
             scope: approved.scope.clone(),
+            max_age,
             now: self.clock_guard.latest_time(),
             lifetimes: self.lifetimes(),
             candidates: self.candidates()?,
@@ -49,11 +52,12 @@ impl Issuer {
             Verdict::Reuse => &results.reused,
             Verdict::Refuse => &results.refused,
             Verdict::ScopeTooWide => &results.scope_too_wide,
+            Verdict::TooOld { .. } => &results.too_old,
         }
         .inc();
         match verdict {
             Verdict::Rotate(session) | Verdict::Repeat { session, .. } => {
-                self.grant_session(&session, &approved, self.clock.now())
+                self.grant_session(&session, &approved, max_age.is_some(), self.clock.now())
             }
             Verdict::Reuse => {
                 tracing::warn!("a replaced refresh token was used; its session is ended");
@@ -61,6 +65,9 @@ impl Issuer {
             }
             Verdict::Refuse => Err(ServiceError::InvalidRefreshToken),
             Verdict::ScopeTooWide => Err(ServiceError::ScopeExceedsSession),
+            Verdict::TooOld { max_age } => {
+                Err(ServiceError::InsufficientAuthentication { max_age })
+            }
         }
     }
 }

@@ -25,9 +25,10 @@ use crate::keys::{KeyRecord, Vault};
 use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash};
+use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
-use crate::users::{User, UserChange};
+use crate::users::{Addition, User, UserChange};
 
 /// The future result of a store's method.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -118,6 +119,9 @@ pub(crate) trait Store: Send + Sync {
 
     /// Adds a user. Returns `false` if the name is taken.
     fn add_user(&self, user: User, by: Actor) -> Answer<'_, bool>;
+    /// Adds several users, and returns the outcome for each, in their order. A user who cannot be added
+    /// keeps no other from it.
+    fn add_users(&self, users: Vec<User>, by: Actor) -> Answer<'_, Vec<Addition>>;
     /// Makes the changes of the user of that id, all or none, and ends their sessions if one of them
     /// does. New claims are those of the sessions too. Returns `false` if there is no such user. A deleted user can only be deleted again.
     fn change_user(
@@ -225,6 +229,24 @@ pub(crate) trait Store: Send + Sync {
     ) -> Answer<'_, Option<OneTimeToken>>;
     /// Deletes the tokens that had expired at that time.
     fn prune_one_time_tokens(&self, at: u64) -> Answer<'_, ()>;
+
+    // Second factors.
+
+    /// Returns the second factors of a user.
+    fn factors(&self, user_id: String) -> Answer<'_, StoredFactors>;
+    /// Changes the second factors of a user. Returns `false` if the change is not possible, or the user
+    /// is gone.
+    fn change_factors(
+        &self,
+        user_id: String,
+        change: FactorChange,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool>;
+    /// Takes the last step of an authentication: all of it, or a wrong proof uses the token up.
+    fn finish(&self, step: LastStep) -> Answer<'_, Finished>;
+    /// Deletes the TOTP secrets that nobody has confirmed and that were made at that time or before.
+    fn prune_factors(&self, until: u64) -> Answer<'_, ()>;
 
     // Status lists.
 

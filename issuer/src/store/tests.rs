@@ -11,15 +11,14 @@ use super::copy::Part;
 use super::{Missing, Store};
 use crate::Error;
 use crate::audit::{Actor, AuditFilter, Event, Network, NewEntry};
+use crate::authentication::{Authentication, Factors};
 use crate::clients::{Client, ClientChange};
 use crate::config::DatabaseUrl;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{self, OneTimeToken, Purpose, TokenUse};
 use crate::own_claims::OwnClaims;
-use crate::session::{
-    Authentication, Device, Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict,
-};
+use crate::session::{Device, Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict};
 use crate::status::{self, Candidates};
 use crate::users::{User, UserChange};
 
@@ -78,12 +77,14 @@ macro_rules! over_both {
 
 mod audit;
 mod copy;
+mod factors;
 mod idempotency;
 mod keys;
 mod logins;
 mod new_passwords;
 mod sessions;
 mod status_lists;
+mod user_imports;
 
 over_both!(
     a_change_that_fails_changes_nothing_and_blocks_nobody,
@@ -106,6 +107,7 @@ fn user() -> User {
         created_at: NOW,
         locked: false,
         unlocked_at: 0,
+        factors: Factors::default(),
         claims: OwnClaims::default(),
     }
 }
@@ -153,6 +155,7 @@ fn refresh(id: u8, counter: u64, grace: u64) -> Refresh {
         token: RefreshToken { session: [id; 16], counter },
         network: Network::for_tests(),
         scope: None,
+        max_age: None,
         now: NOW + 1,
         lifetimes: Lifetimes { idle: 900, absolute: 9000, grace },
         candidates: None,
@@ -182,7 +185,7 @@ fn key(kid: &str, state: KeyState) -> KeyRecord {
 }
 
 fn vault(keys: Vec<KeyRecord>) -> Vault {
-    Vault { keys, secret: None }
+    Vault { keys, ..Vault::default() }
 }
 
 /// Opens two stores and adds the user `demo`.

@@ -208,12 +208,22 @@ async fn a_user_is_added_with_a_hash_of_their_password(backend: Backend) {
     assert_eq!(log_in(&world.server, "moved", "another password").await.status, 401);
     let session = log_in(&world.server, "moved", PASSWORD).await;
     assert_eq!(session.claims()["sub"], added.field("sub"));
-    for hash in ["$2b$99$", "plain", "", "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$aGFzaGhhc2g"]
-    {
+    let hash = "$2b$04$W25P4Ffr1xkX/GwZUTgE0.XXKsWzfpNtAPvycPd2k6OLD9ujvCVaG";
+    let added = world.post("/users", json!({ "name": "foreign", "password_hash": hash })).await;
+    assert_eq!(added.status, 201, "{added:?}");
+    assert_eq!(log_in(&world.server, "foreign", "correct horse").await.status, 200);
+    for (hash, reason) in [
+        ("$2b$99$", "malformed"),
+        ("plain", "no kind that is known"),
+        ("", "no kind that is known"),
+        ("$2b$15$W25P4Ffr1xkX/GwZUTgE0.XXKsWzfpNtAPvycPd2k6OLD9ujvCVaG", "at most 14"),
+        ("$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$aGFzaGhhc2hoYXNo", "at most hash_memory"),
+    ] {
         let refused = world.post("/users", json!({ "name": "x", "password_hash": hash })).await;
         refused.refused(400, "invalid_request");
+        assert!(refused.field("error_description").contains(reason), "{refused:?}");
     }
-    assert_eq!(world.names("users", 50).await, ["demo", "moved"]);
+    assert_eq!(world.names("users", 50).await, ["demo", "foreign", "moved"]);
 }
 
 async fn a_new_password_ends_sessions_and_is_not_one_that_has_expired(backend: Backend) {

@@ -110,6 +110,9 @@ async fn every_command_prints_the_documented_json() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("new-key"), "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=")
         .unwrap();
+    let hash = "$2b$04$W25P4Ffr1xkX/GwZUTgE0.XXKsWzfpNtAPvycPd2k6OLD9ujvCVaG";
+    let user = json!({ "name": "moved", "password_hash": hash }).to_string();
+    fs::write(folder.path().join("users.jsonl"), user).unwrap();
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
     fs::write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();
     let run = |arguments: &[&str]| {
@@ -134,11 +137,13 @@ async fn every_command_prints_the_documented_json() {
     issuer.wait().unwrap();
 
     let mut printed = vec![("serve", served), ("health", health), ("user add", added)];
-    let names = |command: &[&str]| command[..command.len().min(2)].join(" ");
+    let words = |command: &[&str]| if command.get(1) == Some(&"mfa") { 3 } else { 2 };
+    let names = |command: &[&str]| command[..command.len().min(words(command))].join(" ");
     let keys = run(&["keys", "list"]);
     let kid = keys.as_array().unwrap().iter().find(|key| key["state"] == "published").unwrap();
     let kid = kid["kid"].as_str().unwrap();
-    let commands: [&[&str]; 30] = [
+    let commands: [&[&str]; 32] = [
+        &["user", "import", "users.jsonl"],
         &["user", "sessions", "alice"],
         &["user", "passwd", "alice"],
         &["user", "lock", "alice"],
@@ -146,6 +151,7 @@ async fn every_command_prints_the_documented_json() {
         &["user", "scope", "alice", "read"],
         &["user", "reset", "alice"],
         &["user", "claims", "alice", "{}"],
+        &["user", "mfa", "reset", "alice"],
         &["user", "expire-passwords", "--all"],
         &["user", "list"],
         &["user", "delete", "alice"],
@@ -202,7 +208,7 @@ async fn every_command_prints_the_documented_json() {
     let pages: Vec<_> = pages
         .filter_map(|page| {
             let name = page.to_str()?.strip_prefix("countersign-issuer-")?.strip_suffix(".1")?;
-            Some(name.replacen('-', " ", 1))
+            Some(name.replacen('-', " ", if name.starts_with("user-mfa-") { 2 } else { 1 }))
         })
         .collect();
     let is_group = |name: &&String| pages.iter().any(|one| one.starts_with(&format!("{name} ")));

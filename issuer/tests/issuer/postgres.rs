@@ -24,6 +24,9 @@ fn folder_at(url: &str) -> TempDir {
     folder
 }
 
+/// The hash of a password.
+const BCRYPT: &str = "$2b$04$W25P4Ffr1xkX/GwZUTgE0.XXKsWzfpNtAPvycPd2k6OLD9ujvCVaG";
+
 fn audited(url: &str, event: &str) -> usize {
     let count = format!("SELECT count(*) FROM countersign.audit WHERE event = '{event}'");
     execute(url, &count)[0].parse().unwrap()
@@ -261,12 +264,22 @@ async fn a_change_whose_commit_is_not_acknowledged_is_made_once_and_reported_as_
         let demo = usize::from(event == "user_added");
         assert_eq!(audited(&direct, event), 2 + demo, "{event}");
     }
+    for which in [1, 2, 3] {
+        lose(which);
+        let line =
+            |n| format!("{{\"name\":\"mallory{which}-{n}\",\"password_hash\":\"{BCRYPT}\"}}\n");
+        let lines: String = (0..600).map(line).collect();
+        let done = command(server.folder.path(), &["user", "import", "-"], &lines);
+        let expected = "added users: 600; there already: 0; refused lines: 0\n";
+        assert!(stdout(&done).starts_with(expected), "{}{}", stdout(&done), stderr(&done));
+    }
+    assert_eq!(audited(&direct, "user_added"), 3 + 1800);
     lose(1);
     let form = [("token", third.as_str())];
     assert_eq!(post_form(&server.url, "/revoke", &form).await.status, 200);
     refresh(&server.url, &third).await.refused(400, "invalid_grant");
     assert_eq!(audited(&direct, "session_ended"), 1);
-    assert_eq!(proxy.swallowed.load(Ordering::SeqCst), 4 + 8 + 1);
+    assert_eq!(proxy.swallowed.load(Ordering::SeqCst), 4 + 8 + 3 + 1);
 
     // The last failed logins are written at the stop.
     post_json(&server.url, "/login", &wrong).await.refused(401, "invalid_grant");
@@ -274,7 +287,7 @@ async fn a_change_whose_commit_is_not_acknowledged_is_made_once_and_reported_as_
     server.stop().await;
     let failed = "SELECT sum(count) FROM countersign.audit WHERE event = 'login_failed'";
     assert_eq!(execute(&direct, failed), ["2"]);
-    assert_eq!(proxy.swallowed.load(Ordering::SeqCst), 4 + 8 + 1 + 1);
+    assert_eq!(proxy.swallowed.load(Ordering::SeqCst), 4 + 8 + 3 + 1 + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

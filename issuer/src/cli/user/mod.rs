@@ -1,5 +1,7 @@
 //! The commands of `user`.
 
+mod import;
+mod mfa;
 mod sessions;
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
@@ -16,7 +18,7 @@ use crate::audit::Actor;
 use crate::login::{password, user_name};
 use crate::scope;
 use crate::service::accounts;
-use crate::service::hasher::Cost;
+use crate::service::hasher::{Cost, StoredHash};
 use crate::service::new_password::{ResetToken, begin_password_reset};
 use crate::store::Store;
 use crate::users::{User, UserChange};
@@ -31,6 +33,8 @@ pub(super) enum Command {
         #[command(flatten)]
         scope: Scope,
     },
+    /// Add the users of a file, with the password hashes of another system
+    Import(import::ImportUsers),
     /// Set a password; ends the user's sessions
     Passwd(Name),
     /// Print a token with which the user sets a new password within an hour
@@ -57,6 +61,9 @@ pub(super) enum Command {
     },
     /// List the open sessions of a user, or end them
     Sessions(sessions::Sessions),
+    /// Second factors of a user
+    #[command(subcommand)]
+    Mfa(mfa::Mfa),
     /// Set the claims of one's own in a user's tokens, from the next refresh on; or print them
     Claims {
         #[command(flatten)]
@@ -89,6 +96,7 @@ impl Command {
             Self::Add { name: Name { name }, scope: Scope { scope } } => {
                 add(config, &name, &scope, output).await
             }
+            Self::Import(import) => import.run(config, output).await,
             Self::Passwd(Name { name }) => passwd(config, &name, output).await,
             Self::Reset(Name { name }) => reset(config, &name, output).await,
             Self::ExpirePasswords { names, .. } => expire_passwords(config, &names, output).await,
@@ -98,6 +106,7 @@ impl Command {
                 change_scope(config, &name, &scope, output).await
             }
             Self::Sessions(sessions) => sessions.run(config, output).await,
+            Self::Mfa(mfa) => mfa.run(config, output).await,
             Self::Claims { name: Name { name }, claims } => {
                 claims_of(config, &name, claims, output).await
             }
@@ -129,7 +138,7 @@ async fn passwd(config: &Config, name: &str, output: Output) -> Result<(), Error
     let password = new_password(config, &name)?;
     let user = store.user(name.clone()).await?.ok_or_else(|| unknown(&name))?;
     // A thief may know it.
-    if user.has_expired_password() && Cost::fits(&password, user.hash()) {
+    if user.has_expired_password() && StoredHash::fits(&password, user.hash()) {
         return Err(Error::Refused(format!(
             "this password of user {name} has expired; nothing was changed. Choose another one"
         )));
@@ -268,18 +277,20 @@ fn unknown(name: &str) -> Error {
     Error::Refused(format!("there is no user {name}; see user list, or add it with user add"))
 }
 
-/// Prints name, `sub` and scope of each user, `locked` for a locked one, and `expired` for one whose
-/// password has expired, separated by tabs.
+/// Prints name, `sub` and scope of each user, `locked` for a locked one, `expired` for one whose password
+/// has expired, and the second factors, separated by tabs.
 async fn list(config: &Config, output: Output) -> Result<(), Error> {
     let users = accounts::all_users(&*existing(config).await?).await?;
     let object = |user: &User| {
         json!({ "name": user.name, "sub": user.id, "scope": user.scope, "locked": user.locked,
-                "password_expired": user.has_expired_password(), "created_at": user.created_at })
+                "password_expired": user.has_expired_password(), "created_at": user.created_at,
+                "second_factors": user.factors.names().collect::<Vec<_>>() })
     };
     let line = |user: &User| {
         let locked = if user.locked { "\tlocked" } else { "" };
         let expired = if user.has_expired_password() { "\texpired" } else { "" };
-        format!("{}\t{}\t{}{locked}{expired}\n", user.name, user.id, user.scope)
+        let factors: String = user.factors.names().map(|name| format!("\t{name}")).collect();
+        format!("{}\t{}\t{}{locked}{expired}{factors}\n", user.name, user.id, user.scope)
     };
     output.print(&users.iter().map(line).collect::<String>(), &users.iter().map(object).collect())
 }

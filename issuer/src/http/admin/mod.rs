@@ -41,6 +41,9 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     endpoint("/admin/v1/users/{sub}/password-reset", "POST", |api, call| {
         Box::pin(users::reset_password(api, call))
     }),
+    endpoint("/admin/v1/users/{sub}/factors", "DELETE", |api, call| {
+        Box::pin(users::reset_factors(api, call))
+    }),
     endpoint("/admin/v1/users/{sub}/sessions", "GET, HEAD, DELETE", |api, call| {
         match call.method {
             Method::DELETE => Box::pin(sessions::end_all(api, call)),

@@ -58,6 +58,7 @@ pub(in crate::http) fn document(issuer: &str) -> Document {
         users::delete,
         users::set_password,
         users::reset_password,
+        users::reset_factors,
         sessions::list,
         sessions::end_all,
         sessions::end,

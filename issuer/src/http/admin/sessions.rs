@@ -6,6 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::query::{Paging, malformed_cursor, query};
 use super::{Access, admin};
+use crate::authentication::Authentication;
 use crate::http::reply::{self, ApiError, Reply};
 use crate::http::{Api, Call};
 use crate::session::{self, Cursor};
@@ -41,7 +42,7 @@ pub(super) struct Session {
 impl From<session::Session> for Session {
     fn from(session: session::Session) -> Self {
         let id = session.sid();
-        let session::Authentication { at, methods } = session.authentication;
+        let Authentication { at, methods } = session.authentication;
         let session::Device { network, user_agent } = session.device;
         Self {
             id,

@@ -29,6 +29,9 @@ pub(super) struct User<'a> {
     locked: bool,
     /// The password opens no session until another one is set.
     password_expired: bool,
+    /// `totp` and `passkey`.
+    #[schema(value_type = Vec<String>, example = json!(["totp"]))]
+    second_factors: Vec<&'static str>,
     /// The claims of one's own.
     #[schema(value_type = Object)]
     claims: Value,
@@ -44,6 +47,7 @@ impl<'a> From<&'a users::User> for User<'a> {
             scope: &user.scope,
             locked: user.locked,
             password_expired: user.has_expired_password(),
+            second_factors: user.factors.names().collect(),
             claims: user.claims.to_value(),
             created_at: user.created_at,
         }
@@ -112,7 +116,7 @@ pub(super) struct AddUser {
     /// Either this or `password_hash`.
     #[schema(value_type = Option<String>, nullable = false, format = Password, example = "a password of your own")]
     password: Option<Value>,
-    /// The hash of the password in PHC form.
+    /// The hash of the password from another system: argon2, bcrypt, scrypt or PBKDF2.
     #[schema(value_type = Option<String>, nullable = false, example = "$argon2id$v=19$m=19456,t=2,p=1$…")]
     password_hash: Option<Value>,
     #[schema(value_type = Option<String>, nullable = false, default = "", example = "read write")]
@@ -294,4 +298,20 @@ pub(super) async fn reset_password(api: Arc<Api>, call: Call) -> Result<Reply, A
     let reset = admin.begin_password_reset(&call.parameter).await?;
     let body = ResetToken { token: &reset.token, expires_at: reset.expires_at };
     Ok(reply::json(StatusCode::CREATED, &body))
+}
+
+/// `DELETE /admin/v1/users/{sub}/factors`: removes a user's second factors, and ends the user's sessions.
+#[utoipa::path(
+    delete,
+    path = "/admin/v1/users/{sub}/factors",
+    tag = "users",
+    summary = "Remove a user's second factors",
+    description = "For a user who has lost them. If the user had any, the user's sessions end.",
+    params(("sub" = String, Path)),
+    responses((status = 204, description = "The user has no authenticator app, recovery codes or passkeys.")),
+)]
+pub(super) async fn reset_factors(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
+    let admin = admin(&api.issuer, &call, Access::Change).await?;
+    admin.reset_factors(&call.parameter).await?;
+    Ok(reply::empty(StatusCode::NO_CONTENT))
 }

@@ -7,9 +7,10 @@ use crate::login::fair_queue::Origin;
 use crate::login::user_name;
 use crate::own_claims::OwnClaims;
 use crate::scope;
+use crate::second_factor::FactorChange;
 use crate::service::ServiceError;
 use crate::service::accounts::new_user;
-use crate::service::hasher::Cost;
+use crate::service::hasher::StoredHash;
 use crate::service::new_password::{ResetToken, begin_password_reset};
 use crate::service::page::Page;
 use crate::session::{Cursor, Session, SessionPage};
@@ -26,7 +27,7 @@ pub(crate) struct NewUser {
 /// The first password of a user.
 pub(crate) enum Credential {
     Password(Zeroizing<String>),
-    /// Its hash in PHC form.
+    /// Its hash, from another system.
     Hash(String),
 }
 
@@ -59,7 +60,7 @@ impl Admin<'_> {
         let hash = match new.credential {
             Credential::Password(password) => self.hash(&password, &name).await?,
             Credential::Hash(hash) => {
-                Cost::check_foreign(&hash, &self.issuer.config)?;
+                StoredHash::check_foreign(&hash, &self.issuer.config)?;
                 hash
             }
         };
@@ -105,6 +106,13 @@ impl Admin<'_> {
     pub(crate) async fn begin_password_reset(&self, id: &str) -> Result<ResetToken, ServiceError> {
         let user = self.user(id).await?;
         Ok(begin_password_reset(&*self.issuer.store, &user, self.by(), self.now()).await?)
+    }
+
+    /// Removes the second factors of a user.
+    pub(crate) async fn reset_factors(&self, id: &str) -> Result<(), ServiceError> {
+        let (change, by) = (FactorChange::Reset, self.by());
+        let reset = self.issuer.store.change_factors(id.to_owned(), change, by, self.now());
+        if reset.await? { Ok(()) } else { Err(ServiceError::NoSuch("user")) }
     }
 
     /// Returns the live sessions of a user after the cursor, newest first.

@@ -1,13 +1,14 @@
-//! One argon2id hash (RFC 9106): its cost, its PHC string, and the comparison with a password.
+//! New hashes: argon2id (RFC 9106), their cost and their PHC string.
 
-use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use zeroize::Zeroizing;
 
 use crate::{Config, Error, crypto};
+
+/// The algorithm and version of new hashes.
+const NEW: (Algorithm, Version) = (Algorithm::Argon2id, Version::V0x13);
 
 /// The parameters of argon2id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,15 +34,9 @@ impl Cost {
         self.memory
     }
 
-    /// Reads the cost from a PHC string. Returns `None` if no password can be checked against it.
-    pub(super) fn of(stored: &str) -> Option<Self> {
-        let stored = PasswordHash::new(stored).ok()?;
-        let whole = stored.salt.is_some() && stored.hash.is_some();
-        let known = stored.algorithm.as_str() == Algorithm::Argon2id.as_str()
-            && Version::try_from(stored.version?) == Ok(Version::V0x13);
-        let params = Params::try_from(&stored).ok()?;
-        let cost = Self::new(params.m_cost(), params.t_cost(), params.p_cost());
-        (whole && known).then_some(cost)
+    /// Returns the work of one hash: KiB times passes.
+    pub(super) fn work(self) -> u64 {
+        u64::from(self.memory) * u64::from(self.passes)
     }
 
     /// Hashes a password with a random salt and returns the PHC string. `memory` may hold anything
@@ -50,52 +45,19 @@ impl Cost {
     pub(crate) fn hash(self, password: &str, memory: &mut Vec<Block>) -> Result<String, Error> {
         let salt = crypto::random::<16>()?;
         let mut hash = Zeroizing::new([0; Params::DEFAULT_OUTPUT_LEN]);
-        self.compute(password, &salt, hash.as_mut(), memory)
+        self.compute(NEW, password.as_bytes(), &salt, hash.as_mut(), memory)
             .ok_or_else(|| Error::System("the password cannot be hashed".to_owned()))?;
         let Self { memory, passes, lanes } = self;
         let [salt, hash] = [salt.as_slice(), hash.as_slice()].map(|b| STANDARD_NO_PAD.encode(b));
         Ok(format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${hash}"))
     }
 
-    /// Checks a password against a PHC string of this cost. `memory` is used as in [`Cost::hash`].
-    pub(super) fn matches(self, password: &str, stored: &str, memory: &mut Vec<Block>) -> bool {
-        let mut check = || {
-            let stored = PasswordHash::new(stored).ok()?;
-            let (salt, expected) = stored.salt.as_ref().zip(stored.hash.as_ref())?;
-            let mut hash = Zeroizing::new(vec![0; expected.len()]);
-            self.compute(password, salt.as_ref(), &mut hash, memory)?;
-            verify_slices_are_equal(&hash, expected.as_bytes()).ok()
-        };
-        check().is_some()
-    }
-
-    /// Checks a password against a PHC string of any cost.
-    pub(crate) fn fits(password: &str, stored: &str) -> bool {
-        Self::of(stored).is_some_and(|cost| cost.matches(password, stored, &mut Vec::new()))
-    }
-
-    /// Checks that a hash from elsewhere can be verified, and within the budget of the configuration.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Refused`] with the reason.
-    pub(crate) fn check_foreign(stored: &str, config: &Config) -> Result<(), Error> {
-        let refuse = |line: String| Err(Error::Refused(line));
-        let Some(cost) = Self::of(stored) else {
-            return refuse("the hash is not argon2id in PHC form, such as $argon2id$v=19$…".into());
-        };
-        if cost.memory > config.hash_memory || cost.passes > 16 {
-            return refuse(format!(
-                "the hash costs too much: m={}, t={}; expected at most m={}, t=16",
-                cost.memory, cost.passes, config.hash_memory
-            ));
-        }
-        Ok(())
-    }
-
-    fn compute(
+    /// Computes the hash in memory that is used as in [`Cost::hash`]. Returns `None` if the library
+    /// refuses an argument.
+    pub(super) fn compute(
         self,
-        password: &str,
+        (algorithm, version): (Algorithm, Version),
+        password: &[u8],
         salt: &[u8],
         out: &mut [u8],
         memory: &mut Vec<Block>,
@@ -104,8 +66,8 @@ impl Cost {
         if memory.len() < params.block_count() {
             memory.resize(params.block_count(), Block::default());
         }
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into_with_memory(password.as_bytes(), salt, out, memory.as_mut_slice())
+        Argon2::new(algorithm, version, params)
+            .hash_password_into_with_memory(password, salt, out, memory.as_mut_slice())
             .ok()
     }
 }
@@ -113,6 +75,11 @@ impl Cost {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::hasher::StoredHash;
+
+    fn matches(password: &str, stored: &str, memory: &mut Vec<Block>) -> bool {
+        StoredHash::parse(stored).unwrap().matches(password, memory)
+    }
 
     #[test]
     fn a_new_hash_is_argon2id_with_the_documented_parameters() {
@@ -120,9 +87,9 @@ mod tests {
         let memory = &mut Vec::new();
         let stored = cost.hash("correct horse", memory).unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-        assert_eq!(Cost::of(&stored), Some(cost));
-        assert!(cost.matches("correct horse", &stored, memory));
-        assert!(!cost.matches("correct horsf", &stored, memory));
+        assert!(StoredHash::parse(&stored).unwrap().is_new(cost));
+        assert!(matches("correct horse", &stored, memory));
+        assert!(!matches("correct horsf", &stored, memory));
         assert_ne!(cost.hash("correct horse", memory).unwrap(), stored, "the salt is random");
         assert_eq!(memory.len(), 19 * 1024);
     }
@@ -135,8 +102,8 @@ mod tests {
         used.as_mut().fill(7);
         for blocks in [0, 10, 64, 100] {
             let mut memory = vec![used; blocks];
-            assert!(cost.matches("correct horse", &stored, &mut memory));
-            assert!(!cost.matches("wrong horse", &stored, &mut memory));
+            assert!(matches("correct horse", &stored, &mut memory));
+            assert!(!matches("wrong horse", &stored, &mut memory));
             assert!(memory.iter().take(64).all(|block| AsRef::<[u64]>::as_ref(block)[0] != 7));
         }
     }
@@ -148,9 +115,8 @@ mod tests {
         let library = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let stored = library.hash_password_with_salt(b"correct horse", &[7; 16]).unwrap();
         let stored = stored.to_string();
-        let cost = Cost::of(&stored).unwrap();
-        assert_eq!(cost, Cost::new(64, 3, 2));
-        assert!(cost.matches("correct horse", &stored, &mut Vec::new()));
-        assert!(!cost.matches("wrong horse", &stored, &mut Vec::new()));
+        assert!(StoredHash::parse(&stored).unwrap().is_new(Cost::new(64, 3, 2)));
+        assert!(matches("correct horse", &stored, &mut Vec::new()));
+        assert!(!matches("wrong horse", &stored, &mut Vec::new()));
     }
 }

@@ -5,6 +5,7 @@
 //! costs one hash, so its time tells an attacker nothing.
 
 mod cost;
+mod stored;
 mod threads;
 mod turns;
 
@@ -18,6 +19,7 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 pub(crate) use self::cost::Cost;
+pub(crate) use self::stored::StoredHash;
 use self::threads::Queue;
 pub(crate) use self::turns::Turn;
 use self::turns::Turns;
@@ -29,7 +31,7 @@ use crate::{Error, crypto};
 pub(crate) struct Hasher {
     cost: Cost,
     /// The hash of a random password, checked if an attempt has no other.
-    dummy: String,
+    dummy: StoredHash,
     turns: Arc<Turns>,
     queue: Arc<Queue>,
     /// Locked for writing by a hash that needs more memory than others: it runs alone.
@@ -54,10 +56,11 @@ impl Hasher {
         // As many again have a turn already, so that no thread waits while the database counts an
         // attempt.
         let ahead = parallel.min(waiting);
+        // Checking it takes as long as checking any other new hash, because its cost is the same.
+        let dummy = cost.hash(&crypto::random_id()?, &mut Vec::new())?;
         Ok(Self {
             cost,
-            // Checking it takes as long as checking any other hash, because its cost is the same.
-            dummy: cost.hash(&crypto::random_id()?, &mut Vec::new())?,
+            dummy: StoredHash::parse(&dummy).map_err(Error::System)?,
             turns: Turns::new(parallel + ahead, waiting - ahead),
             queue: Queue::start(parallel, cost)?,
             memory: Arc::default(),
@@ -86,38 +89,38 @@ impl Hasher {
         password: &Zeroizing<String>,
         stored: Option<&str>,
     ) -> bool {
-        let prepared = password::prepare(password).ok();
-        let possible = stored.and_then(|stored| Some((stored, Cost::of(stored)?, prepared?)));
+        let stored = stored.and_then(|stored| StoredHash::parse(stored).ok());
+        let possible = stored.zip(password::prepare(password).ok());
         let is_possible = possible.is_some();
-        let dummy = (self.dummy.as_str(), self.cost, Zeroizing::default());
-        let (stored, cost, password) = possible.unwrap_or(dummy);
-        let stored = stored.to_owned();
-        let check = move |memory: &mut Vec<Block>| cost.matches(&password, &stored, memory);
+        let (stored, password) =
+            possible.unwrap_or_else(|| (self.dummy.clone(), Zeroizing::default()));
+        let size = stored.memory();
+        let check = move |memory: &mut Vec<Block>| stored.matches(&password, memory);
         // A hash that panics refuses the password.
-        self.run(turn, cost, check).await.unwrap_or(false) && is_possible
+        self.run(turn, size, check).await.unwrap_or(false) && is_possible
     }
 
-    /// Returns true if the cost of a stored hash differs from that of new ones.
+    /// Returns true if the kind or the cost of a stored hash differs from that of new ones.
     pub(crate) fn is_outdated(&self, stored: &str) -> bool {
-        Cost::of(stored) != Some(self.cost)
+        !StoredHash::parse(stored).is_ok_and(|stored| stored.is_new(self.cost))
     }
 
     /// Hashes the password anew. Returns `None` if that fails; the next login tries again.
     pub(crate) async fn hash(&self, turn: Turn, password: &Zeroizing<String>) -> Option<String> {
         let (cost, password) = (self.cost, password::prepare(password).ok()?);
         let hash = move |memory: &mut Vec<Block>| cost.hash(&password, memory).ok();
-        self.run(turn, cost, hash).await?
+        self.run(turn, cost.memory(), hash).await?
     }
 
-    /// Queues the work of one hash and waits for its result.
+    /// Queues the work of one hash, which takes `size` KiB, and waits for its result.
     async fn run<T: Send + 'static>(
         &self,
         turn: Turn,
-        cost: Cost,
+        size: u32,
         work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
     ) -> Option<T> {
         let (sender, result) = oneshot::channel();
-        let is_large = cost.memory() > self.cost.memory();
+        let is_large = size > self.cost.memory();
         let lock = Arc::clone(&self.memory);
         let (computed, seconds) = (Arc::clone(&self.computed), self.seconds.clone());
         self.queue.push(Box::new(move |memory| {
@@ -160,6 +163,12 @@ mod tests {
     use super::*;
 
     const COST: Cost = Cost::new(64, 1, 1);
+    /// Hashes of "correct horse".
+    const BCRYPT: &str = "$2b$04$W25P4Ffr1xkX/GwZUTgE0.XXKsWzfpNtAPvycPd2k6OLD9ujvCVaG";
+    const SCRYPT: &str =
+        "$scrypt$ln=4,r=2,p=3$c29tZXNhbHQ$wG2cscjLzjBklQ5xXLL5/6w3JadtiMajmVne6yBSBkQ";
+    const PBKDF2: &str =
+        "$pbkdf2-sha256$i=1000$c29tZXNhbHQ$3UXLHR2dsBArfqHwukhrdUO9gJfc1BvmMq0GPd9sP6E";
 
     fn from(network: u8) -> Origin {
         Origin { client: [192, 0, network, 1].into(), device: None }
@@ -187,6 +196,15 @@ mod tests {
             ("correct horse", Some("not a hash"), false),
             ("correct horse", Some(&stored[..stored.len() / 2]), false),
             ("correct horse", Some(&stored.replace("argon2id", "argon2x")), false),
+            ("correct horse", Some(BCRYPT), true),
+            ("wrong horse", Some(BCRYPT), false),
+            ("correct\u{3000}horse", Some(BCRYPT), true),
+            ("correct\u{0} horse", Some(BCRYPT), false),
+            ("correct horse", Some(SCRYPT), true),
+            ("wrong horse", Some(SCRYPT), false),
+            ("correct horse", Some(PBKDF2), true),
+            ("wrong horse", Some(PBKDF2), false),
+            ("correct horse", Some("$2b$04$"), false),
             ("correct horse", None, false),
             ("", None, false),
         ];
@@ -196,16 +214,19 @@ mod tests {
             assert_eq!(hasher.verify(turn, &password, stored).await, expected, "{stored:?}");
             assert_eq!(hasher.computed(), count);
         }
-        // A dummy that cannot be parsed would cost nothing to check.
-        assert_eq!(Cost::of(&hasher.dummy), Some(COST));
+        assert!(hasher.dummy.is_new(COST));
     }
 
     #[tokio::test]
-    async fn a_hash_of_another_cost_is_checked_at_that_cost_and_can_be_renewed() {
+    async fn a_hash_of_another_kind_or_cost_is_checked_as_it_is_and_can_be_renewed() {
         let hasher = Hasher::new(COST, 2, 8).unwrap();
         let password = Zeroizing::new("correct\u{a0}horse".to_owned());
-        for other in [Cost::new(32, 1, 1), Cost::new(64, 2, 1), Cost::new(1000, 1, 2)] {
-            let stored = other.hash("correct horse", &mut Vec::new()).unwrap();
+        let costs = [Cost::new(32, 1, 1), Cost::new(64, 2, 1), Cost::new(1000, 1, 2)];
+        let other = costs.map(|cost| cost.hash("correct horse", &mut Vec::new()).unwrap());
+        let foreign = [BCRYPT, SCRYPT, PBKDF2].map(str::to_owned);
+        let argon2i = other[0].replace("argon2id", "argon2i");
+        assert!(hasher.is_outdated(&argon2i));
+        for stored in other.into_iter().chain(foreign) {
             assert!(hasher.is_outdated(&stored));
             let turn = hasher.turn(from(1)).await.unwrap();
             assert!(hasher.verify(turn, &password, Some(&stored)).await);
@@ -230,7 +251,7 @@ mod tests {
                 running.fetch_sub(1, Ordering::SeqCst);
                 before
             };
-            hasher.run(turn, cost, work).await
+            hasher.run(turn, cost.memory(), work).await
         };
         let large = Cost::new(65, 1, 1);
         for _ in 0..20 {

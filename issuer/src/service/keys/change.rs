@@ -6,7 +6,7 @@ use super::signing;
 use crate::Error;
 use crate::audit::Actor;
 use crate::keys::{KeyRecord, Request, Rules, Vault, open_under, wrong_master_key};
-use crate::sealing::{DeploymentSecret, Sealer};
+use crate::sealing::{DeploymentSecret, FactorKey, Sealer};
 use crate::store::{Store, StoreError};
 
 /// Takes the steps that are due at `now`, applies `request`, and returns the resulting keys.
@@ -58,21 +58,25 @@ pub(super) async fn read(
     if open_under(&stored, sealer) { Ok(stored) } else { Err(ChangeError::MasterKey) }
 }
 
-/// Returns the deployment secret of the database. Stores `first` if there is none.
+/// Returns the deployment secret of the database and the key of its TOTP secrets. Stores the given ones
+/// if there are none.
 pub(crate) async fn deposit(
     store: &dyn Store,
     sealer: &Arc<Sealer>,
-    first: &DeploymentSecret,
-) -> Result<DeploymentSecret, ChangeError> {
-    let first = first.seal(sealer)?;
+    secret: &DeploymentSecret,
+    factor_key: &FactorKey,
+) -> Result<(DeploymentSecret, FactorKey), ChangeError> {
+    let (secret, factor_key) = (secret.seal(sealer)?, factor_key.seal(sealer)?);
     let put = move |vault: &Vault| Vault {
-        secret: vault.secret.clone().or_else(|| Some(first.clone())),
+        secret: vault.secret.clone().or_else(|| Some(secret.clone())),
+        factor_key: vault.factor_key.clone().or_else(|| Some(factor_key.clone())),
         ..vault.clone()
     };
     // The audit log has no event for this, so that no time is needed.
     let vault = change(store, sealer, put, Actor::default(), 0).await?;
     let secret = vault.secret.and_then(|sealed| DeploymentSecret::open(&sealed, sealer));
-    secret.ok_or(ChangeError::MasterKey)
+    let factor_key = vault.factor_key.and_then(|sealed| FactorKey::open(&sealed, sealer));
+    secret.zip(factor_key).ok_or(ChangeError::MasterKey)
 }
 
 /// Replaces the deployment secret. Issuers that start from now on refuse all earlier refresh tokens
@@ -109,11 +113,15 @@ pub(super) fn resealed(vault: &Vault, from: &Sealer, to: &Sealer) -> Option<Vaul
     };
     let key =
         |key: &KeyRecord| Some(KeyRecord { sealed: reseal(&key.sealed, &key.kid)?, ..key.clone() });
-    let secret = match &vault.secret {
-        Some(sealed) => Some(reseal(sealed, DeploymentSecret::NAME)?),
-        None => None,
+    let secret = |sealed: &Option<Vec<u8>>, name| match sealed {
+        Some(sealed) => reseal(sealed, name).map(Some),
+        None => Some(None),
     };
-    Some(Vault { keys: vault.keys.iter().map(key).collect::<Option<_>>()?, secret })
+    Some(Vault {
+        keys: vault.keys.iter().map(key).collect::<Option<_>>()?,
+        secret: secret(&vault.secret, DeploymentSecret::NAME)?,
+        factor_key: secret(&vault.factor_key, FactorKey::NAME)?,
+    })
 }
 
 /// Applies `change` to the vault, unless the database has another master key by now.

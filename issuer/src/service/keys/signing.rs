@@ -8,7 +8,7 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use countersign_claims::{Claims, Jwk};
+use countersign_claims::Jwk;
 use jsonwebtoken::crypto::JwtSigner;
 use jsonwebtoken::signature::{self, Signer};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
@@ -78,7 +78,7 @@ impl SigningKey {
     /// Returns the signed access token with these claims and claims of one's own.
     pub(crate) fn sign_access_token(
         &self,
-        claims: &Claims,
+        claims: &impl Serialize,
         own: &OwnClaims,
     ) -> Result<String, Error> {
         let mut claims = json(claims)?;

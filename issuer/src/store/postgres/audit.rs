@@ -47,6 +47,14 @@ pub(super) async fn record(db: &Connection, entry: &NewEntry) -> Result<(), Fail
     Ok(())
 }
 
+/// Adds entries. An earlier run of this transaction must not have added them.
+pub(super) async fn record_new(db: &Connection, entries: &[NewEntry]) -> Result<(), Failure> {
+    let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
+    let ids = db.query_typed(NEW_IDS, &[(&count, Type::INT8)]).await?;
+    let ids = ids.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
+    record_all(db, &ids, entries).await
+}
+
 /// Adds entries with these ids, unless an earlier run of this transaction has.
 pub(super) async fn record_all(
     db: &Connection,

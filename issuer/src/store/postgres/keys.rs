@@ -9,7 +9,7 @@ use super::{audit, rows};
 use crate::audit::{Actor, NewEntry};
 use crate::keys::events::events;
 use crate::keys::{KeyRecord, KeyState, Vault};
-use crate::sealing::DeploymentSecret;
+use crate::sealing::{DeploymentSecret, FactorKey};
 
 /// In the same order as the SQLite store.
 pub(super) const ALL: &str = "SELECT * FROM countersign.keys ORDER BY published_at, state, kid";
@@ -31,11 +31,15 @@ pub(super) async fn change(
     for key in after.keys.iter().filter(|key| !before.keys.contains(key)) {
         insert(db, key).await?;
     }
-    if before.secret != after.secret {
-        let put = "INSERT INTO countersign.secrets (name, sealed) VALUES ($1, $2)
-                   ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed";
-        let name = (&DeploymentSecret::NAME as _, Type::TEXT);
-        db.execute_typed(put, &[name, (&after.secret, Type::BYTEA)]).await?;
+    for (name, old, new) in [
+        (DeploymentSecret::NAME, &before.secret, &after.secret),
+        (FactorKey::NAME, &before.factor_key, &after.factor_key),
+    ] {
+        if old != new {
+            let put = "INSERT INTO countersign.secrets (name, sealed) VALUES ($1, $2)
+                       ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed";
+            db.execute_typed(put, &[(&name, Type::TEXT), (new, Type::BYTEA)]).await?;
+        }
     }
     for (event, subject) in events(&before, &after, now) {
         audit::record(db, &NewEntry::of(now, event, &subject).by(by)).await?;
@@ -45,10 +49,17 @@ pub(super) async fn change(
 
 pub(super) async fn vault(db: &Connection) -> Result<Vault, Failure> {
     let keys = db.query_typed(ALL, &[]).await?.iter().map(from_row).collect::<Result<_, _>>()?;
-    let secret = "SELECT sealed FROM countersign.secrets WHERE name = $1";
-    let secret = db.query_typed_opt(secret, &[(&DeploymentSecret::NAME, Type::TEXT)]).await?;
-    let secret = secret.map(|row| row.try_get("sealed")).transpose()?;
-    Ok(Vault { keys, secret })
+    Ok(Vault {
+        keys,
+        secret: secret(db, DeploymentSecret::NAME).await?,
+        factor_key: secret(db, FactorKey::NAME).await?,
+    })
+}
+
+async fn secret(db: &Connection, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+    let find = "SELECT sealed FROM countersign.secrets WHERE name = $1";
+    let row = db.query_typed_opt(find, &[(&name, Type::TEXT)]).await?;
+    Ok(row.map(|row| row.try_get("sealed")).transpose()?)
 }
 
 pub(super) fn from_row(row: &Row) -> Result<KeyRecord, Failure> {

@@ -10,6 +10,7 @@ mod clients;
 mod clock;
 mod connect;
 mod connection;
+mod factors;
 mod failure;
 mod failures;
 mod idempotency;
@@ -43,9 +44,10 @@ use crate::keys::{KeyRecord, Vault};
 use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash};
+use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
-use crate::users::{DELETED, User, UserChange};
+use crate::users::{Addition, DELETED, User, UserChange};
 use crate::{Error, crypto};
 
 /// A store in a PostgreSQL database.
@@ -98,6 +100,22 @@ impl Store for PostgresStore {
         Box::pin(async move {
             let (user, by) = (&user, &by);
             self.connections.transact(|db| async move { users::add(&db, user, by).await }).await
+        })
+    }
+
+    fn add_users(&self, users: Vec<User>, by: Actor) -> Answer<'_, Vec<Addition>> {
+        Box::pin(async move {
+            // Read before the transaction. If that runs again after its COMMIT, it finds its own users.
+            let ids: Vec<_> = users.iter().map(|user| user.id.as_str()).collect();
+            let before =
+                self.connections.read(users::WITH_IDS, &[(&ids, Type::TEXT_ARRAY)]).await?;
+            let before = users::ids(&before)?;
+            let (all, by) = (&users, &by);
+            let after = self
+                .connections
+                .transact(|db| async move { users::add_all(&db, all, by).await })
+                .await?;
+            Ok(users::additions(&users, before, &after))
         })
     }
 
@@ -381,6 +399,43 @@ impl Store for PostgresStore {
     fn prune_one_time_tokens(&self, at: u64) -> Answer<'_, ()> {
         Box::pin(async move {
             let prune = |db: Connection| async move { one_time::prune_some(&db, at).await };
+            while self.connections.transact(prune).await? > 0 {}
+            Ok(())
+        })
+    }
+
+    fn factors(&self, user_id: String) -> Answer<'_, StoredFactors> {
+        Box::pin(async move {
+            let rows = self.connections.read(factors::OF_USER, &[(&user_id, Type::TEXT)]).await?;
+            Ok(factors::from_row(rows.first().ok_or_else(rows::malformed)?)?)
+        })
+    }
+
+    fn change_factors(
+        &self,
+        user_id: String,
+        change: FactorChange,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let (id, change, by) = (&user_id, &change, &by);
+            self.connections
+                .transact(|db| async move { factors::change(&db, id, change, by, now).await })
+                .await
+        })
+    }
+
+    fn finish(&self, step: LastStep) -> Answer<'_, Finished> {
+        Box::pin(async move {
+            let step = &step;
+            self.connections.transact(|db| async move { factors::finish(&db, step).await }).await
+        })
+    }
+
+    fn prune_factors(&self, until: u64) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let prune = |db: Connection| async move { factors::prune_some(&db, until).await };
             while self.connections.transact(prune).await? > 0 {}
             Ok(())
         })

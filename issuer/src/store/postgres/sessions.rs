@@ -9,11 +9,11 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, failures, one_time, rows};
 use crate::audit::{Actor, Event, Network, NewEntry};
+use crate::authentication::Authentication;
 use crate::login::throttle::ProvisionalFailure;
 use crate::own_claims::OwnClaims;
 use crate::session::{
-    Authentication, Device, Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId,
-    Verdict, decide,
+    Device, Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId, Verdict, decide,
 };
 use crate::status::{Candidates, StatusIndex};
 use crate::store::unacknowledged::InFlight;
@@ -199,6 +199,43 @@ async fn put(
     )
     .await?;
     Ok(())
+}
+
+pub(super) async fn by_id(db: &Connection, id: SessionId) -> Result<Option<Session>, Failure> {
+    let row = db.query_typed_opt(BY_ID, &[(&id.as_slice(), Type::BYTEA)]).await?;
+    row.as_ref().map(from_row).transpose()
+}
+
+/// Returns true if the user's session has not ended or expired.
+pub(super) async fn is_live(
+    db: &Connection,
+    id: SessionId,
+    user_id: &str,
+    now: u64,
+) -> Result<bool, Failure> {
+    let live = "SELECT FROM countersign.sessions
+                WHERE id = $1 AND user_id = $2 AND NOT revoked AND expires_at > $3 FOR UPDATE";
+    let parameters: Parameters<'_> =
+        &[(&id.as_slice(), Type::BYTEA), (&user_id, Type::TEXT), (&rows::signed(now)?, Type::INT8)];
+    Ok(db.query_typed_opt(live, parameters).await?.is_some())
+}
+
+/// Makes the authentication of a session new. Returns `None` if it is that already.
+pub(super) async fn authenticate(
+    db: &Connection,
+    id: SessionId,
+    authentication: &Authentication,
+) -> Result<Option<Session>, Failure> {
+    let update = "UPDATE countersign.sessions SET authenticated_at = $2, methods = $3
+                  WHERE id = $1 AND (authenticated_at IS DISTINCT FROM $2 OR methods <> $3)
+                  RETURNING *";
+    let parameters: Parameters<'_> = &[
+        (&id.as_slice(), Type::BYTEA),
+        (&rows::signed(authentication.at)?, Type::INT8),
+        (&authentication.methods, Type::TEXT),
+    ];
+    let row = db.query_typed_opt(update, parameters).await?;
+    row.as_ref().map(from_row).transpose()
 }
 
 pub(super) async fn end(

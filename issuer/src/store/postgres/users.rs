@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -5,18 +7,38 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, failures, one_time, rows, sessions};
 use crate::audit::{Actor, Event, NewEntry};
+use crate::authentication::Factors;
 use crate::login::new_password::{NewPassword, Proof};
 use crate::own_claims::OwnClaims;
-use crate::users::{BELONGINGS, User, UserChange};
+use crate::users::{Addition, BELONGINGS, User, UserChange};
 
-pub(super) const BY_NAME: &str = "SELECT * FROM countersign.users WHERE name = $1";
+/// Returns the statement that reads users with their second factors.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT *,
+               EXISTS (SELECT FROM countersign.totps
+                       WHERE user_id = users.id AND confirmed_at IS NOT NULL) AS has_totp,
+               EXISTS (SELECT FROM countersign.passkeys WHERE user_id = users.id) AS has_passkey
+             FROM countersign.users ",
+            $condition
+        )
+    };
+}
+
+pub(super) const BY_NAME: &str = select!("WHERE name = $1");
 
 /// Without deleted users: their names begin with `chr(7)`.
-pub(super) const BY_ID: &str = "SELECT * FROM countersign.users WHERE id = $1 AND name >= chr(8)";
+pub(super) const BY_ID: &str = select!("WHERE id = $1 AND name >= chr(8)");
 
 /// The first `$2` users after the name `$1`, without deleted users.
-pub(super) const AFTER: &str = "SELECT * FROM countersign.users
-                                WHERE name > $1 AND name >= chr(8) ORDER BY name LIMIT $2";
+pub(super) const AFTER: &str = select!("WHERE name > $1 AND name >= chr(8) ORDER BY name LIMIT $2");
+
+/// The user of that id, also a deleted one. Others' changes of the row wait.
+const LOCK: &str = select!("WHERE id = $1 FOR UPDATE OF users");
+
+/// The ids among `$1` that users have, also deleted ones.
+pub(super) const WITH_IDS: &str = "SELECT id FROM countersign.users WHERE id = ANY ($1)";
 
 pub(super) async fn add(db: &Connection, user: &User, by: &Actor) -> Result<bool, Failure> {
     let added = db
@@ -45,6 +67,58 @@ pub(super) async fn add(db: &Connection, user: &User, by: &Actor) -> Result<bool
     Ok(db.query_typed_opt(same, &[(&user.id, Type::TEXT)]).await?.is_some())
 }
 
+/// Adds those of the users that can be added. Returns the ids of all that are there after that.
+pub(super) async fn add_all(
+    db: &Connection,
+    users: &[User],
+    by: &Actor,
+) -> Result<HashSet<String>, Failure> {
+    let column = |text: fn(&User) -> &str| users.iter().map(text).collect::<Vec<_>>();
+    let ids = column(|user| &user.id);
+    let created_at = users.iter().map(|user| rows::signed(user.created_at));
+    let created_at = created_at.collect::<Result<Vec<_>, _>>()?;
+    let locked: Vec<_> = users.iter().map(|user| user.locked).collect();
+    let insert = "INSERT INTO countersign.users
+                    (id, name, scope, password_hash, claims, created_at, locked)
+                  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)
+                  ON CONFLICT DO NOTHING RETURNING id";
+    let parameters = [
+        (&ids as _, Type::TEXT_ARRAY),
+        (&column(|user| &user.name) as _, Type::TEXT_ARRAY),
+        (&column(|user| &user.scope) as _, Type::TEXT_ARRAY),
+        (&column(|user| &user.password_hash) as _, Type::TEXT_ARRAY),
+        (&column(|user| user.claims.as_stored()) as _, Type::TEXT_ARRAY),
+        (&created_at as _, Type::INT8_ARRAY),
+        (&locked as _, Type::BOOL_ARRAY),
+    ];
+    let mut added = self::ids(&db.query_typed(insert, &parameters).await?)?;
+    // A line may be there twice.
+    let added = users.iter().filter(|user| added.remove(&user.id));
+    let entry = |user: &User| NewEntry::of_user(user.created_at, Event::UserAdded, &user.id).by(by);
+    audit::record_new(db, &added.map(entry).collect::<Vec<_>>()).await?;
+    self::ids(&db.query_typed(WITH_IDS, &[(&ids, Type::TEXT_ARRAY)]).await?)
+}
+
+/// Returns the ids in the first column.
+pub(super) fn ids(rows: &[Row]) -> Result<HashSet<String>, Failure> {
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Returns the outcome for each user, from the ids that were there before and after. The first of two
+/// with the same id was added.
+pub(super) fn additions(
+    users: &[User],
+    mut before: HashSet<String>,
+    after: &HashSet<String>,
+) -> Vec<Addition> {
+    let outcome = |user: &User| match after.contains(&user.id) {
+        false => Addition::NameTaken,
+        true if before.insert(user.id.clone()) => Addition::Added,
+        true => Addition::Present,
+    };
+    users.iter().map(outcome).collect()
+}
+
 /// Changes the user of that id. Returns `false` if there is none.
 pub(super) async fn change(
     db: &Connection,
@@ -53,9 +127,7 @@ pub(super) async fn change(
     by: &Actor,
     now: u64,
 ) -> Result<bool, Failure> {
-    let lock = "SELECT * FROM countersign.users WHERE id = $1 FOR UPDATE";
-    let row = db.query_typed_opt(lock, &[(&id, Type::TEXT)]).await?;
-    let locked = row.as_ref().map(from_row).transpose()?;
+    let locked = lock(db, id).await?;
     let is_possible = |user: &User| changes.iter().all(|change| change.is_possible(user));
     let Some(mut user) = locked.filter(is_possible) else { return Ok(false) };
     for change in changes {
@@ -103,11 +175,8 @@ async fn apply(
 /// Sets a password that its user chose. Returns `false` if the proof does not hold.
 pub(super) async fn set_password(db: &Connection, new: &NewPassword) -> Result<bool, Failure> {
     // The user before a token, as in other changes: two transactions never wait for each other.
-    let lock = "SELECT * FROM countersign.users WHERE id = $1 AND name >= chr(8) FOR UPDATE";
-    let Some(row) = db.query_typed_opt(lock, &[(&new.user_id, Type::TEXT)]).await? else {
-        return Ok(false);
-    };
-    let user = from_row(&row)?;
+    let user = lock(db, &new.user_id).await?.filter(|user| !user.is_deleted());
+    let Some(user) = user else { return Ok(false) };
     // A hash has a random salt. The same hash means that the transaction runs again after it was
     // committed.
     if user.password_hash == new.hash {
@@ -129,6 +198,12 @@ pub(super) async fn set_password(db: &Connection, new: &NewPassword) -> Result<b
     let entry = NewEntry::of_user(new.now, new.event(), &user.id);
     audit::record(db, &entry.from(&new.network)).await?;
     Ok(true)
+}
+
+/// Returns the user of that id, also a deleted one, and lets others' changes of the row wait.
+pub(super) async fn lock(db: &Connection, id: &str) -> Result<Option<User>, Failure> {
+    let row = db.query_typed_opt(LOCK, &[(&id, Type::TEXT)]).await?;
+    row.as_ref().map(from_row).transpose()
 }
 
 async fn update(db: &Connection, user: &User) -> Result<(), Failure> {
@@ -195,6 +270,7 @@ pub(super) fn from_row(row: &Row) -> Result<User, Failure> {
         locked: row.try_get("locked")?,
         unlocked_at: rows::number(row, "unlocked_at")?,
         password_version: rows::number(row, "password_version")?,
+        factors: Factors { totp: row.try_get("has_totp")?, passkeys: row.try_get("has_passkey")? },
         claims: OwnClaims::from_stored(row.try_get("claims")?),
     })
 }

@@ -6,7 +6,7 @@ use super::audit;
 use crate::audit::{Actor, NewEntry};
 use crate::keys::events::events;
 use crate::keys::{KeyRecord, KeyState, Vault};
-use crate::sealing::DeploymentSecret;
+use crate::sealing::{DeploymentSecret, FactorKey};
 
 pub(super) fn change(
     db: &Connection,
@@ -22,12 +22,17 @@ pub(super) fn change(
     for key in after.keys.iter().filter(|key| !before.keys.contains(key)) {
         insert(db, key)?;
     }
-    if before.secret != after.secret {
-        db.execute(
-            "INSERT INTO secrets (name, sealed) VALUES (?1, ?2)
-             ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed",
-            params![DeploymentSecret::NAME, after.secret],
-        )?;
+    for (name, old, new) in [
+        (DeploymentSecret::NAME, &before.secret, &after.secret),
+        (FactorKey::NAME, &before.factor_key, &after.factor_key),
+    ] {
+        if old != new {
+            db.execute(
+                "INSERT INTO secrets (name, sealed) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed",
+                params![name, new],
+            )?;
+        }
     }
     for (event, subject) in events(&before, &after, now) {
         audit::record(db, &NewEntry::of(now, event, &subject).by(by))?;
@@ -36,9 +41,15 @@ pub(super) fn change(
 }
 
 pub(super) fn vault(db: &Connection) -> rusqlite::Result<Vault> {
-    let secret = "SELECT sealed FROM secrets WHERE name = ?1";
-    let secret = db.query_row(secret, [DeploymentSecret::NAME], |row| row.get(0)).optional()?;
-    Ok(Vault { keys: all(db)?, secret })
+    let secret = |name| {
+        let secret = "SELECT sealed FROM secrets WHERE name = ?1";
+        db.query_row(secret, [name], |row| row.get(0)).optional()
+    };
+    Ok(Vault {
+        keys: all(db)?,
+        secret: secret(DeploymentSecret::NAME)?,
+        factor_key: secret(FactorKey::NAME)?,
+    })
 }
 
 pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<KeyRecord>> {

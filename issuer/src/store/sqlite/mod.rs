@@ -6,6 +6,7 @@
 mod audit;
 mod clients;
 mod clock;
+mod factors;
 mod failures;
 mod idempotency;
 mod in_use;
@@ -42,9 +43,10 @@ use crate::keys::{KeyRecord, Vault};
 use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash};
+use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, RefreshToken, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
-use crate::users::{DELETED, User, UserChange};
+use crate::users::{Addition, DELETED, User, UserChange};
 
 /// A store in an SQLite file.
 pub(crate) struct SqliteStore {
@@ -127,6 +129,10 @@ impl From<rusqlite::Error> for StoreError {
 impl Store for SqliteStore {
     fn add_user(&self, user: User, by: Actor) -> Answer<'_, bool> {
         self.write(move |db| users::add(db, &user, &by))
+    }
+
+    fn add_users(&self, users: Vec<User>, by: Actor) -> Answer<'_, Vec<Addition>> {
+        self.write(move |db| users.iter().map(|user| users::add_one_of(db, user, &by)).collect())
     }
 
     fn change_user(
@@ -279,6 +285,28 @@ impl Store for SqliteStore {
 
     fn prune_one_time_tokens(&self, at: u64) -> Answer<'_, ()> {
         self.prune_in_parts(move |db| one_time::prune_some(db, at))
+    }
+
+    fn factors(&self, user_id: String) -> Answer<'_, StoredFactors> {
+        self.readers.look_up(move |db| factors::of_user(db, &user_id))
+    }
+
+    fn change_factors(
+        &self,
+        user_id: String,
+        change: FactorChange,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool> {
+        self.write(move |db| factors::change(db, &user_id, &change, &by, now))
+    }
+
+    fn finish(&self, step: LastStep) -> Answer<'_, Finished> {
+        self.write(move |db| factors::finish(db, step))
+    }
+
+    fn prune_factors(&self, until: u64) -> Answer<'_, ()> {
+        self.prune_in_parts(move |db| factors::prune_some(db, until))
     }
 
     fn newest_status_list(&self) -> Answer<'_, u32> {

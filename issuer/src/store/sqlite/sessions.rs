@@ -2,11 +2,12 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{audit, failures, one_time};
 use crate::audit::{Actor, Event, Network, NewEntry};
+use crate::authentication::Authentication;
 use crate::login::throttle::ProvisionalFailure;
 use crate::own_claims::OwnClaims;
 use crate::session::{
-    Authentication, Device, Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId,
-    SessionPage, Verdict, decide,
+    Device, Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId, SessionPage, Verdict,
+    decide,
 };
 use crate::status::{Candidates, StatusIndex};
 use crate::store::unacknowledged::InFlight;
@@ -132,6 +133,30 @@ pub(super) fn by_id(db: &Connection, id: &SessionId) -> rusqlite::Result<Option<
     db.prepare_cached("SELECT * FROM sessions WHERE id = ?1")?
         .query_row([id], session_of)
         .optional()
+}
+
+/// Returns true if the user's session has not ended or expired.
+pub(super) fn is_live(
+    db: &Connection,
+    id: &SessionId,
+    user_id: &str,
+    now: u64,
+) -> rusqlite::Result<bool> {
+    let live = "SELECT 1 FROM sessions
+                WHERE id = ?1 AND user_id = ?2 AND revoked = 0 AND expires_at > ?3";
+    db.prepare_cached(live)?.exists(params![id, user_id, now])
+}
+
+/// Makes the authentication of a session new.
+pub(super) fn authenticate(
+    db: &Connection,
+    id: &SessionId,
+    authentication: &Authentication,
+) -> rusqlite::Result<Option<Session>> {
+    let update =
+        "UPDATE sessions SET authenticated_at = ?2, methods = ?3 WHERE id = ?1 RETURNING *";
+    let values = params![id, authentication.at, authentication.methods];
+    db.prepare_cached(update)?.query_row(values, session_of).optional()
 }
 
 pub(super) fn live(db: &Connection, page: &SessionPage) -> rusqlite::Result<Vec<Session>> {

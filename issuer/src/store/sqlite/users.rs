@@ -2,29 +2,51 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{audit, failures, one_time, sessions};
 use crate::audit::{Actor, Event, NewEntry};
+use crate::authentication::Factors;
 use crate::login::new_password::{NewPassword, Proof};
 use crate::own_claims::OwnClaims;
-use crate::users::{BELONGINGS, User, UserChange};
+use crate::users::{Addition, BELONGINGS, User, UserChange};
+
+/// Returns the statement that reads users with their second factors.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT *,
+               EXISTS (SELECT * FROM totps WHERE user_id = users.id AND confirmed_at IS NOT NULL)
+                 AS has_totp,
+               EXISTS (SELECT * FROM passkeys WHERE user_id = users.id) AS has_passkey
+             FROM users ",
+            $condition
+        )
+    };
+}
 
 pub(super) fn add(db: &Connection, user: &User, by: &Actor) -> rusqlite::Result<bool> {
-    let added = db.execute(
-        "INSERT INTO users (id, name, scope, password_hash, created_at, locked, claims)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (name) DO NOTHING",
-        params![
-            user.id,
-            user.name,
-            user.scope,
-            user.password_hash,
-            user.created_at,
-            user.locked,
-            user.claims.as_stored(),
-        ],
-    )?;
+    let insert = "INSERT INTO users (id, name, scope, password_hash, created_at, locked, claims)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+    let added = db.prepare_cached(insert)?.execute(params![
+        user.id,
+        user.name,
+        user.scope,
+        user.password_hash,
+        user.created_at,
+        user.locked,
+        user.claims.as_stored(),
+    ])?;
     if added == 1 {
         let entry = NewEntry::of_user(user.created_at, Event::UserAdded, &user.id);
         audit::record(db, &entry.by(by))?;
     }
     Ok(added == 1)
+}
+
+/// Adds one of several users.
+pub(super) fn add_one_of(db: &Connection, user: &User, by: &Actor) -> rusqlite::Result<Addition> {
+    if add(db, user, by)? {
+        return Ok(Addition::Added);
+    }
+    let is_present = db.prepare_cached("SELECT 1 FROM users WHERE id = ?1")?.exists([&user.id])?;
+    Ok(if is_present { Addition::Present } else { Addition::NameTaken })
 }
 
 /// Changes the user of that id. Returns `false` if there is none.
@@ -35,8 +57,7 @@ pub(super) fn change(
     by: &Actor,
     now: u64,
 ) -> rusqlite::Result<bool> {
-    let find = "SELECT * FROM users WHERE id = ?1";
-    let found = db.prepare_cached(find)?.query_row([id], user_of).optional()?;
+    let found = any_by_id(db, id)?;
     let is_possible = |user: &User| changes.iter().all(|change| change.is_possible(user));
     let Some(mut user) = found.filter(is_possible) else { return Ok(false) };
     for change in changes {
@@ -136,20 +157,25 @@ pub(super) fn replace_hash(
 }
 
 pub(super) fn by_name(db: &Connection, name: &str) -> rusqlite::Result<Option<User>> {
-    db.prepare_cached("SELECT * FROM users WHERE name = ?1")?.query_row([name], user_of).optional()
+    let find = select!("WHERE name = ?1");
+    db.prepare_cached(find)?.query_row([name], user_of).optional()
 }
 
 pub(super) fn by_id(db: &Connection, id: &str) -> rusqlite::Result<Option<User>> {
     // A deleted user has a name that begins with char(7).
-    db.prepare_cached("SELECT * FROM users WHERE id = ?1 AND name >= char(8)")?
-        .query_row([id], user_of)
-        .optional()
+    let find = select!("WHERE id = ?1 AND name >= char(8)");
+    db.prepare_cached(find)?.query_row([id], user_of).optional()
+}
+
+/// Returns the user of that id, also a deleted one.
+fn any_by_id(db: &Connection, id: &str) -> rusqlite::Result<Option<User>> {
+    db.prepare_cached(select!("WHERE id = ?1"))?.query_row([id], user_of).optional()
 }
 
 /// Returns the first users after that name.
 pub(super) fn after(db: &Connection, name: &str, most: u32) -> rusqlite::Result<Vec<User>> {
     // Without deleted users: their names begin with char(7).
-    let users = "SELECT * FROM users WHERE name > max(?1, char(8)) ORDER BY name LIMIT ?2";
+    let users = select!("WHERE name > max(?1, char(8)) ORDER BY name LIMIT ?2");
     db.prepare_cached(users)?.query_map(params![name, most], user_of)?.collect()
 }
 
@@ -179,6 +205,7 @@ fn user_of(row: &Row<'_>) -> rusqlite::Result<User> {
         locked: row.get("locked")?,
         unlocked_at: row.get("unlocked_at")?,
         password_version: row.get("password_version")?,
+        factors: Factors { totp: row.get("has_totp")?, passkeys: row.get("has_passkey")? },
         claims: OwnClaims::from_stored(row.get("claims")?),
     })
 }

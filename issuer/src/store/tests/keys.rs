@@ -38,6 +38,7 @@ async fn the_secret_changes_along_with_the_keys(database: Database) {
     let sealed_as = |sealed: u8| Vault {
         keys: vec![KeyRecord { sealed: vec![sealed], ..key("a", KeyState::Active) }],
         secret: Some(vec![sealed; 60]),
+        factor_key: Some(vec![sealed; 61]),
     };
     for sealed in [1, 2, 2] {
         let change = move |_: &Vault| sealed_as(sealed);
@@ -53,6 +54,7 @@ async fn the_secret_changes_along_with_the_keys(database: Database) {
     let two = |_: &Vault| Vault {
         keys: vec![key("a", KeyState::Active), key("b", KeyState::Active)],
         secret: Some(vec![3]),
+        factor_key: Some(vec![3]),
     };
     stores[0].change_keys(Box::new(two), BY, NOW).await.unwrap_err();
     let unchanged = stores[1].change_keys(Box::new(Vault::clone), BY, NOW).await.unwrap();

@@ -1,0 +1,44 @@
+//! Changes of a user's second factors, by the user or an operator.
+
+use super::recovery::RecoveryHash;
+use crate::audit::Event;
+
+/// A change of one user's second factors. A store makes it, or changes nothing if it is not possible.
+#[derive(Clone, Debug)]
+pub(crate) enum FactorChange {
+    /// Stores a sealed TOTP secret that the user has to confirm. It replaces another one that is not
+    /// confirmed. Not possible if the user has a confirmed one.
+    TotpBegun(Vec<u8>),
+    /// Confirms the TOTP secret.
+    TotpConfirmed(NewTotp),
+    /// Removes the confirmed TOTP secret, and the recovery codes if the user has no passkey.
+    TotpRemoved,
+    /// Replaces all recovery codes. Not possible if the user has no second factor.
+    RecoveryCodes(Vec<RecoveryHash>),
+    /// Removes all second factors, and ends all sessions.
+    Reset,
+}
+
+impl FactorChange {
+    /// Returns the event in the audit log, if it has one.
+    pub(crate) fn event(&self) -> Option<Event> {
+        match self {
+            Self::TotpBegun(_) => None,
+            Self::TotpConfirmed(_) => Some(Event::TotpAdded),
+            Self::TotpRemoved => Some(Event::TotpRemoved),
+            Self::RecoveryCodes(_) => Some(Event::RecoveryCodesReplaced),
+            Self::Reset => Some(Event::SecondFactorsReset),
+        }
+    }
+}
+
+/// A TOTP secret that its user has confirmed by a code.
+#[derive(Clone, Debug)]
+pub(crate) struct NewTotp {
+    /// The sealed secret that the code was checked with. If another one replaced it, nothing happens.
+    pub(crate) sealed: Vec<u8>,
+    /// The step of the code.
+    pub(crate) step: u64,
+    /// The hashes of new recovery codes, in the place of all others. Empty if the user keeps them.
+    pub(crate) codes: Vec<RecoveryHash>,
+}

@@ -1,0 +1,149 @@
+//! The second factors of a user, as the user sees and changes them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::login::to_its_end;
+use super::take_backs::TakeBack;
+use super::{Caller, Issuer, ServiceError, SignedIn};
+use crate::audit::Event;
+use crate::second_factor::recovery::NewCodes;
+use crate::second_factor::{FactorChange, NewTotp, StoredFactors, totp};
+use crate::users::User;
+
+/// A new TOTP secret, as it is shown to the user once.
+pub(crate) struct TotpSecret {
+    /// In base32.
+    pub(crate) secret: Zeroizing<String>,
+    /// For a QR code.
+    pub(crate) uri: Zeroizing<String>,
+}
+
+impl Issuer {
+    pub(crate) async fn own_factors(
+        &self,
+        signed_in: &SignedIn,
+    ) -> Result<StoredFactors, ServiceError> {
+        Ok(self.store.factors(signed_in.user.id.clone()).await?)
+    }
+
+    /// Makes a TOTP secret for the user who is signed in. It is in force when the user has confirmed it.
+    pub(crate) async fn begin_totp(
+        &self,
+        signed_in: &SignedIn,
+        client: IpAddr,
+    ) -> Result<TotpSecret, ServiceError> {
+        self.require_fresh(signed_in)?;
+        self.new_totp(&signed_in.user, client).await
+    }
+
+    /// Stores a new TOTP secret of a user, in the place of one that is not confirmed.
+    pub(super) async fn new_totp(
+        &self,
+        user: &User,
+        client: IpAddr,
+    ) -> Result<TotpSecret, ServiceError> {
+        let secret = totp::Secret::random()?;
+        let uri = secret.uri(&self.url.authority(), &user.name)?;
+        let sealed = self.totp_sealer.seal(secret.bytes(), &user.id)?;
+        let begun = self.change_factors(&user.id, FactorChange::TotpBegun(sealed), client).await?;
+        if !begun {
+            let line = "the user has an authenticator app; remove it before another one is set up";
+            return Err(ServiceError::Conflict(line));
+        }
+        Ok(TotpSecret { secret: secret.text(), uri })
+    }
+
+    /// Confirms the TOTP secret of the user who is signed in by its first code. Returns recovery codes,
+    /// unless the user has some. A wrong code counts as a failed login.
+    pub(crate) async fn confirm_totp(
+        self: &Arc<Self>,
+        signed_in: SignedIn,
+        code: Zeroizing<String>,
+        caller: Caller,
+    ) -> Result<Vec<Zeroizing<String>>, ServiceError> {
+        self.limit_logins(caller.address)?;
+        let issuer = Arc::clone(self);
+        to_its_end(async move { issuer.try_first_code(signed_in.user, &code, caller).await }).await
+    }
+
+    async fn try_first_code(
+        &self,
+        user: User,
+        code: &str,
+        caller: Caller,
+    ) -> Result<Vec<Zeroizing<String>>, ServiceError> {
+        let client = caller.address;
+        let failure = self.count_attempt(&self.of_user(user.clone(), caller)).await?;
+        let confirmed = self.confirm(&user, code, client).await;
+        if !matches!(confirmed, Ok(None)) {
+            self.take_backs.add(TakeBack::Counted(failure));
+        }
+        confirmed?.ok_or_else(|| {
+            self.count_failure(Event::SecondFactorFailed, client, Some(&user));
+            ServiceError::Refused("the code is wrong, or its secret was replaced".to_owned())
+        })
+    }
+
+    /// Returns `None` if the code is wrong.
+    async fn confirm(
+        &self,
+        user: &User,
+        code: &str,
+        client: IpAddr,
+    ) -> Result<Option<Vec<Zeroizing<String>>>, ServiceError> {
+        let (stored, now) = (self.store.factors(user.id.clone()).await?, self.clock.now());
+        let totp = stored.totp.filter(|totp| totp.is_open(now)).ok_or(ServiceError::Conflict(
+            "no secret of an authenticator app waits for its first code; make one by POST /totp",
+        ))?;
+        let step = self.open_totp(&user.id, &totp)?.step_of(code, now, totp::NO_STEP);
+        let Some(step) = step else { return Ok(None) };
+        let NewCodes { codes, hashes } = if stored.recovery_codes == 0 {
+            NewCodes::random(&user.id)?
+        } else {
+            NewCodes::default()
+        };
+        let confirmed = NewTotp { sealed: totp.sealed, step, codes: hashes };
+        let change = FactorChange::TotpConfirmed(confirmed);
+        Ok(self.change_factors(&user.id, change, client).await?.then_some(codes))
+    }
+
+    /// Removes the TOTP secret of the user who is signed in.
+    pub(crate) async fn remove_totp(
+        &self,
+        signed_in: &SignedIn,
+        client: IpAddr,
+    ) -> Result<(), ServiceError> {
+        self.require_fresh(signed_in)?;
+        self.change_factors(&signed_in.user.id, FactorChange::TotpRemoved, client).await.map(drop)
+    }
+
+    /// Replaces the recovery codes of the user who is signed in.
+    pub(crate) async fn replace_recovery_codes(
+        &self,
+        signed_in: &SignedIn,
+        client: IpAddr,
+    ) -> Result<Vec<Zeroizing<String>>, ServiceError> {
+        self.require_fresh(signed_in)?;
+        let user_id = &signed_in.user.id;
+        let NewCodes { codes, hashes } = NewCodes::random(user_id)?;
+        let change = FactorChange::RecoveryCodes(hashes);
+        if self.change_factors(user_id, change, client).await? {
+            return Ok(codes);
+        }
+        let line = "the user has no second factor, which recovery codes could stand in for";
+        Err(ServiceError::Conflict(line))
+    }
+
+    async fn change_factors(
+        &self,
+        user_id: &str,
+        change: FactorChange,
+        client: IpAddr,
+    ) -> Result<bool, ServiceError> {
+        let (by, now) = (self.network(client).into(), self.clock.now());
+        Ok(self.store.change_factors(user_id.to_owned(), change, by, now).await?)
+    }
+}
