@@ -49,6 +49,11 @@ events! {
     /// A token was made with which the user can set a new password.
     PasswordResetBegun = "password_reset_begun",
     PasswordReset = "password_reset",
+    PasskeyAdded = "passkey_added",
+    PasskeyRenamed = "passkey_renamed",
+    PasskeyRemoved = "passkey_removed",
+    /// The signature counter of a passkey did not grow: its authenticator may have been copied.
+    PasskeyCounterBack = "passkey_counter_back",
     /// A TOTP secret was confirmed.
     TotpAdded = "totp_added",
     TotpRemoved = "totp_removed",

@@ -60,6 +60,7 @@ mod keys;
 mod login;
 mod one_time;
 mod own_claims;
+mod passkeys;
 mod scope;
 mod second_factor;
 mod session;

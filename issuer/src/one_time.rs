@@ -75,6 +75,29 @@ impl TokenUse {
     }
 }
 
+/// The first use of a challenge, by one request. A challenge is stored only when it is used.
+#[derive(Clone, Debug)]
+pub(crate) struct ChallengeUse {
+    /// SHA-256 of the challenge.
+    pub(crate) hash: TokenHash,
+    /// The random id of the request. A transaction that runs again has the same.
+    pub(crate) id: [u8; 16],
+    pub(crate) now: u64,
+    /// The time until which other uses are refused.
+    pub(crate) remembered_until: u64,
+}
+
+/// The result of recording a [`ChallengeUse`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// It is the first use.
+    First,
+    /// The same request has recorded it already, with this effect.
+    Again { accepted: bool },
+    /// Another request has used the challenge.
+    Foreign,
+}
+
 /// Returns a new token and its hash.
 pub(crate) fn random() -> Result<(Zeroizing<String>, TokenHash), Error> {
     let token = crypto::random_secret()?;

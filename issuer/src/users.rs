@@ -14,7 +14,7 @@ pub(crate) struct User {
     /// Normalised.
     pub(crate) name: String,
     pub(crate) scope: String,
-    /// A PHC string, after [`EXPIRED`] if the password has expired.
+    /// A PHC string, or one of crypt(3), after [`EXPIRED`] if the password has expired.
     pub(crate) password_hash: String,
     /// Counts the changes of the password.
     pub(crate) password_version: u64,

@@ -58,6 +58,8 @@ async function pictureDemo() {
     for (const scheme of ['light', 'dark']) {
       await session(demo, browser, `${scheme}`, { viewport: WIDE, colorScheme: scheme })
       await session(demo, browser, `narrow-${scheme}`, { viewport: NARROW, colorScheme: scheme })
+      await account(demo, browser, `account-${scheme}`, { viewport: WIDE, colorScheme: scheme })
+      await account(demo, browser, `account-narrow-${scheme}`, { viewport: NARROW, colorScheme: scheme })
     }
   } finally {
     await browser.close()
@@ -102,5 +104,20 @@ async function session(demo, browser, name, { viewport, colorScheme }) {
   await page.locator('.clock.expired').waitFor()
   await page.locator('#microseconds').waitFor()
   await picture('expired')
+  await context.close()
+}
+
+/** Takes screenshots of the page of the account. */
+async function account(demo, browser, name, { viewport, colorScheme }) {
+  const context = await browser.newContext({ viewport, colorScheme, reducedMotion: 'reduce' })
+  const page = await context.newPage()
+  const picture = (state) => page.screenshot({ path: `${OUT}/${name}-${state}.png`, fullPage: true })
+  await page.goto(`${demo.page}/account.html`)
+  await page.click('#login')
+  await page.locator('#set-up-totp').waitFor()
+  await picture('in')
+  await page.click('#set-up-totp')
+  await page.locator('dialog .qr').waitFor()
+  await picture('app')
   await context.close()
 }

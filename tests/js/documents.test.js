@@ -18,7 +18,7 @@ after(() => rm(folder, { recursive: true }))
 /** The tests that run the blocks of a document, in these languages. Blocks in others are checked below, by their language. */
 const RUN = {
   'docs/issuer.md': { test: 'issuer/tests/issuer/document_commands.rs', languages: ['sh', 'console'] },
-  'docs/operations.md': { test: 'issuer/tests/issuer/document_commands.rs', languages: ['sh', 'yaml'] },
+  'docs/operations.md': { test: 'issuer/tests/issuer/document_commands.rs', languages: ['sh', 'console', 'yaml'] },
   'docs/migrate.md': { test: 'tests/js/migrate.test.js', languages: ['js'] },
   'docs/recipes.md': { test: 'tests/js/recipes.test.js', languages: ['js', 'cjs', 'ts'] },
   'docs/run-an-issuer.md': { test: 'tests/js/getting-started.test.js', languages: ['sh', 'console', 'js'] },

@@ -123,6 +123,7 @@ const LAYERS: [&[&str]; 6] = [
         "login",
         "one_time",
         "own_claims",
+        "passkeys",
         "scope",
         "second_factor",
         "session",

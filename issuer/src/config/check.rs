@@ -39,6 +39,7 @@ impl Config {
         }
         self.check_client_id()?;
         self.check_rotation()?;
+        self.check_passkeys()?;
         self.issuer.as_deref().map_or(Ok(()), check_issuer)
     }
 

@@ -6,6 +6,7 @@ mod database;
 mod foreign_variables;
 mod intervals;
 mod origin;
+mod passkeys;
 mod postgres_url;
 mod resource;
 mod second_factor;

@@ -159,6 +159,14 @@ settings! {
     second_factor: SecondFactorPolicy = SecondFactorPolicy::Optional;
     /// Origins of pages, apps and extensions that may call the issuer (CORS).
     cors_origins: Vec<Origin> = Vec::new();
+    /// Domain of passkeys (the RP id of WebAuthn); by default localhost for an issuer on loopback.
+    ///
+    /// Passkeys are off without it. It never changes: a passkey works only for the domain that it was made
+    /// for.
+    passkey_rp_id: Option<String> = None;
+    /// Origins of the pages that may use passkeys; by default the issuer's and those of `cors_origins`
+    /// within the domain.
+    passkey_origins: Vec<Origin> = Vec::new();
     /// How long entries of the audit log are kept; none keeps them forever.
     ///
     /// From 1 to 3660 days.

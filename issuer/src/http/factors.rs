@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::body::{json, text};
 use super::login::caller;
+use super::passkeys::OwnPasskey;
 use super::reply::{self, ApiError, ErrorBody, Reply};
 use super::{Api, Call, user};
 
@@ -33,9 +34,15 @@ use super::{Api, Call, user};
 pub(super) async fn list(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     let signed_in = user::signed_in(&api.issuer, &call).await?;
     let stored = api.issuer.own_factors(&signed_in).await?;
+    let passkeys = api.issuer.own_passkeys(&signed_in).await?;
     let confirmed = stored.totp.filter(|totp| totp.confirmed_at.is_some());
     let totp = confirmed.map(|totp| Totp { created_at: totp.created_at });
-    Ok(reply::json(StatusCode::OK, &Factors { totp, recovery_codes: stored.recovery_codes }))
+    let factors = Factors {
+        totp,
+        recovery_codes: stored.recovery_codes,
+        passkeys: passkeys.into_iter().map(OwnPasskey::from).collect(),
+    };
+    Ok(reply::json(StatusCode::OK, &factors))
 }
 
 /// `POST /totp`: begins to set up an authenticator app.
@@ -165,6 +172,8 @@ struct Factors {
     /// The recovery codes that are left.
     #[schema(maximum = 10)]
     recovery_codes: u32,
+    /// Oldest first.
+    passkeys: Vec<OwnPasskey>,
 }
 
 /// An authenticator app.

@@ -106,18 +106,20 @@ struct Login {
 impl Login {
     fn read(call: &Call) -> Result<Self, ApiError> {
         let body: Body = json(call)?;
-        let delivery = match body.session.as_ref().map(Value::as_str) {
-            None | Some(Some("token")) => Delivery::Body,
-            Some(Some("cookie")) => Delivery::Cookie,
-            _ => {
-                let description = "session must be \"token\" or \"cookie\"";
-                return Err(ApiError::invalid_request(description));
-            }
-        };
+        let delivery = delivery(body.session.as_ref())?;
         Ok(Self {
             username: text("username", body.username)?,
             password: text("password", body.password).map(Zeroizing::new)?,
             delivery,
         })
+    }
+}
+
+/// Reads the member `session`.
+pub(super) fn delivery(session: Option<&Value>) -> Result<Delivery, ApiError> {
+    match session.map(Value::as_str) {
+        None | Some(Some("token")) => Ok(Delivery::Body),
+        Some(Some("cookie")) => Ok(Delivery::Cookie),
+        _ => Err(ApiError::invalid_request("session must be \"token\" or \"cookie\"")),
     }
 }

@@ -20,6 +20,7 @@ mod login;
 mod logout;
 mod metrics;
 mod openapi;
+mod passkeys;
 mod password;
 mod reply;
 mod request_id;
@@ -112,7 +113,8 @@ type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
 /// The most bytes of a body, except for the endpoints with [`LONGEST_BODY`].
 const BODY: usize = 8 * 1024;
 
-/// The most bytes of a body with a token, which may be an access token of another issuer.
+/// The most bytes of a body with a token, which may be an access token of another issuer, or with a new
+/// passkey, which may have an attestation.
 pub(crate) const LONGEST_BODY: usize = 16 * 1024;
 
 /// The path of the liveness probe.
@@ -137,6 +139,17 @@ const ENDPOINTS: &[Endpoint] = &[
     },
     post("/password", |api, call| Box::pin(password::change(api, call))),
     post("/password/reset", |api, call| Box::pin(password::reset(api, call))),
+    post("/login/passkey/options", |api, call| Box::pin(passkeys::begin_login(api, call))),
+    post("/login/passkey", |api, call| Box::pin(passkeys::login(api, call))),
+    post("/passkeys/options", |api, call| Box::pin(passkeys::begin(api, call))),
+    Endpoint {
+        body: LONGEST_BODY,
+        ..post("/passkeys", |api, call| Box::pin(passkeys::add(api, call)))
+    },
+    for_users("/passkeys/{id}", "PATCH, DELETE", |api, call| match call.method {
+        Method::PATCH => Box::pin(passkeys::rename(api, call)),
+        _ => Box::pin(passkeys::remove(api, call)),
+    }),
     for_users("/factors", "GET, HEAD", |api, call| Box::pin(factors::list(api, call))),
     for_users("/totp", "POST, DELETE", |api, call| match call.method {
         Method::POST => Box::pin(factors::begin_totp(api, call)),

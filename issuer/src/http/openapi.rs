@@ -21,7 +21,7 @@ use utoipa::{Modify, OpenApi as _};
 use super::reply::{ApiError, ErrorBody, Reply};
 use super::{
     Api, BODY, Call, ENDPOINTS, admin, cookie, document, endpoint_at, factors, health, introspect,
-    login, logout, password, revoke, second_factor, sessions, status, token, well_known,
+    login, logout, passkeys, password, revoke, second_factor, sessions, status, token, well_known,
 };
 use crate::crypto::sha256;
 
@@ -96,6 +96,12 @@ impl Document {
         introspect::introspect,
         password::change,
         password::reset,
+        passkeys::begin_login,
+        passkeys::login,
+        passkeys::begin,
+        passkeys::add,
+        passkeys::rename,
+        passkeys::remove,
         factors::list,
         factors::begin_totp,
         factors::confirm_totp,

@@ -232,6 +232,7 @@ impl From<ServiceError> for ApiError {
         let refused = |status, code| Self::new(status, code, description.clone());
         match e {
             ServiceError::LoginFailed
+            | ServiceError::PasskeyLoginFailed
             | ServiceError::PasswordExpired
             | ServiceError::InvalidMfaToken => refused(StatusCode::UNAUTHORIZED, "invalid_grant"),
             ServiceError::SecondFactorNeeded(asked) => {
@@ -274,9 +275,15 @@ impl From<ServiceError> for ApiError {
             ServiceError::TooManyRequests(wait) => {
                 refused(StatusCode::TOO_MANY_REQUESTS, "too_many_requests").retry_after(wait)
             }
+            ServiceError::NoPasskeys => refused(StatusCode::NOT_FOUND, "not_found"),
+            ServiceError::InvalidChallenge | ServiceError::PasskeyRefused(_) => {
+                refused(StatusCode::BAD_REQUEST, "invalid_request")
+            }
             ServiceError::Refused(_) => refused(StatusCode::BAD_REQUEST, "invalid_request"),
             ServiceError::NoSuch(_) => refused(StatusCode::NOT_FOUND, "not_found"),
             ServiceError::NameTaken
+            | ServiceError::PasskeyTaken
+            | ServiceError::TooManyPasskeys
             | ServiceError::Conflict(_)
             | ServiceError::RequestInFlight
             | ServiceError::AnswerUnreadable => refused(StatusCode::CONFLICT, "conflict"),

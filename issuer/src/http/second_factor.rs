@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::body::{json, missing, optional_text, text};
 use super::cookie::{Cookies, check_site};
 use super::login::{caller, welcome};
+use super::passkeys::passkey_answer;
 use super::reply::{self, ApiError, ErrorBody, Reply};
 use super::tokens::{Delivery, Tokens, tokens};
 use super::{Api, Call};
@@ -52,13 +53,20 @@ use crate::service::Given;
 )]
 pub(super) async fn complete(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     let issuer = &api.issuer;
-    let SecondFactorBody { mfa_token, code, recovery_code } = json(&call)?;
+    let body: SecondFactorBody = json(&call)?;
+    let SecondFactorBody { mfa_token, code, recovery_code, challenge_token, credential } = body;
     let mfa_token = Zeroizing::new(text("mfa_token", mfa_token)?);
     let code = optional_text("code", code)?.map(Zeroizing::new);
-    let given = match (code, optional_text("recovery_code", recovery_code)?.map(Zeroizing::new)) {
-        (Some(code), None) => Given::Code(code),
-        (None, Some(code)) => Given::RecoveryCode(code),
-        _ => return Err(ApiError::invalid_request("expected either code or recovery_code")),
+    let recovery_code = optional_text("recovery_code", recovery_code)?.map(Zeroizing::new);
+    let given = match (code, recovery_code, passkey_answer(challenge_token, credential)?) {
+        (Some(code), None, None) => Given::Code(code),
+        (None, Some(code), None) => Given::RecoveryCode(code),
+        (None, None, Some(answer)) => Given::Passkey(answer),
+        _ => {
+            let description =
+                "expected either code or recovery_code, or credential with challenge_token";
+            return Err(ApiError::invalid_request(description));
+        }
     };
     let login = issuer.pending_login(&mfa_token, call.client).await?;
     let delivery = if login.by_cookie() { Delivery::Cookie } else { Delivery::Body };
@@ -137,7 +145,7 @@ pub(super) async fn enrol(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
 )]
 pub(super) async fn again(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     let issuer = &api.issuer;
-    let AgainBody { refresh_token, password } = json(&call)?;
+    let AgainBody { refresh_token, password, challenge_token, credential } = json(&call)?;
     let cookies = Cookies::of(issuer, &call);
     let given = optional_text("refresh_token", refresh_token)?.map(Zeroizing::new);
     let token = match &given {
@@ -145,8 +153,16 @@ pub(super) async fn again(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
         None => cookies.read(issuer, &call.headers)?,
     };
     let token = token.ok_or_else(|| missing("refresh_token"))?;
-    let password = Zeroizing::new(text("password", password)?);
-    let grant = issuer.authenticate_again(token, password, caller(issuer, &call)).await?;
+    let (password, caller) = (optional_text("password", password)?, caller(issuer, &call));
+    let grant = match (password.map(Zeroizing::new), passkey_answer(challenge_token, credential)?) {
+        (Some(password), None) => issuer.authenticate_again(token, password, caller).await?,
+        (None, Some(answer)) => issuer.authenticate_again_by_passkey(token, answer, caller).await?,
+        (None, None) => return Err(missing("password")),
+        _ => {
+            let description = "expected either password, or credential with challenge_token";
+            return Err(ApiError::invalid_request(description));
+        }
+    };
     Ok(tokens(&grant, Delivery::Body, cookies))
 }
 
@@ -158,12 +174,18 @@ struct SecondFactorBody {
     /// From `mfa_required`, or the answer to the last wrong code.
     #[schema(value_type = String, required, example = "9Zk2…")]
     mfa_token: Option<Value>,
-    /// The code that the authenticator app shows. Either this or `recovery_code`.
+    /// The code that the authenticator app shows. Either this, or `recovery_code`, or `credential`.
     #[schema(value_type = Option<String>, nullable = false, example = "123456")]
     code: Option<Value>,
     /// Case, spaces and hyphens do not matter.
     #[schema(value_type = Option<String>, nullable = false, example = "K7QD-…")]
     recovery_code: Option<Value>,
+    /// From `/login/passkey/options` with this `mfa_token`. With `credential`.
+    #[schema(value_type = Option<String>, nullable = false)]
+    challenge_token: Option<Value>,
+    /// `AuthenticationResponseJSON` of WebAuthn: the result of `toJSON()`.
+    #[schema(value_type = Option<Object>, nullable = false)]
+    credential: Option<Value>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -181,8 +203,15 @@ struct AgainBody {
     /// If it is absent, the refresh token is read from the session cookie.
     #[schema(value_type = Option<String>, nullable = false, example = "AVbk…")]
     refresh_token: Option<Value>,
-    #[schema(value_type = String, required, format = Password, example = "a password of your own")]
+    /// Either this or `credential`.
+    #[schema(value_type = Option<String>, nullable = false, format = Password, example = "a password of your own")]
     password: Option<Value>,
+    /// From `/login/passkey/options`. With `credential`.
+    #[schema(value_type = Option<String>, nullable = false)]
+    challenge_token: Option<Value>,
+    /// `AuthenticationResponseJSON` of WebAuthn: the result of `toJSON()`.
+    #[schema(value_type = Option<Object>, nullable = false)]
+    credential: Option<Value>,
 }
 
 /// The secret of an authenticator app that a login sets up.

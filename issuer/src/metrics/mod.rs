@@ -31,6 +31,8 @@ pub(crate) struct Metrics {
     routes: Vec<Route>,
     pub(crate) logins: Logins,
     pub(crate) refreshes: Refreshes,
+    /// Uses of passkeys whose signature counter did not grow.
+    pub(crate) passkey_counters_back: IntCounter,
     /// The time of one password hash, without its wait.
     pub(crate) hash_seconds: Histogram,
     /// The time of one signature.
@@ -151,6 +153,10 @@ impl Metrics {
             routes: counted_routes(&maker, routes)?,
             logins: logins(&maker)?,
             refreshes: refreshes(&maker)?,
+            passkey_counters_back: maker.int_counter(
+                "countersign_passkey_counters_back_total",
+                "Uses of passkeys whose signature counter did not grow",
+            )?,
             hash_seconds: maker.histogram(
                 "countersign_password_hash_duration_seconds",
                 "Time of one password hash, without its wait",

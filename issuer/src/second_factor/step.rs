@@ -7,6 +7,7 @@ use crate::audit::Network;
 use crate::authentication::Authentication;
 use crate::login::throttle::ProvisionalFailure;
 use crate::one_time::{OneTimeToken, TokenUse};
+use crate::passkeys::PasskeyUse;
 use crate::session::{Session, SessionId};
 use crate::status::Candidates;
 use crate::users::User;
@@ -46,6 +47,8 @@ pub(crate) enum Proof {
     NewTotp(NewTotp),
     /// The hash of a recovery code, which may be wrong.
     RecoveryCode(RecoveryHash),
+    /// A verified use of a passkey. Its counter may be wrong.
+    Passkey(PasskeyUse),
 }
 
 /// The purpose of an authentication.

@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use super::Asked;
 use super::admin::Access;
+use crate::passkeys::MOST_OF_A_USER as MOST_PASSKEYS;
+use crate::passkeys::relying_party::Fault;
 use crate::store::StoreError;
 use crate::target::TargetFault;
 
@@ -43,6 +45,18 @@ pub(crate) enum ServiceError {
     InvalidAccessToken,
     /// The user has no such session, or it has ended.
     NoSuchSession,
+    /// The setting `passkey_rp_id` is not set.
+    NoPasskeys,
+    /// The challenge of a passkey is none of ours, is for somebody else, has expired, or was used.
+    InvalidChallenge,
+    /// The login with a passkey is refused, for whatever reason.
+    PasskeyLoginFailed,
+    /// The registration of a passkey is refused.
+    PasskeyRefused(Fault),
+    /// Some user has a passkey with this credential id.
+    PasskeyTaken,
+    /// The user has as many passkeys as they may.
+    TooManyPasskeys,
     /// The client's id or secret is wrong, or the client is locked.
     InvalidClient,
     /// `scope` is not a list of scope tokens.
@@ -140,6 +154,19 @@ impl fmt::Display for ServiceError {
             Self::InvalidAccessToken => {
                 "the access token is invalid or has expired, or its session has ended; log in again or \
                  refresh"
+            }
+            Self::NoPasskeys => "passkeys are off; set passkey_rp_id to turn them on",
+            Self::InvalidChallenge => {
+                "the challenge is invalid or has expired, or was used; ask for another one"
+            }
+            Self::PasskeyLoginFailed => {
+                "the passkey is unknown or was refused, or its challenge has expired; ask for another \
+                 challenge"
+            }
+            Self::PasskeyRefused(fault) => return write!(f, "the passkey is refused: {fault}"),
+            Self::PasskeyTaken => "this passkey is registered already",
+            Self::TooManyPasskeys => {
+                return write!(f, "a user has at most {MOST_PASSKEYS} passkeys; remove one first");
             }
             Self::NoSuchSession => "the user has no such session, or it has ended",
             Self::InvalidClient => "the client's id or its secret is wrong",

@@ -8,6 +8,7 @@ use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::metrics::Metrics;
 use crate::one_time::{OneTimeToken, Purpose, TokenHash};
+use crate::passkeys::{NewPasskey, Passkey, Registration};
 use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
@@ -70,6 +71,13 @@ measured! {
     write: add_one_time_token(token: OneTimeToken, by: Actor) -> ();
     read: one_time_token(hash: TokenHash, purpose: Purpose, now: u64) -> Option<OneTimeToken>;
     bulk: prune_one_time_tokens(at: u64) -> ();
+    write: add_passkey(new: NewPasskey) -> Registration;
+    read: passkey(id: Vec<u8>) -> Option<Passkey>;
+    read: passkeys(user_id: String) -> Vec<Passkey>;
+    write: rename_passkey(
+        user_id: String, id: Vec<u8>, name: String, by: Actor, now: u64
+    ) -> bool;
+    write: remove_passkey(user_id: String, id: Vec<u8>, by: Actor, now: u64) -> bool;
     bulk: prune(at: u64) -> ();
     bulk: prune_failures(now: u64) -> ();
     read: factors(user_id: String) -> StoredFactors;

@@ -9,7 +9,9 @@ mod introspection;
 mod login;
 pub(crate) mod new_password;
 mod own_factors;
+mod own_passkeys;
 mod own_sessions;
+mod passkey_login;
 mod refresh;
 mod second_factor;
 mod session_end;
@@ -62,6 +64,8 @@ use self::keys::KeyRing;
 pub(crate) use self::login::{Caller, LoggedIn, LoginRequest};
 pub(crate) use self::new_password::PasswordChange;
 pub(crate) use self::open::{Opened, check_store, open_store, open_to_change};
+pub(crate) use self::own_passkeys::{PasskeyOptions, PasskeyRegistration};
+pub(crate) use self::passkey_login::PasskeyAnswer;
 use self::polling::Polling;
 use self::rate_limit::RateLimit;
 pub(crate) use self::refresh::RefreshRequest;
@@ -75,6 +79,8 @@ use crate::audit::{Network, NetworkNames};
 use crate::config::SESSION_MAX;
 use crate::login::counters::Counters;
 use crate::metrics::Metrics;
+use crate::passkeys::challenge::Challenges;
+use crate::passkeys::relying_party::RelyingParty;
 use crate::sealing::Sealer;
 use crate::session::Lifetimes;
 use crate::status::Candidates;
@@ -107,6 +113,9 @@ pub(crate) struct Issuer {
     network_names: Arc<NetworkNames>,
     refresh_key: hmac::Key,
     counters: Counters,
+    /// `None` if passkeys are off.
+    relying_party: Option<RelyingParty>,
+    challenges: Challenges,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) status_lists: Lists,
 }

@@ -23,6 +23,8 @@ use crate::config::DatabaseUrl;
 use crate::keys::{Rules, Vault};
 use crate::login::counters::Counters;
 use crate::metrics::Metrics;
+use crate::passkeys::challenge::Challenges;
+use crate::passkeys::relying_party::RelyingParty;
 use crate::sealing::{DeploymentSecret, FactorKey, MasterKeySource, Sealer};
 use crate::store::{self, Missing, Store};
 use crate::{Clock, Config, Error, Limits};
@@ -79,6 +81,10 @@ impl Issuer {
             network_names,
             refresh_key: secret.refresh_key()?,
             counters: Counters::new(secret.derive("countersign logins v1")?),
+            relying_party: config
+                .passkey_site(url.as_str())
+                .map(|site| RelyingParty::new(&site.rp_id, &site.origins)),
+            challenges: Challenges::new(secret.derive("countersign passkeys v1")?),
             config,
             limits,
             url,

@@ -1,5 +1,4 @@
-//! The step of a login after the password: a proof by a second factor opens the session. And the step
-//! after a passkey alone.
+//! The step of a login after the password: a proof by a second factor opens the session.
 //!
 //! A login that waits for it has a one-time token. A wrong proof uses the token up, and the answer has
 //! another one. Each proof counts as a failed login until it was right. The step with the password does
@@ -15,7 +14,7 @@ use zeroize::Zeroizing;
 use super::login::{Login, to_its_end};
 use super::own_factors::TotpSecret;
 use super::take_backs::TakeBack;
-use super::{Caller, Issuer, LoggedIn, Requested, ServiceError, SignedIn};
+use super::{Caller, Issuer, LoggedIn, PasskeyAnswer, Requested, ServiceError, SignedIn};
 use crate::audit::{Actor, Event};
 use crate::authentication::{Authentication, Factors, SecondFactor};
 use crate::login::throttle::ProvisionalFailure;
@@ -51,8 +50,8 @@ const ENROLMENT: &str = "totp_enrolment";
 
 /// A login that waits for a second factor.
 pub(crate) struct PendingLogin {
-    token: TokenUse,
-    user_id: String,
+    pub(super) token: TokenUse,
+    pub(super) user_id: String,
     expires_at: u64,
     pending: Pending,
 }
@@ -74,6 +73,7 @@ pub(crate) enum Given {
     /// A code of an authenticator app.
     Code(Zeroizing<String>),
     RecoveryCode(Zeroizing<String>),
+    Passkey(PasskeyAnswer),
 }
 
 impl Given {
@@ -81,6 +81,7 @@ impl Given {
         match self {
             Self::Code(_) => SecondFactor::Totp,
             Self::RecoveryCode(_) => SecondFactor::RecoveryCode,
+            Self::Passkey(_) => SecondFactor::Passkey,
         }
     }
 }
@@ -116,10 +117,24 @@ impl Issuer {
         now: u64,
     ) -> Result<Asked, ServiceError> {
         let stored = self.store.factors(user.id.clone()).await?;
-        let methods = methods(user, pending, &stored);
+        let methods = self.methods(user, pending, &stored);
         let (asked, token) = new_token(user, pending, methods, now + pending::WITHIN, now)?;
         self.store.add_one_time_token(token, Actor::default()).await?;
         Ok(asked)
+    }
+
+    /// Returns the names of the proofs that the user can give.
+    fn methods(&self, user: &User, pending: &Pending, stored: &StoredFactors) -> Vec<&'static str> {
+        if pending.is_enrolment {
+            return vec![ENROLMENT];
+        }
+        let Factors { totp, passkeys } = user.factors;
+        let methods = [
+            totp.then_some(SecondFactor::Totp),
+            (stored.recovery_codes > 0).then_some(SecondFactor::RecoveryCode),
+            (passkeys && self.relying_party.is_some()).then_some(SecondFactor::Passkey),
+        ];
+        methods.into_iter().flatten().map(SecondFactor::name).collect()
     }
 
     /// Returns the login that waits with this token.
@@ -167,7 +182,7 @@ impl Issuer {
         let user = self.store.user_with_id(login.user_id.clone()).await?;
         let user = user.ok_or(ServiceError::InvalidMfaToken)?;
         let issuer = Arc::clone(self);
-        to_its_end(async move { issuer.try_proof(login, user, &given, caller).await }).await
+        to_its_end(async move { issuer.try_proof(login, user, given, caller).await }).await
     }
 
     /// Counts the attempt, checks the proof and takes the last step.
@@ -175,18 +190,18 @@ impl Issuer {
         &self,
         PendingLogin { token, user_id: _, expires_at, pending }: PendingLogin,
         user: User,
-        given: &Given,
+        given: Given,
         caller: Caller,
     ) -> Result<LoggedIn, ServiceError> {
         let login = self.of_user(user.clone(), caller);
         let failure = self.count_attempt(&login).await?;
-        let now = self.clock.now();
-        let prepared = self.prepare(&user, &pending, given, expires_at, now).await;
+        let (now, factor) = (self.clock.now(), given.factor());
+        let prepared = self.prepare(&user, &pending, &token, given, expires_at, now).await;
         let prepared = prepared.inspect_err(|_| {
             self.take_backs.add(TakeBack::Counted(failure.clone()));
         })?;
         let Prepared { proof, codes, retry, retry_token } = prepared;
-        let authentication = Authentication::by_password_and(given.factor(), now);
+        let authentication = Authentication::by_password_and(factor, now);
         let goal = match pending.session {
             Some(session) => Goal::Again { session, authentication },
             None => Goal::Open {
@@ -234,7 +249,7 @@ impl Issuer {
         Ok(finished?)
     }
 
-    fn logged_in(
+    pub(super) fn logged_in(
         &self,
         login: &Login,
         user: &User,
@@ -260,21 +275,25 @@ impl Issuer {
         &self,
         user: &User,
         pending: &Pending,
-        given: &Given,
+        token: &TokenUse,
+        given: Given,
         expires_at: u64,
         now: u64,
     ) -> Result<Prepared, ServiceError> {
         let stored = self.store.factors(user.id.clone()).await?;
         let (proof, codes) = match given {
             Given::Code(code) if pending.is_enrolment => {
-                self.check_new_code(user, &stored, code, now)?
+                self.check_new_code(user, &stored, &code, now)?
             }
-            Given::Code(code) => (self.check_code(user, &stored, code, now)?, Vec::new()),
+            Given::Code(code) => (self.check_code(user, &stored, &code, now)?, Vec::new()),
             Given::RecoveryCode(code) => {
-                (Proof::RecoveryCode(recovery::hash(&user.id, code)), Vec::new())
+                (Proof::RecoveryCode(recovery::hash(&user.id, &code)), Vec::new())
+            }
+            Given::Passkey(answer) => {
+                (self.check_second_passkey(user, token, answer).await?, Vec::new())
             }
         };
-        let methods = methods(user, pending, &stored);
+        let methods = self.methods(user, pending, &stored);
         let (retry, retry_token) = new_token(user, pending, methods, expires_at, now)?;
         Ok(Prepared { proof, codes, retry, retry_token })
     }
@@ -323,41 +342,6 @@ impl Issuer {
     }
 
     #[allow(dead_code, reason = "passkeys come next")]
-    /// Opens a session for a user by a proof without a password. `token` is that of the proof's challenge.
-    pub(super) async fn open_by(
-        &self,
-        user: User,
-        token: TokenUse,
-        proof: Proof,
-        by_cookie: bool,
-        caller: Caller,
-    ) -> Result<LoggedIn, ServiceError> {
-        let now = self.clock.now();
-        let login = self.of_user(user.clone(), caller);
-        let authentication = Authentication::by_passkey(now);
-        let step = LastStep {
-            user_id: user.id.clone(),
-            password_version: None,
-            token: Some(token),
-            proof,
-            goal: Goal::Open {
-                session: Box::new(self.new_session(&user, authentication, &login.caller)?),
-                candidates: self.candidates()?,
-            },
-            failure: None,
-            retry: None,
-            network: self.network(login.caller.address),
-            now,
-        };
-        match self.take_last_step(step).await? {
-            Finished::Done(session) => {
-                let pending = Pending::after_password(&user, by_cookie, None);
-                self.logged_in(&login, &user, &session, &pending, now)
-            }
-            Finished::Wrong | Finished::Refused => Err(ServiceError::LoginFailed),
-        }
-    }
-
     /// Refuses a request whose session's user has not authenticated lately.
     pub(crate) fn require_fresh(&self, signed_in: &SignedIn) -> Result<(), ServiceError> {
         let now = self.clock_guard.latest_time();
@@ -400,18 +384,4 @@ fn new_token(
     };
     let expires_in = expires_at.saturating_sub(now);
     Ok((Asked { mfa_token, expires_in, methods }, stored))
-}
-
-/// Returns the names of the proofs that the user can give.
-fn methods(user: &User, pending: &Pending, stored: &StoredFactors) -> Vec<&'static str> {
-    if pending.is_enrolment {
-        return vec![ENROLMENT];
-    }
-    let Factors { totp, passkeys } = user.factors;
-    let methods = [
-        totp.then_some(SecondFactor::Totp),
-        (stored.recovery_codes > 0).then_some(SecondFactor::RecoveryCode),
-        passkeys.then_some(SecondFactor::Passkey),
-    ];
-    methods.into_iter().flatten().map(SecondFactor::name).collect()
 }

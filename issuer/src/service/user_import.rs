@@ -85,7 +85,7 @@ impl<'a> Import<'a> {
         loop {
             number += 1;
             let line = read_line(&mut input, &mut buffer);
-            let line = line.map_err(|e| self.interrupted(|| cannot_read(number, &e)))?;
+            let line = line.map_err(|e| self.interrupted(cannot_read(number, &e)))?;
             if let Line::Text(text) = line
                 && text.trim_ascii().is_empty()
             {
@@ -146,7 +146,7 @@ impl<'a> Import<'a> {
             Vec::new()
         } else {
             let added = self.opened.store.add_users(users, Actor::default()).await;
-            added.map_err(|e| self.interrupted(|| e))?
+            added.map_err(|e| self.interrupted(e))?
         };
         let mut additions = additions.into_iter();
         for (number, user) in lines {
@@ -168,7 +168,7 @@ impl<'a> Import<'a> {
             };
             if let Some(reason) = refused {
                 self.counts.refused += 1;
-                watcher.refused(number, &reason)?;
+                watcher.refused(number, &reason).map_err(|e| self.interrupted(e))?;
             }
         }
         watcher.progress(self.counts);
@@ -177,8 +177,8 @@ impl<'a> Import<'a> {
 
     /// Returns the error of an import that ends early. After the first lines it is not known to have
     /// changed nothing.
-    fn interrupted<E: Into<Error>>(&self, e: impl FnOnce() -> E) -> Error {
-        let e = e().into();
+    fn interrupted(&self, e: impl Into<Error>) -> Error {
+        let e = e.into();
         match self.counts.done() {
             0 => e,
             done => Error::Unconfirmed(format!("{done} lines are done: {e}")),

@@ -25,6 +25,7 @@ use crate::keys::{KeyRecord, Vault};
 use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash};
+use crate::passkeys::{NewPasskey, Passkey, Registration};
 use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
@@ -230,6 +231,26 @@ pub(crate) trait Store: Send + Sync {
     /// Deletes the tokens that had expired at that time.
     fn prune_one_time_tokens(&self, at: u64) -> Answer<'_, ()>;
 
+    // Passkeys.
+
+    /// Adds a passkey, and uses the challenge of its registration up.
+    fn add_passkey(&self, new: NewPasskey) -> Answer<'_, Registration>;
+    /// Returns the passkey of that credential id.
+    fn passkey(&self, id: Vec<u8>) -> Answer<'_, Option<Passkey>>;
+    /// Returns the passkeys of a user, oldest first.
+    fn passkeys(&self, user_id: String) -> Answer<'_, Vec<Passkey>>;
+    /// Renames a passkey. Returns `false` if the user has none with that credential id.
+    fn rename_passkey(
+        &self,
+        user_id: String,
+        id: Vec<u8>,
+        name: String,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool>;
+    /// Removes a passkey. Returns `false` if the user has none with that credential id.
+    fn remove_passkey(&self, user_id: String, id: Vec<u8>, by: Actor, now: u64)
+    -> Answer<'_, bool>;
     // Second factors.
 
     /// Returns the second factors of a user.

@@ -82,6 +82,7 @@ mod idempotency;
 mod keys;
 mod logins;
 mod new_passwords;
+mod passkeys;
 mod sessions;
 mod status_lists;
 mod user_imports;

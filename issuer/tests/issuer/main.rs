@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, also in its helpers"
 )]
 
+mod authenticator;
 mod cluster;
 mod common;
 mod standby;
@@ -33,6 +34,7 @@ mod login_queue;
 mod new_password;
 mod own_claims;
 mod own_sessions;
+mod passkeys;
 mod postgres;
 mod promtool;
 mod quiet;

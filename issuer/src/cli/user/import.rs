@@ -35,19 +35,18 @@ impl ImportUsers {
         let mut import = Import::new(opened, config, Clock::system())?;
         let result = import.run(input, &mut report).await;
         let finished = report.finish();
-        let counts = result?;
-        finished?;
-        let Counts { added, present, refused } = counts;
+        let Counts { added, present, refused } = result?;
         let text = format!(
             "added users: {added}; there already: {present}; refused lines: {refused}\n\
              users can log in with the passwords that they have\n"
         );
         output.print(&text, &json!({ "added": added, "present": present, "refused": refused }))?;
+        finished?;
         match refused {
             0 => Ok(()),
             _ => Err(Error::Refused(format!(
-                "{refused} lines were refused, and all others are done; correct them and run the \
-                 command again: users that are there already stay as they are"
+                "refused lines: {refused}; all others are done. Correct them and run the command \
+                 again: users that are there already stay as they are"
             ))),
         }
     }

@@ -116,7 +116,7 @@ pub(super) struct AddUser {
     /// Either this or `password_hash`.
     #[schema(value_type = Option<String>, nullable = false, format = Password, example = "a password of your own")]
     password: Option<Value>,
-    /// The hash of the password in PHC form.
+    /// The hash of the password from another system: argon2, bcrypt, scrypt or PBKDF2.
     #[schema(value_type = Option<String>, nullable = false, example = "$argon2id$v=19$m=19456,t=2,p=1$…")]
     password_hash: Option<Value>,
     #[schema(value_type = Option<String>, nullable = false, default = "", example = "read write")]

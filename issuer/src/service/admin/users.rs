@@ -27,7 +27,7 @@ pub(crate) struct NewUser {
 /// The first password of a user.
 pub(crate) enum Credential {
     Password(Zeroizing<String>),
-    /// Its hash in PHC form.
+    /// Its hash, from another system.
     Hash(String),
 }
 

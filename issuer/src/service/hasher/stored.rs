@@ -97,7 +97,7 @@ impl StoredHash {
     ///
     /// [`Error::Refused`] with the reason.
     pub(crate) fn check_foreign(text: &str, config: &Config) -> Result<(), Error> {
-        let checked = Self::parse(text).and_then(|hash| hash.check_cost(config.hash_memory));
+        let checked = Self::parse(text).and_then(|hash| hash.check_cost(config));
         checked.map_err(Error::Refused)
     }
 
@@ -159,7 +159,8 @@ impl StoredHash {
         }
     }
 
-    fn check_cost(&self, hash_memory: u32) -> Result<(), String> {
+    fn check_cost(&self, config: &Config) -> Result<(), String> {
+        let hash_memory = config.hash_memory;
         if self.memory() > hash_memory {
             return Err(format!(
                 "the hash costs too much memory: {} KiB; expected at most hash_memory, {hash_memory} \
@@ -168,7 +169,9 @@ impl StoredHash {
             ));
         }
         let (measure, work, most) = match self.function {
-            Function::Argon2 { cost, .. } => ("m times t", cost.work(), MOST_ARGON2),
+            Function::Argon2 { cost, .. } => {
+                ("m times t", cost.work(), MOST_ARGON2.max(Cost::configured(config).work()))
+            }
             Function::Bcrypt { cost } => ("the cost", cost.into(), MOST_BCRYPT),
             Function::Scrypt { log_n, r, p } => {
                 let work = (u64::from(r) * u64::from(p)).saturating_mul(1 << log_n);
@@ -368,6 +371,17 @@ mod tests {
                 (result, _) => panic!("{cost}: {result:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_hash_that_costs_no_more_than_new_ones_is_accepted() {
+        let config = Config { argon2_memory: 262_144, argon2_passes: 8, ..Config::default() };
+        let hash = |passes| {
+            let text =
+                format!("$argon2i$v=19$m=262144,t={passes},p=1$c29tZXNhbHQ$aGFzaGhhc2hoYXNo");
+            StoredHash::check_foreign(&text, &config).is_ok()
+        };
+        assert!(hash(8) && !hash(9));
     }
 
     #[test]

@@ -6,10 +6,11 @@ use tokio_postgres::types::Type;
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::{audit, failures, one_time, rows, sessions, users};
+use super::{audit, failures, one_time, passkeys, rows, sessions, users};
 use crate::audit::{Actor, Event, NewEntry};
 use crate::authentication::Factors;
 use crate::one_time::TokenUse;
+use crate::passkeys::Assertion;
 use crate::second_factor::recovery::RecoveryHash;
 use crate::second_factor::{
     FactorChange, Finished, Goal, LastStep, NewTotp, Proof, StoredFactors, StoredTotp,
@@ -82,7 +83,7 @@ pub(super) async fn change(
 
 /// Returns the second factors of a user whose row is locked. The statement that locked it may have seen
 /// older ones.
-async fn factors(db: &Connection, user_id: &str) -> Result<Factors, Failure> {
+pub(super) async fn factors(db: &Connection, user_id: &str) -> Result<Factors, Failure> {
     let find = "SELECT EXISTS (SELECT FROM countersign.totps
                                WHERE user_id = $1 AND confirmed_at IS NOT NULL) AS totp,
                        EXISTS (SELECT FROM countersign.passkeys WHERE user_id = $1) AS passkeys";
@@ -150,7 +151,7 @@ async fn has_codes(
     Ok(db.query_typed_opt(find, &parameters).await?.is_some())
 }
 
-async fn replace_codes(
+pub(super) async fn replace_codes(
     db: &Connection,
     user_id: &str,
     codes: &[RecoveryHash],
@@ -175,7 +176,7 @@ async fn reset(db: &Connection, user_id: &str) -> Result<bool, Failure> {
     Ok(deleted > 0)
 }
 
-async fn delete(db: &Connection, table: &str, user_id: &str) -> Result<u64, Failure> {
+pub(super) async fn delete(db: &Connection, table: &str, user_id: &str) -> Result<u64, Failure> {
     let delete = format!("DELETE FROM countersign.{table} WHERE user_id = $1");
     Ok(db.execute_typed(&delete, &[(&user_id, Type::TEXT)]).await?)
 }
@@ -282,6 +283,10 @@ async fn prove(db: &Connection, user: &User, step: &LastStep) -> Result<bool, Fa
                 [user_id, (&hash.as_slice() as _, Type::BYTEA), (&id.as_slice() as _, Type::BYTEA)];
             let used = db.execute_typed(use_up, &parameters).await?;
             (used == 1, Some(Event::RecoveryCodeUsed))
+        }
+        Proof::Passkey(used) => {
+            let verdict = passkeys::accept(db, &user.id, used, &step.network).await?;
+            (verdict == Assertion::Accepted, None)
         }
     };
     if is_right && let Some(event) = event {

@@ -18,6 +18,7 @@ mod in_use;
 mod keys;
 mod one_time;
 mod open;
+mod passkeys;
 mod probe;
 mod rows;
 mod sessions;
@@ -44,6 +45,7 @@ use crate::keys::{KeyRecord, Vault};
 use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash};
+use crate::passkeys::{MOST_OF_A_USER as MOST_PASSKEYS, NewPasskey, Passkey, Registration};
 use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
@@ -438,6 +440,62 @@ impl Store for PostgresStore {
             let prune = |db: Connection| async move { factors::prune_some(&db, until).await };
             while self.connections.transact(prune).await? > 0 {}
             Ok(())
+        })
+    }
+
+    fn add_passkey(&self, new: NewPasskey) -> Answer<'_, Registration> {
+        Box::pin(async move {
+            let new = &new;
+            self.connections.transact(|db| async move { passkeys::add(&db, new).await }).await
+        })
+    }
+
+    fn passkey(&self, id: Vec<u8>) -> Answer<'_, Option<Passkey>> {
+        Box::pin(async move {
+            let rows = self.connections.read(passkeys::FIND, &[(&id, Type::BYTEA)]).await?;
+            Ok(rows.first().map(passkeys::from_row).transpose()?)
+        })
+    }
+
+    fn passkeys(&self, user_id: String) -> Answer<'_, Vec<Passkey>> {
+        Box::pin(async move {
+            let most = i64::from(MOST_PASSKEYS);
+            let parameters: Parameters<'_> = &[(&user_id, Type::TEXT), (&most, Type::INT8)];
+            let rows = self.connections.read(passkeys::ALL, parameters).await?;
+            Ok(rows.iter().map(passkeys::from_row).collect::<Result<_, _>>()?)
+        })
+    }
+
+    fn rename_passkey(
+        &self,
+        user_id: String,
+        id: Vec<u8>,
+        name: String,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let (user_id, id, name, by) = (&user_id, &id, &name, &by);
+            self.connections
+                .transact(
+                    |db| async move { passkeys::rename(&db, user_id, id, name, by, now).await },
+                )
+                .await
+        })
+    }
+
+    fn remove_passkey(
+        &self,
+        user_id: String,
+        id: Vec<u8>,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let (user_id, id, by) = (&user_id, &id, &by);
+            self.connections
+                .transact(|db| async move { passkeys::remove(&db, user_id, id, by, now).await })
+                .await
         })
     }
 

@@ -3,11 +3,14 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::connect::Parameters;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, rows};
 use crate::audit::Actor;
-use crate::one_time::{MOST_OF_A_USER, OneTimeToken, Purpose, TokenHash, TokenUse};
+use crate::one_time::{
+    ChallengeUse, MOST_OF_A_USER, OneTimeToken, Purpose, Recorded, TokenHash, TokenUse,
+};
 
 pub(super) const FIND: &str = "SELECT * FROM countersign.one_time_tokens
      WHERE hash = $1 AND purpose = $2 AND expires_at > $3 AND used_by IS NULL";
@@ -69,6 +72,37 @@ pub(super) async fn take(
         )
         .await?;
     row.map(|row| from_row(&row, token.purpose)).transpose()
+}
+
+/// Records the use of a challenge, unless there is one. Waits for a transaction that records one.
+pub(super) async fn record_use(
+    db: &Connection,
+    used: &ChallengeUse,
+    accepted: bool,
+) -> Result<Recorded, Failure> {
+    let ChallengeUse { hash, id, now, remembered_until } = used;
+    let (hash, data) = ((&hash.as_slice() as _, Type::BYTEA), [u8::from(accepted)]);
+    let insert = "INSERT INTO countersign.one_time_tokens
+                    (hash, purpose, data, created_at, expires_at, used_by)
+                  VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (hash) DO NOTHING";
+    let parameters: Parameters<'_> = &[
+        hash.clone(),
+        (&Purpose::Passkey.as_str(), Type::TEXT),
+        (&data.as_slice(), Type::BYTEA),
+        (&rows::signed(*now)?, Type::INT8),
+        (&rows::signed(*remembered_until)?, Type::INT8),
+        (&id.as_slice(), Type::BYTEA),
+    ];
+    if db.execute_typed(insert, parameters).await? == 1 {
+        return Ok(Recorded::First);
+    }
+    let before = "SELECT data, used_by FROM countersign.one_time_tokens WHERE hash = $1";
+    let Some(row) = db.query_typed_opt(before, &[hash]).await? else {
+        return Ok(Recorded::Foreign);
+    };
+    let (data, used_by): (&[u8], Option<&[u8]>) = (row.try_get("data")?, row.try_get("used_by")?);
+    let is_own = used_by == Some(id.as_slice());
+    Ok(if is_own { Recorded::Again { accepted: data == [1] } } else { Recorded::Foreign })
 }
 
 /// Ends the tokens of a user that nobody has used.

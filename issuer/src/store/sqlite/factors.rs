@@ -2,8 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{audit, failures, one_time, sessions, users};
+use super::{audit, failures, one_time, passkeys, sessions, users};
 use crate::audit::{Actor, Event, NewEntry};
+use crate::passkeys::Assertion;
 use crate::second_factor::recovery::RecoveryHash;
 use crate::second_factor::{
     FactorChange, Finished, Goal, LastStep, NewTotp, Proof, StoredFactors, StoredTotp,
@@ -83,7 +84,11 @@ fn remove_totp(db: &Connection, user: &User) -> rusqlite::Result<bool> {
     Ok(user.factors.totp)
 }
 
-fn replace_codes(db: &Connection, user_id: &str, codes: &[RecoveryHash]) -> rusqlite::Result<()> {
+pub(super) fn replace_codes(
+    db: &Connection,
+    user_id: &str,
+    codes: &[RecoveryHash],
+) -> rusqlite::Result<()> {
     delete(db, "recovery_codes", user_id)?;
     let insert = "INSERT INTO recovery_codes (hash, user_id) VALUES (?1, ?2)";
     let mut insert = db.prepare_cached(insert)?;
@@ -102,7 +107,7 @@ fn reset(db: &Connection, user_id: &str) -> rusqlite::Result<bool> {
     Ok(deleted > 0)
 }
 
-fn delete(db: &Connection, table: &str, user_id: &str) -> rusqlite::Result<usize> {
+pub(super) fn delete(db: &Connection, table: &str, user_id: &str) -> rusqlite::Result<usize> {
     let delete = format!("DELETE FROM {table} WHERE user_id = ?1");
     db.prepare_cached(&delete)?.execute([user_id])
 }
@@ -166,6 +171,10 @@ fn prove(db: &Connection, user: &User, step: &LastStep) -> rusqlite::Result<bool
             let id = step.token.as_ref().map_or([0; 16], |token| token.id);
             let used = db.prepare_cached(use_up)?.execute(params![hash, user.id, id])?;
             (used == 1, Some(Event::RecoveryCodeUsed))
+        }
+        Proof::Passkey(used) => {
+            let verdict = passkeys::accept(db, &user.id, used, &step.network)?;
+            (verdict == Assertion::Accepted, None)
         }
     };
     if is_right && let Some(event) = event {

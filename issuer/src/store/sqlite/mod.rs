@@ -13,6 +13,7 @@ mod in_use;
 mod keys;
 mod one_time;
 mod open;
+mod passkeys;
 mod probe;
 mod queue;
 mod readers;
@@ -43,6 +44,7 @@ use crate::keys::{KeyRecord, Vault};
 use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash};
+use crate::passkeys::{NewPasskey, Passkey, Registration};
 use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, RefreshToken, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
@@ -307,6 +309,39 @@ impl Store for SqliteStore {
 
     fn prune_factors(&self, until: u64) -> Answer<'_, ()> {
         self.prune_in_parts(move |db| factors::prune_some(db, until))
+    }
+
+    fn add_passkey(&self, new: NewPasskey) -> Answer<'_, Registration> {
+        self.write(move |db| passkeys::add(db, &new))
+    }
+
+    fn passkey(&self, id: Vec<u8>) -> Answer<'_, Option<Passkey>> {
+        self.readers.look_up(move |db| passkeys::find(db, &id))
+    }
+
+    fn passkeys(&self, user_id: String) -> Answer<'_, Vec<Passkey>> {
+        self.readers.read(move |db| passkeys::all(db, &user_id))
+    }
+
+    fn rename_passkey(
+        &self,
+        user_id: String,
+        id: Vec<u8>,
+        name: String,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool> {
+        self.write(move |db| passkeys::rename(db, &user_id, &id, &name, &by, now))
+    }
+
+    fn remove_passkey(
+        &self,
+        user_id: String,
+        id: Vec<u8>,
+        by: Actor,
+        now: u64,
+    ) -> Answer<'_, bool> {
+        self.write(move |db| passkeys::remove(db, &user_id, &id, &by, now))
     }
 
     fn newest_status_list(&self) -> Answer<'_, u32> {

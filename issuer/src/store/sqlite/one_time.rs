@@ -4,7 +4,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::audit;
 use crate::audit::Actor;
-use crate::one_time::{MOST_OF_A_USER, OneTimeToken, Purpose, TokenHash, TokenUse};
+use crate::one_time::{
+    ChallengeUse, MOST_OF_A_USER, OneTimeToken, Purpose, Recorded, TokenHash, TokenUse,
+};
 
 pub(super) fn add(db: &Connection, token: &OneTimeToken, by: &Actor) -> rusqlite::Result<()> {
     let insert = "INSERT INTO one_time_tokens
@@ -51,6 +53,22 @@ pub(super) fn take(db: &Connection, token: &TokenUse) -> rusqlite::Result<Option
     db.prepare_cached(take)?
         .query_row(params![hash, purpose.as_str(), now, id], |row| of_row(row, *purpose))
         .optional()
+}
+
+/// Records the use of a challenge, unless there is one.
+pub(super) fn record_use(
+    db: &Connection,
+    used: &ChallengeUse,
+    accepted: bool,
+) -> rusqlite::Result<Recorded> {
+    let ChallengeUse { hash, id, now, remembered_until } = used;
+    let insert =
+        "INSERT INTO one_time_tokens (hash, purpose, data, created_at, expires_at, used_by)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (hash) DO NOTHING";
+    let data = [u8::from(accepted)];
+    let values = params![hash, Purpose::Passkey.as_str(), data, now, remembered_until, id];
+    let is_first = db.prepare_cached(insert)?.execute(values)? == 1;
+    Ok(if is_first { Recorded::First } else { Recorded::Foreign })
 }
 
 /// Ends the tokens of a user that nobody has used.
