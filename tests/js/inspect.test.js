@@ -1,4 +1,4 @@
-// The logic of the page that inspects tokens. The page itself is tested in a browser: tests/browser/inspect.test.js
+// The logic of the page that inspects tokens. The page itself is tested in a browser: tests/browser/inspect-page.test.js
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createVerifier } from 'countersign'

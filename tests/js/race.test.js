@@ -1,4 +1,4 @@
-// The logic of the page with the benchmark. The page itself is tested in a browser: tests/browser/race.test.js
+// The logic of the page with the benchmark. The page itself is tested in a browser: tests/browser/race-page.test.js
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { checkVerdicts, makeContestants, makeTokens } from '../../www/page/race-contestants.js'

@@ -10,13 +10,14 @@ export const EXAMPLES = fileURLToPath(new URL('../../pkg/examples/', import.meta
  * Copies an example and its dependencies into a project, and calls `work` with the folder.
  *
  * @template T
- * @param {{ tarball: string, name: string, tools?: string[] }} example `tools`: packages that it imports besides this one
+ * @param {{ tarball: string, name: string, tools?: string[], examples?: string }} example `tools`: packages that it imports
+ *   besides this one; `examples`: the folder of the example's folder
  * @param {(folder: string) => Promise<T>} work
  * @returns {Promise<T>}
  */
-export function inExample({ tarball, name, tools = [] }, work) {
+export function inExample({ tarball, name, tools = [], examples = EXAMPLES }, work) {
   return inProject({ tarball, tools }, async (project) => {
-    await cp(join(EXAMPLES, name), project, { recursive: true, filter: (path) => !path.endsWith('package.json') })
+    await cp(join(examples, name), project, { recursive: true, filter: (path) => !path.endsWith('package.json') })
     return work(project)
   })
 }

@@ -3,6 +3,11 @@ import { createTestIssuer } from 'countersign/testing'
 import { importJWK, jwtVerify } from 'jose'
 import { createHandwritten } from './handwritten.js'
 
+/** Loads all scripts of the verifier: later the page may be offline. */
+export async function loadScripts() {
+  await createVerifier({ issuer: '-', audience: '-', jwks: { keys: [] } })
+}
+
 /** Makes an issuer with a new key, and tokens of it that differ. `pause` lets the page respond. */
 export async function makeTokens(count, pause) {
   const issuer = await createTestIssuer({ issuer: 'https://auth.example', audience: 'https://api.example' })

@@ -1,7 +1,7 @@
 import { byId } from './dom.js'
 import { kernelInUse } from './kernel-in-use.js'
 import { guarded, say } from './notice.js'
-import { checkVerdicts, makeContestants, makeTokens } from './race-contestants.js'
+import { checkVerdicts, loadScripts, makeContestants, makeTokens } from './race-contestants.js'
 import { compare } from './race-results.js'
 import { race } from './race-run.js'
 import { createLanes, summaryOf } from './race-view.js'
@@ -81,5 +81,6 @@ document.addEventListener('visibilitychange', () => {
 await guarded(async () => {
   const { name, words, file } = await kernelInUse()
   byId('kernel').replaceChildren(`countersign computes with its ${name} kernel here: ${words} (${file}).`)
+  await loadScripts()
   byId('start').disabled = false
 })

@@ -45,8 +45,8 @@ impl ImportUsers {
         match refused {
             0 => Ok(()),
             _ => Err(Error::Refused(format!(
-                "{refused} lines were refused, and all others are done; correct them and run the \
-                 command again: users that are there already stay as they are"
+                "refused lines: {refused}; all others are done. Correct them and run the command \
+                 again: users that are there already stay as they are"
             ))),
         }
     }

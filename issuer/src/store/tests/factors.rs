@@ -181,7 +181,7 @@ async fn a_login_token_is_used_once_by_parallel_requests(database: Database) {
     }
     // The others have used nothing.
     assert_eq!(factors(&*stores[0]).await.recovery_codes, 7);
-    let unknown = step(99, 99, Proof::RecoveryCode([109; 32]));
+    let unknown = step(99, 9, Proof::RecoveryCode([109; 32]));
     assert_eq!(stores[0].finish(unknown).await.unwrap(), Finished::Refused);
 }
 
