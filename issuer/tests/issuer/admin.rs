@@ -21,7 +21,6 @@ over_all!(
     a_user_is_added_with_a_hash_of_their_password,
     a_new_password_ends_sessions_and_is_not_one_that_has_expired,
     a_reset_token_sets_a_password_once,
-    the_second_factors_of_a_user_are_removed,
     every_other_token_is_refused,
     a_client_that_may_read_changes_nothing,
     a_client_is_locked_out_at_once,
@@ -158,7 +157,8 @@ async fn a_user_is_added_read_changed_and_deleted(backend: Backend) {
     let now = world.server.clock.load(Ordering::Relaxed);
     let expected = json!({
         "sub": sub, "name": "alice", "scope": "read write", "locked": false,
-        "password_expired": false, "second_factors": [], "claims": { "team": 7 }, "created_at": now,
+        "password_expired": false, "second_factors": [], "claims": { "team": 7 },
+        "created_at": now,
     });
     assert_eq!(user, expected);
     assert_eq!(world.read(&format!("/users/{sub}")).await, user);
@@ -252,29 +252,6 @@ async fn a_new_password_ends_sessions_and_is_not_one_that_has_expired(backend: B
     assert_eq!(log_in(&world.server, "alice", PASSWORD).await.status, 200);
     let nobody = world.post("/users/user_nobody/password", json!({ "password": PASSWORD })).await;
     nobody.refused(404, "not_found");
-}
-
-async fn the_second_factors_of_a_user_are_removed(backend: Backend) {
-    let world = World::on(backend).await;
-    let session = login(&world.server.url).await.refresh_token();
-    crate::second_factor::set_up(&world.server).await;
-    let user = world.read("/users?name=demo").await["users"][0].clone();
-    assert_eq!(user["second_factors"], json!(["totp"]));
-    log_in(&world.server, "demo", PASSWORD).await.refused(401, "mfa_required");
-    let path = format!("/users/{}/factors", user["sub"].as_str().unwrap());
-    let url = format!("{}/admin/v1{path}", world.server.url);
-    let refused = send(client().delete(url).bearer_auth(&world.reader)).await;
-    refused.refused(403, "insufficient_scope");
-    for _ in 0..2 {
-        let removed = world.delete(&path).await;
-        assert_eq!((removed.status, removed.text.as_str()), (204, ""), "{removed:?}");
-    }
-    refresh(&world.server.url, &session).await.refused(400, "invalid_grant");
-    assert_eq!(log_in(&world.server, "demo", PASSWORD).await.status, 200);
-    let entries = world.read("/audit?event=second_factors_reset").await["entries"].clone();
-    assert_eq!(entries.as_array().unwrap().len(), 1, "{entries}");
-    assert!(entries[0]["actor"].as_str().unwrap().starts_with("client_"), "{entries}");
-    world.delete("/users/user_nobody/factors").await.refused(404, "not_found");
 }
 
 async fn a_reset_token_sets_a_password_once(backend: Backend) {
