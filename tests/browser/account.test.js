@@ -285,7 +285,8 @@ describe('the account page in Chromium', { skip: skipChromium }, () => {
     await page.keyboard.press('Enter')
     await titled('Set up an authenticator app')
     await page.keyboard.press('Escape')
-    await page.locator('#set-up-totp:focus').waitFor()
+    await page.locator('#set-up-totp:not([aria-busy])').waitFor()
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'set-up-totp')
     await tabTo('change-password')
   })
 
