@@ -70,7 +70,6 @@ impl Authentication {
         Self::by(methods, now)
     }
 
-    #[allow(dead_code, reason = "passkeys come next")]
     /// With a passkey alone, whose authenticator has verified the user.
     pub(crate) fn by_passkey(now: u64) -> Self {
         Self::by("pop user mfa", now)

@@ -14,7 +14,6 @@ pub(crate) const MOST_OF_A_USER: u32 = 10;
 pub(crate) enum Purpose {
     PasswordReset,
     SecondFactor,
-    #[allow(dead_code, reason = "passkeys come next")]
     Passkey,
 }
 

@@ -1,12 +1,12 @@
 // The account page of the demo in Chromium, with the real issuer and a virtual authenticator.
 import assert from 'node:assert/strict'
-import { createHmac } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import decodeQR from 'qr/decode.js'
 import { launchChromium, skipChromium } from '../runtimes/chromium.js'
 import { startDemo } from '../js/support/demo.js'
+import { codesOf } from '../js/support/totp.js'
 
 const PASSWORD = 'not a secret: for tests alone'
 const CODES = 10
@@ -196,8 +196,9 @@ describe('the account page in Chromium', { skip: skipChromium }, () => {
     await says('“Desk” is removed')
     await page.locator('#passkeys', { hasText: 'None yet' }).waitFor()
     await logOut()
+    await page.locator('.notice.error', { hasText: 'does not know this passkey' }).waitFor()
     await page.click('#login-passkey')
-    await page.locator('.notice.error').waitFor()
+    await page.locator('.notice.error', { hasText: 'does not know this passkey' }).waitFor()
   })
 
   test('for a change, the issuer can want a fresh login', async () => {
@@ -285,7 +286,8 @@ describe('the account page in Chromium', { skip: skipChromium }, () => {
     await page.keyboard.press('Enter')
     await titled('Set up an authenticator app')
     await page.keyboard.press('Escape')
-    await page.locator('#set-up-totp:focus').waitFor()
+    await page.locator('#set-up-totp:not([aria-busy])').waitFor()
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'set-up-totp')
     await tabTo('change-password')
   })
 
@@ -328,22 +330,6 @@ describe('the account page in Chromium', { skip: skipChromium }, () => {
     assert.fail(`Tab does not reach #${id}`)
   }
 })
-
-/** Returns a function that makes the codes of an app. Each works once, so each is of another time step. */
-function codesOf(secret) {
-  let step = 0
-  return () => totp(secret, (step = Math.max(step + 1, Math.floor(Date.now() / 30_000) - 1)))
-}
-
-/** RFC 6238: the code of a time step. */
-function totp(secret, step) {
-  const bits = [...secret].map((letter) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter).toString(2).padStart(5, '0')).join('')
-  const key = Buffer.from(bits.match(/.{8}/g).map((octet) => parseInt(octet, 2)))
-  const counter = Buffer.alloc(8)
-  counter.writeBigUInt64BE(BigInt(step))
-  const hash = createHmac('sha1', key).update(counter).digest()
-  return String((hash.readUInt32BE(hash.at(-1) & 15) & 0x7fffffff) % 1_000_000).padStart(6, '0')
-}
 
 /** Returns the pixels of a QR code, from the path of its dark modules. */
 async function pictureOf(path) {

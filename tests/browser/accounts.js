@@ -51,10 +51,10 @@ export function authenticatorApp(secret) {
   let last = 0
   return {
     async code() {
-      const now = () => Math.floor(Date.now() / 1000 / STEP_SECONDS)
-      // The issuer takes codes of the step before and after this one, each step once.
-      const step = Math.max(now() - 1, last + 1)
-      while (step > now() + 1) await setTimeout(500)
+      const now = () => Date.now() / 1000 / STEP_SECONDS
+      // The issuer takes codes of the step before and after this one, each step once. The code must last until it is typed.
+      const step = Math.max(Math.floor(now() - 0.5), last + 1)
+      while (step > now() + 1) await setTimeout(200)
       last = step
       return codeOf(secret, step)
     },

@@ -236,7 +236,6 @@ test('the example accounts', { skip: skipChromium }, (t) => withAccounts(tarball
       }), { times: 1 })
       await submit(page, '#recovery-renew', 'Make new')
       await confirmAgain(page, app)
-      await page.locator('#codes-list li').first().waitFor()
       assert.equal(new Set([...(await saveCodes(page)), ...codes]).size, 20)
       await submit(page, '#totp-remove', 'Remove')
       await says(page, 'The authenticator app is removed.')
@@ -379,6 +378,7 @@ async function confirmAgain(page, app) {
 
 /** Reads the recovery codes, and closes them. */
 async function saveCodes(page) {
+  await page.locator('#codes[open]').waitFor()
   const codes = await page.locator('#codes-list code').allTextContents()
   await page.getByRole('button', { name: 'I have saved them' }).click()
   return codes

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createVerifier } from 'countersign'
 import { guard } from 'countersign/guard'
 import { addUser, startIssuer, USER } from '../js/support/issuer.js'
+import { codesOf } from '../js/support/totp.js'
 import { BROWSERS } from '../runtimes/browsers.js'
 import { isSkipped } from '../runtimes/skip.js'
 import { startFaultProxy } from './fault-proxy.js'
@@ -55,6 +56,21 @@ async function start(prepare = async () => {}) {
   issuer = await startIssuer({ corsOrigins: [pages.url], database: () => ['--database', `sqlite://${join(folder, 'test.db')}`], prepare })
   verifier = await createVerifier({ issuer: issuer.url, audience: 'api' })
   if (proxy !== undefined) proxy.target = issuer.url
+}
+
+/** Adds a user with an authenticator app. Returns the credentials, and a function that makes the codes. */
+async function userWithApp(username) {
+  const user = { username, password: USER.password }
+  await issuer.run(['user', 'add', username], `${user.password}\n`)
+  const post = async (path, members, token) => {
+    const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) }
+    return (await fetch(issuer.url + path, { method: 'POST', headers, body: JSON.stringify(members) })).json()
+  }
+  const { access_token: token } = await post('/login', user)
+  const { secret } = await post('/totp', {}, token)
+  const nextCode = codesOf(secret)
+  await post('/totp/confirm', { code: nextCode() }, token)
+  return { user, nextCode }
 }
 
 for (const name of BROWSERS) {
@@ -225,6 +241,30 @@ for (const name of BROWSERS) {
         const tab = await open()
         const login = (user) => session.login(user).then(() => 'none', ({ code, message }) => [code, message.includes(user.password)])
         assert.deepEqual(await tab.run(login, { ...USER, password: 'no-such' }), ['login_failed', false])
+      })
+
+      test('a second factor logs in all tabs, and a fresh authentication by both factors is shared', async () => {
+        const { user, nextCode } = await userWithApp(`${name}-${mode}`)
+        for (let opened = 0; opened < 2; opened++) await open()
+        const [first, second] = tabs
+        const begun = await first.run(async (user) => {
+          globalThis.step = await session.login(user)
+          return [step.methods, await step.code('000000').catch(({ code }) => code), session.state.status]
+        }, user)
+        assert.deepEqual(begun, [['totp', 'recovery_code'], 'second_factor_failed', 'not_logged_in'])
+        await first.run((code) => step.code(code), nextCode())
+        await everywhere('active')
+
+        await sleep(2100)
+        const fresh = (tab, maxAge) => tab.run((maxAge) => session.accessToken({ maxAge }).catch(({ code }) => code), maxAge)
+        assert.equal(await fresh(second, 1), 'insufficient_user_authentication')
+        const before = Math.floor(Date.now() / 1000)
+        await first.run(async ({ password, code }) => (await session.again({ password })).code(code), { ...user, code: nextCode() })
+        const { payload } = await verifier.verify(await fresh(first, 60))
+        assert.deepEqual([payload.acr, payload.amr.includes('mfa'), payload.auth_time >= before], ['2', true, true])
+        assert.equal(await fresh(second, 60), await fresh(first, 60))
+        await nap()
+        assert.deepEqual(await codes(), ['none', 'none'])
       })
 
       for (const minutes of [-10, 10]) {

@@ -31,10 +31,11 @@ function start({ issuer, username, password }) {
     change: (button, action) => guarded(async () => {
       const section = button.closest('section')
       const done = await action()
+      if (done === undefined) return
       await show()
       // The button may be gone, and the focus with it.
       if (document.activeElement === document.body) section.querySelector('h2').focus()
-      if (done !== undefined) say(done)
+      say(done)
     }, button, words),
   }
 

@@ -14,7 +14,6 @@ use self::credential::Credential;
 use crate::Error;
 use crate::audit::Network;
 use crate::one_time::ChallengeUse;
-use crate::second_factor::recovery::RecoveryHash;
 
 /// The most passkeys that a user may have.
 pub(crate) const MOST_OF_A_USER: u32 = 20;
@@ -78,7 +77,7 @@ pub(crate) struct NewPasskey {
     pub(crate) passkey: Passkey,
     pub(crate) challenge: ChallengeUse,
     /// The hashes of new recovery codes, in the place of all others. Empty if the user keeps them.
-    pub(crate) codes: Vec<RecoveryHash>,
+    pub(crate) codes: Vec<[u8; 32]>,
     /// The network of the request, for the audit log.
     pub(crate) network: Network,
 }

@@ -341,7 +341,6 @@ impl Issuer {
         Ok(secret.ok_or_else(crypto::broken)?)
     }
 
-    #[allow(dead_code, reason = "passkeys come next")]
     /// Refuses a request whose session's user has not authenticated lately.
     pub(crate) fn require_fresh(&self, signed_in: &SignedIn) -> Result<(), ServiceError> {
         let now = self.clock_guard.latest_time();

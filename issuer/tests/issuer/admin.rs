@@ -157,7 +157,8 @@ async fn a_user_is_added_read_changed_and_deleted(backend: Backend) {
     let now = world.server.clock.load(Ordering::Relaxed);
     let expected = json!({
         "sub": sub, "name": "alice", "scope": "read write", "locked": false,
-        "password_expired": false, "claims": { "team": 7 }, "created_at": now,
+        "password_expired": false, "second_factors": [], "claims": { "team": 7 },
+        "created_at": now,
     });
     assert_eq!(user, expected);
     assert_eq!(world.read(&format!("/users/{sub}")).await, user);

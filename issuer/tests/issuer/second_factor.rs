@@ -34,7 +34,7 @@ over_all!(
 );
 
 /// The authenticator app of a user, and the recovery codes.
-struct App {
+pub(crate) struct App {
     secret: Vec<u8>,
     codes: Vec<String>,
 }
@@ -86,7 +86,7 @@ async fn of_user(url: &str, method: &str, path: &str, token: &str, body: Value) 
 }
 
 /// Sets up an app for `demo`, who has no second factor. Its next code is new.
-async fn set_up(server: &Server) -> App {
+pub(crate) async fn set_up(server: &Server) -> App {
     let url = &server.url;
     let token = login(url).await.field("access_token");
     let app = App::new(&of_user(url, "POST", "/totp", &token, json!({})).await);

@@ -42,6 +42,8 @@ reads standard input.`,
 
 async function load(name: string, allowHttp: boolean): Promise<JwkSet> {
   const source = await readKeySource(name, allowHttp)
+  // It loads the module, and with it the coders of texts that a fetch needs.
+  await createVerifier({ issuer: '-', audience: '-', jwks: { keys: [] } })
   return parseKeySet('url' in source ? await fetchText(source.url, allowHttp) : source.text, createVerifier)
 }
 
