@@ -113,6 +113,8 @@ declare global {
   const session: Session
   const askForCode: () => Promise<string>
   const askForPassword: () => Promise<string>
+  const showQrCode: (uri: string) => void
+  const showOnce: (codes: readonly string[]) => void
   let nextRefresh: number
 }
 `

@@ -214,18 +214,29 @@ test('Browser extensions, with a test double of the messages', async (t) => {
 test('pages with a login, in jsdom', async (t) => {
   const { window } = new JSDOM('<form><input name="username" value="alice"><input name="password" type="password"></form><output></output>')
   const [document, [name, password]] = [window.document, window.document.querySelectorAll('input')]
-  const before = globalThis.fetch
-  t.after(() => Object.assign(globalThis, { document: undefined, FormData: NodeFormData, fetch: before }))
-  const NodeFormData = globalThis.FormData
+  const { fetch: before, FormData: NodeFormData } = globalThis
+  t.after(() => Object.assign(globalThis, { document: undefined, FormData: NodeFormData, fetch: before, prompt: undefined, alert: undefined }))
+  const told = []
+  const tokens = () => ({ access_token: token(), token_type: 'Bearer', expires_in: 900, scope: 'read' })
+  let methods
   const answers = {
     'https://auth.example/token': () => Response.json({ error: 'invalid_request' }, { status: 400 }),
     'https://auth.example/login': ({ body }) => {
       if (JSON.parse(body).password !== 'secret') return Response.json({ error: 'invalid_grant' }, { status: 401 })
-      return Response.json({ access_token: token(), token_type: 'Bearer', expires_in: 900, scope: 'read' })
+      if (methods !== undefined) return Response.json({ error: 'mfa_required', mfa_token: 'm', expires_in: 300, methods }, { status: 401 })
+      return Response.json(tokens())
     },
+    'https://auth.example/login/totp': () => Response.json({ mfa_token: 'm', expires_in: 300, secret: 'ABC', uri: 'otpauth://x' }),
+    'https://auth.example/login/second-factor': ({ body }) => {
+      const { mfa_token, ...proof } = JSON.parse(body)
+      told.push(proof)
+      return Response.json({ ...tokens(), ...(methods[0] === 'totp_enrolment' && { recovery_codes: ['one', 'two'] }) })
+    },
+    'https://auth.example/logout': () => new Response(null, { status: 204 }),
     'https://api.example/me': ({ headers }) => Response.json({ you: headers.get('authorization') === null ? 'nobody' : 'alice' }),
   }
-  Object.assign(globalThis, { document, FormData: window.FormData, fetch: async (url, init) => answers[url](init) })
+  const dialogs = { prompt: (text) => (text.includes('recovery') ? 'a-code' : '123456'), alert: (text) => told.push(text) }
+  Object.assign(globalThis, { document, FormData: window.FormData, fetch: async (url, init) => answers[url](init), ...dialogs })
   const { session, me } = await import(recipe('Pages with a login'))
   t.after(session.close)
   const [form, notice] = [document.querySelector('form'), document.querySelector('output')]
@@ -242,6 +253,46 @@ test('pages with a login, in jsdom', async (t) => {
   await says('You are logged in.')
   assert.equal(form.hidden, true)
   assert.deepEqual(await me(), { you: 'alice' })
+  for (methods of [['totp', 'recovery_code', 'passkey'], ['recovery_code'], ['totp_enrolment']]) {
+    await session.logout()
+    await says('Please log in.')
+    submit()
+    await says('You are logged in.')
+  }
+  await new Promise((resolve) => setTimeout(resolve))
+  const codes = 'Keep these codes for the day on which the app is lost:\none\ntwo'
+  assert.deepEqual(told, [{ code: '123456' }, { recovery_code: 'a-code' }, { code: '123456' }, codes])
+})
+
+test('a fresh authentication: the service refuses an old one, and the page asks before the request', async (t) => {
+  const { default: service } = await import(recipe('A fresh authentication', 'service.js'))
+  const ask = (changes) => service.fetch(new Request('https://api.example/account', { method: 'DELETE', headers: { authorization: `Bearer ${token({ scope: 'write', ...changes })}` } }))
+  assert.equal((await ask({ auth_time: now - 10 })).status, 200)
+  for (const changes of [{}, { auth_time: now - 400 }]) {
+    const refused = await ask(changes)
+    assert.equal(refused.status, 401)
+    assert.match(refused.headers.get('www-authenticate'), /error="insufficient_user_authentication", max_age="300"/)
+  }
+  assert.equal((await ask({ scope: 'read', auth_time: now })).status, 403)
+
+  const fresh = () => token({ scope: 'write', auth_time: now })
+  const tokens = (access_token) => Response.json({ access_token, token_type: 'Bearer', expires_in: 900, scope: 'write' })
+  const answers = {
+    'https://auth.example/token': ({ body }) => (String(body).includes('max_age') ? Response.json({ error: 'insufficient_user_authentication' }, { status: 401 }) : tokens(token({ scope: 'write' }))),
+    'https://auth.example/login/again': () => tokens(fresh()),
+    'https://api.example/account': (request) => service.fetch(new Request('https://api.example/account', request)),
+  }
+  const before = globalThis.fetch
+  t.after(() => (globalThis.fetch = before))
+  globalThis.fetch = async (url, init) => (answers[url] ?? (() => before(url, init)))(init)
+  const { deleteAccount, session } = await import(recipe('A fresh authentication', 'page.js'))
+  t.after(session.close)
+  const asked = []
+  const response = await deleteAccount(
+    async () => asked.push('password') && 'secret',
+    async () => asked.push('code') && '123456',
+  )
+  assert.deepEqual([response.status, asked], [200, ['password']])
 })
 
 test('pages on other origins get a preflight response, and may read the reason of a refusal', async () => {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::common::{Answer, Backend, PASSWORD, Server, client, command, folder_on, login};
 use crate::common::{over_all, over_both, post_json, refresh, send, stderr, stdout};
 use crate::login::{NOWHERE, Source, attempt, device_of, has_to_wait, wrong};
+use crate::second_factor::set_up;
 use crate::signed_in::end;
 
 // They count the hashes of one issuer.
@@ -14,6 +15,7 @@ over_both!(
     a_hundred_parallel_guesses_get_no_more_hashes_than_sequential_ones,
     a_reset_token_sets_one_password_and_ends_all_sessions,
     a_reset_unlocks_nobody_and_ends_the_expiry_of_a_password,
+    a_reset_token_leaves_the_second_factors,
 );
 
 over_all!(
@@ -414,6 +416,13 @@ async fn a_reset_unlocks_nobody_and_ends_the_expiry_of_a_password(backend: Backe
     login(url).await.refused(401, "invalid_grant");
     run(&server, &["user", "unlock", "demo"]);
     assert_eq!(login(url).await.status, 200);
+}
+
+async fn a_reset_token_leaves_the_second_factors(backend: Backend) {
+    let server = in_real_time(backend).await;
+    set_up(&server).await;
+    assert_eq!(reset(&server.url, &reset_token(&server), NEW).await.status, 204);
+    log_in_with(&server.url, NEW).await.refused(401, "mfa_required");
 }
 
 async fn unknown_reset_tokens_are_limited_like_logins(backend: Backend) {

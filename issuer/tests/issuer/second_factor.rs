@@ -596,6 +596,19 @@ async fn another_master_key_takes_the_secrets_along(backend: Backend) {
     assert_eq!(second(url, &begin(url).await, &app.code(&server)).await.status, 200);
 }
 
+#[tokio::test]
+async fn the_database_has_neither_the_secret_of_an_app_nor_a_recovery_code() {
+    let server = Server::start().await;
+    let app = set_up(&server).await;
+    for file in std::fs::read_dir(server.folder.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        let has = |secret: &[u8]| bytes.windows(secret.len()).any(|part| part == secret);
+        assert!(!has(&app.secret));
+        assert!(!app.codes.iter().any(|code| has(code.as_bytes())));
+        assert!(!app.codes.iter().any(|code| has(code.replace('-', "").as_bytes())));
+    }
+}
+
 async fn a_reset_lets_the_user_in_with_the_password_alone(backend: Backend) {
     let server = Server::on(backend).await;
     let url = &server.url;

@@ -9,7 +9,6 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -83,16 +82,14 @@ function patternOf(printed) {
   return new RegExp(`^${printed.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll('…', '[^]*')}$`)
 }
 
-/** Waits until something listens on the port. */
+/** Waits until something answers on the port. An issuer that is starting answers 503. */
 async function answers(port, place) {
   for (let i = 0; i < 600; i++) {
-    const socket = connect(Number(port), '127.0.0.1')
-    const connected = await once(socket, 'connect').then(() => true, () => false)
-    socket.destroy()
-    if (connected) return
+    const status = await fetch(`http://127.0.0.1:${port}/healthz/ready`).then((response) => response.status, () => 503)
+    if (status !== 503) return
     await sleep(50)
   }
-  throw new Error(`${place}: nothing listens on port ${port} after 30 s`)
+  throw new Error(`${place}: nothing answers on port ${port} after 30 s`)
 }
 
 /** One shell for all commands, so that variables and the folder remain. It ends at the first command that fails. */
