@@ -196,8 +196,9 @@ describe('the account page in Chromium', { skip: skipChromium }, () => {
     await says('“Desk” is removed')
     await page.locator('#passkeys', { hasText: 'None yet' }).waitFor()
     await logOut()
+    await page.locator('.notice.error', { hasText: 'does not know this passkey' }).waitFor()
     await page.click('#login-passkey')
-    await page.locator('.notice.error').waitFor()
+    await page.locator('.notice.error', { hasText: 'does not know this passkey' }).waitFor()
   })
 
   test('for a change, the issuer can want a fresh login', async () => {

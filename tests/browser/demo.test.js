@@ -141,7 +141,8 @@ describe('the demo page in Chromium', { skip: skipChromium }, () => {
     await page.clock.runFor(MINUTE_MS)
     await page.locator('#session .current', { hasText: 'No. 2 in hand' }).waitFor()
     await waitForCode('ok')
-    assert.match(await page.locator('#countdown .time').textContent(), /^1[45]:\d\d$/)
+    // Up to the whole minute has passed since.
+    assert.match(await page.locator('#countdown .time').textContent(), /^1[345]:\d\d$/)
     expectProblems(/ERR_FAILED/)
   })
 

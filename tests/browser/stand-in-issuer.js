@@ -12,6 +12,8 @@ export class StandInIssuer {
   authenticatedAt = 0
   #origin
   #refreshToken = ''
+  /** The refresh token before, which brings the same successor again. */
+  #replaced
   #challenges = new Map()
   /** The pending logins: true if one authenticates a session again. */
   #pending = new Map()
@@ -53,11 +55,12 @@ export class StandInIssuer {
       return this.methods.length === 0 ? this.#authenticated() : this.#pend(true)
     },
     '/token': ({ refresh_token: token, max_age: maxAge }) => {
-      if (token !== this.#refreshToken) return refuse(400, 'invalid_grant')
+      if (token !== this.#refreshToken && token !== this.#replaced) return refuse(400, 'invalid_grant')
       if (maxAge !== undefined && now() - this.authenticatedAt > Number(maxAge)) return refuse(401, 'insufficient_user_authentication')
-      return Response.json({ ...this.#accessToken(), refresh_token: (this.#refreshToken = random()) })
+      if (token === this.#refreshToken) [this.#replaced, this.#refreshToken] = [token, random()]
+      return Response.json({ ...this.#accessToken(), refresh_token: this.#refreshToken })
     },
-    '/logout': () => ((this.#refreshToken = ''), new Response(null, { status: 204 })),
+    '/logout': () => ((this.#refreshToken = ''), (this.#replaced = undefined), new Response(null, { status: 204 })),
     '/passkeys/options': () => {
       const user = { id: 'AQIDBA', name: 'alice', displayName: 'Alice' }
       const authenticatorSelection = { residentKey: 'required', userVerification: 'required' }

@@ -1,6 +1,7 @@
 import { actionButton, actionForm, cancelButton, field, openDialog } from './dialog.js'
 import { el } from './dom.js'
 import { finishLogin } from './second-factor.js'
+import { orRefused, UNKNOWN_PASSKEY } from './session-words.js'
 
 /**
  * Runs an action. If the issuer wants a fresh authentication for it, asks the user for one, and runs the action again.
@@ -25,14 +26,14 @@ async function authenticateAgain(session, words) {
     const byPasskey = actionButton('Use a passkey', async () => {
       await session.againWithPasskey()
       close({ step: undefined })
-    }, words)
+    }, orRefused(words, UNKNOWN_PASSKEY))
     return [
       el('p', {}, 'The last login is more than 10 minutes ago. For this change, the issuer wants a fresh one.'),
       actionForm({
         fields: [field('Password', 'password', { type: 'password', autocomplete: 'current-password' })],
         label: 'Continue',
         action: async ({ password }) => close({ step: await session.again({ password }) }),
-        words,
+        words: orRefused(words, 'The password is wrong.'),
         more: [byPasskey, cancelButton(close)],
       }),
     ]

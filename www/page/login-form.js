@@ -1,6 +1,7 @@
 import { byId } from './dom.js'
 import { guarded, say } from './notice.js'
 import { finishLogin } from './second-factor.js'
+import { orRefused, UNKNOWN_PASSKEY } from './session-words.js'
 
 /** The states in which only a login helps. */
 const ENDED = ['not_logged_in', 'session_ended']
@@ -15,6 +16,7 @@ const ENDED = ['not_logged_in', 'session_ended']
  * @param {() => unknown} loggedIn is called after a login by the form or its button
  */
 export function startLogin(session, { username, password }, words, loggedIn) {
+  const passkeyWords = orRefused(words, UNKNOWN_PASSKEY)
   byId('demo-username').textContent = byId('username').value = username
   byId('demo-password').textContent = byId('password').value = password
 
@@ -36,9 +38,7 @@ export function startLogin(session, { username, password }, words, loggedIn) {
 
   function suggest() {
     session.loginWithPasskey({ mediation: 'conditional' }).catch((error) => {
-      if (error.code !== 'login_failed') return
-      say(words(error), 'error')
-      suggest()
+      if (error.code === 'login_failed') say(passkeyWords(error), 'error')
     })
   }
 
@@ -46,6 +46,6 @@ export function startLogin(session, { username, password }, words, loggedIn) {
     event.preventDefault()
     void guarded(logIn, byId('login'), words)
   })
-  byId('login-passkey').addEventListener('click', () => guarded(logInWithPasskey, byId('login-passkey'), words))
+  byId('login-passkey').addEventListener('click', () => guarded(logInWithPasskey, byId('login-passkey'), passkeyWords))
   session.onChange(({ status }) => ENDED.includes(status) && suggest())
 }

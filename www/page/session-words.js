@@ -1,3 +1,11 @@
+/** Returns what `words` says, or `refused` if the issuer refused the proof of a login. */
+export function orRefused(words, refused) {
+  return (error) => (error.code === 'login_failed' ? refused : words(error))
+}
+
+/** What is said of a passkey that the issuer refused. */
+export const UNKNOWN_PASSKEY = 'The issuer does not know this passkey. If you have removed it here, delete it in your device too.'
+
 /**
  * Says in words what became of a session, or of a call to it, and what to do.
  *

@@ -374,7 +374,7 @@ async fn a_narrower_scope_ends_the_sessions_of_a_user_and_a_wider_one_does_not(b
     let created_at = listed[0]["created_at"].clone();
     assert!(created_at.is_u64());
     let demo = json!({ "name": "demo", "sub": sub, "scope": "admin read", "locked": false,
-                       "password_expired": false, "created_at": created_at });
+                       "password_expired": false, "second_factors": [], "created_at": created_at });
     assert_eq!(listed, json!([demo]));
 
     let worker = add(folder, "worker", "read");
