@@ -76,7 +76,8 @@ pub(crate) fn parse_name(name: &str) -> Result<String, Error> {
 pub(crate) struct NewPasskey {
     pub(crate) passkey: Passkey,
     pub(crate) challenge: ChallengeUse,
-    /// The hashes of new recovery codes, in the place of all others. Empty if the user keeps them.
+    /// The hashes of new recovery codes. They come into force unless the user has some that nobody has
+    /// used.
     pub(crate) codes: Vec<[u8; 32]>,
     /// The network of the request, for the audit log.
     pub(crate) network: Network,
@@ -86,12 +87,20 @@ pub(crate) struct NewPasskey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Registration {
     Added,
+    /// It is added, and the new recovery codes are in force.
+    AddedWithCodes,
     /// The challenge was used by another request, or the user is gone or locked.
     Refused,
     /// Some user has a passkey with this id.
     IdTaken,
     /// The user has as many passkeys as they may.
     TooMany,
+}
+
+impl Registration {
+    pub(crate) fn added(is_with_codes: bool) -> Self {
+        if is_with_codes { Self::AddedWithCodes } else { Self::Added }
+    }
 }
 
 /// A use of a passkey of the user whose assertion was verified.

@@ -32,6 +32,22 @@ impl FactorChange {
     }
 }
 
+/// The effect of a [`FactorChange`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changed {
+    /// Nothing has changed.
+    Impossible,
+    Made,
+    /// It is made, and its recovery codes are in force.
+    MadeWithCodes,
+}
+
+impl Changed {
+    pub(crate) fn of(is_made: bool) -> Self {
+        if is_made { Self::Made } else { Self::Impossible }
+    }
+}
+
 /// A TOTP secret that its user has confirmed by a code.
 #[derive(Clone, Debug)]
 pub(crate) struct NewTotp {
@@ -39,6 +55,7 @@ pub(crate) struct NewTotp {
     pub(crate) sealed: Vec<u8>,
     /// The step of the code.
     pub(crate) step: u64,
-    /// The hashes of new recovery codes, in the place of all others. Empty if the user keeps them.
+    /// The hashes of new recovery codes. They come into force unless the user has some that nobody has
+    /// used.
     pub(crate) codes: Vec<RecoveryHash>,
 }

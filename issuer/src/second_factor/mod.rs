@@ -7,7 +7,7 @@ pub(crate) mod recovery;
 pub(crate) mod step;
 pub(crate) mod totp;
 
-pub(crate) use change::{FactorChange, NewTotp};
+pub(crate) use change::{Changed, FactorChange, NewTotp};
 pub(crate) use step::{Finished, Goal, LastStep, Proof};
 
 /// The second factors of a user, as the store keeps them.

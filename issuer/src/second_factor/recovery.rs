@@ -17,7 +17,6 @@ const GROUP: usize = 4;
 pub(crate) type RecoveryHash = [u8; 32];
 
 /// New codes, and their hashes for the store.
-#[derive(Default)]
 pub(crate) struct NewCodes {
     pub(crate) codes: Vec<Zeroizing<String>>,
     pub(crate) hashes: Vec<RecoveryHash>,

@@ -9,7 +9,7 @@ use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::metrics::Metrics;
 use crate::one_time::{OneTimeToken, Purpose, TokenHash};
 use crate::passkeys::{NewPasskey, Passkey, Registration};
-use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
+use crate::second_factor::{Changed, FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::store::copy::{Parts, PartsOut};
@@ -81,7 +81,7 @@ measured! {
     bulk: prune(at: u64) -> ();
     bulk: prune_failures(now: u64) -> ();
     read: factors(user_id: String) -> StoredFactors;
-    write: change_factors(user_id: String, change: FactorChange, by: Actor, now: u64) -> bool;
+    write: change_factors(user_id: String, change: FactorChange, by: Actor, now: u64) -> Changed;
     write: finish(step: LastStep) -> Finished;
     bulk: prune_factors(until: u64) -> ();
     read: newest_status_list() -> u32;

@@ -10,7 +10,7 @@ use super::take_backs::TakeBack;
 use super::{Caller, Issuer, ServiceError, SignedIn};
 use crate::audit::Event;
 use crate::second_factor::recovery::NewCodes;
-use crate::second_factor::{FactorChange, NewTotp, StoredFactors, totp};
+use crate::second_factor::{Changed, FactorChange, NewTotp, StoredFactors, totp};
 use crate::users::User;
 
 /// A new TOTP secret, as it is shown to the user once.
@@ -49,7 +49,7 @@ impl Issuer {
         let uri = secret.uri(&self.url.authority(), &user.name)?;
         let sealed = self.totp_sealer.seal(secret.bytes(), &user.id)?;
         let begun = self.change_factors(&user.id, FactorChange::TotpBegun(sealed), client).await?;
-        if !begun {
+        if begun == Changed::Impossible {
             let line = "the user has an authenticator app; remove it before another one is set up";
             return Err(ServiceError::Conflict(line));
         }
@@ -100,14 +100,14 @@ impl Issuer {
         ))?;
         let step = self.open_totp(&user.id, &totp)?.step_of(code, now, totp::NO_STEP);
         let Some(step) = step else { return Ok(None) };
-        let NewCodes { codes, hashes } = if stored.recovery_codes == 0 {
-            NewCodes::random(&user.id)?
-        } else {
-            NewCodes::default()
-        };
+        let NewCodes { codes, hashes } = NewCodes::random(&user.id)?;
         let confirmed = NewTotp { sealed: totp.sealed, step, codes: hashes };
         let change = FactorChange::TotpConfirmed(confirmed);
-        Ok(self.change_factors(&user.id, change, client).await?.then_some(codes))
+        Ok(match self.change_factors(&user.id, change, client).await? {
+            Changed::Impossible => None,
+            Changed::Made => Some(Vec::new()),
+            Changed::MadeWithCodes => Some(codes),
+        })
     }
 
     /// Removes the TOTP secret of the user who is signed in.
@@ -130,7 +130,7 @@ impl Issuer {
         let user_id = &signed_in.user.id;
         let NewCodes { codes, hashes } = NewCodes::random(user_id)?;
         let change = FactorChange::RecoveryCodes(hashes);
-        if self.change_factors(user_id, change, client).await? {
+        if self.change_factors(user_id, change, client).await? == Changed::MadeWithCodes {
             return Ok(codes);
         }
         let line = "the user has no second factor, which recovery codes could stand in for";
@@ -142,7 +142,7 @@ impl Issuer {
         user_id: &str,
         change: FactorChange,
         client: IpAddr,
-    ) -> Result<bool, ServiceError> {
+    ) -> Result<Changed, ServiceError> {
         let (by, now) = (self.network(client).into(), self.clock.now());
         Ok(self.store.change_factors(user_id.to_owned(), change, by, now).await?)
     }

@@ -84,12 +84,7 @@ impl Issuer {
             created_at: self.clock.now(),
             used_at: None,
         };
-        let NewCodes { codes, hashes } =
-            if self.store.factors(user.id.clone()).await?.recovery_codes == 0 {
-                NewCodes::random(&user.id)?
-            } else {
-                NewCodes::default()
-            };
+        let NewCodes { codes, hashes } = NewCodes::random(&user.id)?;
         let new = NewPasskey {
             passkey: passkey.clone(),
             challenge: opened.into_use(now)?,
@@ -97,7 +92,8 @@ impl Issuer {
             network: self.network(client),
         };
         match self.store.add_passkey(new).await? {
-            Registration::Added => Ok((passkey, codes)),
+            Registration::Added => Ok((passkey, Vec::new())),
+            Registration::AddedWithCodes => Ok((passkey, codes)),
             Registration::Refused => Err(ServiceError::InvalidChallenge),
             Registration::IdTaken => Err(ServiceError::PasskeyTaken),
             Registration::TooMany => Err(ServiceError::TooManyPasskeys),

@@ -206,8 +206,14 @@ fn parse(line: &[u8]) -> Result<NewLine, String> {
                     \"password_hash\": \"$2b$12$…\"}"
             .to_owned());
     }
-    serde_json::from_slice(line).map_err(|e| match e.classify() {
-        Category::Data => e.to_string(),
+    serde_json::from_slice(line).map_err(|e| match (e.classify(), e.to_string()) {
+        // The name could be a secret, or steer a terminal.
+        (Category::Data, message) if message.starts_with("unknown field") => format!(
+            "the member whose name ends in column {} is unknown; expected name, password_hash, scope, \
+             claims or locked",
+            e.column()
+        ),
+        (Category::Data, message) => message,
         _ => format!("the line is not well-formed JSON, from column {} on", e.column()),
     })
 }
@@ -243,4 +249,27 @@ fn read_line<'a>(input: &mut impl BufRead, buffer: &'a mut Vec<u8>) -> io::Resul
 
 fn cannot_read(number: u64, e: &io::Error) -> Error {
     Error::Refused(format!("cannot read line {number}: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_quotes_no_member_that_could_be_a_secret_or_steer_a_terminal() {
+        const HASH: &str = "$2b$12$W25P4Ffr1xkX/GwZUTgE0.XXKsWzfpNtAPvycPd2k6OLD9ujvCVaG";
+        for (line, expected) in [
+            (format!("{{\"name\": \"a\", \"{HASH}\": 1}}"), "ends in column 76"),
+            ("{\"\\u001b[2Jname\": \"a\"}".to_owned(), "ends in column 16"),
+            ("{\"a\\nline 7: done\": 1}".to_owned(), "column"),
+            ("{\"5f4dcc3b5aa765d61d8327deb882cf99\": 1}".to_owned(), "column"),
+            ("{\"name\": \"a\", \"name\": \"b\"}".to_owned(), "column"),
+        ] {
+            let reason = parse(line.as_bytes()).err().unwrap();
+            assert!(reason.contains(expected), "{line}: {reason}");
+            for quoted in [HASH, "[2J", "done", "5f4dcc", "\u{1b}", "\n"] {
+                assert!(!reason.contains(quoted), "{reason}");
+            }
+        }
+    }
 }

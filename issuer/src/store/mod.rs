@@ -26,7 +26,7 @@ use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash};
 use crate::passkeys::{NewPasskey, Passkey, Registration};
-use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
+use crate::second_factor::{Changed, FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{Addition, User, UserChange};
@@ -255,15 +255,14 @@ pub(crate) trait Store: Send + Sync {
 
     /// Returns the second factors of a user.
     fn factors(&self, user_id: String) -> Answer<'_, StoredFactors>;
-    /// Changes the second factors of a user. Returns `false` if the change is not possible, or the user
-    /// is gone.
+    /// Changes the second factors of a user. It is not possible if the user is gone.
     fn change_factors(
         &self,
         user_id: String,
         change: FactorChange,
         by: Actor,
         now: u64,
-    ) -> Answer<'_, bool>;
+    ) -> Answer<'_, Changed>;
     /// Takes the last step of an authentication: all of it, or a wrong proof uses the token up.
     fn finish(&self, step: LastStep) -> Answer<'_, Finished>;
     /// Deletes the TOTP secrets that nobody has confirmed and that were made at that time or before.

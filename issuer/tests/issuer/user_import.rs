@@ -171,7 +171,7 @@ async fn refused_lines_are_listed_and_keep_no_other_out(backend: Backend) {
         (with(json!({ "name": "" })), "is not a user name"),
         (with(json!({ "name": "a\u{0}b" })), "is not a user name"),
         (with(json!({ "name": "x".repeat(129) })), "is not a user name"),
-        (with(json!({ "email": "x@y.example" })), "unknown field `email`, expected one of `name`"),
+        (with(json!({ "email": "x@y.example" })), "is unknown; expected name, password_hash"),
         (object("{\"name\":\"x\",\"name\":\"y\"}"), "duplicate field `name`"),
         (with(json!({ "password_hash": [BCRYPT] })), "password_hash must be a string"),
         (with(json!({ "password_hash": "secret" })), "no kind that is known"),

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Name, known, unknown};
 use crate::audit::Actor;
 use crate::cli::output::Output;
-use crate::second_factor::FactorChange;
+use crate::second_factor::{Changed, FactorChange};
 use crate::{Clock, Config, Error};
 
 #[derive(Subcommand)]
@@ -21,7 +21,8 @@ impl Mfa {
         let (user, store) = known(config, &name).await?;
         let (name, now) = (user.name, Clock::system().now());
         let reset = FactorChange::Reset;
-        if !store.change_factors(user.id, reset, Actor::default(), now).await? {
+        let changed = store.change_factors(user.id, reset, Actor::default(), now).await?;
+        if changed == Changed::Impossible {
             return Err(unknown(&name));
         }
         let text = if user.factors.is_empty() {

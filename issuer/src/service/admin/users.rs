@@ -7,7 +7,7 @@ use crate::login::fair_queue::Origin;
 use crate::login::user_name;
 use crate::own_claims::OwnClaims;
 use crate::scope;
-use crate::second_factor::FactorChange;
+use crate::second_factor::{Changed, FactorChange};
 use crate::service::ServiceError;
 use crate::service::accounts::new_user;
 use crate::service::hasher::StoredHash;
@@ -112,7 +112,10 @@ impl Admin<'_> {
     pub(crate) async fn reset_factors(&self, id: &str) -> Result<(), ServiceError> {
         let (change, by) = (FactorChange::Reset, self.by());
         let reset = self.issuer.store.change_factors(id.to_owned(), change, by, self.now());
-        if reset.await? { Ok(()) } else { Err(ServiceError::NoSuch("user")) }
+        match reset.await? {
+            Changed::Impossible => Err(ServiceError::NoSuch("user")),
+            Changed::Made | Changed::MadeWithCodes => Ok(()),
+        }
     }
 
     /// Returns the live sessions of a user after the cursor, newest first.

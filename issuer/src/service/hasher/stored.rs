@@ -116,9 +116,11 @@ impl StoredHash {
     pub(super) fn memory(&self) -> u32 {
         match self.function {
             Function::Argon2 { cost, .. } => cost.memory(),
-            Function::Scrypt { log_n, r, .. } => {
-                let bytes = (128 * u64::from(r)).saturating_mul(1 << log_n);
-                u32::try_from(bytes / 1024).unwrap_or(u32::MAX)
+            Function::Scrypt { log_n, r, p } => {
+                // The N blocks of each mix, and the p blocks that are mixed (RFC 7914 §6).
+                let blocks = (1 << log_n) + u64::from(p);
+                let bytes = (128 * u64::from(r)).saturating_mul(blocks);
+                u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
             }
             Function::Bcrypt { .. } | Function::Pbkdf2 { .. } => 0,
         }
@@ -344,16 +346,18 @@ mod tests {
             (format!("$2b$14${rest}"), None),
             (format!("$2b$15${rest}"), Some("the cost is 15; expected at most 14")),
             (format!("$2a$31${rest}"), Some("the cost is 31; expected at most 14")),
-            (format!("$scrypt$ln=18,r=8,p=1${salt}${hash}"), None),
+            (format!("$scrypt$ln=17,r=8,p=2${salt}${hash}"), None),
             (
-                format!("$scrypt$ln=19,r=8,p=1${salt}${hash}"),
-                Some("524288 KiB; expected at most hash_memory"),
+                format!("$scrypt$ln=18,r=8,p=1${salt}${hash}"),
+                Some("262145 KiB; expected at most hash_memory"),
             ),
             (
                 format!("$scrypt$ln=14,r=8,p=17${salt}${hash}"),
                 Some("2^ln times r times p is 2228224; expected at most 2097152"),
             ),
             (format!("$scrypt$ln=50,r=8,p=1${salt}${hash}"), Some("too much memory")),
+            (format!("$scrypt$ln=1,r=1048576,p=1${salt}${hash}"), Some("393216 KiB")),
+            (format!("$scrypt$ln=1,r=2097152,p=1${salt}${hash}"), Some("too much memory")),
             (format!("$pbkdf2-sha256$i=2000000${salt}${hash}"), None),
             (
                 format!("$pbkdf2-sha512$i=2000001${salt}${hash}"),
@@ -371,6 +375,15 @@ mod tests {
                 (result, _) => panic!("{cost}: {result:?}"),
             }
         }
+    }
+
+    #[test]
+    fn the_memory_of_many_small_mixes_counts() {
+        let text = "$scrypt$ln=1,r=1,p=1048576$c29tZXNhbHQ$aGFzaGhhc2hoYXNo";
+        assert_eq!(StoredHash::parse(text).unwrap().memory(), 128 * 1024 + 1);
+        let config = Config { hash_memory: 128 * 1024, ..Config::default() };
+        let line = StoredHash::check_foreign(text, &config).unwrap_err().to_string();
+        assert!(line.contains("131073 KiB; expected at most hash_memory"), "{line}");
     }
 
     #[test]

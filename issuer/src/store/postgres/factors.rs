@@ -13,7 +13,7 @@ use crate::one_time::TokenUse;
 use crate::passkeys::Assertion;
 use crate::second_factor::recovery::RecoveryHash;
 use crate::second_factor::{
-    FactorChange, Finished, Goal, LastStep, NewTotp, Proof, StoredFactors, StoredTotp,
+    Changed, FactorChange, Finished, Goal, LastStep, NewTotp, Proof, StoredFactors, StoredTotp,
 };
 use crate::users::User;
 
@@ -38,47 +38,47 @@ pub(super) fn from_row(row: &Row) -> Result<StoredFactors, Failure> {
     Ok(StoredFactors { totp, recovery_codes: rows::small(row.try_get("recovery_codes")?)? })
 }
 
-/// Makes a change. Returns `false` if it is not possible.
+/// Makes a change, if it is possible.
 pub(super) async fn change(
     db: &Connection,
     user_id: &str,
     change: &FactorChange,
     by: &Actor,
     now: u64,
-) -> Result<bool, Failure> {
+) -> Result<Changed, Failure> {
     let user = users::lock(db, user_id).await?.filter(|user| !user.is_deleted());
     if user.is_none() {
-        return Ok(false);
+        return Ok(Changed::Impossible);
     }
     let factors = factors(db, user_id).await?;
-    let (is_possible, is_changed) = match change {
+    let (effect, is_changed) = match change {
         FactorChange::TotpBegun(sealed) => {
             let begun = begin_totp(db, user_id, sealed, now).await?;
-            (begun, begun)
+            (Changed::of(begun), begun)
         }
         FactorChange::TotpConfirmed(totp) => {
             // An earlier run of this transaction may have been committed.
             if has_codes(db, user_id, &totp.codes).await? {
-                return Ok(true);
+                return Ok(Changed::MadeWithCodes);
             }
             let confirmed = confirm_totp(db, user_id, totp, now).await?;
-            (confirmed, confirmed)
+            (confirmed, confirmed != Changed::Impossible)
         }
-        FactorChange::TotpRemoved => (true, remove_totp(db, user_id, factors).await?),
-        FactorChange::RecoveryCodes(_) if factors.is_empty() => (false, false),
+        FactorChange::TotpRemoved => (Changed::Made, remove_totp(db, user_id, factors).await?),
+        FactorChange::RecoveryCodes(_) if factors.is_empty() => (Changed::Impossible, false),
         FactorChange::RecoveryCodes(codes) => {
             if has_codes(db, user_id, codes).await? {
-                return Ok(true);
+                return Ok(Changed::MadeWithCodes);
             }
             replace_codes(db, user_id, codes).await?;
-            (true, true)
+            (Changed::MadeWithCodes, true)
         }
-        FactorChange::Reset => (true, reset(db, user_id).await?),
+        FactorChange::Reset => (Changed::Made, reset(db, user_id).await?),
     };
     if is_changed && let Some(event) = change.event() {
         audit::record(db, &NewEntry::of_user(now, event, user_id).by(by)).await?;
     }
-    Ok(is_possible)
+    Ok(effect)
 }
 
 /// Returns the second factors of a user whose row is locked. The statement that locked it may have seen
@@ -114,7 +114,7 @@ async fn confirm_totp(
     user_id: &str,
     totp: &NewTotp,
     now: u64,
-) -> Result<bool, Failure> {
+) -> Result<Changed, Failure> {
     let confirm = "UPDATE countersign.totps SET confirmed_at = $3, last_step = $4
                    WHERE user_id = $1 AND sealed = $2 AND confirmed_at IS NULL";
     let parameters = [
@@ -123,11 +123,11 @@ async fn confirm_totp(
         (&rows::signed(now)? as _, Type::INT8),
         (&rows::signed(totp.step)? as _, Type::INT8),
     ];
-    let is_confirmed = db.execute_typed(confirm, &parameters).await? == 1;
-    if is_confirmed && !totp.codes.is_empty() {
-        replace_codes(db, user_id, &totp.codes).await?;
+    if db.execute_typed(confirm, &parameters).await? == 0 {
+        return Ok(Changed::Impossible);
     }
-    Ok(is_confirmed)
+    let is_with_codes = add_codes(db, user_id, &totp.codes).await?;
+    Ok(if is_with_codes { Changed::MadeWithCodes } else { Changed::Made })
 }
 
 /// Returns true if there was a confirmed one.
@@ -140,7 +140,7 @@ async fn remove_totp(db: &Connection, user_id: &str, factors: Factors) -> Result
 }
 
 /// Returns true if the user has the first of these codes. They are random.
-async fn has_codes(
+pub(super) async fn has_codes(
     db: &Connection,
     user_id: &str,
     codes: &[RecoveryHash],
@@ -151,7 +151,23 @@ async fn has_codes(
     Ok(db.query_typed_opt(find, &parameters).await?.is_some())
 }
 
-pub(super) async fn replace_codes(
+/// Puts recovery codes in force, unless the user has some that nobody has used. Returns true if it did.
+/// The user's row is locked.
+pub(super) async fn add_codes(
+    db: &Connection,
+    user_id: &str,
+    codes: &[RecoveryHash],
+) -> Result<bool, Failure> {
+    let unused = "SELECT FROM countersign.recovery_codes
+                  WHERE user_id = $1 AND used_by IS NULL LIMIT 1";
+    if codes.is_empty() || db.query_typed_opt(unused, &[(&user_id, Type::TEXT)]).await?.is_some() {
+        return Ok(false);
+    }
+    replace_codes(db, user_id, codes).await?;
+    Ok(true)
+}
+
+async fn replace_codes(
     db: &Connection,
     user_id: &str,
     codes: &[RecoveryHash],
@@ -272,7 +288,8 @@ async fn prove(db: &Connection, user: &User, step: &LastStep) -> Result<bool, Fa
         }
         Proof::NewTotp(totp) => {
             let is_first = factors(db, &user.id).await?.is_empty();
-            let is_new = is_first && confirm_totp(db, &user.id, totp, step.now).await?;
+            let is_new = is_first
+                && confirm_totp(db, &user.id, totp, step.now).await? != Changed::Impossible;
             (is_new, Some(Event::TotpAdded))
         }
         Proof::RecoveryCode(hash) => {

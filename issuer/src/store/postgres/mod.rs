@@ -46,7 +46,7 @@ use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash};
 use crate::passkeys::{MOST_OF_A_USER as MOST_PASSKEYS, NewPasskey, Passkey, Registration};
-use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
+use crate::second_factor::{Changed, FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{Addition, DELETED, User, UserChange};
@@ -419,7 +419,7 @@ impl Store for PostgresStore {
         change: FactorChange,
         by: Actor,
         now: u64,
-    ) -> Answer<'_, bool> {
+    ) -> Answer<'_, Changed> {
         Box::pin(async move {
             let (id, change, by) = (&user_id, &change, &by);
             self.connections

@@ -43,7 +43,7 @@ pub(super) async fn add(db: &Connection, token: &OneTimeToken, by: &Actor) -> Re
     }
     let surplus = "DELETE FROM countersign.one_time_tokens WHERE hash IN (
                      SELECT hash FROM countersign.one_time_tokens
-                     WHERE user_id = $1 AND purpose = $2 AND hash <> $3
+                     WHERE user_id = $1 AND purpose = $2 AND hash <> $3 AND used_by IS NULL
                      ORDER BY created_at DESC OFFSET $4)";
     let others = i64::from(MOST_OF_A_USER - 1);
     db.execute_typed(surplus, &[user_id, purpose, hash, (&others, Type::INT8)]).await?;

@@ -33,8 +33,11 @@ pub(super) async fn add(db: &Connection, new: &NewPasskey) -> Result<Registratio
     let id = (&passkey.id as _, Type::BYTEA);
     if let Some(row) = db.query_typed_opt(FIND, std::slice::from_ref(&id)).await? {
         // An earlier run of this transaction may have been committed.
-        let is_own = recorded != Recorded::First && from_row(&row)?.user_id == passkey.user_id;
-        return Ok(if is_own { Registration::Added } else { Registration::IdTaken });
+        if recorded == Recorded::First || from_row(&row)?.user_id != passkey.user_id {
+            return Ok(Registration::IdTaken);
+        }
+        let is_with_codes = factors::has_codes(db, &passkey.user_id, codes).await?;
+        return Ok(Registration::added(is_with_codes));
     }
     let most = i64::from(MOST_OF_A_USER);
     if db.query_typed(ALL, &[user_id.clone(), (&most, Type::INT8)]).await?.len()
@@ -60,12 +63,10 @@ pub(super) async fn add(db: &Connection, new: &NewPasskey) -> Result<Registratio
     if added == 0 {
         return Ok(Registration::IdTaken);
     }
-    if !codes.is_empty() {
-        factors::replace_codes(db, &passkey.user_id, codes).await?;
-    }
+    let is_with_codes = factors::add_codes(db, &passkey.user_id, codes).await?;
     let entry = NewEntry::of_user(passkey.created_at, Event::PasskeyAdded, &passkey.user_id);
     audit::record(db, &entry.from(network)).await?;
-    Ok(Registration::Added)
+    Ok(Registration::added(is_with_codes))
 }
 
 /// Uses a passkey of the user and its challenge, if the counter allows it. The caller has locked the

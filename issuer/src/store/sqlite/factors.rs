@@ -7,7 +7,7 @@ use crate::audit::{Actor, Event, NewEntry};
 use crate::passkeys::Assertion;
 use crate::second_factor::recovery::RecoveryHash;
 use crate::second_factor::{
-    FactorChange, Finished, Goal, LastStep, NewTotp, Proof, StoredFactors, StoredTotp,
+    Changed, FactorChange, Finished, Goal, LastStep, NewTotp, Proof, StoredFactors, StoredTotp,
 };
 use crate::users::User;
 
@@ -20,36 +20,36 @@ pub(super) fn of_user(db: &Connection, user_id: &str) -> rusqlite::Result<Stored
     })
 }
 
-/// Makes a change. Returns `false` if it is not possible.
+/// Makes a change, if it is possible.
 pub(super) fn change(
     db: &Connection,
     user_id: &str,
     change: &FactorChange,
     by: &Actor,
     now: u64,
-) -> rusqlite::Result<bool> {
-    let Some(user) = users::by_id(db, user_id)? else { return Ok(false) };
-    let (is_possible, is_changed) = match change {
+) -> rusqlite::Result<Changed> {
+    let Some(user) = users::by_id(db, user_id)? else { return Ok(Changed::Impossible) };
+    let (effect, is_changed) = match change {
         FactorChange::TotpBegun(sealed) => {
             let begun = begin_totp(db, user_id, sealed, now)?;
-            (begun, begun)
+            (Changed::of(begun), begun)
         }
         FactorChange::TotpConfirmed(totp) => {
             let confirmed = confirm_totp(db, user_id, totp, now)?;
-            (confirmed, confirmed)
+            (confirmed, confirmed != Changed::Impossible)
         }
-        FactorChange::TotpRemoved => (true, remove_totp(db, &user)?),
-        FactorChange::RecoveryCodes(_) if user.factors.is_empty() => (false, false),
+        FactorChange::TotpRemoved => (Changed::Made, remove_totp(db, &user)?),
+        FactorChange::RecoveryCodes(_) if user.factors.is_empty() => (Changed::Impossible, false),
         FactorChange::RecoveryCodes(codes) => {
             replace_codes(db, user_id, codes)?;
-            (true, true)
+            (Changed::MadeWithCodes, true)
         }
-        FactorChange::Reset => (true, reset(db, user_id)?),
+        FactorChange::Reset => (Changed::Made, reset(db, user_id)?),
     };
     if is_changed && let Some(event) = change.event() {
         audit::record(db, &NewEntry::of_user(now, event, user_id).by(by))?;
     }
-    Ok(is_possible)
+    Ok(effect)
 }
 
 fn begin_totp(db: &Connection, user_id: &str, sealed: &[u8], now: u64) -> rusqlite::Result<bool> {
@@ -64,15 +64,15 @@ fn confirm_totp(
     user_id: &str,
     totp: &NewTotp,
     now: u64,
-) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<Changed> {
     let confirm = "UPDATE totps SET confirmed_at = ?3, last_step = ?4
                    WHERE user_id = ?1 AND sealed = ?2 AND confirmed_at IS NULL";
     let values = params![user_id, totp.sealed, now, totp.step];
-    let is_confirmed = db.prepare_cached(confirm)?.execute(values)? == 1;
-    if is_confirmed && !totp.codes.is_empty() {
-        replace_codes(db, user_id, &totp.codes)?;
+    if db.prepare_cached(confirm)?.execute(values)? == 0 {
+        return Ok(Changed::Impossible);
     }
-    Ok(is_confirmed)
+    let is_with_codes = add_codes(db, user_id, &totp.codes)?;
+    Ok(if is_with_codes { Changed::MadeWithCodes } else { Changed::Made })
 }
 
 /// Returns true if there was a confirmed one.
@@ -84,11 +84,21 @@ fn remove_totp(db: &Connection, user: &User) -> rusqlite::Result<bool> {
     Ok(user.factors.totp)
 }
 
-pub(super) fn replace_codes(
+/// Puts recovery codes in force, unless the user has some that nobody has used. Returns true if it did.
+pub(super) fn add_codes(
     db: &Connection,
     user_id: &str,
     codes: &[RecoveryHash],
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
+    let unused = "SELECT 1 FROM recovery_codes WHERE user_id = ?1 AND used_by IS NULL";
+    if codes.is_empty() || db.prepare_cached(unused)?.exists([user_id])? {
+        return Ok(false);
+    }
+    replace_codes(db, user_id, codes)?;
+    Ok(true)
+}
+
+fn replace_codes(db: &Connection, user_id: &str, codes: &[RecoveryHash]) -> rusqlite::Result<()> {
     delete(db, "recovery_codes", user_id)?;
     let insert = "INSERT INTO recovery_codes (hash, user_id) VALUES (?1, ?2)";
     let mut insert = db.prepare_cached(insert)?;
@@ -162,7 +172,8 @@ fn prove(db: &Connection, user: &User, step: &LastStep) -> rusqlite::Result<bool
         }
         Proof::NewTotp(totp) => {
             let is_first = user.factors.is_empty();
-            let is_new = is_first && confirm_totp(db, &user.id, totp, step.now)?;
+            let is_new =
+                is_first && confirm_totp(db, &user.id, totp, step.now)? != Changed::Impossible;
             (is_new, Some(Event::TotpAdded))
         }
         Proof::RecoveryCode(hash) => {

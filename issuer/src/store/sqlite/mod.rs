@@ -45,7 +45,7 @@ use crate::login::new_password::NewPassword;
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{OneTimeToken, Purpose, TokenHash};
 use crate::passkeys::{NewPasskey, Passkey, Registration};
-use crate::second_factor::{FactorChange, Finished, LastStep, StoredFactors};
+use crate::second_factor::{Changed, FactorChange, Finished, LastStep, StoredFactors};
 use crate::session::{Refresh, RefreshToken, Session, SessionId, SessionPage, Verdict};
 use crate::status::Candidates;
 use crate::users::{Addition, DELETED, User, UserChange};
@@ -299,7 +299,7 @@ impl Store for SqliteStore {
         change: FactorChange,
         by: Actor,
         now: u64,
-    ) -> Answer<'_, bool> {
+    ) -> Answer<'_, Changed> {
         self.write(move |db| factors::change(db, &user_id, &change, &by, now))
     }
 

@@ -25,7 +25,7 @@ pub(super) fn add(db: &Connection, token: &OneTimeToken, by: &Actor) -> rusqlite
     }
     let surplus = "DELETE FROM one_time_tokens WHERE hash IN (
                      SELECT hash FROM one_time_tokens
-                     WHERE user_id = ?1 AND purpose = ?2 AND hash <> ?3
+                     WHERE user_id = ?1 AND purpose = ?2 AND hash <> ?3 AND used_by IS NULL
                      ORDER BY created_at DESC LIMIT -1 OFFSET ?4)";
     let values = params![token.user_id, token.purpose.as_str(), token.hash, MOST_OF_A_USER - 1];
     db.prepare_cached(surplus)?.execute(values).map(drop)

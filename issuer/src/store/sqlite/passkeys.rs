@@ -32,12 +32,10 @@ pub(super) fn add(db: &Connection, new: &NewPasskey) -> rusqlite::Result<Registr
         passkey.credential.to_stored(),
         passkey.created_at,
     ])?;
-    if !codes.is_empty() {
-        factors::replace_codes(db, &passkey.user_id, codes)?;
-    }
+    let is_with_codes = factors::add_codes(db, &passkey.user_id, codes)?;
     let entry = NewEntry::of_user(passkey.created_at, Event::PasskeyAdded, &passkey.user_id);
     audit::record(db, &entry.from(network))?;
-    Ok(Registration::Added)
+    Ok(Registration::added(is_with_codes))
 }
 
 /// Uses a passkey of the user and its challenge, if the counter allows it.

@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::authentication::SecondFactor;
+use crate::passkeys::Registration;
 use crate::second_factor::recovery::RecoveryHash;
-use crate::second_factor::{FactorChange, Finished, Goal, LastStep, NewTotp, Proof, StoredFactors};
+use crate::second_factor::{
+    Changed, FactorChange, Finished, Goal, LastStep, NewTotp, Proof, StoredFactors,
+};
 
 over_both!(
     a_totp_code_is_used_once_by_parallel_logins,
@@ -15,7 +18,9 @@ over_both!(
     a_session_goes_on_with_a_new_authentication,
     a_login_sets_up_only_the_first_factor,
     a_totp_secret_is_in_force_when_it_is_confirmed,
+    an_app_brings_codes_unless_some_are_left,
     recovery_codes_go_with_the_last_factor,
+    wrong_proofs_end_no_other_login_of_the_user,
     a_reset_removes_all_factors_and_ends_all_sessions,
     secrets_that_nobody_confirmed_are_deleted,
 );
@@ -34,8 +39,10 @@ fn confirmed(step: u64, codes: Vec<RecoveryHash>) -> NewTotp {
     NewTotp { sealed: sealed(), step, codes }
 }
 
+/// Returns `false` if the change is not possible.
 async fn change(store: &dyn Store, change: FactorChange) -> bool {
-    store.change_factors("user_x".to_owned(), change, BY, NOW).await.unwrap()
+    let changed = store.change_factors("user_x".to_owned(), change, BY, NOW).await.unwrap();
+    changed != Changed::Impossible
 }
 
 /// Gives the user a TOTP secret that was confirmed with the code of step 10, and recovery codes.
@@ -208,6 +215,21 @@ async fn a_wrong_proof_uses_the_token_up_and_leaves_the_failure(database: Databa
     assert_eq!(counted(3).await.own.count, 1);
 }
 
+async fn wrong_proofs_end_no_other_login_of_the_user(database: Database) {
+    let [store, other] = two(&database).await;
+    set_up(&*store).await;
+    for login in [1, 2] {
+        token(&*store, login).await;
+    }
+    let mut last = 2;
+    for id in 1..=14 {
+        assert_eq!(store.finish(step(last, id, Proof::Wrong)).await.unwrap(), Finished::Wrong);
+        last = 200 + id;
+    }
+    assert!(is_open(&*other, 1).await && is_open(&*other, last).await);
+    assert!(is_done(&other.finish(step(1, 20, by_code(11))).await.unwrap()));
+}
+
 async fn a_step_of_a_user_who_has_changed_changes_nothing(database: Database) {
     let [store, _] = two(&database).await;
     set_up(&*store).await;
@@ -336,8 +358,29 @@ async fn a_totp_secret_is_in_force_when_it_is_confirmed(database: Database) {
     assert!(!change(&*store, FactorChange::TotpBegun(vec![2])).await);
     assert!(!change(&*store, FactorChange::TotpConfirmed(confirmed(11, codes(120)))).await);
     let nobody = store.change_factors("user_y".to_owned(), FactorChange::Reset, BY, NOW);
-    assert!(!nobody.await.unwrap());
+    assert_eq!(nobody.await.unwrap(), Changed::Impossible);
     assert_eq!(count(&*store, Event::TotpAdded).await, 1);
+}
+
+async fn an_app_brings_codes_unless_some_are_left(database: Database) {
+    let [store, other] = two(&database).await;
+    let confirm = async |first, codes| {
+        assert!(change(&*store, FactorChange::TotpBegun(sealed())).await);
+        let confirmed = FactorChange::TotpConfirmed(confirmed(first, codes));
+        store.change_factors("user_x".to_owned(), confirmed, BY, NOW).await.unwrap()
+    };
+    let passkey = passkeys::with_codes(1, codes(50));
+    assert_eq!(other.add_passkey(passkey).await.unwrap(), Registration::AddedWithCodes);
+    assert_eq!(confirm(10, codes(100)).await, Changed::Made);
+    for code in 50..60_u8 {
+        token(&*store, code).await;
+        let by_code = last_try(code, code - 50, Proof::RecoveryCode([code; 32]));
+        assert!(is_done(&other.finish(by_code).await.unwrap()), "{code}");
+    }
+    assert_eq!(factors(&*store).await.recovery_codes, 0);
+    assert!(change(&*store, FactorChange::TotpRemoved).await);
+    assert_eq!(confirm(11, codes(120)).await, Changed::MadeWithCodes);
+    assert_eq!(factors(&*store).await.recovery_codes, 10);
 }
 
 async fn recovery_codes_go_with_the_last_factor(database: Database) {

@@ -5,11 +5,13 @@ use crate::authentication::Authentication;
 use crate::one_time::ChallengeUse;
 use crate::passkeys::credential::Credential;
 use crate::passkeys::{MOST_OF_A_USER, NewPasskey, Passkey, PasskeyUse, Registration};
+use crate::second_factor::recovery::RecoveryHash;
 use crate::second_factor::{Finished, Goal, LastStep, Proof};
 
 over_both!(
     a_passkey_is_read_as_it_was_added_until_it_is_removed,
     simultaneous_registrations_keep_the_limit,
+    one_of_simultaneous_registrations_brings_recovery_codes,
     a_used_challenge_is_remembered_until_its_time,
     one_use_of_a_passkey_with_one_counter_opens_a_session,
     the_last_passkey_takes_the_recovery_codes_along,
@@ -39,6 +41,11 @@ fn challenge(hash: u8, request: u8) -> ChallengeUse {
 
 fn new(passkey: Passkey, challenge: ChallengeUse) -> NewPasskey {
     NewPasskey { passkey, challenge, codes: Vec::new(), network: Network::for_tests() }
+}
+
+/// A new passkey of that number with recovery codes.
+pub(super) fn with_codes(id: u8, codes: Vec<RecoveryHash>) -> NewPasskey {
+    NewPasskey { codes, ..new(passkey(id, 0), challenge(id, id)) }
 }
 
 /// The last step of a login with the passkey alone.
@@ -142,6 +149,31 @@ async fn simultaneous_registrations_keep_the_limit(database: Database) {
     assert_eq!(all.len(), MOST_OF_A_USER as usize);
 }
 
+async fn one_of_simultaneous_registrations_brings_recovery_codes(database: Database) {
+    let stores = two(&database).await;
+    let codes_of = |id| vec![[2 * id; 32], [2 * id + 1; 32]];
+    let registrations = (0..10_u8).map(|id| {
+        let (store, new) = (Arc::clone(&stores[usize::from(id) % 2]), with_codes(id, codes_of(id)));
+        tokio::spawn(async move { (id, store.add_passkey(new).await.unwrap()) })
+    });
+    let mut with_codes = Vec::new();
+    for registration in registrations.collect::<Vec<_>>() {
+        match registration.await.unwrap() {
+            (id, Registration::AddedWithCodes) => with_codes.push(id),
+            (_, other) => assert_eq!(other, Registration::Added),
+        }
+    }
+    let [id] = with_codes[..] else { panic!("{with_codes:?}") };
+    assert_eq!(stores[0].factors("user_x".to_owned()).await.unwrap().recovery_codes, 2);
+    // They are in force.
+    for (n, code) in codes_of(id).into_iter().enumerate() {
+        let by_code =
+            LastStep { proof: Proof::RecoveryCode(code), ..login(id, 1, challenge(250, 250)) };
+        let finished = stores[n].finish(by_code).await.unwrap();
+        assert!(matches!(finished, Finished::Done(_)), "{finished:?}");
+    }
+}
+
 async fn a_used_challenge_is_remembered_until_its_time(database: Database) {
     let [store, other] = two(&database).await;
     assert_eq!(add(&*store, passkey(1, 0), challenge(1, 1)).await, Registration::Added);
@@ -210,8 +242,8 @@ async fn one_use_of_a_passkey_with_one_counter_opens_a_session(database: Databas
 async fn the_last_passkey_takes_the_recovery_codes_along(database: Database) {
     let [store, other] = two(&database).await;
     let codes = vec![[1; 32], [2; 32]];
-    let first = NewPasskey { codes, ..new(passkey(1, 0), challenge(1, 1)) };
-    assert_eq!(store.add_passkey(first).await.unwrap(), Registration::Added);
+    let first = with_codes(1, codes);
+    assert_eq!(store.add_passkey(first).await.unwrap(), Registration::AddedWithCodes);
     assert_eq!(add(&*store, passkey(2, 0), challenge(2, 2)).await, Registration::Added);
     for (id, left) in [(1, 2), (2, 0)] {
         let removed = store.remove_passkey("user_x".to_owned(), passkey(id, 0).id, BY, NOW);
