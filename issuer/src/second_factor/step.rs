@@ -63,6 +63,16 @@ pub(crate) enum Goal {
     Again { session: SessionId, authentication: Authentication },
 }
 
+impl Goal {
+    /// Returns the session that goes on.
+    pub(crate) fn present_session(&self) -> Option<SessionId> {
+        match self {
+            Self::Open { .. } => None,
+            Self::Again { session, .. } => Some(*session),
+        }
+    }
+}
+
 /// The result of a [`LastStep`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Finished {

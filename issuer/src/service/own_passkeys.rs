@@ -92,6 +92,7 @@ impl Issuer {
             };
         let new = NewPasskey {
             passkey: passkey.clone(),
+            session: session.id,
             challenge: opened.into_use(now)?,
             codes: hashes,
             network: self.network(client),

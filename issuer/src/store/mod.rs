@@ -256,11 +256,12 @@ pub(crate) trait Store: Send + Sync {
     /// Returns the second factors of a user.
     fn factors(&self, user_id: String) -> Answer<'_, StoredFactors>;
     /// Changes the second factors of a user. Returns `false` if the change is not possible, or the user
-    /// is gone.
+    /// or the session that asks for it is gone.
     fn change_factors(
         &self,
         user_id: String,
         change: FactorChange,
+        session: Option<SessionId>,
         by: Actor,
         now: u64,
     ) -> Answer<'_, bool>;

@@ -21,7 +21,7 @@ impl Mfa {
         let (user, store) = known(config, &name).await?;
         let (name, now) = (user.name, Clock::system().now());
         let reset = FactorChange::Reset;
-        if !store.change_factors(user.id, reset, Actor::default(), now).await? {
+        if !store.change_factors(user.id, reset, None, Actor::default(), now).await? {
             return Err(unknown(&name));
         }
         let text = if user.factors.is_empty() {

@@ -417,14 +417,16 @@ impl Store for PostgresStore {
         &self,
         user_id: String,
         change: FactorChange,
+        session: Option<SessionId>,
         by: Actor,
         now: u64,
     ) -> Answer<'_, bool> {
         Box::pin(async move {
             let (id, change, by) = (&user_id, &change, &by);
-            self.connections
-                .transact(|db| async move { factors::change(&db, id, change, by, now).await })
-                .await
+            let make = |db: Connection| async move {
+                factors::change(&db, id, change, session, by, now).await
+            };
+            self.connections.transact(make).await
         })
     }
 

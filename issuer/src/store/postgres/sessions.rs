@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, failures, one_time, rows};
 use crate::audit::{Actor, Event, Network, NewEntry};
-use crate::authentication::Authentication;
+use crate::authentication::{Authentication, SecondFactor};
 use crate::login::throttle::ProvisionalFailure;
 use crate::own_claims::OwnClaims;
 use crate::session::{
@@ -236,6 +236,21 @@ pub(super) async fn authenticate(
     ];
     let row = db.query_typed_opt(update, parameters).await?;
     row.as_ref().map(from_row).transpose()
+}
+
+/// Adds a second factor to the authentication of a session by a password alone. Its time stays.
+pub(super) async fn strengthen(
+    db: &Connection,
+    id: SessionId,
+    factor: SecondFactor,
+) -> Result<(), Failure> {
+    let weak = Authentication::by_password(0).methods;
+    let strong = Authentication::by_password_and(factor, 0).methods;
+    let update = "UPDATE countersign.sessions SET methods = $3 WHERE id = $1 AND methods = $2";
+    let parameters: Parameters<'_> =
+        &[(&id.as_slice(), Type::BYTEA), (&weak, Type::TEXT), (&strong, Type::TEXT)];
+    db.execute_typed(update, parameters).await?;
+    Ok(())
 }
 
 pub(super) async fn end(

@@ -2,7 +2,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{audit, failures, one_time};
 use crate::audit::{Actor, Event, Network, NewEntry};
-use crate::authentication::Authentication;
+use crate::authentication::{Authentication, SecondFactor};
 use crate::login::throttle::ProvisionalFailure;
 use crate::own_claims::OwnClaims;
 use crate::session::{
@@ -157,6 +157,18 @@ pub(super) fn authenticate(
         "UPDATE sessions SET authenticated_at = ?2, methods = ?3 WHERE id = ?1 RETURNING *";
     let values = params![id, authentication.at, authentication.methods];
     db.prepare_cached(update)?.query_row(values, session_of).optional()
+}
+
+/// Adds a second factor to the authentication of a session by a password alone. Its time stays.
+pub(super) fn strengthen(
+    db: &Connection,
+    id: &SessionId,
+    factor: SecondFactor,
+) -> rusqlite::Result<()> {
+    let weak = Authentication::by_password(0).methods;
+    let strong = Authentication::by_password_and(factor, 0).methods;
+    let update = "UPDATE sessions SET methods = ?3 WHERE id = ?1 AND methods = ?2";
+    db.prepare_cached(update)?.execute(params![id, weak, strong]).map(drop)
 }
 
 pub(super) fn live(db: &Connection, page: &SessionPage) -> rusqlite::Result<Vec<Session>> {

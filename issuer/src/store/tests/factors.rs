@@ -14,6 +14,8 @@ over_both!(
     a_step_that_runs_again_has_the_same_result_once,
     a_session_goes_on_with_a_new_authentication,
     a_login_sets_up_only_the_first_factor,
+    the_first_app_ends_all_other_sessions,
+    the_first_app_of_a_login_ends_all_sessions,
     a_totp_secret_is_in_force_when_it_is_confirmed,
     recovery_codes_go_with_the_last_factor,
     a_reset_removes_all_factors_and_ends_all_sessions,
@@ -35,7 +37,7 @@ fn confirmed(step: u64, codes: Vec<RecoveryHash>) -> NewTotp {
 }
 
 async fn change(store: &dyn Store, change: FactorChange) -> bool {
-    store.change_factors("user_x".to_owned(), change, BY, NOW).await.unwrap()
+    store.change_factors("user_x".to_owned(), change, None, BY, NOW).await.unwrap()
 }
 
 /// Gives the user a TOTP secret that was confirmed with the code of step 10, and recovery codes.
@@ -311,6 +313,51 @@ async fn a_login_sets_up_only_the_first_factor(database: Database) {
     assert_eq!(count(&*store, Event::TotpAdded).await, 1);
 }
 
+async fn the_first_app_ends_all_other_sessions(database: Database) {
+    let [store, other] = two(&database).await;
+    let by_session =
+        |id: u8, change| store.change_factors("user_x".to_owned(), change, Some([id; 16]), BY, NOW);
+    for id in [1, 2] {
+        assert!(open(&*store, session(id), "hash").await);
+    }
+    token(&*store, 1).await;
+    assert!(by_session(2, FactorChange::TotpBegun(sealed())).await.unwrap());
+    assert!(!other.session([1; 16]).await.unwrap().unwrap().revoked);
+    let confirm = FactorChange::TotpConfirmed(confirmed(10, codes(100)));
+    assert!(by_session(2, confirm).await.unwrap());
+    assert!(other.session([1; 16]).await.unwrap().unwrap().revoked);
+    assert!(!is_open(&*other, 1).await);
+    let own = other.session([2; 16]).await.unwrap().unwrap();
+    let strong = Authentication::by_password_and(SecondFactor::Totp, NOW);
+    assert_eq!((own.revoked, own.authentication), (false, strong));
+    // These were allowed while the session was open.
+    for late in [FactorChange::TotpRemoved, FactorChange::RecoveryCodes(codes(120))] {
+        assert!(!by_session(1, late).await.unwrap());
+    }
+    assert_eq!(factors(&*store).await.recovery_codes, 10);
+    assert!(by_session(2, FactorChange::TotpRemoved).await.unwrap());
+}
+
+async fn the_first_app_of_a_login_ends_all_sessions(database: Database) {
+    let [store, other] = two(&database).await;
+    for id in [1, 2] {
+        assert!(open(&*store, session(id), "hash").await);
+        assert!(change(&*store, FactorChange::TotpBegun(sealed())).await);
+        token(&*store, id).await;
+        let first = step(id, 10 + id, Proof::NewTotp(confirmed(10, codes(100))));
+        let authentication = Authentication::by_password_and(SecondFactor::Totp, NOW);
+        let (goal, opened) = match id {
+            1 => (first.goal.clone(), 11),
+            _ => (Goal::Again { session: [2; 16], authentication }, 2),
+        };
+        assert!(open(&*store, session(20 + id), "hash").await);
+        assert!(is_done(&store.finish(LastStep { goal, ..first }).await.unwrap()));
+        assert!(other.session([20 + id; 16]).await.unwrap().unwrap().revoked);
+        assert!(!other.session([opened; 16]).await.unwrap().unwrap().revoked);
+        assert!(change(&*store, FactorChange::TotpRemoved).await);
+    }
+}
+
 async fn a_totp_secret_is_in_force_when_it_is_confirmed(database: Database) {
     let [store, other] = two(&database).await;
     let has_totp = async || {
@@ -335,7 +382,7 @@ async fn a_totp_secret_is_in_force_when_it_is_confirmed(database: Database) {
     assert_eq!((totp.confirmed_at, totp.last_step, totp.sealed), (Some(NOW), 10, sealed()));
     assert!(!change(&*store, FactorChange::TotpBegun(vec![2])).await);
     assert!(!change(&*store, FactorChange::TotpConfirmed(confirmed(11, codes(120)))).await);
-    let nobody = store.change_factors("user_y".to_owned(), FactorChange::Reset, BY, NOW);
+    let nobody = store.change_factors("user_y".to_owned(), FactorChange::Reset, None, BY, NOW);
     assert!(!nobody.await.unwrap());
     assert_eq!(count(&*store, Event::TotpAdded).await, 1);
 }
