@@ -35,7 +35,7 @@ pub(crate) struct LastStep {
 pub(crate) enum Proof {
     /// It is wrong.
     Wrong,
-    /// The password alone.
+    /// The password alone. The user must have no second factor.
     Password,
     /// A right code of the confirmed TOTP secret.
     Totp {

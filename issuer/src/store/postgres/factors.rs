@@ -286,7 +286,7 @@ async fn prove(db: &Connection, user: &User, step: &LastStep) -> Result<bool, Fa
     let user_id = (&user.id as _, Type::TEXT);
     let (is_right, event) = match &step.proof {
         Proof::Wrong => (false, None),
-        Proof::Password => (true, None),
+        Proof::Password => (factors(db, &user.id).await?.is_empty(), None),
         Proof::Totp { sealed, step } => {
             let use_up = "UPDATE countersign.totps SET last_step = $3
                           WHERE user_id = $1 AND sealed = $2 AND confirmed_at IS NOT NULL

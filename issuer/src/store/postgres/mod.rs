@@ -309,7 +309,8 @@ impl Store for PostgresStore {
             let (session, password_hash, network) = (&session, &password_hash, &network);
             let (failure, candidates) = (failure.as_ref(), candidates.as_ref());
             let open = |db: Connection| async move {
-                sessions::open(&db, session, password_hash, network, failure, candidates).await
+                sessions::lock_and_open(&db, session, password_hash, network, failure, candidates)
+                    .await
             };
             self.connections.transact(open).await
         })

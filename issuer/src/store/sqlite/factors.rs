@@ -175,7 +175,7 @@ pub(super) fn finish(db: &Connection, step: LastStep) -> rusqlite::Result<Finish
 fn prove(db: &Connection, user: &User, step: &LastStep) -> rusqlite::Result<bool> {
     let (is_right, event) = match &step.proof {
         Proof::Wrong => (false, None),
-        Proof::Password => (true, None),
+        Proof::Password => (user.factors.is_empty(), None),
         Proof::Totp { sealed, step } => {
             let use_up = "UPDATE totps SET last_step = ?3
                           WHERE user_id = ?1 AND sealed = ?2 AND confirmed_at IS NOT NULL

@@ -26,7 +26,11 @@ pub(super) fn open(
                                expires_at, revoked, status_list, status_index, authenticated_at,
                                methods, network, user_agent, claims)
          SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?10, ?11, ?12, ?13, ?14, ?15, claims FROM users
-         WHERE id = ?2 AND password_hash = ?9 AND locked = 0 RETURNING claims",
+         WHERE id = ?2 AND password_hash = ?9 AND locked = 0
+         AND (?16 OR NOT EXISTS (SELECT * FROM totps WHERE user_id = users.id
+                                 AND confirmed_at IS NOT NULL)
+                 AND NOT EXISTS (SELECT * FROM passkeys WHERE user_id = users.id))
+         RETURNING claims",
     )?;
     let claims = insert.query_row(
         params![
@@ -45,6 +49,7 @@ pub(super) fn open(
             session.authentication.methods,
             session.device.network,
             session.device.user_agent,
+            session.authentication.is_strong(),
         ],
         |row| row.get("claims"),
     );

@@ -16,6 +16,8 @@ over_both!(
     a_login_sets_up_only_the_first_factor,
     the_first_app_ends_all_other_sessions,
     the_first_app_of_a_login_ends_all_sessions,
+    a_password_alone_opens_nothing_beside_a_second_factor,
+    a_login_and_the_first_factor_at_once_leave_no_session_of_a_password,
     a_totp_secret_is_in_force_when_it_is_confirmed,
     recovery_codes_go_with_the_last_factor,
     a_reset_removes_all_factors_and_ends_all_sessions,
@@ -261,7 +263,8 @@ async fn a_step_that_runs_again_has_the_same_result_once(database: Database) {
 async fn a_session_goes_on_with_a_new_authentication(database: Database) {
     let [store, other] = two(&database).await;
     set_up(&*store).await;
-    assert!(open(&*store, session(1), "hash").await);
+    let first = Session { authentication: Authentication::by_passkey(NOW), ..session(1) };
+    assert!(open(&*store, first.clone(), "hash").await);
     let again = |id: u8, proof, token| LastStep {
         goal: Goal::Again {
             session: [1; 16],
@@ -277,8 +280,10 @@ async fn a_session_goes_on_with_a_new_authentication(database: Database) {
     token(&*store, 1).await;
     let wrong = again(1, Proof::Wrong, by_token(1));
     assert_eq!(store.finish(wrong).await.unwrap(), Finished::Wrong);
-    assert_eq!(other.session([1; 16]).await.unwrap(), Some(session(1)));
-    for (id, proof, token) in [(2, by_code(11), by_token(201)), (3, Proof::Password, None)] {
+    assert_eq!(other.session([1; 16]).await.unwrap(), Some(first));
+    for (id, proof, token) in
+        [(2, by_code(11), by_token(201)), (3, Proof::RecoveryCode([100; 32]), None)]
+    {
         let Finished::Done(session) = store.finish(again(id, proof, token)).await.unwrap() else {
             panic!("{id}")
         };
@@ -355,6 +360,47 @@ async fn the_first_app_of_a_login_ends_all_sessions(database: Database) {
         assert!(other.session([20 + id; 16]).await.unwrap().unwrap().revoked);
         assert!(!other.session([opened; 16]).await.unwrap().unwrap().revoked);
         assert!(change(&*store, FactorChange::TotpRemoved).await);
+    }
+}
+
+async fn a_password_alone_opens_nothing_beside_a_second_factor(database: Database) {
+    let [store, _] = two(&database).await;
+    assert!(open(&*store, session(1), "hash").await);
+    let again = || LastStep {
+        goal: Goal::Again {
+            session: [2; 16],
+            authentication: Authentication::by_password(NOW + 1),
+        },
+        token: None,
+        ..last_try(1, 1, Proof::Password)
+    };
+    set_up(&*store).await;
+    // Its password was checked before.
+    assert!(!open(&*store, session(3), "hash").await);
+    let strong = Authentication::by_password_and(SecondFactor::Totp, NOW);
+    let opened = Session { authentication: strong.clone(), ..session(2) };
+    assert!(open(&*store, opened, "hash").await);
+    assert_eq!(store.finish(again()).await.unwrap(), Finished::Wrong);
+    assert_eq!(store.session([2; 16]).await.unwrap().unwrap().authentication, strong);
+    assert!(change(&*store, FactorChange::TotpRemoved).await);
+    assert!(is_done(&store.finish(again()).await.unwrap()));
+    assert!(open(&*store, session(3), "hash").await);
+}
+
+async fn a_login_and_the_first_factor_at_once_leave_no_session_of_a_password(database: Database) {
+    let stores = two(&database).await;
+    for round in 0..20 {
+        assert!(change(&*stores[0], FactorChange::TotpBegun(sealed())).await);
+        let store = Arc::clone(&stores[1]);
+        let login = tokio::spawn(async move { open(&*store, session(round), "hash").await });
+        for _ in 0..u32::from(round) * 20 {
+            tokio::task::yield_now().await;
+        }
+        assert!(change(&*stores[0], FactorChange::TotpConfirmed(confirmed(10, codes(100)))).await);
+        let opened = login.await.unwrap();
+        let found = stores[0].session([round; 16]).await.unwrap();
+        assert_eq!(found.map(|session| session.revoked), opened.then_some(true), "{round}");
+        assert!(change(&*stores[0], FactorChange::Reset).await);
     }
 }
 
