@@ -196,8 +196,9 @@ pub(crate) trait Store: Send + Sync {
 
     /// Opens a session, undoes the provisional failure of its login, and deletes the login's own
     /// counter. With candidates, the session gets a status index. Returns `None` and changes nothing
-    /// if the user is gone or locked, or has another password hash than the one that was checked, or if
-    /// the session has shown a password alone and the user has a second factor.
+    /// if the user is gone or locked, or has another scope than the session or another password hash than
+    /// the one that was checked, or if the session has shown a password alone and the user has a second
+    /// factor.
     fn open_session(
         &self,
         session: Session,

@@ -91,7 +91,7 @@ async fn insert(
            status_list, status_index, authenticated_at, methods, network, user_agent, claims)
         SELECT $1, id, $3, $4, $5, $6, $7, $8, false, $10, $11, $12, $13, $14, $15, claims
         FROM countersign.users
-        WHERE id = $2 AND password_hash = $9 AND NOT locked
+        WHERE id = $2 AND password_hash = $9 AND NOT locked AND scope = $4
         AND ($16 OR NOT EXISTS (SELECT FROM countersign.totps WHERE user_id = users.id
                                 AND confirmed_at IS NOT NULL)
                 AND NOT EXISTS (SELECT FROM countersign.passkeys WHERE user_id = users.id))

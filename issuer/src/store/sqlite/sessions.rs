@@ -26,7 +26,7 @@ pub(super) fn open(
                                expires_at, revoked, status_list, status_index, authenticated_at,
                                methods, network, user_agent, claims)
          SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?10, ?11, ?12, ?13, ?14, ?15, claims FROM users
-         WHERE id = ?2 AND password_hash = ?9 AND locked = 0
+         WHERE id = ?2 AND password_hash = ?9 AND locked = 0 AND scope = ?4
          AND (?16 OR NOT EXISTS (SELECT * FROM totps WHERE user_id = users.id
                                  AND confirmed_at IS NOT NULL)
                  AND NOT EXISTS (SELECT * FROM passkeys WHERE user_id = users.id))

@@ -217,6 +217,7 @@ async fn a_step_of_a_user_who_has_changed_changes_nothing(database: Database) {
     set_up(&*store).await;
     let change = |change| store.change_user("user_x".to_owned(), vec![change], BY, NOW);
     for (before, after) in [
+        (UserChange::Scope("read write".to_owned()), UserChange::Scope("read".to_owned())),
         (UserChange::Locked(true), UserChange::Locked(false)),
         (UserChange::PasswordExpired, UserChange::Password("hash".to_owned())),
     ] {
