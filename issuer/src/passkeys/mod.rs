@@ -14,6 +14,7 @@ use self::credential::Credential;
 use crate::Error;
 use crate::audit::Network;
 use crate::one_time::ChallengeUse;
+use crate::session::SessionId;
 
 /// The most passkeys that a user may have.
 pub(crate) const MOST_OF_A_USER: u32 = 20;
@@ -75,6 +76,8 @@ pub(crate) fn parse_name(name: &str) -> Result<String, Error> {
 #[derive(Clone, Debug)]
 pub(crate) struct NewPasskey {
     pub(crate) passkey: Passkey,
+    /// The session whose user asks for it. It must not have ended.
+    pub(crate) session: SessionId,
     pub(crate) challenge: ChallengeUse,
     /// The hashes of new recovery codes. They come into force unless the user has some that nobody has
     /// used.
@@ -89,7 +92,7 @@ pub(crate) enum Registration {
     Added,
     /// It is added, and the new recovery codes are in force.
     AddedWithCodes,
-    /// The challenge was used by another request, or the user is gone or locked.
+    /// The challenge was used by another request, the session has ended, or the user is gone or locked.
     Refused,
     /// Some user has a passkey with this id.
     IdTaken,

@@ -35,7 +35,7 @@ pub(crate) struct LastStep {
 pub(crate) enum Proof {
     /// It is wrong.
     Wrong,
-    /// The password alone.
+    /// The password alone. The user must have no second factor.
     Password,
     /// A right code of the confirmed TOTP secret.
     Totp {
@@ -63,6 +63,16 @@ pub(crate) enum Goal {
     Again { session: SessionId, authentication: Authentication },
 }
 
+impl Goal {
+    /// Returns the session that goes on.
+    pub(crate) fn present_session(&self) -> Option<SessionId> {
+        match self {
+            Self::Open { .. } => None,
+            Self::Again { session, .. } => Some(*session),
+        }
+    }
+}
+
 /// The result of a [`LastStep`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Finished {
@@ -70,8 +80,8 @@ pub(crate) enum Finished {
     Done(Box<Session>),
     /// The proof is wrong or was used before. The token is used up; that for another try works.
     Wrong,
-    /// Nothing has changed: the token can't be used, the user is gone or locked, the password was
-    /// changed, or the session has ended.
+    /// Nothing has changed: the token can't be used, the user is gone or locked, the password or the
+    /// scope was changed, or the session has ended.
     Refused,
 }
 
@@ -79,6 +89,11 @@ impl LastStep {
     /// Returns true if the user may take the step, as far as that does not depend on the proof.
     pub(crate) fn is_allowed(&self, user: &User) -> bool {
         let is_current = |version| !user.has_expired_password() && user.password_version == version;
-        !user.locked && self.password_version.is_none_or(is_current)
+        // The scope decides if a second factor is needed.
+        let has_scope = match &self.goal {
+            Goal::Open { session, .. } => session.scope == user.scope,
+            Goal::Again { .. } => true,
+        };
+        !user.locked && has_scope && self.password_version.is_none_or(is_current)
     }
 }

@@ -115,8 +115,8 @@ impl fmt::Display for ServiceError {
             Self::InsufficientAuthentication { max_age } => {
                 return write!(
                     f,
-                    "the user must have authenticated at most {max_age} seconds ago; send the \
-                     password to /login/again"
+                    "the user must have authenticated at most {max_age} seconds ago, with their \
+                     second factor if they have one; send the password to /login/again"
                 );
             }
             Self::WrongPassword => "the current password is wrong",

@@ -260,7 +260,8 @@ impl Issuer {
         self.failed_logins.add(event, user_id, client, self.clock.now());
     }
 
-    /// Opens the session, unless the password was changed after it was checked: then returns `None`.
+    /// Opens the session, unless the password was changed after it was checked, or the scope or the first
+    /// second factor of the user meanwhile: then returns `None`.
     /// If another login of the same user has replaced the hash meanwhile, reads the user again into
     /// `user` and checks the password against the new hash.
     async fn open_session(

@@ -81,7 +81,9 @@ measured! {
     bulk: prune(at: u64) -> ();
     bulk: prune_failures(now: u64) -> ();
     read: factors(user_id: String) -> StoredFactors;
-    write: change_factors(user_id: String, change: FactorChange, by: Actor, now: u64) -> Changed;
+    write: change_factors(
+        user_id: String, change: FactorChange, session: Option<SessionId>, by: Actor, now: u64
+    ) -> Changed;
     write: finish(step: LastStep) -> Finished;
     bulk: prune_factors(until: u64) -> ();
     read: newest_status_list() -> u32;

@@ -11,6 +11,7 @@ use super::{Caller, Issuer, ServiceError, SignedIn};
 use crate::audit::Event;
 use crate::second_factor::recovery::NewCodes;
 use crate::second_factor::{Changed, FactorChange, NewTotp, StoredFactors, totp};
+use crate::session::SessionId;
 use crate::users::User;
 
 /// A new TOTP secret, as it is shown to the user once.
@@ -36,19 +37,21 @@ impl Issuer {
         client: IpAddr,
     ) -> Result<TotpSecret, ServiceError> {
         self.require_fresh(signed_in)?;
-        self.new_totp(&signed_in.user, client).await
+        self.new_totp(&signed_in.user, Some(signed_in.session.id), client).await
     }
 
     /// Stores a new TOTP secret of a user, in the place of one that is not confirmed.
     pub(super) async fn new_totp(
         &self,
         user: &User,
+        session: Option<SessionId>,
         client: IpAddr,
     ) -> Result<TotpSecret, ServiceError> {
         let secret = totp::Secret::random()?;
         let uri = secret.uri(&self.url.authority(), &user.name)?;
         let sealed = self.totp_sealer.seal(secret.bytes(), &user.id)?;
-        let begun = self.change_factors(&user.id, FactorChange::TotpBegun(sealed), client).await?;
+        let change = FactorChange::TotpBegun(sealed);
+        let begun = self.change_factors(&user.id, change, session, client).await?;
         if begun == Changed::Impossible {
             let line = "the user has an authenticator app; remove it before another one is set up";
             return Err(ServiceError::Conflict(line));
@@ -66,18 +69,18 @@ impl Issuer {
     ) -> Result<Vec<Zeroizing<String>>, ServiceError> {
         self.limit_logins(caller.address)?;
         let issuer = Arc::clone(self);
-        to_its_end(async move { issuer.try_first_code(signed_in.user, &code, caller).await }).await
+        to_its_end(async move { issuer.try_first_code(signed_in, &code, caller).await }).await
     }
 
     async fn try_first_code(
         &self,
-        user: User,
+        SignedIn { user, session }: SignedIn,
         code: &str,
         caller: Caller,
     ) -> Result<Vec<Zeroizing<String>>, ServiceError> {
         let client = caller.address;
         let failure = self.count_attempt(&self.of_user(user.clone(), caller)).await?;
-        let confirmed = self.confirm(&user, code, client).await;
+        let confirmed = self.confirm(&user, session.id, code, client).await;
         if !matches!(confirmed, Ok(None)) {
             self.take_backs.add(TakeBack::Counted(failure));
         }
@@ -91,6 +94,7 @@ impl Issuer {
     async fn confirm(
         &self,
         user: &User,
+        session: SessionId,
         code: &str,
         client: IpAddr,
     ) -> Result<Option<Vec<Zeroizing<String>>>, ServiceError> {
@@ -103,7 +107,7 @@ impl Issuer {
         let NewCodes { codes, hashes } = NewCodes::random(&user.id)?;
         let confirmed = NewTotp { sealed: totp.sealed, step, codes: hashes };
         let change = FactorChange::TotpConfirmed(confirmed);
-        Ok(match self.change_factors(&user.id, change, client).await? {
+        Ok(match self.change_factors(&user.id, change, Some(session), client).await? {
             Changed::Impossible => None,
             Changed::Made => Some(Vec::new()),
             Changed::MadeWithCodes => Some(codes),
@@ -117,7 +121,13 @@ impl Issuer {
         client: IpAddr,
     ) -> Result<(), ServiceError> {
         self.require_fresh(signed_in)?;
-        self.change_factors(&signed_in.user.id, FactorChange::TotpRemoved, client).await.map(drop)
+        let SignedIn { user, session } = signed_in;
+        let change = FactorChange::TotpRemoved;
+        match self.change_factors(&user.id, change, Some(session.id), client).await? {
+            Changed::Made | Changed::MadeWithCodes => Ok(()),
+            // The session has just ended.
+            Changed::Impossible => Err(ServiceError::InvalidAccessToken),
+        }
     }
 
     /// Replaces the recovery codes of the user who is signed in.
@@ -127,10 +137,12 @@ impl Issuer {
         client: IpAddr,
     ) -> Result<Vec<Zeroizing<String>>, ServiceError> {
         self.require_fresh(signed_in)?;
-        let user_id = &signed_in.user.id;
+        let SignedIn { user, session } = signed_in;
+        let user_id = &user.id;
         let NewCodes { codes, hashes } = NewCodes::random(user_id)?;
         let change = FactorChange::RecoveryCodes(hashes);
-        if self.change_factors(user_id, change, client).await? == Changed::MadeWithCodes {
+        let changed = self.change_factors(user_id, change, Some(session.id), client).await?;
+        if changed == Changed::MadeWithCodes {
             return Ok(codes);
         }
         let line = "the user has no second factor, which recovery codes could stand in for";
@@ -141,9 +153,10 @@ impl Issuer {
         &self,
         user_id: &str,
         change: FactorChange,
+        session: Option<SessionId>,
         client: IpAddr,
     ) -> Result<Changed, ServiceError> {
         let (by, now) = (self.network(client).into(), self.clock.now());
-        Ok(self.store.change_factors(user_id.to_owned(), change, by, now).await?)
+        Ok(self.store.change_factors(user_id.to_owned(), change, session, by, now).await?)
     }
 }

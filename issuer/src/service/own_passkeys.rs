@@ -87,6 +87,7 @@ impl Issuer {
         let NewCodes { codes, hashes } = NewCodes::random(&user.id)?;
         let new = NewPasskey {
             passkey: passkey.clone(),
+            session: session.id,
             challenge: opened.into_use(now)?,
             codes: hashes,
             network: self.network(client),

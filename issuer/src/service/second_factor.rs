@@ -168,7 +168,7 @@ impl Issuer {
         }
         let user = self.store.user_with_id(login.user_id.clone()).await?;
         let user = user.filter(|user| !user.locked).ok_or(ServiceError::InvalidMfaToken)?;
-        self.new_totp(&user, client).await
+        self.new_totp(&user, None, client).await
     }
 
     /// Completes a login by a second factor. Like a login with a password, it runs to its end if the
@@ -341,10 +341,13 @@ impl Issuer {
         Ok(secret.ok_or_else(crypto::broken)?)
     }
 
-    /// Refuses a request whose session's user has not authenticated lately.
+    /// Refuses a request whose session's user has not authenticated lately, or by the password alone
+    /// although they have a second factor.
     pub(crate) fn require_fresh(&self, signed_in: &SignedIn) -> Result<(), ServiceError> {
         let now = self.clock_guard.latest_time();
-        if signed_in.session.authentication.is_within(FRESH_WITHIN, now) {
+        if signed_in.has_shown_its_factors()
+            && signed_in.session.authentication.is_within(FRESH_WITHIN, now)
+        {
             return Ok(());
         }
         Err(ServiceError::InsufficientAuthentication { max_age: FRESH_WITHIN })

@@ -12,6 +12,13 @@ pub(crate) struct SignedIn {
     pub(crate) session: Session,
 }
 
+impl SignedIn {
+    /// Returns true if the session has shown a second factor, or its user has none.
+    pub(super) fn has_shown_its_factors(&self) -> bool {
+        self.user.factors.is_empty() || self.session.authentication.is_strong()
+    }
+}
+
 impl Issuer {
     /// Returns the user and the session of an access token of this issuer. Refuses the token if it is
     /// a client's own, or is for other services than those of the setting `audience`, or if its session
@@ -29,5 +36,33 @@ impl Issuer {
 
     fn is_for_us(&self, claims: &Claims) -> bool {
         claims.aud.as_ref().is_some_and(|aud| aud.contains(&self.config.audience))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authentication::{Authentication, Factors, SecondFactor};
+
+    #[tokio::test]
+    async fn a_second_factor_wants_a_session_that_has_shown_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let issuer = Issuer::for_tests(&folder).await;
+        let token = issuer.session_for_tests().await;
+        let session = issuer.session_of(&token).await.unwrap();
+        let user = issuer.store.user_with_id(session.user_id.clone()).await.unwrap().unwrap();
+        let mut signed_in = SignedIn { user, session };
+        let is_refused = |signed_in: &SignedIn| issuer.require_fresh(signed_in).is_err();
+        assert!(!is_refused(&signed_in));
+        for factors in
+            [Factors { totp: true, passkeys: false }, Factors { totp: false, passkeys: true }]
+        {
+            signed_in.user.factors = factors;
+            signed_in.session.authentication = Authentication::by_password(1_800_000_000);
+            assert!(is_refused(&signed_in));
+            signed_in.session.authentication =
+                Authentication::by_password_and(SecondFactor::RecoveryCode, 1_800_000_000);
+            assert!(!is_refused(&signed_in));
+        }
     }
 }

@@ -196,7 +196,9 @@ pub(crate) trait Store: Send + Sync {
 
     /// Opens a session, undoes the provisional failure of its login, and deletes the login's own
     /// counter. With candidates, the session gets a status index. Returns `None` and changes nothing
-    /// if the user is gone or locked, or has another password hash than the one that was checked.
+    /// if the user is gone or locked, or has another scope than the session or another password hash than
+    /// the one that was checked, or if the session has shown a password alone and the user has a second
+    /// factor.
     fn open_session(
         &self,
         session: Session,
@@ -255,11 +257,13 @@ pub(crate) trait Store: Send + Sync {
 
     /// Returns the second factors of a user.
     fn factors(&self, user_id: String) -> Answer<'_, StoredFactors>;
-    /// Changes the second factors of a user. It is not possible if the user is gone.
+    /// Changes the second factors of a user. It is not possible if the user or the session that asks for
+    /// it is gone.
     fn change_factors(
         &self,
         user_id: String,
         change: FactorChange,
+        session: Option<SessionId>,
         by: Actor,
         now: u64,
     ) -> Answer<'_, Changed>;

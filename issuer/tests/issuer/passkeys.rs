@@ -15,7 +15,7 @@ use crate::authenticator::{
 };
 use crate::common::{
     Answer, Backend, PASSWORD, START, Server, add_user, client, command, execute, folder_on, login,
-    over_all, over_both, post_json, send, stderr, stdout,
+    over_all, over_both, post_json, refresh, send, stderr, stdout,
 };
 use crate::watch::{admin, metrics};
 
@@ -35,6 +35,7 @@ over_both!(
     a_user_has_at_most_20_passkeys_each_of_one_user,
     a_locked_user_is_refused_and_an_expired_password_does_not_matter,
     changes_of_passkeys_need_a_fresh_authentication,
+    the_first_passkey_ends_all_other_sessions_and_makes_its_own_strong,
 );
 
 /// Starts an issuer whose passkeys are for pages at [`ORIGIN`]. Each request may come from another
@@ -465,6 +466,30 @@ async fn changes_of_passkeys_need_a_fresh_authentication(backend: Backend) {
         let advice = answer.field("error_description");
         assert!(advice.contains(&format!("{ORIGIN}, in cors_origins")), "{advice}");
     }
+}
+
+async fn the_first_passkey_ends_all_other_sessions_and_makes_its_own_strong(backend: Backend) {
+    let server = server(backend).await;
+    let url = &server.url;
+    // Somebody else knows the password too, and has begun a registration.
+    let (thief, owner) = (login(url).await, login(url).await);
+    let stolen = thief.field("access_token");
+    let (challenge, options) = begin(url, &stolen).await;
+    register(url, &owner.field("access_token")).await;
+    let credential = Authenticator::new().register(&options);
+    add(url, &stolen, &challenge, &credential, "Mine").await.refused(401, "invalid_token");
+    post_as(url, &stolen, "/recovery-codes", &json!({})).await.refused(401, "invalid_token");
+    let refreshed = refresh(url, &owner.refresh_token()).await;
+    assert_eq!(refreshed.claims()["amr"], json!(["pwd", "pop", "mfa"]));
+    // A second one ends nothing.
+    let by_passkey = refreshed.field("access_token");
+    let codes = post_as(url, &by_passkey, "/recovery-codes", &json!({})).await;
+    let recovery_code = codes.json()["recovery_codes"][0].clone();
+    let asked = login(url).await;
+    let proof = json!({ "mfa_token": asked.field("mfa_token"), "recovery_code": recovery_code });
+    let other = post_json(url, "/login/second-factor", &proof).await;
+    register(url, &by_passkey).await;
+    assert_eq!(refresh(url, &other.refresh_token()).await.claims()["amr"], json!(["pwd", "mfa"]));
 }
 
 async fn a_passkey_of_each_algorithm_logs_in_and_may_be_self_attested(backend: Backend) {

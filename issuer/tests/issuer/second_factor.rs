@@ -29,6 +29,7 @@ over_all!(
     a_user_authenticates_again_in_a_session,
     a_refresh_may_ask_for_a_young_authentication,
     changes_of_second_factors_want_a_fresh_authentication,
+    the_first_app_ends_all_other_sessions_and_makes_its_own_strong,
     an_app_is_in_force_when_its_first_code_was_right,
     malformed_requests_use_nothing_up,
 );
@@ -87,11 +88,16 @@ async fn of_user(url: &str, method: &str, path: &str, token: &str, body: Value) 
 
 /// Sets up an app for `demo`, who has no second factor. Its next code is new.
 pub(crate) async fn set_up(server: &Server) -> App {
+    let token = login(&server.url).await.field("access_token");
+    set_up_by(server, &token).await
+}
+
+/// Sets up an app by an access token.
+async fn set_up_by(server: &Server, token: &str) -> App {
     let url = &server.url;
-    let token = login(url).await.field("access_token");
-    let app = App::new(&of_user(url, "POST", "/totp", &token, json!({})).await);
+    let app = App::new(&of_user(url, "POST", "/totp", token, json!({})).await);
     let code = json!({ "code": app.code(server) });
-    let confirmed = of_user(url, "POST", "/totp/confirm", &token, code).await;
+    let confirmed = of_user(url, "POST", "/totp/confirm", token, code).await;
     assert_eq!(confirmed.status, 200, "{confirmed:?}");
     server.advance(30);
     App { codes: codes(&confirmed), ..app }
@@ -396,11 +402,12 @@ async fn a_user_authenticates_again_in_a_session(backend: Backend) {
     // The refresh token is the same, and its successor one of the same session.
     let next = refresh(url, &token).await.refresh_token();
     assert_eq!(again(url, &token, PASSWORD).await.status, 200, "another tab was faster");
-    let last = refresh(url, &next).await.refresh_token();
+    let last = refresh(url, &next).await;
     again(url, &token, PASSWORD).await.refused(400, "invalid_grant");
 
     // With an app, in two steps.
-    let app = set_up(&server).await;
+    let app = set_up_by(&server, &last.field("access_token")).await;
+    let last = last.refresh_token();
     let asked = again(url, &last, PASSWORD).await;
     asked.refused(401, "mfa_required");
     let next = is_wrong(&second(url, &asked.field("mfa_token"), &app.wrong_code(&server)).await);
@@ -459,6 +466,30 @@ async fn changes_of_second_factors_want_a_fresh_authentication(backend: Backend)
     assert_eq!(again(url, &token.refresh_token(), PASSWORD).await.status, 200);
     // The session counts, not the token.
     App::new(&of_user(url, "POST", "/totp", &stale, json!({})).await);
+}
+
+async fn the_first_app_ends_all_other_sessions_and_makes_its_own_strong(backend: Backend) {
+    let server = Server::on(backend).await;
+    let url = &server.url;
+    // Somebody else knows the password too.
+    let (thief, owner) = (login(url).await, login(url).await);
+    let (stolen, token) = (thief.field("access_token"), owner.field("access_token"));
+    let call = |method, path, body| of_user(url, method, path, &token, body);
+    let app = App::new(&call("POST", "/totp", json!({})).await);
+    assert_eq!(of_user(url, "GET", "/factors", &stolen, json!({})).await.status, 200);
+    server.advance(1);
+    let confirmed = call("POST", "/totp/confirm", json!({ "code": app.code(&server) })).await;
+    codes(&confirmed);
+    for (method, path) in [("DELETE", "/totp"), ("POST", "/recovery-codes"), ("GET", "/factors")] {
+        of_user(url, method, path, &stolen, json!({})).await.refused(401, "invalid_token");
+    }
+    refresh(url, &thief.refresh_token()).await.refused(400, "invalid_grant");
+    // The password was checked when the session began.
+    let refreshed = refresh(url, &owner.refresh_token()).await;
+    assert_eq!(refreshed.claims()["amr"], json!(["pwd", "otp", "mfa"]));
+    assert_eq!(refreshed.claims()["auth_time"], now(&server) - 1);
+    codes(&call("POST", "/recovery-codes", json!({})).await);
+    assert_eq!(call("DELETE", "/totp", json!({})).await.status, 204);
 }
 
 async fn an_app_is_in_force_when_its_first_code_was_right(backend: Backend) {

@@ -21,7 +21,7 @@ impl Mfa {
         let (user, store) = known(config, &name).await?;
         let (name, now) = (user.name, Clock::system().now());
         let reset = FactorChange::Reset;
-        let changed = store.change_factors(user.id, reset, Actor::default(), now).await?;
+        let changed = store.change_factors(user.id, reset, None, Actor::default(), now).await?;
         if changed == Changed::Impossible {
             return Err(unknown(&name));
         }

@@ -111,7 +111,7 @@ impl Admin<'_> {
     /// Removes the second factors of a user.
     pub(crate) async fn reset_factors(&self, id: &str) -> Result<(), ServiceError> {
         let (change, by) = (FactorChange::Reset, self.by());
-        let reset = self.issuer.store.change_factors(id.to_owned(), change, by, self.now());
+        let reset = self.issuer.store.change_factors(id.to_owned(), change, None, by, self.now());
         match reset.await? {
             Changed::Impossible => Err(ServiceError::NoSuch("user")),
             Changed::Made | Changed::MadeWithCodes => Ok(()),

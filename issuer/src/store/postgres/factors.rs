@@ -8,13 +8,14 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, failures, one_time, passkeys, rows, sessions, users};
 use crate::audit::{Actor, Event, NewEntry};
-use crate::authentication::Factors;
+use crate::authentication::{Factors, SecondFactor};
 use crate::one_time::TokenUse;
 use crate::passkeys::Assertion;
 use crate::second_factor::recovery::RecoveryHash;
 use crate::second_factor::{
     Changed, FactorChange, Finished, Goal, LastStep, NewTotp, Proof, StoredFactors, StoredTotp,
 };
+use crate::session::SessionId;
 use crate::users::User;
 
 /// One row, also of a user without second factors.
@@ -43,11 +44,17 @@ pub(super) async fn change(
     db: &Connection,
     user_id: &str,
     change: &FactorChange,
+    session: Option<SessionId>,
     by: &Actor,
     now: u64,
 ) -> Result<Changed, Failure> {
     let user = users::lock(db, user_id).await?.filter(|user| !user.is_deleted());
     if user.is_none() {
+        return Ok(Changed::Impossible);
+    }
+    if let Some(session) = session
+        && !sessions::is_live(db, session, user_id, now).await?
+    {
         return Ok(Changed::Impossible);
     }
     let factors = factors(db, user_id).await?;
@@ -62,6 +69,9 @@ pub(super) async fn change(
                 return Ok(Changed::MadeWithCodes);
             }
             let confirmed = confirm_totp(db, user_id, totp, now).await?;
+            if confirmed != Changed::Impossible && factors.is_empty() {
+                begin_protection(db, user_id, session, SecondFactor::Totp).await?;
+            }
             (confirmed, confirmed != Changed::Impossible)
         }
         FactorChange::TotpRemoved => (Changed::Made, remove_totp(db, user_id, factors).await?),
@@ -89,6 +99,21 @@ pub(super) async fn factors(db: &Connection, user_id: &str) -> Result<Factors, F
                        EXISTS (SELECT FROM countersign.passkeys WHERE user_id = $1) AS passkeys";
     let row = db.query_typed_one(find, &[(&user_id, Type::TEXT)]).await?;
     Ok(Factors { totp: row.try_get("totp")?, passkeys: row.try_get("passkeys")? })
+}
+
+/// Ends the sessions that were opened before the user's first second factor. That which has set it up
+/// stays, and is as strong as after a login with it.
+pub(super) async fn begin_protection(
+    db: &Connection,
+    user_id: &str,
+    session: Option<SessionId>,
+    first: SecondFactor,
+) -> Result<(), Failure> {
+    sessions::end_all(db, user_id, session).await?;
+    match session {
+        Some(session) => sessions::strengthen(db, session, first).await,
+        None => Ok(()),
+    }
 }
 
 async fn begin_totp(
@@ -277,7 +302,7 @@ async fn prove(db: &Connection, user: &User, step: &LastStep) -> Result<bool, Fa
     let user_id = (&user.id as _, Type::TEXT);
     let (is_right, event) = match &step.proof {
         Proof::Wrong => (false, None),
-        Proof::Password => (true, None),
+        Proof::Password => (factors(db, &user.id).await?.is_empty(), None),
         Proof::Totp { sealed, step } => {
             let use_up = "UPDATE countersign.totps SET last_step = $3
                           WHERE user_id = $1 AND sealed = $2 AND confirmed_at IS NOT NULL
@@ -290,6 +315,9 @@ async fn prove(db: &Connection, user: &User, step: &LastStep) -> Result<bool, Fa
             let is_first = factors(db, &user.id).await?.is_empty();
             let is_new = is_first
                 && confirm_totp(db, &user.id, totp, step.now).await? != Changed::Impossible;
+            if is_new {
+                sessions::end_all(db, &user.id, step.goal.present_session()).await?;
+            }
             (is_new, Some(Event::TotpAdded))
         }
         Proof::RecoveryCode(hash) => {

@@ -309,7 +309,8 @@ impl Store for PostgresStore {
             let (session, password_hash, network) = (&session, &password_hash, &network);
             let (failure, candidates) = (failure.as_ref(), candidates.as_ref());
             let open = |db: Connection| async move {
-                sessions::open(&db, session, password_hash, network, failure, candidates).await
+                sessions::lock_and_open(&db, session, password_hash, network, failure, candidates)
+                    .await
             };
             self.connections.transact(open).await
         })
@@ -417,14 +418,16 @@ impl Store for PostgresStore {
         &self,
         user_id: String,
         change: FactorChange,
+        session: Option<SessionId>,
         by: Actor,
         now: u64,
     ) -> Answer<'_, Changed> {
         Box::pin(async move {
             let (id, change, by) = (&user_id, &change, &by);
-            self.connections
-                .transact(|db| async move { factors::change(&db, id, change, by, now).await })
-                .await
+            let make = |db: Connection| async move {
+                factors::change(&db, id, change, session, by, now).await
+            };
+            self.connections.transact(make).await
         })
     }
 

@@ -5,8 +5,9 @@ use tokio_postgres::types::Type;
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::{audit, factors, one_time, rows, users};
+use super::{audit, factors, one_time, rows, sessions, users};
 use crate::audit::{Actor, Event, Network, NewEntry};
+use crate::authentication::SecondFactor;
 use crate::one_time::Recorded;
 use crate::passkeys::credential::Credential;
 use crate::passkeys::{Assertion, MOST_OF_A_USER, NewPasskey, Passkey, PasskeyUse, Registration};
@@ -19,11 +20,14 @@ pub(super) const ALL: &str = "SELECT * FROM countersign.passkeys WHERE user_id =
 
 /// Adds a passkey, and uses its challenge up.
 pub(super) async fn add(db: &Connection, new: &NewPasskey) -> Result<Registration, Failure> {
-    let NewPasskey { passkey, challenge, codes, network } = new;
+    let NewPasskey { passkey, session, challenge, codes, network } = new;
     let user_id = (&passkey.user_id as _, Type::TEXT);
     // Registrations of one user wait for each other, so that none exceeds the limit.
     let lock = "SELECT FROM countersign.users WHERE id = $1 AND NOT locked FOR UPDATE";
     if db.query_typed_opt(lock, std::slice::from_ref(&user_id)).await?.is_none() {
+        return Ok(Registration::Refused);
+    }
+    if !sessions::is_live(db, *session, &passkey.user_id, challenge.now).await? {
         return Ok(Registration::Refused);
     }
     let recorded = one_time::record_use(db, challenge, true).await?;
@@ -45,6 +49,7 @@ pub(super) async fn add(db: &Connection, new: &NewPasskey) -> Result<Registratio
     {
         return Ok(Registration::TooMany);
     }
+    let is_first = factors::factors(db, &passkey.user_id).await?.is_empty();
     let insert = "INSERT INTO countersign.passkeys (id, user_id, name, credential, created_at)
                   VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
     let added = db
@@ -64,6 +69,10 @@ pub(super) async fn add(db: &Connection, new: &NewPasskey) -> Result<Registratio
         return Ok(Registration::IdTaken);
     }
     let is_with_codes = factors::add_codes(db, &passkey.user_id, codes).await?;
+    if is_first {
+        let first = SecondFactor::Passkey;
+        factors::begin_protection(db, &passkey.user_id, Some(*session), first).await?;
+    }
     let entry = NewEntry::of_user(passkey.created_at, Event::PasskeyAdded, &passkey.user_id);
     audit::record(db, &entry.from(network)).await?;
     Ok(Registration::added(is_with_codes))

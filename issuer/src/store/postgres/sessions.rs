@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::{audit, failures, one_time, rows};
 use crate::audit::{Actor, Event, Network, NewEntry};
-use crate::authentication::Authentication;
+use crate::authentication::{Authentication, SecondFactor};
 use crate::login::throttle::ProvisionalFailure;
 use crate::own_claims::OwnClaims;
 use crate::session::{
@@ -33,6 +33,22 @@ pub(super) const NEWEST_STATUS_LIST: &str =
 pub(super) const ENDED: &str = "SELECT status_index FROM countersign.sessions
                                 WHERE status_list = $1 AND revoked AND expires_at > $2";
 
+/// Opens a session for a user whose row is not locked yet. The lock makes changes of the user wait, or
+/// waits for them: the statements after it see their tables as they left them.
+pub(super) async fn lock_and_open(
+    db: &Connection,
+    session: &Session,
+    password_hash: &str,
+    network: &Network,
+    failure: Option<&ProvisionalFailure>,
+    candidates: Option<&Candidates>,
+) -> Result<Option<Session>, Failure> {
+    let lock = "SELECT FROM countersign.users WHERE id = $1 FOR SHARE";
+    db.query_typed_opt(lock, &[(&session.user_id, Type::TEXT)]).await?;
+    open(db, session, password_hash, network, failure, candidates).await
+}
+
+/// Opens a session. The caller has locked the user's row.
 pub(super) async fn open(
     db: &Connection,
     session: &Session,
@@ -69,15 +85,16 @@ async fn insert(
     session: &Session,
     password_hash: &str,
 ) -> Result<Option<OwnClaims>, Failure> {
-    // The lock of the user's row makes a change of the password wait, or makes this statement wait
-    // for the change and read the row again.
     let insert = "
         INSERT INTO countersign.sessions
           (id, user_id, client_id, scope, counter, created_at, rotated_at, expires_at, revoked,
            status_list, status_index, authenticated_at, methods, network, user_agent, claims)
         SELECT $1, id, $3, $4, $5, $6, $7, $8, false, $10, $11, $12, $13, $14, $15, claims
         FROM countersign.users
-        WHERE id = $2 AND password_hash = $9 AND NOT locked FOR SHARE
+        WHERE id = $2 AND password_hash = $9 AND NOT locked AND scope = $4
+        AND ($16 OR NOT EXISTS (SELECT FROM countersign.totps WHERE user_id = users.id
+                                AND confirmed_at IS NOT NULL)
+                AND NOT EXISTS (SELECT FROM countersign.passkeys WHERE user_id = users.id))
         ON CONFLICT (id) DO NOTHING RETURNING claims";
     let list = session.status.map(|status| i64::from(status.list));
     let index = session.status.map(|status| i64::from(status.index));
@@ -100,6 +117,7 @@ async fn insert(
                 (&session.authentication.methods, Type::TEXT),
                 (&session.device.network, Type::TEXT),
                 (&session.device.user_agent, Type::TEXT),
+                (&session.authentication.is_strong(), Type::BOOL),
             ],
         )
         .await;
@@ -236,6 +254,21 @@ pub(super) async fn authenticate(
     ];
     let row = db.query_typed_opt(update, parameters).await?;
     row.as_ref().map(from_row).transpose()
+}
+
+/// Adds a second factor to the authentication of a session by a password alone. Its time stays.
+pub(super) async fn strengthen(
+    db: &Connection,
+    id: SessionId,
+    factor: SecondFactor,
+) -> Result<(), Failure> {
+    let weak = Authentication::by_password(0).methods;
+    let strong = Authentication::by_password_and(factor, 0).methods;
+    let update = "UPDATE countersign.sessions SET methods = $3 WHERE id = $1 AND methods = $2";
+    let parameters: Parameters<'_> =
+        &[(&id.as_slice(), Type::BYTEA), (&weak, Type::TEXT), (&strong, Type::TEXT)];
+    db.execute_typed(update, parameters).await?;
+    Ok(())
 }
 
 pub(super) async fn end(

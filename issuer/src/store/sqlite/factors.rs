@@ -4,11 +4,13 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{audit, failures, one_time, passkeys, sessions, users};
 use crate::audit::{Actor, Event, NewEntry};
+use crate::authentication::SecondFactor;
 use crate::passkeys::Assertion;
 use crate::second_factor::recovery::RecoveryHash;
 use crate::second_factor::{
     Changed, FactorChange, Finished, Goal, LastStep, NewTotp, Proof, StoredFactors, StoredTotp,
 };
+use crate::session::SessionId;
 use crate::users::User;
 
 pub(super) fn of_user(db: &Connection, user_id: &str) -> rusqlite::Result<StoredFactors> {
@@ -25,10 +27,16 @@ pub(super) fn change(
     db: &Connection,
     user_id: &str,
     change: &FactorChange,
+    session: Option<SessionId>,
     by: &Actor,
     now: u64,
 ) -> rusqlite::Result<Changed> {
     let Some(user) = users::by_id(db, user_id)? else { return Ok(Changed::Impossible) };
+    if let Some(session) = &session
+        && !sessions::is_live(db, session, user_id, now)?
+    {
+        return Ok(Changed::Impossible);
+    }
     let (effect, is_changed) = match change {
         FactorChange::TotpBegun(sealed) => {
             let begun = begin_totp(db, user_id, sealed, now)?;
@@ -36,6 +44,9 @@ pub(super) fn change(
         }
         FactorChange::TotpConfirmed(totp) => {
             let confirmed = confirm_totp(db, user_id, totp, now)?;
+            if confirmed != Changed::Impossible && user.factors.is_empty() {
+                begin_protection(db, user_id, session, SecondFactor::Totp)?;
+            }
             (confirmed, confirmed != Changed::Impossible)
         }
         FactorChange::TotpRemoved => (Changed::Made, remove_totp(db, &user)?),
@@ -50,6 +61,18 @@ pub(super) fn change(
         audit::record(db, &NewEntry::of_user(now, event, user_id).by(by))?;
     }
     Ok(effect)
+}
+
+/// Ends the sessions that were opened before the user's first second factor. That which has set it up
+/// stays, and is as strong as after a login with it.
+pub(super) fn begin_protection(
+    db: &Connection,
+    user_id: &str,
+    session: Option<SessionId>,
+    first: SecondFactor,
+) -> rusqlite::Result<()> {
+    sessions::end_all(db, user_id, session)?;
+    session.map_or(Ok(()), |session| sessions::strengthen(db, &session, first))
 }
 
 fn begin_totp(db: &Connection, user_id: &str, sealed: &[u8], now: u64) -> rusqlite::Result<bool> {
@@ -162,7 +185,7 @@ pub(super) fn finish(db: &Connection, step: LastStep) -> rusqlite::Result<Finish
 fn prove(db: &Connection, user: &User, step: &LastStep) -> rusqlite::Result<bool> {
     let (is_right, event) = match &step.proof {
         Proof::Wrong => (false, None),
-        Proof::Password => (true, None),
+        Proof::Password => (user.factors.is_empty(), None),
         Proof::Totp { sealed, step } => {
             let use_up = "UPDATE totps SET last_step = ?3
                           WHERE user_id = ?1 AND sealed = ?2 AND confirmed_at IS NOT NULL
@@ -174,6 +197,9 @@ fn prove(db: &Connection, user: &User, step: &LastStep) -> rusqlite::Result<bool
             let is_first = user.factors.is_empty();
             let is_new =
                 is_first && confirm_totp(db, &user.id, totp, step.now)? != Changed::Impossible;
+            if is_new {
+                sessions::end_all(db, &user.id, step.goal.present_session())?;
+            }
             (is_new, Some(Event::TotpAdded))
         }
         Proof::RecoveryCode(hash) => {

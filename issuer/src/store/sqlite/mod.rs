@@ -297,10 +297,11 @@ impl Store for SqliteStore {
         &self,
         user_id: String,
         change: FactorChange,
+        session: Option<SessionId>,
         by: Actor,
         now: u64,
     ) -> Answer<'_, Changed> {
-        self.write(move |db| factors::change(db, &user_id, &change, &by, now))
+        self.write(move |db| factors::change(db, &user_id, &change, session, &by, now))
     }
 
     fn finish(&self, step: LastStep) -> Answer<'_, Finished> {

@@ -2,17 +2,19 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{audit, factors, one_time, users};
+use super::{audit, factors, one_time, sessions, users};
 use crate::audit::{Actor, Event, Network, NewEntry};
+use crate::authentication::SecondFactor;
 use crate::one_time::Recorded;
 use crate::passkeys::credential::Credential;
 use crate::passkeys::{Assertion, MOST_OF_A_USER, NewPasskey, Passkey, PasskeyUse, Registration};
 
 /// Adds a passkey, and uses its challenge up.
 pub(super) fn add(db: &Connection, new: &NewPasskey) -> rusqlite::Result<Registration> {
-    let NewPasskey { passkey, challenge, codes, network } = new;
-    let user = "SELECT 1 FROM users WHERE id = ?1 AND locked = 0";
-    if !db.prepare_cached(user)?.exists([&passkey.user_id])?
+    let NewPasskey { passkey, session, challenge, codes, network } = new;
+    let user = users::by_id(db, &passkey.user_id)?.filter(|user| !user.locked);
+    let Some(user) = user else { return Ok(Registration::Refused) };
+    if !sessions::is_live(db, session, &user.id, challenge.now)?
         || one_time::record_use(db, challenge, true)? != Recorded::First
     {
         return Ok(Registration::Refused);
@@ -33,6 +35,9 @@ pub(super) fn add(db: &Connection, new: &NewPasskey) -> rusqlite::Result<Registr
         passkey.created_at,
     ])?;
     let is_with_codes = factors::add_codes(db, &passkey.user_id, codes)?;
+    if user.factors.is_empty() {
+        factors::begin_protection(db, &user.id, Some(*session), SecondFactor::Passkey)?;
+    }
     let entry = NewEntry::of_user(passkey.created_at, Event::PasskeyAdded, &passkey.user_id);
     audit::record(db, &entry.from(network))?;
     Ok(Registration::added(is_with_codes))

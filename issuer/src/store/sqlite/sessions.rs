@@ -2,7 +2,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{audit, failures, one_time};
 use crate::audit::{Actor, Event, Network, NewEntry};
-use crate::authentication::Authentication;
+use crate::authentication::{Authentication, SecondFactor};
 use crate::login::throttle::ProvisionalFailure;
 use crate::own_claims::OwnClaims;
 use crate::session::{
@@ -26,7 +26,11 @@ pub(super) fn open(
                                expires_at, revoked, status_list, status_index, authenticated_at,
                                methods, network, user_agent, claims)
          SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?10, ?11, ?12, ?13, ?14, ?15, claims FROM users
-         WHERE id = ?2 AND password_hash = ?9 AND locked = 0 RETURNING claims",
+         WHERE id = ?2 AND password_hash = ?9 AND locked = 0 AND scope = ?4
+         AND (?16 OR NOT EXISTS (SELECT * FROM totps WHERE user_id = users.id
+                                 AND confirmed_at IS NOT NULL)
+                 AND NOT EXISTS (SELECT * FROM passkeys WHERE user_id = users.id))
+         RETURNING claims",
     )?;
     let claims = insert.query_row(
         params![
@@ -45,6 +49,7 @@ pub(super) fn open(
             session.authentication.methods,
             session.device.network,
             session.device.user_agent,
+            session.authentication.is_strong(),
         ],
         |row| row.get("claims"),
     );
@@ -157,6 +162,18 @@ pub(super) fn authenticate(
         "UPDATE sessions SET authenticated_at = ?2, methods = ?3 WHERE id = ?1 RETURNING *";
     let values = params![id, authentication.at, authentication.methods];
     db.prepare_cached(update)?.query_row(values, session_of).optional()
+}
+
+/// Adds a second factor to the authentication of a session by a password alone. Its time stays.
+pub(super) fn strengthen(
+    db: &Connection,
+    id: &SessionId,
+    factor: SecondFactor,
+) -> rusqlite::Result<()> {
+    let weak = Authentication::by_password(0).methods;
+    let strong = Authentication::by_password_and(factor, 0).methods;
+    let update = "UPDATE sessions SET methods = ?3 WHERE id = ?1 AND methods = ?2";
+    db.prepare_cached(update)?.execute(params![id, weak, strong]).map(drop)
 }
 
 pub(super) fn live(db: &Connection, page: &SessionPage) -> rusqlite::Result<Vec<Session>> {

@@ -65,9 +65,10 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
     ] {
         assert!(store.change_client("client_x".to_owned(), vec![change], BY, NOW).await.unwrap());
     }
-    assert!(!open(&*store, session(1), "hash").await);
+    let login = |id| Session { scope: "read write".to_owned(), ..session(id) };
+    assert!(!open(&*store, login(1), "hash").await);
     for id in [1, 2] {
-        assert!(open(&*store, session(id), "another").await);
+        assert!(open(&*store, login(id), "another").await);
     }
     for counter in [0, 0, 1, 0, 2] {
         store.refresh(refresh(1, counter, 10)).await.unwrap();

@@ -68,15 +68,16 @@ async fn fill(store: &dyn Store) {
         factor_key: Some(vec![254, 0]),
     };
     store.change_keys(Box::new(keys), BY, 8).await.unwrap();
-    store.add_one_time_token(one_time_token(1), BY).await.unwrap();
     let sealed = vec![7, 0, 255];
     let begun = FactorChange::TotpBegun(sealed.clone());
     let codes = vec![[1; 32], [255; 32]];
     let confirmed = FactorChange::TotpConfirmed(NewTotp { sealed, step: 60_000_000, codes });
     for change in [begun, confirmed] {
-        let changed = store.change_factors("user_x".to_owned(), change, BY, NOW).await.unwrap();
-        assert_ne!(changed, Changed::Impossible);
+        let by_session = Some(numbered(2000));
+        let changed = store.change_factors("user_x".to_owned(), change, by_session, BY, NOW);
+        assert_ne!(changed.await.unwrap(), Changed::Impossible);
     }
+    store.add_one_time_token(one_time_token(1), BY).await.unwrap();
     store.remember_time(9).await.unwrap();
     store.attempt(attempt(1, 1, 255, NOW)).await.unwrap();
 }

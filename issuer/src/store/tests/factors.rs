@@ -17,6 +17,10 @@ over_both!(
     a_step_that_runs_again_has_the_same_result_once,
     a_session_goes_on_with_a_new_authentication,
     a_login_sets_up_only_the_first_factor,
+    the_first_app_ends_all_other_sessions,
+    the_first_app_of_a_login_ends_all_sessions,
+    a_password_alone_opens_nothing_beside_a_second_factor,
+    a_login_and_the_first_factor_at_once_leave_no_session_of_a_password,
     a_totp_secret_is_in_force_when_it_is_confirmed,
     an_app_brings_codes_unless_some_are_left,
     recovery_codes_go_with_the_last_factor,
@@ -41,8 +45,8 @@ fn confirmed(step: u64, codes: Vec<RecoveryHash>) -> NewTotp {
 
 /// Returns `false` if the change is not possible.
 async fn change(store: &dyn Store, change: FactorChange) -> bool {
-    let changed = store.change_factors("user_x".to_owned(), change, BY, NOW).await.unwrap();
-    changed != Changed::Impossible
+    let change = store.change_factors("user_x".to_owned(), change, None, BY, NOW);
+    change.await.unwrap() != Changed::Impossible
 }
 
 /// Gives the user a TOTP secret that was confirmed with the code of step 10, and recovery codes.
@@ -235,6 +239,7 @@ async fn a_step_of_a_user_who_has_changed_changes_nothing(database: Database) {
     set_up(&*store).await;
     let change = |change| store.change_user("user_x".to_owned(), vec![change], BY, NOW);
     for (before, after) in [
+        (UserChange::Scope("read write".to_owned()), UserChange::Scope("read".to_owned())),
         (UserChange::Locked(true), UserChange::Locked(false)),
         (UserChange::PasswordExpired, UserChange::Password("hash".to_owned())),
     ] {
@@ -281,7 +286,8 @@ async fn a_step_that_runs_again_has_the_same_result_once(database: Database) {
 async fn a_session_goes_on_with_a_new_authentication(database: Database) {
     let [store, other] = two(&database).await;
     set_up(&*store).await;
-    assert!(open(&*store, session(1), "hash").await);
+    let first = Session { authentication: Authentication::by_passkey(NOW), ..session(1) };
+    assert!(open(&*store, first.clone(), "hash").await);
     let again = |id: u8, proof, token| LastStep {
         goal: Goal::Again {
             session: [1; 16],
@@ -297,8 +303,10 @@ async fn a_session_goes_on_with_a_new_authentication(database: Database) {
     token(&*store, 1).await;
     let wrong = again(1, Proof::Wrong, by_token(1));
     assert_eq!(store.finish(wrong).await.unwrap(), Finished::Wrong);
-    assert_eq!(other.session([1; 16]).await.unwrap(), Some(session(1)));
-    for (id, proof, token) in [(2, by_code(11), by_token(201)), (3, Proof::Password, None)] {
+    assert_eq!(other.session([1; 16]).await.unwrap(), Some(first));
+    for (id, proof, token) in
+        [(2, by_code(11), by_token(201)), (3, Proof::RecoveryCode([100; 32]), None)]
+    {
         let Finished::Done(session) = store.finish(again(id, proof, token)).await.unwrap() else {
             panic!("{id}")
         };
@@ -333,6 +341,94 @@ async fn a_login_sets_up_only_the_first_factor(database: Database) {
     assert_eq!(count(&*store, Event::TotpAdded).await, 1);
 }
 
+async fn the_first_app_ends_all_other_sessions(database: Database) {
+    let [store, other] = two(&database).await;
+    let by_session = async |id: u8, change| {
+        let changed = store.change_factors("user_x".to_owned(), change, Some([id; 16]), BY, NOW);
+        changed.await.unwrap() != Changed::Impossible
+    };
+    for id in [1, 2] {
+        assert!(open(&*store, session(id), "hash").await);
+    }
+    token(&*store, 1).await;
+    assert!(by_session(2, FactorChange::TotpBegun(sealed())).await);
+    assert!(!other.session([1; 16]).await.unwrap().unwrap().revoked);
+    let confirm = FactorChange::TotpConfirmed(confirmed(10, codes(100)));
+    assert!(by_session(2, confirm).await);
+    assert!(other.session([1; 16]).await.unwrap().unwrap().revoked);
+    assert!(!is_open(&*other, 1).await);
+    let own = other.session([2; 16]).await.unwrap().unwrap();
+    let strong = Authentication::by_password_and(SecondFactor::Totp, NOW);
+    assert_eq!((own.revoked, own.authentication), (false, strong));
+    // These were allowed while the session was open.
+    for late in [FactorChange::TotpRemoved, FactorChange::RecoveryCodes(codes(120))] {
+        assert!(!by_session(1, late).await);
+    }
+    assert_eq!(factors(&*store).await.recovery_codes, 10);
+    assert!(by_session(2, FactorChange::TotpRemoved).await);
+}
+
+async fn the_first_app_of_a_login_ends_all_sessions(database: Database) {
+    let [store, other] = two(&database).await;
+    for id in [1, 2] {
+        assert!(open(&*store, session(id), "hash").await);
+        assert!(change(&*store, FactorChange::TotpBegun(sealed())).await);
+        token(&*store, id).await;
+        let first = step(id, 10 + id, Proof::NewTotp(confirmed(10, codes(100))));
+        let authentication = Authentication::by_password_and(SecondFactor::Totp, NOW);
+        let (goal, opened) = match id {
+            1 => (first.goal.clone(), 11),
+            _ => (Goal::Again { session: [2; 16], authentication }, 2),
+        };
+        assert!(open(&*store, session(20 + id), "hash").await);
+        assert!(is_done(&store.finish(LastStep { goal, ..first }).await.unwrap()));
+        assert!(other.session([20 + id; 16]).await.unwrap().unwrap().revoked);
+        assert!(!other.session([opened; 16]).await.unwrap().unwrap().revoked);
+        assert!(change(&*store, FactorChange::TotpRemoved).await);
+    }
+}
+
+async fn a_password_alone_opens_nothing_beside_a_second_factor(database: Database) {
+    let [store, _] = two(&database).await;
+    assert!(open(&*store, session(1), "hash").await);
+    let again = || LastStep {
+        goal: Goal::Again {
+            session: [2; 16],
+            authentication: Authentication::by_password(NOW + 1),
+        },
+        token: None,
+        ..last_try(1, 1, Proof::Password)
+    };
+    set_up(&*store).await;
+    // Its password was checked before.
+    assert!(!open(&*store, session(3), "hash").await);
+    let strong = Authentication::by_password_and(SecondFactor::Totp, NOW);
+    let opened = Session { authentication: strong.clone(), ..session(2) };
+    assert!(open(&*store, opened, "hash").await);
+    assert_eq!(store.finish(again()).await.unwrap(), Finished::Wrong);
+    assert_eq!(store.session([2; 16]).await.unwrap().unwrap().authentication, strong);
+    assert!(change(&*store, FactorChange::TotpRemoved).await);
+    assert!(is_done(&store.finish(again()).await.unwrap()));
+    assert!(open(&*store, session(3), "hash").await);
+}
+
+async fn a_login_and_the_first_factor_at_once_leave_no_session_of_a_password(database: Database) {
+    let stores = two(&database).await;
+    for round in 0..20 {
+        assert!(change(&*stores[0], FactorChange::TotpBegun(sealed())).await);
+        let store = Arc::clone(&stores[1]);
+        let login = tokio::spawn(async move { open(&*store, session(round), "hash").await });
+        for _ in 0..u32::from(round) * 20 {
+            tokio::task::yield_now().await;
+        }
+        assert!(change(&*stores[0], FactorChange::TotpConfirmed(confirmed(10, codes(100)))).await);
+        let opened = login.await.unwrap();
+        let found = stores[0].session([round; 16]).await.unwrap();
+        assert_eq!(found.map(|session| session.revoked), opened.then_some(true), "{round}");
+        assert!(change(&*stores[0], FactorChange::Reset).await);
+    }
+}
+
 async fn a_totp_secret_is_in_force_when_it_is_confirmed(database: Database) {
     let [store, other] = two(&database).await;
     let has_totp = async || {
@@ -357,7 +453,7 @@ async fn a_totp_secret_is_in_force_when_it_is_confirmed(database: Database) {
     assert_eq!((totp.confirmed_at, totp.last_step, totp.sealed), (Some(NOW), 10, sealed()));
     assert!(!change(&*store, FactorChange::TotpBegun(vec![2])).await);
     assert!(!change(&*store, FactorChange::TotpConfirmed(confirmed(11, codes(120)))).await);
-    let nobody = store.change_factors("user_y".to_owned(), FactorChange::Reset, BY, NOW);
+    let nobody = store.change_factors("user_y".to_owned(), FactorChange::Reset, None, BY, NOW);
     assert_eq!(nobody.await.unwrap(), Changed::Impossible);
     assert_eq!(count(&*store, Event::TotpAdded).await, 1);
 }
@@ -367,7 +463,7 @@ async fn an_app_brings_codes_unless_some_are_left(database: Database) {
     let confirm = async |first, codes| {
         assert!(change(&*store, FactorChange::TotpBegun(sealed())).await);
         let confirmed = FactorChange::TotpConfirmed(confirmed(first, codes));
-        store.change_factors("user_x".to_owned(), confirmed, BY, NOW).await.unwrap()
+        store.change_factors("user_x".to_owned(), confirmed, None, BY, NOW).await.unwrap()
     };
     let passkey = passkeys::with_codes(1, codes(50));
     assert_eq!(other.add_passkey(passkey).await.unwrap(), Registration::AddedWithCodes);

@@ -1,7 +1,7 @@
 //! Passkeys.
 
 use super::*;
-use crate::authentication::Authentication;
+use crate::authentication::{Authentication, SecondFactor};
 use crate::one_time::ChallengeUse;
 use crate::passkeys::credential::Credential;
 use crate::passkeys::{MOST_OF_A_USER, NewPasskey, Passkey, PasskeyUse, Registration};
@@ -15,7 +15,18 @@ over_both!(
     a_used_challenge_is_remembered_until_its_time,
     one_use_of_a_passkey_with_one_counter_opens_a_session,
     the_last_passkey_takes_the_recovery_codes_along,
+    the_first_passkey_ends_all_other_sessions,
 );
+
+/// The session that registers passkeys.
+const OWN: SessionId = [250; 16];
+
+/// Opens two stores. The user has a session.
+async fn two(database: &Database) -> [Arc<dyn Store>; 2] {
+    let stores = super::two(database).await;
+    assert!(open(&*stores[0], session(250), "hash").await);
+    stores
+}
 
 fn credential(counter: u32) -> Credential {
     let json = format!(
@@ -40,7 +51,8 @@ fn challenge(hash: u8, request: u8) -> ChallengeUse {
 }
 
 fn new(passkey: Passkey, challenge: ChallengeUse) -> NewPasskey {
-    NewPasskey { passkey, challenge, codes: Vec::new(), network: Network::for_tests() }
+    let (codes, network) = (Vec::new(), Network::for_tests());
+    NewPasskey { passkey, session: OWN, challenge, codes, network }
 }
 
 /// A new passkey of that number with recovery codes.
@@ -100,7 +112,10 @@ async fn a_passkey_is_read_as_it_was_added_until_it_is_removed(database: Databas
 
     // The id of another user's passkey.
     let copy = Passkey { user_id: "user_y".to_owned(), ..passkey(1, 0) };
-    assert_eq!(add(&*store, copy.clone(), challenge(3, 3)).await, Registration::IdTaken);
+    let own = Session { user_id: "user_y".to_owned(), ..session(251) };
+    assert!(open(&*store, own, "hash").await);
+    let taken = NewPasskey { session: [251; 16], ..new(copy.clone(), challenge(3, 3)) };
+    assert_eq!(store.add_passkey(taken).await.unwrap(), Registration::IdTaken);
     assert_eq!(add(&*store, passkey(1, 0), challenge(4, 4)).await, Registration::IdTaken);
     for (user_id, possible) in [("user_y", false), ("user_x", true), ("user_x", true)] {
         let (user_id, name) = (user_id.to_owned(), "Other".to_owned());
@@ -120,10 +135,11 @@ async fn a_passkey_is_read_as_it_was_added_until_it_is_removed(database: Databas
     let expected = [
         "passkey_added 192.0.2.1",
         "passkey_added 192.0.2.1",
+        "login 192.0.2.1",
         "passkey_renamed ",
         "passkey_removed ",
     ];
-    assert_eq!(events(&*store).await[2..], expected);
+    assert_eq!(events(&*store).await[3..], expected);
 
     assert!(store.delete_user("demo".to_owned(), BY, NOW).await.unwrap());
     assert_eq!(other.passkeys("user_x".to_owned()).await.unwrap(), []);
@@ -186,7 +202,11 @@ async fn a_used_challenge_is_remembered_until_its_time(database: Database) {
     let refused = other.finish(login(1, 0, challenge(1, 3))).await.unwrap();
     assert_eq!(refused, Finished::Wrong);
     store.prune_one_time_tokens(NOW + 900).await.unwrap();
-    assert_eq!(add(&*other, passkey(2, 0), challenge(1, 4)).await, Registration::Added);
+    assert_eq!(add(&*other, passkey(2, 0), challenge(1, 4)).await, Registration::Refused);
+    let authentication = Authentication::by_passkey(NOW);
+    assert!(open(&*store, Session { authentication, ..session(251) }, "hash").await);
+    let new = NewPasskey { session: [251; 16], ..new(passkey(2, 0), challenge(1, 4)) };
+    assert_eq!(other.add_passkey(new).await.unwrap(), Registration::Added);
 }
 
 async fn one_use_of_a_passkey_with_one_counter_opens_a_session(database: Database) {
@@ -211,6 +231,7 @@ async fn one_use_of_a_passkey_with_one_counter_opens_a_session(database: Databas
     }
     let found = stores[1].passkey(passkey(1, 0).id).await.unwrap().unwrap();
     assert_eq!(found, Passkey { used_at: Some(NOW + 7), ..passkey(1, 12) });
+    stores[0].end_session(OWN, BY, NOW).await.unwrap();
     let page = crate::session::SessionPage {
         user_id: "user_x".to_owned(),
         now: NOW,
@@ -251,4 +272,21 @@ async fn the_last_passkey_takes_the_recovery_codes_along(database: Database) {
         let stored = other.factors("user_x".to_owned()).await.unwrap();
         assert_eq!(stored.recovery_codes, left);
     }
+}
+
+async fn the_first_passkey_ends_all_other_sessions(database: Database) {
+    let [store, other] = two(&database).await;
+    assert!(open(&*store, session(1), "hash").await);
+    let foreign = NewPasskey { session: [1; 16], ..new(passkey(2, 0), challenge(2, 2)) };
+    assert_eq!(add(&*store, passkey(1, 0), challenge(1, 1)).await, Registration::Added);
+    assert!(other.session([1; 16]).await.unwrap().unwrap().revoked);
+    let own = other.session(OWN).await.unwrap().unwrap();
+    let strong = Authentication::by_password_and(SecondFactor::Passkey, NOW);
+    assert_eq!((own.revoked, own.authentication), (false, strong.clone()));
+    // It was verified while that session was open.
+    assert_eq!(other.add_passkey(foreign).await.unwrap(), Registration::Refused);
+    // Another one ends nothing.
+    assert!(open(&*store, Session { authentication: strong, ..session(3) }, "hash").await);
+    assert_eq!(add(&*store, passkey(3, 0), challenge(3, 3)).await, Registration::Added);
+    assert!(!other.session([3; 16]).await.unwrap().unwrap().revoked);
 }

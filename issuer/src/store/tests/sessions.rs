@@ -16,6 +16,7 @@ over_both!(
     a_login_waits_for_a_part_of_the_pruning_only,
     a_hash_is_replaced_only_if_it_is_unchanged_and_sessions_stay,
     no_session_survives_its_user,
+    no_login_opens_a_session_with_a_scope_that_was_replaced,
     each_refresh_has_the_claims_that_its_user_has_then,
     a_session_that_opens_while_claims_change_has_the_new_ones,
 );
@@ -362,6 +363,30 @@ async fn no_session_survives_its_user(database: Database) {
     assert_eq!(rows().await, 1);
     assert!(refreshed > 0, "every refresh was refused");
     assert!(stores[0].user("demo".to_owned()).await.unwrap().is_some());
+}
+
+async fn no_login_opens_a_session_with_a_scope_that_was_replaced(database: Database) {
+    let stores = two(&database).await;
+    for round in 0..20_u8 {
+        let login = Session { scope: format!("read write {round}"), ..session(round) };
+        let change = async |scope: &str| {
+            let change = vec![UserChange::Scope(scope.to_owned())];
+            stores[0].change_user("user_x".to_owned(), change, BY, NOW).await.unwrap();
+        };
+        change(&login.scope).await;
+        let store = Arc::clone(&stores[1]);
+        let opening = tokio::spawn(async move { open(&*store, login, "hash").await });
+        for _ in 0..u32::from(round) * 20 {
+            tokio::task::yield_now().await;
+        }
+        change("read").await;
+        let opened = opening.await.unwrap();
+        let found = stores[0].session([round; 16]).await.unwrap();
+        assert_eq!(found.map(|session| session.revoked), opened.then_some(true), "{round}");
+    }
+    let wider = Session { scope: "read write".to_owned(), ..session(100) };
+    assert!(!open(&*stores[0], wider, "hash").await);
+    assert!(open(&*stores[0], session(101), "hash").await);
 }
 
 async fn each_refresh_has_the_claims_that_its_user_has_then(database: Database) {
