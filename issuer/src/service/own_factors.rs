@@ -137,12 +137,19 @@ impl Issuer {
         Err(ServiceError::Conflict(line))
     }
 
+    /// Counts a change of the user's second factors. Refuses it if there were too many: each has an entry in
+    /// the audit log.
+    pub(super) fn limit_changes(&self, user_id: &str) -> Result<(), ServiceError> {
+        self.change_limit.check(&user_id.to_owned()).map_err(ServiceError::TooManyRequests)
+    }
+
     async fn change_factors(
         &self,
         user_id: &str,
         change: FactorChange,
         client: IpAddr,
     ) -> Result<Changed, ServiceError> {
+        self.limit_changes(user_id)?;
         let (by, now) = (self.network(client).into(), self.clock.now());
         Ok(self.store.change_factors(user_id.to_owned(), change, by, now).await?)
     }
