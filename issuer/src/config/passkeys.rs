@@ -65,9 +65,14 @@ impl Config {
             ));
         }
         if self.passkey_rp_id.is_some() && self.origins_within(rp_id, &issuer).is_empty() {
+            let example = match rp_id {
+                LOCALHOST => "http://localhost:3000".to_owned(),
+                _ => format!("https://{rp_id}"),
+            };
             return refuse(format!(
                 "passkey_rp_id is {rp_id}, and neither issuer nor cors_origins has an origin within it; \
-                 set passkey_origins to the origins of the pages that use passkeys"
+                 list the origins of the pages that use passkeys, such as {example}, in cors_origins or \
+                 passkey_origins"
             ));
         }
         Ok(())
@@ -195,10 +200,25 @@ mod tests {
             ("example.com", vec!["http://example.com"], "expected https://example.com"),
             ("example.com", vec!["capacitor://example.com"], "cannot use passkeys"),
             ("app.example.com", vec!["https://example.com"], "cannot use passkeys"),
-            ("example.org", vec![], "neither issuer nor cors_origins"),
+            ("example.org", vec![], "such as https://example.org, in cors_origins"),
         ] {
             let refused = config(auth, rp_id, &origins, &[]).check_passkeys();
             assert!(refused.is_err_and(|e| e.to_string().contains(reason)), "{rp_id} {origins:?}");
+        }
+    }
+
+    #[test]
+    fn on_loopback_an_origin_at_localhost_is_enough_and_needed() {
+        let (issuer, page) = ("http://127.0.0.1:8080", "http://localhost:3000");
+        let refused = config(issuer, LOCALHOST, &[], &[]).check_passkeys().unwrap_err();
+        assert!(refused.to_string().contains(&format!("such as {page}, in cors_origins")));
+        for rp_id in ["", LOCALHOST] {
+            for (origins, cors) in [(&[] as &[&str], &[page] as &[&str]), (&[page], &[])] {
+                let config = config(issuer, rp_id, origins, cors);
+                config.check_passkeys().unwrap();
+                let site = config.passkey_site(issuer).unwrap();
+                assert_eq!((&*site.rp_id, site.origins), (LOCALHOST, vec![page.to_owned()]));
+            }
         }
     }
 }

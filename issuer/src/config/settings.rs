@@ -161,8 +161,8 @@ settings! {
     cors_origins: Vec<Origin> = Vec::new();
     /// Domain of passkeys (the RP id of WebAuthn); by default localhost for an issuer on loopback.
     ///
-    /// Passkeys are off without it. It never changes: a passkey works only for the domain that it was made
-    /// for.
+    /// Passkeys are off without it, and on loopback without a page at localhost. It never changes: a passkey
+    /// works only for the domain that it was made for.
     passkey_rp_id: Option<String> = None;
     /// Origins of the pages that may use passkeys; by default the issuer's and those of `cors_origins`
     /// within the domain.

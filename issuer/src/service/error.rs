@@ -45,7 +45,7 @@ pub(crate) enum ServiceError {
     InvalidAccessToken,
     /// The user has no such session, or it has ended.
     NoSuchSession,
-    /// The setting `passkey_rp_id` is not set.
+    /// No domain of passkeys is set, or no origin of pages that may use them is known.
     NoPasskeys,
     /// The challenge of a passkey is none of ours, is for somebody else, has expired, or was used.
     InvalidChallenge,
@@ -155,7 +155,10 @@ impl fmt::Display for ServiceError {
                 "the access token is invalid or has expired, or its session has ended; log in again or \
                  refresh"
             }
-            Self::NoPasskeys => "passkeys are off; set passkey_rp_id to turn them on",
+            Self::NoPasskeys => {
+                "passkeys are off; set passkey_rp_id to turn them on; on loopback, list the origin of the \
+                 pages at localhost, such as http://localhost:3000, in cors_origins instead"
+            }
             Self::InvalidChallenge => {
                 "the challenge is invalid or has expired, or was used; ask for another one"
             }

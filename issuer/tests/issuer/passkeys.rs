@@ -460,7 +460,10 @@ async fn changes_of_passkeys_need_a_fresh_authentication(backend: Backend) {
             "/login/passkey" => json!({ "challenge_token": "x", "credential": {} }),
             _ => json!({}),
         };
-        post_json(&off.url, path, &body).await.refused(404, "not_found");
+        let answer = post_json(&off.url, path, &body).await;
+        answer.refused(404, "not_found");
+        let advice = answer.field("error_description");
+        assert!(advice.contains(&format!("{ORIGIN}, in cors_origins")), "{advice}");
     }
 }
 
