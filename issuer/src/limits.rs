@@ -35,6 +35,11 @@ pub struct Limits {
     pub admin_requests: u32,
     /// See `admin_requests`.
     pub admin_window: Duration,
+    /// Changes of second factors that one user may ask for at once, and after that in each
+    /// `change_window`.
+    pub factor_changes: u32,
+    /// See `factor_changes`.
+    pub change_window: Duration,
     /// Least time between two measurements of the database, its disks and its backups.
     pub measure_interval: Duration,
     /// Bits in one status list, one for each session. Every list has this length, so that the length
@@ -55,6 +60,8 @@ impl Default for Limits {
             login_window: Duration::from_secs(60),
             admin_requests: 600,
             admin_window: Duration::from_secs(60),
+            factor_changes: 30,
+            change_window: Duration::from_secs(60),
             measure_interval: Duration::from_secs(60),
             status_list_size: 1 << 17,
         }

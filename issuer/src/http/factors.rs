@@ -63,6 +63,12 @@ pub(super) async fn list(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
             headers(("WWW-Authenticate" = String, description = "`Bearer`")),
         ),
         (status = 409, description = "`conflict`: the user has an authenticator app", body = ErrorBody),
+        (
+            status = 429,
+            description = "`too_many_requests`: this user changed second factors too often",
+            body = ErrorBody,
+            headers(("Retry-After" = u64, description = "Seconds to wait")),
+        ),
     ),
     security(("access_token" = [])),
 )]
@@ -126,6 +132,12 @@ pub(super) async fn confirm_totp(api: Arc<Api>, call: Call) -> Result<Reply, Api
             body = ErrorBody,
             headers(("WWW-Authenticate" = String, description = "`Bearer`")),
         ),
+        (
+            status = 429,
+            description = "`too_many_requests`: this user changed second factors too often",
+            body = ErrorBody,
+            headers(("Retry-After" = u64, description = "Seconds to wait")),
+        ),
     ),
     security(("access_token" = [])),
 )]
@@ -153,6 +165,12 @@ pub(super) async fn remove_totp(api: Arc<Api>, call: Call) -> Result<Reply, ApiE
             headers(("WWW-Authenticate" = String, description = "`Bearer`")),
         ),
         (status = 409, description = "`conflict`: the user has no second factor", body = ErrorBody),
+        (
+            status = 429,
+            description = "`too_many_requests`: this user changed second factors too often",
+            body = ErrorBody,
+            headers(("Retry-After" = u64, description = "Seconds to wait")),
+        ),
     ),
     security(("access_token" = [])),
 )]

@@ -163,6 +163,12 @@ pub(super) fn passkey_answer(
             description = "`conflict`: the passkey is registered already, or the user has 20",
             body = ErrorBody,
         ),
+        (
+            status = 429,
+            description = "`too_many_requests`: this user changed second factors too often",
+            body = ErrorBody,
+            headers(("Retry-After" = u64, description = "Seconds to wait")),
+        ),
     ),
     security(("access_token" = [])),
 )]
@@ -198,6 +204,12 @@ pub(super) async fn add(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
             headers(("WWW-Authenticate" = String, description = "`Bearer`")),
         ),
         (status = 404, description = "`not_found`: the user has no such passkey", body = ErrorBody),
+        (
+            status = 429,
+            description = "`too_many_requests`: this user changed second factors too often",
+            body = ErrorBody,
+            headers(("Retry-After" = u64, description = "Seconds to wait")),
+        ),
     ),
     security(("access_token" = [])),
 )]
@@ -226,6 +238,12 @@ pub(super) async fn rename(api: Arc<Api>, call: Call) -> Result<Reply, ApiError>
             headers(("WWW-Authenticate" = String, description = "`Bearer`")),
         ),
         (status = 404, description = "`not_found`: the user has no such passkey", body = ErrorBody),
+        (
+            status = 429,
+            description = "`too_many_requests`: this user changed second factors too often",
+            body = ErrorBody,
+            headers(("Retry-After" = u64, description = "Seconds to wait")),
+        ),
     ),
     security(("access_token" = [])),
 )]

@@ -64,12 +64,22 @@ fn is_possible_id(id: &[u8]) -> bool {
 pub(crate) fn parse_name(name: &str) -> Result<String, Error> {
     let name = name.trim();
     let is_possible = (1..=LONGEST_NAME).contains(&name.chars().count());
-    if is_possible && !name.chars().any(char::is_control) {
+    if is_possible && !name.chars().any(|c| c.is_control() || steers_text(c)) {
         return Ok(name.to_owned());
     }
     Err(Error::Refused(format!(
-        "name must have 1 to {LONGEST_NAME} characters and no control characters"
+        "name must have 1 to {LONGEST_NAME} characters, no control characters and none that change the \
+         direction of text"
     )))
+}
+
+/// Returns true for the characters that begin a line, or change the direction of the text after them
+/// (Unicode's `Bidi_Control`). The joiners of emoji and of Persian words are no such characters.
+fn steers_text(c: char) -> bool {
+    matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 /// A new passkey whose registration was verified.
@@ -136,7 +146,20 @@ mod tests {
         for (name, parsed) in [("My phone", "My phone"), (" a ", "a"), (&longest, &longest)] {
             assert_eq!(parse_name(name).ok().as_deref(), Some(parsed));
         }
-        for name in ["", "  ", "a\nb", "a\0", "\u{1b}[31m", &"é".repeat(65)] {
+        let family = "👩\u{200d}👧 phone";
+        assert_eq!(parse_name(family).unwrap(), family);
+        for name in [
+            "",
+            "  ",
+            "a\nb",
+            "a\0",
+            "\u{1b}[31m",
+            "a\u{202e}b",
+            "a\u{2066}b",
+            "a\u{61c}b",
+            "a\u{2028}b",
+            &"é".repeat(65),
+        ] {
             assert!(parse_name(name).is_err(), "{name:?}");
         }
     }

@@ -53,6 +53,7 @@ impl Issuer {
             }
             self.login_limit.prune();
             self.admin_limit.prune();
+            self.change_limit.prune();
             if minute.is_multiple_of(HOUR) {
                 self.prune().await;
             }

@@ -106,6 +106,8 @@ pub(crate) struct Issuer {
     login_limit: RateLimit<IpAddr>,
     /// Of each client of the Admin API.
     admin_limit: RateLimit<String>,
+    /// Of the changes of each user's second factors, by user id.
+    change_limit: RateLimit<String>,
     additions: Additions,
     take_backs: TakeBacks,
     storage_watch: StorageWatch,

@@ -74,6 +74,7 @@ impl Issuer {
             password_checks: Arc::new(Semaphore::new(1)),
             login_limit: RateLimit::new(config.login_rate, limits.login_window),
             admin_limit: RateLimit::new(limits.admin_requests, limits.admin_window),
+            change_limit: RateLimit::new(limits.factor_changes, limits.change_window),
             additions: Additions::default(),
             take_backs: TakeBacks::new(),
             storage_watch: StorageWatch::default(),

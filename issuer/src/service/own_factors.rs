@@ -149,6 +149,12 @@ impl Issuer {
         Err(ServiceError::Conflict(line))
     }
 
+    /// Counts a change of the user's second factors. Refuses it if there were too many: each has an entry in
+    /// the audit log.
+    pub(super) fn limit_changes(&self, user_id: &str) -> Result<(), ServiceError> {
+        self.change_limit.check(&user_id.to_owned()).map_err(ServiceError::TooManyRequests)
+    }
+
     async fn change_factors(
         &self,
         user_id: &str,
@@ -156,6 +162,7 @@ impl Issuer {
         session: Option<SessionId>,
         client: IpAddr,
     ) -> Result<Changed, ServiceError> {
+        self.limit_changes(user_id)?;
         let (by, now) = (self.network(client).into(), self.clock.now());
         Ok(self.store.change_factors(user_id.to_owned(), change, session, by, now).await?)
     }

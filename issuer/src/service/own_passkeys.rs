@@ -84,6 +84,7 @@ impl Issuer {
             created_at: self.clock.now(),
             used_at: None,
         };
+        self.limit_changes(&user.id)?;
         let NewCodes { codes, hashes } = NewCodes::random(&user.id)?;
         let new = NewPasskey {
             passkey: passkey.clone(),
@@ -109,6 +110,7 @@ impl Issuer {
         name: &str,
         client: IpAddr,
     ) -> Result<(), ServiceError> {
+        self.limit_changes(&signed_in.user.id)?;
         let (name, (user_id, id)) = (passkeys::parse_name(name)?, own(signed_in, id)?);
         let (by, now) = (Actor::from(self.network(client)), self.clock.now());
         let is_known = self.store.rename_passkey(user_id, id, name, by, now).await?;
@@ -124,6 +126,7 @@ impl Issuer {
         client: IpAddr,
     ) -> Result<(), ServiceError> {
         self.require_fresh(signed_in)?;
+        self.limit_changes(&signed_in.user.id)?;
         let (user_id, id) = own(signed_in, id)?;
         let (by, now) = (Actor::from(self.network(client)), self.clock.now());
         let is_known = self.store.remove_passkey(user_id, id, by, now).await?;

@@ -1,6 +1,7 @@
 //! Logins with a second factor, step-up, and the second factors of a user, over HTTP.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use countersign_issuer::SecondFactorPolicy;
@@ -490,6 +491,36 @@ async fn the_first_app_ends_all_other_sessions_and_makes_its_own_strong(backend:
     assert_eq!(refreshed.claims()["auth_time"], now(&server) - 1);
     codes(&call("POST", "/recovery-codes", json!({})).await);
     assert_eq!(call("DELETE", "/totp", json!({})).await.status, 204);
+}
+
+#[tokio::test]
+async fn changes_of_second_factors_have_a_limit_for_each_user() {
+    let server = Server::with(|_, limits| {
+        limits.factor_changes = 3;
+        limits.change_window = Duration::from_secs(3600);
+    })
+    .await;
+    let url = &server.url;
+    run(&server, &["user", "add", "eve"]);
+    let eve = post_json(url, "/login", &json!({ "username": "eve", "password": PASSWORD })).await;
+    let eve = eve.field("access_token");
+    let token = login(url).await.field("access_token");
+    let call = |method, path| of_user(url, method, path, &token, json!({}));
+    for _ in 0..3 {
+        assert_eq!(call("POST", "/totp").await.status, 200);
+    }
+    for (method, path) in [
+        ("POST", "/totp"),
+        ("DELETE", "/totp"),
+        ("POST", "/recovery-codes"),
+        ("DELETE", "/passkeys/AAAA"),
+    ] {
+        let refused = call(method, path).await;
+        refused.refused(429, "too_many_requests");
+        assert!(refused.header("retry-after").parse::<u64>().unwrap() > 0);
+    }
+    assert_eq!(call("GET", "/factors").await.status, 200);
+    assert_eq!(of_user(url, "POST", "/totp", &eve, json!({})).await.status, 200);
 }
 
 async fn an_app_is_in_force_when_its_first_code_was_right(backend: Backend) {
