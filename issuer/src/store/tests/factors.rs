@@ -465,6 +465,8 @@ async fn an_app_brings_codes_unless_some_are_left(database: Database) {
         let confirmed = FactorChange::TotpConfirmed(confirmed(first, codes));
         store.change_factors("user_x".to_owned(), confirmed, None, BY, NOW).await.unwrap()
     };
+    // The session that registers the passkey.
+    assert!(open(&*store, session(250), "hash").await);
     let passkey = passkeys::with_codes(1, codes(50));
     assert_eq!(other.add_passkey(passkey).await.unwrap(), Registration::AddedWithCodes);
     assert_eq!(confirm(10, codes(100)).await, Changed::Made);
