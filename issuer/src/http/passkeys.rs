@@ -264,7 +264,7 @@ struct Registration {
     #[schema(value_type = Object, required)]
     credential: Option<Value>,
     /// 1 to 64 characters.
-    #[schema(value_type = String, required, example = "My phone")]
+    #[schema(value_type = String, required, min_length = 1, max_length = 64, example = "My phone")]
     name: Option<Value>,
 }
 
@@ -295,7 +295,7 @@ struct PasskeyLogin {
 #[serde(deny_unknown_fields)]
 struct NewName {
     /// 1 to 64 characters.
-    #[schema(value_type = String, required, example = "My phone")]
+    #[schema(value_type = String, required, min_length = 1, max_length = 64, example = "My phone")]
     name: Option<Value>,
 }
 

@@ -43,6 +43,7 @@ use crate::service::Given;
             description = "`access_denied`: a page of another site sent the request, or it did not come through the proxy",
             body = ErrorBody,
         ),
+        (status = 404, description = "`not_found`: passkeys are off", body = ErrorBody),
         (
             status = 429,
             description = "`too_many_requests`: this network, or this user, tried too often. The token still works.",
@@ -134,6 +135,7 @@ pub(super) async fn enrol(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
             description = "`access_denied`: a page of another site sent the cookie, or the request did not come through the proxy",
             body = ErrorBody,
         ),
+        (status = 404, description = "`not_found`: passkeys are off", body = ErrorBody),
         (
             status = 429,
             description = "`too_many_requests`: this network, or this user, tried too often",
