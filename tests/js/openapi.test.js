@@ -16,7 +16,7 @@ const CONFIGURATION = fileURLToPath(new URL('../openapi/schemathesis.toml', impo
 /** Schemathesis does not request the document's own address. */
 const UNTESTED = ['GET /openapi.json']
 
-/** The document's examples have neither the password of the caller, nor a token for a reset or of a login, nor a code. */
+/** The document's examples have neither the password of the caller, nor a token for a reset or of a login, nor a code, nor a passkey. */
 const REFUSED = [
   'POST /password',
   'POST /password/reset',
@@ -25,6 +25,12 @@ const REFUSED = [
   'POST /login/again',
   'POST /totp/confirm',
   'POST /recovery-codes',
+  'POST /login/passkey/options',
+  'POST /login/passkey',
+  'POST /passkeys/options',
+  'POST /passkeys',
+  'PATCH /passkeys/{id}',
+  'DELETE /passkeys/{id}',
 ]
 
 test('every response of the issuer conforms to its OpenAPI document', { timeout: 180_000 }, async (t) => {
