@@ -76,7 +76,11 @@ async fn each_documented_endpoint_exists() {
     assert_eq!(login(&server.url).await.status, 200);
     let mut endpoints = BTreeSet::new();
     for cells in rows("Endpoints") {
+        // Other tables of the section have names of members and codes.
         let Some((method, path)) = cells[1].split_once(' ') else { continue };
+        if !path.starts_with('/') {
+            continue;
+        }
         endpoints.insert(cells[1].clone());
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let url = format!("{}{}", server.url, path.replace("{n}", "1"));
