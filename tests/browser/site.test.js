@@ -60,6 +60,7 @@ for (const name of BROWSERS) {
       await open(tab, 'inspect.html')
       await tab.run(() => document.getElementById('example').click())
       await until(tab, () => document.getElementById('code')?.textContent === 'ok')
+      await until(tab, () => /just signed/.test(document.getElementById('notice').textContent))
       await tab.run(() => {
         const scope = document.getElementById('option-scope')
         scope.value = 'admin'
