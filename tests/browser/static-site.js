@@ -97,11 +97,13 @@ async function addScripts(folder, pages) {
 
 /** Opens a page of the site, waits until its script is done, and fills it. */
 export async function openPage(tab, site, path) {
-  const url = `${site.url}${path}`
-  await tab.goto(url)
-  // WebKit answers before it has left the page before.
-  const isDone = ({ url, selector }) => location.href === url && document.readyState === 'complete' && document.querySelector(selector) !== null
-  await until(tab, isDone, { url, selector: READY[path] ?? 'h1' })
+  // WebKit answers before it has left the page before, which may have the same address.
+  await tab.run(() => {
+    globalThis.isLeft = true
+  })
+  await tab.goto(`${site.url}${path}`)
+  const isDone = (selector) => !globalThis.isLeft && document.readyState === 'complete' && document.querySelector(selector) !== null
+  await until(tab, isDone, READY[path] ?? 'h1')
   const { button, shows } = FILLED[path] ?? {}
   if (button === undefined) return
   await tab.run((selector) => document.querySelector(selector).click(), button)
