@@ -58,9 +58,7 @@ for (const name of BROWSERS) {
 
     test('a token is inspected with options', async () => {
       await open(tab, 'inspect.html')
-      await tab.run(() => document.getElementById('example').click())
-      await until(tab, () => document.getElementById('code')?.textContent === 'ok')
-      await until(tab, () => /just signed/.test(document.getElementById('notice').textContent))
+      assert.equal(await tab.run(() => document.getElementById('code').textContent), 'ok')
       await tab.run(() => {
         const scope = document.getElementById('option-scope')
         scope.value = 'admin'
