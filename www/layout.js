@@ -12,6 +12,24 @@ const NAVIGATION = [
   { path: 'docs/index.html', name: 'Docs' },
 ]
 
+/** Where a page shows the card of the login, which `page/login-form.js` wires. */
+const LOGIN_MARK = '<!-- login -->'
+
+const LOGIN = `<section class="card login" data-when="out" aria-labelledby="login-title">
+    <h2 id="login-title">Log in</h2>
+    <p>The demo user is filled in: <strong id="demo-username">…</strong> with the password <code id="demo-password">…</code></p>
+    <form id="login-form">
+      <label for="username">User name</label>
+      <input id="username" name="username" autocomplete="username webauthn" autocapitalize="none" spellcheck="false" required>
+      <label for="password">Password</label>
+      <input id="password" name="password" type="password" autocomplete="current-password" required>
+      <div class="buttons">
+        <button type="submit" class="primary" id="login">Log in</button>
+        <button type="button" id="login-passkey">Log in with a passkey</button>
+      </div>
+    </form>
+  </section>`
+
 /** Returns the navigation between these pages. */
 export function navigation(pages) {
   return NAVIGATION.filter(({ path }) => pages.has(path))
@@ -22,7 +40,8 @@ export function navigation(pages) {
  *
  * @param {object} page
  * @param {string} page.path its path from the root of the site
- * @param {string} page.source its `<title>`, other elements of its head, and then `<main>`; links are relative to the page
+ * @param {string} page.source its `<title>`, other elements of its head, and then `<main>`; links are relative to the page, and
+ *   `<!-- login -->` stands for the card of the login
  * @param {{ path: string, name: string }[]} links the navigation
  * @param {boolean} isDemo true if the demo's server sends the page. Any other site works offline, and has its policy in the page
  */
@@ -30,7 +49,7 @@ export function layOut({ path, source }, links, isDemo) {
   const root = '../'.repeat(path.split('/').length - 1)
   const start = source.indexOf('<main')
   if (start < 0) throw new Error(`${path} has no <main>`)
-  const [head, main] = [source.slice(0, start).trim(), source.slice(start).trim()]
+  const [head, main] = [source.slice(0, start).trim(), source.slice(start).trim().replace(LOGIN_MARK, LOGIN)]
   const policy = isDemo ? '' : `\n  <meta http-equiv="Content-Security-Policy" content="${policyOf(path)}">`
   const offline = isDemo || isFramed(path) ? '' : `\n  <script type="module" src="${root}offline.js"></script>`
   return `<!doctype html>
