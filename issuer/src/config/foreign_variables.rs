@@ -3,7 +3,7 @@
 //! the same for `--link`. They say nothing about the issuer's configuration.
 
 /// Variables that configure the tests, not the issuer.
-const OF_THE_TESTS: [&str; 8] = [
+const OF_THE_TESTS: [&str; 10] = [
     "ISSUER_BINARY",
     "CHROMIUM",
     "FIREFOX",
@@ -12,6 +12,8 @@ const OF_THE_TESTS: [&str; 8] = [
     "HAPROXY",
     "RESTART_SECONDS",
     "SKIP",
+    "SOAK_MINUTES",
+    "SOAK_SEED",
 ];
 
 /// Returns true if a variable is one that others set. `name` is without our prefix.
