@@ -126,7 +126,7 @@ export class Resolver {
     const attempt: Attempt = { startedAt: now, origin: 'store' }
     this.#inFlight = attempt
     attempt.done = this.#run(attempt, fromStore)
-    outlive(attempt.done, this.#settings)
+    outlive(attempt, this.#settings)
     await attempt.done
     return attempt
   }
@@ -209,8 +209,12 @@ export class Resolver {
   }
 }
 
-/** A Worker's request that ends takes its attempt with it, unless its runtime knows of it. */
-function outlive(done: Promise<void>, { waitUntil }: RemoteSettings): void {
+/** Lets an attempt, and its write to the store, outlive the request of a Worker that began it. */
+function outlive(attempt: Attempt, { waitUntil }: RemoteSettings): void {
+  const end = async () => {
+    await attempt.done?.catch(() => {})
+    await attempt.stored
+  }
   // It may throw outside of a request.
-  ;(async () => waitUntil?.(done.catch(() => {})))().catch(() => {})
+  ;(async () => waitUntil?.(end()))().catch(() => {})
 }

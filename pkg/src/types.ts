@@ -106,7 +106,8 @@ export interface JwksOptions {
   onError?: ((error: VerifyError) => unknown) | undefined
   /**
    * `waitUntil` of `cloudflare:workers`, or of another runtime that ends the fetches of a request with the request. It gets a
-   * promise for each fetch, so that keys and lists that are renewed in the background arrive. What it throws is ignored.
+   * promise for each fetch and the write to the store after it, so that keys and lists that are renewed in the background arrive. What
+   * it throws is ignored.
    */
   waitUntil?: ((promise: Promise<unknown>) => unknown) | undefined
 }

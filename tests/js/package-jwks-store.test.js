@@ -57,6 +57,23 @@ test('each URL has a key of its own, with the query', async () => {
   ])
 })
 
+test('waitUntil gets a promise that waits for the store too', async () => {
+  const promises = []
+  let finish
+  const put = () => new Promise((resolve) => (finish = resolve))
+  const store = { get: async () => null, put }
+  const fetch = async () => Response.json({ keys: [key.jwk] })
+  const { verifier } = await remote('https://a.example', { fetch, jwksOptions: { store, waitUntil: (promise) => promises.push(promise) } })
+  await verifier.verify(token)
+  let isOver = false
+  const [promise] = promises
+  void promise.then(() => (isOver = true))
+  await new Promise(setImmediate)
+  assert.deepEqual([promises.length, isOver], [1, false])
+  finish()
+  await promise
+})
+
 test('the age of a stored set counts from its fetch, and its renewal sends its entity tag', async (t) => {
   const server = await endpoint(t, jwks([key], { etag: '"one"', 'cache-control': 'max-age=100' }))
   const store = await filled(server)

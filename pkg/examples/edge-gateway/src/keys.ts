@@ -60,12 +60,9 @@ const secondTier: KeyStore = {
     const response = await (await openCache()).match(key)
     return response?.text()
   },
-  put(key, value) {
-    const response = new Response(value, { headers: { 'cache-control': MAX_AGE } })
-    const written = openCache().then((cache) => cache.put(key, response))
-    // The request that fetched the document may end before.
-    waitUntil(written)
-    return written
+  async put(key, value) {
+    const cache = await openCache()
+    return cache.put(key, new Response(value, { headers: { 'cache-control': MAX_AGE } }))
   },
 }
 
