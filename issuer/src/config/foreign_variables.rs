@@ -3,7 +3,7 @@
 //! the same for `--link`. They say nothing about the issuer's configuration.
 
 /// Variables that configure the tests, not the issuer.
-const OF_THE_TESTS: [&str; 10] = [
+const OF_THE_TESTS: [&str; 8] = [
     "ISSUER_BINARY",
     "CHROMIUM",
     "FIREFOX",
@@ -12,14 +12,15 @@ const OF_THE_TESTS: [&str; 10] = [
     "HAPROXY",
     "RESTART_SECONDS",
     "SKIP",
-    "SOAK_MINUTES",
-    "SOAK_SEED",
 ];
 
 /// Returns true if a variable is one that others set. `name` is without our prefix.
 pub(super) fn is_foreign(name: &str, value: &str) -> bool {
-    let of_the_tests = OF_THE_TESTS.contains(&name) || name.starts_with("CHAOS_");
-    of_the_tests || is_service_link(name, value) || is_docker_link(name)
+    let is_of_long_tests = name.starts_with("CHAOS_") || name.starts_with("SOAK_");
+    is_of_long_tests
+        || OF_THE_TESTS.contains(&name)
+        || is_service_link(name, value)
+        || is_docker_link(name)
 }
 
 /// Kubernetes: `SERVICE_HOST`, `SERVICE_PORT`, `SERVICE_PORT_HTTP`, and Docker's variables of ports.
