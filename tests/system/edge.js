@@ -1,4 +1,5 @@
-// A Node.js service that verifies tokens: 200, 401, or 503 if it cannot tell. Its parent sets its clock by messages.
+// A Node.js service that verifies tokens: 200, 401, or 503 if it cannot tell. By messages its parent sets its clock, and it tells of
+// fetches that failed.
 import { createServer } from 'node:http'
 import { createVerifier } from 'countersign'
 import { statusList } from 'countersign/status'
@@ -12,6 +13,7 @@ let ahead = 0
 
 const settings = {
   ...options,
+  jwksOptions: { ...options.jwksOptions, onError: ({ code }) => process.send({ failure: code }) },
   now: () => Date.now() / 1000 + ahead,
   fetch: (url, request) => fetch(url, { ...request, headers: { ...request?.headers, [EDGE_HEADER]: name } }),
   status: statusList(status),

@@ -34,10 +34,17 @@ class Edge {
   /** True while it starts or is killed. */
   isDown = false
   url
+  /** The time at which it last said that it could not fetch a status list: milliseconds. */
+  listFailedAt = 0
 
   constructor(name, tolerance) {
     this.name = name
     this.tolerance = tolerance
+  }
+
+  /** Takes the code of a fetch that failed. */
+  noteFailure(code) {
+    if (code === 'status_unavailable') this.listFailedAt = Date.now()
   }
 
   /** Returns the status and the code; the status is 0 without an answer. */
@@ -70,8 +77,9 @@ export class NodeEdge extends Edge {
     const options = { ...OPTIONS, issuer: this.#issuer, clockTolerance: this.tolerance, cache: this.#cache }
     const settings = JSON.stringify({ name: this.name, options, status: STATUS, saboteur })
     this.#process = fork(fileURLToPath(new URL('edge.js', import.meta.url)), [settings], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    this.#process.on('message', ({ failure }) => failure && this.noteFailure(failure))
     const ended = once(this.#process, 'exit').then(() => Promise.reject(new Error(`the edge ${this.name} does not start`)))
-    const [{ port }] = await Promise.race([once(this.#process, 'message'), ended])
+    const { port } = await Promise.race([this.#message('port'), ended])
     this.url = `http://127.0.0.1:${port}/notes`
     this.clocks = [0]
     this.isDown = false
@@ -83,10 +91,22 @@ export class NodeEdge extends Edge {
 
   async setClock(ahead) {
     this.clocks = [this.clocks[0], ahead]
-    const set = once(this.#process, 'message')
+    const set = this.#message('ahead')
     this.#process.send({ ahead })
     await set
     this.clocks = [ahead]
+  }
+
+  /** Waits for the next message with this member. */
+  #message(member) {
+    return new Promise((resolve) => {
+      const process = this.#process
+      process.on('message', function take(message) {
+        if (!(member in message)) return
+        process.off('message', take)
+        resolve(message)
+      })
+    })
   }
 
   async kill() {
@@ -107,6 +127,8 @@ export class GatewayEdge extends Edge {
   #origin
   #kill
   #lines
+  /** The number of lines that were looked at. */
+  #seen
 
   /** `worker` is the folder of its bundle. */
   constructor(name, tolerance, { issuer, worker }) {
@@ -115,11 +137,13 @@ export class GatewayEdge extends Edge {
     this.#worker = worker
   }
 
-  /** Takes the code from the log, because the response does not have it. */
+  /** Takes the code and the failures from the log, because the response does not have them. */
   async ask(token, repetitions) {
     const answer = await super.ask(token, repetitions)
+    for (const line of this.#lines.slice(this.#seen)) if (line.event === 'fetch_failed') this.noteFailure(line.code)
     if (answer.status !== 200) answer.code += ` after the lines ${JSON.stringify(this.#lines.slice(-LINES))}`
     this.#lines.splice(0, this.#lines.length - LINES)
+    this.#seen = this.#lines.length
     return answer
   }
 
@@ -137,6 +161,7 @@ export class GatewayEdge extends Edge {
     }
     const { url, lines } = await startGateway({ after: (kill) => (this.#kill = kill) }, this.#worker, bindings)
     this.#lines = lines
+    this.#seen = 0
     this.url = new URL('/notes', url).href
     this.pid = await childNamed('workerd')
     this.isDown = false

@@ -37,9 +37,9 @@ export class Judge {
   }
 
   /** Returns true if a fault may have delayed the news that a session has ended. */
-  wasDisturbed({ name }, { endedAt }, at) {
-    const { arrived, failed } = this.#proxy.arrivals(name, 'status')
-    return failed > Math.min(arrived, endedAt - TTL * 1000) || this.#hadFault(endedAt, at)
+  wasDisturbed(edge, { endedAt }, at) {
+    const { arrived } = this.#proxy.arrivals(edge.name, 'status')
+    return this.#listFailed(edge) > Math.min(arrived, endedAt - TTL * 1000) || this.#hadFault(endedAt, at)
   }
 
   #judgeAcceptance(edge, { iat, exp, idx, isForged, session }, { sentAt, answeredAt, clocks }) {
@@ -57,18 +57,23 @@ export class Judge {
   }
 
   /** Returns the reason why an edge should know by then that the session has ended. */
-  #lateAcceptance({ name }, { endedAt }, idx, sentAt) {
+  #lateAcceptance(edge, { endedAt }, idx, sentAt) {
     const slack = SLACK + this.#ledger.stalledSince(endedAt)
     const late = sentAt - slack - endedAt
     if (late <= REVOCATION_BOUND * 1000) return undefined
     if (late > (REVOCATION_BOUND + MAX_STALE) * 1000) return this.#hadFault(endedAt, sentAt) ? undefined : 'no list may be so old'
-    const { arrived, arrivedAt, failed, isPending, text: list } = this.#proxy.arrivals(name, 'status')
+    const { arrived, arrivedAt, isPending, text: list } = this.#proxy.arrivals(edge.name, 'status')
     // A list stays in use beyond its lifetime if its fetch has failed since, or if one after a failure is under way.
-    if (failed > arrived || isPending || arrivedAt > sentAt - slack) return undefined
+    if (this.#listFailed(edge) > arrived || isPending || arrivedAt > sentAt - slack) return undefined
     if (list !== undefined && isRevoked(list, idx)) return 'its list says so'
-    if (arrived <= endedAt + POLL * 1000 + slack) return 'it has not renewed its list'
+    if (arrived <= endedAt + POLL * 1000 + slack) return `it has not renewed its list for ${((sentAt - arrived) / 1000).toFixed(1)} s`
     // Without its database, an issuer serves the last list.
     return this.#hadFault(endedAt, arrived) ? undefined : 'the issuers do not list it'
+  }
+
+  /** Returns the time of the last fetch that failed. An edge can give up an answer that came, or refuse the list in it. */
+  #listFailed({ name, listFailedAt }) {
+    return Math.max(this.#proxy.arrivals(name, 'status').failed, listFailedAt)
   }
 
   /** Returns true if issuers or database were disturbed in that time, or shortly before. */
