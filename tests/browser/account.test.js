@@ -100,7 +100,7 @@ describe('the account page in Chromium', { skip: skipChromium }, () => {
 
   async function addPasskey(name) {
     await page.click('#add-passkey')
-    await dialog().getByLabel('Its name').fill(name)
+    await dialog().getByLabel('Name').fill(name)
     await press('Add')
   }
 
@@ -182,7 +182,7 @@ describe('the account page in Chromium', { skip: skipChromium }, () => {
     await press('Cancel')
 
     await page.getByRole('button', { name: 'Rename Laptop' }).click()
-    await dialog().getByLabel('Its name').fill('Desk')
+    await dialog().getByLabel('Name').fill('Desk')
     await press('Rename')
     await says('now called “Desk”')
 

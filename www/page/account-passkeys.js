@@ -59,6 +59,6 @@ export function showPasskeys(section, { passkeys }, { request, words, fresh, cha
 }
 
 function nameForm(label, value, close, action, words) {
-  const name = field('Its name', 'name', { value, maxlength: String(MAX_NAME), autocomplete: 'off', placeholder: 'Laptop' })
+  const name = field('Name', 'name', { value, maxlength: String(MAX_NAME), autocomplete: 'off', placeholder: 'Laptop' })
   return [actionForm({ fields: [name], label, action: (values) => action(values.name.trim()), words, more: [cancelButton(close)] })]
 }

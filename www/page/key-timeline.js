@@ -34,6 +34,8 @@ export function drawTimeline(plan, width) {
     ...axis(first, end, x, height, narrow),
     ...plan.keys.map((life, i) => drawKey(life, plan, { x, end, top: TOP + i * row, narrow })),
     ...present(x(plan.now), width, height),
+    // After the line of the present, which would cross them.
+    ...plan.keys.map((life, i) => keyName(life, narrow ? { x: x(life.created_at), y: TOP + i * row + 14 } : { x: 0, y: TOP + i * row + 19 }, x(end))),
   )
 }
 
@@ -58,7 +60,6 @@ function drawKey(life, { now, publish_lead: lead, drop_lag: lag }, { x, end, top
   return svg(
     'g.key',
     { 'data-kid': life.kid ?? '', 'data-state': state },
-    keyName(life, narrow ? { x: x(created), y: top + 14 } : { x: 0, y: y + 13 }, x(end)),
     ...phases.filter(([, from, to]) => from !== null && from !== to).map(([name, from, to]) => phase(name, x(from), x(to ?? end), y, name === state)),
     ...(waited ? [interval('lead', x(created), x(Math.min(created + lead, end)), y + BAR + 4)] : []),
     ...(retires === null ? [] : [interval('lag', x(retires), x(Math.min(retires + lag, end)), y + BAR + 4)]),

@@ -22,21 +22,24 @@ export async function measure(run, signal) {
   if (signal.aborted) return undefined
 
   const enough = Math.min(Math.max(clockStep() * RESOLUTIONS, 1), 20)
-  let runs = 1
-  for (let elapsed = batch(run, runs); elapsed < enough; elapsed = batch(run, runs)) {
-    if (runs >= MOST_RUNS && elapsed === 0) return undefined
-    runs = elapsed > 0 ? Math.ceil(runs * Math.min((enough / elapsed) * 1.2, 8)) : runs * 8
-    await pause()
-    if (signal.aborted) return undefined
+  for (let runs = 1; ; runs *= 2) {
+    for (let elapsed = batch(run, runs); elapsed < enough; elapsed = batch(run, runs)) {
+      if (runs >= MOST_RUNS && elapsed === 0) return undefined
+      runs = elapsed > 0 ? Math.ceil(runs * Math.min((enough / elapsed) * 1.2, 8)) : runs * 8
+      await pause()
+      if (signal.aborted) return undefined
+    }
+    const times = []
+    while (times.length < BATCHES) {
+      times.push(batch(run, runs))
+      await pause()
+      if (signal.aborted) return undefined
+    }
+    times.sort((a, b) => a - b)
+    const median = times[BATCHES >> 1]
+    // Other work of the machine can make one batch long, and too few runs look like enough.
+    if (median >= enough / 2) return { microseconds: (median / runs) * 1000, batches: BATCHES, runs }
   }
-  const times = []
-  while (times.length < BATCHES) {
-    times.push(batch(run, runs) / runs)
-    await pause()
-    if (signal.aborted) return undefined
-  }
-  times.sort((a, b) => a - b)
-  return { microseconds: times[BATCHES >> 1] * 1000, batches: BATCHES, runs }
 }
 
 function batch(run, runs) {
