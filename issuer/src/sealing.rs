@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
-use crate::config::{DatabaseUrl, beside};
+use crate::config::{DatabaseUrl, master_key_beside};
 use crate::crypto::{broken, random, random_id};
 use crate::{Config, Error, files};
 
@@ -51,7 +51,7 @@ impl MasterKeySource {
                     .to_owned(),
             ));
         };
-        let beside = beside(database, ".master-key");
+        let beside = master_key_beside(database);
         if beside.exists() {
             return read_key(&beside).map(Self::Given);
         }

@@ -26,6 +26,7 @@ impl Command {
 
 async fn check(config: &Config, offline: bool, output: Output) -> Result<(), Error> {
     State::check(config, offline).await?;
+    let config = config.in_force();
     let values = config.values().map(|(name, value)| (name.to_owned(), value.into()));
     output.print(&config.show(), &values.collect::<Map<_, _>>().into())
 }

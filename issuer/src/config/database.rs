@@ -27,6 +27,11 @@ pub(crate) fn beside(database: &Path, end: &str) -> PathBuf {
     PathBuf::from(path)
 }
 
+/// Returns the path of the master key that is made on loopback.
+pub(crate) fn master_key_beside(database: &Path) -> PathBuf {
+    beside(database, ".master-key")
+}
+
 impl FromStr for DatabaseUrl {
     type Err = Error;
 

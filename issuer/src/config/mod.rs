@@ -3,6 +3,7 @@
 
 mod check;
 mod database;
+mod derived;
 mod foreign_variables;
 mod intervals;
 mod origin;
@@ -20,7 +21,8 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 pub use self::database::DatabaseUrl;
-pub(crate) use self::database::beside;
+pub(crate) use self::database::{beside, master_key_beside};
+pub(crate) use self::derived::url_of;
 pub(crate) use self::intervals::{NOTICE_WITHIN, STATUS_LIST_LIFETIME};
 pub use self::origin::Origin;
 pub(crate) use self::postgres_url::{PostgresUrl, TIME_TO_CONNECT, describe};

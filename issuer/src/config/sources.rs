@@ -52,8 +52,6 @@ impl Sources {
             let setting = Setting::find(name).ok_or_else(|| unknown("flag", &flag, None))?;
             set(&mut config, setting, &flag, value)?;
         }
-        // So that `config check` shows the default in force.
-        config.idle_timeout = Some(config.idle_timeout());
         config.check()?;
         Ok(config)
     }

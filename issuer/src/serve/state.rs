@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::tls::Acceptor;
+use crate::config::url_of;
 use crate::http::{self, Api, Edge};
 use crate::metrics::Metrics;
 use crate::service::{self, Issuer, IssuerUrl};
@@ -163,9 +164,4 @@ fn reload(tls: Option<&Acceptor>) {
     if let Some(tls) = tls {
         tls.look_now();
     }
-}
-
-fn url_of(address: SocketAddr, has_tls: bool) -> String {
-    let scheme = if has_tls { "https" } else { "http" };
-    format!("{scheme}://{address}")
 }

@@ -8,7 +8,7 @@ use crate::clients::{Client, ClientChange};
 use crate::login::user_name;
 use crate::own_claims::OwnClaims;
 use crate::store::{Store, StoreError};
-use crate::users::User;
+use crate::users::{User, UserChange};
 use crate::{Error, crypto};
 
 /// The id and the new secret of a client. The secret is not stored, only its hash.
@@ -70,6 +70,23 @@ pub(crate) fn new_user(
         factors: Factors::default(),
         claims,
     })
+}
+
+/// Lets the passwords of these users expire. Changes one user after the other, so that a change of many
+/// users keeps nobody waiting. An error comes with the number of users that were changed before it.
+pub(crate) async fn expire_passwords(
+    store: &dyn Store,
+    users: &[User],
+    by: &Actor,
+    now: impl Fn() -> u64,
+) -> Result<(), (usize, StoreError)> {
+    for (done, user) in users.iter().enumerate() {
+        let change = vec![UserChange::PasswordExpired];
+        let changed = store.change_user(user.id.clone(), change, by.clone(), now());
+        // A user who was deleted meanwhile needs no change.
+        changed.await.map_err(|e| (done, e))?;
+    }
+    Ok(())
 }
 
 /// Returns all users, by name. Reads them in parts.

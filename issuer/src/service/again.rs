@@ -47,6 +47,15 @@ impl Issuer {
         session.ok_or(ServiceError::InvalidRefreshToken)
     }
 
+    /// Refuses the refresh token of a session that has ended after [`Self::session_of`] looked.
+    pub(super) async fn require_live_for_token(
+        &self,
+        session: SessionId,
+    ) -> Result<(), ServiceError> {
+        let session = self.live_session(session).await?;
+        session.map(drop).ok_or(ServiceError::InvalidRefreshToken)
+    }
+
     async fn try_again(
         &self,
         mut login: Login,
@@ -77,6 +86,7 @@ impl Issuer {
         if let Finished::Done(session) = self.take_last_step(step).await? {
             return self.grant_again(&session, now);
         }
+        self.require_live_for_token(session).await?;
         self.count_failure(Event::LoginFailed, login.caller.address, Some(&user));
         Err(ServiceError::LoginFailed)
     }

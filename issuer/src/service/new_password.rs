@@ -104,8 +104,12 @@ impl Issuer {
             // The current password was right.
             self.take_backs.add(TakeBack::Counted(failure));
         }
-        // If it was replaced meanwhile, it is wrong now.
-        if set? { Ok(()) } else { Err(ServiceError::WrongPassword) }
+        if set? {
+            return Ok(());
+        }
+        self.require_live(session).await?;
+        // It was replaced meanwhile, so that it is wrong now.
+        Err(ServiceError::WrongPassword)
     }
 
     /// Sets a new password for the user of a token, and ends all of their sessions. A password that

@@ -53,6 +53,9 @@ impl Issuer {
         let change = FactorChange::TotpBegun(sealed);
         let begun = self.change_factors(&user.id, change, session, client).await?;
         if begun == Changed::Impossible {
+            if let Some(session) = session {
+                self.require_live(session).await?;
+            }
             let line = "the user has an authenticator app; remove it before another one is set up";
             return Err(ServiceError::Conflict(line));
         }
@@ -90,7 +93,7 @@ impl Issuer {
         })
     }
 
-    /// Returns `None` if the code is wrong.
+    /// Returns `None` if the code is wrong, or if another request has replaced its secret.
     async fn confirm(
         &self,
         user: &User,
@@ -99,16 +102,22 @@ impl Issuer {
         client: IpAddr,
     ) -> Result<Option<Vec<Zeroizing<String>>>, ServiceError> {
         let (stored, now) = (self.store.factors(user.id.clone()).await?, self.clock.now());
-        let totp = stored.totp.filter(|totp| totp.is_open(now)).ok_or(ServiceError::Conflict(
-            "no secret of an authenticator app waits for its first code; make one by POST /totp",
-        ))?;
+        let Some(totp) = stored.totp.filter(|totp| totp.is_open(now)) else {
+            self.require_live(session).await?;
+            let line = "no secret of an authenticator app waits for its first code; make one by POST \
+                        /totp";
+            return Err(ServiceError::Conflict(line));
+        };
         let step = self.open_totp(&user.id, &totp)?.step_of(code, now, totp::NO_STEP);
         let Some(step) = step else { return Ok(None) };
         let NewCodes { codes, hashes } = NewCodes::random(&user.id)?;
         let confirmed = NewTotp { sealed: totp.sealed, step, codes: hashes };
         let change = FactorChange::TotpConfirmed(confirmed);
         Ok(match self.change_factors(&user.id, change, Some(session), client).await? {
-            Changed::Impossible => None,
+            Changed::Impossible => {
+                self.require_live(session).await?;
+                None
+            }
             Changed::Made => Some(Vec::new()),
             Changed::MadeWithCodes => Some(codes),
         })
@@ -145,6 +154,7 @@ impl Issuer {
         if changed == Changed::MadeWithCodes {
             return Ok(codes);
         }
+        self.require_live(session.id).await?;
         let line = "the user has no second factor, which recovery codes could stand in for";
         Err(ServiceError::Conflict(line))
     }

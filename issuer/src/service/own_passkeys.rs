@@ -96,7 +96,10 @@ impl Issuer {
         match self.store.add_passkey(new).await? {
             Registration::Added => Ok((passkey, Vec::new())),
             Registration::AddedWithCodes => Ok((passkey, codes)),
-            Registration::Refused => Err(ServiceError::InvalidChallenge),
+            Registration::Refused => {
+                self.require_live(session.id).await?;
+                Err(ServiceError::InvalidChallenge)
+            }
             Registration::IdTaken => Err(ServiceError::PasskeyTaken),
             Registration::TooMany => Err(ServiceError::TooManyPasskeys),
         }

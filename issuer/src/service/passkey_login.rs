@@ -126,8 +126,10 @@ impl Issuer {
         let goal = Goal::Again { session, authentication: Authentication::by_passkey(now) };
         match self.finish_with_passkey(&user, used, goal, &caller, now).await? {
             Finished::Done(session) => self.grant_again(&session, now),
+            Finished::Wrong => Err(self.refuse_passkey(Some(user), caller).await),
             // Also if the passkey is of another user than the session.
-            Finished::Wrong | Finished::Refused => {
+            Finished::Refused => {
+                self.require_live_for_token(session).await?;
                 Err(self.refuse_passkey(Some(user), caller).await)
             }
         }

@@ -3,7 +3,7 @@
 use countersign_claims::Claims;
 
 use super::{Issuer, ServiceError};
-use crate::session::Session;
+use crate::session::{Session, SessionId};
 use crate::users::User;
 
 /// A user, and the session whose access token the request has.
@@ -32,6 +32,13 @@ impl Issuer {
         let user = self.store.user_with_id(session.user_id.clone()).await?;
         let user = user.filter(|user| !user.locked).ok_or(ServiceError::InvalidAccessToken)?;
         Ok(SignedIn { user, session })
+    }
+
+    /// Refuses a session that has ended. A store that does not make a change tells no reason: the session
+    /// may have ended after [`Self::signed_in`] looked.
+    pub(super) async fn require_live(&self, session: SessionId) -> Result<(), ServiceError> {
+        let session = self.live_session(session).await?;
+        session.map(drop).ok_or(ServiceError::InvalidAccessToken)
     }
 
     fn is_for_us(&self, claims: &Claims) -> bool {

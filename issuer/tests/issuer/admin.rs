@@ -20,6 +20,7 @@ over_all!(
     a_user_is_added_read_changed_and_deleted,
     a_user_is_added_with_a_hash_of_their_password,
     a_new_password_ends_sessions_and_is_not_one_that_has_expired,
+    all_passwords_expire_page_by_page,
     a_reset_token_sets_a_password_once,
     every_other_token_is_refused,
     a_client_that_may_read_changes_nothing,
@@ -254,6 +255,63 @@ async fn a_new_password_ends_sessions_and_is_not_one_that_has_expired(backend: B
     nobody.refused(404, "not_found");
 }
 
+async fn all_passwords_expire_page_by_page(backend: Backend) {
+    let world = World::on(backend).await;
+    let server = &world.server;
+    let session = login(&server.url).await.refresh_token();
+    // With `demo` two pages.
+    let copy =
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 63)
+                INSERT INTO countersign.users
+                  (id, name, scope, password_hash, created_at, locked, claims)
+                SELECT id || n, 'copy' || n, scope, password_hash, created_at, locked, claims
+                FROM countersign.users, numbers";
+    execute(server.folder.path(), copy);
+    let users = world.names("users", 200).await.len();
+    assert_eq!(users, 64);
+    let path = "/users/expire-passwords";
+    for (body, reason) in [
+        (json!({}), "all must be true"),
+        (json!({ "all": false }), "all must be true"),
+        (json!({ "all": "yes" }), "all must be true or false"),
+        (json!({ "all": true, "cursor": "!" }), "cursor is malformed"),
+        (json!({ "all": true, "cursor": 7 }), "cursor must be a string"),
+        (json!({ "all": true, "limit": 7 }), "unknown field `limit`"),
+    ] {
+        let refused = world.post(path, body).await;
+        refused.refused(400, "invalid_request");
+        assert!(refused.field("error_description").contains(reason), "{refused:?}");
+    }
+    assert_eq!(login(&server.url).await.status, 200);
+
+    // The second round changes nothing.
+    for round in 0..2 {
+        let (mut subs, mut body) = (HashSet::new(), json!({ "all": true }));
+        for size in [50, 14] {
+            let answer = world.post(path, body.clone()).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            let page = answer.json()["subs"].as_array().unwrap().clone();
+            assert_eq!(page.len(), size);
+            subs.extend(page.iter().map(|sub| sub.as_str().unwrap().to_owned()));
+            body["cursor"] = answer.json()["next_cursor"].clone();
+        }
+        assert_eq!((subs.len(), &body["cursor"]), (users, &Value::Null), "round {round}");
+    }
+    let refused = login(&server.url).await;
+    refused.refused(401, "invalid_grant");
+    assert!(refused.field("error_description").contains("has expired"), "{refused:?}");
+    refresh(&server.url, &session).await.refused(400, "invalid_grant");
+    let listed = world.read("/users?limit=200").await;
+    let listed = listed["users"].as_array().unwrap();
+    assert!(listed.iter().all(|user| user["password_expired"] == true), "{listed:?}");
+    let id = world.read("/clients?name=operator").await["clients"][0]["client_id"].clone();
+    let entries = world.read("/audit?event=password_expired&limit=200").await;
+    let entries = entries["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), users);
+    assert!(entries.iter().all(|entry| entry["actor"] == id && entry["network"].is_string()));
+    send(world.request(Method::GET, path)).await.refused(405, "method_not_allowed");
+}
+
 async fn a_reset_token_sets_a_password_once(backend: Backend) {
     let world = World::on(backend).await;
     let sub = world.add_user("alice").await;
@@ -330,6 +388,7 @@ async fn a_client_that_may_read_changes_nothing(backend: Backend) {
         (Method::DELETE, format!("/users/{sub}"), Value::Null),
         (Method::POST, format!("/users/{sub}/password"), json!({ "password": PASSWORD })),
         (Method::POST, format!("/users/{sub}/password-reset"), Value::Null),
+        (Method::POST, "/users/expire-passwords".to_owned(), json!({ "all": true })),
         (Method::DELETE, format!("/users/{sub}/sessions"), Value::Null),
         (Method::DELETE, "/sessions/AAAAAAAAAAAAAAAAAAAAAA".to_owned(), Value::Null),
         (Method::POST, "/clients".to_owned(), json!({ "name": "eve" })),

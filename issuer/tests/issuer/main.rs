@@ -25,6 +25,7 @@ mod document_blocks;
 mod document_commands;
 mod documentation;
 mod durability;
+mod ended_sessions;
 mod endpoints;
 mod http2;
 mod keys;

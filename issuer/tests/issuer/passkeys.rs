@@ -40,7 +40,7 @@ over_both!(
 
 /// Starts an issuer whose passkeys are for pages at [`ORIGIN`]. Each request may come from another
 /// network.
-async fn server(backend: Backend) -> Server {
+pub(crate) async fn server(backend: Backend) -> Server {
     let folder = folder_on(backend);
     add_user(folder.path(), "other");
     Server::over(folder, |config, _| pages(config)).await
@@ -63,7 +63,7 @@ async fn post_as(url: &str, token: &str, path: &str, body: &Value) -> Answer {
 }
 
 /// Returns the challenge token and the options of a registration.
-async fn begin(url: &str, token: &str) -> (String, Value) {
+pub(crate) async fn begin(url: &str, token: &str) -> (String, Value) {
     let answer = post_as(url, token, "/passkeys/options", &json!({})).await;
     assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
     assert_eq!(answer.json()["expires_in"], 300);
@@ -76,7 +76,7 @@ async fn add(url: &str, token: &str, challenge: &str, credential: &Value, name: 
 }
 
 /// Registers a passkey. Returns it and the answer.
-async fn register(url: &str, token: &str) -> (Authenticator, Answer) {
+pub(crate) async fn register(url: &str, token: &str) -> (Authenticator, Answer) {
     register_with(url, token, Authenticator::new()).await
 }
 
@@ -93,7 +93,7 @@ async fn register_with(
 }
 
 /// Returns the challenge token and the options of a login.
-async fn begin_login(url: &str, body: &Value) -> (String, Value) {
+pub(crate) async fn begin_login(url: &str, body: &Value) -> (String, Value) {
     let answer = post_json(url, "/login/passkey/options", body).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.json()["expires_in"], 300);
@@ -109,7 +109,7 @@ async fn finish_login(url: &str, challenge: &str, credential: &Value) -> Answer 
     send(request.header("x-forwarded-for", network.to_string())).await
 }
 
-async fn login_with(url: &str, authenticator: &mut Authenticator) -> Answer {
+pub(crate) async fn login_with(url: &str, authenticator: &mut Authenticator) -> Answer {
     let (challenge, options) = begin_login(url, &json!({})).await;
     finish_login(url, &challenge, &authenticator.answer(&options)).await
 }

@@ -42,7 +42,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    fn new(answer: &Answer) -> Self {
+    pub(crate) fn new(answer: &Answer) -> Self {
         assert_eq!(answer.status, 200, "{answer:?}");
         let text = answer.field("secret");
         assert_eq!(text.len(), 32);
@@ -64,7 +64,7 @@ impl App {
         format!("{:06}", (number & 0x7fff_ffff) % 1_000_000)
     }
 
-    fn code(&self, server: &Server) -> String {
+    pub(crate) fn code(&self, server: &Server) -> String {
         self.code_at(now(server))
     }
 

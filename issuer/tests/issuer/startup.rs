@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::process::Output;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::common::{
@@ -256,7 +257,8 @@ fn flags_override_the_environment_which_overrides_the_file() {
         "behind_proxy = true",
         "cors_origins = http://a.example, http://b.example",
         "master_key = (hidden)",
-        "issuer = (not set)",
+        "issuer = http://127.0.0.1:8080",
+        "tls_cert = (not set)",
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line:?} is not in:\n{shown}");
     }
@@ -275,6 +277,28 @@ fn connections_behind_a_proxy_may_be_idle_for_longer_than_balancers_keep_them() 
         let done = command(folder.path(), &[&["config", "check"], *flags].concat(), "");
         assert!(stdout(&done).contains(&format!("\nidle_timeout = {shown}\n")), "{done:?}");
     }
+}
+
+#[test]
+fn config_check_shows_the_defaults_that_follow_from_other_settings() {
+    let folder = TempDir::new().unwrap();
+    let page = "http://localhost:3000";
+    let flags = ["--listen", "[::1]:9", "--database", "sqlite://x.db", "--cors-origins", page];
+    let shown = stdout(&command(folder.path(), &[&["config", "check"], &flags[..]].concat(), ""));
+    for line in [
+        "issuer = http://[::1]:9",
+        "master_key_file = x.db.master-key",
+        "passkey_rp_id = localhost",
+        "passkey_origins = http://localhost:3000",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line:?} is not in:\n{shown}");
+    }
+    let arguments = ["config", "check", "--json", "--listen", "127.0.0.1:0"];
+    let shown: Value =
+        serde_json::from_str(&stdout(&command(folder.path(), &arguments, ""))).unwrap();
+    assert_eq!(shown["issuer"], Value::Null);
+    assert_eq!(shown["master_key_file"], "countersign.db.master-key");
+    assert!(snapshot(folder.path()).is_empty());
 }
 
 #[test]
@@ -712,7 +736,7 @@ async fn issuers_that_start_together_on_a_new_database_share_its_keys(backend: B
         };
         let _both = start();
         let listed = command(folder.path(), &["keys", "list", "--json"], "");
-        let keys: Vec<serde_json::Value> = serde_json::from_str(&stdout(&listed)).unwrap();
+        let keys: Vec<Value> = serde_json::from_str(&stdout(&listed)).unwrap();
         let states: Vec<_> = keys.iter().map(|key| key["state"].as_str().unwrap()).collect();
         assert_eq!(states, ["active", "published"]);
     }

@@ -162,8 +162,7 @@ async fn reset(config: &Config, name: &str, output: Output) -> Result<(), Error>
     output.print(&text, &json)
 }
 
-/// Lets the passwords of these users expire; of all users if there is no name. Changes one user after
-/// the other, so that a change of many users keeps nobody waiting.
+/// Lets the passwords of these users expire; of all users if there is no name.
 async fn expire_passwords(config: &Config, names: &[String], output: Output) -> Result<(), Error> {
     let store = existing(config).await?;
     let mut known = Vec::new();
@@ -175,16 +174,12 @@ async fn expire_passwords(config: &Config, names: &[String], output: Output) -> 
     if names.is_empty() {
         known = accounts::all_users(&*store).await?;
     }
-    for (done, user) in known.iter().enumerate() {
-        let (by, now) = (Actor::default(), Clock::system().now());
-        let changed =
-            store.change_user(user.id.clone(), vec![UserChange::PasswordExpired], by, now);
-        // A user who was deleted meanwhile needs no change.
-        changed.await.map_err(|e| match done {
-            0 => e.into(),
-            _ => Error::Unconfirmed(format!("{done} of {} users were changed: {e}", known.len())),
-        })?;
-    }
+    let (by, clock) = (Actor::default(), Clock::system());
+    let expired = accounts::expire_passwords(&*store, &known, &by, || clock.now()).await;
+    expired.map_err(|(done, e)| match done {
+        0 => e.into(),
+        _ => Error::Unconfirmed(format!("{done} of {} users were changed: {e}", known.len())),
+    })?;
     let text = format!(
         "passwords that have expired: {}; the sessions of these users have ended\n\
          next: user passwd NAME, for each of them; user list shows who needs it\n",

@@ -30,6 +30,10 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         Method::POST => Box::pin(users::add(api, call)),
         _ => Box::pin(users::list(api, call)),
     }),
+    // Before the path that it fits too. No sub is such a word.
+    endpoint("/admin/v1/users/expire-passwords", "POST", |api, call| {
+        Box::pin(users::expire_passwords(api, call))
+    }),
     endpoint("/admin/v1/users/{sub}", "GET, HEAD, PATCH, DELETE", |api, call| match call.method {
         Method::PATCH => Box::pin(users::change(api, call)),
         Method::DELETE => Box::pin(users::delete(api, call)),

@@ -53,6 +53,7 @@ pub(in crate::http) fn document(issuer: &str) -> Document {
     paths(
         users::list,
         users::add,
+        users::expire_passwords,
         users::read,
         users::change,
         users::delete,

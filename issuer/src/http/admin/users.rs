@@ -163,6 +163,55 @@ pub(super) async fn add(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
     Ok(reply::typed(StatusCode::CREATED, "application/json", user.into()))
 }
 
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = PasswordExpiry)]
+pub(super) struct ExpirePasswords {
+    /// Must be `true`.
+    #[schema(value_type = bool, required, example = true)]
+    all: Option<Value>,
+    /// `next_cursor` of the previous answer.
+    #[schema(value_type = Option<String>, nullable = false)]
+    cursor: Option<Value>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct ExpiredPasswords<'a> {
+    /// The users whose passwords have expired, now or earlier.
+    #[schema(example = json!(["user_4Gq…"]))]
+    subs: Vec<&'a str>,
+    /// Absent if there are no further users.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
+}
+
+/// `POST /admin/v1/users/expire-passwords`: lets the passwords of all users expire, a page at a time.
+#[utoipa::path(
+    post,
+    path = "/admin/v1/users/expire-passwords",
+    tag = "users",
+    summary = "Let all passwords expire",
+    description = "Changes a page of users, by name. Repeat it with `next_cursor` until an answer has none. For one user, change `password_expired`.",
+    request_body = ExpirePasswords,
+    responses((status = 200, description = "The passwords of these users open no session any more, and the sessions of the users have ended.", body = ExpiredPasswords<'_>)),
+)]
+pub(super) async fn expire_passwords(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
+    let admin = admin(&api.issuer, &call, Access::Change).await?;
+    let ExpirePasswords { all, cursor: after } = body(&call)?;
+    if boolean("all", all.as_ref())? != Some(true) {
+        let description =
+            "all must be true: the request is for all users, beginning with this page";
+        return Err(ApiError::invalid_request(description));
+    }
+    let after = optional_text("cursor", after)?;
+    let Paging { limit, after } = Paging::new(None, after.as_deref())?;
+    let page = admin.expire_passwords(after.unwrap_or_default(), limit).await?;
+    let next_cursor = page.items.last().filter(|_| page.is_cut).map(|last| cursor(&last.name));
+    let subs = page.items.iter().map(|user| user.id.as_str()).collect();
+    Ok(reply::json(StatusCode::OK, &ExpiredPasswords { subs, next_cursor }))
+}
+
 /// `GET /admin/v1/users/{sub}`: a user.
 #[utoipa::path(
     get,

@@ -1,4 +1,5 @@
-//! The Admin API without HTTP: everything that a command can do, for clients that may ask for it.
+//! The Admin API without HTTP: what commands can do with users, sessions, clients, keys and the audit log,
+//! for clients that may ask for it. `docs/admin-api.md` has the commands that it leaves out.
 
 mod additions;
 mod audit;

@@ -9,7 +9,7 @@ use crate::own_claims::OwnClaims;
 use crate::scope;
 use crate::second_factor::{Changed, FactorChange};
 use crate::service::ServiceError;
-use crate::service::accounts::new_user;
+use crate::service::accounts::{expire_passwords, new_user};
 use crate::service::hasher::StoredHash;
 use crate::service::new_password::{ResetToken, begin_password_reset};
 use crate::service::page::Page;
@@ -100,6 +100,19 @@ impl Admin<'_> {
             }
         }
         self.apply(id, vec![UserChange::Password(hash)]).await
+    }
+
+    /// Lets the passwords of the first users after that name expire. Returns these users.
+    pub(crate) async fn expire_passwords(
+        &self,
+        after: String,
+        most: u32,
+    ) -> Result<Page<User>, ServiceError> {
+        let page = self.users(after, most).await?;
+        let store = &*self.issuer.store;
+        let expired = expire_passwords(store, &page.items, &self.by(), || self.now()).await;
+        expired.map_err(|(_, e)| e)?;
+        Ok(page)
     }
 
     /// Makes a token with which the user can set a new password.
