@@ -193,6 +193,9 @@ impl fmt::Display for ServiceError {
             Self::NoSigningKey => "the signing keys cannot be read",
             Self::ClockBehind => "the clock is behind",
             Self::StatusListUnavailable => "the status list cannot be read",
+            Self::Store(StoreError::Unconfirmed(_)) => {
+                "the database did not confirm the change, which may have been made"
+            }
             Self::Store(_) => "the database does not answer",
             Self::Internal(_) => "the issuer failed; its log says more",
         })

@@ -173,11 +173,11 @@ impl Issuer {
         let Login { caller, account, .. } = login;
         let opened =
             self.open_session(password, &caller, &mut user, origin, &provisional, now).await;
-        let session = opened.inspect_err(|_| {
+        if opened.is_err() {
             // The password was right.
-            self.take_backs.add(TakeBack::Counted(provisional));
-        })?;
-        let Some(session) = session else {
+            self.take_backs.add_after(&opened, provisional);
+        }
+        let Some(session) = opened? else {
             self.count_failure(Event::LoginFailed, caller.address, Some(&user));
             return Err(ServiceError::LoginFailed);
         };

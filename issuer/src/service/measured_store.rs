@@ -49,6 +49,7 @@ measured! {
     write: delete_user(name: String, by: Actor, now: u64) -> bool;
     write: attempt(attempt: Attempt) -> throttle::Verdict;
     write: take_back(failure: ProvisionalFailure) -> ();
+    write: take_back_unless_undone(failure: ProvisionalFailure) -> ();
     write: take_back_if_counted(attempt: Attempt) -> ();
     read: user(name: String) -> Option<User>;
     read: user_with_id(id: String) -> Option<User>;

@@ -7,7 +7,6 @@ use zeroize::Zeroizing;
 
 use super::hasher::Turn;
 use super::login::{Login, to_its_end};
-use super::take_backs::TakeBack;
 use super::{Caller, Issuer, ServiceError, SignedIn};
 use crate::audit::Actor;
 use crate::login::fair_queue::Origin;
@@ -102,7 +101,7 @@ impl Issuer {
         let set = self.set_password(user, new, proof, origin).await;
         if !matches!(set, Ok(true)) {
             // The current password was right.
-            self.take_backs.add(TakeBack::Counted(failure));
+            self.take_backs.add_after(&set, failure);
         }
         if set? {
             return Ok(());

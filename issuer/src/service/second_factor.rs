@@ -238,15 +238,15 @@ impl Issuer {
     /// failure back.
     pub(super) async fn take_last_step(&self, step: LastStep) -> Result<Finished, ServiceError> {
         let (failure, is_wrong) = (step.failure.clone(), matches!(step.proof, Proof::Wrong));
-        let finished = self.store.finish(step).await;
+        let finished = self.store.finish(step).await.map_err(ServiceError::from);
         let says_nothing = match &finished {
             Ok(finished) => *finished == Finished::Refused,
             Err(_) => !is_wrong,
         };
         if says_nothing && let Some(failure) = failure {
-            self.take_backs.add(TakeBack::Counted(failure));
+            self.take_backs.add_after(&finished, failure);
         }
-        Ok(finished?)
+        finished
     }
 
     pub(super) fn logged_in(

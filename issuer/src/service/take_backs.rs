@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
 
+use super::ServiceError;
 use crate::login::throttle::{Attempt, ProvisionalFailure};
 use crate::store::{Store, StoreError};
 
@@ -21,6 +22,8 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) enum TakeBack {
     Counted(ProvisionalFailure),
+    /// The change that undoes it was not confirmed, so that it may be undone or not.
+    MayBeUndone(ProvisionalFailure),
     /// The database failed, so that the attempt may be counted or not.
     MayBeCounted(Attempt),
 }
@@ -35,6 +38,18 @@ impl TakeBacks {
     pub(super) fn new() -> Self {
         let (sender, waiting) = mpsc::channel(MAX);
         Self { sender, waiting: Mutex::new(waiting) }
+    }
+
+    /// Takes the failure of a request back whose change was not made. The change would have undone it.
+    pub(super) fn add_after<T>(
+        &self,
+        changed: &Result<T, ServiceError>,
+        failure: ProvisionalFailure,
+    ) {
+        self.add(match changed {
+            Err(ServiceError::Store(StoreError::Unconfirmed(_))) => TakeBack::MayBeUndone(failure),
+            _ => TakeBack::Counted(failure),
+        });
     }
 
     pub(super) fn add(&self, one: TakeBack) {
@@ -61,6 +76,7 @@ impl TakeBacks {
 async fn take_back(store: &dyn Store, one: TakeBack) -> Result<(), StoreError> {
     match one {
         TakeBack::Counted(failure) => store.take_back(failure).await,
+        TakeBack::MayBeUndone(failure) => store.take_back_unless_undone(failure).await,
         TakeBack::MayBeCounted(attempt) => store.take_back_if_counted(attempt).await,
     }
 }

@@ -186,6 +186,9 @@ pub(crate) trait Store: Send + Sync {
     /// Takes the failure of an attempt back, once, however often this is called. The other failures
     /// stay. Like the count, this need not be on the disk yet.
     fn take_back(&self, failure: ProvisionalFailure) -> Answer<'_, ()>;
+    /// Does the same for a failure that may be undone already, because nobody knows if the change was
+    /// made that undoes it. If another attempt was counted after it, it stays.
+    fn take_back_unless_undone(&self, failure: ProvisionalFailure) -> Answer<'_, ()>;
     /// Does the same for an attempt of which nobody knows if it was counted. If another attempt was
     /// counted after it, its failure stays.
     fn take_back_if_counted(&self, attempt: Attempt) -> Answer<'_, ()>;

@@ -25,6 +25,9 @@ use crate::users::{User, UserChange};
 #[allow(dead_code, reason = "the integration tests use all of it")]
 #[path = "../../tests/issuer/cluster.rs"]
 mod cluster;
+#[allow(dead_code, reason = "the integration tests use all of it")]
+#[path = "../../tests/issuer/lossy_proxy.rs"]
+mod lossy_proxy;
 
 const NOW: u64 = 1_800_000_000;
 /// A command.
@@ -81,6 +84,7 @@ mod factors;
 mod idempotency;
 mod keys;
 mod logins;
+mod lost_commits;
 mod new_passwords;
 mod passkeys;
 mod sessions;

@@ -10,6 +10,7 @@
 mod authenticator;
 mod cluster;
 mod common;
+mod lossy_proxy;
 mod standby;
 
 mod admin;
@@ -32,6 +33,7 @@ mod keys;
 mod log;
 mod login;
 mod login_queue;
+mod lost_commits;
 mod new_password;
 mod own_claims;
 mod own_sessions;
@@ -39,6 +41,7 @@ mod passkeys;
 mod postgres;
 mod promtool;
 mod quiet;
+mod races;
 mod replication;
 mod second_factor;
 mod sessions;

@@ -1,20 +1,19 @@
 //! A database on a network: outages, lost answers, TLS, and several issuers on one database.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use countersign_issuer::Config;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 
 use crate::cluster::{Cluster, DATABASE_PASSWORD, execute, is_left_out, new_database};
 use crate::common::{Backend, PASSWORD, Process, Server, add_user, command, folder_on, get};
 use crate::common::{
     database, distinct, login, post_form, post_json, refresh, send, stderr, stdout, use_database,
 };
+use crate::lossy_proxy::LossyProxy;
 
 /// Makes a folder that is configured for the database at `url`, and adds the user `demo`.
 fn folder_at(url: &str) -> TempDir {
@@ -136,85 +135,18 @@ async fn an_answer_survives_a_failover_to_the_standby_and_back() {
     }
 }
 
-/// A proxy between an issuer and its database that can lose the answer to a COMMIT.
-#[derive(Default)]
-struct LossyProxy {
-    /// With 1, the proxy forwards the next COMMIT and drops the answer; with 2, the one after it.
-    swallow: AtomicUsize,
-    /// Refuses all connections after a dropped answer.
-    closed_after: AtomicBool,
-    closed: AtomicBool,
-    swallowed: AtomicUsize,
-}
-
-impl LossyProxy {
-    /// Starts a proxy to `port`. Returns it with the URL that leads through it.
-    async fn start(url: &str, port: u16) -> (Arc<Self>, String) {
-        let proxy = Arc::new(Self::default());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let through = listener.local_addr().unwrap().port();
-        let shared = Arc::clone(&proxy);
-        tokio::spawn(async move {
-            loop {
-                let (client, _) = listener.accept().await.unwrap();
-                if !shared.closed.load(Ordering::SeqCst) {
-                    tokio::spawn(Arc::clone(&shared).pass(client, port));
-                }
-            }
-        });
-        (proxy, url.replace(&format!(":{port}/"), &format!(":{through}/")))
+/// Refreshes a session so that the database commits, and nobody gets the answer: the connections
+/// end, and there are no new ones until the client has an error.
+async fn lose_refresh(proxy: &LossyProxy, direct: &str, issuer: &str, token: &str) {
+    let refreshes = || execute(direct, "SELECT sum(counter) FROM countersign.sessions");
+    let before = refreshes();
+    proxy.close_after_faults(true);
+    // The lost answer may be that of another transaction.
+    while refreshes() == before {
+        proxy.lose(1);
+        refresh(issuer, token).await.refused(503, "temporarily_unavailable");
+        proxy.open();
     }
-
-    /// Refreshes a session so that the database commits, and nobody gets the answer: the connections
-    /// end, and there are no new ones until the client has an error.
-    async fn lose_refresh(&self, direct: &str, issuer: &str, token: &str) {
-        let refreshes = || execute(direct, "SELECT sum(counter) FROM countersign.sessions");
-        let before = refreshes();
-        self.closed_after.store(true, Ordering::SeqCst);
-        // The lost answer may be that of another transaction.
-        while refreshes() == before {
-            self.swallow.store(1, Ordering::SeqCst);
-            refresh(issuer, token).await.refused(503, "temporarily_unavailable");
-            self.closed.store(false, Ordering::SeqCst);
-        }
-    }
-
-    async fn pass(self: Arc<Self>, mut client: TcpStream, port: u16) {
-        let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        let (mut asked, mut answered) = ([0; 8192], [0; 8192]);
-        loop {
-            tokio::select! {
-                read = client.read(&mut asked) => {
-                    let Ok(length @ 1..) = read else { return };
-                    server.write_all(&asked[..length]).await.unwrap();
-                    if self.closed.load(Ordering::SeqCst) {
-                        return;
-                    }
-                    let commits = asked[..length].windows(7).any(|word| word == b"COMMIT\0");
-                    let count = |left: usize| left.checked_sub(usize::from(commits));
-                    let left = self.swallow.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count);
-                    if commits && left == Ok(1) {
-                        self.closed.store(self.closed_after.load(Ordering::SeqCst), Ordering::SeqCst);
-                        // The answer shows that the transaction is on the disk.
-                        assert!(server.read(&mut answered).await.unwrap() > 0);
-                        self.swallowed.fetch_add(1, Ordering::SeqCst);
-                        return;
-                    }
-                }
-                read = server.read(&mut answered) => {
-                    let Ok(length @ 1..) = read else { return };
-                    if client.write_all(&answered[..length]).await.is_err() {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Returns the port in a database URL.
-fn port(url: &str) -> u16 {
-    url.rsplit(':').next().unwrap().split('/').next().unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,11 +155,11 @@ async fn a_change_whose_commit_is_not_acknowledged_is_made_once_and_reported_as_
         return;
     }
     let direct = new_database();
-    let (proxy, through) = LossyProxy::start(&direct, port(&direct)).await;
+    let (proxy, through) = LossyProxy::start(&direct).await;
     let folder = folder_at(&through);
     // Without a grace, a retry would look like a replay.
     let server = Server::over(folder, |config, _| config.refresh_grace = Duration::ZERO).await;
-    let lose = |which| proxy.swallow.store(which, Ordering::SeqCst);
+    let lose = |which| proxy.lose(which);
 
     // The first COMMIT of a login stores the provisional failure.
     for which in [1, 2] {
@@ -245,7 +177,7 @@ async fn a_change_whose_commit_is_not_acknowledged_is_made_once_and_reported_as_
     lose(1);
     let second = refresh(&server.url, &first).await.refresh_token();
     let third = refresh(&server.url, &second).await.refresh_token();
-    assert_eq!(proxy.swallowed.load(Ordering::SeqCst), 4);
+    assert_eq!(proxy.broken(), 4);
     assert_eq!(audited(&direct, "login"), 3);
 
     for arguments in
@@ -279,7 +211,7 @@ async fn a_change_whose_commit_is_not_acknowledged_is_made_once_and_reported_as_
     assert_eq!(post_form(&server.url, "/revoke", &form).await.status, 200);
     refresh(&server.url, &third).await.refused(400, "invalid_grant");
     assert_eq!(audited(&direct, "session_ended"), 1);
-    assert_eq!(proxy.swallowed.load(Ordering::SeqCst), 4 + 8 + 3 + 1);
+    assert_eq!(proxy.broken(), 4 + 8 + 3 + 1);
 
     // The last failed logins are written at the stop.
     post_json(&server.url, "/login", &wrong).await.refused(401, "invalid_grant");
@@ -287,7 +219,7 @@ async fn a_change_whose_commit_is_not_acknowledged_is_made_once_and_reported_as_
     server.stop().await;
     let failed = "SELECT sum(count) FROM countersign.audit WHERE event = 'login_failed'";
     assert_eq!(execute(&direct, failed), ["2"]);
-    assert_eq!(proxy.swallowed.load(Ordering::SeqCst), 4 + 8 + 3 + 1 + 1);
+    assert_eq!(proxy.broken(), 4 + 8 + 3 + 1 + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,23 +228,23 @@ async fn a_login_whose_count_was_not_acknowledged_is_no_failure() {
         return;
     }
     let direct = new_database();
-    let (proxy, through) = LossyProxy::start(&direct, port(&direct)).await;
+    let (proxy, through) = LossyProxy::start(&direct).await;
     let server = Server::over(folder_at(&through), |_, _| {}).await;
-    proxy.closed_after.store(true, Ordering::SeqCst);
+    proxy.close_after_faults(true);
     let counted =
         || execute(&direct, "SELECT coalesce(sum(failures), 0) FROM countersign.login_failures");
     for _ in 0..3 {
         // The lost answer may be that of another transaction.
         while counted() != ["2"] {
-            proxy.closed.store(false, Ordering::SeqCst);
-            proxy.swallow.store(1, Ordering::SeqCst);
+            proxy.open();
+            proxy.lose(1);
             login(&server.url).await.refused(503, "temporarily_unavailable");
         }
         // Nothing else is lost from now on.
-        proxy.swallow.store(0, Ordering::SeqCst);
+        proxy.lose(0);
         let recovered = Instant::now();
         while counted() != ["0"] {
-            proxy.closed.store(false, Ordering::SeqCst);
+            proxy.open();
             assert!(recovered.elapsed() < Duration::from_secs(20), "the login stays counted");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -326,11 +258,11 @@ async fn a_token_whose_refresh_was_not_acknowledged_works_after_an_outage() {
         return;
     }
     let direct = new_database();
-    let (proxy, through) = LossyProxy::start(&direct, port(&direct)).await;
+    let (proxy, through) = LossyProxy::start(&direct).await;
     let server = Server::over(folder_at(&through), |_, _| {}).await;
     let first = login(&server.url).await.refresh_token();
     let second = refresh(&server.url, &first).await.refresh_token();
-    proxy.lose_refresh(&direct, &server.url, &second).await;
+    lose_refresh(&proxy, &direct, &server.url, &second).await;
 
     // Long after the grace.
     server.advance(3600);
@@ -349,7 +281,7 @@ async fn the_grace_after_a_lost_answer_begins_with_the_next_one() {
         return;
     }
     let direct = new_database();
-    let (proxy, through) = LossyProxy::start(&direct, port(&direct)).await;
+    let (proxy, through) = LossyProxy::start(&direct).await;
     let folder = folder_at(&direct);
     let twin = TempDir::new().unwrap();
     use_database(twin.path(), &through);
@@ -358,7 +290,7 @@ async fn the_grace_after_a_lost_answer_begins_with_the_next_one() {
     // Loses the answer to a refresh at the first issuer, until long after the grace if `late`.
     let lose_answer = async |late| {
         let token = login(&one.url).await.refresh_token();
-        proxy.lose_refresh(&direct, &one.url, &token).await;
+        lose_refresh(&proxy, &direct, &one.url, &token).await;
         if late {
             other.advance(3600);
         }

@@ -38,7 +38,7 @@ over_all!(
 /// The authenticator app of a user, and the recovery codes.
 pub(crate) struct App {
     secret: Vec<u8>,
-    codes: Vec<String>,
+    pub(crate) codes: Vec<String>,
 }
 
 impl App {
@@ -55,7 +55,7 @@ impl App {
         Self { secret: secret.collect(), codes: Vec::new() }
     }
 
-    fn code_at(&self, time: u64) -> String {
+    pub(crate) fn code_at(&self, time: u64) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.secret);
         let tag = hmac::sign(&key, &(time / 30).to_be_bytes());
         let tag = tag.as_ref();
@@ -81,7 +81,13 @@ fn now(server: &Server) -> u64 {
     server.clock.load(Ordering::Relaxed)
 }
 
-async fn of_user(url: &str, method: &str, path: &str, token: &str, body: Value) -> Answer {
+pub(crate) async fn of_user(
+    url: &str,
+    method: &str,
+    path: &str,
+    token: &str,
+    body: Value,
+) -> Answer {
     let request = client().request(method.parse().unwrap(), format!("{url}{path}"));
     let request = request.bearer_auth(token);
     send(if method == "POST" { request.json(&body) } else { request }).await
@@ -94,7 +100,7 @@ pub(crate) async fn set_up(server: &Server) -> App {
 }
 
 /// Sets up an app by an access token.
-async fn set_up_by(server: &Server, token: &str) -> App {
+pub(crate) async fn set_up_by(server: &Server, token: &str) -> App {
     let url = &server.url;
     let app = App::new(&of_user(url, "POST", "/totp", token, json!({})).await);
     let code = json!({ "code": app.code(server) });
@@ -104,7 +110,7 @@ async fn set_up_by(server: &Server, token: &str) -> App {
     App { codes: codes(&confirmed), ..app }
 }
 
-fn codes(answer: &Answer) -> Vec<String> {
+pub(crate) fn codes(answer: &Answer) -> Vec<String> {
     let codes = answer.json()["recovery_codes"].as_array().unwrap().clone();
     assert_eq!(codes.len(), 10);
     codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect()
@@ -117,11 +123,11 @@ async fn begin(url: &str) -> String {
     asked.field("mfa_token")
 }
 
-async fn second(url: &str, token: &str, code: &str) -> Answer {
+pub(crate) async fn second(url: &str, token: &str, code: &str) -> Answer {
     post_json(url, "/login/second-factor", &json!({ "mfa_token": token, "code": code })).await
 }
 
-async fn by_recovery_code(url: &str, token: &str, code: &str) -> Answer {
+pub(crate) async fn by_recovery_code(url: &str, token: &str, code: &str) -> Answer {
     let body = json!({ "mfa_token": token, "recovery_code": code });
     post_json(url, "/login/second-factor", &body).await
 }

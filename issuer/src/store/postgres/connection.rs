@@ -5,8 +5,8 @@
 //! `transaction`).
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -113,6 +113,28 @@ impl Connections {
         Job: Future<Output = Result<T, Failure>>,
     {
         self.transact_with("on", COMMIT_AFTER_READS, job).await
+    }
+
+    /// Like [`Connections::transact`], but a run also gets the result of the last one that came to its
+    /// COMMIT, if there was one. The result says nothing about that COMMIT: the job has to see in the
+    /// database if it was done.
+    pub(super) async fn transact_knowing<T, Job>(
+        &self,
+        job: impl Fn(Connection, Option<T>) -> Job,
+    ) -> Result<T, StoreError>
+    where
+        T: Clone,
+        Job: Future<Output = Result<T, Failure>>,
+    {
+        let (last, job) = (&Mutex::new(None), &job);
+        let lock = || last.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = |db| async move {
+            let before = lock().clone();
+            let result = job(db, before).await?;
+            *lock() = Some(result.clone());
+            Ok(result)
+        };
+        self.transact(run).await
     }
 
     /// Like [`Connections::transact`], but waits only for changes of its own. With a synchronous

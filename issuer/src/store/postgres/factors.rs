@@ -39,7 +39,7 @@ pub(super) fn from_row(row: &Row) -> Result<StoredFactors, Failure> {
     Ok(StoredFactors { totp, recovery_codes: rows::small(row.try_get("recovery_codes")?)? })
 }
 
-/// Makes a change, if it is possible.
+/// Makes a change, if it is possible. `last` is the result of the last run of this transaction.
 pub(super) async fn change(
     db: &Connection,
     user_id: &str,
@@ -47,6 +47,7 @@ pub(super) async fn change(
     session: Option<SessionId>,
     by: &Actor,
     now: u64,
+    last: Option<Changed>,
 ) -> Result<Changed, Failure> {
     let user = users::lock(db, user_id).await?.filter(|user| !user.is_deleted());
     if user.is_none() {
@@ -64,9 +65,12 @@ pub(super) async fn change(
             (Changed::of(begun), begun)
         }
         FactorChange::TotpConfirmed(totp) => {
-            // An earlier run of this transaction may have been committed.
+            // An earlier run of this transaction may have been committed, without its codes too.
             if has_codes(db, user_id, &totp.codes).await? {
                 return Ok(Changed::MadeWithCodes);
+            }
+            if last == Some(Changed::Made) && is_confirmed(db, user_id, totp, now).await? {
+                return Ok(Changed::Made);
             }
             let confirmed = confirm_totp(db, user_id, totp, now).await?;
             if confirmed != Changed::Impossible && factors.is_empty() {
@@ -155,6 +159,24 @@ async fn confirm_totp(
     Ok(if is_with_codes { Changed::MadeWithCodes } else { Changed::Made })
 }
 
+/// Returns true if the secret was confirmed by this code, at this time.
+async fn is_confirmed(
+    db: &Connection,
+    user_id: &str,
+    totp: &NewTotp,
+    now: u64,
+) -> Result<bool, Failure> {
+    let find = "SELECT FROM countersign.totps
+                WHERE user_id = $1 AND sealed = $2 AND confirmed_at = $3 AND last_step >= $4";
+    let parameters = [
+        (&user_id as _, Type::TEXT),
+        (&totp.sealed as _, Type::BYTEA),
+        (&rows::signed(now)? as _, Type::INT8),
+        (&rows::signed(totp.step)? as _, Type::INT8),
+    ];
+    Ok(db.query_typed_opt(find, &parameters).await?.is_some())
+}
+
 /// Returns true if there was a confirmed one.
 async fn remove_totp(db: &Connection, user_id: &str, factors: Factors) -> Result<bool, Failure> {
     delete(db, "totps", user_id).await?;
@@ -165,7 +187,7 @@ async fn remove_totp(db: &Connection, user_id: &str, factors: Factors) -> Result
 }
 
 /// Returns true if the user has the first of these codes. They are random.
-pub(super) async fn has_codes(
+async fn has_codes(
     db: &Connection,
     user_id: &str,
     codes: &[RecoveryHash],
@@ -222,7 +244,12 @@ pub(super) async fn delete(db: &Connection, table: &str, user_id: &str) -> Resul
     Ok(db.execute_typed(&delete, &[(&user_id, Type::TEXT)]).await?)
 }
 
-pub(super) async fn finish(db: &Connection, step: &LastStep) -> Result<Finished, Failure> {
+/// Takes the last step of an authentication. `last` is the result of the last run of this transaction.
+pub(super) async fn finish(
+    db: &Connection,
+    step: &LastStep,
+    last: Option<Finished>,
+) -> Result<Finished, Failure> {
     let user = users::lock(db, &step.user_id).await?.filter(|user| step.is_allowed(user));
     let Some(user) = user else { return Ok(Finished::Refused) };
     if let Some(token) = &step.token
@@ -254,8 +281,14 @@ pub(super) async fn finish(db: &Connection, step: &LastStep) -> Result<Finished,
         }
         Goal::Again { session, authentication } => {
             let changed = sessions::authenticate(db, *session, authentication).await?;
-            // Without a token, an earlier run of this transaction may have been committed.
-            if changed.is_some() {
+            // Without a token, the last run may have been committed. But another request in the same
+            // second makes the same authentication.
+            let is_first = match failure {
+                _ if changed.is_some() || last.is_none() => true,
+                Some(failure) => failures::is_last(db, failure).await?,
+                None => false,
+            };
+            if is_first {
                 if let Some(failure) = failure {
                     failures::undo(db, failure).await?;
                 }

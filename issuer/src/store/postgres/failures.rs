@@ -39,6 +39,18 @@ pub(super) async fn undo(db: &Connection, failure: &ProvisionalFailure) -> Resul
     Ok(())
 }
 
+/// Returns true if the failure is counted and no other one was counted after it.
+pub(super) async fn is_last(
+    db: &Connection,
+    failure: &ProvisionalFailure,
+) -> Result<bool, Failure> {
+    // Without a lock, because the account's counter would have to be locked first.
+    let last = "SELECT FROM countersign.login_failures WHERE counter = $1 AND attempt = $2";
+    let (counter, attempt) = (failure.own.counter.as_slice(), failure.own.last.as_slice());
+    let parameters = [(&counter as _, Type::BYTEA), (&attempt as _, Type::BYTEA)];
+    Ok(db.query_typed_opt(last, &parameters).await?.is_some())
+}
+
 /// Takes a failure back, unless that has been done.
 pub(super) async fn take_back(
     db: &Connection,
@@ -47,16 +59,38 @@ pub(super) async fn take_back(
     if !make(db, &failure.taken_back(), failure.own.last_at).await? {
         return Ok(());
     }
+    for failures in failure.take_back(&lock_counted(db, failure).await?) {
+        put(db, &failures).await?;
+    }
+    Ok(())
+}
+
+/// Takes a failure back if its own counter has it as its last one.
+pub(super) async fn take_back_unless_undone(
+    db: &Connection,
+    failure: &ProvisionalFailure,
+) -> Result<(), Failure> {
+    // Waits for a transaction that undoes it at this moment.
+    let found = lock_counted(db, failure).await?;
+    let is_own = |one: &Failures| one.counter == failure.own.counter;
+    if found.iter().any(|one| is_own(one) && one.last == failure.own.last) {
+        take_back(db, failure).await?;
+    }
+    Ok(())
+}
+
+/// Returns the counters of a failure, locked.
+async fn lock_counted(
+    db: &Connection,
+    failure: &ProvisionalFailure,
+) -> Result<Vec<Failures>, Failure> {
     let mut found = Vec::new();
     for counted in failure.everywhere.iter().chain([&failure.own]) {
         let counter = (&counted.counter.as_slice() as _, Type::BYTEA);
         let row = db.query_typed_opt(LOCK, &[counter]).await?;
         found.extend(row.as_ref().map(from_row).transpose()?);
     }
-    for failures in failure.take_back(&found) {
-        put(db, &failures).await?;
-    }
-    Ok(())
+    Ok(found)
 }
 
 /// Takes the failure of an attempt back if its counters have it as their last one.

@@ -277,6 +277,17 @@ impl Store for PostgresStore {
         })
     }
 
+    fn take_back_unless_undone(&self, failure: ProvisionalFailure) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let failure = &failure;
+            self.connections
+                .transact_unsynced(|db| async move {
+                    failures::take_back_unless_undone(&db, failure).await
+                })
+                .await
+        })
+    }
+
     fn take_back_if_counted(&self, attempt: Attempt) -> Answer<'_, ()> {
         Box::pin(async move {
             let attempt = &attempt;
@@ -424,17 +435,18 @@ impl Store for PostgresStore {
     ) -> Answer<'_, Changed> {
         Box::pin(async move {
             let (id, change, by) = (&user_id, &change, &by);
-            let make = |db: Connection| async move {
-                factors::change(&db, id, change, session, by, now).await
+            let make = |db: Connection, last| async move {
+                factors::change(&db, id, change, session, by, now, last).await
             };
-            self.connections.transact(make).await
+            self.connections.transact_knowing(make).await
         })
     }
 
     fn finish(&self, step: LastStep) -> Answer<'_, Finished> {
         Box::pin(async move {
             let step = &step;
-            self.connections.transact(|db| async move { factors::finish(&db, step).await }).await
+            let take = |db: Connection, last| async move { factors::finish(&db, step, last).await };
+            self.connections.transact_knowing(take).await
         })
     }
 
@@ -449,7 +461,8 @@ impl Store for PostgresStore {
     fn add_passkey(&self, new: NewPasskey) -> Answer<'_, Registration> {
         Box::pin(async move {
             let new = &new;
-            self.connections.transact(|db| async move { passkeys::add(&db, new).await }).await
+            let add = |db: Connection, last| async move { passkeys::add(&db, new, last).await };
+            self.connections.transact_knowing(add).await
         })
     }
 
@@ -496,9 +509,12 @@ impl Store for PostgresStore {
     ) -> Answer<'_, bool> {
         Box::pin(async move {
             let (user_id, id, by) = (&user_id, &id, &by);
-            self.connections
-                .transact(|db| async move { passkeys::remove(&db, user_id, id, by, now).await })
-                .await
+            let remove = |db: Connection, last| async move {
+                let is_removed = passkeys::remove(&db, user_id, id, by, now).await?;
+                // The last run had found it, and it is gone now.
+                Ok(is_removed || last == Some(true))
+            };
+            self.connections.transact_knowing(remove).await
         })
     }
 

@@ -18,8 +18,12 @@ pub(super) const FIND: &str = "SELECT * FROM countersign.passkeys WHERE id = $1"
 pub(super) const ALL: &str = "SELECT * FROM countersign.passkeys WHERE user_id = $1
                               ORDER BY created_at, id LIMIT $2";
 
-/// Adds a passkey, and uses its challenge up.
-pub(super) async fn add(db: &Connection, new: &NewPasskey) -> Result<Registration, Failure> {
+/// Adds a passkey, and uses its challenge up. `last` is the result of the last run of this transaction.
+pub(super) async fn add(
+    db: &Connection,
+    new: &NewPasskey,
+    last: Option<Registration>,
+) -> Result<Registration, Failure> {
     let NewPasskey { passkey, session, challenge, codes, network } = new;
     let user_id = (&passkey.user_id as _, Type::TEXT);
     // Registrations of one user wait for each other, so that none exceeds the limit.
@@ -30,18 +34,15 @@ pub(super) async fn add(db: &Connection, new: &NewPasskey) -> Result<Registratio
     if !sessions::is_live(db, *session, &passkey.user_id, challenge.now).await? {
         return Ok(Registration::Refused);
     }
-    let recorded = one_time::record_use(db, challenge, true).await?;
-    if recorded == Recorded::Foreign {
-        return Ok(Registration::Refused);
+    match one_time::record_use(db, challenge, true).await? {
+        Recorded::First => {}
+        // The last run was committed.
+        Recorded::Again { .. } => return Ok(last.unwrap_or(Registration::Refused)),
+        Recorded::Foreign => return Ok(Registration::Refused),
     }
     let id = (&passkey.id as _, Type::BYTEA);
-    if let Some(row) = db.query_typed_opt(FIND, std::slice::from_ref(&id)).await? {
-        // An earlier run of this transaction may have been committed.
-        if recorded == Recorded::First || from_row(&row)?.user_id != passkey.user_id {
-            return Ok(Registration::IdTaken);
-        }
-        let is_with_codes = factors::has_codes(db, &passkey.user_id, codes).await?;
-        return Ok(Registration::added(is_with_codes));
+    if db.query_typed_opt(FIND, std::slice::from_ref(&id)).await?.is_some() {
+        return Ok(Registration::IdTaken);
     }
     let most = i64::from(MOST_OF_A_USER);
     if db.query_typed(ALL, &[user_id.clone(), (&most, Type::INT8)]).await?.len()

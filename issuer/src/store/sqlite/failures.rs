@@ -42,6 +42,18 @@ pub(super) fn take_back(db: &Connection, failure: &ProvisionalFailure) -> rusqli
     failure.take_back(&found).iter().try_for_each(|failures| put(db, failures))
 }
 
+/// Takes a failure back if its own counter has it as its last one.
+pub(super) fn take_back_unless_undone(
+    db: &Connection,
+    failure: &ProvisionalFailure,
+) -> rusqlite::Result<()> {
+    let own = by_counter(db, &failure.own.counter)?;
+    if own.is_some_and(|own| own.last == failure.own.last) {
+        take_back(db, failure)?;
+    }
+    Ok(())
+}
+
 /// Takes the failure of an attempt back if its counters have it as their last one.
 pub(super) fn take_back_if_counted(db: &Connection, attempt: &Attempt) -> rusqlite::Result<()> {
     let counted = counted_before(attempt, &of_attempt(db, attempt)?);

@@ -213,6 +213,10 @@ impl Store for SqliteStore {
         self.writer.run_unsynced(move |db| failures::take_back(db, &failure))
     }
 
+    fn take_back_unless_undone(&self, failure: ProvisionalFailure) -> Answer<'_, ()> {
+        self.writer.run_unsynced(move |db| failures::take_back_unless_undone(db, &failure))
+    }
+
     fn take_back_if_counted(&self, attempt: Attempt) -> Answer<'_, ()> {
         self.writer.run_unsynced(move |db| failures::take_back_if_counted(db, &attempt))
     }

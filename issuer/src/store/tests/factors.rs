@@ -16,6 +16,7 @@ over_both!(
     a_step_of_a_user_who_has_changed_changes_nothing,
     a_step_that_runs_again_has_the_same_result_once,
     a_session_goes_on_with_a_new_authentication,
+    each_authentication_of_one_second_takes_its_failure_back,
     a_login_sets_up_only_the_first_factor,
     the_first_app_ends_all_other_sessions,
     the_first_app_of_a_login_ends_all_sessions,
@@ -31,15 +32,15 @@ over_both!(
 
 const SEALED: &[u8] = &[0, 255, 7];
 
-fn sealed() -> Vec<u8> {
+pub(super) fn sealed() -> Vec<u8> {
     SEALED.to_vec()
 }
 
-fn codes(first: u8) -> Vec<RecoveryHash> {
+pub(super) fn codes(first: u8) -> Vec<RecoveryHash> {
     (first..first + 10).map(|code| [code; 32]).collect()
 }
 
-fn confirmed(step: u64, codes: Vec<RecoveryHash>) -> NewTotp {
+pub(super) fn confirmed(step: u64, codes: Vec<RecoveryHash>) -> NewTotp {
     NewTotp { sealed: sealed(), step, codes }
 }
 
@@ -50,7 +51,7 @@ async fn change(store: &dyn Store, change: FactorChange) -> bool {
 }
 
 /// Gives the user a TOTP secret that was confirmed with the code of step 10, and recovery codes.
-async fn set_up(store: &dyn Store) {
+pub(super) async fn set_up(store: &dyn Store) {
     assert!(change(store, FactorChange::TotpBegun(sealed())).await);
     assert!(change(store, FactorChange::TotpConfirmed(confirmed(10, codes(100)))).await);
 }
@@ -60,17 +61,17 @@ async fn factors(store: &dyn Store) -> StoredFactors {
 }
 
 /// Adds the token of a login that waits.
-async fn token(store: &dyn Store, hash: u8) {
+pub(super) async fn token(store: &dyn Store, hash: u8) {
     let token = OneTimeToken { purpose: Purpose::SecondFactor, ..one_time_token(hash) };
     store.add_one_time_token(token, BY).await.unwrap();
 }
 
-fn by_code(step: u64) -> Proof {
+pub(super) fn by_code(step: u64) -> Proof {
     Proof::Totp { sealed: sealed(), step }
 }
 
 /// The step of the request of that number with the token of that hash. It opens a session of that number.
-fn step(token: u8, id: u8, proof: Proof) -> LastStep {
+pub(super) fn step(token: u8, id: u8, proof: Proof) -> LastStep {
     let session = Session {
         authentication: Authentication::by_password_and(SecondFactor::Totp, NOW),
         ..session(id)
@@ -525,4 +526,25 @@ async fn secrets_that_nobody_confirmed_are_deleted(database: Database) {
     set_up(&*store).await;
     store.prune_factors(NOW).await.unwrap();
     assert!(factors(&*store).await.totp.is_some());
+}
+
+async fn each_authentication_of_one_second_takes_its_failure_back(database: Database) {
+    let [store, other] = two(&database).await;
+    assert!(open(&*store, session(1), "hash").await);
+    for id in [1, 2] {
+        let counted = store.attempt(attempt(1, 1, id, NOW)).await.unwrap();
+        let throttle::Verdict::Admit(failure) = counted else { panic!("{counted:?}") };
+        assert_eq!(failure.own.count, 1);
+        let again = LastStep {
+            goal: Goal::Again {
+                session: [1; 16],
+                authentication: Authentication::by_password(NOW + 5),
+            },
+            token: None,
+            failure: Some(failure),
+            ..last_try(1, id, Proof::Password)
+        };
+        assert!(is_done(&other.finish(again).await.unwrap()));
+    }
+    assert_eq!(count(&*store, Event::AuthenticatedAgain).await, 2);
 }

@@ -6,6 +6,7 @@ over_both!(
     as_many_parallel_attempts_are_admitted_as_sequential_ones,
     a_login_undoes_its_own_failure_and_leaves_those_of_others,
     a_failure_is_taken_back_once_and_leaves_those_of_others,
+    a_failure_that_a_login_has_undone_takes_none_of_others_back,
     failures_taken_back_in_parallel_are_not_counted,
     forgotten_failures_are_deleted,
 );
@@ -121,6 +122,41 @@ async fn a_failure_is_taken_back_once_and_leaves_those_of_others(database: Datab
     );
     store.take_back(gone).await.unwrap();
     assert_eq!(counts(&count(attempt(3, 1, 203, NOW)).await), (1, Some(1)));
+}
+
+async fn a_failure_that_a_login_has_undone_takes_none_of_others_back(database: Database) {
+    let [store, other] = two(&database).await;
+    let count = async |network, id| {
+        let attempt = attempt(1, network, id, NOW);
+        match store.attempt(attempt).await.unwrap() {
+            throttle::Verdict::Admit(failure) => failure,
+            refused @ throttle::Verdict::Refuse(_) => panic!("{refused:?}"),
+        }
+    };
+    let everywhere = |failure: &ProvisionalFailure| failure.everywhere.as_ref().unwrap().count;
+    // Those of others.
+    for id in [1, 2] {
+        count(9, id).await;
+    }
+    let undone = count(1, 3).await;
+    let (hash, network) = ("hash".to_owned(), Network::for_tests());
+    let login = store.open_session(session(1), hash, network, Some(undone.clone()), None);
+    assert!(login.await.unwrap().is_some());
+    for _ in 0..2 {
+        other.take_back_unless_undone(undone.clone()).await.unwrap();
+    }
+    let counted = count(1, 4).await;
+    assert_eq!((counted.own.count, everywhere(&counted)), (1, 3));
+    for _ in 0..2 {
+        other.take_back_unless_undone(counted.clone()).await.unwrap();
+    }
+    // It stays if another attempt was counted after it.
+    let stays = count(1, 5).await;
+    assert_eq!((stays.own.count, everywhere(&stays)), (1, 3));
+    count(1, 6).await;
+    other.take_back_unless_undone(stays).await.unwrap();
+    let last = count(1, 7).await;
+    assert_eq!((last.own.count, everywhere(&last)), (3, 5));
 }
 
 async fn failures_taken_back_in_parallel_are_not_counted(database: Database) {

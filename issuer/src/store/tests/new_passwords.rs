@@ -14,7 +14,7 @@ over_both!(
     the_end_of_all_sessions_is_audited_if_there_was_one,
 );
 
-fn new(hash: &str, proof: Proof) -> NewPassword {
+pub(super) fn new(hash: &str, proof: Proof) -> NewPassword {
     let (user_id, network) = ("user_x".to_owned(), Network::for_tests());
     NewPassword { user_id, hash: hash.to_owned(), proof, network, now: NOW + 1 }
 }
@@ -32,7 +32,7 @@ async fn by_password(store: &dyn Store, version: u64, session: u8) -> Proof {
     Proof::Password { version, session: [session; 16], failure }
 }
 
-fn by_token(token: u8, request: u8) -> Proof {
+pub(super) fn by_token(token: u8, request: u8) -> Proof {
     Proof::Reset(token_use(token, Purpose::PasswordReset, request, NOW))
 }
 

@@ -35,7 +35,7 @@ fn credential(counter: u32) -> Credential {
     Credential::from_stored(json.as_bytes()).unwrap()
 }
 
-fn passkey(id: u8, counter: u32) -> Passkey {
+pub(super) fn passkey(id: u8, counter: u32) -> Passkey {
     Passkey {
         id: vec![id, 0, 255],
         user_id: "user_x".to_owned(),
@@ -46,11 +46,11 @@ fn passkey(id: u8, counter: u32) -> Passkey {
     }
 }
 
-fn challenge(hash: u8, request: u8) -> ChallengeUse {
+pub(super) fn challenge(hash: u8, request: u8) -> ChallengeUse {
     ChallengeUse { hash: [hash; 32], id: [request; 16], now: NOW + 7, remembered_until: NOW + 900 }
 }
 
-fn new(passkey: Passkey, challenge: ChallengeUse) -> NewPasskey {
+pub(super) fn new(passkey: Passkey, challenge: ChallengeUse) -> NewPasskey {
     let (codes, network) = (Vec::new(), Network::for_tests());
     NewPasskey { passkey, session: OWN, challenge, codes, network }
 }
@@ -61,7 +61,7 @@ pub(super) fn with_codes(id: u8, codes: Vec<RecoveryHash>) -> NewPasskey {
 }
 
 /// The last step of a login with the passkey alone.
-fn login(id: u8, counter: u32, challenge: ChallengeUse) -> LastStep {
+pub(super) fn login(id: u8, counter: u32, challenge: ChallengeUse) -> LastStep {
     let proof = Proof::Passkey(PasskeyUse { id: passkey(id, 0).id, counter, challenge });
     let session = Session {
         id: crate::crypto::random().unwrap(),
