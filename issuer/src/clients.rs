@@ -4,7 +4,7 @@
 use crate::Error;
 use crate::audit::Event;
 use crate::config::Resource;
-use crate::own_claims::OwnClaims;
+use crate::custom_claims::CustomClaims;
 
 /// A confidential client as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) struct Client {
     pub(crate) locked: bool,
     pub(crate) created_at: u64,
     /// Its own claims in its access tokens.
-    pub(crate) claims: OwnClaims,
+    pub(crate) claims: CustomClaims,
     /// The audiences that it may choose besides the default one, separated by spaces (RFC 8707).
     pub(crate) audiences: String,
 }
@@ -75,7 +75,7 @@ pub(crate) enum ClientChange {
     Locked(bool),
     Scope(String),
     /// Sets the client's own claims.
-    Claims(OwnClaims),
+    Claims(CustomClaims),
     /// Sets the audiences that the client may choose: a result of [`parse_audiences`].
     Audiences(String),
 }
@@ -121,12 +121,12 @@ mod tests {
             secret_hash: vec![1],
             locked: false,
             created_at: 7,
-            claims: OwnClaims::default(),
+            claims: CustomClaims::default(),
             audiences: String::new(),
         };
         let locked = Client { locked: true, ..client.clone() };
         let scoped = Client { scope: "read".to_owned(), ..client.clone() };
-        let claims = OwnClaims::parse(r#"{"team":7}"#).unwrap();
+        let claims = CustomClaims::parse(r#"{"team":7}"#).unwrap();
         let claiming = Client { claims: claims.clone(), ..client.clone() };
         let orders = "https://orders.example";
         let choosing = Client { audiences: orders.to_owned(), ..client.clone() };

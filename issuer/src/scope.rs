@@ -12,7 +12,7 @@ pub(crate) const ADMIN: &str = "countersign:admin";
 /// The scope of clients that may read in it.
 pub(crate) const READ: &str = "countersign:read";
 
-/// The most bytes of the scope of a user or a client. With it and the claims of one's own, an access token
+/// The most bytes of the scope of a user or a client. With it and the custom claims, an access token
 /// still fits into the 8 KiB that many servers take as a header.
 const MAX_BYTES: usize = 1024;
 

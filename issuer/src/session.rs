@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::audit::{Event, Network};
 use crate::authentication::Authentication;
-use crate::own_claims::OwnClaims;
+use crate::custom_claims::CustomClaims;
 use crate::scope;
 use crate::status::{self, Candidates};
 
@@ -49,7 +49,7 @@ pub(crate) struct Session {
     pub(crate) authentication: Authentication,
     pub(crate) device: Device,
     /// A copy of the user's own claims, so that a refresh reads one row.
-    pub(crate) claims: OwnClaims,
+    pub(crate) claims: CustomClaims,
 }
 
 /// The origin of a login, as it is shown to the user. `None` for unknown parts.
@@ -301,7 +301,7 @@ mod tests {
             repeat_audited: Some(4),
             authentication: Authentication::by_password(1000),
             device: Device::default(),
-            claims: OwnClaims::default(),
+            claims: CustomClaims::default(),
         }
     }
 

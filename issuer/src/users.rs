@@ -3,7 +3,7 @@
 
 use crate::audit::Event;
 use crate::authentication::Factors;
-use crate::own_claims::OwnClaims;
+use crate::custom_claims::CustomClaims;
 use crate::scope;
 
 /// A user as the store keeps it.
@@ -27,7 +27,7 @@ pub(crate) struct User {
     /// write them.
     pub(crate) factors: Factors,
     /// The user's own claims in access tokens.
-    pub(crate) claims: OwnClaims,
+    pub(crate) claims: CustomClaims,
 }
 
 /// The outcome for one of several users to add.
@@ -85,7 +85,7 @@ pub(crate) enum UserChange {
     /// Ends all sessions, and changes nothing else.
     SessionsEnded,
     /// Sets the user's own claims. No session ends: each refresh puts the present ones into its token.
-    Claims(OwnClaims),
+    Claims(CustomClaims),
     /// Removes everything but the id. Status lists need the user's sessions until these expire, and
     /// sessions need the row.
     Deleted,
@@ -152,7 +152,7 @@ impl UserChange {
                     password_hash: String::new(),
                     locked: true,
                     factors: Factors::default(),
-                    claims: OwnClaims::default(),
+                    claims: CustomClaims::default(),
                     ..user.clone()
                 };
                 (changed, true, Event::UserDeleted)
@@ -177,7 +177,7 @@ mod tests {
             locked: false,
             unlocked_at: 0,
             factors: Factors::default(),
-            claims: OwnClaims::parse(r#"{"role":"admin"}"#).unwrap(),
+            claims: CustomClaims::parse(r#"{"role":"admin"}"#).unwrap(),
         }
     }
 
@@ -188,7 +188,7 @@ mod tests {
             name: "\u{7}user_x".to_owned(),
             scope: String::new(),
             password_hash: String::new(),
-            claims: OwnClaims::default(),
+            claims: CustomClaims::default(),
             ..locked.clone()
         };
         let [wide, narrow] =
@@ -198,7 +198,7 @@ mod tests {
         let expired = User { password_hash: "!hash".to_owned(), ..user() };
         assert!(expired.has_expired_password() && !new.has_expired_password());
         assert_eq!((expired.hash(), new.hash()), ("hash", "new"));
-        let plain = User { claims: OwnClaims::default(), ..user() };
+        let plain = User { claims: CustomClaims::default(), ..user() };
         for (change, before, after, ends_sessions, event) in [
             (UserChange::Password("new".into()), user(), new.clone(), true, Event::PasswordChanged),
             (UserChange::PasswordExpired, user(), expired.clone(), true, Event::PasswordExpired),

@@ -122,7 +122,7 @@ const LAYERS: [&[&str]; 6] = [
         "keys",
         "login",
         "one_time",
-        "own_claims",
+        "custom_claims",
         "passkeys",
         "scope",
         "second_factor",

@@ -1,11 +1,11 @@
-//! Claims of one's own, on the command lines of `user` and `client`.
+//! Custom claims, on the command lines of `user` and `client`.
 
 use std::io::Read as _;
 
 use clap::Args;
 
 use crate::Error;
-use crate::own_claims::OwnClaims;
+use crate::custom_claims::CustomClaims;
 
 /// The most bytes of stdin that are read. Compact claims are shorter, and blanks are few.
 const MAX_INPUT: u64 = 64 * 1024;
@@ -19,12 +19,12 @@ pub(super) struct NewClaims {
 
 impl NewClaims {
     /// Returns the claims to set, if any.
-    pub(super) fn read(self) -> Result<Option<OwnClaims>, Error> {
+    pub(super) fn read(self) -> Result<Option<CustomClaims>, Error> {
         let json = match self.claims {
             Some(dash) if dash == "-" => Some(read_stdin()?),
             json => json,
         };
-        json.map(|json| OwnClaims::parse(&json).map_err(Error::Refused)).transpose()
+        json.map(|json| CustomClaims::parse(&json).map_err(Error::Refused)).transpose()
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) enum Command {
         /// Scope, such as "read write"; "" for none
         scope: String,
     },
-    /// Set the claims of one's own in a client's tokens; or print them
+    /// Set the custom claims in a client's tokens; or print them
     Claims {
         #[command(flatten)]
         name: Name,

@@ -82,7 +82,7 @@ struct Introspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
     status: Option<Status>,
-    /// Claims of one's own, of the user or of the client.
+    /// Custom claims, of the user or of the client.
     #[serde(flatten)]
     #[schema(value_type = HashMap<String, Value>)]
     own: Map<String, Value>,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{Issuer, ServiceError};
 use crate::authentication::Authentication;
 use crate::crypto;
-use crate::own_claims::OwnClaims;
+use crate::custom_claims::CustomClaims;
 use crate::status::StatusIndex;
 
 /// The claims of one access token that differ from those of others.
@@ -22,7 +22,7 @@ pub(super) struct Access<'a> {
     pub(super) authentication: Option<&'a Authentication>,
     pub(super) scope: &'a str,
     /// Of the user, or of the client.
-    pub(super) own: &'a OwnClaims,
+    pub(super) own: &'a CustomClaims,
 }
 
 /// The claims of an access token that was read.
@@ -30,7 +30,7 @@ pub(super) struct Access<'a> {
 pub(crate) struct ReadClaims {
     #[serde(flatten)]
     pub(crate) claims: Claims,
-    /// All others: claims of one's own.
+    /// All others: custom claims.
     #[serde(flatten)]
     pub(crate) own: Map<String, Value>,
 }

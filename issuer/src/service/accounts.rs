@@ -5,8 +5,8 @@ use zeroize::Zeroizing;
 use crate::audit::Actor;
 use crate::authentication::Factors;
 use crate::clients::{Client, ClientChange};
+use crate::custom_claims::CustomClaims;
 use crate::login::user_name;
-use crate::own_claims::OwnClaims;
 use crate::store::{Store, StoreError};
 use crate::users::{User, UserChange};
 use crate::{Error, crypto};
@@ -45,7 +45,7 @@ pub(crate) async fn add_user(
     now: u64,
 ) -> Result<Option<String>, Error> {
     let (name, scope) = (name.to_owned(), scope.to_owned());
-    let user = new_user(name, scope, password_hash, OwnClaims::default(), now)?;
+    let user = new_user(name, scope, password_hash, CustomClaims::default(), now)?;
     let id = user.id.clone();
     Ok(store.add_user(user, by).await?.then_some(id))
 }
@@ -55,7 +55,7 @@ pub(crate) fn new_user(
     name: String,
     scope: String,
     password_hash: String,
-    claims: OwnClaims,
+    claims: CustomClaims,
     now: u64,
 ) -> Result<User, Error> {
     Ok(User {
@@ -152,7 +152,7 @@ pub(crate) fn new_client(
         secret_hash,
         locked: false,
         created_at: now,
-        claims: OwnClaims::default(),
+        claims: CustomClaims::default(),
         audiences: String::new(),
     };
     Ok((client, secret))

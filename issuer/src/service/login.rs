@@ -14,12 +14,12 @@ use super::take_backs::TakeBack;
 use super::{Grant, Issuer, Requested, ServiceError};
 use crate::audit::Event;
 use crate::authentication::Authentication;
+use crate::custom_claims::CustomClaims;
 use crate::login::counters::Account;
 use crate::login::fair_queue::Origin;
 use crate::login::throttle::{Attempt, Counter, ProvisionalFailure, Verdict};
 use crate::login::user_name;
 use crate::network::network_of;
-use crate::own_claims::OwnClaims;
 use crate::second_factor::pending::Pending;
 use crate::session::{Device, Session};
 use crate::users::User;
@@ -319,7 +319,7 @@ impl Issuer {
                 user_agent: caller.user_agent.clone(),
             },
             // The store copies the user's.
-            claims: OwnClaims::default(),
+            claims: CustomClaims::default(),
         })
     }
 

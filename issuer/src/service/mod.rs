@@ -181,7 +181,7 @@ impl Issuer {
             locked: false,
             unlocked_at: 0,
             factors: Factors::default(),
-            claims: crate::own_claims::OwnClaims::default(),
+            claims: crate::custom_claims::CustomClaims::default(),
         };
         assert!(self.store.add_user(user, crate::audit::Actor::default()).await.unwrap());
         let session = Session {
@@ -198,7 +198,7 @@ impl Issuer {
             repeat_audited: None,
             authentication: Authentication::by_password(1_800_000_000),
             device: Device::default(),
-            claims: crate::own_claims::OwnClaims::default(),
+            claims: crate::custom_claims::CustomClaims::default(),
         };
         let network = Network::for_tests();
         let opened = self.store.open_session(session, "hash".to_owned(), network, None, None);

@@ -16,8 +16,8 @@ use super::Opened;
 use super::accounts::new_user;
 use super::hasher::StoredHash;
 use crate::audit::Actor;
+use crate::custom_claims::CustomClaims;
 use crate::login::user_name;
-use crate::own_claims::OwnClaims;
 use crate::scope;
 use crate::users::{Addition, User};
 use crate::{Clock, Config, Error};
@@ -193,7 +193,7 @@ struct NewLine {
     name: Option<Value>,
     password_hash: Option<Value>,
     scope: Option<Value>,
-    claims: Option<OwnClaims>,
+    claims: Option<CustomClaims>,
     locked: Option<Value>,
 }
 

@@ -14,10 +14,10 @@ use crate::audit::{Actor, AuditFilter, Event, Network, NewEntry};
 use crate::authentication::{Authentication, Factors};
 use crate::clients::{Client, ClientChange};
 use crate::config::DatabaseUrl;
+use crate::custom_claims::CustomClaims;
 use crate::keys::{KeyRecord, KeyState, Vault};
 use crate::login::throttle::{self, Attempt, ProvisionalFailure};
 use crate::one_time::{self, OneTimeToken, Purpose, TokenUse};
-use crate::own_claims::OwnClaims;
 use crate::session::{Device, Lifetimes, Refresh, RefreshToken, Session, SessionId, Verdict};
 use crate::status::{self, Candidates};
 use crate::users::{User, UserChange};
@@ -113,7 +113,7 @@ fn user() -> User {
         locked: false,
         unlocked_at: 0,
         factors: Factors::default(),
-        claims: OwnClaims::default(),
+        claims: CustomClaims::default(),
     }
 }
 
@@ -365,7 +365,7 @@ async fn rows_are_read_as_they_were_written(database: Database) {
         secret_hash: vec![0, 1, 255],
         locked: false,
         created_at: NOW,
-        claims: OwnClaims::parse(r#"{"role":"wörker"}"#).unwrap(),
+        claims: CustomClaims::parse(r#"{"role":"wörker"}"#).unwrap(),
         audiences: "https://one.example https://other.example".to_owned(),
     };
     assert!(store.add_client(client.clone(), BY).await.unwrap());

@@ -64,7 +64,7 @@ pub(super) enum Command {
     /// Second factors of a user
     #[command(subcommand)]
     Mfa(mfa::Mfa),
-    /// Set the claims of one's own in a user's tokens, from the next refresh on; or print them
+    /// Set the custom claims in a user's tokens, from the next refresh on; or print them
     Claims {
         #[command(flatten)]
         name: Name,

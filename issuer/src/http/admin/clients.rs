@@ -8,10 +8,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::query::{Paging, cursor, query};
 use super::{Access, admin, body, boolean, idempotency_key, some_of};
 use crate::clients::{self, ClientChange, parse_audiences};
+use crate::custom_claims::CustomClaims;
 use crate::http::body::{optional_text, text};
 use crate::http::reply::{self, ApiError, ErrorBody, Reply};
 use crate::http::{Api, Call};
-use crate::own_claims::OwnClaims;
 use crate::scope;
 use crate::service::admin::NewClient;
 
@@ -25,7 +25,7 @@ pub(super) struct Client<'a> {
     #[schema(example = "read write")]
     scope: &'a str,
     locked: bool,
-    /// The claims of one's own.
+    /// The custom claims.
     #[schema(value_type = Object)]
     claims: Value,
     /// The audiences that the client may choose.
@@ -124,9 +124,9 @@ pub(super) struct AddClient {
     name: Option<Value>,
     #[schema(value_type = Option<String>, nullable = false, default = "", example = "read write")]
     scope: Option<Value>,
-    /// Claims of one's own, for the access tokens of the client.
+    /// Custom claims, for the access tokens of the client.
     #[schema(value_type = Option<Object>, nullable = false)]
-    claims: Option<OwnClaims>,
+    claims: Option<CustomClaims>,
     /// The audiences that the client may choose.
     #[schema(value_type = Option<Vec<String>>, nullable = false, example = json!(["https://orders.example"]))]
     audiences: Option<Value>,
@@ -196,9 +196,9 @@ pub(super) struct ChangeClient {
     /// The scope of new tokens.
     #[schema(value_type = Option<String>, nullable = false)]
     scope: Option<Value>,
-    /// Replaces the claims of one's own in new tokens.
+    /// Replaces the custom claims in new tokens.
     #[schema(value_type = Option<Object>, nullable = false)]
-    claims: Option<OwnClaims>,
+    claims: Option<CustomClaims>,
     /// Replaces the audiences that the client may choose.
     #[schema(value_type = Option<Vec<String>>, nullable = false)]
     audiences: Option<Value>,

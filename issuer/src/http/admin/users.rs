@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 
 use super::query::{Paging, cursor, query};
 use super::{Access, admin, body, boolean, idempotency_key, some_of};
+use crate::custom_claims::CustomClaims;
 use crate::http::body::{optional_text, text};
 use crate::http::reply::{self, ApiError, ErrorBody, Reply};
 use crate::http::{Api, Call};
-use crate::own_claims::OwnClaims;
 use crate::scope;
 use crate::service::admin::{Credential, NewUser};
 use crate::users::{self, UserChange};
@@ -32,7 +32,7 @@ pub(super) struct User<'a> {
     /// `totp` and `passkey`.
     #[schema(value_type = Vec<String>, example = json!(["totp"]))]
     second_factors: Vec<&'static str>,
-    /// The claims of one's own.
+    /// The custom claims.
     #[schema(value_type = Object)]
     claims: Value,
     /// UNIX seconds.
@@ -121,9 +121,9 @@ pub(super) struct AddUser {
     password_hash: Option<Value>,
     #[schema(value_type = Option<String>, nullable = false, default = "", example = "read write")]
     scope: Option<Value>,
-    /// Claims of one's own, for the access tokens of the user.
+    /// Custom claims, for the access tokens of the user.
     #[schema(value_type = Option<Object>, nullable = false)]
-    claims: Option<OwnClaims>,
+    claims: Option<CustomClaims>,
 }
 
 /// `POST /admin/v1/users`: adds a user.
@@ -241,9 +241,9 @@ pub(super) struct ChangeUser {
     /// possible: set a password.
     #[schema(value_type = Option<bool>, nullable = false)]
     password_expired: Option<Value>,
-    /// Replaces the claims of one's own.
+    /// Replaces the custom claims.
     #[schema(value_type = Option<Object>, nullable = false)]
-    claims: Option<OwnClaims>,
+    claims: Option<CustomClaims>,
 }
 
 impl ChangeUser {

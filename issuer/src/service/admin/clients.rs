@@ -1,7 +1,7 @@
 use super::Admin;
 use crate::clients::{Client, ClientChange, check_name};
+use crate::custom_claims::CustomClaims;
 use crate::idempotency::New;
-use crate::own_claims::OwnClaims;
 use crate::scope;
 use crate::service::ServiceError;
 use crate::service::accounts::{NewSecret, new_client, rotate_client_secret};
@@ -11,7 +11,7 @@ use crate::service::page::Page;
 pub(crate) struct NewClient {
     pub(crate) name: String,
     pub(crate) scope: String,
-    pub(crate) claims: OwnClaims,
+    pub(crate) claims: CustomClaims,
     /// As [`crate::clients::parse_audiences`] returns them.
     pub(crate) audiences: String,
 }

@@ -2,10 +2,10 @@ use zeroize::Zeroizing;
 
 use super::Admin;
 use crate::crypto;
+use crate::custom_claims::CustomClaims;
 use crate::idempotency::New;
 use crate::login::fair_queue::Origin;
 use crate::login::user_name;
-use crate::own_claims::OwnClaims;
 use crate::scope;
 use crate::second_factor::{Changed, FactorChange};
 use crate::service::ServiceError;
@@ -20,7 +20,7 @@ use crate::users::{User, UserChange};
 pub(crate) struct NewUser {
     pub(crate) name: String,
     pub(crate) scope: String,
-    pub(crate) claims: OwnClaims,
+    pub(crate) claims: CustomClaims,
     pub(crate) credential: Credential,
 }
 

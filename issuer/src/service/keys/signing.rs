@@ -15,8 +15,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::custom_claims::CustomClaims;
 use crate::keys::{KeyRecord, KeyState};
-use crate::own_claims::OwnClaims;
 use crate::sealing::Sealer;
 use crate::{Error, KeyBits};
 
@@ -75,11 +75,11 @@ impl SigningKey {
         &self.kid
     }
 
-    /// Returns the signed access token with these claims and claims of one's own.
+    /// Returns the signed access token with these claims and custom claims.
     pub(crate) fn sign_access_token(
         &self,
         claims: &impl Serialize,
-        own: &OwnClaims,
+        own: &CustomClaims,
     ) -> Result<String, Error> {
         let mut claims = json(claims)?;
         own.append_to(&mut claims);

@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::{audit, rows};
 use crate::audit::{Actor, Event, NewEntry};
 use crate::clients::{Client, ClientChange};
-use crate::own_claims::OwnClaims;
+use crate::custom_claims::CustomClaims;
 
 pub(super) const BY_ID: &str = "SELECT * FROM countersign.clients WHERE id = $1";
 pub(super) const BY_NAME: &str = "SELECT * FROM countersign.clients WHERE name = $1";
@@ -85,7 +85,7 @@ pub(super) fn from_row(row: &Row) -> Result<Client, Failure> {
         secret_hash: row.try_get("secret_hash")?,
         locked: row.try_get("locked")?,
         created_at: rows::number(row, "created_at")?,
-        claims: OwnClaims::from_stored(row.try_get("claims")?),
+        claims: CustomClaims::from_stored(row.try_get("claims")?),
         audiences: row.try_get("audiences")?,
     })
 }

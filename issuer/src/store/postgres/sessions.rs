@@ -10,8 +10,8 @@ use super::failure::Failure;
 use super::{audit, failures, one_time, rows};
 use crate::audit::{Actor, Event, Network, NewEntry};
 use crate::authentication::{Authentication, SecondFactor};
+use crate::custom_claims::CustomClaims;
 use crate::login::throttle::ProvisionalFailure;
-use crate::own_claims::OwnClaims;
 use crate::session::{
     Device, Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId, Verdict, decide,
 };
@@ -84,7 +84,7 @@ async fn insert(
     db: &Connection,
     session: &Session,
     password_hash: &str,
-) -> Result<Option<OwnClaims>, Failure> {
+) -> Result<Option<CustomClaims>, Failure> {
     let insert = "
         INSERT INTO countersign.sessions
           (id, user_id, client_id, scope, counter, created_at, rotated_at, expires_at, revoked,
@@ -122,7 +122,7 @@ async fn insert(
         )
         .await;
     let Some(row) = inserted.map_err(status_conflict)? else { return Ok(None) };
-    Ok(Some(OwnClaims::from_stored(row.try_get("claims")?)))
+    Ok(Some(CustomClaims::from_stored(row.try_get("claims")?)))
 }
 
 /// Ends the oldest sessions of the user if there are too many with the one just opened. Those that
@@ -377,7 +377,7 @@ pub(super) fn from_row(row: &Row) -> Result<Session, Failure> {
         revoked: row.try_get("revoked")?,
         status: list.zip(index).map(|(list, index)| StatusIndex { list, index }),
         repeat_audited: repeat_audited.map(rows::unsigned).transpose()?,
-        claims: OwnClaims::from_stored(row.try_get("claims")?),
+        claims: CustomClaims::from_stored(row.try_get("claims")?),
         authentication: Authentication {
             at: authenticated_at.map_or(Ok(created_at), rows::unsigned)?,
             methods: row.try_get("methods")?,

@@ -8,8 +8,8 @@ use super::failure::Failure;
 use super::{audit, failures, one_time, rows, sessions};
 use crate::audit::{Actor, Event, NewEntry};
 use crate::authentication::Factors;
+use crate::custom_claims::CustomClaims;
 use crate::login::new_password::{NewPassword, Proof};
-use crate::own_claims::OwnClaims;
 use crate::users::{Addition, BELONGINGS, User, UserChange};
 
 /// Returns the statement that reads users with their second factors.
@@ -271,6 +271,6 @@ pub(super) fn from_row(row: &Row) -> Result<User, Failure> {
         unlocked_at: rows::number(row, "unlocked_at")?,
         password_version: rows::number(row, "password_version")?,
         factors: Factors { totp: row.try_get("has_totp")?, passkeys: row.try_get("has_passkey")? },
-        claims: OwnClaims::from_stored(row.try_get("claims")?),
+        claims: CustomClaims::from_stored(row.try_get("claims")?),
     })
 }

@@ -3,7 +3,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::audit;
 use crate::audit::{Actor, Event, NewEntry};
 use crate::clients::{Client, ClientChange};
-use crate::own_claims::OwnClaims;
+use crate::custom_claims::CustomClaims;
 
 pub(super) fn add(db: &Connection, client: &Client, by: &Actor) -> rusqlite::Result<bool> {
     let added = db.execute(
@@ -78,7 +78,7 @@ fn client_of(row: &Row<'_>) -> rusqlite::Result<Client> {
         secret_hash: row.get("secret_hash")?,
         locked: row.get("locked")?,
         created_at: row.get("created_at")?,
-        claims: OwnClaims::from_stored(row.get("claims")?),
+        claims: CustomClaims::from_stored(row.get("claims")?),
         audiences: row.get("audiences")?,
     })
 }

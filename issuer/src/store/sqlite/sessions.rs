@@ -3,8 +3,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{audit, failures, one_time};
 use crate::audit::{Actor, Event, Network, NewEntry};
 use crate::authentication::{Authentication, SecondFactor};
+use crate::custom_claims::CustomClaims;
 use crate::login::throttle::ProvisionalFailure;
-use crate::own_claims::OwnClaims;
 use crate::session::{
     Device, Grace, MOST_ENDED, MOST_OF_A_USER, Refresh, Session, SessionId, SessionPage, Verdict,
     decide,
@@ -54,7 +54,7 @@ pub(super) fn open(
         |row| row.get("claims"),
     );
     let Some(claims) = claims.optional()? else { return Ok(None) };
-    session.claims = OwnClaims::from_stored(claims);
+    session.claims = CustomClaims::from_stored(claims);
     let Session { created_at, id, user_id, .. } = &session;
     let entry = NewEntry::of_session(*created_at, Event::Login, id, user_id);
     audit::record(db, &entry.from(network))?;
@@ -261,7 +261,7 @@ fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
             _ => None,
         },
         repeat_audited: row.get("repeat_audited")?,
-        claims: OwnClaims::from_stored(row.get("claims")?),
+        claims: CustomClaims::from_stored(row.get("claims")?),
         authentication: Authentication {
             at: authenticated_at.unwrap_or(created_at),
             methods: row.get("methods")?,

@@ -3,8 +3,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{audit, failures, one_time, sessions};
 use crate::audit::{Actor, Event, NewEntry};
 use crate::authentication::Factors;
+use crate::custom_claims::CustomClaims;
 use crate::login::new_password::{NewPassword, Proof};
-use crate::own_claims::OwnClaims;
 use crate::users::{Addition, BELONGINGS, User, UserChange};
 
 /// Returns the statement that reads users with their second factors.
@@ -206,6 +206,6 @@ fn user_of(row: &Row<'_>) -> rusqlite::Result<User> {
         unlocked_at: row.get("unlocked_at")?,
         password_version: row.get("password_version")?,
         factors: Factors { totp: row.get("has_totp")?, passkeys: row.get("has_passkey")? },
-        claims: OwnClaims::from_stored(row.get("claims")?),
+        claims: CustomClaims::from_stored(row.get("claims")?),
     })
 }

@@ -32,8 +32,8 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
         let change = UserChange::Scope(scope.to_owned());
         assert!(store.change_user(id(), vec![change], BY, NOW).await.unwrap());
     }
-    let claims = OwnClaims::parse(r#"{"team":7}"#).unwrap();
-    for claims in [&claims, &claims, &OwnClaims::default(), &OwnClaims::default()] {
+    let claims = CustomClaims::parse(r#"{"team":7}"#).unwrap();
+    for claims in [&claims, &claims, &CustomClaims::default(), &CustomClaims::default()] {
         let change = UserChange::Claims(claims.clone());
         assert!(store.change_user(id(), vec![change], BY, NOW).await.unwrap());
     }
@@ -44,7 +44,7 @@ async fn each_change_is_audited_once_and_only_if_it_changes_something(database: 
         secret_hash: vec![1],
         locked: false,
         created_at: NOW,
-        claims: OwnClaims::default(),
+        claims: CustomClaims::default(),
         audiences: String::new(),
     };
     assert!(store.add_client(client.clone(), BY).await.unwrap());

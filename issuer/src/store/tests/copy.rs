@@ -9,8 +9,8 @@ use super::{
 use crate::audit::Network;
 use crate::clients::Client;
 use crate::config::DatabaseUrl;
+use crate::custom_claims::CustomClaims;
 use crate::keys::Vault;
-use crate::own_claims::OwnClaims;
 use crate::second_factor::{Changed, FactorChange, NewTotp};
 use crate::session::Session;
 use crate::store::Store;
@@ -46,7 +46,7 @@ async fn fill(store: &dyn Store) {
         secret_hash: (0..=255).collect(),
         locked: true,
         created_at: 0,
-        claims: OwnClaims::parse(r#"{"a":[1]}"#).unwrap(),
+        claims: CustomClaims::parse(r#"{"a":[1]}"#).unwrap(),
         audiences: "https://one.example".to_owned(),
     };
     assert!(store.add_client(client, BY).await.unwrap());

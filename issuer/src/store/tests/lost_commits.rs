@@ -129,7 +129,7 @@ fn client() -> Client {
         secret_hash: vec![1],
         locked: false,
         created_at: NOW,
-        claims: OwnClaims::default(),
+        claims: CustomClaims::default(),
         audiences: String::new(),
     }
 }

@@ -418,14 +418,14 @@ async fn each_refresh_has_the_claims_that_its_user_has_then(database: Database) 
         let opened = store.open_session(new, hash, Network::for_tests(), None, None).await;
         assert_eq!(opened.unwrap().unwrap().claims.as_json(), expected, "{counter}");
     }
-    assert_eq!(store.session([2; 16]).await.unwrap().unwrap().claims, OwnClaims::default());
+    assert_eq!(store.session([2; 16]).await.unwrap().unwrap().claims, CustomClaims::default());
     assert!(other.delete_user("demo".to_owned(), BY, NOW).await.unwrap());
     let ended = store.session([1; 16]).await.unwrap().unwrap();
-    assert_eq!((ended.revoked, ended.claims), (true, OwnClaims::default()));
+    assert_eq!((ended.revoked, ended.claims), (true, CustomClaims::default()));
 }
 
 async fn set_claims(store: &dyn Store, json: &str) {
-    let change = UserChange::Claims(OwnClaims::parse(json).unwrap());
+    let change = UserChange::Claims(CustomClaims::parse(json).unwrap());
     assert!(store.change_user("user_x".to_owned(), vec![change], BY, NOW).await.unwrap());
 }
 

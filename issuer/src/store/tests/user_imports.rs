@@ -25,7 +25,7 @@ async fn users_are_added_together_and_each_is_audited_once(database: Database) {
         scope: "read write".to_owned(),
         password_hash: "$2b$".to_owned(),
         locked: true,
-        claims: OwnClaims::parse(r#"{"team":7}"#).unwrap(),
+        claims: CustomClaims::parse(r#"{"team":7}"#).unwrap(),
         created_at: NOW + 5,
         ..named("user_a", "alice")
     };

@@ -1,4 +1,4 @@
-//! Claims of one's own: those of a user in the tokens of their sessions, those of a client in its own.
+//! Custom claims: those of a user in the tokens of their sessions, those of a client in its own.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,4 +1,4 @@
-//! Claims of one's own: those that operators give a user or a client, for its access tokens. They are
+//! Custom claims: those that operators give a user or a client, for its access tokens. They are
 //! members of the token, as RFC 9068 §2.2.3 has `roles`, `groups` and `entitlements`.
 
 use std::fmt;
@@ -75,11 +75,11 @@ const RESERVED: &[&str] = &[
     "token_introspection",
 ];
 
-/// Claims of one's own: a compact JSON object that has passed all checks, or an empty text for none.
+/// Custom claims: a compact JSON object that has passed all checks, or an empty text for none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct OwnClaims(String);
+pub(crate) struct CustomClaims(String);
 
-impl OwnClaims {
+impl CustomClaims {
     /// Reads a JSON object, as strictly as a verifier reads a token. The error says what is wrong and
     /// what was expected.
     pub(crate) fn parse(json: &str) -> Result<Self, String> {
@@ -143,7 +143,7 @@ impl OwnClaims {
     }
 }
 
-impl<'de> Deserialize<'de> for OwnClaims {
+impl<'de> Deserialize<'de> for CustomClaims {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Object(members) = Object::deserialize(deserializer)?;
         Self::of(members).map_err(de::Error::custom)
@@ -270,10 +270,10 @@ mod tests {
             ),
             (&deepest, &deepest),
         ] {
-            let claims = OwnClaims::parse(json).unwrap();
+            let claims = CustomClaims::parse(json).unwrap();
             assert_eq!(claims.as_json(), expected);
-            assert_eq!(OwnClaims::from_stored(claims.as_stored().to_owned()), claims);
-            assert_eq!(serde_json::from_str::<OwnClaims>(json).unwrap(), claims);
+            assert_eq!(CustomClaims::from_stored(claims.as_stored().to_owned()), claims);
+            assert_eq!(serde_json::from_str::<CustomClaims>(json).unwrap(), claims);
         }
     }
 
@@ -316,18 +316,18 @@ mod tests {
             (r#"{"ſub":"user_y"}"#, "is reserved"),
             (r#"{"Token_Type":""}"#, "is reserved"),
         ] {
-            let refused = OwnClaims::parse(json).unwrap_err();
+            let refused = CustomClaims::parse(json).unwrap_err();
             assert!(refused.contains(reason), "{json:.40}: {refused}");
-            assert!(serde_json::from_str::<OwnClaims>(json).is_err(), "{json:.40}");
+            assert!(serde_json::from_str::<CustomClaims>(json).is_err(), "{json:.40}");
         }
     }
 
     #[test]
     fn the_limit_counts_the_bytes_of_the_compact_json() {
         let text = |n| format!("{{ \"a\" : \"{}\" }}", "é".repeat(n));
-        let full = OwnClaims::parse(&text(2044)).unwrap();
+        let full = CustomClaims::parse(&text(2044)).unwrap();
         assert_eq!(full.as_json().len(), MAX_BYTES);
-        assert!(OwnClaims::parse(&text(2045)).unwrap_err().contains("4098 bytes"));
+        assert!(CustomClaims::parse(&text(2045)).unwrap_err().contains("4098 bytes"));
     }
 
     #[test]
@@ -361,7 +361,7 @@ mod tests {
             (r#"{"roles":["a"],"z":{}}"#, r#"{"iss":"x","roles":["a"],"z":{}}"#),
         ] {
             let mut object = br#"{"iss":"x"}"#.to_vec();
-            OwnClaims::parse(claims).unwrap().append_to(&mut object);
+            CustomClaims::parse(claims).unwrap().append_to(&mut object);
             assert_eq!(object, expected.as_bytes());
         }
     }
