@@ -198,7 +198,7 @@ fn all() -> Vec<Case> {
             store.add_one_time_token(
                 OneTimeToken { purpose: Purpose::SecondFactor, ..one_time_token(1) }, BY);
         "a code of an app": |store| {
-            set_up(store).await; token(store, 1).await; count(store).await
+            set_up(store).await; token(store, 1).await; count(store).await;
         }, store.finish(login(by_code(11)));
         "a used code of an app": |store| { set_up(store).await; token(store, 1).await },
             store.finish(login(by_code(10)));
@@ -206,15 +206,15 @@ fn all() -> Vec<Case> {
             store.finish(login(Proof::Wrong));
         "a used token": |store| { set_up(store).await }, store.finish(login(by_code(11)));
         "a recovery code": |store| {
-            set_up(store).await; token(store, 1).await; count(store).await
+            set_up(store).await; token(store, 1).await; count(store).await;
         }, store.finish(login(Proof::RecoveryCode([100; 32])));
         "a used recovery code": |store| { set_up(store).await; token(store, 1).await },
             store.finish(login(Proof::RecoveryCode([99; 32])));
         "the first code at a login": |store| {
-            begin_app(store).await; token(store, 1).await; count(store).await
+            begin_app(store).await; token(store, 1).await; count(store).await;
         }, store.finish(login(Proof::NewTotp(confirm())));
         "a passkey after the password": |store| {
-            add_passkey(store, 1, 7).await; token(store, 1).await; count(store).await
+            add_passkey(store, 1, 7).await; token(store, 1).await; count(store).await;
         }, store.finish(login(use_of_passkey()));
         "a passkey alone": |store| { add_passkey(store, 1, 7).await },
             store.finish(by_passkey(8, 90));
@@ -255,7 +255,7 @@ fn all() -> Vec<Case> {
         "the first code of an app": |store| { begin_app(store).await },
             factor(store, FactorChange::TotpConfirmed(confirm()), Some(1));
         "the first code of an app beside a passkey with codes": |store| {
-            add_with_codes(store).await; begin_app(store).await
+            add_with_codes(store).await; begin_app(store).await;
         }, factor(store, FactorChange::TotpConfirmed(confirm()), Some(250));
         "the first code of an app that was replaced": |store| {
             factor(store, FactorChange::TotpBegun(vec![1]), None).await.unwrap();
@@ -297,7 +297,7 @@ fn all() -> Vec<Case> {
         "another name of a passkey": |store| { add_passkey(store, 1, 0).await },
             store.rename_passkey(id(), passkey(1, 0).id, "Key".to_owned(), BY, NOW);
         "the removal of a passkey": |store| {
-            add_with_codes(store).await; add_passkey(store, 2, 0).await
+            add_with_codes(store).await; add_passkey(store, 2, 0).await;
         }, store.remove_passkey(id(), passkey(2, 0).id, BY, NOW);
         "the removal of the last passkey": |store| { add_with_codes(store).await },
             store.remove_passkey(id(), passkey(1, 0).id, BY, NOW);
