@@ -597,3 +597,36 @@ async fn each_host_of_a_url_has_its_own_time_to_connect() {
     assert_eq!(get(&issuer.url, "/healthz/ready").await.status, 200);
     assert_eq!(post_form(&issuer.url, "/logout", &[("refresh_token", &token)]).await.status, 204);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_for_one_session_take_no_connections_from_those_of_others() {
+    if is_left_out() {
+        return;
+    }
+    let database = new_database();
+    let folder = folder_at(&database);
+    let server = Process::start(folder.path());
+    let token = login(&server.url).await.refresh_token();
+    let (db, connection) = tokio_postgres::connect(&database, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    db.batch_execute("BEGIN; SELECT FROM countersign.sessions FOR UPDATE").await.unwrap();
+    let flood: Vec<_> = (0..40)
+        .map(|_| {
+            let (url, token) = (server.url.clone(), token.clone());
+            tokio::spawn(async move { refresh(&url, &token).await })
+        })
+        .collect();
+    let waiting = || backends_with(&database, "wait_event_type = 'Lock'");
+    until(async || waiting() > 0).await;
+    // All have arrived meanwhile.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(waiting(), 1);
+    let other = login(&server.url).await.refresh_token();
+    refresh(&server.url, &other).await.refresh_token();
+    db.batch_execute("COMMIT").await.unwrap();
+    for answer in flood {
+        let answer = answer.await.unwrap();
+        assert!([200, 503].contains(&answer.status), "{answer:?}");
+    }
+    refresh(&server.url, &token).await.refresh_token();
+}

@@ -24,6 +24,7 @@ mod rows;
 mod sessions;
 mod size;
 mod supervisor;
+mod turns;
 mod users;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use self::connect::Parameters;
 use self::connection::{Connection, Connections};
 pub(in crate::store) use self::failure::Failure;
 use self::sessions::Rotation;
+use self::turns::Turns;
 use super::copy::{self, Parts, PartsOut};
 use super::unacknowledged::Unacknowledged;
 use super::{Answer, KeyChange, Missing, Size, Store, StoreError};
@@ -55,6 +57,7 @@ use crate::{Error, crypto};
 /// A store in a PostgreSQL database.
 pub(crate) struct PostgresStore {
     connections: Connections,
+    turns: Turns,
     unacknowledged: Arc<Unacknowledged<Rotation>>,
 }
 
@@ -71,7 +74,8 @@ impl PostgresStore {
     ) -> Result<(Self, T), Error> {
         let connections = Connections::new(address)?;
         let admitted = open::open(&connections, address, missing, admit).await?;
-        Ok((Self { connections, unacknowledged: Unacknowledged::new() }, admitted))
+        let unacknowledged = Unacknowledged::new();
+        Ok((Self { connections, turns: Turns::new(), unacknowledged }, admitted))
     }
 
     /// Checks that the database can be opened; see [`open::check`].
@@ -129,6 +133,7 @@ impl Store for PostgresStore {
         now: u64,
     ) -> Answer<'_, bool> {
         Box::pin(async move {
+            let _turn = self.turns.take(&id).await?;
             let (id, changes, by) = (&id, &changes, &by);
             self.connections
                 .transact(|db| async move { users::change(&db, id, changes, by, now).await })
@@ -138,6 +143,7 @@ impl Store for PostgresStore {
 
     fn replace_hash(&self, user_id: String, old: String, new: String, now: u64) -> Answer<'_, ()> {
         Box::pin(async move {
+            let _turn = self.turns.take(&user_id).await?;
             let (id, old, new) = (&user_id, &old, &new);
             self.connections
                 .transact(|db| async move { users::replace_hash(&db, id, old, new, now).await })
@@ -147,6 +153,7 @@ impl Store for PostgresStore {
 
     fn set_password(&self, new: NewPassword) -> Answer<'_, bool> {
         Box::pin(async move {
+            let _turn = self.turns.take(&new.user_id).await?;
             let new = &new;
             self.connections.transact(|db| async move { users::set_password(&db, new).await }).await
         })
@@ -261,6 +268,7 @@ impl Store for PostgresStore {
 
     fn attempt(&self, attempt: Attempt) -> Answer<'_, throttle::Verdict> {
         Box::pin(async move {
+            let _turn = self.turns.take(attempt.account).await?;
             let attempt = &attempt;
             self.connections
                 .transact_unsynced(|db| async move { failures::attempt(&db, attempt).await })
@@ -329,6 +337,7 @@ impl Store for PostgresStore {
 
     fn refresh(&self, refresh: Refresh) -> Answer<'_, Verdict> {
         Box::pin(async move {
+            let _turn = self.turns.take(refresh.token.session).await?;
             let rotation = crypto::random().map_err(|e| StoreError::Failed(e.to_string()))?;
             let in_flight = self.unacknowledged.begin(refresh.token.session, rotation);
             let (refresh, tracked) = (&refresh, &in_flight);
@@ -365,6 +374,7 @@ impl Store for PostgresStore {
 
     fn end_session(&self, id: SessionId, by: Actor, now: u64) -> Answer<'_, ()> {
         Box::pin(async move {
+            let _turn = self.turns.take(id).await?;
             let by = &by;
             self.connections
                 .transact(|db| async move { sessions::end(&db, id, by, now).await })
@@ -434,6 +444,7 @@ impl Store for PostgresStore {
         now: u64,
     ) -> Answer<'_, Changed> {
         Box::pin(async move {
+            let _turn = self.turns.take(&user_id).await?;
             let (id, change, by) = (&user_id, &change, &by);
             let make = |db: Connection, last| async move {
                 factors::change(&db, id, change, session, by, now, last).await
@@ -444,6 +455,7 @@ impl Store for PostgresStore {
 
     fn finish(&self, step: LastStep) -> Answer<'_, Finished> {
         Box::pin(async move {
+            let _turn = self.turns.take(&step.user_id).await?;
             let step = &step;
             let take = |db: Connection, last| async move { factors::finish(&db, step, last).await };
             self.connections.transact_knowing(take).await
@@ -460,6 +472,7 @@ impl Store for PostgresStore {
 
     fn add_passkey(&self, new: NewPasskey) -> Answer<'_, Registration> {
         Box::pin(async move {
+            let _turn = self.turns.take(&new.passkey.user_id).await?;
             let new = &new;
             let add = |db: Connection, last| async move { passkeys::add(&db, new, last).await };
             self.connections.transact_knowing(add).await
@@ -491,6 +504,7 @@ impl Store for PostgresStore {
         now: u64,
     ) -> Answer<'_, bool> {
         Box::pin(async move {
+            let _turn = self.turns.take(&user_id).await?;
             let (user_id, id, name, by) = (&user_id, &id, &name, &by);
             self.connections
                 .transact(
@@ -508,6 +522,7 @@ impl Store for PostgresStore {
         now: u64,
     ) -> Answer<'_, bool> {
         Box::pin(async move {
+            let _turn = self.turns.take(&user_id).await?;
             let (user_id, id, by) = (&user_id, &id, &by);
             let remove = |db: Connection, last| async move {
                 let is_removed = passkeys::remove(&db, user_id, id, by, now).await?;
