@@ -5,6 +5,7 @@ use crate::Error;
 use crate::audit::Event;
 use crate::config::Resource;
 use crate::custom_claims::CustomClaims;
+use crate::login::user_name;
 
 /// A confidential client as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,12 +59,12 @@ pub(crate) fn parse_audiences<'a>(
 ///
 /// [`Error::Refused`] if no client can have this name.
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
-    let fit = |c: char| !c.is_control() && !c.is_whitespace();
+    let fit = |c: char| !c.is_control() && !c.is_whitespace() && !user_name::is_ignorable(c);
     if (1..=64).contains(&name.chars().count()) && name.chars().all(fit) {
         return Ok(());
     }
     Err(Error::Refused(format!(
-        "{name:?} is not a client name; use 1 to 64 characters without spaces"
+        "{name:?} is not a client name; use 1 to 64 visible characters without spaces"
     )))
 }
 
