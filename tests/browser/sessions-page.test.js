@@ -124,6 +124,8 @@ for (const [name, startSite] of Object.entries(SITES)) {
       await hasStatus(2, 'offline')
       assert.equal(await page.locator('#offline-switch').getAttribute('aria-pressed'), 'true')
       await page.click('#clear')
+      // The tabs try again meanwhile, in vain.
+      await page.waitForTimeout(1500)
       await page.click('#offline-switch')
       await hasStatus(1, 'logged in')
       await hasStatus(2, 'logged in')

@@ -42,10 +42,11 @@ else {
  */
 function start({ number, issuer, user, machine }, port) {
   byId('number').textContent = number
-  const pretended = pretendMachine(port === undefined ? fetch.bind(globalThis) : fetchThrough(port))
+  // A request of an offline machine does not leave it.
+  const pretended = pretendMachine(watched(port === undefined ? fetch.bind(globalThis) : fetchThrough(port)))
   pretended.set(machine)
   watchChannels((event, { kind, turn }) => tell({ kind: event, message: kind, turn }))
-  const session = createSession({ issuer, mode: 'memory', fetch: watched(pretended.fetch) })
+  const session = createSession({ issuer, mode: 'memory', fetch: pretended.fetch })
   /** The state that is shown. */
   let shown
   /** The access token that is shown, with its payload. */
