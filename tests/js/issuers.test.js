@@ -46,7 +46,7 @@ test('each vector belongs to a section', () => {
 })
 
 test('each section names its algorithm and its sources, and the first table links it', () => {
-  const [, table] = /^## Find your issuer\n([^]*?)^Four things/m.exec(page)
+  const [, table] = /^## Find your issuer\n([^]*?)^For all issuers/m.exec(page)
   for (const { title, text } of all) {
     assert.match(text, /^\| algorithm \|/m, title)
     assert.match(text, /^\| read in \| .*\]\(/m, title)
