@@ -20,8 +20,8 @@ pub(crate) fn normalise(name: &str) -> Option<String> {
     let folded: String = caseless::default_case_fold_str(&composed).nfkc().collect();
     let name = folded.trim();
     let fits = !name.is_empty() && name.chars().count() <= MAX_CHARACTERS;
-    let ends_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    (fits && !name.chars().any(ends_line)).then(|| name.to_owned())
+    let is_unfit = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    (fits && !name.chars().any(is_unfit)).then(|| name.to_owned())
 }
 
 /// Returns true for the characters of Unicode's `Default_Ignorable_Code_Point`: most are invisible, and

@@ -1,5 +1,5 @@
 //! Requests about accounts whose COMMIT is lost on the way to PostgreSQL, or whose answer is lost on the
-//! way back. [What their users do](../../docs/issuer.md#lost-answers)
+//! way back. [What their users do](../../docs/issuer.md#lost-responses)
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
